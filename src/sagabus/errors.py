@@ -1,0 +1,318 @@
+"""The one tree of everything sagabus raises.
+
+Retry decisions go by class and by `is_transient`, never by message text. Adapters translate driver errors into these at
+their edge (`raise … from driver_error`). A name says what happened; only programming faults, configuration faults and
+category roots end in `Error`. Every constructor keeps its positional arguments as `args`, so errors survive pickling.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+__all__ = [
+    "ConcurrencyConflict",
+    "ConfigurationError",
+    "ContextClosed",
+    "DuplicateMessage",
+    "ForkedProcess",
+    "HandlingError",
+    "InvalidMessageId",
+    "MessageError",
+    "MessageIdCollision",
+    "MessageInvalid",
+    "MessageNotDeclared",
+    "MessageTooDeep",
+    "MessageTooLarge",
+    "NoOpenTransaction",
+    "SagaBusError",
+    "SagaNotFound",
+    "SchemaTooNew",
+    "StateInvalid",
+    "StateTooLarge",
+    "StatementRefused",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "TransactionLost",
+    "TransportError",
+    "UnknownMessageType",
+    "Unroutable",
+    "UnsupportedCapability",
+    "WrongDatabase",
+]
+
+
+class SagaBusError(Exception):
+    """Catch this to catch everything the library raises on purpose."""
+
+    is_transient: ClassVar[bool] = False
+    """True where the same call may succeed later without anybody changing anything."""
+
+    def __str__(self) -> str:
+        """The reason; without one, the advice of the class, so that no error is ever blank."""
+        return super().__str__() or (type(self).__doc__ or type(self).__name__)
+
+
+class ConfigurationError(SagaBusError):
+    """Correct the definitions or settings; every problem found is listed, so one round is enough."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems: tuple[str, ...] = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems) or "configuration error"
+
+
+class UnsupportedCapability(SagaBusError):
+    """Choose an adapter that has the capability, or do without it; it is refused, never ignored."""
+
+    def __init__(self, capability: str, adapter: str = "this adapter") -> None:
+        super().__init__(capability, adapter)
+        self.capability = capability
+        self.adapter = adapter
+
+    def __str__(self) -> str:
+        return f"{self.adapter} does not support {self.capability}"
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+class MessageError(SagaBusError):
+    """Correct the message or its declaration; sending the same one again fails again."""
+
+
+class MessageNotDeclared(MessageError):
+    """Put @event or @command on this very class; a declared base class does not declare its subclasses."""
+
+    def __init__(self, class_name: str) -> None:
+        super().__init__(class_name)
+        self.class_name = class_name
+
+    def __str__(self) -> str:
+        return f"{self.class_name} is not a declared message: put @event(...) or @command(...) on the class itself"
+
+
+class MessageInvalid(MessageError):
+    """Correct the named field; the body does not read as the declared type."""
+
+    def __init__(self, message_type: str, path: str, reason: str) -> None:
+        super().__init__(message_type, path, reason)
+        self.message_type = message_type
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return _at_field(self.message_type, self.path, self.reason)
+
+
+class MessageTooLarge(MessageError):
+    """Send a reference to the bulk of it instead, or raise the size limit on every process that reads it first."""
+
+    def __init__(self, message_type: str, size: int, limit: int) -> None:
+        super().__init__(message_type, size, limit)
+        self.message_type = message_type
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.message_type}: body of {self.size} bytes exceeds the limit of {self.limit}"
+
+
+class MessageTooDeep(MessageError):
+    """Flatten the message, or raise the depth limit on every process that reads it first."""
+
+    def __init__(self, message_type: str, limit: int) -> None:
+        super().__init__(message_type, limit)
+        self.message_type = message_type
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.message_type}: body is nested deeper than {self.limit} levels"
+
+
+class InvalidMessageId(MessageError):
+    """Pass an id within the documented length and alphabet; it is the key of de-duplication."""
+
+    def __init__(self, reason: str = "", *, message_id: object = None) -> None:
+        super().__init__(reason)
+        self.message_id = message_id
+
+
+class UnknownMessageType(MessageError):
+    """Register the class of this wire name here, or let a newer process that knows it take the message."""
+
+    def __init__(self, message_type: str) -> None:
+        super().__init__(message_type)
+        self.message_type = message_type
+
+    def __str__(self) -> str:
+        return f"no message is registered under the name {self.message_type!r}"
+
+
+# --- adapters -------------------------------------------------------------------------------------
+
+
+class TransportError(SagaBusError):
+    """Check the broker; what was not confirmed is still stored here and is sent again."""
+
+    is_transient = True
+
+    def __init__(self, reason: str = "", *, transport: str | None = None, message_ids: Iterable[str] = ()) -> None:
+        super().__init__(reason)
+        self.transport = transport
+        self.message_ids: tuple[str, ...] = tuple(message_ids)
+
+
+class StoreError(SagaBusError):
+    """Read the subclass: it says whether to wait, to repair, or to correct the code."""
+
+    def __init__(self, reason: str = "", *, store: str | None = None) -> None:
+        super().__init__(reason)
+        self.store = store
+
+
+class StoreUnavailable(StoreError):
+    """Check that the database can be reached; nothing was decided and the work is tried again."""
+
+    is_transient = True
+
+
+class StoreBusy(StoreError):
+    """Look for a long transaction of another process; the work is tried again."""
+
+    is_transient = True
+
+
+class StoreFull(StoreError):
+    """Free disk space; nothing was lost and the work goes on as soon as there is room."""
+
+    is_transient = True
+
+
+class StoreReadOnly(StoreError):
+    """Point at the writable primary, or correct the file permissions."""
+
+
+class StoreCorrupt(StoreError):
+    """Stop every process and restore from a backup: this is not a database, or a damaged one."""
+
+
+class SchemaTooNew(StoreError):
+    """Upgrade this process: a newer release has migrated the database."""
+
+    def __init__(
+        self, reason: str = "", *, found: int | None = None, supported: int | None = None, store: str | None = None
+    ) -> None:
+        super().__init__(reason, store=store)
+        self.found = found
+        self.supported = supported
+
+
+class ForkedProcess(StoreError):
+    """Open the store after the fork: connections must not cross it."""
+
+
+class TransactionLost(StoreError):
+    """Treat the outcome as unknown: the transaction ended without our commit being confirmed; the rows decide."""
+
+
+class NoOpenTransaction(StoreError):
+    """Begin a transaction on the connection before joining it."""
+
+
+class WrongDatabase(StoreError):
+    """Join a connection to the database that holds the tables of this bus."""
+
+
+class StatementRefused(StoreError):
+    """Leave begin, commit, rollback and schema changes to the bus: this handle is part of its transaction."""
+
+    def __init__(self, reason: str = "", *, statement: str | None = None, store: str | None = None) -> None:
+        super().__init__(reason, store=store)
+        self.statement = statement
+
+
+# --- handling -------------------------------------------------------------------------------------
+
+
+class HandlingError(SagaBusError):
+    """Read the subclass: it names what stopped this message at this subscription."""
+
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        message_id: str | None = None,
+        subscription: str | None = None,
+        saga: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.message_id = message_id
+        self.subscription = subscription
+        self.saga = saga
+        self.key = key
+
+
+class ConcurrencyConflict(HandlingError):
+    """Do nothing: another run moved the instance on first, and the message runs again on the new state."""
+
+    is_transient = True
+
+
+class DuplicateMessage(HandlingError):
+    """Do nothing: this message had its effect before; raised only where the subscription asks for it."""
+
+
+class MessageIdCollision(HandlingError):
+    """Correct the sender: it used one id for two different messages, and only the first counts."""
+
+
+class SagaNotFound(HandlingError):
+    """Check the key and the order of messages: no live instance exists and this message starts none."""
+
+
+class ContextClosed(HandlingError):
+    """Call the context before the handler returns: what it was for has been decided."""
+
+
+class Unroutable(HandlingError):
+    """Add a receiver for the message, or a channel to the broker it should leave by."""
+
+    def __init__(self, reason: str = "", *, message_type: str | None = None, message_id: str | None = None) -> None:
+        super().__init__(reason, message_id=message_id)
+        self.message_type = message_type
+
+
+class StateInvalid(HandlingError):
+    """Correct the saga: the named field of its state does not read as declared, so nothing of the run was kept."""
+
+    def __init__(self, saga: str, path: str, reason: str) -> None:
+        super().__init__(reason, saga=saga)
+        self.args = (saga, path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return _at_field(str(self.saga), self.path, self.reason)
+
+
+class StateTooLarge(HandlingError):
+    """Keep less in the saga's state, or raise the limit: a state is read and written whole for every message."""
+
+    def __init__(self, saga: str, size: int, limit: int) -> None:
+        super().__init__(saga=saga)
+        self.args = (saga, size, limit)
+        self.size = size
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.saga}: state of {self.size} bytes exceeds the limit of {self.limit}"
+
+
+def _at_field(name: str, path: str, reason: str) -> str:
+    return f'{name}: field "{path}": {reason}' if path else f"{name}: {reason}"

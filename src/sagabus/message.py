@@ -1,0 +1,187 @@
+"""What a message is: a class with a wire name that says whether it is an event or a command.
+
+The bottom of the message's way: `codec` turns these into bytes and back, `routing` and `saga` ask for names and fields.
+Nothing here is looked up by module path, so renaming or moving a class never breaks what is stored or under way.
+"""
+
+import dataclasses
+import enum
+import re
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, dataclass_transform
+
+from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
+
+__all__ = [
+    "MessageType",
+    "Registry",
+    "command",
+    "event",
+    "field_names",
+    "get_field",
+    "message_type_of",
+    "required_field_names",
+]
+
+Kind: TypeAlias = Literal["event", "command"]
+Shape: TypeAlias = Literal["dataclass", "struct", "pydantic"]
+T = TypeVar("T")
+
+_WIRE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
+# These bring their own constructor or layout, which a dataclass made on top of them would silently break.
+_NOT_PLAIN = (tuple, list, dict, set, str, bytes, int, float, BaseException, enum.Enum)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MessageType:
+    """A declared message: its wire name, what it means to receivers, its class, and who made the class."""
+
+    name: str
+    kind: Kind
+    cls: type[object]
+    shape: Shape
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def event(name: str) -> Callable[[type[T]], type[T]]:
+    """Declare a class as an event: something that happened, for any number of subscriptions.
+
+    A plain class becomes a frozen dataclass; a dataclass, msgspec.Struct or pydantic model is taken as it is. The class
+    itself is returned, never a copy. Raises ConfigurationError when the wire name or the class cannot be used.
+    """
+    return _declaring(name, "event")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def command(name: str) -> Callable[[type[T]], type[T]]:
+    """Declare a class as a command: something to be done by exactly one receiver. Otherwise like `event`."""
+    return _declaring(name, "command")
+
+
+def message_type_of(message: object) -> MessageType:
+    """The declaration of a message or message class; raises MessageNotDeclared when that very class has none."""
+    cls = message if isinstance(message, type) else type(message)
+    # The class's own attribute only: a subclass has other fields and must not travel under its parent's name.
+    declared = cls.__dict__.get("__sagabus_message__")
+    if isinstance(declared, MessageType):
+        return declared
+    raise MessageNotDeclared(cls.__qualname__)
+
+
+class Registry:
+    """The messages one bus knows, by wire name. Names from the wire resolve here and nowhere else."""
+
+    __slots__ = ("_types",)
+
+    def __init__(self) -> None:
+        self._types: dict[str, MessageType] = {}
+
+    def add(self, cls: type[object]) -> MessageType:
+        """Make a declared class known; twice is harmless. Raises ConfigurationError when another class has its name."""
+        added = message_type_of(cls)
+        known = self._types.setdefault(added.name, added)
+        if known.cls is not added.cls:
+            raise ConfigurationError(
+                f"message name {added.name!r} is used by two classes: {_path(known.cls)} and {_path(cls)}"
+            )
+        return known
+
+    def get(self, name: str) -> MessageType:
+        """The message of this wire name; raises UnknownMessageType when none was added."""
+        try:
+            return self._types[name]
+        except KeyError:
+            raise UnknownMessageType(name) from None
+
+
+def field_names(message_type: MessageType) -> tuple[str, ...]:
+    """The attribute names of the message, in order of declaration."""
+    return tuple(name for name, _ in _fields(message_type))
+
+
+def required_field_names(message_type: MessageType) -> tuple[str, ...]:
+    """The attribute names a message cannot be without, in order of declaration."""
+    return tuple(name for name, required in _fields(message_type) if required)
+
+
+def get_field(message: object, name: str) -> object:
+    """The value of one field; raises ConfigurationError when the message has no such field."""
+    try:
+        return getattr(message, name)
+    except AttributeError:
+        raise ConfigurationError(f"{_path(type(message))} has no field {name!r}") from None
+
+
+class _ModelField(Protocol):
+    def is_required(self) -> bool: ...
+
+
+def _declaring(name: str, kind: Kind) -> Callable[[type[T]], type[T]]:
+    if not _WIRE_NAME.fullmatch(name):
+        raise ConfigurationError(f"message name {name!r} must be 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter")
+
+    def declare(cls: type[T]) -> type[T]:
+        _refuse_unusable(cls)
+        shape = _shape_of(cls)
+        if shape is None:
+            _make_dataclass(cls)
+        declared = MessageType(name, kind, cls, shape or "dataclass")
+        # Not by plain assignment: it must neither become a field nor be stopped by a metaclass.
+        type.__setattr__(cls, "__sagabus_message__", declared)
+        return cls
+
+    return declare
+
+
+def _refuse_unusable(cls: type[object]) -> None:
+    if not isinstance(cls, type):
+        raise ConfigurationError(f"{cls!r} cannot be a message: @event and @command go on a class")
+    if "__sagabus_message__" in cls.__dict__:
+        raise ConfigurationError(f"{_path(cls)} is declared twice, as {message_type_of(cls).name!r} and again")
+    if issubclass(cls, _NOT_PLAIN):
+        raise ConfigurationError(
+            f"{_path(cls)} cannot be a message: derive from nothing, a dataclass, a Struct or a pydantic model"
+        )
+
+
+def _shape_of(cls: type[object]) -> Shape | None:
+    """Who made the class; None when it is still to become a dataclass."""
+    if hasattr(cls, "__struct_fields__"):
+        return "struct"
+    # By attribute, not by import: pydantic is optional and slow to load.
+    if hasattr(cls, "model_validate_json"):
+        return "pydantic"
+    # The class's own: a plain subclass of a dataclass still has to be made one, or its fields would be lost.
+    return "dataclass" if "__dataclass_fields__" in cls.__dict__ else None
+
+
+def _make_dataclass(cls: type[object]) -> None:
+    if "__init__" in cls.__dict__:
+        raise ConfigurationError(f"{_path(cls)} has its own __init__: declare its fields as annotations instead")
+    try:
+        # Without slots: those need a new class, which breaks `super()` and references taken earlier.
+        dataclasses.dataclass(frozen=True)(cls)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{_path(cls)} cannot become a frozen dataclass: {error}") from error
+
+
+def _fields(message_type: MessageType) -> list[tuple[str, bool]]:
+    cls = message_type.cls
+    if message_type.shape == "struct":
+        # Loaded here, so that declaring messages does not need the codec's library.
+        import msgspec
+
+        struct = cast("type[msgspec.Struct]", cls)
+        return [(field.name, field.required) for field in msgspec.structs.fields(struct)]
+    if message_type.shape == "pydantic":
+        model_fields: dict[str, _ModelField] = getattr(cls, "model_fields")  # noqa: B009 - the class is known by shape only
+        return [(name, field.is_required()) for name, field in model_fields.items()]
+    return [(field.name, _has_no_default(field)) for field in dataclasses.fields(cast(Any, cls))]
+
+
+def _has_no_default(field: "dataclasses.Field[object]") -> bool:
+    return field.init and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _path(cls: type[object]) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
