@@ -1,0 +1,3 @@
+"""sagabus: messages and sagas that take effect exactly once."""
+
+__all__: list[str] = []
