@@ -6,7 +6,7 @@ On a message's way between `sending` (encode) and `processing` (decode); `bridge
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
 from typing import Protocol, TypeVar, cast
@@ -74,7 +74,7 @@ class JsonCodec:
 
     def encode(self, message: object) -> bytes:
         """Promise of the port; the check adds the cost of one decode."""
-        form = self._forms.get(type(message)) or self._form_of(message_type_of(message))
+        form = self._forms.get(type(message)) or self._form_for(message)
         return form.write(message)
 
     def decode(self, message_type: MessageType, body: bytes) -> object:
@@ -93,6 +93,12 @@ class JsonCodec:
             raise MessageInvalid(message_type.name, *_explain(error)) from error
         if repeated is not None:
             raise MessageInvalid(message_type.name, repeated, "key appears twice")
+
+    def _form_for(self, message: object) -> "_Form":
+        message_type = message_type_of(message)
+        if isinstance(message, type):
+            raise MessageInvalid(message_type.name, "", "expected a message, got its class")
+        return self._form_of(message_type)
 
     def _form_of(self, message_type: MessageType) -> "_Form":
         known = self._forms.get(message_type.cls)
@@ -281,9 +287,9 @@ def _non_finite(value: object, path: str) -> str | None:
 
 def _parts(value: object) -> Iterator[tuple[object, object]]:
     if isinstance(value, dict):
-        yield from value.items()
+        yield from cast("dict[object, object]", value).items()
     elif isinstance(value, list | tuple | set | frozenset):
-        yield from enumerate(value)
+        yield from enumerate(cast("Iterable[object]", value))
 
 
 def _repeated_keys(value: object, path: str) -> Iterator[str]:
@@ -295,7 +301,7 @@ def _repeated_keys(value: object, path: str) -> Iterator[str]:
             seen.add(key)
             yield from _repeated_keys(part, _join(path, key))
     elif isinstance(value, list):
-        for index, part in enumerate(value):
+        for index, part in enumerate(cast("list[object]", value)):
             yield from _repeated_keys(part, _join(path, index))
 
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _WIRE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # These bring their own constructor or layout, which a dataclass made on top of them would silently break.
-_NOT_PLAIN = (tuple, list, dict, set, str, bytes, int, float, BaseException, enum.Enum)
+_NOT_PLAIN: tuple[type[object], ...] = (tuple, list, dict, set, str, bytes, int, float, BaseException, enum.Enum)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _declaring(name: str, kind: Kind) -> Callable[[type[T]], type[T]]:
     return declare
 
 
-def _refuse_unusable(cls: type[object]) -> None:
+def _refuse_unusable(cls: object) -> None:
     if not isinstance(cls, type):
         raise ConfigurationError(f"{cls!r} cannot be a message: @event and @command go on a class")
     if "__sagabus_message__" in cls.__dict__:

@@ -3,7 +3,7 @@
 Used by `codec` for messages whose shape is "pydantic". Nothing is imported from pydantic, which is optional.
 """
 
-from typing import Protocol, cast
+from typing import Protocol, TypedDict, cast
 
 import msgspec
 
@@ -19,6 +19,19 @@ class Model(Protocol):
 
     @classmethod
     def model_validate_json(cls, json_data: bytes) -> "Model": ...
+
+
+class Detail(TypedDict):
+    """One entry of a pydantic.ValidationError."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+
+
+class Refusal(Protocol):
+    """The part of pydantic.ValidationError that is used here."""
+
+    def errors(self, *, include_url: bool, include_context: bool, include_input: bool) -> list[Detail]: ...
 
 
 def encode_model(message: object) -> bytes:
@@ -40,10 +53,10 @@ def decode_model(cls: type[object], body: bytes) -> object:
 
 def explain(error: Exception) -> tuple[str, str] | None:
     """Field path and reason of a pydantic ValidationError; None for any other error."""
-    errors = getattr(error, "errors", None)
-    if not callable(errors):
+    kind = type(error)
+    if kind.__name__ != "ValidationError" or not kind.__module__.startswith("pydantic"):
         return None
-    first = errors(include_url=False, include_context=False, include_input=False)[0]
+    first = cast(Refusal, error).errors(include_url=False, include_context=False, include_input=False)[0]
     steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    reason = str(first["msg"])
+    reason = first["msg"]
     return "".join(steps).removeprefix("."), reason[:1].lower() + reason[1:]
