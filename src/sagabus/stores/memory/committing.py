@@ -1,0 +1,180 @@
+"""The transaction: outcomes become rows, each wholly or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from sagabus.envelope import DeadLetter, Envelope
+from sagabus.errors import UnsupportedCapability
+from sagabus.outcome import (
+    Admission,
+    Attempted,
+    Claim,
+    Completed,
+    DeadLettered,
+    Discarded,
+    Effects,
+    Outcome,
+    RetryAt,
+    Save,
+    Settled,
+    Stashed,
+    Verdict,
+)
+from sagabus.store import Batch, Capability
+from sagabus.stores.memory.admission import admit, take
+from sagabus.stores.memory.queue import Address
+from sagabus.stores.memory.tables import InboxRow, Tables
+
+ADAPTER = "the memory store (a sqlite store does)"
+
+_COMMITTED = Settled(Verdict.COMMITTED)
+_CLAIMED = {
+    Admission.DUPLICATE: Settled(Verdict.DUPLICATE),
+    Admission.COLLISION: Settled(Verdict.COLLISION),
+    Admission.TOO_OLD: Settled(Verdict.TOO_OLD),
+}
+
+
+def settle(tables: Tables, batch: Batch, now: int) -> Sequence[Settled]:
+    """Apply each outcome; undo those that fail, and drop what was built on them."""
+    answers: list[Settled] = []
+    failed: set[Address] = set()
+    for outcome in batch.outcomes:
+        key = outcome.envelope.partition_key
+        address = (outcome.envelope.channel, key) if key is not None else None
+        if address in failed:
+            answers.append(Settled(Verdict.DROPPED))
+            continue
+        savepoint = tables.journal.savepoint()
+        answer = _settle_one(tables, batch, outcome, now)
+        answers.append(answer)
+        if answer.verdict is not Verdict.COMMITTED:
+            tables.journal.rollback(savepoint)
+            if address is not None:
+                failed.add(address)
+    return answers
+
+
+def _settle_one(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> Settled:
+    if not _is_stored(tables, outcome):
+        return Settled(Verdict.GONE)
+    if _is_fenced(tables, batch, outcome.envelope):
+        return Settled(Verdict.FENCED)
+    if isinstance(outcome, Completed):
+        return _complete(tables, batch, outcome, now)
+    _MARKS[type(outcome)](tables, outcome, now)
+    return _COMMITTED
+
+
+def _is_stored(tables: Tables, outcome: Outcome) -> bool:
+    stored = tables.queue.envelopes.get(outcome.envelope.position)
+    if stored is None:
+        return False
+    is_mark = isinstance(outcome, RetryAt | Attempted | Stashed)
+    return not is_mark or stored.attempt == outcome.envelope.attempt
+
+
+def _is_fenced(tables: Tables, batch: Batch, envelope: Envelope) -> bool:
+    lane = (envelope.channel, envelope.lane)
+    if (epoch := batch.epochs.get(lane)) is None:
+        return False
+    row = tables.lanes.get(lane)
+    return row is None or row.epoch != epoch
+
+
+def _complete(tables: Tables, batch: Batch, outcome: Completed, now: int) -> Settled:
+    envelope, effects = outcome.envelope, outcome.effects
+    if effects.sent and batch.routing != tables.version:
+        return Settled(Verdict.STALE_ROUTING)
+    for claim in effects.claims:
+        if (answer := _claim(tables, envelope, claim)) is not Admission.ACCEPTED:
+            return _CLAIMED[answer]
+    if effects.save is not None and not _is_next(tables, effects.save):
+        return Settled(Verdict.CONFLICT)
+    if effects.statements:
+        return Settled(Verdict.REFUSED, UnsupportedCapability(Capability.STATEMENTS.value, ADAPTER))
+    tables.remove(envelope.position)
+    _apply(tables, envelope, effects, now)
+    return _COMMITTED
+
+
+def _claim(tables: Tables, envelope: Envelope, claim: Claim) -> Admission:
+    return take(tables, envelope.channel, f"key:{claim.key}", InboxRow(claim.fingerprint, envelope.sent_at))
+
+
+def _is_next(tables: Tables, save: Save) -> bool:
+    row = tables.instances.get((save.saga, save.key))
+    return save.base == (row.instance.version if row is not None else 0)
+
+
+def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> None:
+    for name in effects.cancelled:
+        tables.cancel(envelope.channel, envelope.partition_key, name)
+    for sent in effects.sent:
+        admit(tables, sent, now)
+    if effects.save is not None:
+        tables.save(effects.save, now)
+
+
+def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
+    stored = tables.queue.envelopes[outcome.envelope.position]
+    failed_at = now if outcome.failure is not None and stored.failed_at is None else stored.failed_at
+    later = replace(
+        stored,
+        attempt=stored.attempt + outcome.counted,
+        failed_at=failed_at,
+        due_at=now + max(outcome.delay, 1),
+        stashed=False,
+    )
+    tables.queue.change(later)
+    if outcome.holds:
+        tables.hold(later, later.position)
+    else:
+        tables.let_go(later)
+
+
+def _count(tables: Tables, outcome: Attempted, now: int) -> None:
+    stored = tables.queue.envelopes[outcome.envelope.position]
+    failed_at = now if stored.failed_at is None else stored.failed_at
+    tables.queue.change(replace(stored, attempt=stored.attempt + 1, failed_at=failed_at))
+
+
+def _stash(tables: Tables, outcome: Stashed, now: int) -> None:
+    stored = tables.queue.envelopes[outcome.envelope.position]
+    tables.queue.change(replace(stored, stashed=True, due_at=now + outcome.patience))
+    tables.let_go(stored)
+
+
+def _bury(tables: Tables, outcome: DeadLettered, now: int) -> None:
+    envelope = tables.remove(outcome.envelope.position)
+    failure = outcome.failure
+    letter = DeadLetter(
+        id=0,
+        envelope=envelope,
+        reason=outcome.reason,
+        error_type=failure.error_type if failure else None,
+        error_text=failure.text if failure else None,
+        traceback=failure.traceback if failure else None,
+        attempts=outcome.envelope.attempt + (failure is not None),
+        parked=outcome.parks,
+    )
+    tables.bury(letter, now)
+    if outcome.parks:
+        tables.hold(envelope, 0)
+
+
+def _drop(tables: Tables, outcome: Discarded, now: int) -> None:
+    tables.remove(outcome.envelope.position)
+
+
+_MARKS: dict[type[Outcome], Callable[[Tables, Any, int], None]] = {
+    RetryAt: _retry,
+    Attempted: _count,
+    Stashed: _stash,
+    DeadLettered: _bury,
+    Discarded: _drop,
+}

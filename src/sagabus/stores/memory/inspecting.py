@@ -1,0 +1,88 @@
+"""The read-only side of a memory store."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from sagabus.clock import Clock
+from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.store import ChannelCounts
+from sagabus.stores.memory.tables import Tables
+
+
+class MemoryInspection:
+    """Answers are copies: nothing changes them afterwards."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def due(self, channels: Sequence[str]) -> bool:
+        tables, queue, now = self._tables, self._tables.queue, self._clock.now()
+        return any(
+            not tables.is_held(envelope)
+            for lane in queue.lanes(channels)
+            for envelopes in (queue.at_once(*lane), queue.due_by(*lane, now))
+            for envelope in envelopes
+        )
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        kinds: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        oldest: dict[str, int] = {}
+        now = self._clock.now()
+        for _, channel in self._tables.subscriptions:
+            kinds[channel]["ready"] += 0
+        for envelope in self._tables.queue.envelopes.values():
+            kind = self._kind(envelope, now)
+            kinds[envelope.channel][kind] += 1
+            if kind == "ready":
+                oldest[envelope.channel] = min(envelope.sent_at, oldest.get(envelope.channel, now))
+        for channel, _ in self._tables.holds:
+            kinds[channel]["held"] += 1
+        for row in self._tables.letters.values():
+            kinds[row.letter.envelope.channel]["dead"] += row.letter.status == "open"
+        return [
+            ChannelCounts(channel=channel, oldest_ready_age=now - oldest.get(channel, now), **_known(kinds[channel]))
+            for channel in sorted(kinds)
+        ]
+
+    def _kind(self, envelope: Envelope, now: int) -> str:
+        if envelope.stashed:
+            return "stashed"
+        if envelope.due_at <= now:
+            return "behind" if self._tables.is_held(envelope) else "ready"
+        if envelope.failed_at is not None:
+            return "retrying"
+        return "timers" if envelope.timer is not None else "scheduled"
+
+    async def instances(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Instance]:
+        rows = (row.instance for (name, _), row in self._tables.instances.items() if name == saga)
+        wanted = (each for each in rows if each.key > after and status in {None, each.status})
+        return sorted(wanted, key=lambda each: each.key)[:limit]
+
+    async def envelopes(self, channel: str, *, key: str | None = None, limit: int = 100) -> Sequence[Envelope]:
+        stored = self._tables.queue.envelopes.values()
+        wanted = (each for each in stored if each.channel == channel and key in {None, each.partition_key})
+        return sorted(wanted, key=lambda each: each.position)[:limit]
+
+    async def dead_letters(
+        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        letters = (row.letter for row in self._tables.letters.values())
+        wanted = (
+            each
+            for each in letters
+            if each.id > after and channel in {None, each.envelope.channel} and status in {None, each.status}
+        )
+        return sorted(wanted, key=lambda each: each.id)[:limit]
+
+    async def dead_letter(self, letter: int) -> DeadLetter | None:
+        row = self._tables.letters.get(letter)
+        return row.letter if row is not None else None
+
+
+def _known(kinds: Counter[str]) -> dict[str, int]:
+    return {kind: kinds[kind] for kind in ("ready", "scheduled", "timers", "retrying", "stashed", "held", "dead")}

@@ -1,0 +1,96 @@
+"""Who owns which lanes: living workers share a channel's lanes evenly, and each change of hands raises the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from msgspec.structs import replace
+
+from sagabus.store import Lane
+from sagabus.stores.memory.tables import LaneRow, Tables
+
+Place = tuple[str, int]
+
+
+def ensure_lanes(tables: Tables, channel: str, lanes: int) -> None:
+    """Give the channel its lanes, once."""
+    if (channel, 0) not in tables.lanes:
+        for lane in range(lanes):
+            tables.journal.put(tables.lanes, (channel, lane), LaneRow())
+
+
+class Leasing:
+    """One worker's call, at one instant."""
+
+    def __init__(self, tables: Tables, worker: str, *, now: int, duration: int, window: int) -> None:
+        self._tables = tables
+        self._worker = worker
+        self._now = now
+        self._duration = duration
+        self._window = window
+        self.gave_up = False
+
+    def share(self, channel: str, lanes: int) -> Sequence[Lane]:
+        """Renew what the worker owns of the channel, give up what is too much, take what it may."""
+        self._tables.journal.put(self._tables.workers, (channel, self._worker), self._now + self._duration)
+        fair = -(-lanes // self._living(channel))
+        places: list[Place] = [(channel, lane) for lane in range(lanes)]
+        own = [place for place in places if self._tables.lanes[place].owner == self._worker]
+        for place in own[fair:]:
+            self._put(place, replace(self._tables.lanes[place], owner=None))
+            self.gave_up = True
+        free = (place for place in places if self._is_free(self._tables.lanes[place]))
+        for place in islice(free, max(fair - len(own), 0)):
+            self._take(place)
+            own.append(place)
+        return [self._renew(place) for place in sorted(own[:fair])]
+
+    def _living(self, channel: str) -> int:
+        """How many workers share the channel; the dead are forgotten here."""
+        workers = self._tables.workers
+        for registration in [known for known, expires_at in workers.items() if self._has_ended(expires_at)]:
+            self._tables.journal.drop(workers, registration)
+        return sum(registration[0] == channel for registration in workers)
+
+    def _has_ended(self, expires_at: int) -> bool:
+        """A lease far in the future was made before the clock was set back: nobody would ever end it."""
+        return expires_at < self._now or expires_at > self._now + 2 * self._duration
+
+    def _is_free(self, row: LaneRow) -> bool:
+        return row.owner is None or (row.owner != self._worker and self._has_ended(row.expires_at))
+
+    def _take(self, place: Place) -> None:
+        row = self._tables.lanes[place]
+        suspect_until = row.suspect_until
+        if row.owner is not None:
+            suspect_until = max(suspect_until, self._last_in_hand(place, row.window))
+        self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspect_until=suspect_until))
+
+    def _last_in_hand(self, place: Place, window: int) -> int:
+        """The highest position the dead owner may have held; what is held back did not count against its window."""
+        queue = self._tables.queue
+        at_once = (envelope for envelope in queue.at_once(*place) if not self._tables.is_held(envelope))
+        positions = [envelope.position for envelope in islice(at_once, window)]
+        positions += [envelope.position for envelope in queue.due_by(*place, self._now)]
+        return max(positions, default=0)
+
+    def _renew(self, place: Place) -> Lane:
+        row = replace(self._tables.lanes[place], expires_at=self._now + self._duration, window=self._window)
+        self._put(place, row)
+        return Lane(*place, epoch=row.epoch, suspect_until=row.suspect_until)
+
+    def _put(self, place: Place, row: LaneRow) -> None:
+        self._tables.journal.put(self._tables.lanes, place, row)
+
+
+def give_back(tables: Tables, worker: str, lanes: Sequence[Lane] | None) -> None:
+    """Free lanes that the worker owns; all of them, and its registration, for None."""
+    places = [(lane.channel, lane.lane) for lane in lanes] if lanes is not None else list(tables.lanes)
+    for place in places:
+        row = tables.lanes.get(place)
+        if row is not None and row.owner == worker:
+            tables.journal.put(tables.lanes, place, replace(row, owner=None))
+    if lanes is None:
+        for registration in [registration for registration in tables.workers if registration[1] == worker]:
+            tables.journal.drop(tables.workers, registration)

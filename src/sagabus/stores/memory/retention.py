@@ -1,0 +1,78 @@
+"""Forgetting what is old: the records go, and the horizon rises above them in the same breath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from sagabus.store import Purged, Retention
+from sagabus.stores.memory.tables import Tables
+
+
+def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Purged:
+    """One bounded purge of one channel."""
+    cutoff = now - retention.window
+    inbox = _forget_inbox(tables, retention.channel, cutoff, limit)
+    instances = _forget_instances(tables, retention.channel, cutoff, limit)
+    letters = _forget_letters(tables, retention.channel, cutoff, limit)
+    removed, more = zip(inbox, instances, letters, strict=True)
+    return Purged(inbox=removed[0], instances=removed[1], dead_letters=removed[2], more=any(more))
+
+
+def _forget_inbox(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    """Oldest first; rows stamped like the youngest go too, so that a row gone implies a stamp below the horizon."""
+    oldest = list(islice(_below(tables, channel, cutoff), limit))
+    if len(oldest) == limit and oldest:
+        youngest = oldest[-1][0]
+        oldest = list(_below(tables, channel, youngest + 1))
+    for _, name in oldest:
+        tables.journal.drop(tables.inbox, (channel, name))
+    more = next(_below(tables, channel, cutoff), None) is not None
+    horizon = tables.horizons.get(channel, 0)
+    safe = cutoff if not more else oldest[-1][0] + 1 if oldest else horizon
+    tables.journal.put(tables.horizons, channel, max(horizon, safe))
+    return len(oldest), more
+
+
+def _below(tables: Tables, channel: str, cutoff: int) -> Iterator[tuple[int, str]]:
+    for stamp, name in tables.stamps[channel]:
+        if stamp >= cutoff:
+            return
+        row = tables.inbox.get((channel, name))
+        if row is not None and row.stamp == stamp:
+            yield stamp, name
+
+
+def _forget_instances(tables: Tables, saga: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    keys = list(islice(_tombstones(tables, saga, cutoff), limit + 1))
+    for key in keys[:limit]:
+        tables.journal.drop(tables.instances, (saga, key))
+    return len(keys[:limit]), len(keys) > limit
+
+
+def _tombstones(tables: Tables, saga: str, cutoff: int) -> Iterator[str]:
+    for completed_at, key in tables.tombstones[saga]:
+        if completed_at >= cutoff:
+            return
+        row = tables.instances.get((saga, key))
+        if row is not None and row.completed_at == completed_at:
+            yield key
+
+
+def _forget_letters(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    closed = [
+        (identity, known)
+        for identity, known in tables.letter_ids.items()
+        if identity[0] == channel and (at := tables.letters[known].closed_at) is not None and at < cutoff
+    ]
+    for identity, known in closed[:limit]:
+        tables.journal.drop(tables.letter_ids, identity)
+        tables.journal.drop(tables.letters, known)
+    return len(closed[:limit]), len(closed) > limit
+
+
+def tidy(tables: Tables, channel: str) -> None:
+    """Let go of dead index entries; only between calls."""
+    inbox, instances = tables.inbox, tables.instances
+    tables.stamps[channel].tidy(lambda entry: (channel, entry[1]) in inbox)
+    tables.tombstones[channel].tidy(lambda entry: (channel, entry[1]) in instances)

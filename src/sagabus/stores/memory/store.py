@@ -1,0 +1,201 @@
+"""The memory store: the port's promises kept by plain tables, one call at a time. Only `changed` ever waits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from itertools import islice
+from typing import NoReturn
+
+from sagabus.clock import Clock, SystemClock
+from sagabus.envelope import Envelope
+from sagabus.errors import ConfigurationError, UnsupportedCapability
+from sagabus.outcome import Admission, Parameters, Settled, Verdict
+from sagabus.store import (
+    Batch,
+    Capability,
+    Cursor,
+    Fetched,
+    Inspection,
+    Joined,
+    Lane,
+    Loaded,
+    Purged,
+    ReplayResult,
+    Retention,
+    Routing,
+    Subscription,
+    Unit,
+)
+from sagabus.stores.memory import dead_letters, subscribing
+from sagabus.stores.memory.admission import admit
+from sagabus.stores.memory.committing import ADAPTER, settle
+from sagabus.stores.memory.inspecting import MemoryInspection
+from sagabus.stores.memory.leasing import Leasing, ensure_lanes, give_back
+from sagabus.stores.memory.retention import forget, tidy
+from sagabus.stores.memory.tables import Tables
+from sagabus.stores.memory.unit import MemoryUnit
+from sagabus.stores.memory.waking import Bell
+
+
+class MemoryStore:
+    """All promises of the port but durability and the user's own SQL. Closing it keeps what it holds."""
+
+    def __init__(self, clock: Clock | None = None, *, lanes: int = 16) -> None:
+        if lanes < 1:
+            raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
+        self._clock = clock or SystemClock()
+        self._lanes = lanes
+        self._tables = Tables()
+        self._bell = Bell(self._clock)
+        self._inspection = MemoryInspection(self._tables, self._clock)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset()
+
+    @property
+    def inspect(self) -> Inspection:
+        return self._inspection
+
+    async def open(self) -> None:
+        """Nothing is to be done."""
+
+    async def close(self) -> None:
+        """Nothing is to be done."""
+
+    async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
+        with self._call():
+            if subscribing.add(self._tables, subscriptions, self._lanes):
+                self._bell.ring()
+            return subscribing.routing(self._tables, self._lanes)
+
+    async def unregister(self, channel: str, message_type: str) -> Routing:
+        if subscribing.remove(self._tables, channel, message_type):
+            self._bell.ring()
+        return subscribing.routing(self._tables, self._lanes)
+
+    async def routing(self) -> Routing:
+        return subscribing.routing(self._tables, self._lanes)
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        if routing != self._tables.version:
+            return None
+        now = self._clock.now()
+        with self._call():
+            answers = [admit(self._tables, envelope, now) for envelope in envelopes]
+        if Admission.ACCEPTED in answers:
+            self._bell.ring()
+        return answers
+
+    def join(self, native: object) -> Joined:
+        return _refuse(Capability.JOIN)
+
+    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+        owned: list[Lane] = []
+        with self._call():
+            call = Leasing(self._tables, worker, now=self._clock.now(), duration=duration, window=window)
+            for channel in dict.fromkeys(channels):
+                ensure_lanes(self._tables, channel, self._lanes)
+                owned.extend(call.share(channel, self._lanes))
+        if call.gave_up:
+            self._bell.ring()
+        return owned
+
+    async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
+        with self._call():
+            give_back(self._tables, worker, lanes)
+        self._bell.ring()
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        now, queue = self._clock.now(), self._tables.queue
+        envelopes: list[Envelope] = []
+        waits: list[int] = []
+        for cursor in cursors:
+            queue.tidy(cursor.channel, cursor.lane)
+            envelopes.extend(self._due(cursor, limit, now))
+            if (due_at := queue.next_due(cursor.channel, cursor.lane, now)) is not None:
+                waits.append(due_at - now)
+        return Fetched(tuple(envelopes), min(waits, default=None))
+
+    def _due(self, cursor: Cursor, limit: int, now: int) -> list[Envelope]:
+        """Those with a time first, for a backlog must not make timers late."""
+        queue, is_held = self._tables.queue, self._tables.is_held
+        timed = (each for each in queue.due_by(cursor.channel, cursor.lane, now) if not is_held(each))
+        found = list(islice(timed, limit))
+        at_once = (each for each in queue.at_once(cursor.channel, cursor.lane, cursor.after) if not is_held(each))
+        found += islice(at_once, limit - len(found))
+        return sorted(found, key=lambda each: each.position)
+
+    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        rows, queue = self._tables.instances, self._tables.queue
+        return [
+            Loaded(key, row.instance if (row := rows.get((saga, key))) is not None else None, queue.stashed(saga, key))
+            for key in keys
+        ]
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        with self._call():
+            answers = settle(self._tables, batch, self._clock.now())
+        if any(answer.verdict is Verdict.COMMITTED for answer in answers):
+            self._bell.ring()
+        return answers
+
+    def transaction(self) -> AbstractAsyncContextManager[Unit]:
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Unit]:
+        unit = MemoryUnit(self._tables, self._clock)
+        try:
+            yield unit
+        finally:
+            unit.close()
+            if unit.has_committed:
+                self._bell.ring()
+
+    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+        with self._call():
+            answer = dead_letters.put_back(self._tables, letter, force=force, now=self._clock.now())
+        if answer is ReplayResult.DONE:
+            self._bell.ring()
+        return answer
+
+    async def discard(self, letter: int) -> ReplayResult:
+        with self._call():
+            answer = dead_letters.close(self._tables, letter, self._clock.now())
+        if answer is ReplayResult.DONE:
+            self._bell.ring()
+        return answer
+
+    async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
+        now = self._clock.now()
+        with self._call():
+            purged = [forget(self._tables, each, limit=limit, now=now) for each in retention]
+        for each in retention:
+            tidy(self._tables, each.channel)
+        return Purged(
+            inbox=sum(each.inbox for each in purged),
+            instances=sum(each.instances for each in purged),
+            dead_letters=sum(each.dead_letters for each in purged),
+            more=any(each.more for each in purged),
+        )
+
+    async def changed(self, timeout: float | None) -> None:
+        await self._bell.wait(timeout)
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        _refuse(Capability.STATEMENTS)
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """All changes of one call stay, or none."""
+        try:
+            yield
+            self._tables.journal.commit()
+        finally:
+            self._tables.journal.rollback()
+
+
+def _refuse(capability: Capability) -> NoReturn:
+    raise UnsupportedCapability(capability.value, ADAPTER)
