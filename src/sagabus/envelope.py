@@ -1,0 +1,78 @@
+"""The values that travel and rest: an envelope around a message, and the instance of a saga.
+
+They are msgspec structs, frozen and untracked by the garbage collector: one is made several times per message, and a
+frozen dataclass costs three times as much to make.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One message in one channel, with all that a store or a broker needs to know of it.
+
+    Instants are microseconds since 1970, durations microseconds. `position` is given by the store: unique in it, and
+    increasing in the order of acceptance.
+    """
+
+    message_id: str
+    message_type: str
+    body: bytes
+    channel: str = ""
+    lane: int = 0
+    partition_key: str | None = None
+    """Messages of one channel with the same key take effect in order; None has no order to keep."""
+    headers: dict[str, str] | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    sent_at: int = 0
+    """From when the message counts as sent; never changed afterwards. For a scheduled message this is its due time."""
+    due_at: int = 0
+    """0: at once. Otherwise not before this instant by the store's clock."""
+    delay: int = 0
+    """On the way into a store only: due this long after acceptance, by the store's clock; the store turns it into `due_at`."""
+    attempt: int = 0
+    """Runs counted so far."""
+    failed_at: int | None = None
+    """When the first run failed."""
+    timer: str | None = None
+    """The timer's name where the envelope is one."""
+    stashed: bool = False
+    """Waits for its saga to start (or to change its status); `due_at` is the end of its patience."""
+    guarded: bool = False
+    """On the way into a store only: copies of this message id are to be dropped by an inbox row."""
+    position: int = 0
+
+
+class Instance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One saga instance as a store keeps it: version n+1 comes from exactly one run that read version n."""
+
+    saga: str
+    key: str
+    version: int
+    state: bytes
+    status: str | None = None
+    timers: dict[str, str] = {}
+    """Name of each timer set and not cancelled, with the message id of its current setting."""
+    completed: bool = False
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """A message that a subscription could not take, held with the reason until it is replayed or discarded."""
+
+    id: int
+    envelope: Envelope
+    reason: str
+    error_type: str | None = None
+    error_text: str | None = None
+    traceback: str | None = None
+    attempts: int = 0
+    first_failed_at: int | None = None
+    last_failed_at: int = 0
+    parked: bool = False
+    """Its key waits until this letter is replayed or discarded."""
+    status: str = "open"
+    """open, replayed or discarded."""

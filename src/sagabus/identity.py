@@ -1,0 +1,80 @@
+"""Message ids: minted once by the sender, and derived where a second run must mint the same ones.
+
+The ids of `publish` are UUIDv7 (RFC 9562): they carry their own send time, which the de-duplication horizon relies on.
+The ids of what a handler sends derive from (incoming id, subscription, ordinal), so a second run repeats them.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from hashlib import blake2b
+from typing import Protocol
+
+from sagabus.clock import Clock
+from sagabus.errors import InvalidMessageId
+
+MAX_ID_LENGTH = 200
+_VERSION_7 = 7
+
+
+class Identity(Protocol):
+    """Where new ids and randomness come from."""
+
+    def new_id(self) -> str:
+        """An id never given before, by this process or any other."""
+        ...
+
+    def fraction(self) -> float:
+        """A number in [0, 1), for jitter."""
+        ...
+
+
+class SystemIdentity:
+    """UUIDv7 ids with the operating system's randomness, increasing within this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = 0
+
+    def new_id(self) -> str:
+        """Milliseconds and a fraction of one first, so ids sort by time; 62 random bits from the system per call (safe after a fork)."""
+        stamp = max(self._clock.now() * 4096 // 1000, self._last + 1)
+        self._last = stamp
+        high = (stamp >> 12) << 16 | 0x7000 | (stamp & 0xFFF)
+        low = int.from_bytes(os.urandom(8), "big") & 0x3FFFFFFFFFFFFFFF | 0x8000000000000000
+        return str(uuid.UUID(int=high << 64 | low))
+
+    def fraction(self) -> float:
+        """53 random bits from the system."""
+        return (int.from_bytes(os.urandom(7), "big") >> 3) / (1 << 53)
+
+
+def derive(incoming: str, subscription: str, ordinal: int | str) -> str:
+    """The id of the n-th message that `subscription` sends while it handles `incoming`: equal for every run."""
+    seed = f"{len(subscription)}:{subscription}:{ordinal}:{incoming}"
+    return blake2b(seed.encode(), digest_size=16).hexdigest()
+
+
+def check_id(message_id: str) -> str:
+    """Return the id; raise InvalidMessageId when it is empty, too long or not printable text."""
+    if not isinstance(message_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all type-checked
+        raise InvalidMessageId(message_id, f"must be text, not {type(message_id).__name__}")
+    if not message_id.strip():
+        raise InvalidMessageId(message_id, "must not be empty or blank")
+    if len(message_id) > MAX_ID_LENGTH:
+        raise InvalidMessageId(f"{message_id[:40]}…", f"has {len(message_id)} characters; {MAX_ID_LENGTH} are allowed")
+    if not message_id.isprintable():
+        raise InvalidMessageId(message_id, "must not contain control characters")
+    return message_id
+
+
+def stamp_of(message_id: str) -> int | None:
+    """The send time that a UUIDv7 id carries, in microseconds since 1970; None for any other id."""
+    if len(message_id) != 36 or message_id[14] != "7":  # noqa: PLR2004  # the text form of a UUID and its version digit
+        return None
+    try:
+        parsed = uuid.UUID(message_id)
+    except ValueError:
+        return None
+    return (parsed.int >> 80) * 1000 if parsed.version == _VERSION_7 else None

@@ -1,0 +1,161 @@
+"""What a run of a handler ends in: a closed set of values that the store's commit turns into rows.
+
+`processing` makes them, `committing` gathers them, a store applies them: wholly or not at all, each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from sagabus.envelope import Envelope
+
+Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
+
+
+class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The next version of an instance, valid only on top of version `base` (0: there was none)."""
+
+    saga: str
+    key: str
+    base: int
+    state: bytes
+    status: str | None
+    timers: dict[str, str]
+    completed: bool
+
+    @property
+    def version(self) -> int:
+        """The version that this save makes."""
+        return self.base + 1
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """A de-duplication key that only the subscriber could evaluate: the first commit to claim it wins."""
+
+    key: str
+    fingerprint: bytes
+
+
+class Statement(msgspec.Struct, frozen=True, gc=False):
+    """The user's own SQL, to run inside the commit of its message."""
+
+    sql: str
+    parameters: Parameters
+
+
+class Effects(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Everything that one run does, to commit together or not at all."""
+
+    save: Save | None = None
+    sent: tuple[Envelope, ...] = ()
+    """Messages in their channels, timers among them (`Envelope.timer`); a timer replaces one of its name and key."""
+    cancelled: tuple[str, ...] = ()
+    """Names of timers of this instance whose stored envelopes go."""
+    statements: tuple[Statement, ...] = ()
+    claims: tuple[Claim, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """What went wrong, as it is kept: never with the values of local variables."""
+
+    error_type: str
+    text: str
+    traceback: str = ""
+
+
+class Completed(msgspec.Struct, frozen=True, gc=False):
+    """The run succeeded."""
+
+    envelope: Envelope
+    effects: Effects
+
+
+class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Run it again after `delay` microseconds by the store's clock."""
+
+    envelope: Envelope
+    delay: int
+    failure: Failure | None = None
+    counted: bool = True
+    """False where the message is not to blame: an unknown type during an upgrade, a lost database."""
+    holds: bool = True
+    """Later messages of its key wait until it is settled."""
+
+
+class Attempted(msgspec.Struct, frozen=True, gc=False):
+    """Count a run before it starts: for messages that were in the hands of a worker that died."""
+
+    envelope: Envelope
+
+
+class Stashed(msgspec.Struct, frozen=True, gc=False):
+    """Keep it aside for its saga to start or to change, at most `patience` microseconds; other messages of its key go on."""
+
+    envelope: Envelope
+    patience: int
+
+
+class DeadLettered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Hold it in the subscription's dead letters with the reason."""
+
+    envelope: Envelope
+    reason: str
+    failure: Failure | None = None
+    parks: bool = False
+    """Its key waits until the letter is replayed or discarded."""
+
+
+class Discarded(msgspec.Struct, frozen=True, gc=False):
+    """Remove it without effect, for the reason given."""
+
+    envelope: Envelope
+    why: str
+
+
+Outcome: TypeAlias = Completed | RetryAt | Attempted | Stashed | DeadLettered | Discarded
+
+
+class Verdict(Enum):
+    """What a commit says of one outcome. Of anything but COMMITTED nothing remains in the store."""
+
+    COMMITTED = "committed"
+    GONE = "gone"
+    """The envelope is no longer there: another run settled it."""
+    CONFLICT = "conflict"
+    """The instance has moved on since it was read: run again on the new version."""
+    DUPLICATE = "duplicate"
+    """One of its claims was made before by another message."""
+    COLLISION = "collision"
+    """One of its claims was made before with other content."""
+    TOO_OLD = "too old"
+    """Its send stamp lies below the horizon: whether a copy took effect is no longer known."""
+    REFUSED = "refused"
+    """One of its statements failed; the error comes with the verdict."""
+    FENCED = "fenced"
+    """Its lane belongs to another worker now."""
+    STALE_ROUTING = "stale routing"
+    """Subscriptions changed since its messages were routed: run again."""
+    DROPPED = "dropped"
+    """An earlier outcome of the same key in this batch failed, and this one was built on it."""
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """The verdict on one outcome, with the error where a statement was refused."""
+
+    verdict: Verdict
+    error: BaseException | None = None
+
+
+class Admission(Enum):
+    """What an append says of one envelope."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    COLLISION = "collision"
+    """Same id, other content: held in the dead letters."""
+    TOO_OLD = "too old"
+    """Stamped below the horizon: held in the dead letters."""

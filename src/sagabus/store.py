@@ -1,0 +1,329 @@
+"""PORT: the durable truth. One store is the queue, the outbox, the saga storage, the timers and the dead letters.
+
+Way of a message: `append` puts an envelope into the channel of each subscription; a worker leases lanes of channels,
+fetches, runs handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way in
+(`append`, or `join` inside the caller's own transaction) and one way on (`commit`).
+
+Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its kinds;
+`StoreUnavailable`, `StoreBusy` and `StoreFull` may pass by themselves and say nothing about any message. All calls may be
+repeated. A call that is cancelled may have happened: the rows decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.outcome import Admission, Outcome, Parameters, Settled
+
+
+class Capability(Enum):
+    """What a store may or may not be able to do; asking for an absent one raises UnsupportedCapability."""
+
+    STATEMENTS = "statements"
+    """User SQL inside the shared commit (`ctx.execute`)."""
+    CONNECTION = "connection"
+    """The open transaction handed to a handler (`ctx.connection`) or to `bus.transaction()`."""
+    JOIN = "join"
+    """Appending inside a transaction that the caller opened."""
+    SHARED = "shared"
+    """Several processes may use it at once."""
+    DURABLE = "durable"
+    """What was accepted survives the process."""
+
+
+class Subscription(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """That one channel receives one message type."""
+
+    message_type: str
+    channel: str
+    kind: str
+    """event or command; a command has one receiver."""
+    key: str | None = None
+    """The message's field that is its partition key in this channel; None when the subscriber has to say."""
+    keyed: bool = False
+    """The subscriber evaluates the key by code: an envelope from elsewhere arrives with no partition key."""
+    window: int = 0
+    """How long its de-duplication records are kept, in microseconds."""
+    deduplicated: bool = True
+
+
+class Routing(msgspec.Struct, frozen=True):
+    """The subscriptions at one version, and the number of lanes that keys are hashed to."""
+
+    version: int
+    lanes: int
+    subscriptions: tuple[Subscription, ...]
+
+
+class Lane(msgspec.Struct, frozen=True, gc=False):
+    """A share of one channel that this worker owns until its lease ends."""
+
+    channel: str
+    lane: int
+    epoch: int
+    """Rises with each change of owner; a commit with an older one is fenced off."""
+    suspect_until: int = 0
+    """Envelopes up to this position may have been in the hands of a worker that died."""
+
+
+class Cursor(msgspec.Struct, frozen=True, gc=False):
+    """Where to go on fetching in one lane."""
+
+    channel: str
+    lane: int
+    after: int
+    """Envelopes that are due at once and up to this position were handed out before."""
+
+
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """What was due, per lane in order of position; and how long until the next envelope of these lanes is."""
+
+    envelopes: tuple[Envelope, ...]
+    next_due_in: int | None
+    """Microseconds, by the store's clock; None when nothing is scheduled."""
+
+
+class Loaded(msgspec.Struct, frozen=True, gc=False):
+    """What is stored under one saga key: the instance, and the messages that wait for it."""
+
+    key: str
+    instance: Instance | None
+    stashed: tuple[Envelope, ...] = ()
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Outcomes to commit together. Outcomes of one (channel, partition key) stand in the order in which they ran."""
+
+    outcomes: Sequence[Outcome]
+    routing: int
+    """The routing version that their sent messages were addressed with."""
+    epochs: Mapping[tuple[str, int], int]
+    """Epoch of each lane that the outcomes come from."""
+
+
+class Retention(msgspec.Struct, frozen=True, gc=False):
+    """How long one channel's records are kept, in microseconds."""
+
+    channel: str
+    window: int
+
+
+class Purged(msgspec.Struct, frozen=True, gc=False):
+    """What one bounded purge removed; `more` when there is more to remove."""
+
+    inbox: int = 0
+    instances: int = 0
+    dead_letters: int = 0
+    more: bool = False
+
+
+class ReplayResult(Enum):
+    """What replaying (or discarding) a dead letter did."""
+
+    DONE = "done"
+    ALREADY_DONE = "was already done"
+    TOO_OLD = "too old, quarantined"
+    COLLISION = "id collision, quarantined"
+    NOT_FOUND = "not found"
+
+
+class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
+    """How many envelopes of a channel wait, and why."""
+
+    channel: str
+    ready: int = 0
+    scheduled: int = 0
+    timers: int = 0
+    retrying: int = 0
+    stashed: int = 0
+    held: int = 0
+    """Keys that a retry or a parked dead letter holds back."""
+    dead: int = 0
+    oldest_ready_age: int = 0
+    """Microseconds since the oldest ready envelope was sent."""
+
+
+class Inspection(Protocol):
+    """Read-only questions; answers are a snapshot."""
+
+    async def due(self, channels: Sequence[str]) -> bool:
+        """Whether any envelope of the channels could run now (held and stashed ones could not)."""
+        ...
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        """One row for each channel that has a subscription or an envelope."""
+        ...
+
+    async def instances(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Instance]:
+        """Instances of a saga by key, from the first key greater than `after`."""
+        ...
+
+    async def envelopes(self, channel: str, *, key: str | None = None, limit: int = 100) -> Sequence[Envelope]:
+        """What is stored in a channel, by position; of one partition key when given."""
+        ...
+
+    async def dead_letters(
+        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        """Dead letters by id, from the first id greater than `after`."""
+        ...
+
+    async def dead_letter(self, letter: int) -> DeadLetter | None:
+        """One dead letter, whatever its status."""
+        ...
+
+
+class Unit(Protocol):
+    """One open transaction: the user's rows, appended messages and at most one batch of outcomes commit together."""
+
+    @property
+    def connection(self) -> object:
+        """The guarded handle: user SQL runs in the transaction; transaction control and DDL raise StatementRefused."""
+        ...
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """As `Store.append`, inside this transaction."""
+        ...
+
+    async def commit(self, batch: Batch | None = None) -> Sequence[Settled]:
+        """Commit all of it. Unless every verdict is COMMITTED, all of it has been rolled back."""
+        ...
+
+
+class Joined(Protocol):
+    """The way into the store inside a transaction that the caller opened and will end."""
+
+    def routing(self) -> Routing:
+        """The subscriptions as this transaction sees them."""
+        ...
+
+    def append(self, envelopes: Sequence[Envelope]) -> Sequence[Admission]:
+        """As `Store.append`; effective when the caller commits, gone when the caller rolls back. Never commits."""
+        ...
+
+
+class Store(Protocol):
+    """See the module's docstring. `open` comes first and `close` last; both may be called twice."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this store can do."""
+        ...
+
+    @property
+    def inspect(self) -> Inspection:
+        """The read-only side."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises SchemaTooNew, StoreCorrupt, StoreReadOnly or StoreUnavailable with the way out."""
+        ...
+
+    async def close(self) -> None:
+        """Finish the call under way and disconnect. Leases are not released by this."""
+        ...
+
+    async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
+        """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing.
+
+        A command that another channel receives already is a ConfigurationError and changes nothing.
+        """
+        ...
+
+    async def unregister(self, channel: str, message_type: str) -> Routing:
+        """Remove one subscription; envelopes that are already in the channel stay."""
+        ...
+
+    async def routing(self) -> Routing:
+        """The subscriptions as they are now."""
+        ...
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, when `routing` is no longer
+        the current version: the caller addresses them anew.
+
+        Of guarded envelopes with one (channel, message id) only the first is ever accepted: a copy is DUPLICATE, other content under
+        the id is a COLLISION and goes to the channel's dead letters, one stamped below the channel's horizon is TOO_OLD and goes there
+        too. Envelopes that are not guarded are always accepted. A timer replaces the one with its channel, key and name.
+        """
+        ...
+
+    def join(self, native: object) -> Joined:
+        """Enter a transaction of the caller's. Raises NoOpenTransaction, WrongDatabase or UnsupportedCapability at once."""
+        ...
+
+    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+        """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
+
+        A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel share its lanes
+        evenly, so the answer may miss lanes owned before (with them go their envelopes in hand). `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies,
+        that many, and all that are due by schedule, become suspects of the next.
+        """
+        ...
+
+    async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
+        """Give lanes back at once (all of them, and the worker's registration, when None). Lanes that it does not own are left alone."""
+        ...
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        """Due envelopes of the lanes, at most `limit` of each lane, neither stashed nor held back.
+
+        Per lane: those due at once with a position above the cursor's, in order; and all those scheduled that are due by now (again
+        on every call, while they are stored: the caller knows what it has in hand). An envelope is held back while another
+        one of its channel and key waits for its retry or is parked as a dead letter.
+        A stashed envelope whose patience has ended is due.
+        """
+        ...
+
+    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        """What is stored under each key, in the order asked."""
+        ...
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, append what it sent, set and cancel
+        timers, claim keys, run statements, write its dead letter. One answer for each outcome, in order.
+
+        All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains. One outcome's failure costs
+        only that outcome and those of the same (channel, partition key) after it, which are DROPPED. Raises only when nothing was
+        committed, or when it is unknown (StoreUnavailable): repeat the runs, the rows decide.
+        Completing an instance removes all its timers.
+        """
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Unit]:
+        """Open a transaction; leaving it without `commit` rolls back. It may hold up other writers while it is open."""
+        ...
+
+    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+        """Put an open dead letter back into its channel, same id and bytes, attempts at nought, in one transaction with its status.
+
+        One whose effect has committed is closed and ALREADY_DONE; one stamped below the horizon stays and is TOO_OLD unless forced.
+        """
+        ...
+
+    async def discard(self, letter: int) -> ReplayResult:
+        """Close an open dead letter for good and let its key go on if it was parked."""
+        ...
+
+    async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
+        """Forget what is older than its window: at most `limit` inbox records, tombstones and closed dead letters each.
+
+        In one transaction with the records, the channel's horizon rises to just above the youngest of them, and never falls.
+        """
+        ...
+
+    async def changed(self, timeout: float | None) -> None:
+        """Return when something may have become due, at the latest after `timeout` seconds. A hint, not a promise."""
+        ...
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise at once for a statement that `commit` would refuse: transaction control, DDL, the store's own tables, bad SQL."""
+        ...

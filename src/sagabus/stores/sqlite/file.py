@@ -1,0 +1,186 @@
+"""One SQLite file: how it is opened, how it is kept from harm, and how its errors are told.
+
+Two copies of SQLite in one process (ours and the one behind Python's `sqlite3`) know nothing of each other's locks, and closing a
+file in one drops the POSIX locks of the other: a user's `sqlite3.connect(...).close()` would then take itself for the last
+connection, checkpoint and delete the write-ahead log under our feet. Open-file-description locks do not have that flaw, so each store
+holds a shared one over SQLite's lock bytes (nobody can be "the last") and an exclusive one on a byte of its own while it writes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import apsw
+
+from sagabus.errors import (
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionLost,
+)
+
+try:
+    import fcntl
+
+    _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
+except ImportError:  # pragma: no cover - not on this platform
+    _SET_LOCK = None
+
+T = TypeVar("T")
+
+_SHARED_BYTES = (0x40000002, 510)
+_WRITER_BYTE = (0x40000000 + 768, 1)
+
+_ERRORS: tuple[tuple[type[apsw.Error], type[StoreError]], ...] = (
+    (apsw.BusyError, StoreBusy),
+    (apsw.LockedError, StoreBusy),
+    (apsw.FullError, StoreFull),
+    (apsw.ReadOnlyError, StoreReadOnly),
+    (apsw.PermissionsError, StoreReadOnly),
+    (apsw.NotADBError, StoreCorrupt),
+    (apsw.CorruptError, StoreCorrupt),
+    (apsw.CantOpenError, StoreUnavailable),
+    (apsw.IOError, StoreUnavailable),
+    (apsw.InterruptError, StoreUnavailable),
+    (apsw.NoMemError, StoreUnavailable),
+)
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn the driver's errors into the store's, by class."""
+    try:
+        yield
+    except apsw.Error as error:
+        for theirs, ours in _ERRORS:
+            if isinstance(error, theirs):
+                raise ours(f"{path}: {error}", store=path) from error
+        raise StoreError(f"{path}: {type(error).__name__}: {error}", store=path) from error
+
+
+def is_fatal(error: apsw.Error) -> bool:
+    """Whether the error is of the database as a whole, not of the one statement that met it."""
+    return isinstance(error, tuple(theirs for theirs, _ in _ERRORS if theirs is not apsw.PermissionsError))
+
+
+class DatabaseFile:
+    """The path of a store, its guard, and the right to write."""
+
+    def __init__(self, path: str, *, busy_timeout: float = 30.0) -> None:
+        self.path = path
+        self._busy_timeout = busy_timeout
+        self._guard: int | None = None
+
+    def prepare(self) -> None:
+        """Make the file, for its owner only, unless it is there; raise with the way out when it cannot be used."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except FileNotFoundError as error:
+            raise StoreUnavailable(
+                f"{self.path}: the folder does not exist; create it first", store=self.path
+            ) from error
+        except IsADirectoryError as error:
+            raise StoreUnavailable(f"{self.path} is a folder; name a file in it", store=self.path) from error
+        except PermissionError as error:
+            raise StoreReadOnly(f"{self.path}: no permission to read and write it", store=self.path) from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self.path}: {error.strerror}", store=self.path) from error
+
+    def connect(self, cached_statements: int = 200) -> apsw.Connection:
+        """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
+        with translated(self.path):
+            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
+            connection.set_busy_timeout(int(self._busy_timeout * 1000))
+            mode = connection.execute("PRAGMA journal_mode = WAL").get
+            if mode != "wal":
+                raise StoreReadOnly(
+                    f"{self.path}: cannot switch to a write-ahead log (it stays {mode!r})", store=self.path
+                )
+            connection.execute(
+                "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000;"
+                "PRAGMA journal_size_limit = 67108864; PRAGMA mmap_size = 0"
+            )
+            return connection
+
+    def hold(self) -> None:
+        """Take the guard; taking it twice is harmless."""
+        if self._guard is None:
+            self._guard = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            self._lock(_SHARED_BYTES, write=False)
+
+    def let_go(self) -> None:
+        """Give the guard up, before the last connection closes."""
+        if self._guard is not None:
+            os.close(self._guard)
+            self._guard = None
+
+    def begin(self, connection: apsw.Connection) -> None:
+        """Begin a write transaction; waits for other processes at most the busy timeout, then raises StoreBusy."""
+        deadline = time.monotonic() + self._busy_timeout
+        pause = 0.0002
+        while not self._lock(_WRITER_BYTE, write=True):
+            if time.monotonic() > deadline:
+                raise StoreBusy(
+                    f"{self.path}: another process has been writing for {self._busy_timeout:g} s", store=self.path
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.005)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException:
+            self._unlock()
+            raise
+
+    def commit(self, connection: apsw.Connection) -> None:
+        """Commit, and make sure of it: SQLite may have rolled back by itself and would then commit nothing at all."""
+        try:
+            if not connection.in_transaction:
+                raise TransactionLost(f"{self.path}: the transaction ended before its commit", store=self.path)
+            connection.execute("COMMIT")
+        finally:
+            self.end(connection)
+
+    def end(self, connection: apsw.Connection) -> None:
+        """Leave no transaction open, whatever happened."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        finally:
+            self._unlock()
+
+    def write(self, connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+        """Run `work` in one write transaction and commit; on any error nothing of it remains."""
+        with translated(self.path):
+            self.begin(connection)
+            try:
+                result = work(connection)
+            except BaseException:
+                self.end(connection)
+                raise
+            self.commit(connection)
+            return result
+
+    def _lock(self, region: tuple[int, int], *, write: bool) -> bool:
+        return self._set(region, fcntl.F_WRLCK if write else fcntl.F_RDLCK) if _SET_LOCK is not None else True
+
+    def _unlock(self) -> None:
+        if _SET_LOCK is not None and self._guard is not None:
+            self._set(_WRITER_BYTE, fcntl.F_UNLCK)
+
+    def _set(self, region: tuple[int, int], kind: int) -> bool:
+        if self._guard is None or _SET_LOCK is None:
+            return True
+        start, length = region
+        try:
+            fcntl.fcntl(self._guard, _SET_LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+        except OSError:
+            return False
+        return True

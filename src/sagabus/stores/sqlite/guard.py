@@ -1,0 +1,121 @@
+"""The user's SQL inside our transaction, kept from ending it, changing the schema or touching our tables.
+
+The database itself does the checking: its authorizer is asked about every action of a statement while it is prepared, so nothing has
+to be parsed here and no spelling gets past.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+from apsw.ext import query_info
+
+from sagabus.errors import StatementRefused, TransactionLost
+from sagabus.outcome import Parameters
+
+_READS = {apsw.SQLITE_SELECT, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
+_TABLE_ACTIONS = {apsw.SQLITE_READ, apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
+_PREFIX = "sagabus_"
+
+
+def permitted(action: int, first: str | None) -> bool:
+    """Whether a user's statement may do this: rows of the user's own tables, and nothing else."""
+    if action in _READS:
+        return True
+    if action not in _TABLE_ACTIONS:
+        return False
+    if action == apsw.SQLITE_READ:
+        return not (first or "").lower().startswith(_PREFIX)
+    return not (first or "").lower().startswith((_PREFIX, "sqlite_"))
+
+
+class Authorizer:
+    """Watches one connection; strict only while a user's statement is being prepared."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.strict = False
+        self.refused: str | None = None
+        connection.authorizer = self._decide
+
+    def _decide(
+        self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
+    ) -> int:
+        if not self.strict or permitted(action, first):
+            return apsw.SQLITE_OK
+        name = str(apsw.mapping_authorizer_function[action]).removeprefix("SQLITE_")
+        self.refused = f"{name} {first or ''}".strip()
+        return apsw.SQLITE_DENY
+
+
+class GuardedConnection:
+    """The open transaction as a handler sees it: `execute`, and rows back at once.
+
+    Transaction control, schema changes, PRAGMA, ATTACH and the library's own tables raise StatementRefused; the commit is the bus's.
+    After the handler it is closed and every call raises TransactionLost.
+    """
+
+    def __init__(self, connection: apsw.Connection, authorizer: Authorizer) -> None:
+        self._connection: apsw.Connection | None = connection
+        self._authorizer = authorizer
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through as they are."""
+        return self._run("execute", sql, parameters)
+
+    def executemany(self, sql: str, parameters: Sequence[Parameters]) -> list[tuple[Any, ...]]:
+        """Run one statement once for each set of parameters."""
+        return self._run("executemany", sql, parameters)
+
+    def close(self) -> None:
+        """Take the transaction away from whoever kept the handle."""
+        self._connection = None
+
+    def _run(self, method: str, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
+        connection = self._connection
+        if connection is None or not connection.in_transaction:
+            raise TransactionLost("the transaction of this handle has ended")
+        self._authorizer.refused = None
+        self._authorizer.strict = True
+        try:
+            rows: list[tuple[Any, ...]] = getattr(connection, method)(sql, parameters, can_cache=False).fetchall()
+        except apsw.AuthError as error:
+            raise refusal(self._authorizer.refused, sql) from error
+        finally:
+            self._authorizer.strict = False
+        return rows
+
+
+class StatementChecker:
+    """Says whether a buffered statement could run in the commit, by preparing it on a connection of its own: each text once."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self._passed: set[str] = set()
+
+    def check(self, sql: str) -> None:
+        """Raise StatementRefused, or the driver's error for a statement that does not prepare (no such table, syntax)."""
+        if sql in self._passed:
+            return
+        found = query_info(self.connection, sql, actions=True)
+        if found.query_remaining:
+            raise StatementRefused(f"one statement at a time, please: {sql[:80]!r} has more", statement=sql)
+        for action in found.actions or ():
+            first = action.table_name or action.pragma_name or action.operation
+            if not permitted(action.action, first):
+                raise refusal(f"{action.action_name.removeprefix('SQLITE_')} {first or ''}".strip(), sql)
+        if len(self._passed) < _REMEMBERED:
+            self._passed.add(sql)
+
+
+_REMEMBERED = 1000
+
+
+def refusal(action: str | None, sql: str) -> StatementRefused:
+    """The error for a statement that does what only the bus may do."""
+    return StatementRefused(
+        f"not allowed inside the bus's transaction: {action or 'this statement'} (in {sql[:80]!r}); "
+        "begin, commit, rollback, schema changes and the sagabus_ tables are the bus's own",
+        statement=sql,
+    )

@@ -1,0 +1,115 @@
+"""Dead letters put back or closed, and what is old forgotten: the operator's and the housekeeper's writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+import msgspec
+
+from sagabus.envelope import DeadLetter
+from sagabus.store import Purged, ReplayResult, Retention
+from sagabus.stores.sqlite import appending, reading, rows
+
+_CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, last_failed_at = ?3 WHERE id = ?1 AND status = 'open'"
+_RECORD = "SELECT fingerprint FROM sagabus_inbox WHERE channel = ? AND message_id = ?"
+
+
+def replay(connection: apsw.Connection, letter_id: int, now: int, *, force: bool) -> ReplayResult:
+    """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be."""
+    letter = reading.dead_letter(connection, letter_id)
+    if letter is None:
+        return ReplayResult.NOT_FOUND
+    if letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    refusal = _refusal(connection, letter)
+    if refusal is ReplayResult.ALREADY_DONE:
+        connection.execute(_CLOSE, (letter_id, "replayed", now))
+    if refusal is ReplayResult.ALREADY_DONE or (refusal is not None and not force):
+        return refusal
+    connection.execute(_CLOSE, (letter_id, "replayed", now))
+    _put_back(connection, letter, now)
+    return ReplayResult.DONE
+
+
+def discard(connection: apsw.Connection, letter_id: int, now: int) -> ReplayResult:
+    """Close a dead letter for good."""
+    letter = reading.dead_letter(connection, letter_id)
+    if letter is None:
+        return ReplayResult.NOT_FOUND
+    if letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    connection.execute(_CLOSE, (letter_id, "discarded", now))
+    if letter.parked:
+        connection.execute(
+            "DELETE FROM sagabus_held_key WHERE channel = ? AND partition_key = ?",
+            (letter.envelope.channel, letter.envelope.partition_key),
+        )
+    return ReplayResult.DONE
+
+
+def _refusal(connection: apsw.Connection, letter: DeadLetter) -> ReplayResult | None:
+    envelope = letter.envelope
+    place = (envelope.channel, envelope.message_id)
+    recorded = connection.execute(_RECORD, place).get
+    if letter.reason.startswith("id collision") and recorded is not None:
+        return ReplayResult.COLLISION
+    if letter.reason.startswith("too old") and recorded == rows.fingerprint(envelope):
+        return ReplayResult.ALREADY_DONE
+    lowest = appending.horizons(connection).get(envelope.channel, 0)
+    return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
+
+
+def _put_back(connection: apsw.Connection, letter: DeadLetter, now: int) -> None:
+    # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
+    envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=now, stashed=False)
+    stamp = letter.envelope.sent_at
+    row = rows.parameter([rows.envelope_row(envelope, now, stamp)])
+    connection.execute(appending.INSERT, (row,))
+    if letter.parked:
+        connection.execute(
+            "UPDATE sagabus_held_key SET position = ? WHERE channel = ? AND partition_key = ?",
+            (connection.last_insert_rowid(), envelope.channel, envelope.partition_key),
+        )
+
+
+def purge(connection: apsw.Connection, retention: Sequence[Retention], limit: int, now: int) -> Purged:
+    """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
+    inbox = instances = letters = 0
+    more = False
+    for kept in retention:
+        cutoff = now - kept.window
+        gone, unfinished = _purge_inbox(connection, kept.channel, cutoff, limit)
+        tombstones = _purge_rows(connection, _TOMBSTONES, kept.channel, cutoff, limit)
+        closed = _purge_rows(connection, _CLOSED, kept.channel, cutoff, limit)
+        inbox, instances, letters = inbox + gone, instances + tombstones, letters + closed
+        more = more or unfinished or tombstones == limit or closed == limit
+    return Purged(inbox, instances, letters, more)
+
+
+_TOMBSTONES = """
+DELETE FROM sagabus_instance WHERE (saga, key) IN (SELECT saga, key FROM sagabus_instance
+WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY completed_at LIMIT ?3)
+"""
+_CLOSED = """
+DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter
+WHERE channel = ?1 AND status <> 'open' AND last_failed_at < ?2 ORDER BY last_failed_at LIMIT ?3)
+"""
+_EXPIRED = "SELECT stamp FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2 ORDER BY stamp LIMIT 1 OFFSET ?3"
+_RISE = """
+INSERT INTO sagabus_horizon (channel, stamp) VALUES (?1, ?2)
+ON CONFLICT (channel) DO UPDATE SET stamp = max(stamp, excluded.stamp)
+"""
+
+
+def _purge_inbox(connection: apsw.Connection, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    last: int | None = connection.execute(_EXPIRED, (channel, cutoff, limit - 1)).get
+    horizon = cutoff if last is None else last + 1
+    connection.execute(_RISE, (channel, horizon))
+    connection.execute("DELETE FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2", (channel, horizon))
+    return connection.changes(), last is not None
+
+
+def _purge_rows(connection: apsw.Connection, sql: str, channel: str, cutoff: int, limit: int) -> int:
+    connection.execute(sql, (channel, cutoff, limit))
+    return connection.changes()

@@ -1,0 +1,185 @@
+"""Rows in and out as JSON arrays: one SQL statement takes or gives a whole set of them.
+
+Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event loop costs a
+thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import apsw
+import msgspec
+
+from sagabus import codec
+from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.errors import MessageInvalid
+
+_encode = msgspec.json.Encoder().encode
+
+EnvelopeRow: TypeAlias = tuple[
+    int,
+    str,
+    int,
+    int,
+    str,
+    str,
+    str | None,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    int,
+    int,
+    int | None,
+    str | None,
+    int,
+]
+InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
+LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
+
+ENVELOPE_COLUMNS = (
+    "channel, lane, due_at, message_id, message_type, partition_key, body, headers, correlation_id, causation_id, "
+    "sent_at, attempt, failed_at, timer, stashed"
+)
+INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
+LETTER_COLUMNS = "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, parked, status"
+
+decode_envelopes: Callable[[str], list[EnvelopeRow]] = msgspec.json.Decoder(list[EnvelopeRow]).decode
+decode_instances: Callable[[str], list[InstanceRow]] = msgspec.json.Decoder(list[InstanceRow]).decode
+decode_letters: Callable[[str], list[LetterRow]] = msgspec.json.Decoder(list[LetterRow]).decode
+_decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def values(count: int) -> str:
+    """The select list that takes `count` columns from each array of `json_each`."""
+    return ", ".join(f"value ->> {index}" for index in range(count))
+
+
+def parameter(rows: Iterable[object]) -> str:
+    """Rows as the one parameter of a set-based statement."""
+    return _encode(rows if isinstance(rows, list) else list(rows)).decode()
+
+
+def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object, ...]:
+    """An envelope in the order of ENVELOPE_COLUMNS."""
+    headers = envelope.headers
+    return (
+        envelope.channel,
+        envelope.lane,
+        due_at,
+        envelope.message_id,
+        envelope.message_type,
+        envelope.partition_key,
+        body_text(envelope),
+        _encode(headers).decode() if headers else None,
+        envelope.correlation_id,
+        envelope.causation_id,
+        sent_at,
+        envelope.attempt,
+        envelope.failed_at,
+        envelope.timer,
+        1 if envelope.stashed else 0,
+    )
+
+
+def body_text(envelope: Envelope) -> str:
+    """The body as the text it is stored as; a body that is no UTF-8 is refused before anything is written."""
+    try:
+        return envelope.body.decode()
+    except UnicodeDecodeError as error:
+        raise MessageInvalid(envelope.message_type, "", f"the body is not UTF-8 ({error})") from error
+
+
+def envelope_of(row: EnvelopeRow) -> Envelope:
+    """The envelope of a row of `position` and ENVELOPE_COLUMNS."""
+    return Envelope(
+        position=row[0],
+        channel=row[1],
+        lane=row[2],
+        due_at=row[3],
+        message_id=row[4],
+        message_type=row[5],
+        partition_key=row[6],
+        body=row[7].encode(),
+        headers=_decode_texts(row[8]) if row[8] else None,
+        correlation_id=row[9],
+        causation_id=row[10],
+        sent_at=row[11],
+        attempt=row[12],
+        failed_at=row[13],
+        timer=row[14],
+        stashed=bool(row[15]),
+    )
+
+
+def instance_of(row: InstanceRow) -> Instance:
+    """The instance of a row of INSTANCE_COLUMNS."""
+    return Instance(
+        saga=row[0],
+        key=row[1],
+        version=row[2],
+        state=row[3].encode(),
+        status=row[4],
+        timers=_decode_texts(row[5]) if row[5] else {},
+        completed=row[6] is not None,
+        created_at=row[7],
+        updated_at=row[8],
+    )
+
+
+class StoredEnvelope(msgspec.Struct, frozen=True, array_like=True):
+    """An envelope inside a dead letter: all but its body, which stands beside it as text."""
+
+    channel: str
+    lane: int
+    message_id: str
+    message_type: str
+    partition_key: str | None
+    headers: dict[str, str] | None
+    correlation_id: str | None
+    causation_id: str | None
+    sent_at: int
+    attempt: int
+    failed_at: int | None
+    timer: str | None
+
+
+_decode_stored = msgspec.json.Decoder(StoredEnvelope).decode
+
+
+def stored(envelope: Envelope) -> str:
+    """An envelope as a dead letter keeps it."""
+    names = StoredEnvelope.__struct_fields__
+    return _encode([getattr(envelope, name) for name in names]).decode()
+
+
+def letter_of(row: LetterRow) -> DeadLetter:
+    """The dead letter of a row of LETTER_COLUMNS."""
+    kept = _decode_stored(row[1])
+    fields = {name: getattr(kept, name) for name in StoredEnvelope.__struct_fields__}
+    return DeadLetter(
+        id=row[0],
+        envelope=Envelope(**fields, body=row[2].encode()),
+        reason=row[3],
+        error_type=row[4],
+        error_text=row[5],
+        traceback=row[6],
+        attempts=row[7],
+        first_failed_at=row[8],
+        last_failed_at=row[9],
+        parked=bool(row[10]),
+        status=row[11],
+    )
+
+
+def fingerprint(envelope: Envelope) -> str:
+    """What tells two messages with one id apart, as it is stored."""
+    return codec.fingerprint(envelope.message_type, envelope.body).hex()
+
+
+def changed_by(connection: apsw.Connection, sql: str, rows: Sequence[object]) -> int:
+    """Run a set-based statement over `rows` and count the rows it changed."""
+    connection.execute(sql, (parameter(rows),))
+    return connection.changes()

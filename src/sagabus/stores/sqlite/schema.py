@@ -1,0 +1,190 @@
+"""The tables of a SQLite store, as numbered, checksummed, forward-only migrations.
+
+All names begin with `sagabus_`, because the user's own tables live in the same file. Ids and keys are TEXT under the BINARY
+collation, so that `A1`, `a1` and `a1 ` stay three ids.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import apsw
+
+from sagabus.errors import SchemaTooNew, StoreCorrupt
+
+MIGRATIONS: tuple[tuple[int, str], ...] = (
+    (
+        1,
+        """
+CREATE TABLE sagabus_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO sagabus_meta (name, value) VALUES ('routing', 1);
+
+-- AUTOINCREMENT: a position is never given twice, or a late delete could hit another message's row.
+CREATE TABLE sagabus_envelope (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    due_at INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    message_type TEXT NOT NULL,
+    partition_key TEXT,
+    body TEXT NOT NULL,
+    headers TEXT,
+    correlation_id TEXT,
+    causation_id TEXT,
+    sent_at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    failed_at INTEGER,
+    timer TEXT,
+    stashed INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sagabus_envelope_due ON sagabus_envelope (channel, lane, due_at, position);
+CREATE UNIQUE INDEX sagabus_envelope_timer ON sagabus_envelope (channel, partition_key, timer) WHERE timer IS NOT NULL;
+CREATE INDEX sagabus_envelope_stash ON sagabus_envelope (channel, partition_key, position) WHERE stashed = 1;
+
+CREATE TABLE sagabus_instance (
+    saga TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    read_version INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    status TEXT,
+    timers TEXT,
+    completed_at INTEGER,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    PRIMARY KEY (saga, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sagabus_instance_completed ON sagabus_instance (saga, completed_at) WHERE completed_at IS NOT NULL;
+
+CREATE TABLE sagabus_inbox (
+    channel TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    stamp INTEGER NOT NULL,
+    PRIMARY KEY (channel, message_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sagabus_inbox_stamp ON sagabus_inbox (channel, stamp);
+CREATE TABLE sagabus_horizon (channel TEXT PRIMARY KEY, stamp INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sagabus_subscription (
+    message_type TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    PRIMARY KEY (message_type, channel)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sagabus_worker (
+    worker TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (worker, channel)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sagabus_lane (
+    channel TEXT NOT NULL,
+    lane INTEGER NOT NULL,
+    owner TEXT,
+    epoch INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    held_window INTEGER NOT NULL,
+    suspect_until INTEGER NOT NULL,
+    PRIMARY KEY (channel, lane)
+) STRICT, WITHOUT ROWID;
+
+-- The position is that of the one envelope that may run; 0 where none may: the key is parked.
+CREATE TABLE sagabus_held_key (
+    channel TEXT NOT NULL,
+    partition_key TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (channel, partition_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sagabus_dead_letter (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    status TEXT NOT NULL,
+    envelope TEXT NOT NULL,
+    body TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    error_type TEXT,
+    error_text TEXT,
+    traceback TEXT,
+    attempts INTEGER NOT NULL,
+    first_failed_at INTEGER,
+    last_failed_at INTEGER NOT NULL,
+    parked INTEGER NOT NULL,
+    UNIQUE (channel, message_id, fingerprint)
+) STRICT;
+CREATE INDEX sagabus_dead_letter_status ON sagabus_dead_letter (status, id);
+CREATE INDEX sagabus_dead_letter_closed ON sagabus_dead_letter (channel, last_failed_at) WHERE status <> 'open';
+""",
+    ),
+)
+
+LATEST = MIGRATIONS[-1][0]
+
+VERSION_TABLE = """
+CREATE TABLE IF NOT EXISTS sagabus_schema_version (
+    version INTEGER PRIMARY KEY,
+    checksum TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT;
+"""
+
+
+def checksum(script: str) -> str:
+    """What a migration's text is recognised by."""
+    return blake2b(script.encode(), digest_size=8).hexdigest()
+
+
+def applied(connection: apsw.Connection) -> dict[int, str]:
+    """Version and checksum of each migration that this file has had."""
+    exists = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'sagabus_schema_version'"
+    if not connection.execute(exists).get:
+        return {}
+    return {row[0]: row[1] for row in connection.execute("SELECT version, checksum FROM sagabus_schema_version")}
+
+
+def check(connection: apsw.Connection, path: str) -> list[tuple[int, str]]:
+    """The migrations still to come; raises when the file is of a newer release or its migrations differ from ours."""
+    done = applied(connection)
+    if done and max(done) > LATEST:
+        raise SchemaTooNew(
+            f"{path} has schema version {max(done)}, this release of sagabus knows {LATEST}: upgrade sagabus",
+            found=max(done),
+            supported=LATEST,
+            store=path,
+        )
+    for version, script in MIGRATIONS:
+        if version in done and done[version] != checksum(script):
+            raise StoreCorrupt(f"{path}: schema migration {version} is not the one that this release ships", store=path)
+    return [(version, script) for version, script in MIGRATIONS if version not in done]
+
+
+def migrate(connection: apsw.Connection, path: str, now: int) -> list[int]:
+    """Apply what is missing, in the caller's open transaction; the versions applied. Applying twice changes nothing."""
+    missing = check(connection, path)
+    if not missing:
+        return []
+    connection.execute(VERSION_TABLE)
+    for version, script in missing:
+        connection.execute(script)
+        connection.execute(
+            "INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (?, ?, ?)",
+            (version, checksum(script), now),
+        )
+    return [version for version, _ in missing]
+
+
+def script() -> str:
+    """All migrations as one text, for those who apply schemas by hand."""
+    parts = [VERSION_TABLE.strip()]
+    parts += [f"-- migration {version}, checksum {checksum(text)}\n{text.strip()}" for version, text in MIGRATIONS]
+    parts += [
+        f"INSERT INTO sagabus_schema_version (version, checksum, applied_at) "
+        f"VALUES ({version}, '{checksum(text)}', unixepoch() * 1000000);"
+        for version, text in MIGRATIONS
+    ]
+    return "\n\n".join(parts)

@@ -1,0 +1,312 @@
+"""The transaction: what runs of handlers ended in becomes rows.
+
+First all outcomes together, with set-based statements whose counts must come out exactly; when one does not, everything is rolled back
+and each outcome is applied singly under a savepoint, so that the one at fault is found and pays alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import apsw
+import msgspec
+
+from sagabus.envelope import Envelope
+from sagabus.outcome import (
+    Attempted,
+    Completed,
+    DeadLettered,
+    Outcome,
+    RetryAt,
+    Save,
+    Settled,
+    Stashed,
+    Statement,
+    Verdict,
+)
+from sagabus.store import Batch
+from sagabus.stores.sqlite import appending, rows
+from sagabus.stores.sqlite.file import is_fatal
+
+COMMITTED = Settled(Verdict.COMMITTED)
+
+_HEAD = """
+SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
+(SELECT json_group_array(json_array(channel, lane, epoch)) FROM sagabus_lane)
+"""
+_REMOVE = "DELETE FROM sagabus_envelope WHERE position IN (SELECT value FROM json_each(?1))"
+_SAVE = f"""
+INSERT INTO sagabus_instance (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
+SELECT {rows.values(10)} FROM json_each(?1)
+WHERE value ->> 3 = 0 OR EXISTS (SELECT 1 FROM sagabus_instance WHERE saga = value ->> 0 AND key = value ->> 1)
+ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
+    state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
+    updated_at = excluded.updated_at
+WHERE sagabus_instance.version = excluded.read_version
+"""  # noqa: S608
+_CANCEL = """
+DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
+AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+"""
+_CANCEL_ALL = """
+DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
+AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+"""
+_CLAIMED = """
+SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
+CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1
+"""
+_CLAIM = (
+    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
+    f"SELECT {rows.values(4)} FROM json_each(?1)"  # noqa: S608
+)
+_HOLD = """
+INSERT INTO sagabus_held_key (channel, partition_key, position) VALUES (?1, ?2, ?3)
+ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
+"""
+_LET_GO = """
+DELETE FROM sagabus_held_key WHERE (channel, partition_key, position) IN
+(SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+"""
+_RETRY = """
+UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0
+WHERE position = ?1 AND attempt = ?2
+"""
+_ATTEMPT = """
+UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3) WHERE position = ?1 AND attempt = ?2
+"""
+_STASH = "UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"
+
+_decode_epochs = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
+_decode_claims = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+
+
+class Lost(Exception):  # noqa: N818  # a signal between these functions, not an error
+    """One of the outcomes at hand cannot commit."""
+
+    def __init__(self, verdict: Verdict, error: BaseException | None = None) -> None:
+        super().__init__(verdict)
+        self.settled = Settled(verdict, error)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The rows that a sequence of outcomes comes to, each table's once."""
+
+    removed: list[int] = field(default_factory=list)
+    first: dict[tuple[str, str], int] = field(default_factory=dict)
+    last: dict[tuple[str, str], Save] = field(default_factory=dict)
+    sent: list[Envelope] = field(default_factory=list)
+    timers: dict[tuple[str, str | None, str], Envelope] = field(default_factory=dict)
+    cancelled: list[tuple[str, str | None, str]] = field(default_factory=list)
+    finished: list[tuple[str, str]] = field(default_factory=list)
+    claims: list[tuple[str, str, str, int]] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    others: list[Outcome] = field(default_factory=list)
+    let_go: list[tuple[str, str, int]] = field(default_factory=list)
+
+
+def settle(connection: apsw.Connection, batch: Batch, now: int) -> list[Settled]:
+    """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
+    routing, lanes = connection.execute(_HEAD).get
+    epochs = {(channel, lane): epoch for channel, lane, epoch in _decode_epochs(lanes)}
+    stale = routing != batch.routing
+    outcomes = batch.outcomes
+    if not stale and all(epochs.get(place) == epoch for place, epoch in batch.epochs.items()):
+        try:
+            _under_savepoint(connection, outcomes, now)
+        except Lost:
+            pass  # somebody is at fault: find out who
+        else:
+            return [COMMITTED] * len(outcomes)
+    return _singly(connection, batch, epochs, now, stale=stale)
+
+
+def _singly(
+    connection: apsw.Connection, batch: Batch, epochs: dict[tuple[str, int], int], now: int, *, stale: bool
+) -> list[Settled]:
+    broken: set[tuple[str, str]] = set()
+    answers: list[Settled] = []
+    for outcome in batch.outcomes:
+        envelope = outcome.envelope
+        chain = (envelope.channel, envelope.partition_key) if envelope.partition_key is not None else None
+        place = (envelope.channel, envelope.lane)
+        fenced = place in batch.epochs and epochs.get(place) != batch.epochs[place]
+        if chain is not None and chain in broken:
+            answer = Settled(Verdict.DROPPED)
+        else:
+            answer = _one(connection, outcome, now, fenced=fenced, stale=stale)
+        if answer.verdict is not Verdict.COMMITTED and chain is not None:
+            broken.add(chain)
+        answers.append(answer)
+    return answers
+
+
+def _one(connection: apsw.Connection, outcome: Outcome, now: int, *, fenced: bool, stale: bool) -> Settled:
+    sends = isinstance(outcome, Completed) and bool(outcome.effects.sent)
+    if fenced or (stale and sends):
+        gone = not connection.execute(
+            "SELECT count(*) FROM sagabus_envelope WHERE position = ?", (outcome.envelope.position,)
+        ).get
+        return Settled(Verdict.GONE if gone else Verdict.FENCED if fenced else Verdict.STALE_ROUTING)
+    try:
+        _under_savepoint(connection, (outcome,), now)
+    except Lost as lost:
+        return lost.settled
+    return COMMITTED
+
+
+def _under_savepoint(connection: apsw.Connection, outcomes: Sequence[Outcome], now: int) -> None:
+    connection.execute("SAVEPOINT sagabus_outcomes")
+    try:
+        _apply(connection, _plan(outcomes), now)
+    except Lost:
+        connection.execute("ROLLBACK TO sagabus_outcomes; RELEASE sagabus_outcomes")
+        raise
+    connection.execute("RELEASE sagabus_outcomes")
+
+
+def _plan(outcomes: Sequence[Outcome]) -> _Plan:
+    plan = _Plan()
+    for outcome in outcomes:
+        envelope = outcome.envelope
+        if isinstance(outcome, (RetryAt, Attempted, Stashed)):
+            plan.others.append(outcome)
+            continue
+        plan.removed.append(envelope.position)
+        # Only what waited for a due time can hold its key: a retry, or a dead letter put back.
+        if envelope.due_at and envelope.partition_key is not None:
+            plan.let_go.append((envelope.channel, envelope.partition_key, envelope.position))
+        if isinstance(outcome, Completed):
+            _plan_effects(plan, outcome)
+        elif isinstance(outcome, DeadLettered):
+            plan.others.append(outcome)
+    return plan
+
+
+def _plan_effects(plan: _Plan, outcome: Completed) -> None:
+    envelope, effects = outcome.envelope, outcome.effects
+    for name in effects.cancelled:
+        place = (envelope.channel, envelope.partition_key, name)
+        plan.timers.pop(place, None)
+        plan.cancelled.append(place)
+    for sent in effects.sent:
+        if sent.timer is None:
+            plan.sent.append(sent)
+        else:
+            plan.timers[(sent.channel, sent.partition_key, sent.timer)] = sent
+    if effects.save is not None:
+        _plan_save(plan, effects.save)
+    plan.statements.extend(effects.statements)
+    for claim in effects.claims:
+        plan.claims.append((envelope.channel, "key:" + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+
+
+def _plan_save(plan: _Plan, save: Save) -> None:
+    place = (save.saga, save.key)
+    before = plan.last.get(place)
+    if before is not None and before.version != save.base:
+        raise Lost(Verdict.CONFLICT)
+    plan.first.setdefault(place, save.base)
+    plan.last[place] = save
+    if save.completed:
+        plan.finished.append(place)
+        for timer in [timer for timer in plan.timers if timer[:2] == place]:
+            del plan.timers[timer]
+
+
+def _apply(connection: apsw.Connection, plan: _Plan, now: int) -> None:
+    if plan.removed and rows.changed_by(connection, _REMOVE, plan.removed) != len(plan.removed):
+        raise Lost(Verdict.GONE)
+    if plan.claims:
+        _claim(connection, plan.claims)
+    if plan.last:
+        _save(connection, plan, now)
+    if plan.cancelled:
+        connection.execute(_CANCEL, (rows.parameter(plan.cancelled),))
+    if plan.finished:
+        connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
+    for statement in plan.statements:
+        _execute(connection, statement)
+    sent = plan.sent + list(plan.timers.values())
+    if sent:
+        appending.append(connection, sent, now)
+    if plan.let_go:
+        connection.execute(_LET_GO, (rows.parameter(plan.let_go),))
+    for outcome in plan.others:
+        _mark(connection, outcome, now)
+
+
+def _save(connection: apsw.Connection, plan: _Plan, now: int) -> None:
+    saved = [
+        (
+            save.saga,
+            save.key,
+            save.version,
+            plan.first[place],
+            save.state.decode(),
+            save.status,
+            msgspec.json.encode(save.timers).decode() if save.timers else None,
+            now if save.completed else None,
+            now,
+            now,
+        )
+        for place, save in plan.last.items()
+    ]
+    if rows.changed_by(connection, _SAVE, saved) != len(saved):
+        raise Lost(Verdict.CONFLICT)
+
+
+def _claim(connection: apsw.Connection, claims: list[tuple[str, str, str, int]]) -> None:
+    asked = [claim[:2] for claim in claims]
+    found = _decode_claims(connection.execute(_CLAIMED, (rows.parameter(asked),)).get)
+    known = {(channel, key): print_ for channel, key, print_ in found}
+    for channel, key, print_, _ in claims:
+        before = known.get((channel, key))
+        if before is not None:
+            raise Lost(Verdict.DUPLICATE if before == print_ else Verdict.COLLISION)
+        known[(channel, key)] = print_
+    connection.execute(_CLAIM, (rows.parameter(claims),))
+    # Read after the insert, in the transaction that also deletes below it: a record that expired bars its late copies.
+    lowest = appending.horizons(connection)
+    if any(stamp < lowest.get(channel, 0) for channel, _, _, stamp in claims):
+        raise Lost(Verdict.TOO_OLD)
+
+
+def _execute(connection: apsw.Connection, statement: Statement) -> None:
+    try:
+        connection.execute(statement.sql, statement.parameters)  # type: ignore[arg-type]  # the driver names its own union
+    except apsw.Error as error:
+        if is_fatal(error) or not connection.in_transaction:
+            raise
+        raise Lost(Verdict.REFUSED, error) from error
+    except (TypeError, ValueError) as error:
+        raise Lost(Verdict.REFUSED, error) from error
+
+
+def _mark(connection: apsw.Connection, outcome: Outcome, now: int) -> None:
+    envelope = outcome.envelope
+    if isinstance(outcome, DeadLettered):
+        parks = outcome.parks and envelope.partition_key is not None
+        appending.bury(connection, envelope, outcome.reason, now, outcome.failure, parked=parks)
+        if parks:
+            connection.execute(_HOLD, (envelope.channel, envelope.partition_key, 0))
+        return
+    if isinstance(outcome, RetryAt):
+        failed_at = now if outcome.failure is not None else None
+        due_at = now + max(outcome.delay, 1)
+        connection.execute(_RETRY, (envelope.position, envelope.attempt, int(outcome.counted), due_at, failed_at))
+    elif isinstance(outcome, Attempted):
+        connection.execute(_ATTEMPT, (envelope.position, envelope.attempt, now))
+    elif isinstance(outcome, Stashed):
+        connection.execute(_STASH, (envelope.position, envelope.attempt, now + outcome.patience))
+    if connection.changes() != 1:
+        raise Lost(Verdict.GONE)
+    if envelope.partition_key is not None and not isinstance(outcome, Attempted):
+        held = isinstance(outcome, RetryAt) and outcome.holds
+        hold = (envelope.channel, envelope.partition_key, envelope.position)
+        if held:
+            connection.execute(_HOLD, hold)
+        else:
+            connection.execute(_LET_GO, (rows.parameter([hold]),))

@@ -1,0 +1,91 @@
+"""One open transaction, lent to a handler or to `bus.transaction()`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from sagabus.clock import Clock
+from sagabus.envelope import Envelope
+from sagabus.errors import TransactionLost
+from sagabus.outcome import Admission, Settled, Verdict
+from sagabus.store import Batch
+from sagabus.stores.sqlite import appending, settling
+from sagabus.stores.sqlite.file import DatabaseFile, translated
+from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection
+from sagabus.stores.sqlite.thread import DatabaseThread
+
+
+class SqliteUnit:
+    """See `sagabus.store.Unit`. The handle is used in the caller's thread, our own part runs in the writing thread."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        authorizer: Authorizer,
+        file: DatabaseFile,
+        thread: DatabaseThread,
+        clock: Clock,
+    ) -> None:
+        self._connection = connection
+        self._file = file
+        self._thread = thread
+        self._clock = clock
+        self._open = False
+        self._handle = GuardedConnection(connection, authorizer)
+
+    @property
+    def connection(self) -> GuardedConnection:
+        """The guarded handle."""
+        return self._handle
+
+    async def begin(self) -> None:
+        """Begin; waits for other processes' writes."""
+        self._open = True
+        await self._thread.call(self._begin)
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept envelopes inside this transaction."""
+        now = self._clock.now()
+        return await self._thread.call(self._append, envelopes, routing, now)
+
+    async def commit(self, batch: Batch | None = None) -> Sequence[Settled]:
+        """Commit everything, or roll everything back and say why."""
+        self._handle.close()
+        settled = await self._thread.call(self._commit, batch, self._clock.now())
+        self._open = False
+        return settled
+
+    async def end(self) -> None:
+        """Roll back unless committed; calling twice is harmless."""
+        self._handle.close()
+        if self._open:
+            self._open = False
+            await self._thread.call(self._file.end, self._connection)
+
+    def _begin(self) -> None:
+        with translated(self._file.path):
+            self._file.begin(self._connection)
+
+    def _append(self, envelopes: Sequence[Envelope], routing: int, now: int) -> Sequence[Admission] | None:
+        with translated(self._file.path):
+            self._check()
+            return appending.append_at(self._connection, envelopes, routing, now)
+
+    def _commit(self, batch: Batch | None, now: int) -> Sequence[Settled]:
+        with translated(self._file.path):
+            self._check()
+            settled = settling.settle(self._connection, batch, now) if batch is not None else []
+            if all(answer.verdict is Verdict.COMMITTED for answer in settled):
+                self._file.commit(self._connection)
+            else:
+                self._file.end(self._connection)
+            return settled
+
+    def _check(self) -> None:
+        # The database may have rolled back by itself (disk full); what came after would commit on its own.
+        if not self._connection.in_transaction:
+            raise TransactionLost(
+                f"{self._file.path}: the database has rolled the transaction back", store=self._file.path
+            )

@@ -1,0 +1,64 @@
+"""Hints that something may have become due: at once inside this process, by a cheap look for other processes.
+
+`PRAGMA data_version` reads a counter in shared memory, so looking every few milliseconds costs nothing a user would notice. A hint may be late or
+idle; fetching is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import apsw
+
+from sagabus.clock import Clock
+
+_SHORTEST = 0.002
+_LONGEST = 0.05
+
+
+class Waking:
+    """Waits for a change of the file by anybody. Meant for one waiter at a time."""
+
+    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._woken = False
+        self._nudge = asyncio.Event()
+        self._seen = self._version()
+
+    def wake(self) -> None:
+        """Something changed in this process."""
+        self._woken = True
+        self._nudge.set()
+
+    async def wait(self, timeout: float | None) -> None:
+        """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock."""
+        pause = _SHORTEST
+        end = None if timeout is None else self._clock.monotonic() + timeout
+        while not self._woken and not self._changed_elsewhere():
+            left = pause if end is None else min(pause, end - self._clock.monotonic())
+            if left <= 0:
+                return
+            self._nudge.clear()
+            timer = self._clock.call_after(left, self._nudge.set)
+            try:
+                await self._nudge.wait()
+            finally:
+                timer.cancel()
+            pause = min(pause * 1.5, _LONGEST)
+        self._woken = False
+
+    def close(self) -> None:
+        """Let the file go and the waiter return."""
+        self.wake()
+        self._connection.close()
+
+    def _changed_elsewhere(self) -> bool:
+        version = self._version()
+        changed = version != self._seen
+        self._seen = version
+        return changed
+
+    def _version(self) -> int:
+        version: int = self._connection.execute("PRAGMA data_version").get
+        return version
