@@ -23,7 +23,7 @@ class Bell:
 
     async def wait(self, timeout: float | None) -> None:
         """Return after the next ring, or when the time is over."""
-        if self._has_rung:
+        if self._has_rung or (timeout is not None and timeout <= 0):
             self._has_rung = False
             await asyncio.sleep(0)  # the others get their turn, whatever the caller's loop does
             return

@@ -1,0 +1,22 @@
+"""The suites that every adapter has to pass, ours and yours: subclass one, give it a fixture, and run pytest.
+
+    class TestMyStore(StoreConformance):
+        async def make_store(self, clock: Clock) -> Store:
+            return MyStore(clock=clock)
+
+What a store declares it can do is tested; what it does not declare, it has to refuse.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+_SUBJECTS = (
+    *("append", "commits", "dead_letters", "fetching", "inspecting", "joining", "leasing", "races", "retention"),
+    *("retries", "sagas", "suspicion", "timers", "transactions", "trial"),
+)
+pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
+
+from sagabus.testing.conformance.stores import StoreConformance  # noqa: E402  # only after their asserts are told to speak
+
+__all__ = ["StoreConformance"]

@@ -1,0 +1,50 @@
+"""The whole suite of the store port."""
+
+from __future__ import annotations
+
+from sagabus.testing.conformance.append import AppendConformance
+from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
+from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
+from sagabus.testing.conformance.fetching import FetchingConformance
+from sagabus.testing.conformance.inspecting import (
+    InspectionConformance,
+    RoutingConformance,
+    WakingConformance,
+)
+from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
+from sagabus.testing.conformance.leasing import LeasingConformance
+from sagabus.testing.conformance.races import RaceConformance
+from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
+from sagabus.testing.conformance.retries import RetryConformance, StashConformance
+from sagabus.testing.conformance.sagas import SagaConformance
+from sagabus.testing.conformance.suspicion import SuspicionConformance
+from sagabus.testing.conformance.timers import TimerConformance
+from sagabus.testing.conformance.transactions import ConnectionConformance, StatementConformance, UnitConformance
+
+
+class StoreConformance(
+    AppendConformance,
+    FetchingConformance,
+    LeasingConformance,
+    SuspicionConformance,
+    CommitConformance,
+    ClaimConformance,
+    SagaConformance,
+    TimerConformance,
+    RetryConformance,
+    StashConformance,
+    DeadLetterConformance,
+    ReplayConformance,
+    HorizonConformance,
+    PurgeConformance,
+    UnitConformance,
+    ConnectionConformance,
+    StatementConformance,
+    JoinConformance,
+    LifeConformance,
+    RoutingConformance,
+    InspectionConformance,
+    WakingConformance,
+    RaceConformance,
+):
+    """Every promise of `sagabus.store.Store`. Subclass it under a name with `Test` first, and say how to make one."""
