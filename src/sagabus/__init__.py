@@ -1,3 +1,102 @@
-"""sagabus: messages and sagas that take effect exactly once."""
+"""sagabus: every message takes effect exactly once.
 
-__all__: list[str] = []
+Sagas, idempotent inbox, transactional outbox, optimistic concurrency, timers, retries and dead letters, on one SQLite file out of the box.
+"""
+
+from sagabus.bus import Bus
+from sagabus.context import Context
+from sagabus.deduplication import Deduplication, Duplicate
+from sagabus.envelope import DeadLetter, Envelope
+from sagabus.errors import (
+    ConcurrencyConflict,
+    ConfigurationError,
+    ContextClosed,
+    DuplicateMessage,
+    ForkedProcess,
+    HandlingError,
+    InvalidMessageId,
+    MessageError,
+    MessageInvalid,
+    MessageNotDeclared,
+    MessageTooDeep,
+    MessageTooLarge,
+    NoOpenTransaction,
+    SagaBusError,
+    SchemaTooNew,
+    StatementRefused,
+    StoreBusy,
+    StoreCorrupt,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionLost,
+    UnknownMessageType,
+    Unroutable,
+    UnsupportedCapability,
+    WrongDatabase,
+)
+from sagabus.handler import handler
+from sagabus.inspection import SagaRecord, TimerRecord
+from sagabus.message import command, event
+from sagabus.middleware import Middleware
+from sagabus.publishing import Receipt
+from sagabus.reaction import Connection
+from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
+from sagabus.saga import Saga, handles, starts, timer
+from sagabus.settings import Settings
+from sagabus.store import ReplayResult
+
+__all__ = [
+    "Bus",
+    "ConcurrencyConflict",
+    "ConfigurationError",
+    "Connection",
+    "Context",
+    "ContextClosed",
+    "DeadLetter",
+    "Deduplication",
+    "Duplicate",
+    "DuplicateMessage",
+    "Envelope",
+    "Exponential",
+    "ForkedProcess",
+    "HandlingError",
+    "InvalidMessageId",
+    "Linear",
+    "MessageError",
+    "MessageInvalid",
+    "MessageNotDeclared",
+    "MessageTooDeep",
+    "MessageTooLarge",
+    "Middleware",
+    "NoOpenTransaction",
+    "Receipt",
+    "ReplayResult",
+    "RetryPolicy",
+    "Rule",
+    "Saga",
+    "SagaBusError",
+    "SagaRecord",
+    "SchemaTooNew",
+    "Settings",
+    "StatementRefused",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFull",
+    "StoreReadOnly",
+    "StoreUnavailable",
+    "TimerRecord",
+    "TransactionLost",
+    "UnknownMessageType",
+    "Unroutable",
+    "UnsupportedCapability",
+    "WrongDatabase",
+    "command",
+    "event",
+    "handler",
+    "handles",
+    "starts",
+    "timer",
+]

@@ -1,0 +1,301 @@
+"""The bus: the composition root, and what users hold.
+
+Builds all parts from definitions and settings, reports everything wrong with them in one list, and starts and stops what runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sagabus.clock import Clock, SystemClock, micros
+from sagabus.codec import JsonCodec, StateCodec
+from sagabus.committing import Publishing
+from sagabus.defining import Definitions, define
+from sagabus.errors import StoreUnavailable
+from sagabus.handler import HandlerDefinition
+from sagabus.housekeeping import Housekeeping
+from sagabus.identity import Identity, SystemIdentity
+from sagabus.inspection import DeadLetters, Sagas, Timers
+from sagabus.middleware import Middleware
+from sagabus.opening import open_store
+from sagabus.processing import Processing
+from sagabus.publishing import JoinedPublisher, Publisher, Receipt, TransactionPublisher, with_id
+from sagabus.routing import RoutingTable, subscriptions_of
+from sagabus.saga import SagaDefinition
+from sagabus.sending import Sender
+from sagabus.settings import Settings
+from sagabus.store import ChannelCounts, Joined, Retention, Store
+from sagabus.worker import Worker
+
+B = TypeVar("B", bound="Bus")
+
+
+class Bus:
+    """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
+
+    `async with bus:` runs a worker and a publisher in this process; `open(worker=False)` only publishes and looks. Raises ConfigurationError with every problem of the definitions
+    at once, before anything is opened.
+    """
+
+    def __init__(
+        self,
+        store: str | Store,
+        *definitions: Any,
+        settings: Settings | None = None,
+        middleware: Sequence[Middleware] = (),
+        clock: Clock | None = None,
+        identity: Identity | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._identity = identity or SystemIdentity(self._clock)
+        self._codec = JsonCodec(self.settings.max_message_size, self.settings.max_message_depth)
+        self._states = StateCodec()
+        self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
+        self.store: Store = open_store(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
+        self._sender = Sender(self._codec, self._defined.keys, self.store)
+        self._publisher = Publisher(
+            self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules
+        )
+        self._middleware = tuple(middleware)
+        self._publishing = Publishing(self.store, self._sender)
+        self._worker: Worker | None = None
+        self._housekeeping: Housekeeping | None = None
+        self._opened = False
+        self.statistics: Counter[tuple[str, str]] = Counter()
+        """How many messages of each subscription were completed, retried, dead-lettered, discarded, stashed or lost a race, by this process."""
+        self.dead_letters = DeadLetters(self.store)
+        self.sagas = Sagas(self.store, self._states, self._defined.sagas)
+        self.timers = Timers(self.store)
+
+    @property
+    def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:
+        """What this bus runs, in the order given."""
+        return tuple(self._defined.by_name.values())
+
+    # --- life -------------------------------------------------------------------------------------------------------------
+
+    async def open(self, *, worker: bool = True) -> None:
+        """Open the store, make the subscriptions known and (unless `worker` is False) begin to handle messages. Opening twice is harmless."""
+        if self._opened:
+            return
+        await self.store.open()
+        try:
+            self._sender.use(await self._register())
+            self._opened = True
+            if worker and self._defined.by_name:
+                await self._start_worker()
+        except BaseException:
+            self._opened = False
+            await self.store.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop gracefully within the grace period and close the store. Nothing counts as a failure; closing twice is harmless."""
+        if not self._opened:
+            return
+        try:
+            await self._publishing.drain()
+            if self._housekeeping is not None:
+                await self._housekeeping.stop()
+            if self._worker is not None:
+                await self._worker.stop(self.settings.grace.total_seconds())
+        finally:
+            self._opened = False
+            self._worker = self._housekeeping = None
+            await self.store.close()
+
+    async def __aenter__(self: B) -> B:
+        """Open, with a worker."""
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close."""
+        await self.close()
+
+    # --- publishing -------------------------------------------------------------------------------------------------------
+
+    async def publish(
+        self,
+        message: object,
+        *,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        correlation_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
+        sent_at: datetime | None = None,
+    ) -> Receipt:
+        """Accept an event durably for every subscription that exists; concurrent calls share a commit.
+
+        Repeating the call with the same `message_id` (and, long after, the same `sent_at`) has no second effect and says "duplicate".
+        Cancelled or failed with StoreUnavailable it may have happened: repeat it. `delay` or `at` keeps it in the store until then.
+        """
+        message_id, address = self._publisher.addressing(
+            message,
+            "event",
+            message_id=message_id,
+            partition_key=partition_key,
+            correlation_id=correlation_id,
+            headers=headers,
+            delay=delay,
+            at=at,
+            sent_at=sent_at,
+        )
+        self._check_open()
+        envelopes, answers = await self._publishing.append(lambda: address(None))
+        return self._publisher.receipt(message_id, envelopes, answers)
+
+    async def send(self, message: object, **options: Any) -> Receipt:
+        """Accept a command durably for its one receiver; options and promises as for `publish`. Unroutable when nobody receives it."""
+        message_id, address = self._publisher.addressing(message, "command", **options)
+        self._check_open()
+        envelopes, answers = await self._publishing.append(lambda: address(None))
+        return self._publisher.receipt(message_id, envelopes, answers)
+
+    async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
+        """Accept many messages (events and commands, or (message, id) pairs) in one commit: all of them, or none when it raises."""
+        self._check_open()
+        prepared = [
+            self._publisher.addressing(message, None, message_id=message_id)
+            for message, message_id in map(with_id, messages)
+        ]
+        sizes: list[int] = []
+
+        def address_all() -> list[Any]:
+            addressed = [address(None) for _, address in prepared]
+            sizes[:] = map(len, addressed)
+            return [envelope for envelopes in addressed for envelope in envelopes]
+
+        envelopes, answers = await self._publishing.append(address_all)
+        receipts: list[Receipt] = []
+        at = 0
+        for (message_id, _), size in zip(prepared, sizes, strict=True):
+            receipts.append(self._publisher.receipt(message_id, envelopes[at : at + size], answers[at : at + size]))
+            at += size
+        return receipts
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[TransactionPublisher]:
+        """Rows through `tx.connection` and messages through `tx.publish` commit together at the end of the block; an exception rolls both back."""
+        self._check_open()
+        async with self.store.transaction() as unit:
+            publisher = TransactionPublisher(unit, self._publisher)
+            yield publisher
+            while publisher.pending:
+                envelopes = [envelope for _, address in publisher.pending for envelope in address(None)]
+                if await unit.append(envelopes, self._sender.table.version) is not None:
+                    break
+                self._sender.use(await self.store.routing())
+            await unit.commit()
+
+    def join(self, connection: object) -> JoinedPublisher:
+        """Publish inside the caller's own open transaction on the store's database: the transactional outbox.
+
+        Synchronous; nothing is visible before the caller commits, nothing remains when the caller rolls back. Raises NoOpenTransaction,
+        WrongDatabase or UnsupportedCapability at once.
+        """
+        self._check_open()
+        return JoinedPublisher(self.store.join(connection), self._publisher, self._joined_table)
+
+    # --- looking ----------------------------------------------------------------------------------------------------------
+
+    async def idle(self, timeout: float | None = None) -> None:
+        """Wait until nothing is in hand and nothing is due; what waits for a later time does not count. TimeoutError after `timeout` seconds."""
+        async with asyncio.timeout(timeout):
+            while not await self._is_idle():
+                if self._worker is not None:
+                    await self._worker.progress(0.05)
+                else:
+                    await asyncio.sleep(0.02)
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        """How much waits in each channel, and why."""
+        return await self.store.inspect.counts()
+
+    async def purge(self) -> None:
+        """Forget what is older than its retention now, all of it, instead of in the background's small steps."""
+        self._check_open()
+        housekeeping = self._housekeeping or self._make_housekeeping()
+        while (await housekeeping.purge()).more:
+            await asyncio.sleep(0)
+
+    # --- parts ------------------------------------------------------------------------------------------------------------
+
+    async def _register(self) -> Any:
+        window = micros(self.settings.retention)
+        asked = [
+            subscription
+            for definition in self.definitions
+            for subscription in subscriptions_of(definition, window, self._defined.undeduplicated)
+        ]
+        return await self.store.register(asked)
+
+    async def _start_worker(self) -> None:
+        processing = Processing(
+            self._sender,
+            self._codec,
+            self._states,
+            self._clock,
+            self._identity,
+            self._middleware,
+            self._defined.type_rules,
+        )
+        self._worker = Worker(
+            self._identity.new_id(),
+            self.store,
+            self._sender,
+            self._codec,
+            self._clock,
+            processing,
+            self._defined.by_name,
+            concurrency=self.settings.concurrency,
+            prefetch=self.settings.prefetch,
+            lease=self.settings.lease.total_seconds(),
+            statistics=self.statistics,
+        )
+        await self._worker.start()
+        self._housekeeping = self._make_housekeeping()
+        self._housekeeping.start()
+
+    def _make_housekeeping(self) -> Housekeeping:
+        default = micros(self.settings.retention)
+        retention = [
+            Retention(name, micros(rule.window) if (rule := self._defined.rules.get(name)) and rule.window else default)
+            for name in self._defined.by_name
+        ]
+        return Housekeeping(
+            self.store,
+            self._clock,
+            retention,
+            every=self.settings.purge_every.total_seconds(),
+            limit=self.settings.purge_limit,
+        )
+
+    async def _is_idle(self) -> bool:
+        worker = self._worker
+        if self._publishing.busy or (worker is not None and not worker.quiet):
+            return False
+        channels = sorted({s.channel for s in (await self.store.routing()).subscriptions})
+        if await self.store.inspect.due(channels):
+            return False
+        return worker is None or worker.quiet
+
+    def _joined_table(self, joined: Joined) -> RoutingTable:
+        routing = joined.routing()
+        if routing.version == self._sender.table.version:
+            return self._sender.table
+        return RoutingTable(routing, self._defined.keys)
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise StoreUnavailable("the bus is not open: use `async with bus:` or `await bus.open()`")
+
+

@@ -1,0 +1,272 @@
+"""The third verb of the way: what has finished meanwhile commits together, one flush in flight, no timer to tune.
+
+Two queues of this kind: outcomes of handlers (from `processing`, through the worker) and envelopes of publishers (from `bus`). Alone, one commits at once; under
+load hundreds share a commit. Next stop: the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from sagabus.clock import Clock
+from sagabus.envelope import Envelope
+from sagabus.errors import SagaBusError, StoreError
+from sagabus.mailbox import Mailbox
+from sagabus.outcome import Admission, Completed, Outcome, Settled, Verdict
+from sagabus.running import Runners
+from sagabus.sending import Sender
+from sagabus.store import Batch, Store
+
+log = logging.getLogger("sagabus")
+T = TypeVar("T")
+
+LARGEST_FLUSH = 2_000
+_SHORTEST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+
+
+class Entry:
+    """One outcome on its way, with what it was built on."""
+
+    __slots__ = ("epoch", "mailbox", "outcome", "routing")
+
+    def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
+        self.mailbox = mailbox
+        self.outcome = outcome
+        self.epoch = mailbox.epoch
+        self.routing = routing
+
+
+class GroupCommit(Generic[T]):
+    """Collects items and flushes what there is, never two flushes at once."""
+
+    def __init__(self, flush: Callable[[list[T]], Awaitable[None]], largest: int = LARGEST_FLUSH) -> None:
+        self._flush = flush
+        self._largest = largest
+        self.waiting: list[T] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being flushed."""
+        return self._task is not None or bool(self.waiting)
+
+    def add(self, item: T) -> None:
+        """Queue one item; the flush begins when the event loop is next free, or when the one in flight has ended."""
+        self.waiting.append(item)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-group-commit")
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and nothing is in flight."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Give up what still waits, after the flush in flight; calling twice is harmless."""
+        self.waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _work(self) -> None:
+        try:
+            while self.waiting:
+                batch, self.waiting = self.waiting[: self._largest], self.waiting[self._largest :]
+                try:
+                    await self._flush(batch)
+                except Exception:
+                    log.exception("a flush broke off")
+        finally:
+            self._task = None
+
+
+class Committer:
+    """Commits outcomes and tells the worker what became of each. A lost or full database is waited out: outcomes keep."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        clock: Clock,
+        epochs: Callable[[], dict[tuple[str, int], int]],
+        settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
+        runners: Runners,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._epochs = epochs
+        self._settled = settled
+        self._runners = runners
+        self._group = GroupCommit[Entry](self._flush)
+
+    @property
+    def busy(self) -> bool:
+        """Whether outcomes wait or are being committed."""
+        return self._group.busy
+
+    def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        """Queue an outcome."""
+        mailbox.unflushed += 1
+        self._group.add(Entry(mailbox, outcome, self._sender.table.version))
+
+    def withdraw(self, mailbox: Mailbox) -> list[Envelope]:
+        """Take a mailbox's outcomes that are not in flight back out; their envelopes."""
+        mine = [entry for entry in self._group.waiting if entry.mailbox is mailbox]
+        if mine:
+            self._group.waiting = [entry for entry in self._group.waiting if entry.mailbox is not mailbox]
+            for _ in mine:
+                mailbox.one_settled()
+        return [entry.outcome.envelope for entry in mine]
+
+    async def drain(self) -> None:
+        """Wait until everything is committed."""
+        await self._group.drain()
+
+    async def stop(self) -> None:
+        """Give up what is not in flight."""
+        await self._group.stop()
+
+    async def _flush(self, entries: list[Entry]) -> None:
+        # The user's own statements run one by one, and each would have to win the interpreter back from busy runners.
+        if any(isinstance(e.outcome, Completed) and e.outcome.effects.statements for e in entries):
+            self._runners.pause()
+        try:
+            answers = await self._persist(entries)
+        finally:
+            self._runners.resume()
+        if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
+            self._sender.use(await self._store.routing())
+        for entry in entries:
+            entry.mailbox.one_settled()
+        self._settled(list(zip(entries, answers, strict=True)))
+
+    async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                return await self._commit(entries)
+            except StoreError as error:
+                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(entries), pause, error)
+            await self._sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
+        version = self._sender.table.version
+        stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
+        if stale:
+            # Addressed before the routing changed: the whole flush is answered by the store's own rule.
+            version = stale[0].routing
+        epochs = self._epochs()
+        places = {entry.mailbox.place for entry in entries}
+        batch = Batch(
+            [entry.outcome for entry in entries], version, {place: epochs[place] for place in places if place in epochs}
+        )
+        try:
+            return await self._store.commit(batch)
+        except StoreError:
+            raise
+        except Exception as error:
+            log.exception("an outcome cannot be committed")
+            if len(entries) > 1:
+                return [answer for entry in entries for answer in await self._commit([entry])]
+            return [Settled(Verdict.REFUSED, error)]
+
+    async def _sleep(self, seconds: float) -> None:
+        woken = asyncio.Event()
+        timer = self._clock.call_after(seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+
+def _sends(outcome: Outcome) -> bool:
+    return isinstance(outcome, Completed) and bool(outcome.effects.sent)
+
+
+class Publication:
+    """One call of `publish` (or of `publish_many`) that waits for its commit."""
+
+    __slots__ = ("address", "answer", "envelopes", "version")
+
+    def __init__(
+        self,
+        envelopes: list[Envelope],
+        version: int,
+        address: Callable[[], list[Envelope]],
+        answer: asyncio.Future[tuple[list[Envelope], list[Admission]]],
+    ) -> None:
+        self.envelopes = envelopes
+        self.version = version
+        self.address = address
+        self.answer = answer
+
+
+class Publishing:
+    """Appends what is published from outside; concurrent calls share a commit."""
+
+    def __init__(self, store: Store, sender: Sender) -> None:
+        self._store = store
+        self._sender = sender
+        self._group = GroupCommit[Publication](self._flush)
+
+    @property
+    def busy(self) -> bool:
+        """Whether publications wait or are being committed."""
+        return self._group.busy
+
+    async def append(self, address: Callable[[], list[Envelope]]) -> tuple[list[Envelope], list[Admission]]:
+        """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it under the same ids."""
+        answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
+        self._group.add(Publication(address(), self._sender.table.version, address, answer))
+        return await answer
+
+    async def drain(self) -> None:
+        """Wait until everything is appended."""
+        await self._group.drain()
+
+    async def _flush(self, publications: list[Publication]) -> None:
+        waiting = [publication for publication in publications if not publication.answer.cancelled()]
+        try:
+            await self._append(waiting)
+        except SagaBusError as error:
+            if len(waiting) == 1 or error.is_transient:
+                _fail(waiting, error)
+            else:
+                for publication in waiting:
+                    await self._flush([publication])
+        except Exception as error:  # noqa: BLE001  # told to whoever waits
+            _fail(waiting, error)
+
+    async def _append(self, publications: list[Publication]) -> None:
+        while publications:
+            version = self._sender.table.version
+            for publication in publications:
+                if publication.version != version:
+                    publication.envelopes, publication.version = publication.address(), version
+            everything = [envelope for publication in publications for envelope in publication.envelopes]
+            answers = await self._store.append(everything, version)
+            if answers is not None:
+                _answer(publications, answers)
+                return
+            self._sender.use(await self._store.routing())
+
+
+def _answer(publications: list[Publication], answers: Sequence[Admission]) -> None:
+    at = 0
+    for publication in publications:
+        end = at + len(publication.envelopes)
+        if not publication.answer.done():
+            publication.answer.set_result((publication.envelopes, list(answers[at:end])))
+        at = end
+
+
+def _fail(publications: list[Publication], error: Exception) -> None:
+    for publication in publications:
+        if not publication.answer.done():
+            publication.answer.set_exception(error)

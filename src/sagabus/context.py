@@ -1,0 +1,251 @@
+"""What user code is given beside the message: plain calls that only buffer. Nothing leaves before the commit, nothing has to be awaited.
+
+`processing` makes one per run and turns what it gathered into effects. After the handler has returned it is closed: what it was for has been decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sagabus.clock import instant, micros, moment
+from sagabus.envelope import Envelope
+from sagabus.errors import ContextClosed, HandlingError
+from sagabus.identity import check_id, derive
+from sagabus.outcome import Parameters, Statement
+
+TIMER = "sagabus.timer"
+"""The message type of timers; never in a registry, so nobody can publish one."""
+
+
+class Outbound(Protocol):
+    """Turns a message sent by user code into addressed envelopes; the sender behind the context."""
+
+    def address(
+        self,
+        message: object,
+        *,
+        kind: str | None,
+        message_id: str,
+        guarded: bool,
+        partition_key: str | None,
+        correlation_id: str | None,
+        causation_id: str | None,
+        headers: dict[str, str] | None,
+        sent_at: int,
+        due_at: int,
+        delay: int,
+    ) -> list[Envelope]:
+        """One envelope for each channel that receives the message; raises for a message that cannot travel."""
+        ...
+
+    def timer(self, channel: str, key: str, name: str, message_id: str, cause: Envelope, *, due_at: int, delay: int, sent_at: int) -> Envelope:
+        """The envelope of a timer of one instance."""
+        ...
+
+    def check_statement(self, sql: str, parameters: Parameters) -> None:
+        """Raise for a statement that the commit would refuse."""
+        ...
+
+
+class Context:
+    """One run of one handler: what is known of the message, and everything the run wants done."""
+
+    __slots__ = ("_closed", "_envelope", "_now", "_ordinal", "_outbound", "_stateful", "completed", "sent", "statements", "timers")
+
+    def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
+        self._envelope = envelope
+        self._outbound = outbound
+        self._now = now
+        self._stateful = stateful
+        self._ordinal = 0
+        self._closed = False
+        self.sent: list[Envelope] = []
+        """Buffered messages, addressed; for tests and middleware to look at."""
+        self.timers: dict[str, Envelope | None] = {}
+        """Timers set (an envelope) or cancelled (None) by this run."""
+        self.statements: list[Statement] = []
+        """Buffered SQL."""
+        self.completed = False
+        """Whether the run has completed its saga."""
+
+    @property
+    def message_id(self) -> str:
+        """The id of the message at hand: the same in every run of it."""
+        return self._envelope.message_id
+
+    @property
+    def message_type(self) -> str:
+        """The wire name of the message at hand."""
+        return self._envelope.message_type
+
+    @property
+    def subscription(self) -> str:
+        """The name of the handler or saga that runs."""
+        return self._envelope.channel
+
+    @property
+    def key(self) -> str | None:
+        """The saga's key, or the partition key of the message."""
+        return self._envelope.partition_key
+
+    @property
+    def correlation_id(self) -> str:
+        """The id of the conversation: that of the message which began it."""
+        return self._envelope.correlation_id or self._envelope.message_id
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The sender's headers."""
+        return self._envelope.headers or {}
+
+    @property
+    def attempt(self) -> int:
+        """Which counted run this is, from 1."""
+        return self._envelope.attempt + 1
+
+    @property
+    def sent_at(self) -> datetime:
+        """When the message was sent."""
+        return moment(self._envelope.sent_at)
+
+    def idempotency_key(self, step: str) -> str:
+        """A key for one external call of this handler: equal for every run of this message, different for every other message or step."""
+        return derive(self._envelope.message_id, self._envelope.channel, f"key:{step}")
+
+    def send(
+        self,
+        message: object,
+        *,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        correlation_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send a command to its one receiver when this run commits. Raises Unroutable now if nobody receives it."""
+        self._buffer(message, "command", message_id, partition_key, correlation_id, headers, 0, 0)
+
+    def publish(
+        self,
+        message: object,
+        *,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        correlation_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Publish an event to every subscription when this run commits."""
+        self._buffer(message, "event", message_id, partition_key, correlation_id, headers, 0, 0)
+
+    def schedule(
+        self,
+        message: object,
+        *,
+        after: timedelta | None = None,
+        at: datetime | None = None,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send or publish the message later: `after` the commit, or `at` an aware instant, never before it by the store's clock."""
+        due_at, delay = due(after, at)
+        self._buffer(message, None, message_id, partition_key, None, headers, due_at, delay)
+
+    def set_timer(self, name: str, *, after: timedelta | None = None, at: datetime | None = None) -> None:
+        """Set the named timer of this instance; one that is set already is replaced and never fires."""
+        self._check_open()
+        self._check_stateful(f"set_timer({name!r})")
+        due_at, delay = due(after, at)
+        cause = self._envelope
+        ordinal = self._next()
+        message_id = derive(cause.message_id, cause.channel, f"timer:{ordinal}")
+        self.timers[name] = self._outbound.timer(
+            cause.channel, cause.partition_key or "", name, message_id, cause, due_at=due_at, delay=delay, sent_at=self._now
+        )
+
+    def cancel_timer(self, name: str) -> None:
+        """Cancel the named timer of this instance; it will not fire. One that is not set is fine."""
+        self._check_open()
+        self._check_stateful(f"cancel_timer({name!r})")
+        self.timers[name] = None
+
+    def complete(self) -> None:
+        """Finish this saga instance with this run: its timers go, later messages meet the saga's `on_finished`."""
+        self._check_open()
+        self._check_stateful("complete()")
+        self.completed = True
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> None:
+        """Run one SQL statement inside the commit of this message. Buffered: it sees the rows of the moment of the commit and returns none.
+
+        A statement that cannot be prepared, controls the transaction or touches the library's tables is refused here; one that fails
+        in the commit costs this message only, as if the handler had raised.
+        """
+        self._check_open()
+        self._outbound.check_statement(sql, parameters)
+        self.statements.append(Statement(sql, parameters))
+
+    def close(self) -> None:
+        """End of the run; every buffering call after it raises ContextClosed."""
+        self._closed = True
+
+    def _buffer(
+        self,
+        message: object,
+        kind: str | None,
+        message_id: str | None,
+        partition_key: str | None,
+        correlation_id: str | None,
+        headers: Mapping[str, str] | None,
+        due_at: int,
+        delay: int,
+    ) -> None:
+        self._check_open()
+        cause = self._envelope
+        ordinal = self._next()
+        self.sent += self._outbound.address(
+            message,
+            kind=kind,
+            message_id=check_id(message_id) if message_id is not None else derive(cause.message_id, cause.channel, ordinal),
+            guarded=message_id is not None,
+            partition_key=partition_key if partition_key is not None else cause.partition_key,
+            correlation_id=correlation_id or cause.correlation_id or cause.message_id,
+            causation_id=cause.message_id,
+            headers=dict(headers) if headers else None,
+            sent_at=self._now,
+            due_at=due_at,
+            delay=delay,
+        )
+
+    def _next(self) -> int:
+        self._ordinal += 1
+        return self._ordinal
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ContextClosed(
+                "the handler has returned and its outcome is decided: call the context before that, in the handler itself",
+                message_id=self._envelope.message_id,
+                subscription=self._envelope.channel,
+            )
+
+    def _check_stateful(self, call: str) -> None:
+        if not self._stateful:
+            raise HandlingError(
+                f"{call} belongs to a saga instance; a handler without state uses ctx.schedule(...)",
+                message_id=self._envelope.message_id,
+                subscription=self._envelope.channel,
+            )
+
+
+def due(after: timedelta | None, at: datetime | None) -> tuple[int, int]:
+    """(due instant, delay) of exactly one of the two; ValueError otherwise, or for a negative delay or a naive instant."""
+    if (after is None) == (at is None):
+        raise ValueError("say either `after` (a timedelta) or `at` (an aware datetime)")
+    if at is not None:
+        return instant(at), 0
+    delay = micros(after) if after is not None else 0
+    if delay < 0:
+        raise ValueError(f"a delay of {after} lies in the past")
+    return 0, max(delay, 1)

@@ -1,0 +1,72 @@
+"""Which messages are copies of one another: by message id always, and by a key that only the subscriber can evaluate on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from sagabus.codec import fingerprint
+from sagabus.envelope import Envelope
+from sagabus.errors import ConfigurationError
+
+SHORTEST_WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """What a duplicate's callback is told."""
+
+    subscription: str
+    message_type: str
+    message_id: str
+
+
+Strategy: TypeAlias = Literal["message_id", "correlation", "content"] | Callable[[object], object]
+OnDuplicate: TypeAlias = Literal["skip", "log", "raise"] | Callable[[Duplicate], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplication:
+    """How a subscription (or a message type) recognises copies, for how long, and what it does about one.
+
+    `by`: "message_id" (the default); "correlation" (correlation id and type); "content" (type and body); or a function of the message that
+    returns its business key. By message id, copies are dropped where they enter and `publish` says so; by any other key
+    the subscriber decides in its commit, and the message id keeps counting too. `field` is short for a function that reads one field.
+
+    `window`: how long records are kept; None takes the bus's retention. Less than 24 hours needs `short_window=True`, because expiry
+    can then come before a broker's last redelivery.
+
+    `on_duplicate`: "skip" (count it), "log" it as a warning, "raise" DuplicateMessage to the publisher (where only the commit
+    can tell, there is no publisher to tell: it is logged), or call a function with a `Duplicate`.
+    """
+
+    by: Strategy = "message_id"
+    field: str | None = None
+    window: timedelta | None = None
+    on_duplicate: OnDuplicate = "skip"
+    short_window: bool = False
+
+    def __post_init__(self) -> None:
+        if self.field is not None and self.by != "message_id":
+            raise ConfigurationError("Deduplication takes `by` or `field`, not both")
+        if self.window is not None and self.window < SHORTEST_WINDOW and not self.short_window:
+            raise ConfigurationError(
+                f"a de-duplication window of {self.window} is under 24 hours: pass short_window=True to mean it"
+            )
+
+    def claim(self, message: object, envelope: Envelope) -> str | None:
+        """The key that the commit has to claim for this message; None where the message id says it all."""
+        if self.field is not None:
+            return f"{envelope.message_type}:{getattr(message, self.field)}"
+        if self.by == "message_id":
+            return None
+        if self.by == "correlation":
+            return f"{envelope.message_type}:{envelope.correlation_id or envelope.message_id}"
+        if self.by == "content":
+            return fingerprint(envelope.message_type, envelope.body).hex()
+        return f"{envelope.message_type}:{self.by(message)}"
+
+
+BY_MESSAGE_ID = Deduplication()

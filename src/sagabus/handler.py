@@ -1,0 +1,131 @@
+"""Stateless subscriptions: a function, a name, and the same guarantee that sagas have."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from sagabus.correlation import KeySpec, key_reader
+from sagabus.deduplication import Deduplication
+from sagabus.message import field_names
+from sagabus.reaction import Reaction, invoker, read_signature, visible_names
+from sagabus.retry import RetryPolicy
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerDefinition:
+    """A handler as the bus runs it."""
+
+    name: str
+    function: Callable[..., object]
+    reactions: Mapping[str, Reaction]
+    retry: RetryPolicy
+    deduplication: Deduplication | None
+    ordered: bool
+    parks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerOptions:
+    """What the decorator was given; a bus turns it into a definition."""
+
+    name: str
+    key: KeySpec | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    deduplication: Deduplication | None = None
+    ordered: bool = True
+    parks: bool = False
+    thread: bool = False
+
+
+def handler(
+    name: str,
+    *,
+    key: KeySpec | None = None,
+    retry: RetryPolicy | None = None,
+    deduplication: Deduplication | None = None,
+    ordered: bool = True,
+    parks: bool = False,
+    thread: bool = False,
+) -> Callable[[F], F]:
+    """Make a function the subscription `name`: it receives the message class (or union) that its first parameter is annotated with.
+
+    The function itself is returned and stays callable. `key`: the field (or a function) by which messages are kept in order; without it messages sent by one saga instance, or
+    with one partition key, are. `ordered=False`: a message that waits for its retry holds back no others. `parks`: once a message is
+    dead-lettered its key waits until the letter is replayed or discarded. `thread`: a plain function that may block runs in a thread.
+    """
+    options = HandlerOptions(
+        name=name,
+        key=key,
+        retry=retry or RetryPolicy(),
+        deduplication=deduplication,
+        ordered=ordered,
+        parks=parks,
+        thread=thread,
+    )
+
+    def mark(function: F) -> F:
+        setattr(function, "__sagabus_handler__", options)  # noqa: B010  # functions take attributes, checkers do not know
+        setattr(function, "__sagabus_names__", visible_names(1))  # noqa: B010
+        return function
+
+    return mark
+
+
+def define_handler(function: Callable[..., Any], problems: list[str]) -> HandlerDefinition | None:
+    """The definition of a decorated function; None, and every reason in `problems`, when it cannot be one."""
+    options = getattr(function, "__sagabus_handler__", None)
+    label = getattr(function, "__qualname__", repr(function))
+    if not isinstance(options, HandlerOptions):
+        problems.append(f"{label} is neither a Saga class nor a function with @handler(...)")
+        return None
+    where = f"handler {options.name!r} ({label})"
+    before = len(problems)
+    check_name(options.name, where, problems)
+    signature = read_signature(function, where, problems, method=False)
+    if not signature.message_types and len(problems) == before:
+        problems.append(f"{where}: takes no message; annotate its first parameter with a message class")
+    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+    if options.thread and is_async:
+        problems.append(f"{where}: thread=True is for plain functions; this one is async")
+    reactions: dict[str, Reaction] = {}
+    for message_type in signature.message_types:
+        if isinstance(options.key, str) and options.key not in field_names(message_type):
+            problems.append(f"{where}: message {message_type.name!r} has no field {options.key!r} to be its key")
+            continue
+        reactions[message_type.name] = Reaction(
+            name=label,
+            invoke=invoker(signature.arguments, function, method=False),
+            is_async=is_async,
+            message_type=message_type,
+            wants_connection="connection" in signature.arguments,
+            in_thread=options.thread,
+            key=key_reader(message_type, options.key) if options.key is not None else None,
+            key_field=options.key if isinstance(options.key, str) else None,
+            function=function,
+        )
+    if len(problems) > before:
+        return None
+    return HandlerDefinition(
+        name=options.name,
+        function=function,
+        reactions=reactions,
+        retry=options.retry,
+        deduplication=options.deduplication,
+        ordered=options.ordered,
+        parks=options.parks,
+    )
+
+
+def check_name(name: object, where: str, problems: list[str]) -> None:
+    """A subscription's name is the key of its de-duplication and never changes: letters, digits, `_`, `.` and `-`."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        problems.append(f"{where}: a name is 1 to 128 of A-Z a-z 0-9 _ . - and begins with a letter, unlike {name!r}")
+    elif name.startswith("sagabus."):
+        problems.append(f"{where}: names that begin with 'sagabus.' are the library's own")

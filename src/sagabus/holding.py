@@ -1,0 +1,144 @@
+"""What a worker has in hand: lanes, the envelopes of each, and the mailboxes they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sagabus.envelope import Envelope
+from sagabus.handler import HandlerDefinition
+from sagabus.mailbox import Mailbox
+from sagabus.saga import SagaDefinition
+from sagabus.store import Cursor, Lane
+
+Place = tuple[str, int]
+
+_CACHED = 20_000
+"""Idle mailboxes kept for the state in them."""
+
+
+class HeldLane:
+    """One lane in hand: where fetching goes on, and how much of it is here."""
+
+    __slots__ = ("after", "epoch", "in_hand", "lane", "suspect_until")
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.epoch = lane.epoch
+        self.suspect_until = lane.suspect_until
+        self.after = 0
+        self.in_hand = 0
+
+
+class Hand:
+    """The worker's own books; the store's rows are the truth behind them."""
+
+    def __init__(self, definitions: Mapping[str, HandlerDefinition | SagaDefinition], prefetch: int) -> None:
+        self._definitions = definitions
+        self._prefetch = prefetch
+        self.lanes: dict[Place, HeldLane] = {}
+        self.envelopes: dict[int, Mailbox] = {}
+        """Position of each envelope in hand, with its mailbox."""
+        self.settled: set[int] = set()
+        """Positions settled while a fetch was under way: it may still bring them."""
+        self.fetches = 0
+        """The number of the last fetch begun."""
+        self.fetching = False
+        self._mailboxes: dict[tuple[str, str], Mailbox] = {}
+
+    @property
+    def epochs(self) -> dict[Place, int]:
+        """The epoch of each lane in hand."""
+        return {place: held.epoch for place, held in self.lanes.items()}
+
+    @property
+    def lane_window(self) -> int:
+        """The most envelopes of one lane to have in hand."""
+        return max(32, self._prefetch // max(len(self.lanes), 1))
+
+    def hungry(self) -> list[Cursor]:
+        """Lanes that have room for more."""
+        half = self.lane_window // 2
+        return [
+            Cursor(channel, lane, held.after)
+            for (channel, lane), held in self.lanes.items()
+            if held.in_hand <= half
+        ]
+
+    def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
+        """Take note of the lanes owned now; the mailboxes that belong to others from now on."""
+        now = {(lane.channel, lane.lane): lane for lane in lanes}
+        gone = {
+            place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch
+        }
+        for place in gone:
+            del self.lanes[place]
+        for place, lane in now.items():
+            if place not in self.lanes:
+                self.lanes[place] = HeldLane(lane)
+        return [mailbox for mailbox in list(self.mailboxes()) if mailbox.place in gone]
+
+    def definition(self, channel: str) -> HandlerDefinition | SagaDefinition:
+        """What runs on a channel."""
+        return self._definitions[channel]
+
+    def rescan_lane(self, place: Place) -> None:
+        """Fetch one lane from its beginning again."""
+        held = self.lanes.get(place)
+        if held is not None:
+            held.after = 0
+
+    def rescan(self) -> None:
+        """Fetch every lane from its beginning again: what was held back may be free."""
+        for held in self.lanes.values():
+            held.after = 0
+
+    def mailboxes(self) -> Iterator[Mailbox]:
+        """Every mailbox with something in hand, and the idle ones that are kept."""
+        yield from self._mailboxes.values()
+        yield from {m for m in self.envelopes.values() if m.key is None}
+
+    def mailbox(self, envelope: Envelope) -> Mailbox:
+        """The mailbox of an envelope's key; one of its own for an envelope without a key."""
+        place = (envelope.channel, envelope.lane)
+        key = envelope.partition_key
+        if key is None:
+            return Mailbox(self._definitions[envelope.channel], None, place)
+        found = self._mailboxes.get((envelope.channel, key))
+        if found is None or found.place != place:
+            found = Mailbox(self._definitions[envelope.channel], key, place)
+            self._mailboxes[(envelope.channel, key)] = found
+        return found
+
+    def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
+        """An envelope is in hand from now on."""
+        self.envelopes[envelope.position] = mailbox
+        held = self.lanes.get((envelope.channel, envelope.lane))
+        if held is not None:
+            held.in_hand += 1
+
+    def put_down(self, envelope: Envelope) -> None:
+        """An envelope is no longer in hand; one that was not is fine."""
+        if self.envelopes.pop(envelope.position, None) is None:
+            return
+        if self.fetching:
+            self.settled.add(envelope.position)
+        held = self.lanes.get((envelope.channel, envelope.lane))
+        if held is not None:
+            held.in_hand -= 1
+
+    def drop(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox and what waits in it; what runs or is being committed settles by itself."""
+        for envelope in mailbox.queue:
+            self.put_down(envelope)
+        mailbox.queue.clear()
+        mailbox.rewind([])
+        if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
+            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+
+    def tidy(self) -> None:
+        """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
+        if len(self._mailboxes) <= _CACHED:
+            return
+        idle = [name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches]
+        for name in idle[: len(idle) // 2 + 1]:
+            del self._mailboxes[name]

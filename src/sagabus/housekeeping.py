@@ -1,0 +1,76 @@
+"""Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters.
+
+Beside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with the monotonic one; after a jump it
+refuses and says so, for a purge at the wrong time costs availability (never a second effect: see the horizon).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from sagabus.clock import SECOND, Clock
+from sagabus.errors import StoreError
+from sagabus.store import Purged, Retention, Store
+
+log = logging.getLogger("sagabus")
+
+_LARGEST_JUMP = 3600 * SECOND
+
+
+class Housekeeping:
+    """Purges every so often while it runs; several processes may do so at once."""
+
+    def __init__(
+        self, store: Store, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._retention = retention
+        self._every = every
+        self._limit = limit
+        self._task: asyncio.Task[None] | None = None
+        self._offset = self._clock_offset()
+
+    def start(self) -> None:
+        """Begin; starting twice is harmless."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-housekeeping")
+
+    async def stop(self) -> None:
+        """End; a purge under way finishes first."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+
+    async def purge(self) -> Purged:
+        """One bounded step now; nothing at all after a jump of the wall clock."""
+        offset = self._clock_offset()
+        jump = offset - self._offset
+        if abs(jump) > _LARGEST_JUMP:
+            log.error("the clock jumped by %.0f s: nothing is purged until the bus is restarted", jump / SECOND)
+            return Purged()
+        self._offset = offset
+        return await self._store.purge(self._retention, self._limit)
+
+    async def _run(self) -> None:
+        while True:
+            await self._sleep(self._every)
+            try:
+                while (await self.purge()).more:
+                    await asyncio.sleep(0)
+            except StoreError as error:
+                log.warning("cannot purge now: %s", error)
+
+    async def _sleep(self, seconds: float) -> None:
+        woken = asyncio.Event()
+        timer = self._clock.call_after(seconds, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            timer.cancel()
+
+    def _clock_offset(self) -> int:
+        return self._clock.now() - int(self._clock.monotonic() * SECOND)

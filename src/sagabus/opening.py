@@ -1,0 +1,41 @@
+"""From a URL to a store: the one place that knows the adapters by name."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from sagabus.clock import Clock
+from sagabus.errors import ConfigurationError
+from sagabus.store import Store
+
+_KNOWN = "sqlite:///relative/path.db, sqlite:////absolute/path.db, or memory:"
+
+
+def open_store(url: str, clock: Clock, lanes: int) -> Store:
+    """The store that a URL names, not opened yet. ConfigurationError for one that names none."""
+    parts = urlsplit(url)
+    if url == "memory:":
+        from sagabus.stores.memory import MemoryStore  # noqa: PLC0415  # an adapter is loaded only when it is used
+
+        return MemoryStore(clock, lanes=lanes)
+    if parts.scheme == "sqlite":
+        from sagabus.stores.sqlite import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(_path(url), clock=clock, lanes=lanes)
+    if parts.scheme:
+        raise ConfigurationError(f"no store is known for {parts.scheme + ':'!r}: use {_KNOWN}")
+    raise ConfigurationError(f"{url!r} is no store URL: use {_KNOWN}")
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.netloc:
+        raise ConfigurationError(
+            f"{url!r} has a host ({parts.netloc!r}); a file takes three slashes (relative) or four (absolute)"
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"{url!r}: a SQLite URL takes no options")
+    path = unquote(parts.path.removeprefix("/"))
+    if not path:
+        raise ConfigurationError(f"{url!r} names no file: use {_KNOWN}")
+    return path

@@ -1,0 +1,280 @@
+"""The second verb of the way: one message, one run of user code, one outcome.
+
+Previous stop: a mailbox, in the worker. Decode, find the reaction, call it on the instance, gather what it wants done. Nothing here writes: the outcome
+goes to `committing`. Whatever user code does wrong ends in an outcome too; only a cancellation of the worker itself gets out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from sagabus.clock import Clock, micros
+from sagabus.codec import Codec, StateCodec
+from sagabus.context import Context
+from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
+from sagabus.envelope import Envelope
+from sagabus.errors import HandlingError, UnknownMessageType
+from sagabus.failing import Failing
+from sagabus.handler import HandlerDefinition
+from sagabus.identity import Identity
+from sagabus.mailbox import Cell, Mailbox
+from sagabus.middleware import Middleware, Next, compose
+from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
+from sagabus.reaction import Reaction
+from sagabus.saga import Saga, SagaDefinition
+from sagabus.sending import Sender
+
+Definition: TypeAlias = HandlerDefinition | SagaDefinition
+_NO_FINGERPRINT = b""
+
+
+class Processing:
+    """Runs user code on messages; shared by all mailboxes of a worker."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        codec: Codec,
+        states: StateCodec,
+        clock: Clock,
+        identity: Identity,
+        middlewares: Sequence[Middleware],
+        deduplications: Mapping[str, Deduplication],
+    ) -> None:
+        self._sender = sender
+        self._codec = codec
+        self._states = states
+        self._clock = clock
+        self._middlewares = middlewares
+        self._deduplications = deduplications
+        self.failing = Failing(identity, clock)
+
+    async def run(self, mailbox: Mailbox, envelope: Envelope, connection: object = None) -> Outcome:
+        """One run; an outcome whatever user code does. On anything but Completed the mailbox's state is as before the run."""
+        definition = mailbox.definition
+        try:
+            if isinstance(definition, SagaDefinition):
+                return await self._saga(definition, mailbox, envelope, connection)
+            return await self._handler(definition, mailbox, envelope, connection)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self.failing.cancelled(definition, envelope, error)
+        except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
+            return self.failing.failed(definition, envelope, error)
+
+    def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
+        """The reaction that would run now, as far as the state at hand tells."""
+        if isinstance(definition, HandlerDefinition):
+            return definition.reactions.get(envelope.message_type)
+        if envelope.timer is not None:
+            return definition.timers.get(envelope.timer)
+        found = definition.reactions.get(envelope.message_type, ())
+        cell = mailbox.cell
+        if cell is None or cell.version == 0 or cell.completed:
+            return next((r for r in found if r.starts), None)
+        state = self._state(definition, cell)
+        return next((r for r in found if r.when is None or r.when(state)), None)
+
+    async def _handler(
+        self, definition: HandlerDefinition, mailbox: Mailbox, envelope: Envelope, connection: object
+    ) -> Outcome:
+        reaction = definition.reactions.get(envelope.message_type)
+        if reaction is None or reaction.message_type is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        message = self._codec.decode(reaction.message_type, envelope.body)
+        ctx = Context(envelope, self._sender, self._clock.now(), stateful=False)
+        try:
+            await self._call(reaction, None, message, ctx, connection)
+        finally:
+            ctx.close()
+        effects = Effects(
+            sent=tuple(ctx.sent),
+            statements=tuple(ctx.statements),
+            claims=self._claims(definition, message, envelope),
+        )
+        return Completed(envelope, effects)
+
+    async def _saga(
+        self, definition: SagaDefinition, mailbox: Mailbox, envelope: Envelope, connection: object
+    ) -> Outcome:
+        cell = mailbox.cell
+        if cell is None:
+            return self._keyless(definition, envelope)
+        if envelope.timer is not None:
+            return await self._timer(definition, cell, envelope, connection)
+        known = definition.reactions.get(envelope.message_type)
+        if known is None or known[0].message_type is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        message = self._codec.decode(known[0].message_type, envelope.body)
+        starting = next((r for r in known if r.starts), None)
+        if cell.version == 0 or (cell.completed and definition.options.restart and starting is not None):
+            if starting is None:
+                return self._unwanted(definition, envelope, "missing", "no such saga instance")
+            state = definition.start(message, mailbox.key or "")
+            return await self._transition(definition, cell, envelope, starting, state, message, connection)
+        if cell.completed:
+            return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
+        state = self._state(definition, cell)
+        reaction = next((r for r in known if r.when is None or r.when(state)), None)
+        if reaction is None:
+            where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
+            return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
+        return await self._transition(definition, cell, envelope, reaction, state, message, connection)
+
+    def _keyless(self, definition: SagaDefinition, envelope: Envelope) -> Outcome:
+        with_key(definition, envelope, self._codec)  # raises what kept the key from being read
+        return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+
+    async def _timer(self, definition: SagaDefinition, cell: Cell, envelope: Envelope, connection: object) -> Outcome:
+        name = envelope.timer or ""
+        if cell.timers.get(name) != envelope.message_id:
+            return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
+        reaction = definition.timers.get(name)
+        if reaction is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(f"timer {name}"))
+        state = self._state(definition, cell)
+        return await self._transition(definition, cell, envelope, reaction, state, None, connection)
+
+    async def _transition(
+        self,
+        definition: SagaDefinition,
+        cell: Cell,
+        envelope: Envelope,
+        reaction: Reaction,
+        state: Saga,
+        message: object,
+        connection: object,
+    ) -> Outcome:
+        ctx = Context(envelope, self._sender, self._clock.now(), stateful=True)
+        restarted = cell.completed
+        cell.state = None
+        try:
+            await self._call(reaction, state, message, ctx, connection)
+        finally:
+            ctx.close()
+        timers = {} if restarted else dict(cell.timers)
+        if envelope.timer is not None:
+            timers.pop(envelope.timer, None)
+        sent, cancelled = _timers(definition, ctx, timers)
+        body = self._states.encode(state)
+        status = _status(state) if definition.has_status else None
+        save = Save(
+            saga=definition.name,
+            key=envelope.partition_key or "",
+            base=cell.version,
+            state=body,
+            status=status,
+            timers={} if ctx.completed else timers,
+            completed=ctx.completed,
+        )
+        effects = Effects(
+            save=save,
+            sent=tuple(ctx.sent) + (() if ctx.completed else sent),
+            cancelled=cancelled,
+            statements=tuple(ctx.statements),
+            claims=self._claims(definition, message, envelope) if message is not None else (),
+        )
+        cell.version, cell.body, cell.state = save.version, body, state
+        cell.status, cell.timers, cell.completed = status, save.timers, ctx.completed
+        return Completed(envelope, effects)
+
+    async def _call(
+        self, reaction: Reaction, state: Saga | None, message: object, ctx: Context, connection: object
+    ) -> None:
+        if self._middlewares:
+            await compose(self._middlewares, _innermost(reaction, state, connection))(message, ctx)
+        elif reaction.in_thread:
+            await asyncio.to_thread(reaction.invoke, state, message, ctx, connection)
+        elif reaction.is_async:
+            await reaction.invoke(state, message, ctx, connection)
+        else:
+            _refuse_awaitable(reaction, reaction.invoke(state, message, ctx, connection))
+
+    def _state(self, definition: SagaDefinition, cell: Cell) -> Saga:
+        if cell.state is None:
+            cell.state = self._states.decode(definition.cls, cell.body or b"")
+        return cell.state
+
+    def _claims(self, definition: Definition, message: object, envelope: Envelope) -> tuple[Claim, ...]:
+        rule = definition.deduplication or self._deduplications.get(envelope.message_type, BY_MESSAGE_ID)
+        if rule is BY_MESSAGE_ID:
+            return ()
+        key = rule.claim(message, envelope)
+        return () if key is None else (Claim(key, _NO_FINGERPRINT),)
+
+    def _unwanted(self, definition: SagaDefinition, envelope: Envelope, case: str, why: str) -> Outcome:
+        options = definition.options
+        policy = getattr(options, f"on_{case}")
+        reason = f"{case}: {envelope.message_type} {why}"
+        if policy == "ignore":
+            return Discarded(envelope, reason)
+        left = envelope.due_at - self._clock.now() if envelope.stashed else micros(options.patience)
+        if policy == "dead-letter" or left <= 0:
+            waited = f" (waited {options.patience})" if envelope.stashed else ""
+            return DeadLettered(envelope=envelope, reason=reason + waited, parks=definition.parks)
+        return Stashed(envelope, left)
+
+
+def with_key(definition: Definition, envelope: Envelope, codec: Codec) -> Envelope:
+    """The envelope with its partition key, where only this subscriber can evaluate it."""
+    if envelope.partition_key is not None or envelope.timer is not None:
+        return envelope
+    known = definition.reactions.get(envelope.message_type)
+    reaction = known[0] if isinstance(known, tuple) else known
+    if reaction is None or reaction.key is None or reaction.message_type is None:
+        return envelope
+    key = reaction.key(codec.decode(reaction.message_type, envelope.body))
+    return msgspec.structs.replace(envelope, partition_key=key)
+
+
+def _timers(
+    definition: SagaDefinition, ctx: Context, timers: dict[str, str]
+) -> tuple[tuple[Envelope, ...], tuple[str, ...]]:
+    """What the run does to timers, applied to the instance's record of them."""
+    sent: list[Envelope] = []
+    cancelled: list[str] = []
+    for name, envelope in ctx.timers.items():
+        if envelope is not None:
+            if name not in definition.timers:
+                raise HandlingError(
+                    f"timer {name!r} is set, but no @timer({name!r}) handles it", saga=definition.name, key=ctx.key
+                )
+            timers[name] = envelope.message_id
+            sent.append(envelope)
+        elif timers.pop(name, None) is not None:
+            cancelled.append(name)
+    return tuple(sent), tuple(cancelled)
+
+
+def _status(state: Any) -> str | None:
+    status = state.status
+    return None if status is None else str(getattr(status, "value", status))
+
+
+def _innermost(reaction: Reaction, state: Saga | None, connection: object) -> Next:
+    async def run(message: object, ctx: Context) -> None:
+        if reaction.in_thread:
+            await asyncio.to_thread(reaction.invoke, state, message, ctx, connection)
+            return
+        result: Awaitable[None] | None = reaction.invoke(state, message, ctx, connection)
+        if reaction.is_async and result is not None:
+            await result
+        else:
+            _refuse_awaitable(reaction, result)
+
+    return run
+
+
+def _refuse_awaitable(reaction: Reaction, result: object) -> None:
+    # A plain function that returns a coroutine has forgotten an await: its work would silently never happen.
+    if result is None or not asyncio.iscoroutine(result):
+        return
+    close: Callable[[], None] = result.close
+    close()
+    raise TypeError(f"{reaction.name} returned a coroutine nobody awaits: make it `async def`, or await inside")

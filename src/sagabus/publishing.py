@@ -1,0 +1,207 @@
+"""What publishers call and get: receipts, and the ways to publish inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from sagabus.clock import Clock, instant
+from sagabus.context import due
+from sagabus.correlation import LONGEST_KEY
+from sagabus.deduplication import BY_MESSAGE_ID, Deduplication, Duplicate
+from sagabus.envelope import Envelope
+from sagabus.errors import DuplicateMessage, MessageInvalid
+from sagabus.identity import Identity, check_id, stamp_of
+from sagabus.message import message_type_of
+from sagabus.outcome import Admission
+from sagabus.routing import RoutingTable
+from sagabus.sending import Sender
+from sagabus.settlement import report_duplicate
+from sagabus.store import Joined, Unit
+
+Addressing: TypeAlias = Callable[[RoutingTable | None], list[Envelope]]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one published message when the call returned (or will, when the joined transaction commits)."""
+
+    message_id: str
+    status: str
+    """accepted, duplicate, collision (same id, other content: held in the dead letters) or "too old" (held there too)."""
+    subscriptions: Mapping[str, str]
+    """The same for each subscription."""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it was taken by at least one subscription, or is an event that nobody subscribes to."""
+        return self.status == "accepted"
+
+
+class Publisher:
+    """Stamps what is published from outside a handler: an id minted once, a send time, copies guarded."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        clock: Clock,
+        identity: Identity,
+        rules: Mapping[str, Deduplication],
+        type_rules: Mapping[str, Deduplication],
+    ) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._identity = identity
+        self._rules = rules
+        self._type_rules = type_rules
+
+    def addressing(
+        self,
+        message: object,
+        kind: str | None,
+        *,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        correlation_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
+        sent_at: datetime | None = None,
+    ) -> tuple[str, Addressing]:
+        """The message's id, and a function that addresses it under a routing (again, if the routing changes)."""
+        given = check_id(message_id) if message_id is not None else self._identity.new_id()
+        stamp = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
+        due_at, wait = due(delay, at) if delay is not None or at is not None else (0, 0)
+        if partition_key is not None and not 0 < len(partition_key) <= LONGEST_KEY:
+            raise MessageInvalid(message_type_of(message).name, "partition_key", f"has 1 to {LONGEST_KEY} characters")
+        checked = _headers(message, headers)
+
+        def address(table: RoutingTable | None = None) -> list[Envelope]:
+            return self._sender.address(
+                message,
+                kind=kind,
+                message_id=given,
+                guarded=True,
+                partition_key=partition_key,
+                correlation_id=correlation_id,
+                causation_id=None,
+                headers=checked,
+                sent_at=stamp,
+                due_at=due_at,
+                delay=wait,
+                table=table,
+            )
+
+        return given, address
+
+    def receipt(self, message_id: str, envelopes: Sequence[Envelope], answers: Sequence[Admission]) -> Receipt:
+        """The receipt, after the subscriptions' reactions to duplicates; DuplicateMessage where one asks for that."""
+        told = {e.channel: answer.value for e, answer in zip(envelopes, answers, strict=True)}
+        raising: list[str] = []
+        for envelope, answer in zip(envelopes, answers, strict=True):
+            if answer is not Admission.DUPLICATE:
+                continue
+            reaction = self._reaction(envelope)
+            if reaction == "raise":
+                raising.append(envelope.channel)
+            else:
+                report_duplicate(reaction, Duplicate(envelope.channel, envelope.message_type, message_id))
+        if raising:
+            raise DuplicateMessage(
+                f"message {message_id} was accepted before by {', '.join(raising)}",
+                message_id=message_id,
+                subscription=raising[0],
+            )
+        return Receipt(message_id, _overall(answers), told)
+
+    def _reaction(self, envelope: Envelope) -> object:
+        rule = self._rules.get(envelope.channel) or self._type_rules.get(envelope.message_type) or BY_MESSAGE_ID
+        return rule.on_duplicate
+
+
+class TransactionPublisher:
+    """`bus.transaction()`: the user's rows and messages in one commit at the end of the block, or nothing of either."""
+
+    def __init__(self, unit: Unit, publisher: Publisher) -> None:
+        self._unit = unit
+        self._publisher = publisher
+        self.pending: list[tuple[str, Addressing]] = []
+
+    @property
+    def connection(self) -> object:
+        """The open transaction, guarded against commit, rollback and schema changes."""
+        return self._unit.connection
+
+    def publish(self, message: object, **options: object) -> str:
+        """Publish when the block commits; the message's id. Options as for `bus.publish`."""
+        return self._buffer(message, "event", options)
+
+    def send(self, message: object, **options: object) -> str:
+        """Send a command when the block commits; its id."""
+        return self._buffer(message, "command", options)
+
+    def _buffer(self, message: object, kind: str, options: Mapping[str, object]) -> str:
+        message_id, address = self._publisher.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
+        address(None)  # what cannot travel is refused on this line, not at the commit
+        self.pending.append((message_id, address))
+        return message_id
+
+
+class JoinedPublisher:
+    """Publishes inside a transaction that the caller opened: synchronous, never commits, gone with the caller's rollback."""
+
+    def __init__(
+        self,
+        joined: Joined,
+        publisher: Publisher,
+        table: Callable[[Joined], RoutingTable],
+    ) -> None:
+        self._joined = joined
+        self._publisher = publisher
+        self._table = table
+
+    def publish(self, message: object, **options: object) -> Receipt:
+        """Publish with the caller's commit. Options as for `bus.publish`; raises NoOpenTransaction when there is none (any more)."""
+        return self._append(message, "event", options)
+
+    def send(self, message: object, **options: object) -> Receipt:
+        """Send a command with the caller's commit."""
+        return self._append(message, "command", options)
+
+    def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
+        """Publish several, in order; (message, id) pairs are taken too."""
+        return [
+            self._append(message, None, {} if message_id is None else {"message_id": message_id})
+            for message, message_id in map(with_id, messages)
+        ]
+
+    def _append(self, message: object, kind: str | None, options: Mapping[str, object]) -> Receipt:
+        message_id, address = self._publisher.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
+        envelopes = address(self._table(self._joined))
+        return self._publisher.receipt(message_id, envelopes, self._joined.append(envelopes))
+
+
+def with_id(item: object) -> tuple[object, str | None]:
+    """A message, or a (message, id) pair."""
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str):  # noqa: PLR2004  # a pair
+        pair: tuple[object, str] = item
+        return pair
+    return item, None
+
+
+def _overall(answers: Sequence[Admission]) -> str:
+    for admission in (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE):
+        if admission in answers:
+            return admission.value
+    return Admission.ACCEPTED.value
+
+
+def _headers(message: object, headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    if not headers:
+        return None
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all callers are type-checked
+            raise MessageInvalid(message_type_of(message).name, f"headers[{name!r}]", "headers are text")
+    return dict(headers)

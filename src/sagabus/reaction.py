@@ -1,0 +1,142 @@
+"""One method or function that reacts to one kind of message: what its signature asks for, and how it is called.
+
+`handler` and `saga` make these from user code while a bus is built; `processing` calls them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from sagabus.context import Context
+from sagabus.correlation import KeyOf
+from sagabus.errors import MessageNotDeclared
+from sagabus.message import MessageType, message_type_of
+
+When: TypeAlias = Callable[[Any], bool]
+Invoke: TypeAlias = Callable[[Any, object, Context, object], Any]
+
+
+class Connection(Protocol):
+    """The open transaction, for handlers that must read their own writes: annotate a parameter with this."""
+
+    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement in the transaction of this message; its rows."""
+        ...
+
+    def executemany(
+        self, sql: str, parameters: Sequence[Sequence[object] | Mapping[str, object]]
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement once for each set of parameters."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes, found out from its parameters."""
+
+    message_types: tuple[MessageType, ...]
+    arguments: tuple[str, ...]
+    """message, ctx and connection, in the order in which the function takes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaction:
+    """How one subscription reacts to one message type (or to one timer)."""
+
+    name: str
+    invoke: Invoke
+    """Called with (instance or None, message, context, connection or None)."""
+    is_async: bool
+    message_type: MessageType | None = None
+    wants_connection: bool = False
+    in_thread: bool = False
+    key: KeyOf | None = None
+    key_field: str | None = None
+    starts: bool = False
+    when: When | None = None
+    when_text: str | None = None
+    timer: str | None = None
+    function: Callable[..., object]
+
+
+def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
+    """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
+    hints = _hints(function, where, problems)
+    types_: list[MessageType] = []
+    arguments: list[str] = []
+    for parameter in list(inspect.signature(function).parameters.values())[1 if method else 0 :]:
+        hint = hints.get(parameter.name)
+        if hint is Context or (hint is None and parameter.name in ("ctx", "context")):
+            arguments.append("ctx")
+        elif hint is Connection or parameter.name == "connection":
+            arguments.append("connection")
+        elif hint is None:
+            problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
+        else:
+            arguments.append("message")
+            types_ += _message_types(hint, f"{where}: parameter {parameter.name!r}", problems)
+    if arguments.count("message") > 1:
+        problems.append(f"{where}: takes more than one message; use a union of message classes instead")
+    return Signature(tuple(types_), tuple(arguments))
+
+
+def invoker(arguments: Sequence[str], function: Callable[..., Any], *, method: bool) -> Invoke:
+    """The function behind one calling convention; the common shapes without any unpacking."""
+    shape = tuple(arguments)
+    if method:
+        if shape == ("message", "ctx"):
+            return lambda instance, message, ctx, _: function(instance, message, ctx)
+        if shape == ("ctx",):
+            return lambda instance, _, ctx, __: function(instance, ctx)
+    elif shape == ("message", "ctx"):
+        return lambda _, message, ctx, __: function(message, ctx)
+
+    def invoke(instance: Any, message: object, ctx: Context, connection: object) -> Any:
+        given = {"message": message, "ctx": ctx, "connection": connection}
+        leading = (instance,) if method else ()
+        return function(*leading, *(given[name] for name in shape))
+
+    return invoke
+
+
+def visible_names(depth: int) -> dict[str, Any]:
+    """Names around the user's definition, for annotations that are text and name classes of an enclosing function.
+
+    `depth` counts frames from the caller of this function's caller: where the decorator stands.
+    """
+    frame: types.FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001  # the one way to see enclosing names
+    names: dict[str, Any] = {}
+    for _ in range(2):
+        if frame is None or frame.f_locals is frame.f_globals:
+            break
+        names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    return names
+
+
+def _hints(function: Callable[..., object], where: str, problems: list[str]) -> dict[str, Any]:
+    around: dict[str, Any] = getattr(function, "__sagabus_names__", {})
+    try:
+        return typing.get_type_hints(inspect.unwrap(function), localns=around or None)
+    except Exception as error:  # noqa: BLE001  # an annotation may raise anything; it is the user's text
+        problems.append(f"{where}: cannot read its annotations: {error}")
+        return {}
+
+
+def _message_types(hint: object, where: str, problems: list[str]) -> list[MessageType]:
+    origin = typing.get_origin(hint)
+    members = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    found: list[MessageType] = []
+    for member in members:
+        try:
+            found.append(message_type_of(member))
+        except MessageNotDeclared as error:
+            name = getattr(member, "__qualname__", member)
+            problems.append(f"{where}: {error}" if isinstance(member, type) else f"{where}: {name!r} is no message class")
+    return found

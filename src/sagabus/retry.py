@@ -1,0 +1,133 @@
+"""What happens to a message whose handler failed: a policy of values, decided by the class of the error, never by its text.
+
+Delays and attempts live in the store, so they survive the process. A version conflict, a lost database and a stopped worker are
+not failures of the message and never come here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Protocol
+
+from sagabus.clock import micros
+from sagabus.errors import ConfigurationError, MessageError, SagaBusError
+
+_LONGEST = 2**62
+
+
+class Rule(Enum):
+    """What to do about one kind of error."""
+
+    RETRY = "retry"
+    DEAD_LETTER = "dead-letter"
+    """Into the dead letters at once: trying again cannot help."""
+    DISCARD = "discard"
+    """Drop the message; the log and the counters say so."""
+
+
+class Backoff(Protocol):
+    """How long to wait after the n-th failed run."""
+
+    def ceiling(self, attempt: int) -> int:
+        """The longest wait after `attempt` failed runs (from 1), in microseconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Waits that grow by a factor: `first`, `first * factor`, … at most `cap`."""
+
+    first: timedelta = timedelta(seconds=1)
+    factor: float = 2.0
+    cap: timedelta = timedelta(minutes=5)
+
+    def ceiling(self, attempt: int) -> int:
+        """The longest wait after `attempt` failed runs, in microseconds."""
+        try:
+            grown = micros(self.first) * self.factor ** (attempt - 1)
+        except OverflowError:
+            grown = _LONGEST
+        return int(min(grown, micros(self.cap)))
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Waits that grow by a step: `first`, `first + step`, … at most `cap`."""
+
+    first: timedelta = timedelta(seconds=1)
+    step: timedelta = timedelta(seconds=1)
+    cap: timedelta = timedelta(minutes=5)
+
+    def ceiling(self, attempt: int) -> int:
+        """The longest wait after `attempt` failed runs, in microseconds."""
+        return min(micros(self.first) + micros(self.step) * (attempt - 1), micros(self.cap))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed message runs again, by the class of its error.
+
+    `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none matches: a message
+    that cannot be read is dead-lettered at once, transient errors (connection, time-out, lock, conflict) run up to `transient_attempts` times, all others up
+    to `attempts`. Jitter is full (a uniform part of the ceiling), so that what failed together does not return together.
+    """
+
+    attempts: int = 5
+    transient_attempts: int = 12
+    backoff: Backoff = field(default_factory=Exponential)
+    jitter: bool = True
+    rules: Mapping[type[BaseException], Rule] = field(default_factory=dict[type[BaseException], Rule])
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"RetryPolicy.{name} must be at least 1, not {value}"
+            for name, value in (("attempts", self.attempts), ("transient_attempts", self.transient_attempts))
+            if value < 1
+        ]
+        if problems:
+            raise ConfigurationError(*problems)
+
+    def rule_for(self, error: BaseException) -> Rule:
+        """The rule for an error; for a group, the most final rule of its members."""
+        rules = {self._rule_for_one(leaf) for leaf in leaves(error)}
+        return next(rule for rule in (Rule.DEAD_LETTER, Rule.RETRY, Rule.DISCARD) if rule in rules)
+
+    def attempts_for(self, error: BaseException) -> int:
+        """How many runs an error of this class is given in all."""
+        transient = all(is_transient(leaf) for leaf in leaves(error))
+        return max(self.attempts, self.transient_attempts) if transient else self.attempts
+
+    def delay(self, attempt: int, fraction: float) -> int:
+        """The wait after `attempt` failed runs, in microseconds; `fraction` in [0, 1) is the luck of the draw."""
+        ceiling = self.backoff.ceiling(attempt)
+        return int(ceiling * fraction) if self.jitter else ceiling
+
+    def _rule_for_one(self, error: BaseException) -> Rule:
+        for cls in type(error).__mro__:
+            if cls in self.rules:
+                return self.rules[cls]
+        return Rule.DEAD_LETTER if isinstance(error, (MessageError, ConfigurationError)) else Rule.RETRY
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors inside (nested) exception groups; an error that is no group is its own leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error
+        for member in group.exceptions:
+            yield from leaves(member)
+    else:
+        yield error
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether waiting alone may cure it: a connection, a time-out, a lock, a conflict."""
+    if isinstance(error, SagaBusError):
+        return error.is_transient
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) if error.args else False
+    return isinstance(error, (ConnectionError, TimeoutError, asyncio.TimeoutError, BlockingIOError, InterruptedError))

@@ -1,0 +1,93 @@
+"""From a message to the channels that receive it: the store's subscriptions, joined with the definitions at hand.
+
+The table belongs to the store, so a process that only publishes routes like all others. Each answer is of one version; the store refuses what was
+addressed under an older one, and it is addressed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zlib import crc32
+
+import msgspec
+
+from sagabus.correlation import KeyOf, as_key
+from sagabus.handler import HandlerDefinition
+from sagabus.message import MessageType
+from sagabus.saga import SagaDefinition
+from sagabus.store import Routing, Subscription
+
+
+class Route(msgspec.Struct, frozen=True, gc=False):
+    """One channel that receives a message type."""
+
+    channel: str
+    key: KeyOf | None
+    """Reads the partition key from the message; None where the sender's counts (or none)."""
+    remote: bool
+    """Only the subscriber can evaluate the key: it is left open here."""
+    guarded: bool
+    """Copies by message id are dropped where it enters."""
+
+
+class RoutingTable:
+    """The routes at one version of the store's routing."""
+
+    def __init__(self, routing: Routing, keys: Mapping[tuple[str, str], KeyOf]) -> None:
+        self.version = routing.version
+        self.lanes = max(routing.lanes, 1)
+        self._routes: dict[str, tuple[Route, ...]] = {}
+        for subscription in routing.subscriptions:
+            before = self._routes.get(subscription.message_type, ())
+            self._routes[subscription.message_type] = (*before, _route(subscription, keys))
+
+    def routes(self, message_type: str) -> tuple[Route, ...]:
+        """The channels that receive the type; none when nobody subscribes."""
+        return self._routes.get(message_type, ())
+
+    def lane(self, key: str) -> int:
+        """The lane of a key: the same in every process and release."""
+        return crc32(key.encode()) % self.lanes
+
+
+def subscriptions_of(
+    definition: HandlerDefinition | SagaDefinition, window: int, undeduplicated: frozenset[str]
+) -> list[Subscription]:
+    """What a definition asks the store to deliver to its channel."""
+    found: list[Subscription] = []
+    for name, reaction in definition.reactions.items():
+        first = reaction[0] if isinstance(reaction, tuple) else reaction
+        assert first.message_type is not None
+        found.append(
+            Subscription(
+                message_type=name,
+                channel=definition.name,
+                kind=first.message_type.kind,
+                key=first.key_field,
+                keyed=first.key is not None,
+                window=window,
+                deduplicated=name not in undeduplicated,
+            )
+        )
+    return found
+
+
+def _route(subscription: Subscription, keys: Mapping[tuple[str, str], KeyOf]) -> Route:
+    known = keys.get((subscription.channel, subscription.message_type))
+    if known is None and subscription.key is not None:
+        known = _field_reader(subscription.message_type, subscription.key)
+    return Route(subscription.channel, known, subscription.keyed and known is None, subscription.deduplicated)
+
+
+def _field_reader(message_type: str, field: str) -> KeyOf:
+    return lambda message: as_key(message_type, field, getattr(message, field, None))
+
+
+def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> str | None:
+    """Why a command cannot be sent, if it cannot."""
+    if message_type.kind != "command" or len(routes) == 1:
+        return None
+    if not routes:
+        return f"nobody receives the command {message_type.name!r}: start a bus with its handler or saga on this store once"
+    names = ", ".join(sorted(route.channel for route in routes))
+    return f"the command {message_type.name!r} has {len(routes)} receivers: {names}"

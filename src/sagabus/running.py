@@ -1,0 +1,104 @@
+"""A pool of tasks that take mailboxes and serve them: no task per message, no hop per message.
+
+A runner whose handler really waits stays with it, and another takes over what is ready. Before each call that might wait, the next runner is made
+ready; so one wake-up is paid per turn of the event loop, not per message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from sagabus.mailbox import Mailbox
+
+log = logging.getLogger("sagabus")
+
+_BURST = 64
+"""Messages served before the event loop gets a turn: about a millisecond and a half."""
+
+
+class Runners:
+    """Serves ready mailboxes with at most `limit` tasks; each mailbox is with one runner at a time."""
+
+    def __init__(self, serve: Callable[[Mailbox], Awaitable[None]], limit: int) -> None:
+        self._serve = serve
+        self._limit = limit
+        self._ready: deque[Mailbox] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._relief = False
+        self._served = 0
+        self._closed = False
+        self._paused: asyncio.Event | None = None
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """The runners that live."""
+        return frozenset(self._tasks)
+
+    def offer(self, mailbox: Mailbox) -> None:
+        """Have a mailbox served; one that is active already is left alone."""
+        if not mailbox.active:
+            mailbox.active = True
+            self._ready.append(mailbox)
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Make sure that somebody looks at what is ready, whatever the present runner does next."""
+        if self._relief or not self._ready or self._closed:
+            return
+        if self._idle:
+            self._relief = True
+            self._idle.pop().set_result(None)
+        elif len(self._tasks) < self._limit:
+            self._relief = True
+            task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-runner")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def pause(self) -> None:
+        """Begin no further message until `resume`: the interpreter is needed elsewhere for a moment."""
+        if self._paused is None:
+            self._paused = asyncio.Event()
+
+    def resume(self) -> None:
+        """Go on."""
+        if self._paused is not None:
+            self._paused.set()
+            self._paused = None
+
+    async def breathe(self) -> None:
+        """Count one message; every so often let the event loop turn."""
+        self._served += 1
+        if self._paused is not None:
+            await self._paused.wait()
+        if self._served >= _BURST:
+            self._served = 0
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Take no further mailbox; runners end when they have finished what they are at."""
+        self._closed = True
+        self._ready.clear()
+        for future in self._idle:
+            future.set_result(None)
+        self._idle.clear()
+
+    async def _run(self) -> None:
+        self._relief = False
+        while not self._closed:
+            if self._ready:
+                mailbox = self._ready.popleft()
+                try:
+                    await self._serve(mailbox)
+                except Exception:
+                    log.exception("a mailbox of %s broke off", mailbox.place[0])
+            else:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._idle.append(future)
+                try:
+                    await future
+                finally:
+                    self._relief = False

@@ -1,0 +1,131 @@
+"""The first verb of the way: a message is stamped, encoded and addressed to every channel that receives it.
+
+Next stop: `store.append` for what is published from outside (`committing` gathers concurrent calls into one commit), or the
+handler's own commit for what a handler sends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from sagabus.codec import Codec
+from sagabus.context import TIMER
+from sagabus.correlation import KeyOf
+from sagabus.envelope import Envelope
+from sagabus.errors import ConfigurationError, Unroutable
+from sagabus.message import MessageType, message_type_of
+from sagabus.outcome import Parameters
+from sagabus.routing import RoutingTable, receivers_problem
+from sagabus.store import Routing
+
+log = logging.getLogger("sagabus")
+
+
+class StatementCheck(Protocol):
+    """The store's early look at a user's statement."""
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise for a statement that a commit would refuse."""
+        ...
+
+
+class Sender:
+    """Makes addressed envelopes out of messages, under the routing it was last told of."""
+
+    def __init__(self, codec: Codec, keys: Mapping[tuple[str, str], KeyOf], statements: StatementCheck) -> None:
+        self._codec = codec
+        self._keys = keys
+        self._statements = statements
+        self.table = RoutingTable(Routing(0, 1, ()), keys)
+
+    def use(self, routing: Routing) -> None:
+        """Address under this routing from now on."""
+        self.table = RoutingTable(routing, self._keys)
+
+    def address(
+        self,
+        message: object,
+        *,
+        kind: str | None,
+        message_id: str,
+        guarded: bool,
+        partition_key: str | None,
+        correlation_id: str | None,
+        causation_id: str | None,
+        headers: dict[str, str] | None,
+        sent_at: int,
+        due_at: int,
+        delay: int,
+        table: RoutingTable | None = None,
+    ) -> list[Envelope]:
+        """One envelope for each channel that receives the message.
+
+        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, or Unroutable for a command without its one receiver.
+        """
+        message_type = message_type_of(message)
+        table = table or self.table
+        routes = table.routes(message_type.name)
+        self._check(message_type, kind, len(routes), message_id, table)
+        body = self._codec.encode(message)
+        envelopes: list[Envelope] = []
+        for route in routes:
+            key = route.key(message) if route.key is not None else None if route.remote else partition_key
+            envelopes.append(
+                Envelope(
+                    message_id=message_id,
+                    message_type=message_type.name,
+                    body=body,
+                    channel=route.channel,
+                    lane=table.lane(message_id if key is None else key),
+                    partition_key=key,
+                    headers=headers,
+                    correlation_id=correlation_id,
+                    causation_id=causation_id,
+                    sent_at=sent_at,
+                    due_at=due_at,
+                    delay=delay,
+                    guarded=guarded and route.guarded,
+                )
+            )
+        return envelopes
+
+    def timer(
+        self, channel: str, key: str, name: str, message_id: str, cause: Envelope, *, due_at: int, delay: int, sent_at: int
+    ) -> Envelope:
+        """The envelope of a timer of one instance, in the lane of its key."""
+        return Envelope(
+            message_id=message_id,
+            message_type=TIMER,
+            body=b"{}",
+            channel=channel,
+            lane=self.table.lane(key),
+            partition_key=key,
+            correlation_id=cause.correlation_id or cause.message_id,
+            causation_id=cause.message_id,
+            sent_at=sent_at,
+            due_at=max(due_at, 1) if delay == 0 else 0,
+            delay=delay,
+            timer=name,
+        )
+
+    def check_statement(self, sql: str, parameters: Parameters) -> None:
+        """Raise for a statement that the commit would refuse."""
+        self._statements.execute_check(sql, parameters)
+
+    def _check(
+        self, message_type: MessageType, kind: str | None, receivers: int, message_id: str, table: RoutingTable
+    ) -> None:
+        if kind is not None and kind != message_type.kind:
+            right = "ctx.send / bus.send" if message_type.kind == "command" else "ctx.publish / bus.publish"
+            raise ConfigurationError(f"{message_type.name!r} is {_article(message_type.kind)}: use {right} for it")
+        if message_type.kind == "command" and receivers != 1:
+            problem = receivers_problem(message_type, table.routes(message_type.name))
+            raise Unroutable(problem or "", message_type=message_type.name, message_id=message_id)
+        if receivers == 0:
+            log.debug("event %s %s: nobody subscribes to it", message_type.name, message_id)
+
+
+def _article(kind: str) -> str:
+    return "an event" if kind == "event" else "a command"

@@ -1,0 +1,168 @@
+"""One mailbox at a time: its messages run in order, and what each came to goes to the committer.
+
+Between `worker` (which fills mailboxes) and `processing` (which runs user code). A handler that asked for the connection has its run and its commit in one
+transaction of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from sagabus.envelope import Envelope
+from sagabus.errors import StoreError
+from sagabus.handler import HandlerDefinition
+from sagabus.holding import Hand
+from sagabus.mailbox import Cell, Mailbox
+from sagabus.outcome import Completed, Outcome
+from sagabus.processing import Processing
+from sagabus.reaction import Reaction
+from sagabus.running import Runners
+from sagabus.saga import SagaDefinition
+from sagabus.sending import Sender
+from sagabus.settlement import Settlement
+from sagabus.store import Batch, Store
+
+log = logging.getLogger("sagabus")
+
+
+class Serving:
+    """Serves mailboxes; any number at once, each by one runner."""
+
+    stopping = False
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        processing: Processing,
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
+        hand: Hand,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._processing = processing
+        self._hand = hand
+        self._lending = frozenset(name for name, definition in definitions.items() if _lends(definition))
+
+    def use(self, runners: Runners, settlement: Settlement) -> None:
+        """Whom to ask for relief, and where outcomes go."""
+        self._runners = runners
+        self._settlement = settlement
+
+    async def serve(self, mailbox: Mailbox) -> None:
+        """Run what waits in the mailbox, until it is empty or the worker stops."""
+        try:
+            while mailbox.queue and not self.stopping:
+                envelope = mailbox.running = mailbox.queue.popleft()
+                # Whatever comes next may wait: somebody else looks after the other mailboxes then.
+                self._runners.relieve()
+                await self._one(mailbox, envelope)
+                mailbox.running = None
+                await self._runners.breathe()
+        finally:
+            if mailbox.running is not None:
+                # Rolled back: it stays in the store, and runs again elsewhere or later.
+                self._hand.put_down(mailbox.running)
+                mailbox.running = None
+                mailbox.cell = None
+            mailbox.active = False
+
+    async def _one(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
+            await self._load(mailbox)
+        if mailbox.place[0] in self._lending and self._lends_to(mailbox, envelope):
+            await self._alone(mailbox, envelope)
+            return
+        epoch = mailbox.epoch
+        before = (mailbox.cell.version, mailbox.cell.status) if mailbox.cell is not None else None
+        outcome = await self._processing.run(mailbox, envelope)
+        self._finish(mailbox, envelope, outcome, epoch, before)
+
+    def _finish(
+        self, mailbox: Mailbox, envelope: Envelope, outcome: Outcome, epoch: int, before: tuple[int, str | None] | None
+    ) -> None:
+        if mailbox.epoch != epoch:
+            # Meanwhile a commit has said that this run saw a state that never was.
+            if envelope.position in self._hand.envelopes:
+                mailbox.put_back([envelope])
+            return
+        self._settlement.finish(mailbox, outcome)
+        if isinstance(outcome, Completed) and before is not None:
+            self._wake_stash(mailbox, before)
+
+    def _wake_stash(self, mailbox: Mailbox, before: tuple[int, str | None]) -> None:
+        cell = mailbox.cell
+        definition = mailbox.definition
+        if cell is None or not cell.stash or not isinstance(definition, SagaDefinition):
+            return
+        if before[0] and before[1] == cell.status and definition.has_status and not cell.completed:
+            return
+        waiting, cell.stash = cell.stash, []
+        fresh = [envelope for envelope in waiting if envelope.position not in self._hand.envelopes]
+        for envelope in fresh:
+            self._hand.take(envelope, mailbox)
+        mailbox.queue.extendleft(reversed(fresh))
+
+    async def _load(self, mailbox: Mailbox) -> None:
+        epoch = mailbox.epoch
+        while True:
+            try:
+                (loaded,) = await self._store.load(mailbox.place[0], [mailbox.key or ""])
+            except StoreError as error:
+                log.error("cannot load %s %s: %s", mailbox.place[0], mailbox.key, error)
+                await self._settlement.pause()
+            else:
+                break
+        if mailbox.epoch == epoch and mailbox.cell is None:
+            in_hand = self._hand.envelopes
+            stash = [envelope for envelope in loaded.stashed if envelope.position not in in_hand]
+            mailbox.cell = Cell.of(loaded.instance, stash)
+
+    def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
+        try:
+            reaction = self._processing.reaction(mailbox.definition, mailbox, envelope)
+        except Exception as error:  # noqa: BLE001  # the user's `when`; told by the run itself
+            log.debug("%s: %s", mailbox.place[0], error)
+            return False
+        return reaction is not None and reaction.wants_connection
+
+    async def _alone(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        """Run with the open transaction in the handler's hands, and commit it with the outcome."""
+        await mailbox.all_settled()
+        if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition):
+            mailbox.put_back([envelope])
+            return
+        epoch = mailbox.epoch
+        before = (mailbox.cell.version, mailbox.cell.status) if mailbox.cell is not None else None
+        try:
+            async with self._store.transaction() as unit:
+                outcome = await self._processing.run(mailbox, envelope, unit.connection)
+                if isinstance(outcome, Completed) and mailbox.epoch == epoch:
+                    held = self._hand.lanes.get(mailbox.place)
+                    epochs = {mailbox.place: held.epoch} if held is not None else {mailbox.place: -1}
+                    batch = Batch([outcome], self._sender.table.version, epochs)
+                    (answer,) = await unit.commit(batch)
+                    self._settlement.answered(mailbox, outcome, answer)
+                    self._wake_stash_after(mailbox, before)
+                    return
+        except StoreError as error:
+            log.warning("%s: the transaction of %s was lost: %s", mailbox.place[0], envelope.message_id, error)
+            outcome = self._processing.failing.interrupted(mailbox.definition, envelope)
+            mailbox.cell = None
+        self._finish(mailbox, envelope, outcome, epoch, None)
+
+    def _wake_stash_after(self, mailbox: Mailbox, before: tuple[int, str | None] | None) -> None:
+        if before is not None:
+            self._wake_stash(mailbox, before)
+
+
+def _lends(definition: HandlerDefinition | SagaDefinition) -> bool:
+    reactions: list[Reaction] = []
+    for found in definition.reactions.values():
+        reactions += found if isinstance(found, tuple) else (found,)
+    if isinstance(definition, SagaDefinition):
+        reactions += definition.timers.values()
+    return any(reaction.wants_connection for reaction in reactions)
+
+

@@ -1,0 +1,58 @@
+"""Everything about a bus that may be set, with defaults that are safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+
+from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
+from sagabus.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of one bus; ConfigurationError lists every one that cannot be."""
+
+    concurrency: int = 100
+    """Handlers that may wait at the same time in one process; keys run concurrently, one key never does."""
+    prefetch: int = 1_000
+    """About how many messages a worker has in hand at most (never fewer than 32 a lane)."""
+    lease: timedelta = timedelta(seconds=10)
+    """How long a dead worker's keys stay with it."""
+    grace: timedelta = timedelta(seconds=30)
+    """How long running handlers may take to finish when the bus is closed; then they are rolled back."""
+    retention: timedelta = timedelta(days=7)
+    """How long de-duplication records, finished sagas and closed dead letters are kept (R of the guarantee)."""
+    short_retention: bool = False
+    """Pass True to mean a retention under 24 hours."""
+    purge_every: timedelta = timedelta(minutes=1)
+    purge_limit: int = 1_000
+    """Rows of a kind that one purge removes at most."""
+    max_message_size: int = 262_144
+    max_message_depth: int = 32
+    deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
+    """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
+    lanes: int = 16
+    """Shares of each channel, fixed when the store is made; the most workers that one channel can occupy."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"Settings.{name} must be at least 1, not {value}"
+            for name in ("concurrency", "prefetch", "purge_limit", "max_message_size", "max_message_depth", "lanes")
+            if (value := getattr(self, name)) < 1
+        ]
+        problems += [
+            f"Settings.{name} must be longer than nothing, not {value}"
+            for name in ("lease", "purge_every", "retention")
+            if (value := getattr(self, name)) <= timedelta(0)
+        ]
+        if self.grace < timedelta(0):
+            problems.append(f"Settings.grace must not be negative, unlike {self.grace}")
+        if self.retention < SHORTEST_WINDOW and not self.short_retention:
+            problems.append(
+                f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to mean it"
+            )
+        if problems:
+            raise ConfigurationError(*problems)

@@ -1,0 +1,105 @@
+"""Messages that were in the hands of a worker that died: each runs alone, its attempt counted before it begins.
+
+One of them may have killed the process (out of memory, a fault in native code), and no `except` will ever see that. Alone, it harms no
+neighbour; counted first, it cannot go on for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from sagabus.envelope import Envelope
+from sagabus.holding import Hand
+from sagabus.outcome import Attempted, Verdict
+from sagabus.processing import Processing
+from sagabus.sending import Sender
+from sagabus.settlement import Settlement
+from sagabus.store import Batch, Store
+
+log = logging.getLogger("sagabus")
+
+
+class Intake(Protocol):
+    """What is needed of the worker."""
+
+    hand: Hand
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes nothing new any more."""
+        ...
+
+    @property
+    def settled(self) -> bool:
+        """Nothing in hand, and nothing on its way into the store."""
+        ...
+
+    async def progress(self, timeout: float) -> None:
+        """Wait until something has been settled."""
+        ...
+
+    async def renew_when_due(self) -> None:
+        """Keep the leases."""
+        ...
+
+    async def dispatch(self, envelopes: Sequence[Envelope]) -> None:
+        """Have envelopes run."""
+        ...
+
+
+class Suspects:
+    """Runs suspects one after another while nothing else runs in this worker."""
+
+    def __init__(
+        self, intake: Intake, store: Store, sender: Sender, processing: Processing, settlement: Settlement
+    ) -> None:
+        self._intake = intake
+        self._store = store
+        self._sender = sender
+        self._processing = processing
+        self._settlement = settlement
+
+    async def run(self, envelopes: Sequence[Envelope]) -> None:
+        """Run each of them alone, in the order of the store."""
+        log.warning("%d messages were in the hands of a worker that died: each runs alone now", len(envelopes))
+        await self._alone()
+        for envelope in sorted(envelopes, key=lambda suspect: suspect.position):
+            if self._intake.stopping:
+                return
+            await self._intake.renew_when_due()
+            if (envelope.channel, envelope.lane) in self._intake.hand.lanes:
+                await self._one(envelope)
+
+    async def _one(self, envelope: Envelope) -> None:
+        mailbox = self._intake.hand.mailbox(envelope)
+        if mailbox.held_through >= self._intake.hand.fetches and envelope.due_at == 0:
+            return
+        outcome = self._processing.failing.killer(mailbox.definition, envelope)
+        if outcome is not None:
+            self._intake.hand.take(envelope, mailbox)
+            self._settlement.finish(mailbox, outcome)
+            await self._alone()
+            return
+        if not await self._count(envelope):
+            return
+        counted = self._processing.failing.counted_before
+        counted.add(envelope.position)
+        try:
+            await self._intake.dispatch([msgspec.structs.replace(envelope, attempt=envelope.attempt + 1)])
+            await self._alone()
+        finally:
+            counted.discard(envelope.position)
+
+    async def _count(self, envelope: Envelope) -> bool:
+        place = (envelope.channel, envelope.lane)
+        epochs = {place: self._intake.hand.lanes[place].epoch}
+        (answer,) = await self._store.commit(Batch([Attempted(envelope)], self._sender.table.version, epochs))
+        return answer.verdict is Verdict.COMMITTED
+
+    async def _alone(self) -> None:
+        while not self._intake.settled and not self._intake.stopping:
+            await self._intake.progress(1.0)

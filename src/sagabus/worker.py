@@ -1,0 +1,267 @@
+"""The worker: leases lanes, fetches what is due, has it run key by key, and keeps its books by what the commits answer.
+
+The middle of a message's way: store → **intake** → mailbox → `processing` → `committing` → store. A lease gives order and speed only; that an effect
+happens once rests on the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from sagabus.clock import Clock
+from sagabus.codec import Codec
+from sagabus.committing import Committer, Entry
+from sagabus.envelope import Envelope
+from sagabus.errors import StoreError
+from sagabus.handler import HandlerDefinition
+from sagabus.holding import Hand
+from sagabus.mailbox import Cell, Mailbox
+from sagabus.outcome import Settled
+from sagabus.processing import Processing, with_key
+from sagabus.running import Runners
+from sagabus.saga import SagaDefinition
+from sagabus.sending import Sender
+from sagabus.serving import Serving
+from sagabus.settlement import Settlement
+from sagabus.store import Store
+from sagabus.suspects import Suspects
+
+log = logging.getLogger("sagabus")
+
+_PAUSE_AFTER_ERROR = 0.2
+_LONGEST_PAUSE = 5.0
+
+
+class Worker:
+    """Runs the definitions' handlers on what their channels hold. One per bus; its identity is new at every start."""
+
+    def __init__(
+        self,
+        identity: str,
+        store: Store,
+        sender: Sender,
+        codec: Codec,
+        clock: Clock,
+        processing: Processing,
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
+        *,
+        concurrency: int,
+        prefetch: int,
+        lease: float,
+        statistics: Counter[tuple[str, str]],
+    ) -> None:
+        self.identity = identity
+        self._store = store
+        self._sender = sender
+        self._codec = codec
+        self._clock = clock
+        self._processing = processing
+        self._lease = lease
+        self._prefetch = prefetch
+        self._channels = tuple(definitions)
+        self.hand = Hand(definitions, prefetch)
+        self._serving = Serving(store, sender, processing, definitions, self.hand)
+        self._runners = Runners(self._serving.serve, concurrency)
+        self._committer = Committer(store, sender, clock, lambda: self.hand.epochs, self._settled, self._runners)
+        self._settlement = Settlement(self.hand, self._committer, self._runners, processing, clock, statistics)
+        self._serving.use(self._runners, self._settlement)
+        self._suspects = Suspects(self, store, sender, processing, self._settlement)
+        self._renewed: float | None = None
+        self._stopping = False
+        self._busy_intake = False
+        self._refresh = False
+        self._intake_task: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+
+    # --- life -------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take lanes and begin to work."""
+        await self._renew()
+        self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing new; let running handlers finish for `grace` seconds, then roll them back; commit what finished; release.
+
+        Nothing of this counts as a failure of any message. Cancelled, it still releases as soon as it can.
+        """
+        self._stopping = True
+        self._serving.stopping = True
+        self._runners.close()
+        if self._intake_task is not None:
+            self._intake_task.cancel()
+            await asyncio.wait([self._intake_task])
+        tasks = self._runners.tasks
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        try:
+            await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
+        except TimeoutError:
+            log.error("the store does not take the last outcomes; their messages will run again")
+            await self._committer.stop()
+        try:
+            await self._store.release(self.identity)
+        except StoreError as error:
+            log.warning("cannot release the lanes, they will expire: %s", error)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes nothing new any more."""
+        return self._stopping
+
+    @property
+    def settled(self) -> bool:
+        """Nothing in hand, and nothing on its way into the store."""
+        return not self.hand.envelopes and not self._committer.busy
+
+    @property
+    def quiet(self) -> bool:
+        """Settled, and not about to take something in."""
+        return self.settled and not self._busy_intake
+
+    async def progress(self, timeout: float) -> None:
+        """Wait until something has been settled or fetched, at most `timeout` seconds."""
+        self._progress.clear()
+        try:
+            await asyncio.wait_for(self._progress.wait(), timeout)
+        except TimeoutError:
+            return
+
+    # --- intake -----------------------------------------------------------------------------------------------------------
+
+    async def _intake(self) -> None:
+        pause = _PAUSE_AFTER_ERROR
+        while not self._stopping:
+            try:
+                wait = await self._take_in()
+            except StoreError as error:
+                log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
+                wait, pause = pause, min(pause * 2, _LONGEST_PAUSE)
+            except Exception:
+                log.exception("the intake broke off; it goes on in %.2g s", pause)
+                wait, pause = pause, min(pause * 2, _LONGEST_PAUSE)
+            else:
+                pause = _PAUSE_AFTER_ERROR
+            self._busy_intake = False
+            self._progress.set()
+            if wait > 0:
+                await self._store.changed(wait)
+
+    async def _take_in(self) -> float:
+        """One round of leasing and fetching; how long to wait for the next, at most."""
+        self._busy_intake = True
+        await self.renew_when_due()
+        cursors = self.hand.hungry()
+        until_renewal = self._until_renewal()
+        if not cursors:
+            return until_renewal
+        self.hand.fetches += 1
+        self.hand.fetching = True
+        self.hand.settled.clear()
+        try:
+            fetched = await self._store.fetch(cursors, max(self.hand.lane_window // 2, 1))
+        finally:
+            self.hand.fetching = False
+        fresh = self._fresh(fetched.envelopes)
+        suspects = [envelope for envelope in fresh if self._is_suspect(envelope)]
+        if suspects:
+            self.hand.rescan()
+            await self._suspects.run(suspects)
+            return 0.0
+        await self.dispatch(fresh)
+        self.hand.tidy()
+        if fresh:
+            await asyncio.sleep(0)
+            return 0.0 if self.hand.hungry() else until_renewal
+        upcoming = fetched.next_due_in
+        return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
+
+    def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        fresh: list[Envelope] = []
+        for envelope in envelopes:
+            held = self.hand.lanes.get((envelope.channel, envelope.lane))
+            if held is None:
+                continue
+            if envelope.due_at == 0 and envelope.position > held.after:
+                held.after = envelope.position
+            if envelope.position not in self.hand.envelopes and envelope.position not in self.hand.settled:
+                fresh.append(envelope)
+        return fresh
+
+    def _is_suspect(self, envelope: Envelope) -> bool:
+        return envelope.position <= self.hand.lanes[(envelope.channel, envelope.lane)].suspect_until
+
+    async def dispatch(self, envelopes: Sequence[Envelope]) -> None:
+        """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
+        filled: list[Mailbox] = []
+        number = self.hand.fetches
+        for stored in envelopes:
+            envelope, mailbox = self._sorted_in(stored)
+            if mailbox.held or (mailbox.held_through >= number and envelope.due_at == 0):
+                continue
+            self.hand.take(envelope, mailbox)
+            mailbox.queue.append(envelope)
+            filled.append(mailbox)
+        await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed])
+        for mailbox in filled:
+            self._runners.offer(mailbox)
+
+    def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
+        if envelope.partition_key is None:
+            try:
+                envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
+            except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
+                log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
+        return envelope, self.hand.mailbox(envelope)
+
+    async def _load(self, mailboxes: Sequence[Mailbox]) -> None:
+        wanted: dict[str, dict[str, Mailbox]] = {}
+        for mailbox in mailboxes:
+            if isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
+                wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
+        for saga, by_key in wanted.items():
+            for loaded in await self._store.load(saga, list(by_key)):
+                mailbox = by_key[loaded.key]
+                if mailbox.cell is None and not mailbox.unflushed:
+                    mailbox.cell = Cell.of(loaded.instance, list(loaded.stashed))
+
+    # --- leases -----------------------------------------------------------------------------------------------------------
+
+    async def renew_when_due(self) -> None:
+        """Renew the leases when a third of their time has passed, or when a commit has said that they moved."""
+        if self._refresh or self._until_renewal() <= 0:
+            await self._renew()
+
+    def _until_renewal(self) -> float:
+        if self._renewed is None:
+            return 0.0
+        return max(self._renewed + self._lease / 3 - self._clock.monotonic(), 0.0)
+
+    async def _renew(self) -> None:
+        begun = self._clock.monotonic()
+        lanes = await self._store.lease(
+            self.identity, self._channels, duration=int(self._lease * 1_000_000), window=self.hand.lane_window
+        )
+        self._renewed = begun
+        self._refresh = False
+        for mailbox in self.hand.own(lanes):
+            self._withdraw(mailbox)
+        # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
+        self.hand.rescan()
+
+    def _withdraw(self, mailbox: Mailbox) -> None:
+        for envelope in self._committer.withdraw(mailbox):
+            self.hand.put_down(envelope)
+        self.hand.drop(mailbox)
+
+    def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+        if self._settlement.settle(answers):
+            self._refresh = True
+        self._progress.set()
