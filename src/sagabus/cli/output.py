@@ -1,11 +1,13 @@
 """What all commands share when they speak: people read stdout and stderr, scripts read the last line of stdout.
 
-Results go to stdout, progress and complaints to stderr; with `--json` stdout carries one object per command and nothing else.
+Results go to stdout, progress and complaints to stderr; with `--json` stdout carries one object per command and nothing
+else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -13,6 +15,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from sagabus.cli.text import printable
 from sagabus.errors import SagaBusError
 
 
@@ -27,8 +30,8 @@ class Refused(click.ClickException):
 
 
 def one_line(text: str) -> str:
-    """The text without its line breaks."""
-    return "; ".join(part.strip() for part in text.splitlines() if part.strip())
+    """The text without its line breaks, and with every character that a terminal would obey written as an escape."""
+    return "; ".join(printable(part.strip()) for part in text.split("\n") if part.strip())
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -38,12 +41,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def emit_json(value: object) -> None:
-    """Write one object as one line on stdout, the last that a command writes there."""
-    click.echo(msgspec.json.encode(value))
+    """Write one object as one line on stdout, the last that a command writes there.
+
+    In ASCII alone: JSON itself would let the control characters above U+007F through to the terminal.
+    """
+    click.echo(json.dumps(msgspec.to_builtins(value, str_keys=True), separators=(",", ":")))
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def refusing() -> Generator[None]:
     """Tell an error of the library, or of the operating system about a file, in one line instead of a traceback."""
     try:
         yield

@@ -1,0 +1,122 @@
+"""What is wrong, or worth a look, in a topology: each rule a function, each finding a sentence with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sagabus.cli.analysis import Place, SagaShape, Topology
+
+Level = Literal["problem", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found, and where. A problem fails the check, a note does not."""
+
+    level: Level
+    kind: str
+    where: str
+    text: str
+
+
+def findings(topology: Topology, external: Collection[str] = ()) -> list[Finding]:
+    """Everything found, problems first. `external` are messages that other processes handle."""
+    found = [finding for saga in topology.sagas for finding in _of_saga(saga)]
+    found += [*_unhandled(topology, external), *_from_outside(topology), *_untold(topology)]
+    return sorted(found, key=lambda finding: finding.level != "problem")
+
+
+def _of_saga(saga: SagaShape) -> Iterator[Finding]:
+    where = f"saga {saga.name}"
+    yield from _statuses_never_reached(saga, where)
+    yield from _statuses_never_left(saga, where)
+    yield from _timers(saga, where)
+
+
+def _statuses_never_reached(saga: SagaShape, where: str) -> Iterator[Finding]:
+    waited_for = [status for step in saga.steps for status in sorted(step.when or ())]
+    if saga.untold:
+        names = ", ".join(saga.untold)
+        text = f"{names} sets a status that only running tells: which statuses are reached was not checked"
+        yield Finding("note", "untold-status", where, text)
+        return
+    reached = {move.status for move in saga.moves}
+    assigned = {ending.status for step in saga.steps for ending in step.endings}
+    for status in dict.fromkeys((*saga.statuses, *waited_for)):
+        if status in reached:
+            continue
+        if status in assigned:
+            text = f"status {status!r} is unreachable: no way from the start leads to the method that sets it"
+            yield Finding("problem", "unreachable-status", where, text)
+        else:
+            text = f"status {status!r} is unreachable: nothing assigns it"
+            yield Finding("problem", "unassigned-status", where, text)
+
+
+def _statuses_never_left(saga: SagaShape, where: str) -> Iterator[Finding]:
+    stuck = dict.fromkeys(place.status for place in saga.places if place.status and not _can_leave(saga, place))
+    for status in stuck:
+        places = [place for place in saga.places if place.status == status and not _can_leave(saga, place)]
+        if any(step.runs_at(place) for step in saga.steps for place in places):
+            text = f"status {status!r} is never left: its handlers neither set another status nor complete the saga"
+            yield Finding("note", "lasting-status", where, text)
+        else:
+            text = (
+                f"no handler leaves status {status!r}: handle something there, or call ctx.complete() where it is set"
+            )
+            yield Finding("problem", "dead-end-status", where, text)
+
+
+def _can_leave(saga: SagaShape, start: Place) -> bool:
+    """Whether any way leads from here to another status or to the end."""
+    if any(step.name in saga.untold and step.runs_at(start) for step in saga.steps):
+        return True
+    seen: set[Place] = set()
+    waiting = [start]
+    while waiting:
+        place = waiting.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        for move in saga.moves:
+            if move.source == place:
+                if move.target is None or move.target.status != start.status:
+                    return True
+                waiting.append(move.target)
+    return False
+
+
+def _timers(saga: SagaShape, where: str) -> Iterator[Finding]:
+    handled = {step.timer for step in saga.steps if step.timer is not None}
+    for step in saga.steps:
+        for name in step.facts.timers:
+            if name not in handled:
+                text = f"method {step.name} sets timer {name!r}, which no @timer({name!r}) handles"
+                yield Finding("problem", "unhandled-timer", where, text)
+    untold = any(step.facts.untold for step in saga.steps)
+    set_somewhere = {name for step in saga.steps for name in step.facts.timers}
+    for name in sorted(handled - set_somewhere) if not untold else ():
+        yield Finding("note", "timer-never-set", where, f"nothing sets timer {name!r}")
+
+
+def _unhandled(topology: Topology, external: Collection[str]) -> Iterator[Finding]:
+    receivers = topology.receivers()
+    for message, senders in sorted(topology.senders().items()):
+        if message not in receivers and message not in external:
+            text = f"nobody handles {message}, which {', '.join(senders)} sends"
+            yield Finding("problem", "unhandled-message", message, text)
+
+
+def _from_outside(topology: Topology) -> Iterator[Finding]:
+    senders = topology.senders()
+    for message, receivers in sorted(topology.receivers().items()):
+        if message not in senders:
+            text = f"{message} has to come from outside: no subscription sends it ({', '.join(receivers)} handles it)"
+            yield Finding("note", "message-from-outside", message, text)
+
+
+def _untold(topology: Topology) -> Iterator[Finding]:
+    for text in topology.untold():
+        yield Finding("note", "untold-message", text.partition(":")[0], f"only running tells what this sends: {text}")

@@ -1,0 +1,216 @@
+"""`sagabus dead-letters`: what no subscription could take, and what an operator does about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from sagabus.cli.letter_choice import Choice, chosen, settle
+from sagabus.cli.opening import json_option, opened, split_target, store_option
+from sagabus.cli.output import emit_json
+from sagabus.cli.rendering import show_fields, show_table
+from sagabus.cli.text import body_text, printable, printable_lines, readable_body, time_text
+
+if TYPE_CHECKING:
+    from sagabus.envelope import DeadLetter
+
+_STATUSES = ("open", "replayed", "discarded", "all")
+_EXITS = "Exit codes: 0 all done (or done before), 1 something was not done, 2 not possible as asked."
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """List, show, replay and discard dead letters: messages that a subscription could not take.
+
+    The store is that of MODULE:BUS, given first, or the one at --store URL.
+    """
+
+
+@dead_letters.command("list")
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS]")
+@store_option
+@click.option("--subscription", metavar="NAME", help="Only those of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="Only those whose reason or error contains this text.")
+@click.option(
+    "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only those in this state."
+)
+@click.option("--after", type=int, default=0, metavar="ID", help="Only those with a higher id: the next page.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many.")
+@json_option
+def list_(
+    *,
+    arguments: tuple[str, ...],
+    url: str | None,
+    subscription: str | None,
+    reason: str | None,
+    status: str,
+    after: int,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List dead letters by id.
+
+    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    """
+    target, rest = split_target(arguments, url)
+    if rest:
+        raise click.UsageError(f"unexpected argument {printable(rest[0])}")
+    choice = Choice(subscription=subscription, reason=reason, status=None if status == "all" else status, after=after)
+    found = asyncio.run(_list(target, url, choice, limit + 1))
+    if as_json:
+        emit_json([_summary(letter) for letter in found[:limit]])
+        return
+    columns = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "reason")
+    show_table(columns, [tuple(_summary(letter)[name] for name in _LISTED) for letter in found[:limit]])
+    if len(found) > limit:
+        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+
+
+@dead_letters.command("show")
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] ID")
+@store_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+    """Show one dead letter whole: its message, its error, its traceback.
+
+    Exit codes: 0 shown, 1 no such dead letter, 2 not possible as asked.
+    """
+    target, rest = split_target(arguments, url)
+    ids = _ids(rest)
+    if len(ids) != 1:
+        raise click.UsageError("give the ID of one dead letter")
+    letter = asyncio.run(_get(target, url, ids[0]))
+    if letter is None:
+        click.echo(f"sagabus: there is no dead letter {ids[0]}", err=True)
+        ctx.exit(1)
+    if as_json:
+        emit_json(_whole(letter))
+        return
+    show_fields(
+        {name.replace("_", " "): value for name, value in _whole(letter).items() if name not in ("body", "traceback")}
+    )
+    click.echo(f"\nbody:\n{printable(body_text(letter.envelope.body))}")
+    if letter.traceback:
+        click.echo(f"\ntraceback:\n{printable_lines(letter.traceback.rstrip())}")
+
+
+@dead_letters.command("replay", epilog=_EXITS)
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
+@store_option
+@click.option("--all", "everything", is_flag=True, help="All that are open.")
+@click.option("--subscription", metavar="NAME", help="With --all or --reason: only those of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="All that are open and whose reason or error contains this text.")
+@click.option("--force", is_flag=True, help="Also those that are too old to tell whether they had their effect.")
+@click.option("--yes", is_flag=True, help="Do not ask before replaying many.")
+@json_option
+@click.pass_context
+def replay(
+    ctx: click.Context,
+    *,
+    arguments: tuple[str, ...],
+    url: str | None,
+    everything: bool,
+    subscription: str | None,
+    reason: str | None,
+    force: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Put dead letters back into their subscription, under the same id.
+
+    One whose effect had committed after all is only closed: replaying never doubles an effect. One that is too old for
+    the store to remember stays where it is, unless --force says that you know.
+    """
+    target, rest = split_target(arguments, url)
+    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
+    done = asyncio.run(settle("replay", target, url, choice, force=force, yes=yes, as_json=as_json))
+    ctx.exit(0 if done else 1)
+
+
+@dead_letters.command("discard", epilog=_EXITS)
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
+@store_option
+@click.option("--all", "everything", is_flag=True, help="All that are open.")
+@click.option("--subscription", metavar="NAME", help="With --all or --reason: only those of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="All that are open and whose reason or error contains this text.")
+@click.option("--yes", is_flag=True, help="Do not ask before discarding many.")
+@json_option
+@click.pass_context
+def discard(
+    ctx: click.Context,
+    *,
+    arguments: tuple[str, ...],
+    url: str | None,
+    everything: bool,
+    subscription: str | None,
+    reason: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Close dead letters for good: their messages never take effect, and keys parked behind them go on."""
+    target, rest = split_target(arguments, url)
+    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
+    done = asyncio.run(settle("discard", target, url, choice, yes=yes, as_json=as_json))
+    ctx.exit(0 if done else 1)
+
+
+async def _list(target: str | None, url: str | None, choice: Choice, limit: int) -> list[DeadLetter]:
+    async with opened(target, url) as bus:
+        found: list[DeadLetter] = []
+        async for letter in chosen(bus, choice):
+            found.append(letter)
+            if len(found) == limit:
+                break
+        return found
+
+
+async def _get(target: str | None, url: str | None, letter: int) -> DeadLetter | None:
+    async with opened(target, url) as bus:
+        return await bus.dead_letters.get(letter)
+
+
+def _ids(arguments: list[str]) -> list[int]:
+    wrong = [
+        argument for argument in arguments if not (argument.isascii() and argument.isdigit() and len(argument) < 19)
+    ]
+    if wrong:
+        raise click.UsageError(f"{printable(wrong[0])} is not the ID of a dead letter, which is a number")
+    return [int(argument) for argument in arguments]
+
+
+_LISTED = ("id", "subscription", "message_type", "message_id", "attempts", "last_failed_at", "status", "reason")
+
+
+def _summary(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "status": letter.status,
+        "subscription": letter.envelope.channel,
+        "message_type": letter.envelope.message_type,
+        "message_id": letter.envelope.message_id,
+        "partition_key": letter.envelope.partition_key,
+        "reason": letter.reason,
+        "error_type": letter.error_type,
+        "error_text": letter.error_text,
+        "attempts": letter.attempts,
+        "first_failed_at": time_text(letter.first_failed_at),
+        "last_failed_at": time_text(letter.last_failed_at),
+        "parked": letter.parked,
+    }
+
+
+def _whole(letter: DeadLetter) -> dict[str, object]:
+    envelope = letter.envelope
+    return {
+        **_summary(letter),
+        "correlation_id": envelope.correlation_id,
+        "causation_id": envelope.causation_id,
+        "sent_at": time_text(envelope.sent_at),
+        "timer": envelope.timer,
+        "headers": envelope.headers or {},
+        "body": readable_body(envelope.body),
+        "traceback": letter.traceback,
+    }

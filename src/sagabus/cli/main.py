@@ -1,0 +1,84 @@
+"""The command `sagabus`: finds the subcommand, loads no more than it needs, tells what went wrong in one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
+from typing import cast
+
+import click
+
+# Name, where it is, and its line in `sagabus --help`, which must not cost the import of the engine.
+_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("sagabus.cli.demonstration:demo", "Watch orders survive duplicates and killed workers, and audit them."),
+    "bench": ("sagabus.cli.benchmark:bench", "Measure messages per second beside a hand-written loop."),
+    "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until it is told to stop."),
+    "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
+    "dead-letters": ("sagabus.cli.letters:dead_letters", "List, show, replay and discard dead letters."),
+    "sagas": ("sagabus.cli.sagas:sagas", "List saga instances and show one."),
+    "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),
+    "graph": ("sagabus.cli.graphing:graph", "Draw the sagas and messages of MODULE:BUS as Mermaid."),
+}
+
+
+class _Commands(click.Group):
+    """A group that imports a subcommand when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order of the table."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The subcommand itself; None for a name that is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return cast(click.Command, getattr(importlib.import_module(module), name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing what it names."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sagabus", prog_name="sagabus")
+def root() -> None:
+    """Sagas and messages that take effect exactly once.
+
+    MODULE:BUS names a bus, or a function that returns one, in a module of the working directory or of the Python path:
+    shop:bus. A store is given by its URL: sqlite:///relative.db or sqlite:////absolute/path.db.
+
+    Exit codes: 0 done, 1 the answer is no (something lost, found wrong or not done), 2 not possible as asked.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(arguments)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("sagabus: aborted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone. What Python still flushes at its end goes nowhere, so that it does not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    from sagabus.cli.output import refusing
+
+    with refusing():
+        result: object = root.main(args=arguments, prog_name="sagabus", standalone_mode=False)
+    sys.stdout.flush()
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,98 @@
+"""`sagabus run`: a worker as a process, that stops as a supervisor expects it to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from sagabus.cli.loading import load_bus
+from sagabus.cli.opening import json_option
+from sagabus.cli.output import Refused, emit_json
+from sagabus.cli.text import printable, printable_lines, time_text
+from sagabus.clock import SystemClock
+
+if TYPE_CHECKING:
+    from sagabus.bus import Bus
+
+
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class _Plain(logging.Formatter):
+    """Log lines whose control characters are written as escapes: they quote errors, and those quote messages."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line as usual, made fit to be shown."""
+        return printable_lines(super().format(record))
+
+
+@click.command("run")
+@click.argument("target", metavar="MODULE:BUS")
+@click.option(
+    "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What to log on stderr."
+)
+@json_option
+def run(target: str, log_level: str, *, as_json: bool) -> None:
+    """Run a worker for MODULE:BUS until SIGTERM or SIGINT.
+
+    The first signal stops it gracefully: it takes nothing new, lets running handlers finish within the grace period of
+    the bus's settings, and gives its work back. A second signal ends it at once; what was under way is rolled back and
+    runs again elsewhere. With --json, one record is printed at the start and one at the end. Logging goes to stderr,
+    unless the module sets up its own.
+
+    Exit codes: 0 stopped gracefully, 2 not possible as asked, 128 plus the signal's number after a second signal.
+    """
+    bus = load_bus(target)
+    if not bus.definitions:
+        raise Refused(f"{printable(target)} has no saga and no handler to run")
+    _log(log_level)
+    asyncio.run(_serve(bus, target, as_json=as_json))
+
+
+async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
+    asked = asyncio.Event()
+    reasons: list[str] = []
+    _listen(asyncio.get_running_loop(), asked, reasons)
+    names = [definition.name for definition in bus.definitions]
+    async with bus:
+        _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names)
+        await asked.wait()
+        click.echo(f"sagabus: {reasons[0]}, stopping; once more to stop at once", err=True)
+    _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
+
+
+def _log(level: str) -> None:
+    if logging.getLogger().handlers or logging.getLogger("sagabus").handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _listen(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, reasons: list[str]) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if reasons:
+            # Not by the loop: a handler that never returns would keep it from ever hearing of it.
+            sys.stdout.flush()
+            os._exit(128 + number)
+        reasons.append(signal.Signals(number).name)
+        loop.call_soon_threadsafe(asked.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
+def _tell(happened: str, target: str, *, as_json: bool, **details: object) -> None:
+    if as_json:
+        emit_json({"event": happened, "bus": target, "at": time_text(SystemClock().now()), **details})
+    else:
+        told = ", ".join(f"{name} {value}" for name, value in details.items() if not isinstance(value, list))
+        click.echo(f"{printable(target)} {happened} ({told})")
+    sys.stdout.flush()

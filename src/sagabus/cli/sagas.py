@@ -1,0 +1,130 @@
+"""`sagabus sagas`: where the instances stand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from sagabus.cli.opening import json_option, opened, split_target, store_option
+from sagabus.cli.output import emit_json
+from sagabus.cli.rendering import show_fields, show_table
+from sagabus.cli.text import printable, time_text
+
+if TYPE_CHECKING:
+    from sagabus.bus import Bus
+    from sagabus.inspection import SagaRecord
+
+_LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
+
+
+@click.group("sagas")
+def sagas() -> None:
+    """List saga instances and show one.
+
+    The store is that of MODULE:BUS, given first, or the one at --store URL.
+    """
+
+
+@sagas.command("list")
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SAGA]")
+@store_option
+@click.option("--status", metavar="STATUS", help="Only those in this status.")
+@click.option("--after", default="", metavar="KEY", help="Only those with a greater key: the next page.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many of each saga."
+)
+@json_option
+def list_(
+    arguments: tuple[str, ...], url: str | None, status: str | None, after: str, limit: int, *, as_json: bool
+) -> None:
+    """List instances by key, of one saga or of all.
+
+    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) > 1:
+        raise click.UsageError(f"unexpected argument {printable(rest[1])}")
+    found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit + 1))
+    records = [record for page in found.values() for record in page[:limit]]
+    if as_json:
+        emit_json([_told(record) for record in records])
+        return
+    show_table(
+        [name.replace("_at", "") for name in _LISTED], [[_told(record)[name] for name in _LISTED] for record in records]
+    )
+    for saga, page in found.items():
+        if len(page) > limit:
+            click.echo(
+                f"There are more of {printable(saga)}: {printable(saga)} --after {printable(page[limit - 1].key)}",
+                err=True,
+            )
+
+
+@sagas.command("show")
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
+@store_option
+@json_option
+@click.pass_context
+def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+    """Show one instance: its status, its state, its timers.
+
+    Exit codes: 0 shown, 1 no such instance, 2 not possible as asked.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) != 2:
+        raise click.UsageError("give a SAGA and a KEY")
+    found = asyncio.run(_get(target, url, rest[0], rest[1]))
+    if found is None:
+        click.echo(f"sagabus: {printable(rest[0])} has no instance {printable(rest[1])}", err=True)
+        ctx.exit(1)
+    record, due = found
+    told = {**_told(record), "timers": {name: due.get(name) for name in record.timers}}
+    if as_json:
+        emit_json(told)
+        return
+    state = msgspec.json.format(msgspec.json.encode(told.pop("state")), indent=2).decode()
+    show_fields({name.replace("_", " "): value for name, value in told.items()})
+    click.echo("\nstate:\n" + "\n".join(map(printable, state.splitlines())))
+
+
+async def _list(
+    target: str | None, url: str | None, names: list[str], *, status: str | None, after: str, limit: int
+) -> dict[str, list[SagaRecord]]:
+    async with opened(target, url) as bus:
+        found = {
+            name: await bus.sagas.list(name, status=status, after=after, limit=limit)
+            for name in names or await _names(bus)
+        }
+        return {name: list(page) for name, page in found.items()}
+
+
+async def _get(
+    target: str | None, url: str | None, saga: str, key: str
+) -> tuple[SagaRecord, dict[str, str | None]] | None:
+    """The instance, and when each of its timers is due."""
+    async with opened(target, url) as bus:
+        record = await bus.sagas.get(saga, key)
+        timers = await bus.timers.list(saga, key) if record is not None else []
+        return None if record is None else (record, {timer.name: time_text(timer.due_at) for timer in timers})
+
+
+async def _names(bus: Bus) -> list[str]:
+    """Every subscription: those that are handlers have no instances."""
+    return sorted({counted.channel for counted in await bus.counts()})
+
+
+def _told(record: SagaRecord) -> dict[str, object]:
+    return {
+        "saga": record.saga,
+        "key": record.key,
+        "status": record.status,
+        "completed": record.completed,
+        "version": record.version,
+        "created_at": time_text(record.created_at),
+        "updated_at": time_text(record.updated_at),
+        "timers": sorted(record.timers),
+        "state": record.state,
+    }

@@ -1,0 +1,73 @@
+"""What came from outside, made fit to be shown: bodies, ids, keys and error texts are written by strangers.
+
+A terminal obeys control characters wherever they come from, so none of them gets there: each is written as its escape.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from sagabus.clock import moment
+
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Controls, invisible formatting (such as the marks that turn the direction of writing), surrogates, line separators.
+_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(value: object) -> str:
+    """The text on one line, with every character that a terminal would obey or hide written as an escape."""
+    return "".join(character if _is_plain(character) else _escape(character) for character in str(value))
+
+
+def printable_lines(value: object) -> str:
+    """As `printable`, keeping line breaks: for tracebacks."""
+    return "\n".join(printable(line.replace("\t", "    ")) for line in str(value).split("\n"))
+
+
+def readable_body(body: bytes) -> object:
+    """The message body as JSON data; where it is none, as text with what is no UTF-8 escaped."""
+    try:
+        found: object = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return body_text(body)
+    return found
+
+
+def body_text(body: bytes) -> str:
+    """The message body as text, exactly as it is stored; bytes that are no UTF-8 are escaped."""
+    return body.decode("utf-8", errors="backslashreplace")
+
+
+def time_text(at: int | datetime | None) -> str | None:
+    """An instant of a store or an aware datetime as ISO 8601 in UTC; None where there is none."""
+    if at is None:
+        return None
+    try:
+        found = moment(at) if isinstance(at, int) else at.astimezone(UTC)
+    except OverflowError:
+        return "beyond the year 9999"
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def span_text(span: timedelta) -> str:
+    """A duration in its two largest units, as people say it."""
+    seconds = int(span.total_seconds())
+    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
+    shown = [f"{count} {unit}" for count, unit in parts if count]
+    return " ".join(shown[:2]) or "0 s"
+
+
+def _is_plain(character: str) -> bool:
+    return unicodedata.category(character) not in _OBEYED
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if character in _NAMED:
+        return _NAMED[character]
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
