@@ -14,7 +14,9 @@ from sagabus.stores.sqlite import rows
 COLLISION = "id collision: another message with this id was accepted before"
 TOO_OLD = "too old: stamped before the de-duplication horizon"
 
-INSERT = f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT {rows.values(15)} FROM json_each(?1)"  # noqa: S608
+INSERT = rows.Values(
+    15, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
+)
 _REPLACED = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
 AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
@@ -23,9 +25,9 @@ _KNOWN = """
 SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
 CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1
 """
-_REMEMBER = (
-    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
-    f"SELECT {rows.values(4)} FROM json_each(?1)"  # noqa: S608
+REMEMBER = rows.Values(
+    4,
+    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) SELECT * FROM {rows} WHERE column1 IS NOT NULL",
 )
 _BURY = """
 INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type, error_text,
@@ -72,7 +74,7 @@ def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int)
     if timers:
         connection.execute(_REPLACED, (rows.parameter(list(timers)),))
         taken.extend(_scheduled(envelope, now) for envelope in timers.values())
-    connection.execute(INSERT, (rows.parameter(taken),))
+    INSERT.execute(connection, taken)
 
 
 def _scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
@@ -132,7 +134,7 @@ def _admit(connection: apsw.Connection, envelopes: Sequence[Envelope], answers: 
         elif answer is Admission.TOO_OLD:
             bury(connection, envelope, TOO_OLD, now)
     if fresh:
-        connection.execute(_REMEMBER, (rows.parameter(fresh),))
+        REMEMBER.execute(connection, fresh)
 
 
 def _answer(

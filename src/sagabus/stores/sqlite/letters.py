@@ -64,8 +64,7 @@ def _put_back(connection: apsw.Connection, letter: DeadLetter, now: int) -> None
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
     envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=now, stashed=False)
     stamp = letter.envelope.sent_at
-    row = rows.parameter([rows.envelope_row(envelope, now, stamp)])
-    connection.execute(appending.INSERT, (row,))
+    appending.INSERT.execute(connection, [rows.envelope_row(envelope, now, stamp)])
     if letter.parked:
         connection.execute(
             "UPDATE sagabus_held_key SET position = ? WHERE channel = ? AND partition_key = ?",

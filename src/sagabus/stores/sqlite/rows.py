@@ -1,4 +1,4 @@
-"""Rows in and out as JSON arrays: one SQL statement takes or gives a whole set of them.
+"""Rows in and out as sets: one SQL statement takes (VALUES, JSON) or gives (one JSON array) a whole set of them.
 
 Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event loop costs a
 thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
@@ -7,14 +7,26 @@ thread switch (5 ms) per row; a set in one step costs one (measured: 319 against
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from itertools import chain
+from typing import Any, Protocol, TypeAlias
 
-import apsw
 import msgspec
 
 from sagabus import codec
 from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.errors import MessageInvalid
+
+class Statements(Protocol):
+    """What is needed of a connection: apsw's own, or another driver's in its clothes."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Run one statement."""
+        ...
+
+    def changes(self) -> int:
+        """How many rows it changed."""
+        ...
+
 
 _encode = msgspec.json.Encoder().encode
 
@@ -52,9 +64,31 @@ decode_letters: Callable[[str], list[LetterRow]] = msgspec.json.Decoder(list[Let
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def values(count: int) -> str:
-    """The select list that takes `count` columns from each array of `json_each`."""
-    return ", ".join(f"value ->> {index}" for index in range(count))
+class Values:
+    """A statement over a set of rows, `{rows}` standing for them: `INSERT INTO t (…) SELECT * FROM {rows} …`.
+
+    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so that every text is
+    prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an envelope).
+    """
+
+    _LENGTHS = (1, 4, 16, 64, 128, 256)
+
+    def __init__(self, columns: int, sql: str) -> None:
+        self._filling = (None,) * columns
+        row = "(" + ",".join("?" * columns) + ")"
+        self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._LENGTHS}
+
+    def execute(self, connection: Statements, rows: Sequence[tuple[object, ...]]) -> int:
+        """Run the statement over all rows; how many it changed. The first column of a row is never None."""
+        changed = 0
+        longest = self._LENGTHS[-1]
+        for start in range(0, len(rows), longest):
+            part = rows[start : start + longest]
+            length = next(length for length in self._LENGTHS if length >= len(part))
+            padding = self._filling * (length - len(part))
+            connection.execute(self._texts[length], (*chain.from_iterable(part), *padding))
+            changed += connection.changes()
+        return changed
 
 
 def parameter(rows: Iterable[object]) -> str:
@@ -179,7 +213,7 @@ def fingerprint(envelope: Envelope) -> str:
     return codec.fingerprint(envelope.message_type, envelope.body).hex()
 
 
-def changed_by(connection: apsw.Connection, sql: str, rows: Sequence[object]) -> int:
+def changed_by(connection: Statements, sql: str, rows: Sequence[object]) -> int:
     """Run a set-based statement over `rows` and count the rows it changed."""
     connection.execute(sql, (parameter(rows),))
     return connection.changes()

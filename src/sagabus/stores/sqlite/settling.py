@@ -36,15 +36,18 @@ SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
 (SELECT json_group_array(json_array(channel, lane, epoch)) FROM sagabus_lane)
 """
 _REMOVE = "DELETE FROM sagabus_envelope WHERE position IN (SELECT value FROM json_each(?1))"
-_SAVE = f"""
+_SAVE = rows.Values(
+    10,
+    """
 INSERT INTO sagabus_instance (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
-SELECT {rows.values(10)} FROM json_each(?1)
-WHERE value ->> 3 = 0 OR EXISTS (SELECT 1 FROM sagabus_instance WHERE saga = value ->> 0 AND key = value ->> 1)
+SELECT * FROM {rows} WHERE column1 IS NOT NULL
+AND (column4 = 0 OR EXISTS (SELECT 1 FROM sagabus_instance WHERE saga = column1 AND key = column2))
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
     state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
     updated_at = excluded.updated_at
 WHERE sagabus_instance.version = excluded.read_version
-"""  # noqa: S608
+""",
+)
 _CANCEL = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
 AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
@@ -57,10 +60,6 @@ _CLAIMED = """
 SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
 CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1
 """
-_CLAIM = (
-    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
-    f"SELECT {rows.values(4)} FROM json_each(?1)"  # noqa: S608
-)
 _HOLD = """
 INSERT INTO sagabus_held_key (channel, partition_key, position) VALUES (?1, ?2, ?3)
 ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
@@ -254,7 +253,7 @@ def _save(connection: apsw.Connection, plan: _Plan, now: int) -> None:
         )
         for place, save in plan.last.items()
     ]
-    if rows.changed_by(connection, _SAVE, saved) != len(saved):
+    if _SAVE.execute(connection, saved) != len(saved):
         raise Lost(Verdict.CONFLICT)
 
 
@@ -267,7 +266,7 @@ def _claim(connection: apsw.Connection, claims: list[tuple[str, str, str, int]])
         if before is not None:
             raise Lost(Verdict.DUPLICATE if before == print_ else Verdict.COLLISION)
         known[(channel, key)] = print_
-    connection.execute(_CLAIM, (rows.parameter(claims),))
+    appending.REMEMBER.execute(connection, claims)
     # Read after the insert, in the transaction that also deletes below it: a record that expired bars its late copies.
     lowest = appending.horizons(connection)
     if any(stamp < lowest.get(channel, 0) for channel, _, _, stamp in claims):
