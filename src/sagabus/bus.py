@@ -58,11 +58,11 @@ class Bus:
         self._states = StateCodec()
         self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
         self.store: Store = open_store(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
-        self._sender = Sender(self._codec, self._defined.keys, self.store)
+        self._sender = self._make_sender()
         self._publisher = Publisher(
             self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules
         )
-        self._middleware = tuple(middleware)
+        self._middleware: Sequence[Middleware] = tuple(middleware)
         self._publishing = Publishing(self.store, self._sender)
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
@@ -228,6 +228,9 @@ class Bus:
             await asyncio.sleep(0)
 
     # --- parts ------------------------------------------------------------------------------------------------------------
+
+    def _make_sender(self) -> Sender:
+        return Sender(self._codec, self._defined.keys, self.store)
 
     async def _register(self) -> Any:
         window = micros(self.settings.retention)

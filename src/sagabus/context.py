@@ -52,7 +52,7 @@ class Outbound(Protocol):
 class Context:
     """One run of one handler: what is known of the message, and everything the run wants done."""
 
-    __slots__ = ("_closed", "_envelope", "_now", "_ordinal", "_outbound", "_stateful", "completed", "sent", "statements", "timers")
+    __slots__ = ("_closed", "_envelope", "_now", "_ordinal", "_outbound", "_stateful", "completed", "outgoing", "statements", "timer_changes")
 
     def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
         self._envelope = envelope
@@ -61,9 +61,9 @@ class Context:
         self._stateful = stateful
         self._ordinal = 0
         self._closed = False
-        self.sent: list[Envelope] = []
+        self.outgoing: list[Envelope] = []
         """Buffered messages, addressed; for tests and middleware to look at."""
-        self.timers: dict[str, Envelope | None] = {}
+        self.timer_changes: dict[str, Envelope | None] = {}
         """Timers set (an envelope) or cancelled (None) by this run."""
         self.statements: list[Statement] = []
         """Buffered SQL."""
@@ -160,7 +160,7 @@ class Context:
         cause = self._envelope
         ordinal = self._next()
         message_id = derive(cause.message_id, cause.channel, f"timer:{ordinal}")
-        self.timers[name] = self._outbound.timer(
+        self.timer_changes[name] = self._outbound.timer(
             cause.channel, cause.partition_key or "", name, message_id, cause, due_at=due_at, delay=delay, sent_at=self._now
         )
 
@@ -168,7 +168,7 @@ class Context:
         """Cancel the named timer of this instance; it will not fire. One that is not set is fine."""
         self._check_open()
         self._check_stateful(f"cancel_timer({name!r})")
-        self.timers[name] = None
+        self.timer_changes[name] = None
 
     def complete(self) -> None:
         """Finish this saga instance with this run: its timers go, later messages meet the saga's `on_finished`."""
@@ -204,7 +204,7 @@ class Context:
         self._check_open()
         cause = self._envelope
         ordinal = self._next()
-        self.sent += self._outbound.address(
+        self.outgoing += self._outbound.address(
             message,
             kind=kind,
             message_id=check_id(message_id) if message_id is not None else derive(cause.message_id, cause.channel, ordinal),

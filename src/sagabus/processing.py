@@ -94,7 +94,7 @@ class Processing:
         finally:
             ctx.close()
         effects = Effects(
-            sent=tuple(ctx.sent),
+            sent=tuple(ctx.outgoing),
             statements=tuple(ctx.statements),
             claims=self._claims(definition, message, envelope),
         )
@@ -175,7 +175,7 @@ class Processing:
         )
         effects = Effects(
             save=save,
-            sent=tuple(ctx.sent) + (() if ctx.completed else sent),
+            sent=tuple(ctx.outgoing) + (() if ctx.completed else sent),
             cancelled=cancelled,
             statements=tuple(ctx.statements),
             claims=self._claims(definition, message, envelope) if message is not None else (),
@@ -239,7 +239,7 @@ def _timers(
     """What the run does to timers, applied to the instance's record of them."""
     sent: list[Envelope] = []
     cancelled: list[str] = []
-    for name, envelope in ctx.timers.items():
+    for name, envelope in ctx.timer_changes.items():
         if envelope is not None:
             if name not in definition.timers:
                 raise HandlingError(

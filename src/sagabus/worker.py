@@ -111,6 +111,17 @@ class Worker:
         except StoreError as error:
             log.warning("cannot release the lanes, they will expire: %s", error)
 
+    async def abandon(self) -> None:
+        """Drop everything, as a killed process would: nothing is finished, committed or released. For tests of what comes after."""
+        self._stopping = self._serving.stopping = True
+        tasks = set(self._runners.tasks)
+        if self._intake_task is not None:
+            tasks.add(self._intake_task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._committer.stop()
+
     @property
     def stopping(self) -> bool:
         """Whether it takes nothing new any more."""
