@@ -59,13 +59,16 @@ def derive(incoming: str, subscription: str, ordinal: int | str) -> str:
 def check_id(message_id: str) -> str:
     """Return the id; raise InvalidMessageId when it is empty, too long or not printable text."""
     if not isinstance(message_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all type-checked
-        raise InvalidMessageId(message_id, f"must be text, not {type(message_id).__name__}")
+        raise InvalidMessageId(f"a message id must be text, not {type(message_id).__name__}", message_id=message_id)
     if not message_id.strip():
-        raise InvalidMessageId(message_id, "must not be empty or blank")
+        raise InvalidMessageId("a message id must not be empty or blank", message_id=message_id)
     if len(message_id) > MAX_ID_LENGTH:
-        raise InvalidMessageId(f"{message_id[:40]}…", f"has {len(message_id)} characters; {MAX_ID_LENGTH} are allowed")
+        raise InvalidMessageId(
+            f"a message id has at most {MAX_ID_LENGTH} characters, unlike the {len(message_id)} of {message_id[:40]!r}…",
+            message_id=message_id,
+        )
     if not message_id.isprintable():
-        raise InvalidMessageId(message_id, "must not contain control characters")
+        raise InvalidMessageId("a message id must not contain control characters", message_id=message_id)
     return message_id
 
 
