@@ -135,6 +135,14 @@ class Hand:
         if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
             del self._mailboxes[(mailbox.place[0], mailbox.key)]
 
+    def forget(self, mailbox: Mailbox) -> None:
+        """Let go of a mailbox that is idle and has no state worth keeping: of a handler, or of a finished saga."""
+        cell = mailbox.cell
+        if mailbox.key is None or (cell is not None and not cell.completed) or mailbox.held_through >= self.fetches:
+            return
+        if mailbox.idle and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
+            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+
     def tidy(self) -> None:
         """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
         if len(self._mailboxes) <= _CACHED:

@@ -77,9 +77,8 @@ class Processing:
         found = definition.reactions.get(envelope.message_type, ())
         cell = mailbox.cell
         if cell is None or cell.version == 0 or cell.completed:
-            return next((r for r in found if r.starts), None)
-        state = self._state(definition, cell)
-        return next((r for r in found if r.when is None or r.when(state)), None)
+            return definition.starting.get(envelope.message_type)
+        return _first(found, self._state(definition, cell))
 
     async def _handler(
         self, definition: HandlerDefinition, mailbox: Mailbox, envelope: Envelope, connection: object
@@ -112,16 +111,16 @@ class Processing:
         if known is None or known[0].message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
         message = self._codec.decode(known[0].message_type, envelope.body)
-        starting = next((r for r in known if r.starts), None)
+        starting = definition.starting.get(envelope.message_type)
         if cell.version == 0 or (cell.completed and definition.options.restart and starting is not None):
             if starting is None:
                 return self._unwanted(definition, envelope, "missing", "no such saga instance")
-            state = definition.start(message, mailbox.key or "")
+            state = definition.start(envelope.message_type, message, mailbox.key or "")
             return await self._transition(definition, cell, envelope, starting, state, message, connection)
         if cell.completed:
             return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
         state = self._state(definition, cell)
-        reaction = next((r for r in known if r.when is None or r.when(state)), None)
+        reaction = _first(known, state)
         if reaction is None:
             where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
             return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
@@ -219,6 +218,13 @@ class Processing:
             waited = f" (waited {options.patience})" if envelope.stashed else ""
             return DeadLettered(envelope=envelope, reason=reason + waited, parks=definition.parks)
         return Stashed(envelope, left)
+
+
+def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:
+    for reaction in reactions:
+        if reaction.when is None or reaction.when(state):
+            return reaction
+    return None
 
 
 def with_key(definition: Definition, envelope: Envelope, codec: Codec) -> Envelope:

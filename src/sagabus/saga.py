@@ -73,6 +73,10 @@ class SagaDefinition:
     cls: type[Saga]
     reactions: Mapping[str, tuple[Reaction, ...]]
     """By wire name; of several the first whose `when` holds."""
+    starting: Mapping[str, Reaction]
+    """By wire name, the reaction that begins an instance."""
+    given: Mapping[str, tuple[str, ...]]
+    """By wire name of a starting message, the fields of the state that it gives."""
     timers: Mapping[str, Reaction]
     options: SagaOptions
     has_status: bool
@@ -81,20 +85,17 @@ class SagaDefinition:
     ordered: bool
     parks: bool
 
-    def start(self, message: object, key: str) -> Saga:
+    def start(self, message_type: str, message: object, key: str) -> Saga:
         """The state of a new instance: from `initial(message)` where the class has it, else from the message's fields of the same names."""
         initial = getattr(self.cls, "initial", None)
         if initial is not None:
             started: Saga = initial(message)
             return started
-        values = {name: getattr(message, name) for name in self._fields() if hasattr(message, name)}
-        key_name = self.options.key if isinstance(self.options.key, str) else None
-        if key_name is not None and key_name in self._fields() and key_name not in values:
+        values = {name: getattr(message, name) for name in self.given[message_type]}
+        key_name = self.options.key
+        if isinstance(key_name, str) and key_name not in values and key_name in self.cls.__annotations__:
             values[key_name] = key
         return self.cls(**values)
-
-    def _fields(self) -> tuple[str, ...]:
-        return tuple(f.name for f in dataclasses.fields(self.cls) if f.init)  # type: ignore[arg-type]  # made one at its definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +176,8 @@ def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
         name=options.name,
         cls=cls,
         reactions={name: tuple(found) for name, found in reader.reactions.items()},
+        starting=reader.starting(),
+        given=reader.given(),
         timers=reader.timers,
         options=options,
         has_status="status" in reader.fields,
@@ -209,6 +212,20 @@ class _Reader:
                 self._read_method(where, name, function, mark)
         self._check_starts()
         self._check_timers_set()
+
+    def starting(self) -> dict[str, Reaction]:
+        """The reaction of each message type that begins an instance."""
+        found = {name: next((r for r in reactions if r.starts), None) for name, reactions in self.reactions.items()}
+        return {name: reaction for name, reaction in found.items() if reaction is not None}
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """The fields of the state that each starting message gives."""
+        mine = [name for name, f in self.fields.items() if f.init]
+        return {
+            name: tuple(field for field in mine if field in field_names(reaction.message_type))
+            for name, reaction in self.starting().items()
+            if reaction.message_type is not None
+        }
 
     def _check_options(self) -> None:
         options = self._options

@@ -86,6 +86,8 @@ class Settlement:
             self._rewind(mailbox, envelopes)
         for mailbox, outcome in instead:
             self.finish(mailbox, outcome)
+        for entry, _ in answers:
+            self._hand.forget(entry.mailbox)
         return fenced
 
     def answered(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
@@ -193,7 +195,7 @@ def report_duplicate(reaction: object, notice: Duplicate) -> None:
 
 
 def _holds(outcome: Outcome) -> bool:
-    if outcome.envelope.partition_key is None:
+    if type(outcome) is Completed or outcome.envelope.partition_key is None:
         return False
     return (isinstance(outcome, RetryAt) and outcome.holds) or (isinstance(outcome, DeadLettered) and outcome.parks)
 
