@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, StoreError
+from sagabus.failpoint import hit
 from sagabus.mailbox import Mailbox
 from sagabus.outcome import Admission, Completed, Outcome, Settled, Verdict
 from sagabus.running import Runners
@@ -132,6 +133,7 @@ class Committer:
         await self._group.stop()
 
     async def _flush(self, entries: list[Entry]) -> None:
+        hit("commit.gathered")
         # The user's own statements run one by one, and each would have to win the interpreter back from busy runners.
         if any(isinstance(e.outcome, Completed) and e.outcome.effects.statements for e in entries):
             self._runners.pause()
@@ -144,6 +146,7 @@ class Committer:
         for entry in entries:
             entry.mailbox.one_settled()
         self._settled(list(zip(entries, answers, strict=True)))
+        hit("commit.settled")
 
     async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
         pause = _SHORTEST_PAUSE
@@ -222,8 +225,10 @@ class Publishing:
 
     async def append(self, address: Callable[[], list[Envelope]]) -> tuple[list[Envelope], list[Admission]]:
         """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it under the same ids."""
+        hit("append.received")
         answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
         self._group.add(Publication(address(), self._sender.table.version, address, answer))
+        hit("append.addressed")
         return await answer
 
     async def drain(self) -> None:
@@ -253,6 +258,7 @@ class Publishing:
             answers = await self._store.append(everything, version)
             if answers is not None:
                 _answer(publications, answers)
+                hit("append.answered")
                 return
             self._sender.use(await self._store.routing())
 

@@ -19,6 +19,7 @@ from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
 from sagabus.envelope import Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failing import Failing
+from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.mailbox import Cell, Mailbox
@@ -55,6 +56,7 @@ class Processing:
 
     async def run(self, mailbox: Mailbox, envelope: Envelope, connection: object = None) -> Outcome:
         """One run; an outcome whatever user code does. On anything but Completed the mailbox's state is as before the run."""
+        hit("handle.entered")
         definition = mailbox.definition
         try:
             if isinstance(definition, SagaDefinition):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
+from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
 from sagabus.mailbox import Cell, Mailbox
@@ -77,6 +78,7 @@ class Serving:
         epoch = mailbox.epoch
         before = (mailbox.cell.version, mailbox.cell.status) if mailbox.cell is not None else None
         outcome = await self._processing.run(mailbox, envelope)
+        hit("handle.returned")
         self._finish(mailbox, envelope, outcome, epoch, before)
 
     def _finish(
@@ -138,6 +140,7 @@ class Serving:
         try:
             async with self._store.transaction() as unit:
                 outcome = await self._processing.run(mailbox, envelope, unit.connection)
+                hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     held = self._hand.lanes.get(mailbox.place)
                     epochs = {mailbox.place: held.epoch} if held is not None else {mailbox.place: -1}

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
 from sagabus.holding import Hand
 from sagabus.outcome import Attempted, Verdict
 from sagabus.processing import Processing
@@ -98,6 +99,7 @@ class Suspects:
         place = (envelope.channel, envelope.lane)
         epochs = {place: self._intake.hand.lanes[place].epoch}
         (answer,) = await self._store.commit(Batch([Attempted(envelope)], self._sender.table.version, epochs))
+        hit("handle.suspect_counted")
         return answer.verdict is Verdict.COMMITTED
 
     async def _alone(self) -> None:

@@ -16,6 +16,7 @@ from sagabus.codec import Codec
 from sagabus.committing import Committer, Entry
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
+from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
 from sagabus.mailbox import Cell, Mailbox
@@ -107,7 +108,9 @@ class Worker:
             log.error("the store does not take the last outcomes; their messages will run again")
             await self._committer.stop()
         try:
+            hit("release.before")
             await self._store.release(self.identity)
+            hit("release.after")
         except StoreError as error:
             log.warning("cannot release the lanes, they will expire: %s", error)
 
@@ -177,7 +180,9 @@ class Worker:
         self.hand.fetching = True
         self.hand.settled.clear()
         try:
+            hit("fetch.before_fetch")
             fetched = await self._store.fetch(cursors, max(self.hand.lane_window // 2, 1))
+            hit("fetch.fetched")
         finally:
             self.hand.fetching = False
         fresh = self._fresh(fetched.envelopes)
@@ -221,8 +226,10 @@ class Worker:
             mailbox.queue.append(envelope)
             filled.append(mailbox)
         await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed])
+        hit("fetch.loaded")
         for mailbox in filled:
             self._runners.offer(mailbox)
+        hit("fetch.dispatched")
 
     def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
         if envelope.partition_key is None:
@@ -260,6 +267,7 @@ class Worker:
         lanes = await self._store.lease(
             self.identity, self._channels, duration=int(self._lease * 1_000_000), window=self.hand.lane_window
         )
+        hit("lease.taken")
         self._renewed = begun
         self._refresh = False
         for mailbox in self.hand.own(lanes):

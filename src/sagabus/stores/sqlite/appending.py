@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
 from sagabus.stores.sqlite import rows
 
@@ -57,7 +58,10 @@ def append_at(
 ) -> list[Admission] | None:
     """As `append`, unless the routing has changed since the envelopes were addressed: then None, and nothing is done."""
     current: int = connection.execute("SELECT value FROM sagabus_meta WHERE name = 'routing'").get
-    return append(connection, envelopes, now) if current == routing else None
+    hit("append.begun")
+    answers = append(connection, envelopes, now) if current == routing else None
+    hit("append.before_commit")
+    return answers
 
 
 def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int) -> None:
@@ -75,6 +79,7 @@ def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int)
         connection.execute(_REPLACED, (rows.parameter(list(timers)),))
         taken.extend(_scheduled(envelope, now) for envelope in timers.values())
     INSERT.execute(connection, taken)
+    hit("append.envelopes_written")
 
 
 def _scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
@@ -111,6 +116,7 @@ def bury(
             1 if parked else 0,
         ),
     )
+    hit("dead_letter.written")
 
 
 def horizons(connection: apsw.Connection) -> dict[str, int]:
@@ -135,6 +141,7 @@ def _admit(connection: apsw.Connection, envelopes: Sequence[Envelope], answers: 
             bury(connection, envelope, TOO_OLD, now)
     if fresh:
         REMEMBER.execute(connection, fresh)
+        hit("append.inbox_written")
 
 
 def _answer(

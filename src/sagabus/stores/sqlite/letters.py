@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from sagabus.envelope import DeadLetter
+from sagabus.failpoint import hit
 from sagabus.store import Purged, ReplayResult, Retention
 from sagabus.stores.sqlite import appending, reading, rows
 
@@ -28,7 +29,9 @@ def replay(connection: apsw.Connection, letter_id: int, now: int, *, force: bool
     if refusal is ReplayResult.ALREADY_DONE or (refusal is not None and not force):
         return refusal
     connection.execute(_CLOSE, (letter_id, "replayed", now))
+    hit("replay.closed")
     _put_back(connection, letter, now)
+    hit("replay.put_back")
     return ReplayResult.DONE
 
 
@@ -83,6 +86,7 @@ def purge(connection: apsw.Connection, retention: Sequence[Retention], limit: in
         closed = _purge_rows(connection, _CLOSED, kept.channel, cutoff, limit)
         inbox, instances, letters = inbox + gone, instances + tombstones, letters + closed
         more = more or unfinished or tombstones == limit or closed == limit
+    hit("purge.before_commit")
     return Purged(inbox, instances, letters, more)
 
 
@@ -104,9 +108,13 @@ ON CONFLICT (channel) DO UPDATE SET stamp = max(stamp, excluded.stamp)
 def _purge_inbox(connection: apsw.Connection, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
     last: int | None = connection.execute(_EXPIRED, (channel, cutoff, limit - 1)).get
     horizon = cutoff if last is None else last + 1
+    hit("purge.selected")
     connection.execute(_RISE, (channel, horizon))
+    hit("purge.horizon_risen")
     connection.execute("DELETE FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2", (channel, horizon))
-    return connection.changes(), last is not None
+    gone = connection.changes()
+    hit("purge.deleted")
+    return gone, last is not None
 
 
 def _purge_rows(connection: apsw.Connection, sql: str, channel: str, cutoff: int, limit: int) -> int:

@@ -8,6 +8,7 @@ import apsw
 import msgspec
 
 from sagabus.errors import ConfigurationError
+from sagabus.failpoint import hit
 from sagabus.store import Routing, Subscription
 from sagabus.stores.sqlite import leasing
 
@@ -43,6 +44,7 @@ def register(connection: apsw.Connection, subscriptions: Sequence[Subscription],
         leasing.add_lanes(connection, subscription.channel, lanes)
     if changed:
         connection.execute(_RISE)
+    hit("register.before_commit")
     return read(connection)
 
 

@@ -11,6 +11,7 @@ from hashlib import blake2b
 import apsw
 
 from sagabus.errors import SchemaTooNew, StoreCorrupt
+from sagabus.failpoint import hit
 
 MIGRATIONS: tuple[tuple[int, str], ...] = (
     (
@@ -168,6 +169,7 @@ def migrate(connection: apsw.Connection, path: str, now: int) -> list[int]:
     missing = check(connection, path)
     if not missing:
         return []
+    hit("migrate.begun")
     connection.execute(VERSION_TABLE)
     for version, script in missing:
         connection.execute(script)
@@ -175,6 +177,7 @@ def migrate(connection: apsw.Connection, path: str, now: int) -> list[int]:
             "INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (?, ?, ?)",
             (version, checksum(script), now),
         )
+    hit("migrate.before_commit")
     return [version for version, _ in missing]
 
 

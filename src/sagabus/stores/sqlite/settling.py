@@ -13,6 +13,7 @@ import apsw
 import msgspec
 
 from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
 from sagabus.outcome import (
     Attempted,
     Completed,
@@ -108,6 +109,7 @@ class _Plan:
 
 def settle(connection: apsw.Connection, batch: Batch, now: int) -> list[Settled]:
     """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
+    hit("commit.begun")
     routing, lanes = connection.execute(_HEAD).get
     epochs = {(channel, lane): epoch for channel, lane, epoch in _decode_epochs(lanes)}
     stale = routing != batch.routing
@@ -118,6 +120,7 @@ def settle(connection: apsw.Connection, batch: Batch, now: int) -> list[Settled]
         except Lost:
             pass  # somebody is at fault: find out who
         else:
+            hit("commit.before_commit")
             return [COMMITTED] * len(outcomes)
     return _singly(connection, batch, epochs, now, stale=stale)
 
@@ -139,6 +142,7 @@ def _singly(
         if answer.verdict is not Verdict.COMMITTED and chain is not None:
             broken.add(chain)
         answers.append(answer)
+    hit("commit.before_commit")
     return answers
 
 
@@ -218,23 +222,28 @@ def _plan_save(plan: _Plan, save: Save) -> None:
 def _apply(connection: apsw.Connection, plan: _Plan, now: int) -> None:
     if plan.removed and rows.changed_by(connection, _REMOVE, plan.removed) != len(plan.removed):
         raise Lost(Verdict.GONE)
+    hit("commit.removed")
     if plan.claims:
         _claim(connection, plan.claims)
     if plan.last:
         _save(connection, plan, now)
+        hit("commit.saved")
     if plan.cancelled:
         connection.execute(_CANCEL, (rows.parameter(plan.cancelled),))
     if plan.finished:
         connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
     for statement in plan.statements:
         _execute(connection, statement)
+    hit("commit.statements_run")
     sent = plan.sent + list(plan.timers.values())
     if sent:
         appending.append(connection, sent, now)
+        hit("commit.sent_written")
     if plan.let_go:
         connection.execute(_LET_GO, (rows.parameter(plan.let_go),))
     for outcome in plan.others:
         _mark(connection, outcome, now)
+        hit("commit.marked")
 
 
 def _save(connection: apsw.Connection, plan: _Plan, now: int) -> None:

@@ -18,6 +18,7 @@ import apsw
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope
 from sagabus.errors import ForkedProcess, StoreUnavailable
+from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import (
     Batch,
@@ -103,7 +104,9 @@ class SqliteStore:
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add subscriptions."""
-        return await self._write(lambda c: registering.register(c, subscriptions, self._lanes))
+        routing = await self._write(lambda c: registering.register(c, subscriptions, self._lanes))
+        hit("register.after_commit")
+        return routing
 
     async def unregister(self, channel: str, message_type: str) -> Routing:
         """Remove one subscription."""
@@ -116,7 +119,9 @@ class SqliteStore:
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""
         now = self._clock.now()
-        return await self._write(lambda c: appending.append_at(c, envelopes, routing, now))
+        answers = await self._write(lambda c: appending.append_at(c, envelopes, routing, now))
+        hit("append.after_commit")
+        return answers
 
     def join(self, native: apsw.Connection | sqlite3.Connection | object) -> JoinedTransaction:
         """Enter a transaction of the caller's on this file."""
@@ -146,7 +151,9 @@ class SqliteStore:
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
         now = self._clock.now()
-        return await self._write(lambda c: settling.settle(c, batch, now))
+        answers = await self._write(lambda c: settling.settle(c, batch, now))
+        hit("commit.after_commit")
+        return answers
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqliteUnit]:
@@ -164,7 +171,9 @@ class SqliteStore:
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
         """Put an open dead letter back."""
         now = self._clock.now()
-        return await self._write(lambda c: letters.replay(c, letter, now, force=force))
+        result = await self._write(lambda c: letters.replay(c, letter, now, force=force))
+        hit("replay.after_commit")
+        return result
 
     async def discard(self, letter: int) -> ReplayResult:
         """Close an open dead letter for good."""
@@ -174,7 +183,9 @@ class SqliteStore:
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window."""
         now = self._clock.now()
-        return await self._write(lambda c: letters.purge(c, retention, limit, now))
+        purged = await self._write(lambda c: letters.purge(c, retention, limit, now))
+        hit("purge.after_commit")
+        return purged
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
@@ -191,6 +202,7 @@ class SqliteStore:
             with translated(self.path):
                 if schema.check(connection, self.path):
                     self._file.write(connection, lambda c: schema.migrate(c, self.path, self._clock.now()))
+                    hit("migrate.after_commit")
         except BaseException:
             self._file.let_go()
             raise

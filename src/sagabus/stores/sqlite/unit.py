@@ -9,6 +9,7 @@ import apsw
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import TransactionLost
+from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sqlite import appending, settling
@@ -44,6 +45,7 @@ class SqliteUnit:
         """Begin; waits for other processes' writes."""
         self._open = True
         await self._thread.call(self._begin)
+        hit("unit.begun")
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept envelopes inside this transaction."""
@@ -55,6 +57,7 @@ class SqliteUnit:
         self._handle.close()
         settled = await self._thread.call(self._commit, batch, self._clock.now())
         self._open = False
+        hit("unit.after_commit")
         return settled
 
     async def end(self) -> None:
@@ -63,6 +66,7 @@ class SqliteUnit:
         if self._open:
             self._open = False
             await self._thread.call(self._file.end, self._connection)
+            hit("unit.ended")
 
     def _begin(self) -> None:
         with translated(self._file.path):
@@ -78,6 +82,7 @@ class SqliteUnit:
             self._check()
             settled = settling.settle(self._connection, batch, now) if batch is not None else []
             if all(answer.verdict is Verdict.COMMITTED for answer in settled):
+                hit("unit.before_commit")
                 self._file.commit(self._connection)
             else:
                 self._file.end(self._connection)
