@@ -19,11 +19,10 @@ def put_back(tables: Tables, letter_id: int, *, force: bool, now: int) -> Replay
         return ReplayResult.TOO_OLD
     if not force and letter.reason.startswith("id collision"):
         return ReplayResult.COLLISION
-    if _has_taken_effect(tables, letter):
-        _close(tables, letter, "discarded", now)
-        return ReplayResult.ALREADY_DONE
+    if _has_taken_effect(tables, letter) or _was_replaced(tables, letter):
+        return _give_up(tables, letter, now, ReplayResult.ALREADY_DONE)
     fresh = replace(letter.envelope, attempt=0, failed_at=None, due_at=0, stashed=False)
-    stored = tables.queue.add(fresh, now)  # not over a newer timer of its name: the runner knows which one is meant
+    stored = tables.queue.add(fresh, now)
     if letter.parked:
         tables.hold(stored, stored.position)
     _close(tables, letter, "replayed", now)
@@ -34,11 +33,7 @@ def close(tables: Tables, letter_id: int, now: int) -> ReplayResult:
     """Discard: the message is given up, and its key goes on."""
     if (answer := _not_open(tables, letter_id)) is not None:
         return answer
-    letter = tables.letters[letter_id].letter
-    _close(tables, letter, "discarded", now)
-    if letter.parked and letter.envelope.partition_key is not None:
-        tables.journal.drop(tables.holds, (letter.envelope.channel, letter.envelope.partition_key))
-    return ReplayResult.DONE
+    return _give_up(tables, tables.letters[letter_id].letter, now, ReplayResult.DONE)
 
 
 def _not_open(tables: Tables, letter_id: int) -> ReplayResult | None:
@@ -58,6 +53,22 @@ def _has_taken_effect(tables: Tables, letter: DeadLetter) -> bool:
         and row.fingerprint == fingerprint(envelope.message_type, envelope.body)
         and not tables.queue.holds_copy(envelope.channel, envelope.message_id)
     )
+
+
+def _was_replaced(tables: Tables, letter: DeadLetter) -> bool:
+    """A timer whose name was set again after it died."""
+    envelope = letter.envelope
+    if envelope.timer is None or envelope.partition_key is None:
+        return False
+    newer = tables.queue.timers(envelope.channel, envelope.partition_key)
+    return any(timer.timer == envelope.timer for timer in newer)
+
+
+def _give_up(tables: Tables, letter: DeadLetter, now: int, answer: ReplayResult) -> ReplayResult:
+    _close(tables, letter, "discarded", now)
+    if letter.parked and letter.envelope.partition_key is not None:
+        tables.journal.drop(tables.holds, (letter.envelope.channel, letter.envelope.partition_key))
+    return answer
 
 
 def _close(tables: Tables, letter: DeadLetter, status: str, now: int) -> None:

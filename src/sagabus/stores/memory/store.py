@@ -119,12 +119,12 @@ class MemoryStore:
         return Fetched(tuple(envelopes), min(waits, default=None))
 
     def _due(self, cursor: Cursor, limit: int, now: int) -> list[Envelope]:
-        """Those with a time first, for a backlog must not make timers late."""
+        """At most `limit` with a time and `limit` without: neither timers nor a backlog make the other late."""
         queue, is_held = self._tables.queue, self._tables.is_held
         timed = (each for each in queue.due_by(cursor.channel, cursor.lane, now) if not is_held(each))
         found = list(islice(timed, limit))
         at_once = (each for each in queue.at_once(cursor.channel, cursor.lane, cursor.after) if not is_held(each))
-        found += islice(at_once, limit - len(found))
+        found += islice(at_once, limit)
         return sorted(found, key=lambda each: each.position)
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
