@@ -1,0 +1,309 @@
+"""A whole bus for a test: under a clock that only the test moves, and nothing to wait for but facts.
+
+Example:
+    async with Harness(OrderSaga, capture) as bus:
+        await bus.publish(OrderSubmitted(order_id="A1", total=4200))
+        await bus.advance(timedelta(minutes=30))
+        assert (await bus.saga(OrderSaga, "A1")).status == "cancelled"
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from sagabus.bus import Bus
+from sagabus.clock import Clock, micros
+from sagabus.envelope import DeadLetter
+from sagabus.errors import StoreBusy
+from sagabus.handler import HandlerOptions
+from sagabus.inspection import SagaRecord, saga_name
+from sagabus.message import message_type_of
+from sagabus.middleware import Middleware
+from sagabus.opening import open_store
+from sagabus.publishing import Receipt
+from sagabus.saga import Saga
+from sagabus.sending import Sender
+from sagabus.settings import Settings
+from sagabus.store import Cursor, Store
+from sagabus.testing.clock import ManualClock
+from sagabus.testing.faults import Cue, Failing, HandlerFaults
+from sagabus.testing.identity import LongestWaits
+from sagabus.testing.listening import Heard, ListeningSender, Messages
+from sagabus.testing.tap import StoreTap
+
+S = TypeVar("S", bound=Saga)
+
+_QUIET_TURNS = 5
+_STUCK_TURNS = 50
+_GLANCE = timedelta(milliseconds=50)
+_NEVER = 2**62
+
+
+class Harness:
+    """Sagas and handlers on a store in memory (or on the SQLite file given), with a worker. Calls return when the bus
+    is idle.
+
+    Waits between retries are the longest that the policy allows, without jitter. A pause after a failing store passes
+    by itself; all other time passes in `advance`.
+
+    `strict`: a command that nobody here receives is Unroutable, as in production; otherwise it is in `sent`, and that
+    is all. `duplicates`: whatever is delivered is delivered again. `clock`: one clock for several harnesses on one
+    file. `patience`: real seconds after which a bus that is still not idle is a TimeoutError that says what it is at.
+    """
+
+    def __init__(
+        self,
+        *definitions: Any,
+        store: str | os.PathLike[str] | Callable[[Clock], Store] | None = None,
+        settings: Settings | None = None,
+        middleware: Sequence[Middleware] = (),
+        clock: ManualClock | None = None,
+        duplicates: bool = False,
+        strict: bool = False,
+        patience: float = 10.0,
+    ) -> None:
+        self.clock = clock or ManualClock()
+        self.bus: Bus
+        """The bus itself, for all that the harness has no shorter word for; another one after a crash."""
+        self._shares_clock = clock is not None
+        self._definitions = definitions
+        self._settings = settings or Settings()
+        self._given = tuple(middleware)
+        self._faults: list[Middleware] = []
+        self._handler_faults = HandlerFaults()
+        self._duplicates = duplicates
+        self._strict = strict
+        self._patience = patience
+        self._heard = Heard()
+        self._make_store = _opener(store, self.clock, self._settings.lanes)
+        self._start_anew()
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        """Open the bus, with a worker."""
+        await self.bus.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it."""
+        await self.bus.close()
+
+    async def crash(self, *, takeover: bool = True) -> None:
+        """Drop the worker as a killed process would drop it (nothing finished, committed or released) and start
+        another.
+
+        Unless `takeover` is False, the lease of the dead one then ends (so that much time passes), and the call returns
+        when the bus is idle.
+        """
+        await self._running.abandon()
+        self._start_anew()
+        await self.bus.open()
+        if takeover:
+            self.clock.advance(self._settings.lease + timedelta(microseconds=1))
+            await self.idle()
+
+    # --- doing
+
+    async def publish(self, message: object, *, wait: bool = True, **options: Any) -> Receipt:
+        """`bus.publish`, or `bus.send` for a command; unless `wait` is False, returns when all that follows from it
+        has been done.
+        """
+        is_command = message_type_of(message).kind == "command"
+        receipt = await (self.bus.send if is_command else self.bus.publish)(message, **options)
+        if wait:
+            await self.idle()
+        return receipt
+
+    send = publish
+
+    async def advance(self, duration: timedelta) -> None:
+        """Let time pass, and whatever comes due meanwhile run at its own moment."""
+        await self.idle()
+        left = micros(duration)
+        while (wait := await self._next_due()) is not None and wait <= left:
+            self.clock.advance(timedelta(microseconds=wait))
+            left -= wait
+            await self.idle()
+        self.clock.advance(timedelta(microseconds=left))
+        await self.idle()
+
+    async def idle(self) -> None:
+        """Wait until nothing is in hand and nothing is due."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._idle()
+        except TimeoutError:
+            counts = [str(count) for count in await self.bus.counts()]
+            raise TimeoutError(
+                f"not idle after {self._patience:g} s: a handler waits for something outside, or nobody here may take "
+                f"what is due; waiting: {'; '.join(counts)}"
+            ) from None
+
+    def fail(self, subscription: object, *, times: int = 1, error: Failing = RuntimeError) -> None:
+        """Make the next runs of a handler or saga (or of the subscription of that name) raise `error` before they
+        begin.
+        """
+        if not self._faults:
+            self._faults.append(self._handler_faults)
+        self._running.put_around(self._faults)
+        self._handler_faults.add(_subscription(subscription), Cue(error, times))
+
+    def fail_commit(self, *, times: int = 1, error: Failing = StoreBusy, afterwards: bool = False) -> None:
+        """Make the next commits of handled messages fail; `afterwards`: they do commit, and only the answer is lost."""
+        self._tap.commit_cues.add(Cue(error, times, afterwards))
+
+    # --- looking
+
+    @property
+    def sent(self) -> Messages:
+        """Commands that handlers have sent, each once, in the order of their commits."""
+        return self._heard.sent
+
+    @property
+    def published(self) -> Messages:
+        """Events that handlers have published, each once, in the order of their commits."""
+        return self._heard.published
+
+    async def saga(self, saga: type[S], key: str) -> S | None:
+        """The state of an instance, finished or not; None when there is none."""
+        record = await self.record(saga, key)
+        if record is None:
+            return None
+        state: S = record.state
+        return state
+
+    async def record(self, saga: type[Saga] | str, key: str) -> SagaRecord | None:
+        """All that is stored of an instance: state, version, status, timers."""
+        return await self.bus.sagas.get(saga, key)
+
+    async def timers(self, saga: type[Saga] | str, key: str) -> dict[str, datetime]:
+        """The timers that are set, each with when it is due."""
+        return {timer.name: timer.due_at for timer in await self.bus.timers.list(saga, key)}
+
+    async def dead_letters(self, subscription: object = None) -> list[DeadLetter]:
+        """Open dead letters, of all subscriptions or of one."""
+        return await self.bus.dead_letters.list(None if subscription is None else _subscription(subscription))
+
+    # --- parts
+
+    def _start_anew(self) -> None:
+        self._tap = StoreTap(self._make_store(), self._heard, duplicates=self._duplicates)
+        self.bus = self._running = _ObservedBus(
+            self._tap,
+            self._definitions,
+            self._settings,
+            middleware=self._given,
+            clock=self.clock,
+            heard=self._heard,
+            strict=self._strict,
+        )
+        self._running.put_around(self._faults)
+
+    async def _idle(self) -> None:
+        quiet = stuck = 0
+        while quiet < _QUIET_TURNS:
+            if self._tap.under_way:
+                await self._tap.moved()
+                quiet = stuck = 0
+            elif await self._running.is_idle():
+                quiet += 1
+                await asyncio.sleep(0)
+            else:
+                quiet = 0
+                stuck += 1
+                await self._wait_a_turn(stuck)
+        self._tap.is_troubled = False
+
+    async def _wait_a_turn(self, stuck: int) -> None:
+        if stuck < _STUCK_TURNS:
+            await asyncio.sleep(0)
+            return
+        upcoming = self.clock.next_alarm()
+        if upcoming is not None and (self._tap.is_troubled or self._shares_clock):
+            # After a failure somebody pauses; and of what another bus has done one only hears at the next look.
+            self.clock.advance(min(upcoming, _GLANCE))
+            await asyncio.sleep(0)
+        else:
+            # Something outside is awaited, such as a thread.
+            await asyncio.sleep(0.001)
+
+    async def _next_due(self) -> int | None:
+        routing = await self._tap.store.routing()
+        channels = {subscription.channel for subscription in routing.subscriptions}
+        ends = [Cursor(channel, lane, _NEVER) for channel in channels for lane in range(routing.lanes)]
+        return (await self._tap.store.fetch(ends, 0)).next_due_in
+
+
+class _ObservedBus(Bus):
+    """The real bus, with a sender that listens, and with a way to drop it."""
+
+    def __init__(
+        self,
+        tap: StoreTap,
+        definitions: Sequence[Any],
+        settings: Settings,
+        *,
+        middleware: Sequence[Middleware],
+        clock: ManualClock,
+        heard: Heard,
+        strict: bool,
+    ) -> None:
+        self._heard = heard
+        self._strict = strict
+        super().__init__(
+            tap, *definitions, settings=settings, middleware=middleware, clock=clock, identity=LongestWaits(clock)
+        )
+        self._around: list[Middleware] = list(self._middleware)
+        self._middleware = self._around
+
+    def put_around(self, middleware: Sequence[Middleware]) -> None:
+        """Put middleware around all other, once."""
+        self._around[:0] = [each for each in middleware if each not in self._around]
+
+    async def is_idle(self) -> bool:
+        """Whether nothing is in hand and nothing due."""
+        return await self._is_idle()
+
+    async def abandon(self) -> None:
+        """Drop everything at once."""
+        if self._worker is not None:
+            await self._worker.abandon()
+        if self._housekeeping is not None:
+            await self._housekeeping.stop()
+        await self.store.close()
+        self._opened = False
+
+    def _make_sender(self) -> Sender:
+        return ListeningSender(self._heard, self._codec, self._defined.keys, self.store, strict=self._strict)
+
+
+def _opener(
+    store: str | os.PathLike[str] | Callable[[Clock], Store] | None, clock: ManualClock, lanes: int
+) -> Callable[[], Store]:
+    """What makes a store; one in memory is made once, for it has nothing to be opened again from."""
+    if callable(store):
+        made = store
+        return lambda: made(clock)
+    if store is None or store == "memory:":
+        kept = open_store("memory:", clock, lanes)
+        return lambda: kept
+    text = os.fspath(store)
+    url = text if ":" in text else f"sqlite:///{Path(text).absolute()}"
+    return lambda: open_store(url, clock, lanes)
+
+
+def _subscription(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, type) and issubclass(given, Saga):
+        return saga_name(given)
+    options: object = getattr(given, "__sagabus_handler__", None)
+    if not isinstance(options, HandlerOptions):
+        raise TypeError(f"{given!r} is neither a saga, nor a function with @handler(...), nor the name of one")
+    return options.name
