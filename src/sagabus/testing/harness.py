@@ -301,9 +301,9 @@ def _opener(
 def _subscription(given: Any) -> str:
     if isinstance(given, str):
         return given
+    options = getattr(given, "__sagabus_handler__", None)
+    if isinstance(options, HandlerOptions):
+        return options.name
     if isinstance(given, type) and issubclass(given, Saga):
         return saga_name(given)
-    options: object = getattr(given, "__sagabus_handler__", None)
-    if not isinstance(options, HandlerOptions):
-        raise TypeError(f"{given!r} is neither a saga, nor a function with @handler(...), nor the name of one")
-    return options.name
+    raise TypeError(f"{given!r} is neither a saga, nor a function with @handler(...), nor the name of one")
