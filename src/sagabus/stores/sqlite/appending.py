@@ -18,9 +18,14 @@ TOO_OLD = "too old: stamped before the de-duplication horizon"
 INSERT = rows.Values(
     15, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
 )
-_REPLACED = """
+_CANCEL = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
 AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+"""
+_LET_LOOSE = """
+DELETE FROM sagabus_held_key WHERE position > 0
+AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+AND NOT EXISTS (SELECT 1 FROM sagabus_envelope AS e WHERE e.position = sagabus_held_key.position)
 """
 _KNOWN = """
 SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
@@ -76,16 +81,32 @@ def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int)
         else:
             taken.append(_scheduled(envelope, now))
     if timers:
-        connection.execute(_REPLACED, (rows.parameter(list(timers)),))
+        cancel_timers(connection, list(timers))
         taken.extend(_scheduled(envelope, now) for envelope in timers.values())
     INSERT.execute(connection, taken)
     hit("append.envelopes_written")
 
 
+def cancel_timers(connection: apsw.Connection, places: Sequence[tuple[str, str | None, str]]) -> None:
+    """Remove timers by channel, key and name; a key that one of them held back goes on."""
+    connection.execute(_CANCEL, (rows.parameter(places),))
+    if connection.changes():
+        let_loose(connection, [place[:2] for place in places])
+
+
+def let_loose(connection: apsw.Connection, keys: Sequence[tuple[str, str | None]]) -> None:
+    """Drop holds of these (channel, key) whose envelope is no longer there."""
+    connection.execute(_LET_LOOSE, (rows.parameter(keys),))
+
+
 def _scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
+    return rows.envelope_row(envelope, *_times(envelope, now))
+
+
+def _times(envelope: Envelope, now: int) -> tuple[int, int]:
+    """Due time and send stamp: what is scheduled counts as sent when due, or its record would expire before that."""
     due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
-    # A message scheduled for later counts as sent then, or its record would expire before it is even due.
-    return rows.envelope_row(envelope, due_at, max(envelope.sent_at, due_at))
+    return due_at, max(envelope.sent_at, due_at)
 
 
 def bury(
@@ -134,7 +155,7 @@ def _admit(connection: apsw.Connection, envelopes: Sequence[Envelope], answers: 
     for index, envelope in enumerate(envelopes):
         if not envelope.guarded:
             continue
-        answer = answers[index] = _answer(envelope, known, lowest, fresh)
+        answer = answers[index] = _answer(envelope, known, lowest, fresh, now)
         if answer is Admission.COLLISION:
             bury(connection, envelope, COLLISION, now)
         elif answer is Admission.TOO_OLD:
@@ -149,6 +170,7 @@ def _answer(
     known: dict[tuple[str, str], str],
     lowest: dict[str, int],
     fresh: list[tuple[object, ...]],
+    now: int,
 ) -> Admission:
     place = (envelope.channel, envelope.message_id)
     mine = rows.fingerprint(envelope)
@@ -158,5 +180,5 @@ def _answer(
     if envelope.sent_at < lowest.get(envelope.channel, 0):
         return Admission.TOO_OLD
     known[place] = mine
-    fresh.append((*place, mine, envelope.sent_at))
+    fresh.append((*place, mine, _times(envelope, now)[1]))
     return Admission.ACCEPTED

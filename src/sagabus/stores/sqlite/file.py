@@ -97,7 +97,9 @@ class DatabaseFile:
     def connect(self, cached_statements: int = 200) -> apsw.Connection:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
         with translated(self.path):
-            connection = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
+            connection = apsw.Connection(
+                self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements
+            )
             connection.set_busy_timeout(int(self._busy_timeout * 1000))
             mode = connection.execute("PRAGMA journal_mode = WAL").get
             if mode != "wal":

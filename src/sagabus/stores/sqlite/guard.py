@@ -6,6 +6,7 @@ to be parsed here and no spelling gets past.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,12 +94,14 @@ class StatementChecker:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self._passed: set[str] = set()
+        self._lock = threading.Lock()
 
     def check(self, sql: str) -> None:
         """Raise StatementRefused, or the driver's error for a statement that does not prepare (no such table, syntax)."""
         if sql in self._passed:
             return
-        found = query_info(self.connection, sql, actions=True)
+        with self._lock:  # asked by handlers, and by the writing thread
+            found = query_info(self.connection, sql, actions=True)
         if found.query_remaining:
             raise StatementRefused(f"one statement at a time, please: {sql[:80]!r} has more", statement=sql)
         for action in found.actions or ():

@@ -13,6 +13,9 @@ from sagabus.store import Purged, ReplayResult, Retention
 from sagabus.stores.sqlite import appending, reading, rows
 
 _CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, last_failed_at = ?3 WHERE id = ?1 AND status = 'open'"
+_TIMER_SET = """
+SELECT EXISTS (SELECT 1 FROM sagabus_envelope WHERE timer IS NOT NULL AND channel = ? AND partition_key = ? AND timer = ?)
+"""
 _RECORD = "SELECT fingerprint FROM sagabus_inbox WHERE channel = ? AND message_id = ?"
 
 
@@ -59,6 +62,11 @@ def _refusal(connection: apsw.Connection, letter: DeadLetter) -> ReplayResult | 
         return ReplayResult.COLLISION
     if letter.reason.startswith("too old") and recorded == rows.fingerprint(envelope):
         return ReplayResult.ALREADY_DONE
+    if (
+        envelope.timer is not None
+        and connection.execute(_TIMER_SET, (envelope.channel, envelope.partition_key, envelope.timer)).get
+    ):
+        return ReplayResult.ALREADY_DONE  # a newer setting of the timer has taken its place
     lowest = appending.horizons(connection).get(envelope.channel, 0)
     return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import apsw
 
@@ -74,6 +75,7 @@ def fetch(connection: apsw.Connection, cursors: Sequence[Cursor], limit: int, no
     found = rows.decode_envelopes(connection.execute(_READY, (lanes, limit)).get)
     found += rows.decode_envelopes(connection.execute(_DUE, (lanes, limit, now)).get)
     upcoming: int | None = connection.execute(_NEXT, (lanes, now)).get
+    found.sort(key=itemgetter(0))
     return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now)
 
 

@@ -34,6 +34,7 @@ def register(connection: apsw.Connection, subscriptions: Sequence[Subscription],
     )
     lanes = connection.execute("SELECT value FROM sagabus_meta WHERE name = 'lanes'").get
     problems = [problem for subscription in subscriptions if (problem := _taken(connection, subscription))]
+    problems += _given_twice(subscriptions)
     if problems:
         raise ConfigurationError(*problems)
     changed = 0
@@ -56,6 +57,18 @@ def unregister(connection: apsw.Connection, channel: str, message_type: str) -> 
     if connection.changes():
         connection.execute(_RISE)
     return read(connection)
+
+
+def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
+    receivers: dict[str, set[str]] = {}
+    for subscription in subscriptions:
+        if subscription.kind == "command":
+            receivers.setdefault(subscription.message_type, set()).add(subscription.channel)
+    return [
+        f"command {name!r} would have {len(channels)} receivers: {', '.join(sorted(channels))}; it must have one"
+        for name, channels in receivers.items()
+        if len(channels) > 1
+    ]
 
 
 def _taken(connection: apsw.Connection, subscription: Subscription) -> str | None:

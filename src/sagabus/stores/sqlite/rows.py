@@ -16,6 +16,7 @@ from sagabus import codec
 from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.errors import MessageInvalid
 
+
 class Statements(Protocol):
     """What is needed of a connection: apsw's own, or another driver's in its clothes."""
 

@@ -79,6 +79,7 @@ CREATE TABLE sagabus_worker (
     worker TEXT NOT NULL,
     channel TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
+    lease_length INTEGER NOT NULL,
     PRIMARY KEY (worker, channel)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sagabus_lane (
@@ -87,6 +88,7 @@ CREATE TABLE sagabus_lane (
     owner TEXT,
     epoch INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
+    lease_length INTEGER NOT NULL,
     held_window INTEGER NOT NULL,
     suspect_until INTEGER NOT NULL,
     PRIMARY KEY (channel, lane)

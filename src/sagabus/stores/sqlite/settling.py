@@ -6,13 +6,15 @@ and each outcome is applied singly under a savepoint, so that the one at fault i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import apsw
 import msgspec
 
 from sagabus.envelope import Envelope
+from sagabus.errors import StatementRefused
 from sagabus.failpoint import hit
 from sagabus.outcome import (
     Attempted,
@@ -29,6 +31,8 @@ from sagabus.outcome import (
 from sagabus.store import Batch
 from sagabus.stores.sqlite import appending, rows
 from sagabus.stores.sqlite.file import is_fatal
+
+Check: TypeAlias = Callable[[str], None]
 
 COMMITTED = Settled(Verdict.COMMITTED)
 
@@ -49,10 +53,6 @@ ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version =
 WHERE sagabus_instance.version = excluded.read_version
 """,
 )
-_CANCEL = """
-DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
-AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
-"""
 _CANCEL_ALL = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
 AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
@@ -107,7 +107,7 @@ class _Plan:
     let_go: list[tuple[str, str, int]] = field(default_factory=list)
 
 
-def settle(connection: apsw.Connection, batch: Batch, now: int) -> list[Settled]:
+def settle(connection: apsw.Connection, batch: Batch, now: int, check: Check) -> list[Settled]:
     """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
     hit("commit.begun")
     routing, lanes = connection.execute(_HEAD).get
@@ -116,17 +116,23 @@ def settle(connection: apsw.Connection, batch: Batch, now: int) -> list[Settled]
     outcomes = batch.outcomes
     if not stale and all(epochs.get(place) == epoch for place, epoch in batch.epochs.items()):
         try:
-            _under_savepoint(connection, outcomes, now)
+            _under_savepoint(connection, outcomes, now, check)
         except Lost:
             pass  # somebody is at fault: find out who
         else:
             hit("commit.before_commit")
             return [COMMITTED] * len(outcomes)
-    return _singly(connection, batch, epochs, now, stale=stale)
+    return _singly(connection, batch, epochs, now, check, stale=stale)
 
 
 def _singly(
-    connection: apsw.Connection, batch: Batch, epochs: dict[tuple[str, int], int], now: int, *, stale: bool
+    connection: apsw.Connection,
+    batch: Batch,
+    epochs: dict[tuple[str, int], int],
+    now: int,
+    check: Check,
+    *,
+    stale: bool,
 ) -> list[Settled]:
     broken: set[tuple[str, str]] = set()
     answers: list[Settled] = []
@@ -138,7 +144,7 @@ def _singly(
         if chain is not None and chain in broken:
             answer = Settled(Verdict.DROPPED)
         else:
-            answer = _one(connection, outcome, now, fenced=fenced, stale=stale)
+            answer = _one(connection, outcome, now, check, fenced=fenced, stale=stale)
         if answer.verdict is not Verdict.COMMITTED and chain is not None:
             broken.add(chain)
         answers.append(answer)
@@ -146,7 +152,9 @@ def _singly(
     return answers
 
 
-def _one(connection: apsw.Connection, outcome: Outcome, now: int, *, fenced: bool, stale: bool) -> Settled:
+def _one(
+    connection: apsw.Connection, outcome: Outcome, now: int, check: Check, *, fenced: bool, stale: bool
+) -> Settled:
     sends = isinstance(outcome, Completed) and bool(outcome.effects.sent)
     if fenced or (stale and sends):
         gone = not connection.execute(
@@ -154,16 +162,16 @@ def _one(connection: apsw.Connection, outcome: Outcome, now: int, *, fenced: boo
         ).get
         return Settled(Verdict.GONE if gone else Verdict.FENCED if fenced else Verdict.STALE_ROUTING)
     try:
-        _under_savepoint(connection, (outcome,), now)
+        _under_savepoint(connection, (outcome,), now, check)
     except Lost as lost:
         return lost.settled
     return COMMITTED
 
 
-def _under_savepoint(connection: apsw.Connection, outcomes: Sequence[Outcome], now: int) -> None:
+def _under_savepoint(connection: apsw.Connection, outcomes: Sequence[Outcome], now: int, check: Check) -> None:
     connection.execute("SAVEPOINT sagabus_outcomes")
     try:
-        _apply(connection, _plan(outcomes), now)
+        _apply(connection, _plan(outcomes), now, check)
     except Lost:
         connection.execute("ROLLBACK TO sagabus_outcomes; RELEASE sagabus_outcomes")
         raise
@@ -177,6 +185,8 @@ def _plan(outcomes: Sequence[Outcome]) -> _Plan:
         if isinstance(outcome, (RetryAt, Attempted, Stashed)):
             plan.others.append(outcome)
             continue
+        if envelope.timer is not None and _is_off(plan, envelope):
+            raise Lost(Verdict.GONE)
         plan.removed.append(envelope.position)
         # Only what waited for a due time can hold its key: a retry, or a dead letter put back.
         if envelope.due_at and envelope.partition_key is not None:
@@ -186,6 +196,12 @@ def _plan(outcomes: Sequence[Outcome]) -> _Plan:
         elif isinstance(outcome, DeadLettered):
             plan.others.append(outcome)
     return plan
+
+
+def _is_off(plan: _Plan, timer: Envelope) -> bool:
+    """Whether an earlier outcome of this plan has cancelled, replaced or outlived the timer at hand."""
+    place = (timer.channel, timer.partition_key, timer.timer)
+    return place in plan.cancelled or place in plan.timers or place[:2] in plan.finished
 
 
 def _plan_effects(plan: _Plan, outcome: Completed) -> None:
@@ -219,7 +235,7 @@ def _plan_save(plan: _Plan, save: Save) -> None:
             del plan.timers[timer]
 
 
-def _apply(connection: apsw.Connection, plan: _Plan, now: int) -> None:
+def _apply(connection: apsw.Connection, plan: _Plan, now: int, check: Check) -> None:
     if plan.removed and rows.changed_by(connection, _REMOVE, plan.removed) != len(plan.removed):
         raise Lost(Verdict.GONE)
     hit("commit.removed")
@@ -229,11 +245,13 @@ def _apply(connection: apsw.Connection, plan: _Plan, now: int) -> None:
         _save(connection, plan, now)
         hit("commit.saved")
     if plan.cancelled:
-        connection.execute(_CANCEL, (rows.parameter(plan.cancelled),))
+        appending.cancel_timers(connection, plan.cancelled)
     if plan.finished:
         connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
+        if connection.changes():
+            appending.let_loose(connection, plan.finished)
     for statement in plan.statements:
-        _execute(connection, statement)
+        _execute(connection, statement, check)
     hit("commit.statements_run")
     sent = plan.sent + list(plan.timers.values())
     if sent:
@@ -282,14 +300,15 @@ def _claim(connection: apsw.Connection, claims: list[tuple[str, str, str, int]])
         raise Lost(Verdict.TOO_OLD)
 
 
-def _execute(connection: apsw.Connection, statement: Statement) -> None:
+def _execute(connection: apsw.Connection, statement: Statement, check: Check) -> None:
     try:
+        check(statement.sql)
         connection.execute(statement.sql, statement.parameters)  # type: ignore[arg-type]  # the driver names its own union
     except apsw.Error as error:
         if is_fatal(error) or not connection.in_transaction:
             raise
         raise Lost(Verdict.REFUSED, error) from error
-    except (TypeError, ValueError) as error:
+    except (StatementRefused, TypeError, ValueError) as error:
         raise Lost(Verdict.REFUSED, error) from error
 
 

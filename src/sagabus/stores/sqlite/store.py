@@ -151,7 +151,7 @@ class SqliteStore:
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
         now = self._clock.now()
-        answers = await self._write(lambda c: settling.settle(c, batch, now))
+        answers = await self._write(lambda c: settling.settle(c, batch, now, self._checker.check))
         hit("commit.after_commit")
         return answers
 
@@ -160,7 +160,9 @@ class SqliteStore:
         """Open a transaction on a connection of its own; other writers of this process wait for their turn."""
         self._check_process()
         async with self._turn:
-            unit = SqliteUnit(self._unit_connection, self._authorizer, self._file, self._writer, self._clock)
+            unit = SqliteUnit(
+                self._unit_connection, self._authorizer, self._file, self._writer, self._clock, self._checker.check
+            )
             await unit.begin()
             try:
                 yield unit

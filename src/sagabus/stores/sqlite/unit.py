@@ -28,11 +28,13 @@ class SqliteUnit:
         file: DatabaseFile,
         thread: DatabaseThread,
         clock: Clock,
+        check: settling.Check,
     ) -> None:
         self._connection = connection
         self._file = file
         self._thread = thread
         self._clock = clock
+        self._check_statement = check
         self._open = False
         self._handle = GuardedConnection(connection, authorizer)
 
@@ -80,7 +82,7 @@ class SqliteUnit:
     def _commit(self, batch: Batch | None, now: int) -> Sequence[Settled]:
         with translated(self._file.path):
             self._check()
-            settled = settling.settle(self._connection, batch, now) if batch is not None else []
+            settled = settling.settle(self._connection, batch, now, self._check_statement) if batch is not None else []
             if all(answer.verdict is Verdict.COMMITTED for answer in settled):
                 hit("unit.before_commit")
                 self._file.commit(self._connection)
