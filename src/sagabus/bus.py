@@ -300,5 +300,3 @@ class Bus:
     def _check_open(self) -> None:
         if not self._opened:
             raise StoreUnavailable("the bus is not open: use `async with bus:` or `await bus.open()`")
-
-

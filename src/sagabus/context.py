@@ -40,7 +40,18 @@ class Outbound(Protocol):
         """One envelope for each channel that receives the message; raises for a message that cannot travel."""
         ...
 
-    def timer(self, channel: str, key: str, name: str, message_id: str, cause: Envelope, *, due_at: int, delay: int, sent_at: int) -> Envelope:
+    def timer(
+        self,
+        channel: str,
+        key: str,
+        name: str,
+        message_id: str,
+        cause: Envelope,
+        *,
+        due_at: int,
+        delay: int,
+        sent_at: int,
+    ) -> Envelope:
         """The envelope of a timer of one instance."""
         ...
 
@@ -52,7 +63,18 @@ class Outbound(Protocol):
 class Context:
     """One run of one handler: what is known of the message, and everything the run wants done."""
 
-    __slots__ = ("_closed", "_envelope", "_now", "_ordinal", "_outbound", "_stateful", "completed", "outgoing", "statements", "timer_changes")
+    __slots__ = (
+        "_closed",
+        "_envelope",
+        "_now",
+        "_ordinal",
+        "_outbound",
+        "_stateful",
+        "completed",
+        "outgoing",
+        "statements",
+        "timer_changes",
+    )
 
     def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
         self._envelope = envelope
@@ -161,7 +183,14 @@ class Context:
         ordinal = self._next()
         message_id = derive(cause.message_id, cause.channel, f"timer:{ordinal}")
         self.timer_changes[name] = self._outbound.timer(
-            cause.channel, cause.partition_key or "", name, message_id, cause, due_at=due_at, delay=delay, sent_at=self._now
+            cause.channel,
+            cause.partition_key or "",
+            name,
+            message_id,
+            cause,
+            due_at=due_at,
+            delay=delay,
+            sent_at=self._now,
         )
 
     def cancel_timer(self, name: str) -> None:
@@ -207,7 +236,9 @@ class Context:
         self.outgoing += self._outbound.address(
             message,
             kind=kind,
-            message_id=check_id(message_id) if message_id is not None else derive(cause.message_id, cause.channel, ordinal),
+            message_id=check_id(message_id)
+            if message_id is not None
+            else derive(cause.message_id, cause.channel, ordinal),
             guarded=message_id is not None,
             partition_key=partition_key if partition_key is not None else cause.partition_key,
             correlation_id=correlation_id or cause.correlation_id or cause.message_id,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 import decimal
 import enum
-from uuid import UUID
 from collections.abc import Callable
 from typing import TypeAlias
+from uuid import UUID
 
 from sagabus.errors import MessageInvalid
 from sagabus.message import MessageType
@@ -42,5 +42,7 @@ def as_key(message_name: str, where: str, value: object) -> str:
             raise MessageInvalid(message_name, where, f"a key must be text or a plain value, not {value!r}")
         value = str(value)
     if not value or len(value) > LONGEST_KEY or "\0" in value:
-        raise MessageInvalid(message_name, where, f"a key has 1 to {LONGEST_KEY} characters and no NUL, unlike {value[:40]!r}")
+        raise MessageInvalid(
+            message_name, where, f"a key has 1 to {LONGEST_KEY} characters and no NUL, unlike {value[:40]!r}"
+        )
     return value

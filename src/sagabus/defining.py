@@ -98,7 +98,9 @@ def _check_receivers(defined: Definitions, problems: list[str]) -> None:
                 receivers.setdefault(message_type.name, []).append(definition.name)
     for name, names in receivers.items():
         if len(names) > 1:
-            problems.append(f"command {name!r} has {len(names)} receivers: {', '.join(sorted(names))}; it must have one")
+            problems.append(
+                f"command {name!r} has {len(names)} receivers: {', '.join(sorted(names))}; it must have one"
+            )
 
 
 def _read_type_rules(defined: Definitions, settings: Settings, problems: list[str]) -> None:

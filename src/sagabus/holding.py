@@ -59,17 +59,13 @@ class Hand:
         """Lanes that have room for more."""
         half = self.lane_window // 2
         return [
-            Cursor(channel, lane, held.after)
-            for (channel, lane), held in self.lanes.items()
-            if held.in_hand <= half
+            Cursor(channel, lane, held.after) for (channel, lane), held in self.lanes.items() if held.in_hand <= half
         ]
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes that belong to others from now on."""
         now = {(lane.channel, lane.lane): lane for lane in lanes}
-        gone = {
-            place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch
-        }
+        gone = {place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch}
         for place in gone:
             del self.lanes[place]
         for place, lane in now.items():
@@ -147,6 +143,8 @@ class Hand:
         """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
         if len(self._mailboxes) <= _CACHED:
             return
-        idle = [name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches]
+        idle = [
+            name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches
+        ]
         for name in idle[: len(idle) // 2 + 1]:
             del self._mailboxes[name]

@@ -22,9 +22,7 @@ _LARGEST_JUMP = 3600 * SECOND
 class Housekeeping:
     """Purges every so often while it runs; several processes may do so at once."""
 
-    def __init__(
-        self, store: Store, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention

@@ -74,7 +74,7 @@ def check_id(message_id: str) -> str:
 
 def stamp_of(message_id: str) -> int | None:
     """The send time that a UUIDv7 id carries, in microseconds since 1970; None for any other id."""
-    if len(message_id) != 36 or message_id[14] != "7":  # noqa: PLR2004  # the text form of a UUID and its version digit
+    if len(message_id) != 36 or message_id[14] != "7":  # the text form of a UUID and its version digit
         return None
     try:
         parsed = uuid.UUID(message_id)

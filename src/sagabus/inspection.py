@@ -66,7 +66,9 @@ class Sagas:
 
     def _record(self, instance: Instance) -> SagaRecord:
         definition = self._definitions.get(instance.saga)
-        state = json.loads(instance.state) if definition is None else self._states.decode(definition.cls, instance.state)
+        state = (
+            json.loads(instance.state) if definition is None else self._states.decode(definition.cls, instance.state)
+        )
         return SagaRecord(
             saga=instance.saga,
             key=instance.key,

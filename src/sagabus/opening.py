@@ -15,11 +15,11 @@ def open_store(url: str, clock: Clock, lanes: int) -> Store:
     """The store that a URL names, not opened yet. ConfigurationError for one that names none."""
     parts = urlsplit(url)
     if url == "memory:":
-        from sagabus.stores.memory import MemoryStore  # noqa: PLC0415  # an adapter is loaded only when it is used
+        from sagabus.stores.memory import MemoryStore  # an adapter is loaded only when it is used
 
         return MemoryStore(clock, lanes=lanes)
     if parts.scheme == "sqlite":
-        from sagabus.stores.sqlite import SqliteStore  # noqa: PLC0415
+        from sagabus.stores.sqlite import SqliteStore
 
         return SqliteStore(_path(url), clock=clock, lanes=lanes)
     if parts.scheme:

@@ -185,7 +185,7 @@ class JoinedPublisher:
 
 def with_id(item: object) -> tuple[object, str | None]:
     """A message, or a (message, id) pair."""
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str):  # noqa: PLR2004  # a pair
+    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str):  # a pair
         pair: tuple[object, str] = item
         return pair
     return item, None

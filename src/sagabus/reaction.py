@@ -138,5 +138,7 @@ def _message_types(hint: object, where: str, problems: list[str]) -> list[Messag
             found.append(message_type_of(member))
         except MessageNotDeclared as error:
             name = getattr(member, "__qualname__", member)
-            problems.append(f"{where}: {error}" if isinstance(member, type) else f"{where}: {name!r} is no message class")
+            problems.append(
+                f"{where}: {error}" if isinstance(member, type) else f"{where}: {name!r} is no message class"
+            )
     return found

@@ -112,9 +112,7 @@ class _Mark:
 @typing.overload
 def starts(function: F) -> F: ...
 @typing.overload
-def starts(
-    *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
-) -> Callable[[F], F]: ...
+def starts(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False) -> Callable[[F], F]: ...
 def starts(
     function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
 ) -> Any:
@@ -125,9 +123,7 @@ def starts(
 @typing.overload
 def handles(function: F) -> F: ...
 @typing.overload
-def handles(
-    *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
-) -> Callable[[F], F]: ...
+def handles(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False) -> Callable[[F], F]: ...
 def handles(
     function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
 ) -> Any:
@@ -297,7 +293,7 @@ class _Reader:
     def _key(self, where: str, message_type: MessageType, mark: _Mark) -> KeySpec | None:
         spec = mark.key if mark.key is not None else self._options.key
         if spec is None:
-            self._problems.append(f"{where}: no key: give the saga key=\"field\", or this method key=...")
+            self._problems.append(f'{where}: no key: give the saga key="field", or this method key=...')
         elif isinstance(spec, str) and spec not in field_names(message_type):
             self._problems.append(
                 f"{where}: message {message_type.name!r} has no field {spec!r} to correlate by "
@@ -317,7 +313,9 @@ class _Reader:
             self._problems.append(f"{where}: when={spec!r} needs a field `status` in the saga")
         elif known and not wanted <= known:
             unknown = ", ".join(sorted(map(repr, wanted - known)))
-            self._problems.append(f"{where}: status {unknown} is not among those of the saga: {', '.join(sorted(known))}")
+            self._problems.append(
+                f"{where}: status {unknown} is not among those of the saga: {', '.join(sorted(known))}"
+            )
         return lambda state: state.status in wanted
 
     def _statuses(self) -> frozenset[str]:
@@ -362,8 +360,8 @@ def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
     code = getattr(inspect.unwrap(function), "__code__", None)
     if code is None or "set_timer" not in code.co_names:
         return
-    import ast  # noqa: PLC0415  # only while a bus is built, and only for sagas with timers
-    import textwrap  # noqa: PLC0415
+    import ast  # only while a bus is built, and only for sagas with timers
+    import textwrap
 
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))

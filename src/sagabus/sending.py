@@ -92,7 +92,16 @@ class Sender:
         return envelopes
 
     def timer(
-        self, channel: str, key: str, name: str, message_id: str, cause: Envelope, *, due_at: int, delay: int, sent_at: int
+        self,
+        channel: str,
+        key: str,
+        name: str,
+        message_id: str,
+        cause: Envelope,
+        *,
+        due_at: int,
+        delay: int,
+        sent_at: int,
     ) -> Envelope:
         """The envelope of a timer of one instance, in the lane of its key."""
         return Envelope(

@@ -167,5 +167,3 @@ def _lends(definition: HandlerDefinition | SagaDefinition) -> bool:
     if isinstance(definition, SagaDefinition):
         reactions += definition.timers.values()
     return any(reaction.wants_connection for reaction in reactions)
-
-

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-
 from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
 from sagabus.errors import ConfigurationError
 

@@ -15,7 +15,9 @@ INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
 """
 _LIVING = "SELECT count(*) FROM sagabus_worker WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length"
-_RENEW = "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+_RENEW = (
+    "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+)
 _SHED = """
 UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
 AND lane IN (SELECT lane FROM sagabus_lane WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)

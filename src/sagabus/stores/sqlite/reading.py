@@ -22,7 +22,7 @@ SELECT json_group_array({_ROW}) FROM (
         AND e.position > cursor.value ->> 2 AND {_NOT_HELD}
         ORDER BY e.position LIMIT ?2)
 )
-"""  # noqa: S608
+"""
 _DUE = f"""
 SELECT json_group_array({_ROW}) FROM (
     SELECT d.* FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS d WHERE d.position IN (
@@ -31,7 +31,7 @@ SELECT json_group_array({_ROW}) FROM (
         AND {_NOT_HELD}
         ORDER BY e.due_at, e.position LIMIT ?2)
 )
-"""  # noqa: S608
+"""
 _NEXT = """
 SELECT min((SELECT min(due_at) FROM sagabus_envelope WHERE channel = cursor.value ->> 0 AND lane = cursor.value ->> 1
     AND due_at > ?2)) FROM json_each(?1) AS cursor
@@ -39,16 +39,16 @@ SELECT min((SELECT min(due_at) FROM sagabus_envelope WHERE channel = cursor.valu
 _INSTANCES = f"""
 SELECT json_group_array(json_array({rows.INSTANCE_COLUMNS})) FROM sagabus_instance
 WHERE saga = ?1 AND key IN (SELECT value FROM json_each(?2))
-"""  # noqa: S608
+"""
 _STASH = f"""
 SELECT json_group_array({_ROW}) FROM (
     SELECT * FROM sagabus_envelope WHERE stashed = 1 AND channel = ?1 AND partition_key IN (SELECT value FROM json_each(?2))
     ORDER BY position)
-"""  # noqa: S608
+"""
 _DUE_AT_ALL = f"""
 SELECT EXISTS (SELECT 1 FROM sagabus_envelope AS e WHERE e.channel IN (SELECT value FROM json_each(?1))
 AND e.due_at <= ?2 AND {_NOT_HELD})
-"""  # noqa: S608
+"""
 _COUNTS = """
 SELECT c.channel,
     count(e.position) FILTER (WHERE e.due_at = 0),
@@ -66,7 +66,7 @@ LEFT JOIN sagabus_envelope AS e ON e.channel = c.channel GROUP BY c.channel ORDE
 _LETTERS = f"""
 SELECT json_group_array(json_array({rows.LETTER_COLUMNS})) FROM (SELECT * FROM sagabus_dead_letter
 WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)
-"""  # noqa: S608
+"""
 
 
 def fetch(connection: apsw.Connection, cursors: Sequence[Cursor], limit: int, now: int) -> Fetched:
@@ -103,14 +103,14 @@ def counts(connection: apsw.Connection, now: int) -> list[ChannelCounts]:
 def instances(connection: apsw.Connection, saga: str, status: str | None, after: str, limit: int) -> list[Instance]:
     """A page of a saga's instances by key."""
     sql = f"""SELECT json_group_array(json_array({rows.INSTANCE_COLUMNS})) FROM (SELECT * FROM sagabus_instance
-    WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)"""  # noqa: S608
+    WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)"""
     return list(map(rows.instance_of, rows.decode_instances(connection.execute(sql, (saga, after, status, limit)).get)))
 
 
 def envelopes(connection: apsw.Connection, channel: str, key: str | None, limit: int) -> list[Envelope]:
     """A page of a channel's envelopes by position."""
     sql = f"""SELECT json_group_array({_ROW}) FROM (SELECT * FROM sagabus_envelope
-    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) ORDER BY position LIMIT ?3)"""  # noqa: S608
+    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) ORDER BY position LIMIT ?3)"""
     return list(map(rows.envelope_of, rows.decode_envelopes(connection.execute(sql, (channel, key, limit)).get)))
 
 

@@ -82,7 +82,7 @@ _decode_epochs = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
 _decode_claims = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 
 
-class Lost(Exception):  # noqa: N818  # a signal between these functions, not an error
+class Lost(Exception):  # a signal between these functions, not an error
     """One of the outcomes at hand cannot commit."""
 
     def __init__(self, verdict: Verdict, error: BaseException | None = None) -> None:
