@@ -45,9 +45,11 @@ SELECT json_group_array({_ROW}) FROM (
     SELECT * FROM sagabus_envelope WHERE stashed = 1 AND channel = ?1 AND partition_key IN (SELECT value FROM json_each(?2))
     ORDER BY position)
 """
+# By lane, so that timers of the far future are never looked at.
 _DUE_AT_ALL = f"""
-SELECT EXISTS (SELECT 1 FROM sagabus_envelope AS e WHERE e.channel IN (SELECT value FROM json_each(?1))
-AND e.due_at <= ?2 AND {_NOT_HELD})
+SELECT EXISTS (SELECT 1 FROM sagabus_lane AS l CROSS JOIN sagabus_envelope AS e
+ON e.channel = l.channel AND e.lane = l.lane AND e.due_at <= ?2
+WHERE l.channel IN (SELECT value FROM json_each(?1)) AND {_NOT_HELD})
 """
 _COUNTS = """
 SELECT c.channel,
