@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -54,6 +54,8 @@ class Settlement:
         processing: Processing,
         clock: Clock,
         statistics: Counter[tuple[str, str]],
+        *,
+        progressed: Callable[[], None],
     ) -> None:
         self._hand = hand
         self._committer = committer
@@ -61,6 +63,7 @@ class Settlement:
         self._processing = processing
         self._clock = clock
         self._statistics = statistics
+        self._progressed = progressed
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
@@ -93,6 +96,7 @@ class Settlement:
     def answered(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         """Take note of the answer to an outcome that committed alone."""
         mailbox.running = None
+        self._progressed()
         if answer.verdict is Verdict.COMMITTED:
             self._committed(mailbox, outcome)
             return

@@ -67,7 +67,10 @@ class Worker:
         self._serving = Serving(store, sender, processing, definitions, self.hand)
         self._runners = Runners(self._serving.serve, concurrency)
         self._committer = Committer(store, sender, clock, lambda: self.hand.epochs, self._settled, self._runners)
-        self._settlement = Settlement(self.hand, self._committer, self._runners, processing, clock, statistics)
+        self._progress = asyncio.Event()
+        self._settlement = Settlement(
+            self.hand, self._committer, self._runners, processing, clock, statistics, progressed=self._progress.set
+        )
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
         self._renewed: float | None = None
@@ -75,7 +78,6 @@ class Worker:
         self._busy_intake = False
         self._refresh = False
         self._intake_task: asyncio.Task[None] | None = None
-        self._progress = asyncio.Event()
 
     # --- life -------------------------------------------------------------------------------------------------------------
 
