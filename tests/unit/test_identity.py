@@ -1,4 +1,4 @@
-"""Message ids: minted once, derived where a second run must repeat them, and refused where they could not keep a copy apart."""
+"""Message ids: derived so that a second run repeats them, and refused where they could not tell copies apart."""
 
 import pytest
 

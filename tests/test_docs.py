@@ -1,0 +1,191 @@
+"""The documentation is true: its Python runs as printed, its commands exist, its links lead somewhere, none missing.
+
+The blocks of one page run in order in one namespace, in a folder of their own. `# → text` promises a line of output.
+`<!-- not run: reason -->` on the line before a block keeps it from being run.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import inspect
+import io
+import re
+import shlex
+import sys
+import types
+from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import click
+import pytest
+
+import sagabus
+from sagabus.cli.main import root as command_line
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+NOT_RUN = re.compile(r"<!-- not run: (?P<reason>\S.+) -->")
+
+
+class Block(NamedTuple):
+    language: str
+    line: int
+    text: str
+    note: str
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=named)
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    before, language, start, inside = "", None, 0, list[str]()
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
+        if language is not None:
+            if line.startswith("```"):
+                yield Block(language, start, "\n".join(inside) + "\n", before)
+                before, language = "", None
+            else:
+                inside.append(line)
+        elif line.startswith("```"):
+            language, start, inside = line[3:].strip(), number, []
+        elif line.strip():
+            assert not line.lstrip().startswith("```"), f"{named(page)}:{number}: an indented block would not be run"
+            before = line
+
+
+def prose(page: Path) -> str:
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Namespace:
+    """One page's blocks, run in order: those with a bare `await` in the page's event loop, the others outside of it."""
+
+    def __init__(self, page: Path) -> None:
+        self.page = page
+        self.module = types.ModuleType(f"page_{page.stem.replace('-', '_').lower()}")
+
+    def __enter__(self) -> Self:
+        sys.modules[self.module.__name__] = self.module
+        self.runner = asyncio.Runner()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.runner.close()
+        del sys.modules[self.module.__name__]
+
+    def run(self, block: Block) -> str:
+        # As many empty lines in front as the page has: a traceback names the page and its line.
+        text = "\n" * block.line + block.text
+        code = compile(text, str(self.page), "exec", flags=PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown):
+            if code.co_flags & inspect.CO_COROUTINE:
+                self.runner.run(self._awaited(code))
+            else:
+                exec(code, self.module.__dict__)
+        return shown.getvalue()
+
+    async def _awaited(self, code: types.CodeType) -> None:
+        await eval(code, self.module.__dict__)
+
+
+def promised(text: str) -> list[str]:
+    return re.findall(r"# → (.*?)$", text, flags=re.MULTILINE)
+
+
+@every_page
+def test_the_python_of_a_page_runs_and_prints_what_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with Namespace(page) as namespace:
+        for block in blocks(page):
+            if block.language == "python" and not NOT_RUN.search(block.note):
+                shown = namespace.run(block).splitlines()
+                wanted = promised(block.text)
+                assert not wanted or shown == wanted, f"{named(page)}:{block.line}"
+
+
+@every_page
+def test_every_fence_names_its_language_and_a_block_left_out_says_why(page: Path) -> None:
+    found = list(blocks(page))
+
+    assert [b.line for b in found if b.language not in {"python", "console", "text", "mermaid", "sql", "json"}] == []
+    assert [b.line for b in found if "not run" in b.note and not NOT_RUN.search(b.note)] == []
+
+
+def commands(page: Path) -> Iterator[tuple[int, list[str]]]:
+    for block in blocks(page):
+        if block.language == "console":
+            for offset, line in enumerate(block.text.splitlines(), start=1):
+                if line.startswith("$ "):
+                    yield block.line + offset, shlex.split(line[2:], comments=True)
+
+
+def unknown_in(words: list[str]) -> list[str]:
+    """What of a `sagabus` command line the command line does not know; its subcommand, or its options."""
+    found: click.Command | None = command_line
+    rest = list(words)
+    while isinstance(found, click.Group) and rest and not rest[0].startswith("-"):
+        found = found.get_command(click.Context(found), name := rest.pop(0))
+        if found is None:
+            return [name]
+    assert found is not None
+    known = {name for parameter in found.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    asked = [word.partition("=")[0] for word in rest if word.startswith("-")]
+    return [word for word in asked if word not in known | {"--help", "-h", "--version"}]
+
+
+@every_page
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+    for line, words in commands(page):
+        if words and words[0] in {"sagabus", ".venv/bin/sagabus"}:
+            assert unknown_in(words[1:]) == [], f"{named(page)}:{line}"
+        if words and words[0] == "make":
+            assert {word for word in words[1:] if "=" not in word} <= targets, f"{named(page)}:{line}"
+
+
+@pytest.mark.parametrize("page", LINKED, ids=named)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|mailto:)([^)\s]*)\)", prose(page))
+
+    for path, _, anchor in (link.partition("#") for link in links):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{named(page)}: {path}"
+        assert not anchor or anchor in anchors(target), f"{named(page)}: {path}#{anchor}"
+
+
+@pytest.mark.parametrize("name", sagabus.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    assert any(re.search(rf"\b{name}\b", page.read_text(encoding="utf-8")) for page in PAGES)
+
+
+def settings_table() -> dict[str, str]:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = page.partition("## Settings")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", section, flags=re.MULTILINE))
+
+
+def test_the_table_of_settings_is_that_of_the_class() -> None:
+    defaults = {field.name: getattr(sagabus.Settings(), field.name) for field in dataclasses.fields(sagabus.Settings)}
+
+    table = {name: eval(default, {"timedelta": timedelta}) for name, default in settings_table().items()}
+
+    assert table == defaults
+    assert list(table) == list(defaults)
