@@ -1,0 +1,154 @@
+"""Children in a fraction of the time: one process imports everything once and forks for each child that is asked for.
+
+Runs as `python -m tests.faults.nursery` and takes one JSON object per line. It has a single thread and no open
+database, so its forks are as good as fresh processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagabus import failpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+_LIMIT = 60
+
+
+@dataclass(frozen=True)
+class End:
+    """How a child ended: its exit code, or the negative number of the signal."""
+
+    code: int
+    log: str
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+
+class Nursery:
+    """Asks for children: the side of the test."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.nursery"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, program: str, path: Path, *arguments: object, failpoints: str = "") -> int:
+        """The process id of a child that runs `module:coroutine_function(path, *arguments)`."""
+        return int(
+            self._ask(
+                "start",
+                program=program,
+                path=str(path),
+                arguments=arguments,
+                failpoints=failpoints,
+                log=f"{path}.log",
+            )
+        )
+
+    def wait(self, child: int, path: Path) -> End:
+        """Wait for the end of a child."""
+        code = int(self._ask("wait", child=child))
+        log = Path(f"{path}.log")
+        return End(code, log.read_text(encoding="utf-8") if log.exists() else "")
+
+    def wait_until_stopped(self, child: int) -> bool:
+        """Wait until a child is frozen (or has ended: then False)."""
+        return bool(self._ask("wait_until_stopped", child=child))
+
+    def run(self, program: str, path: Path, *arguments: object, failpoints: str = "") -> End:
+        """Start a child and wait for its end."""
+        return self.wait(self.start(program, path, *arguments, failpoints=failpoints), path)
+
+    def close(self) -> None:
+        """End the children that are left, and the nursery."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def _ask(self, request: str, **arguments: object) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"request": request, **arguments}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the nursery has died"
+        return json.loads(answer)
+
+
+class _Parent:
+    """Forks and waits: the side of the nursery."""
+
+    def __init__(self) -> None:
+        self.children: set[int] = set()
+
+    def start(self, program: str, path: str, arguments: list[Any], failpoints: str, log: str) -> int:
+        module, _, function = program.partition(":")
+        run = getattr(importlib.import_module(module), function)
+        child = os.fork()
+        if child == 0:
+            _live(run, path, arguments, failpoints, log)
+        self.children.add(child)
+        return child
+
+    def wait(self, child: int) -> int:
+        _, status = os.waitpid(child, 0)
+        self.children.discard(child)
+        return os.waitstatus_to_exitcode(status)
+
+    def wait_until_stopped(self, child: int) -> bool:
+        found = os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        return found is not None and found.si_code == os.CLD_STOPPED
+
+
+def _live(run: Any, path: str, arguments: list[Any], failpoints: str, log: str) -> None:
+    """The whole life of a child."""
+    code = 1
+    try:
+        with open(log, "a", encoding="utf-8", buffering=1) as output:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            faulthandler.enable()
+            faulthandler.dump_traceback_later(_LIMIT, exit=True)
+            failpoint.arm(failpoints)
+            asyncio.run(run(path, *arguments))
+            code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _main() -> None:
+    importlib.import_module("sagabus.stores.sqlite")
+    parent = _Parent()
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(parent, request.pop("request"))(**request)
+        print(json.dumps(answer), flush=True)
+    for child in parent.children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    _main()
