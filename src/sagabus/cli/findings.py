@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,10 +56,16 @@ def _statuses_never_reached(saga: SagaShape, where: str) -> Iterator[Finding]:
 
 
 def _statuses_never_left(saga: SagaShape, where: str) -> Iterator[Finding]:
-    stuck = dict.fromkeys(place.status for place in saga.places if place.status and not _can_leave(saga, place))
-    for status in stuck:
-        places = [place for place in saga.places if place.status == status and not _can_leave(saga, place)]
-        if any(step.runs_at(place) for step in saga.steps for place in places):
+    ways: dict[Place, list[Place | None]] = {}
+    for move in saga.moves:
+        if move.source is not None:
+            ways.setdefault(move.source, []).append(move.target)
+    stuck: dict[str, bool] = {}
+    for place in saga.places:
+        if place.status and not _can_leave(saga, place, ways):
+            stuck[place.status] = stuck.get(place.status, True) and any(step.runs_at(place) for step in saga.steps)
+    for status, lasting in stuck.items():
+        if lasting:
             text = f"status {status!r} is never left: its handlers neither set another status nor complete the saga"
             yield Finding("note", "lasting-status", where, text)
         else:
@@ -69,7 +75,7 @@ def _statuses_never_left(saga: SagaShape, where: str) -> Iterator[Finding]:
             yield Finding("problem", "dead-end-status", where, text)
 
 
-def _can_leave(saga: SagaShape, start: Place) -> bool:
+def _can_leave(saga: SagaShape, start: Place, ways: Mapping[Place, Sequence[Place | None]]) -> bool:
     """Whether any way leads from here to another status or to the end."""
     if any(step.name in saga.untold and step.runs_at(start) for step in saga.steps):
         return True
@@ -77,14 +83,11 @@ def _can_leave(saga: SagaShape, start: Place) -> bool:
     waiting = [start]
     while waiting:
         place = waiting.pop()
-        if place in seen:
-            continue
+        for target in ways.get(place, ()) if place not in seen else ():
+            if target is None or target.status != start.status:
+                return True
+            waiting.append(target)
         seen.add(place)
-        for move in saga.moves:
-            if move.source == place:
-                if move.target is None or move.target.status != start.status:
-                    return True
-                waiting.append(move.target)
     return False
 
 

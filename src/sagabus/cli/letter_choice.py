@@ -80,8 +80,9 @@ async def settle(
     """Replay or discard what was chosen and tell what became of each; whether all of it is done now."""
     async with opened(target, url) as bus:
         ids = list(choice.ids) or [letter.id async for letter in chosen(bus, choice)]
-        if not choice.ids:
-            _ask(action, len(ids), yes=yes)
+        if not choice.ids and not _confirmed(action, len(ids), yes=yes):
+            click.echo("nothing was done", err=True)
+            return False
         results: dict[int, str] = {}
         for letter in _with_progress(ids, f"{action} dead letters"):
             try:
@@ -102,14 +103,14 @@ async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool) -> 
     return (await bus.dead_letters.discard(letter)).value
 
 
-def _ask(action: Action, count: int, *, yes: bool) -> None:
+def _confirmed(action: Action, count: int, *, yes: bool) -> bool:
     what = f"{action} {count_text(count, 'dead letter')}"
     if yes or not count:
-        click.echo(what, err=True)
-        return
+        click.echo(what, err=True)  # before the work, so that a log shows what was meant even where it broke off
+        return True
     if not sys.stdin.isatty():
         raise click.UsageError(f"this would {what}; say --yes to do it")
-    click.confirm(f"{what}?", err=True, abort=True)
+    return click.confirm(f"{what}?", err=True)
 
 
 def _with_progress(ids: Sequence[int], what: str) -> Iterable[int]:
@@ -126,6 +127,8 @@ def _tell(action: Action, results: dict[int, str], *, as_json: bool) -> None:
         each = [{"id": letter, "result": result} for letter, result in results.items()]
         not_done = sum(count for result, count in counts.items() if result not in _FINE)
         emit_json({"action": action, "chosen": len(results), "not_done": not_done, "counts": counts, "results": each})
+    elif not results:
+        click.echo("no dead letter matches")
     elif len(results) <= 20:
         show_table(("id", "result"), results.items())
     else:

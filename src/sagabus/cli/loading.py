@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn
 
 from sagabus.cli.output import Refused
 from sagabus.cli.text import printable
@@ -96,14 +96,12 @@ def _buses_in(module: ModuleType) -> list[str]:
 
 
 def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     name = type(value).__name__
-    return (
-        "None"
-        if value is None
-        else f"the class {cast(type[object], value).__name__}"
-        if name == "type"
-        else f"a {name}"
-    )
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _told(error: BaseException) -> str:

@@ -52,7 +52,8 @@ def root() -> None:
     MODULE:BUS names a bus, or a function that returns one, in a module of the working directory or of the Python path:
     shop:bus. A store is given by its URL: sqlite:///relative.db or sqlite:////absolute/path.db.
 
-    Exit codes: 0 done, 1 the answer is no (something lost, found wrong or not done), 2 not possible as asked.
+    Exit codes: 0 done, 1 the answer is no (something lost, found wrong or not done), 2 not possible as asked, 130
+    interrupted.
     """
 
 

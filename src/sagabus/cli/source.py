@@ -207,7 +207,10 @@ def _parsed(function: Callable[..., object]) -> FunctionNode | None:
 
 def _names_of(function: FunctionType, node: FunctionNode | None) -> dict[str, object]:
     around: dict[str, object] = getattr(function, "__sagabus_names__", {})
-    names = {**vars(builtins), **function.__globals__, **around}
+    own = function.__code__.co_varnames
+    names = {
+        name: value for name, value in {**vars(builtins), **function.__globals__, **around}.items() if name not in own
+    }
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         try:
             names[name] = cell.cell_contents

@@ -1,0 +1,427 @@
+"""The command line as it is used: real processes, real signals, a real file, and what is printed where."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.acceptance
+
+SAGABUS = str(Path(sys.executable).with_name("sagabus"))
+
+SHOP = """
+import asyncio
+import os
+import time
+from datetime import timedelta
+from typing import Literal
+
+from sagabus import Bus, Context, RetryPolicy, Saga, command, event, handler, handles, starts, timer
+
+
+@event("orders.submitted")
+class OrderSubmitted:
+    order_id: str
+    total: int
+
+
+@command("payments.capture")
+class CapturePayment:
+    order_id: str
+    amount: int
+
+
+@event("payments.captured")
+class PaymentCaptured:
+    order_id: str
+
+
+@command("nap.take")
+class TakeNap:
+    seconds: float
+
+
+class OrderSaga(Saga, name="orders", key="order_id"):
+    order_id: str
+    status: Literal["awaiting_payment", "paid", "cancelled"] = "awaiting_payment"
+
+    @starts
+    def submitted(self, message: OrderSubmitted, ctx: Context) -> None:
+        ctx.send(CapturePayment(order_id=self.order_id, amount=message.total))
+        ctx.set_timer("payment", after=timedelta(minutes=30))
+
+    @handles(when="awaiting_payment")
+    async def paid(self, message: PaymentCaptured, ctx: Context) -> None:
+        self.status = "paid"
+        ctx.cancel_timer("payment")
+        ctx.complete()
+
+    @timer("payment")
+    def unpaid(self, ctx: Context) -> None:
+        self.status = "cancelled"
+        ctx.complete()
+
+
+@handler("payments", retry=RetryPolicy(attempts=1))
+async def capture(message: CapturePayment, ctx: Context) -> None:
+    if not os.path.exists("card-machine"):
+        raise RuntimeError("\\x1b[2Jno card machine") if message.amount < 0 else ValueError("no card machine")
+    ctx.publish(PaymentCaptured(order_id=message.order_id))
+
+
+@handler("naps")
+async def nap(message: TakeNap) -> None:
+    open("napping", "w").close()
+    await asyncio.sleep(message.seconds)
+    open("rested", "w").close()
+
+
+@handler("snores")
+def snore(message: OrderSubmitted) -> None:
+    if message.total == -1:
+        open("napping", "w").close()
+        time.sleep(60)
+
+
+bus = Bus("sqlite:///orders.db", OrderSaga, capture, nap)
+blocked = Bus("sqlite:///blocked.db", snore)
+
+
+async def publish(bus, *messages):
+    await bus.open(worker=False)
+    await bus.publish_many(messages)
+    await bus.close()
+"""
+
+FAULTY = """
+from shop import *
+
+
+class Lost(Saga, name="lost", key="order_id"):
+    order_id: str
+    status: Literal["new", "paid", "ghost"] = "new"
+
+    @starts
+    def submitted(self, message: OrderSubmitted, ctx: Context) -> None:
+        ctx.send(CapturePayment(order_id=self.order_id, amount=1))
+
+    @handles(when="new")
+    def paid(self, message: PaymentCaptured, ctx: Context) -> None:
+        self.status = "paid"
+
+
+class Wrong(Saga, name="wrong", key="nothing"):
+    order_id: str
+
+    @handles
+    def paid(self, message: PaymentCaptured, ctx: Context) -> None: ...
+
+
+faulty = Bus("memory:", Lost)
+
+
+def undefinable():
+    return Bus("memory:", Wrong)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP)
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SAGABUS, *words], capture_output=True, text=True, check=False, timeout=60)
+
+
+def last(result: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def publish(bus: str, messages: str) -> None:
+    text = f"import asyncio, shop; from shop import *; asyncio.run(shop.publish(shop.{bus}, {messages}))"
+    subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
+
+
+def wait_for(happened: Callable[[], Any], seconds: float = 30) -> Any:
+    """Another process's doing cannot be awaited, only watched."""
+    end = time.monotonic() + seconds
+    while not (found := happened()):
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)
+    return found
+
+
+class Worker:
+    def __init__(self, target: str, *options: str) -> None:
+        command = [SAGABUS, "run", target, *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.first = self.process.stdout.readline()
+
+    def stop(self, *signals: signal.Signals) -> tuple[int, str, str]:
+        for number in signals:
+            self.process.send_signal(number)
+            time.sleep(0.2)  # two signals at once may arrive as one
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def worker() -> Iterator[Callable[..., Worker]]:
+    started: list[Worker] = []
+
+    def start(*words: str) -> Worker:
+        started.append(Worker(*words))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.communicate()
+
+
+# --- run --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_running_handlers_finish_and_the_exit_code_is_0(
+    worker: Callable[..., Worker], number: signal.Signals
+) -> None:
+    running = worker("shop:bus", "--json")
+    publish("bus", "TakeNap(seconds=1.5)")
+    wait_for(lambda: Path("napping").exists())
+
+    code, out, err = running.stop(number)
+
+    assert code == 0
+    assert Path("rested").exists()
+    assert json.loads(running.first)["event"] == "started"
+    assert json.loads(running.first)["subscriptions"] == ["orders", "payments", "naps"]
+    stopped = json.loads(out.splitlines()[-1])
+    assert (stopped["event"], stopped["signal"], stopped["pid"]) == ("stopped", number.name, running.process.pid)
+    assert "Traceback" not in err
+
+
+def test_the_next_worker_goes_on_at_once_where_a_stopped_one_left_off(worker: Callable[..., Worker]) -> None:
+    worker("shop:bus").stop(signal.SIGTERM)
+    publish("bus", "TakeNap(seconds=0)")
+
+    worker("shop:bus")
+
+    wait_for(lambda: Path("rested").exists(), seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [("shop:bus", "TakeNap(seconds=60)"), ("shop:blocked", "OrderSubmitted(order_id='a', total=-1)")],
+    ids=["waiting", "blocking the event loop"],
+)
+def test_a_second_signal_ends_it_at_once(worker: Callable[..., Worker], target: str, message: str) -> None:
+    running = worker(target)
+    publish(target.partition(":")[2], message)
+    wait_for(lambda: Path("napping").exists())
+    started = time.monotonic()
+
+    code, _, _ = running.stop(signal.SIGTERM, signal.SIGTERM)
+
+    assert code == 128 + signal.SIGTERM
+    assert time.monotonic() - started < 5
+
+
+def test_a_bus_without_anything_to_run_is_refused(folder: Path) -> None:
+    (folder / "empty.py").write_text("from sagabus import Bus\nbus = Bus('memory:')\n")
+
+    result = run("run", "empty:bus")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "sagabus: empty:bus has no saga and no handler to run\n"
+
+
+# --- one clear line ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["run", "nowhere:bus"], "no module named 'nowhere'"),
+        (["run", "shop:bass"], "has no attribute 'bass'; a bus there is: bus, blocked"),
+        (["run", "faulty:undefinable"], "has no field 'nothing'"),
+        (["graph", "shop:bus", "--saga", "nope"], "has no saga nope"),
+        (["sagas", "list", "shop:bus"], "orders.db: no such file"),
+        (["sagas", "list", "--store", "orders.db"], "is no store URL"),
+        (["sagas", "list", "--store", "mysql://host/x"], "no store is known for 'mysql:'"),
+        (["dead-letters", "list", "--store", "sqlite:///shop.py"], "file is not a database"),
+        (["migrate", "--store", "sqlite:///no/such/folder.db"], "the folder does not exist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_not_possible_gets_one_line_on_stderr_and_exit_code_2(words: list[str], why: str) -> None:
+    result = run(*words)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert why in result.stderr
+    assert result.stderr.startswith("sagabus: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_looking_at_a_store_that_is_not_there_does_not_make_one(folder: Path) -> None:
+    run("dead-letters", "list", "--store", "sqlite:///typo.db")
+
+    assert not (folder / "typo.db").exists()
+
+
+def test_looking_at_a_database_of_somebody_else_adds_nothing_to_it() -> None:
+    import sqlite3
+
+    connection = sqlite3.connect("theirs.db")
+    connection.execute("CREATE TABLE customer (id INTEGER)")
+    connection.close()
+
+    result = run("sagas", "list", "--store", "sqlite:///theirs.db")
+
+    connection = sqlite3.connect("theirs.db")
+    tables = connection.execute("SELECT name FROM sqlite_schema").fetchall()
+    connection.close()
+    assert result.returncode == 2
+    assert "has no tables of sagabus" in result.stderr
+    assert tables == [("customer",)]
+
+
+def test_a_store_of_a_newer_release_is_not_touched() -> None:
+    import sqlite3
+
+    run("migrate", "--store", "sqlite:///newer.db")
+    connection = sqlite3.connect("newer.db")
+    with connection:
+        connection.execute("INSERT INTO sagabus_schema_version VALUES (999, 'x', 0)")
+    connection.close()
+
+    result = run("dead-letters", "list", "--store", "sqlite:///newer.db")
+
+    assert result.returncode == 2
+    assert "upgrade sagabus" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_help_lists_every_command() -> None:
+    top = run("--help")
+    names = ["demo", "bench", "run", "migrate", "dead-letters", "sagas", "check", "graph"]
+
+    assert top.returncode == 0
+    assert [line.split()[0] for line in top.stdout.partition("Commands:\n")[2].splitlines() if line[2] != " "] == names
+
+
+def test_a_reader_that_goes_away_is_no_error_worth_a_traceback() -> None:
+    result = subprocess.run(
+        ["sh", "-c", f"{SAGABUS} migrate --sql | head -n 1"], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert result.stderr == ""
+
+
+# --- dead letters and sagas -------------------------------------------------------------------------------------------
+
+
+def listed() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = last(run("dead-letters", "list", "shop:bus", "--json"))
+    return found
+
+
+def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) -> None:
+    running = worker("shop:bus")
+    publish("bus", "OrderSubmitted(order_id='A1', total=5), OrderSubmitted(order_id='A2', total=5)")
+    letters = wait_for(lambda: found if len(found := listed()) == 2 else None)
+    shown = run("dead-letters", "show", "shop:bus", str(letters[0]["id"]))
+    assert "ValueError" in shown.stdout
+    assert last(run("sagas", "show", "shop:bus", "orders", "A1", "--json"))["timers"].keys() == {"payment"}
+
+    assert run("dead-letters", "discard", "shop:bus", str(letters[1]["id"])).returncode == 0
+    (folder / "card-machine").touch()
+    replayed = run("dead-letters", "replay", "--store", "sqlite:///orders.db", "--all", "--yes", "--json")
+
+    assert (replayed.returncode, last(replayed)["counts"]) == (0, {"done": 1})
+    wait_for(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
+    assert running.stop(signal.SIGTERM)[0] == 0
+    states = {
+        (saga["key"], saga["status"], saga["completed"]) for saga in last(run("sagas", "list", "shop:bus", "--json"))
+    }
+    assert len(states) == 2
+    assert sum(completed for _, _, completed in states) == 1
+    assert run("dead-letters", "replay", "shop:bus", str(letters[1]["id"])).returncode == 1
+
+
+def test_what_a_message_carries_never_reaches_the_terminal_as_it_is(worker: Callable[..., Worker]) -> None:
+    running = worker("shop:bus")
+    publish("bus", r"OrderSubmitted(order_id='\x1b[31m\x9b2J', total=-1)")
+    wait_for(listed)
+    _, out, err = running.stop(signal.SIGTERM)
+
+    for words in (["dead-letters", "list"], ["dead-letters", "show", "1"], ["sagas", "list"]):
+        for options in ([], ["--json"]):
+            out += run(*words, "--store", "sqlite:///orders.db", *options).stdout
+
+    assert "no card machine" in out
+    assert "no card machine" in err
+    assert not {"\x1b", "\x9b"} & set(out + err)
+
+
+# --- migrate, check, graph --------------------------------------------------------------------------------------------
+
+
+def test_migrating_makes_the_tables_once_and_the_sql_is_the_same() -> None:
+    import sqlite3
+
+    first, second = (last(run("migrate", "--store", "sqlite:///new.db", "--json")) for _ in range(2))
+    with sqlite3.connect("by_hand.db") as connection:
+        connection.executescript(run("migrate", "--sql").stdout)
+    connection.close()
+
+    assert first["applied"]
+    assert second["applied"] == []
+    assert last(run("migrate", "--store", "sqlite:///by_hand.db", "--json"))["applied"] == []
+
+
+def test_a_sound_module_passes_the_check() -> None:
+    result = run("check", "shop:bus", "--json")
+
+    assert result.returncode == 0
+    assert (last(result)["ok"], last(result)["problems"]) == (True, 0)
+
+
+def test_a_faulty_module_fails_the_check_with_every_problem() -> None:
+    result = run("check", "faulty:faulty")
+
+    assert result.returncode == 1
+    problems = [line for line in result.stdout.splitlines() if line.startswith("problem: ")]
+    assert len(problems) == 3
+    assert any("'ghost' is unreachable" in line for line in problems)
+    assert any("no handler leaves status 'paid'" in line for line in problems)
+    assert any("nobody handles payments.capture" in line for line in problems)
+
+
+def test_definitions_that_no_bus_accepts_fail_the_check_with_every_problem() -> None:
+    result = run("check", "faulty:undefinable", "--json")
+
+    assert result.returncode == 1
+    assert {finding["kind"] for finding in last(result)["findings"]} == {"definition"}
+    assert last(result)["problems"] >= 2
+
+
+def test_the_graph_is_markdown_with_a_diagram_for_each_saga_and_one_for_the_messages() -> None:
+    whole = run("graph", "shop:bus").stdout
+
+    assert whole.count("```mermaid\n") == 2
+    assert "    awaiting_payment --> paid: payments.captured\n    paid --> [*]\n" in whole
+    assert run("graph", "shop:bus", "--saga", "orders").stdout.startswith("stateDiagram-v2\n")
+    assert run("graph", "shop:bus", "--messages").stdout.startswith("flowchart LR\n")
+    assert [drawn["kind"] for drawn in last(run("graph", "shop:bus", "--json"))["diagrams"]] == ["saga", "messages"]

@@ -1,0 +1,228 @@
+"""`sagabus dead-letters` and `sagabus sagas`, in this process, on a store with something in it."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagabus import Bus, Context, RetryPolicy, Saga, event, handler, handles, starts
+from sagabus.cli import main
+
+HOSTILE = "\x1b[2J"
+
+
+@event("asked")
+class Asked:
+    key: str
+
+
+@event("answered")
+class Answered:
+    key: str
+
+
+class Talk(Saga, name="talk", key="key"):
+    key: str
+    status: str = "open"
+
+    @starts
+    def asked(self, message: Asked, ctx: Context) -> None: ...
+
+    @handles(when="open")
+    def answered(self, message: Answered, ctx: Context) -> None:
+        self.status = "closed"
+
+
+@handler("fussy", retry=RetryPolicy(attempts=1))
+def fussy(message: Asked) -> None:
+    raise ValueError(f"no {message.key} please")
+
+
+@handler("sleepy", retry=RetryPolicy(attempts=1))
+def sleepy(message: Answered) -> None:
+    raise LookupError("asleep")
+
+
+async def fill(url: str) -> None:
+    async with Bus(url, Talk, fussy, sleepy) as bus:
+        for key in ("a", "b", f"c{HOSTILE}"):
+            await bus.publish(Asked(key=key), message_id=f"ask-{key[0]}")
+        await bus.publish(Answered(key="a"), message_id="answer-a", headers={"h": HOSTILE})
+        await bus.idle(10)
+
+
+class Cli:
+    """Runs commands on one store and keeps what they printed."""
+
+    def __init__(self, url: str, capsys: pytest.CaptureFixture[str]) -> None:
+        self.url = url
+        self._capsys = capsys
+        self.err = ""
+
+    def run(self, *words: str) -> tuple[int, str]:
+        code = main([*words, "--store", self.url])
+        shown = self._capsys.readouterr()
+        self.err = shown.err
+        return code, shown.out
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json")[1].splitlines()[-1])
+
+    def ids(self, *words: str) -> list[int]:
+        return [letter["id"] for letter in self.json("dead-letters", "list", *words)]
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(fill("sqlite:///store.db"))
+    return Cli("sqlite:///store.db", capsys)
+
+
+def test_letters_are_listed_by_subscription_reason_state_and_page(cli: Cli) -> None:
+    every = cli.ids()
+
+    assert len(every) == 4
+    assert len(cli.ids("--subscription", "fussy")) == 3
+    assert len(cli.ids("--reason", "LOOKUPERROR")) == 1
+    assert len(cli.ids("--reason", "no b")) == 1
+    assert cli.ids("--status", "replayed") == []
+    assert cli.ids("--status", "all") == every
+    assert cli.ids("--limit", "2") == every[:2]
+    assert cli.ids("--after", str(every[1])) == every[2:]
+
+
+def test_a_cut_list_says_how_to_go_on(cli: Cli) -> None:
+    code, shown = cli.run("dead-letters", "list", "--limit", "3")
+
+    assert code == 0
+    assert len(shown.splitlines()) == 4
+    assert "--after 3" in cli.err
+
+
+def test_a_letter_is_shown_whole_and_cannot_touch_the_terminal(cli: Cli) -> None:
+    hostile = cli.ids("--reason", "no c")[0]
+
+    code, shown = cli.run("dead-letters", "show", str(hostile))
+
+    assert code == 0
+    assert "\x1b" not in shown
+    assert "no c\\x1b[2J please" in shown
+    assert '{"key":"c\\u001b[2J"}' in shown
+    assert "Traceback (most recent call last):\n" in shown
+
+
+def test_json_has_the_message_as_data(cli: Cli) -> None:
+    found = cli.json("dead-letters", "show", str(cli.ids("--subscription", "sleepy")[0]))
+
+    assert found["body"] == {"key": "a"}
+    assert found["headers"] == {"h": HOSTILE}
+    assert found["error_type"] == "LookupError"
+
+
+def test_an_id_that_is_not_there_is_exit_code_1(cli: Cli) -> None:
+    assert cli.run("dead-letters", "show", "99") == (1, "")
+    assert cli.run("dead-letters", "replay", "99")[0] == 1
+    assert cli.run("dead-letters", "discard", "99")[0] == 1
+
+
+def test_replaying_twice_is_once_and_never_an_error(cli: Cli) -> None:
+    assert cli.run("dead-letters", "replay", "1") == (0, "ID  RESULT\n1   done\n")
+    assert cli.run("dead-letters", "replay", "1") == (0, "ID  RESULT\n1   was already done\n")
+    assert cli.ids("--status", "replayed") == [1]
+
+
+def test_what_was_discarded_is_not_said_to_be_replayed(cli: Cli) -> None:
+    assert cli.run("dead-letters", "discard", "2")[0] == 0
+
+    assert cli.run("dead-letters", "replay", "2", "1") == (1, "ID  RESULT\n2   was discarded before\n1   done\n")
+    assert cli.json("dead-letters", "discard", "1")["not_done"] == 1
+
+
+def test_many_are_counted_and_need_a_yes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cli.run("dead-letters", "replay", "--all", "--subscription", "fussy")[0] == 2
+    assert "this would replay 3 dead letters; say --yes to do it" in cli.err
+    assert len(cli.ids()) == 4
+
+    found = cli.json("dead-letters", "replay", "--all", "--subscription", "fussy", "--yes")
+
+    assert (found["chosen"], found["not_done"], found["counts"]) == (3, 0, {"done": 3})
+    assert "replay 3 dead letters" in cli.err
+    assert len(cli.ids()) == 1
+
+
+@pytest.mark.parametrize(("answer", "left", "code"), [(True, 3, 0), (False, 4, 1)])
+def test_at_a_terminal_it_asks(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, *, answer: bool, left: int, code: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("y\n" if answer else "n\n"))
+
+    assert cli.run("dead-letters", "discard", "--reason", "asleep")[0] == code
+    assert "discard 1 dead letter?" in cli.err
+    assert len(cli.ids()) == left
+
+
+def test_nothing_chosen_is_nothing_to_do(cli: Cli) -> None:
+    assert cli.run("dead-letters", "replay", "--reason", "no such text") == (0, "no dead letter matches\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["replay"], "which ones?"),
+        (["replay", "--subscription", "fussy"], "which ones?"),
+        (["replay", "1", "--all"], "either IDs"),
+        (["discard", "1", "--reason", "x"], "either IDs"),
+        (["replay", "one"], "one is not the ID"),
+        (["replay", "-1"], "No such option"),
+        (["show", "1", "2"], "the ID of one dead letter"),
+        (["list", "extra"], "unexpected argument extra"),
+        (["list", "--limit", "0"], "--limit"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_done(cli: Cli, words: list[str], why: str) -> None:
+    code, shown = cli.run("dead-letters", *words)
+
+    assert (code, shown) == (2, "")
+    assert why in cli.err
+
+
+def test_sagas_are_listed_by_name_status_and_page(cli: Cli) -> None:
+    def keys(*words: str) -> list[str]:
+        return [found["key"] for found in cli.json("sagas", "list", *words)]
+
+    assert keys() == ["a", "b", f"c{HOSTILE}"]
+    assert keys("talk", "--status", "closed") == ["a"]
+    assert keys("talk", "--after", "a", "--limit", "1") == ["b"]
+    assert keys("nobody") == []
+    assert "There are more of talk: talk --after a" in (cli.run("sagas", "list", "--limit", "1"), cli.err)[1]
+
+
+def test_a_saga_is_shown_with_its_state(cli: Cli) -> None:
+    code, shown = cli.run("sagas", "show", "talk", f"c{HOSTILE}")
+
+    assert code == 0
+    assert "\x1b" not in shown
+    assert "status:     open\n" in shown
+    assert cli.json("sagas", "show", "talk", "a")["state"] == {"key": "a", "status": "closed"}
+
+
+def test_a_saga_that_is_not_there_is_exit_code_1(cli: Cli) -> None:
+    assert cli.run("sagas", "show", "talk", "z") == (1, "")
+    assert "talk has no instance z" in cli.err
+
+
+class Terminal:
+    """A person's keyboard."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = iter(text.splitlines(keepends=True))
+
+    def readline(self, *_: object) -> str:
+        return next(self._lines, "")
+
+    def isatty(self) -> bool:
+        return True
