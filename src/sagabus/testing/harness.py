@@ -41,6 +41,7 @@ S = TypeVar("S", bound=Saga)
 _QUIET_TURNS = 5
 _STUCK_TURNS = 50
 _GLANCE = timedelta(milliseconds=50)
+_GRAIN = timedelta(milliseconds=1)
 _NEVER = 2**62
 
 
@@ -225,8 +226,9 @@ class Harness:
             await asyncio.sleep(0)
             return
         upcoming = self.clock.next_alarm()
-        if upcoming is not None and (self._tap.is_troubled or self._shares_clock):
-            # After a failure somebody pauses; and of what another bus has done one only hears at the next look.
+        if upcoming is not None and (upcoming <= _GRAIN or self._tap.is_troubled or self._shares_clock):
+            # Workers look at the clock every millisecond at most; after a failure somebody pauses; and of what another
+            # bus has done one only hears at the next look.
             self.clock.advance(min(upcoming, _GLANCE))
             await asyncio.sleep(0)
         else:

@@ -128,10 +128,14 @@ class StoreTap:
         if cue is not None and not cue.afterwards:
             self.is_troubled = True
             raise cue.error
-        answers = await self._watched(commit(_addressed(batch)))
-        for outcome, answer in zip(batch.outcomes, answers, strict=True):
-            if answer.verdict is Verdict.COMMITTED and isinstance(outcome, Completed):
-                self._note(outcome)
+        committing = asyncio.ensure_future(self._watched(commit(_addressed(batch))))
+        try:
+            answers = await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            # A worker that is dropped now never hears of it, yet it happens.
+            self._note(batch, await committing)
+            raise
+        self._note(batch, answers)
         if cue is not None:
             self.is_troubled = True
             raise cue.error
@@ -168,10 +172,13 @@ class StoreTap:
             self.under_way -= 1
             self._moved.set()
 
-    def _note(self, outcome: Completed) -> None:
-        messages = {each.message_id: each for each in outcome.effects.sent if each.timer is None}
-        for envelope in messages.values():
-            self._heard.note(envelope)
+    def _note(self, batch: Batch, answers: Sequence[Settled]) -> None:
+        for outcome, answer in zip(batch.outcomes, answers, strict=True):
+            if answer.verdict is not Verdict.COMMITTED or not isinstance(outcome, Completed):
+                continue
+            messages = {each.message_id: each for each in outcome.effects.sent if each.timer is None}
+            for envelope in messages.values():
+                self._heard.note(envelope)
 
 
 class _UnitTap:

@@ -1,0 +1,54 @@
+"""Scenarios run on every store that needs no server, and as plain coroutines: no plugin, no waiting."""
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagabus.testing import Harness, ManualClock
+
+MakeHarness = Callable[..., Harness]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> MakeHarness:
+    """Makes a harness on each kind of store."""
+    store = tmp_path / "bus.db" if request.param == "sqlite" else None
+
+    def make(*definitions: Any, **options: Any) -> Harness:
+        return Harness(*definitions, **{"store": store, **options})
+
+    return make
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Where a SQLite bus keeps its rows."""
+    return tmp_path / "bus.db"
+
+
+@pytest.fixture
+def on_file(file: Path) -> MakeHarness:
+    """Makes a harness on a SQLite file: for what only a database can do."""
+
+    def make(*definitions: Any, **options: Any) -> Harness:
+        return Harness(*definitions, store=file, **options)
+
+    return make
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
