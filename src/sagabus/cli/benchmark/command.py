@@ -1,0 +1,103 @@
+"""`sagabus bench`: the benchmark from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sagabus import Bus
+from sagabus.cli.benchmark.process import EVERYTHING
+from sagabus.cli.benchmark.rounds import ROUNDS, Figures, HalfFailedError, run_rounds
+from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.output import Refused, console, emit_json, refusing
+
+
+@click.command()
+@click.option("--store", metavar="URL", help="Measure on this SQLite file, and keep it.  [default: a temporary one]")
+@click.option(
+    "--sagas",
+    type=click.IntRange(min=10),
+    default=5000,
+    show_default=True,
+    help="Sagas per round; three messages each.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def bench(*, store: str | None, sagas: int, as_json: bool) -> None:
+    """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns."""
+    signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, its files are removed
+    with refusing():
+        path = None if store is None else Path(file_of(store))
+        if store is not None:
+            asyncio.run(_try(store))
+        with tempfile.TemporaryDirectory(prefix=".sagabus-bench-", dir=path.parent if path else None) as folder:
+            figures = _measure(Path(folder), store, sagas)
+    summary = figures.summary()
+    _draw(summary, sagas, stderr=as_json)
+    if as_json:
+        emit_json({**summary, "sagas": sagas, "rounds": ROUNDS})
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+async def _try(url: str) -> None:
+    bus = Bus(url, *EVERYTHING)
+    await bus.open(worker=False)
+    await bus.close()
+
+
+def _measure(folder: Path, store: str | None, sagas: int) -> Figures:
+    def engine_url(number: int) -> str:
+        return store or f"sqlite:///{folder}/engine-{number}.db"
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task("measuring", total=2 * ROUNDS)
+
+        def done(text: str) -> None:
+            progress.console.print(text)
+            progress.advance(task)
+
+        try:
+            return run_rounds(engine_url, folder / "loop.db", sagas, done)
+        except HalfFailedError as error:
+            raise Refused(str(error)) from error
+
+
+_MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
+    ("messages_per_second", lambda value: f"{value:,.0f}", "messages handled per second, from a full queue"),
+    ("baseline_batched_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, 100 messages per commit"),
+    ("ratio", lambda value: f"{value:.2f}", "the first against the second"),
+    ("baseline_single_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, one message per commit"),
+    ("published_per_second", lambda value: f"{value:,.0f}", "publishing by 100 tasks, one await per message"),
+    ("published_singly_per_second", lambda value: f"{value:,.0f}", "publishing one after another"),
+    ("p50_ms", lambda value: f"{value:.2f} ms", "from publish to committed at low load, half of the messages"),
+    ("p99_ms", lambda value: f"{value:.2f} ms", "and 99 in 100"),
+    ("peak_rss_mb", lambda value: f"{value:.0f} MB", "the most memory of the process"),
+)
+
+
+def _draw(summary: dict[str, float], sagas: int, *, stderr: bool) -> None:
+    title = f"{sagas:,} sagas of three messages, SQLite with synchronous=FULL, median of {ROUNDS} rounds"
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    for key, shown, meaning in _MEANINGS:
+        table.add_row(key, shown(summary[key]), meaning)
+    console(stderr=stderr).print(table)

@@ -1,0 +1,84 @@
+"""Rounds of engine and loop in turn, each in a process of its own, and what they come to together.
+
+The machine under a benchmark changes speed while it runs; taking turns lets both halves see the same weather.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+import msgspec
+
+from sagabus.cli.benchmark.engine import EngineFigures
+from sagabus.cli.benchmark.loop import LoopFigures
+
+T = TypeVar("T")
+
+ROUNDS = 3
+
+
+class HalfFailedError(Exception):
+    """Read the reason: one half of the benchmark did not come to its end."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """All rounds."""
+
+    engine: list[EngineFigures] = field(default_factory=list)
+    loop: list[LoopFigures] = field(default_factory=list)
+
+    def summary(self) -> dict[str, float]:
+        """The medians over all rounds; of latencies, the percentiles over all of them; of memory, the most."""
+        handled = median(figures.messages_per_second for figures in self.engine)
+        batched = median(figures.batched_per_second for figures in self.loop)
+        latencies = sorted(latency for figures in self.engine for latency in figures.latencies)
+        return {
+            "messages_per_second": round(handled, 1),
+            "published_per_second": round(median(figures.published_per_second for figures in self.engine), 1),
+            "published_singly_per_second": round(
+                median(figures.published_singly_per_second for figures in self.engine), 1
+            ),
+            "p50_ms": round(percentile(latencies, 0.50) * 1000, 3),
+            "p99_ms": round(percentile(latencies, 0.99) * 1000, 3),
+            "peak_rss_mb": round(max(figures.peak_rss_mb for figures in self.engine), 1),
+            "baseline_batched_per_second": round(batched, 1),
+            "baseline_single_per_second": round(median(figures.single_per_second for figures in self.loop), 1),
+            "ratio": round(handled / batched, 4),
+        }
+
+
+def percentile(ordered: Sequence[float], fraction: float) -> float:
+    """The smallest value that so large a fraction of the values does not exceed."""
+    return ordered[max(math.ceil(len(ordered) * fraction) - 1, 0)]
+
+
+def run_rounds(engine_url: Callable[[int], str], loop_path: Path, sagas: int, done: Callable[[str], None]) -> Figures:
+    """Engine, loop, engine, loop…; `engine_url` gives each round its store, `done` hears of each half."""
+    figures = Figures()
+    token = f"{time.time_ns() // 1_000_000:x}"
+    for number in range(ROUNDS):
+        engine = _half("engine", engine_url(number), str(sagas), f"{token}-{number}")
+        figures.engine.append(msgspec.json.decode(engine, type=EngineFigures))
+        done(f"round {number + 1}: sagabus {figures.engine[-1].messages_per_second:,.0f} messages/s")
+        loop = _half("loop", str(loop_path), str(sagas))
+        figures.loop.append(msgspec.json.decode(loop, type=LoopFigures))
+        done(f"round {number + 1}: hand-written loop {figures.loop[-1].batched_per_second:,.0f} messages/s")
+    return figures
+
+
+def _half(name: str, *arguments: str) -> bytes:
+    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, *arguments]
+    finished = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # our own module
+    if finished.returncode != 0:
+        complaint = [line for line in finished.stderr.decode(errors="replace").splitlines() if line.strip()]
+        raise HalfFailedError(f"the {name} ended with code {finished.returncode}: {(complaint or [''])[-1]}")
+    return finished.stdout

@@ -1,0 +1,165 @@
+"""`sagabus demo`: the demonstration from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import tempfile
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from sagabus.cli.demonstration.crew import WorkerEndedError
+from sagabus.cli.demonstration.event_log import Columns, EventLog, MalformedLogError, read_log
+from sagabus.cli.demonstration.performing import perform_orders, perform_replay
+from sagabus.cli.demonstration.playing import Result, Setting
+from sagabus.cli.demonstration.show import draw_paths, draw_result
+from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.output import Refused, console, emit_json, refusing
+
+T = TypeVar("T")
+
+_TERMINATED = 128 + signal.SIGTERM
+_PATHS = 5
+
+
+@click.command()
+@click.option("--orders", type=click.IntRange(min=1), default=300, show_default=True, help="How many orders to run.")
+@click.option("--kills", type=click.IntRange(min=0), default=5, show_default=True, help="How many workers to kill.")
+@click.option("--seed", type=int, help="Repeat a demonstration: same orders, same copies.")
+@click.option(
+    "--store", metavar="URL", help="Use (and keep) this SQLite file: sqlite:///demo.db.  [default: a temporary one]"
+)
+@click.option(
+    "--events", type=click.Path(path_type=Path), metavar="FILE.csv", help="Replay this event log instead of orders."
+)
+@click.option("--key", metavar="COLUMN", help="With --events: the column that names the case.")
+@click.option("--type", "activity", metavar="COLUMN", help="With --events: the column that says what happened.")
+@click.option(
+    "--time", metavar="COLUMN", help="With --events: the column to put rows in order by.  [default: as in the file]"
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def demo(  # one parameter per option
+    *,
+    orders: int,
+    kills: int,
+    seed: int | None,
+    store: str | None,
+    events: Path | None,
+    key: str | None,
+    activity: str | None,
+    time: str | None,
+    as_json: bool,
+) -> None:
+    """Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
+
+    Exit code 1 when anything was lost or doubled, or when no kill hit work in flight; 2 when it could not run.
+    """
+    log = _log(events, key, activity, time)
+    with refusing(), tempfile.TemporaryDirectory(prefix="sagabus-demo-") as folder:
+        url = store or f"sqlite:///{folder}/demo.db"
+        setting = Setting(
+            url=url,
+            path=file_of(url),
+            folder=Path(folder),
+            process="orders" if log is None else "replay",
+            kills=kills,
+            seed=secrets.randbelow(1_000_000) if seed is None else seed,
+            console=console(stderr=True),
+        )
+        result = _run(perform_orders(setting, orders) if log is None else perform_replay(setting, log))
+    out = console(stderr=as_json)
+    draw_result(out, "The audit", _lines(result, log), good=result.audit.is_clean)
+    if log is not None:
+        draw_paths(out, log.paths().most_common(_PATHS))
+    _complain(result, out)
+    if as_json:
+        emit_json({**result.figures(), **_log_figures(result, log)})
+    if not result.is_good:
+        raise SystemExit(1)
+
+
+def _log(events: Path | None, key: str | None, activity: str | None, time: str | None) -> EventLog | None:
+    if events is None:
+        if key or activity or time:
+            raise Refused("--key, --type and --time go with --events FILE.csv")
+        return None
+    if not key or not activity:
+        raise Refused("--events needs --key COLUMN and --type COLUMN")
+    try:
+        with refusing():
+            return read_log(events, Columns(key, activity, time))
+    except MalformedLogError as error:
+        raise Refused(str(error)) from error
+
+
+def _run(course: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, or to the first interrupt or SIGTERM; the workers are stopped in any case."""
+
+    async def guarded() -> T:
+        task = asyncio.ensure_future(course)
+        with suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise SystemExit(_TERMINATED) from None
+    except WorkerEndedError as error:
+        raise Refused(str(error)) from error
+
+
+def _lines(result: Result, log: EventLog | None) -> list[tuple[str, object, str]]:
+    audit, difference = result.audit, result.audit.difference
+    events = [] if log is None else [("events", len(log.events), "rows of the file, in order of time")]
+    order = [] if log is None else [("out of order", audit.out_of_order, "events applied after one that they precede")]
+    done = "sagas that ended in the right state" if log is None else "sagas whose list of events equals the file's"
+    return [
+        ("orders" if log is None else "cases", result.orders, "sagas to run"),
+        *events,
+        (
+            "published",
+            result.published,
+            f"{result.duplicates_sent} of them copies; {result.duplicates_dropped} dropped on entry",
+        ),
+        (
+            "kills",
+            result.kills,
+            f"SIGKILL to a worker; {result.kills_mid_work} hit work in flight, {result.kills_mid_commit} a commit",
+        ),
+        ("handler runs", result.runs, f"{result.interrupted} of them cut short by a kill, and run again"),
+        ("completed", audit.completed, done),
+        ("lost", difference.lost, "effects that are missing"),
+        ("doubled", difference.doubled, "effects that are there too often"),
+        ("phantom", difference.phantom, "rows that nothing should have written"),
+        ("torn", audit.torn, "effects in one table and not in the other"),
+        *order,
+        ("left over", audit.left + len(audit.dead_letters), "messages or timers still stored, dead letters"),
+        ("seconds", f"{result.seconds:.1f}", f"seed {result.seed}"),
+    ]
+
+
+def _log_figures(result: Result, log: EventLog | None) -> dict[str, object]:
+    if log is None:
+        return {}
+    paths = log.paths()
+    return {
+        "cases": result.orders,
+        "events": len(log.events),
+        "out_of_order": result.audit.out_of_order,
+        "paths": len(paths),
+        "most_frequent_paths": [{"cases": count, "path": list(path)} for path, count in paths.most_common(_PATHS)],
+    }
+
+
+def _complain(result: Result, out: Console) -> None:
+    for letter in result.audit.dead_letters[:10]:
+        out.print(f"dead letter: {letter}", markup=False)
+    if result.kills and not result.kills_mid_work:
+        out.print("[bold red]no kill hit work in flight, so this proves nothing: try more orders[/]")

@@ -1,0 +1,127 @@
+"""The worker processes of a demonstration: started, watched, killed without warning, replaced, none left behind.
+
+Killing is SIGKILL (or what the system has in its place): no handler runs, no lease is given back, no transaction is
+tidied up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sagabus.cli.demonstration.tally import Work, read_tally
+
+_START = 30.0
+_STOP = 15.0
+
+
+class WorkerEndedError(Exception):
+    """Read the reason: a worker process ended although nobody had killed it."""
+
+
+@dataclass(slots=True, eq=False)
+class Hand:
+    """One worker process."""
+
+    number: int
+    process: asyncio.subprocess.Process
+    tally: Path
+    complaints: Path
+
+    @property
+    def work(self) -> Work:
+        """What it is at, or was at when it died."""
+        return read_tally(self.tally)
+
+
+class Crew:
+    """Some worker processes on one store; `size` of them live except between a kill and the replacement."""
+
+    def __init__(self, path: str, process: str, folder: Path, size: int = 2) -> None:
+        self._path = path
+        self._process = process
+        self._folder = folder
+        self._size = size
+        self._started = 0
+        self.living: list[Hand] = []
+        self.interrupted = 0
+        """Handler runs that kills have cut short."""
+
+    async def start(self) -> None:
+        """Start all and wait until they work."""
+        await asyncio.gather(*(self.hire() for _ in range(self._size)))
+
+    async def hire(self) -> Hand:
+        """Start one and wait until it works."""
+        self._started += 1
+        number = self._started
+        tally, complaints = self._folder / f"tally-{number}", self._folder / f"worker-{number}.log"
+        with complaints.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "sagabus.cli.demonstration.worker"),
+                *(self._path, self._process, str(tally)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,  # an interrupt from the keyboard is for the command alone
+            )
+        hand = Hand(number, process, tally, complaints)
+        self.living.append(hand)
+        async with asyncio.timeout(_START):
+            if process.stdout is None or await process.stdout.readline() != b"ready\n":
+                await process.wait()
+                self.check()
+        return hand
+
+    async def kill(self, hand: Hand) -> Work:
+        """Kill one where it stands; what it was at."""
+        self.living.remove(hand)
+        with suppress(ProcessLookupError):
+            hand.process.kill()
+        await hand.process.wait()
+        self.interrupted += hand.work.running
+        return hand.work
+
+    def busy(self, chance: random.Random) -> Hand | None:
+        """One of those that have work in flight; None when none has."""
+        self.check()
+        found = [hand for hand in self.living if hand.work.in_flight]
+        return chance.choice(found) if found else None
+
+    def check(self) -> None:
+        """Raise WorkerEndedError when one has ended by itself."""
+        for hand in self.living:
+            if hand.process.returncode is not None:
+                raise WorkerEndedError(f"worker {hand.number} ended by itself: {_last_line(hand.complaints)}")
+
+    async def dismiss(self) -> None:
+        """Let all stop in good order; whoever does not is killed. Harmless when repeated."""
+        for hand in self.living:
+            if hand.process.stdin is not None:
+                hand.process.stdin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP):
+                await asyncio.gather(*(hand.process.wait() for hand in self.living))
+        await self.end()
+
+    async def end(self) -> None:
+        """Kill all that still live."""
+        while self.living:
+            hand = self.living.pop()
+            with suppress(ProcessLookupError):
+                hand.process.kill()
+            await hand.process.wait()
+
+    @property
+    def runs(self) -> int:
+        """Handler runs begun by all workers that ever lived."""
+        return sum(read_tally(self._folder / f"tally-{number}").begun for number in range(1, self._started + 1))
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it said nothing"

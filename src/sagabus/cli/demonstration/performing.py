@@ -1,0 +1,129 @@
+"""The two demonstrations: orders that are paid and shipped, and the replay of somebody's event log. Each plays, then
+asks its oracle.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from sagabus import Bus
+from sagabus.cli.demonstration import oracle, orders, replay
+from sagabus.cli.demonstration.course import Publication, with_copies
+from sagabus.cli.demonstration.event_log import Event, EventLog
+from sagabus.cli.demonstration.oracle import Audit, Order, Row
+from sagabus.cli.demonstration.playing import Piece, Result, Setting, all_states, play
+from sagabus.cli.demonstration.stage import Stage
+
+
+async def perform_orders(setting: Setting, count: int) -> Result:
+    """So many orders through payment, shipping and the ledger."""
+    bus = Bus(setting.url, *orders.DEFINITIONS)
+    await bus.open(worker=False)
+    try:
+        with Stage(setting.path, orders.TABLES) as stage:
+            run = stage.begin_run(setting.seed)
+            planned = oracle.plan(setting.seed, count, run)
+            piece = Piece(
+                originals=count,
+                publications=_publications(planned, setting.seed),
+                channels=orders.CHANNELS,
+                what="orders in the ledger",
+                expected=count,
+                effects=lambda: stage.count("demo_ledger", "order_id", f"{run}-%"),
+                audit=lambda: _audit_orders(bus, stage, planned, run),
+            )
+            return await play(bus, setting, piece)
+    finally:
+        await bus.close()
+
+
+def _publications(planned: Sequence[Order], seed: int) -> list[Publication]:
+    originals = [
+        (
+            Publication(
+                orders.OrderSubmitted(
+                    order_id=order.order_id, product=order.product, quantity=order.quantity, amount=order.amount
+                ),
+                f"order-{order.order_id}",
+            ),
+            order.copies,
+        )
+        for order in planned
+    ]
+    return with_copies(originals, random.Random(f"copies {seed}"))  # noqa: S311  # repeatable on purpose
+
+
+async def _audit_orders(bus: Bus, stage: Stage, planned: Sequence[Order], run: int) -> Audit:
+    prefix = f"{run}-%"
+    states: dict[str, Row] = {}
+    steps: Counter[Row] = Counter()
+    for key, saga in (await all_states(bus, orders.OrderSaga)).items():
+        if key.startswith(f"{run}-"):
+            states[key] = (saga.status, saga.history)
+            steps.update((key, step) for step in saga.history)
+    stock = stage.rows("SELECT product, shipped FROM demo_stock WHERE run = ?", str(run))
+    tables: dict[str, Counter[Row]] = {
+        oracle.PAYMENTS: stage.rows("SELECT order_id, amount FROM demo_payment WHERE order_id LIKE ?", prefix),
+        oracle.SHIPMENTS: stage.rows(
+            "SELECT order_id, product, quantity FROM demo_shipment WHERE order_id LIKE ?", prefix
+        ),
+        oracle.LEDGER: stage.rows("SELECT order_id, amount FROM demo_ledger WHERE order_id LIKE ?", prefix),
+        oracle.STOCK: Counter({(row[0],): int(str(row[1])) * times for row, times in stock.items()}),
+        oracle.SAGAS: steps,
+    }
+    return oracle.audit(planned, tables, states)
+
+
+async def perform_replay(setting: Setting, log: EventLog) -> Result:
+    """Every event of a log through the saga of its case."""
+    bus = Bus(setting.url, *replay.DEFINITIONS)
+    await bus.open(worker=False)
+    try:
+        with Stage(setting.path, replay.TABLES) as stage:
+            run = stage.begin_run(setting.seed)
+            cases = {_key(case, run): events for case, events in log.by_case().items()}
+            piece = Piece(
+                originals=len(cases),
+                publications=_events(log, run, setting.seed),
+                channels=replay.CHANNELS,
+                what="events applied",
+                expected=len(log.events),
+                effects=lambda: stage.count("demo_applied", "run", str(run)),
+                audit=lambda: _audit_replay(bus, stage, cases, run),
+            )
+            return await play(bus, setting, piece)
+    finally:
+        await bus.close()
+
+
+def _key(case: str, run: int) -> str:
+    return case if run == 1 else f"{case} (run {run})"
+
+
+def _events(log: EventLog, run: int, seed: int) -> list[Publication]:
+    chance = random.Random(f"events {seed}")  # noqa: S311  # repeatable on purpose
+    known: set[str] = set()
+    originals: list[tuple[Publication, int]] = []
+    for found in log.events:
+        kind = replay.ActivityRecorded if found.case in known else replay.CaseOpened
+        known.add(found.case)
+        message = kind(case=_key(found.case, run), run=str(run), row=found.row, activity=found.activity)
+        originals.append((Publication(message, f"row-{found.row}-run-{run}"), chance.randint(1, 3)))
+    return with_copies(originals, chance)
+
+
+async def _audit_replay(bus: Bus, stage: Stage, cases: dict[str, list[Event]], run: int) -> Audit:
+    states = await all_states(bus, replay.CaseSaga)
+    applied = {
+        key: [(row, activity) for row, activity in saga.applied]
+        for key, saga in states.items()
+        if run == 1 or key in cases
+    }
+    sql = "SELECT case_key, log_row, activity FROM demo_applied WHERE run = ?"
+    return oracle.audit_replay(
+        {key: [(event.row, event.activity) for event in events] for key, events in cases.items()},
+        applied,
+        stage.rows(sql, str(run)),
+    )

@@ -1,0 +1,39 @@
+"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker PATH PROCESS TALLY`.
+
+It says `ready` on stdout once it works, and stops when its stdin ends: so none outlives the command that started it,
+however that one dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from sagabus import Bus, Settings
+from sagabus.cli.demonstration import orders, replay
+from sagabus.cli.demonstration.tally import CountingStore, Tally
+
+LEASE = timedelta(seconds=1)
+PROCESSES = {"orders": (orders.DEFINITIONS, 6), "replay": (replay.DEFINITIONS, 50)}
+
+
+async def work(path: str, process: str, tally: Tally) -> None:
+    """Handle messages until stdin ends."""
+    definitions, concurrency = PROCESSES[process]
+    settings = Settings(concurrency=concurrency, prefetch=128, lease=LEASE, grace=timedelta(seconds=5))
+    store = CountingStore(path, tally)
+    async with Bus(store, *definitions, settings=settings, middleware=[tally]):
+        print("ready", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, _wait_for_end)
+
+
+def _wait_for_end() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1], sys.argv[2], Tally(Path(sys.argv[3]))))
