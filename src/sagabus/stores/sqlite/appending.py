@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
 from sagabus.stores.sqlite import rows
+from sagabus.stores.sqlite.driver import Statements
 
 COLLISION = "id collision: another message with this id was accepted before"
 TOO_OLD = "too old: stamped before the de-duplication horizon"
@@ -49,7 +49,7 @@ _decode_known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _decode_horizons = msgspec.json.Decoder(dict[str, int]).decode
 
 
-def append(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int) -> list[Admission]:
+def append(connection: Statements, envelopes: Sequence[Envelope], now: int) -> list[Admission]:
     """Accept envelopes; one answer for each. The dead letters of refused ones are part of the same transaction."""
     answers = [Admission.ACCEPTED] * len(envelopes)
     if any(envelope.guarded for envelope in envelopes):
@@ -58,9 +58,7 @@ def append(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int)
     return answers
 
 
-def append_at(
-    connection: apsw.Connection, envelopes: Sequence[Envelope], routing: int, now: int
-) -> list[Admission] | None:
+def append_at(connection: Statements, envelopes: Sequence[Envelope], routing: int, now: int) -> list[Admission] | None:
     """As `append`, unless the routing has changed since the envelopes were addressed: then None, and nothing is done."""
     current: int = connection.execute("SELECT value FROM sagabus_meta WHERE name = 'routing'").get
     hit("append.begun")
@@ -69,7 +67,7 @@ def append_at(
     return answers
 
 
-def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int) -> None:
+def insert(connection: Statements, envelopes: Sequence[Envelope], now: int) -> None:
     """Store envelopes in order, timers in place of those they replace; no questions asked."""
     if not envelopes:
         return
@@ -87,14 +85,14 @@ def insert(connection: apsw.Connection, envelopes: Sequence[Envelope], now: int)
     hit("append.envelopes_written")
 
 
-def cancel_timers(connection: apsw.Connection, places: Sequence[tuple[str, str | None, str]]) -> None:
+def cancel_timers(connection: Statements, places: Sequence[tuple[str, str | None, str]]) -> None:
     """Remove timers by channel, key and name; a key that one of them held back goes on."""
     connection.execute(_CANCEL, (rows.parameter(places),))
     if connection.changes():
         let_loose(connection, [place[:2] for place in places])
 
 
-def let_loose(connection: apsw.Connection, keys: Sequence[tuple[str, str | None]]) -> None:
+def let_loose(connection: Statements, keys: Sequence[tuple[str, str | None]]) -> None:
     """Drop holds of these (channel, key) whose envelope is no longer there."""
     connection.execute(_LET_LOOSE, (rows.parameter(keys),))
 
@@ -110,7 +108,7 @@ def _times(envelope: Envelope, now: int) -> tuple[int, int]:
 
 
 def bury(
-    connection: apsw.Connection,
+    connection: Statements,
     envelope: Envelope,
     reason: str,
     now: int,
@@ -140,16 +138,20 @@ def bury(
     hit("dead_letter.written")
 
 
-def horizons(connection: apsw.Connection) -> dict[str, int]:
+def recorded(connection: Statements, asked: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The fingerprints recorded under those of the (channel, id) that were accepted before."""
+    found = _decode_known(connection.execute(_KNOWN, (rows.parameter(asked),)).get)
+    return {(channel, message_id): print_ for channel, message_id, print_ in found}
+
+
+def horizons(connection: Statements) -> dict[str, int]:
     """The de-duplication horizon of each channel that has one."""
     found = connection.execute("SELECT json_group_object(channel, stamp) FROM sagabus_horizon").get
     return _decode_horizons(found)
 
 
-def _admit(connection: apsw.Connection, envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> None:
-    asked = [(e.channel, e.message_id) for e in envelopes if e.guarded]
-    found = _decode_known(connection.execute(_KNOWN, (rows.parameter(asked),)).get)
-    known = {(channel, message_id): print_ for channel, message_id, print_ in found}
+def _admit(connection: Statements, envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> None:
+    known = recorded(connection, [(e.channel, e.message_id) for e in envelopes if e.guarded])
     lowest = horizons(connection)
     fresh: list[tuple[object, ...]] = []
     for index, envelope in enumerate(envelopes):

@@ -1,9 +1,10 @@
 """One SQLite file: how it is opened, how it is kept from harm, and how its errors are told.
 
-Two copies of SQLite in one process (ours and the one behind Python's `sqlite3`) know nothing of each other's locks, and closing a
-file in one drops the POSIX locks of the other: a user's `sqlite3.connect(...).close()` would then take itself for the last
-connection, checkpoint and delete the write-ahead log under our feet. Open-file-description locks do not have that flaw, so each store
-holds a shared one over SQLite's lock bytes (nobody can be "the last") and an exclusive one on a byte of its own while it writes.
+Two copies of SQLite in one process (ours and the one behind Python's `sqlite3`) know nothing of each other's locks, and
+closing a file in one drops the POSIX locks of the other: a user's `sqlite3.connect(...).close()` would then take itself
+for the last connection, checkpoint and delete the write-ahead log under our feet. Open-file-description locks do not
+have that flaw, so each store holds a shared one over SQLite's lock bytes (nobody can be "the last") and an exclusive
+one on a byte of its own while it writes.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import apsw
 
@@ -26,15 +27,21 @@ from sagabus.errors import (
     StoreUnavailable,
     TransactionLost,
 )
-
-try:
-    import fcntl
-
-    _SET_LOCK: int | None = getattr(fcntl, "F_OFD_SETLK", None)
-except ImportError:  # pragma: no cover - not on this platform
-    _SET_LOCK = None
+from sagabus.stores.sqlite.driver import Driver
 
 T = TypeVar("T")
+
+
+def _locking() -> Any:
+    """The module `fcntl` where it knows locks of open file descriptions, else None."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover - not on this platform
+        return None
+    return fcntl if hasattr(fcntl, "F_OFD_SETLK") else None
+
+
+_LOCKING = _locking()
 
 _SHARED_BYTES = (0x40000002, 510)
 _WRITER_BYTE = (0x40000000 + 768, 1)
@@ -55,7 +62,7 @@ _ERRORS: tuple[tuple[type[apsw.Error], type[StoreError]], ...] = (
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
+def translated(path: str) -> Generator[None, None, None]:
     """Turn the driver's errors into the store's, by class."""
     try:
         yield
@@ -94,13 +101,12 @@ class DatabaseFile:
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: {error.strerror}", store=self.path) from error
 
-    def connect(self, cached_statements: int = 200) -> apsw.Connection:
+    def connect(self, cached_statements: int = 200) -> Driver:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
         with translated(self.path):
-            connection = apsw.Connection(
-                self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements
-            )
-            connection.set_busy_timeout(int(self._busy_timeout * 1000))
+            native = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
+            native.set_busy_timeout(int(self._busy_timeout * 1000))
+            connection = cast("Driver", native)
             mode = connection.execute("PRAGMA journal_mode = WAL").get
             if mode != "wal":
                 raise StoreReadOnly(
@@ -124,7 +130,7 @@ class DatabaseFile:
             os.close(self._guard)
             self._guard = None
 
-    def begin(self, connection: apsw.Connection) -> None:
+    def begin(self, connection: Driver) -> None:
         """Begin a write transaction; waits for other processes at most the busy timeout, then raises StoreBusy."""
         deadline = time.monotonic() + self._busy_timeout
         pause = 0.0002
@@ -141,7 +147,7 @@ class DatabaseFile:
             self._unlock()
             raise
 
-    def commit(self, connection: apsw.Connection) -> None:
+    def commit(self, connection: Driver) -> None:
         """Commit, and make sure of it: SQLite may have rolled back by itself and would then commit nothing at all."""
         try:
             if not connection.in_transaction:
@@ -150,7 +156,7 @@ class DatabaseFile:
         finally:
             self.end(connection)
 
-    def end(self, connection: apsw.Connection) -> None:
+    def end(self, connection: Driver) -> None:
         """Leave no transaction open, whatever happened."""
         try:
             if connection.in_transaction:
@@ -158,7 +164,7 @@ class DatabaseFile:
         finally:
             self._unlock()
 
-    def write(self, connection: apsw.Connection, work: Callable[[apsw.Connection], T]) -> T:
+    def write(self, connection: Driver, work: Callable[[Driver], T]) -> T:
         """Run `work` in one write transaction and commit; on any error nothing of it remains."""
         with translated(self.path):
             self.begin(connection)
@@ -171,18 +177,19 @@ class DatabaseFile:
             return result
 
     def _lock(self, region: tuple[int, int], *, write: bool) -> bool:
-        return self._set(region, fcntl.F_WRLCK if write else fcntl.F_RDLCK) if _SET_LOCK is not None else True
+        return self._set(region, _LOCKING.F_WRLCK if write else _LOCKING.F_RDLCK) if _LOCKING is not None else True
 
     def _unlock(self) -> None:
-        if _SET_LOCK is not None and self._guard is not None:
-            self._set(_WRITER_BYTE, fcntl.F_UNLCK)
+        if _LOCKING is not None and self._guard is not None:
+            self._set(_WRITER_BYTE, _LOCKING.F_UNLCK)
 
     def _set(self, region: tuple[int, int], kind: int) -> bool:
-        if self._guard is None or _SET_LOCK is None:
+        if self._guard is None or _LOCKING is None:
             return True
         start, length = region
         try:
-            fcntl.fcntl(self._guard, _SET_LOCK, struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0))
+            region_lock = struct.pack("hhqqi4x", kind, os.SEEK_SET, start, length, 0)
+            _LOCKING.fcntl(self._guard, _LOCKING.F_OFD_SETLK, region_lock)
         except OSError:
             return False
         return True

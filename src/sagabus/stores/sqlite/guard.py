@@ -1,20 +1,20 @@
 """The user's SQL inside our transaction, kept from ending it, changing the schema or touching our tables.
 
-The database itself does the checking: its authorizer is asked about every action of a statement while it is prepared, so nothing has
-to be parsed here and no spelling gets past.
+The database itself does the checking: its authorizer is asked about every action of a statement while it is prepared,
+so nothing has to be parsed here and no spelling gets past.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
-from apsw.ext import query_info
 
 from sagabus.errors import StatementRefused, TransactionLost
 from sagabus.outcome import Parameters
+from sagabus.stores.sqlite.driver import Driver, described
 
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
 _TABLE_ACTIONS = {apsw.SQLITE_READ, apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
@@ -35,7 +35,7 @@ def permitted(action: int, first: str | None) -> bool:
 class Authorizer:
     """Watches one connection; strict only while a user's statement is being prepared."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Driver) -> None:
         self.strict = False
         self.refused: str | None = None
         connection.authorizer = self._decide
@@ -53,34 +53,34 @@ class Authorizer:
 class GuardedConnection:
     """The open transaction as a handler sees it: `execute`, and rows back at once.
 
-    Transaction control, schema changes, PRAGMA, ATTACH and the library's own tables raise StatementRefused; the commit is the bus's.
-    After the handler it is closed and every call raises TransactionLost.
+    Transaction control, schema changes, PRAGMA, ATTACH and the library's own tables raise StatementRefused; the commit
+    is the bus's. After the handler it is closed and every call raises TransactionLost.
     """
 
-    def __init__(self, connection: apsw.Connection, authorizer: Authorizer) -> None:
-        self._connection: apsw.Connection | None = connection
+    def __init__(self, connection: Driver, authorizer: Authorizer) -> None:
+        self._connection: Driver | None = connection
         self._authorizer = authorizer
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through as they are."""
-        return self._run("execute", sql, parameters)
+        return self._run(sql, lambda connection: connection.execute(sql, parameters, can_cache=False))
 
     def executemany(self, sql: str, parameters: Sequence[Parameters]) -> list[tuple[Any, ...]]:
         """Run one statement once for each set of parameters."""
-        return self._run("executemany", sql, parameters)
+        return self._run(sql, lambda connection: connection.executemany(sql, parameters, can_cache=False))
 
     def close(self) -> None:
         """Take the transaction away from whoever kept the handle."""
         self._connection = None
 
-    def _run(self, method: str, sql: str, parameters: Any) -> list[tuple[Any, ...]]:
+    def _run(self, sql: str, call: Callable[[Driver], Any]) -> list[tuple[Any, ...]]:
         connection = self._connection
         if connection is None or not connection.in_transaction:
             raise TransactionLost("the transaction of this handle has ended")
         self._authorizer.refused = None
         self._authorizer.strict = True
         try:
-            rows: list[tuple[Any, ...]] = getattr(connection, method)(sql, parameters, can_cache=False).fetchall()
+            rows: list[tuple[Any, ...]] = call(connection).fetchall()
         except apsw.AuthError as error:
             raise refusal(self._authorizer.refused, sql) from error
         finally:
@@ -91,7 +91,7 @@ class GuardedConnection:
 class StatementChecker:
     """Says whether a buffered statement could run in the commit, by preparing it on a connection of its own: each text once."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Driver) -> None:
         self.connection = connection
         self._passed: set[str] = set()
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class StatementChecker:
         if sql in self._passed:
             return
         with self._lock:  # asked by handlers, and by the writing thread
-            found = query_info(self.connection, sql, actions=True)
+            found = described(self.connection, sql)
         if found.query_remaining:
             raise StatementRefused(f"one statement at a time, please: {sql[:80]!r} has more", statement=sql)
         for action in found.actions or ():

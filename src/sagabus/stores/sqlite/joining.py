@@ -5,10 +5,10 @@ Takes an `apsw.Connection` or a `sqlite3.Connection`; both speak to the same fil
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import apsw
 
@@ -18,6 +18,7 @@ from sagabus.errors import NoOpenTransaction, StoreError, UnsupportedCapability,
 from sagabus.outcome import Admission
 from sagabus.store import Routing
 from sagabus.stores.sqlite import appending, registering
+from sagabus.stores.sqlite.driver import Driver, Statements
 
 
 class JoinedTransaction:
@@ -45,15 +46,15 @@ class JoinedTransaction:
 
     def _check_file(self, path: str) -> None:
         theirs: str = next((row[2] for row in self._connection.execute("PRAGMA database_list") if row[1] == "main"), "")
-        if not theirs or not os.path.exists(theirs) or not os.path.samefile(theirs, path):
+        if not theirs or not Path(theirs).exists() or not Path(theirs).samefile(path):
             raise WrongDatabase(
                 f"the connection is to {theirs or 'a database in memory'}, the bus keeps its rows in {path}"
             )
 
 
-def _adopt(native: object) -> tuple[Any, Callable[[], bool]]:
+def _adopt(native: object) -> tuple[Statements, Callable[[], bool]]:
     if isinstance(native, apsw.Connection):
-        return native, lambda: native.in_transaction
+        return cast("Driver", native), lambda: native.in_transaction
     if isinstance(native, sqlite3.Connection):
         return _Adapted(native), lambda: native.in_transaction
     raise UnsupportedCapability(
@@ -88,7 +89,7 @@ class _Adapted:
         cursor = self._connection.cursor()
         cursor.row_factory = None
         try:
-            cursor.execute(sql, tuple(parameters))  # type: ignore[arg-type]  # the driver names its own union
+            cursor.execute(sql, tuple(parameters))
         except sqlite3.Error as error:
             raise StoreError(f"in the joined transaction: {type(error).__name__}: {error}") from error
         self._changes = cursor.rowcount

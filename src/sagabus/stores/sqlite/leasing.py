@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
-
 from sagabus.store import Lane
 from sagabus.stores.sqlite import rows
+from sagabus.stores.sqlite.driver import Driver
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 _ALIVE = """
@@ -47,7 +46,7 @@ _RELEASE = (
 )
 
 
-def add_lanes(connection: apsw.Connection, channel: str, lanes: int) -> None:
+def add_lanes(connection: Driver, channel: str, lanes: int) -> None:
     """Make a channel's lanes unless it has them."""
     connection.execute(
         "INSERT INTO sagabus_lane SELECT ?1, value, NULL, 0, 0, 0, 0, 0 FROM json_each(?2) "
@@ -57,7 +56,7 @@ def add_lanes(connection: apsw.Connection, channel: str, lanes: int) -> None:
 
 
 def lease(
-    connection: apsw.Connection,
+    connection: Driver,
     worker: str,
     channels: Sequence[str],
     now: int,
@@ -77,9 +76,7 @@ def lease(
     return [Lane(*row) for row in connection.execute(_OWNED, (worker,))]
 
 
-def _share(
-    connection: apsw.Connection, worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int
-) -> None:
+def _share(connection: Driver, worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> None:
     living: int = connection.execute(_LIVING, (channel, now)).get
     share = -(-lanes // max(living, 1))
     connection.execute(_RENEW, (channel, worker, now + duration, window, duration))
@@ -93,7 +90,7 @@ def _share(
         connection.execute(_TAKE, (channel, lane, worker, now + duration, window, suspect, duration))
 
 
-def release(connection: apsw.Connection, worker: str, lanes: Sequence[Lane] | None) -> None:
+def release(connection: Driver, worker: str, lanes: Sequence[Lane] | None) -> None:
     """Give lanes back, in the caller's open transaction."""
     if lanes is None:
         connection.execute("UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE owner = ?", (worker,))

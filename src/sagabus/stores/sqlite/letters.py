@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from sagabus.envelope import DeadLetter
 from sagabus.failpoint import hit
 from sagabus.store import Purged, ReplayResult, Retention
 from sagabus.stores.sqlite import appending, reading, rows
+from sagabus.stores.sqlite.driver import Driver
 
 _CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, last_failed_at = ?3 WHERE id = ?1 AND status = 'open'"
 _TIMER_SET = """
@@ -19,7 +19,7 @@ SELECT EXISTS (SELECT 1 FROM sagabus_envelope WHERE timer IS NOT NULL AND channe
 _RECORD = "SELECT fingerprint FROM sagabus_inbox WHERE channel = ? AND message_id = ?"
 
 
-def replay(connection: apsw.Connection, letter_id: int, now: int, *, force: bool) -> ReplayResult:
+def replay(connection: Driver, letter_id: int, now: int, *, force: bool) -> ReplayResult:
     """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be."""
     letter = reading.dead_letter(connection, letter_id)
     if letter is None:
@@ -38,7 +38,7 @@ def replay(connection: apsw.Connection, letter_id: int, now: int, *, force: bool
     return ReplayResult.DONE
 
 
-def discard(connection: apsw.Connection, letter_id: int, now: int) -> ReplayResult:
+def discard(connection: Driver, letter_id: int, now: int) -> ReplayResult:
     """Close a dead letter for good."""
     letter = reading.dead_letter(connection, letter_id)
     if letter is None:
@@ -54,7 +54,7 @@ def discard(connection: apsw.Connection, letter_id: int, now: int) -> ReplayResu
     return ReplayResult.DONE
 
 
-def _refusal(connection: apsw.Connection, letter: DeadLetter) -> ReplayResult | None:
+def _refusal(connection: Driver, letter: DeadLetter) -> ReplayResult | None:
     envelope = letter.envelope
     place = (envelope.channel, envelope.message_id)
     recorded = connection.execute(_RECORD, place).get
@@ -71,7 +71,7 @@ def _refusal(connection: apsw.Connection, letter: DeadLetter) -> ReplayResult | 
     return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
 
 
-def _put_back(connection: apsw.Connection, letter: DeadLetter, now: int) -> None:
+def _put_back(connection: Driver, letter: DeadLetter, now: int) -> None:
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
     envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=now, stashed=False)
     stamp = letter.envelope.sent_at
@@ -83,7 +83,7 @@ def _put_back(connection: apsw.Connection, letter: DeadLetter, now: int) -> None
         )
 
 
-def purge(connection: apsw.Connection, retention: Sequence[Retention], limit: int, now: int) -> Purged:
+def purge(connection: Driver, retention: Sequence[Retention], limit: int, now: int) -> Purged:
     """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
     inbox = instances = letters = 0
     more = False
@@ -93,7 +93,7 @@ def purge(connection: apsw.Connection, retention: Sequence[Retention], limit: in
         tombstones = _purge_rows(connection, _TOMBSTONES, kept.channel, cutoff, limit)
         closed = _purge_rows(connection, _CLOSED, kept.channel, cutoff, limit)
         inbox, instances, letters = inbox + gone, instances + tombstones, letters + closed
-        more = more or unfinished or tombstones == limit or closed == limit
+        more = more or unfinished or limit in (tombstones, closed)
     hit("purge.before_commit")
     return Purged(inbox, instances, letters, more)
 
@@ -113,7 +113,7 @@ ON CONFLICT (channel) DO UPDATE SET stamp = max(stamp, excluded.stamp)
 """
 
 
-def _purge_inbox(connection: apsw.Connection, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+def _purge_inbox(connection: Driver, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
     last: int | None = connection.execute(_EXPIRED, (channel, cutoff, limit - 1)).get
     horizon = cutoff if last is None else last + 1
     hit("purge.selected")
@@ -125,6 +125,6 @@ def _purge_inbox(connection: apsw.Connection, channel: str, cutoff: int, limit: 
     return gone, last is not None
 
 
-def _purge_rows(connection: apsw.Connection, sql: str, channel: str, cutoff: int, limit: int) -> int:
+def _purge_rows(connection: Driver, sql: str, channel: str, cutoff: int, limit: int) -> int:
     connection.execute(sql, (channel, cutoff, limit))
     return connection.changes()

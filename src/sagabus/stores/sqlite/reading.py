@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-import apsw
-
 from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.store import ChannelCounts, Cursor, Fetched, Loaded
 from sagabus.stores.sqlite import rows
+from sagabus.stores.sqlite.driver import Driver
 
 _ROW = f"json_array(position, {rows.ENVELOPE_COLUMNS})"
 _NOT_HELD = """NOT EXISTS (SELECT 1 FROM sagabus_held_key AS h WHERE h.channel = e.channel
@@ -71,7 +70,7 @@ WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) O
 """
 
 
-def fetch(connection: apsw.Connection, cursors: Sequence[Cursor], limit: int, now: int) -> Fetched:
+def fetch(connection: Driver, cursors: Sequence[Cursor], limit: int, now: int) -> Fetched:
     """Due envelopes of the lanes and the time until the next one."""
     lanes = rows.parameter([(cursor.channel, cursor.lane, cursor.after) for cursor in cursors])
     found = rows.decode_envelopes(connection.execute(_READY, (lanes, limit)).get)
@@ -81,7 +80,7 @@ def fetch(connection: apsw.Connection, cursors: Sequence[Cursor], limit: int, no
     return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now)
 
 
-def load(connection: apsw.Connection, saga: str, keys: Sequence[str]) -> list[Loaded]:
+def load(connection: Driver, saga: str, keys: Sequence[str]) -> list[Loaded]:
     """Instances and stashed messages by key, in the order asked."""
     asked = rows.parameter(keys)
     found = map(rows.instance_of, rows.decode_instances(connection.execute(_INSTANCES, (saga, asked)).get))
@@ -92,24 +91,24 @@ def load(connection: apsw.Connection, saga: str, keys: Sequence[str]) -> list[Lo
     return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
 
 
-def due(connection: apsw.Connection, channels: Sequence[str], now: int) -> bool:
+def due(connection: Driver, channels: Sequence[str], now: int) -> bool:
     """Whether anything could run now."""
     return bool(connection.execute(_DUE_AT_ALL, (rows.parameter(channels), now)).get)
 
 
-def counts(connection: apsw.Connection, now: int) -> list[ChannelCounts]:
+def counts(connection: Driver, now: int) -> list[ChannelCounts]:
     """How much waits in each channel."""
     return [ChannelCounts(*row) for row in connection.execute(_COUNTS, (now,))]
 
 
-def instances(connection: apsw.Connection, saga: str, status: str | None, after: str, limit: int) -> list[Instance]:
+def instances(connection: Driver, saga: str, status: str | None, after: str, limit: int) -> list[Instance]:
     """A page of a saga's instances by key."""
     sql = f"""SELECT json_group_array(json_array({rows.INSTANCE_COLUMNS})) FROM (SELECT * FROM sagabus_instance
     WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)"""
     return list(map(rows.instance_of, rows.decode_instances(connection.execute(sql, (saga, after, status, limit)).get)))
 
 
-def envelopes(connection: apsw.Connection, channel: str, key: str | None, limit: int) -> list[Envelope]:
+def envelopes(connection: Driver, channel: str, key: str | None, limit: int) -> list[Envelope]:
     """A page of a channel's envelopes by position."""
     sql = f"""SELECT json_group_array({_ROW}) FROM (SELECT * FROM sagabus_envelope
     WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) ORDER BY position LIMIT ?3)"""
@@ -117,14 +116,14 @@ def envelopes(connection: apsw.Connection, channel: str, key: str | None, limit:
 
 
 def dead_letters(
-    connection: apsw.Connection, channel: str | None, status: str | None, after: int, limit: int
+    connection: Driver, channel: str | None, status: str | None, after: int, limit: int
 ) -> list[DeadLetter]:
     """A page of dead letters by id."""
     found = connection.execute(_LETTERS, (after, channel, status, limit)).get
     return list(map(rows.letter_of, rows.decode_letters(found)))
 
 
-def dead_letter(connection: apsw.Connection, letter: int) -> DeadLetter | None:
+def dead_letter(connection: Driver, letter: int) -> DeadLetter | None:
     """One dead letter."""
     found = dead_letters(connection, None, None, letter - 1, 1)
     return found[0] if found and found[0].id == letter else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
 import msgspec
 
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.store import Routing, Subscription
 from sagabus.stores.sqlite import leasing
+from sagabus.stores.sqlite.driver import Driver, Statements
 
 _decode = msgspec.json.Decoder(Subscription).decode
 _PUT = """
@@ -20,14 +20,14 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
 _RISE = "UPDATE sagabus_meta SET value = value + 1 WHERE name = 'routing'"
 
 
-def read(connection: apsw.Connection) -> Routing:
+def read(connection: Statements) -> Routing:
     """The routing as the connection's transaction sees it."""
     meta = {row[0]: row[1] for row in connection.execute("SELECT name, value FROM sagabus_meta")}
     found = connection.execute("SELECT definition FROM sagabus_subscription ORDER BY message_type, channel")
     return Routing(meta["routing"], meta.get("lanes", 0), tuple(_decode(row[0]) for row in found))
 
 
-def register(connection: apsw.Connection, subscriptions: Sequence[Subscription], lanes: int) -> Routing:
+def register(connection: Driver, subscriptions: Sequence[Subscription], lanes: int) -> Routing:
     """Add subscriptions, in the caller's open transaction."""
     connection.execute(
         "INSERT INTO sagabus_meta (name, value) VALUES ('lanes', ?) ON CONFLICT (name) DO NOTHING", (lanes,)
@@ -49,7 +49,7 @@ def register(connection: apsw.Connection, subscriptions: Sequence[Subscription],
     return read(connection)
 
 
-def unregister(connection: apsw.Connection, channel: str, message_type: str) -> Routing:
+def unregister(connection: Driver, channel: str, message_type: str) -> Routing:
     """Remove one subscription, in the caller's open transaction."""
     connection.execute(
         "DELETE FROM sagabus_subscription WHERE channel = ? AND message_type = ?", (channel, message_type)
@@ -71,7 +71,7 @@ def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
     ]
 
 
-def _taken(connection: apsw.Connection, subscription: Subscription) -> str | None:
+def _taken(connection: Driver, subscription: Subscription) -> str | None:
     if subscription.kind != "command":
         return None
     other: str | None = connection.execute(

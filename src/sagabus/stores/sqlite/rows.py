@@ -1,33 +1,21 @@
 """Rows in and out as sets: one SQL statement takes (VALUES, JSON) or gives (one JSON array) a whole set of them.
 
-Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event loop costs a
-thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
+Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event
+loop costs a thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, Protocol, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
 from sagabus import codec
 from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.errors import MessageInvalid
-
-
-class Statements(Protocol):
-    """What is needed of a connection: apsw's own, or another driver's in its clothes."""
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
-        """Run one statement."""
-        ...
-
-    def changes(self) -> int:
-        """How many rows it changed."""
-        ...
-
+from sagabus.stores.sqlite.driver import Statements
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,8 +56,9 @@ _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, 
 class Values:
     """A statement over a set of rows, `{rows}` standing for them: `INSERT INTO t (…) SELECT * FROM {rows} …`.
 
-    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so that every text is
-    prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an envelope).
+    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so
+    that every text is prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an
+    envelope).
     """
 
     _LENGTHS = (1, 4, 16, 64, 128, 256)

@@ -1,17 +1,16 @@
 """The tables of a SQLite store, as numbered, checksummed, forward-only migrations.
 
-All names begin with `sagabus_`, because the user's own tables live in the same file. Ids and keys are TEXT under the BINARY
-collation, so that `A1`, `a1` and `a1 ` stay three ids.
+All names begin with `sagabus_`, because the user's own tables live in the same file. Ids and keys are TEXT under the
+BINARY collation, so that `A1`, `a1` and `a1 ` stay three ids.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-import apsw
-
 from sagabus.errors import SchemaTooNew, StoreCorrupt
 from sagabus.failpoint import hit
+from sagabus.stores.sqlite.driver import Driver
 
 MIGRATIONS: tuple[tuple[int, str], ...] = (
     (
@@ -142,7 +141,7 @@ def checksum(script: str) -> str:
     return blake2b(script.encode(), digest_size=8).hexdigest()
 
 
-def applied(connection: apsw.Connection) -> dict[int, str]:
+def applied(connection: Driver) -> dict[int, str]:
     """Version and checksum of each migration that this file has had."""
     exists = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'sagabus_schema_version'"
     if not connection.execute(exists).get:
@@ -150,7 +149,7 @@ def applied(connection: apsw.Connection) -> dict[int, str]:
     return {row[0]: row[1] for row in connection.execute("SELECT version, checksum FROM sagabus_schema_version")}
 
 
-def check(connection: apsw.Connection, path: str) -> list[tuple[int, str]]:
+def check(connection: Driver, path: str) -> list[tuple[int, str]]:
     """The migrations still to come; raises when the file is of a newer release or its migrations differ from ours."""
     done = applied(connection)
     if done and max(done) > LATEST:
@@ -166,7 +165,7 @@ def check(connection: apsw.Connection, path: str) -> list[tuple[int, str]]:
     return [(version, script) for version, script in MIGRATIONS if version not in done]
 
 
-def migrate(connection: apsw.Connection, path: str, now: int) -> list[int]:
+def migrate(connection: Driver, path: str, now: int) -> list[int]:
     """Apply what is missing, in the caller's open transaction; the versions applied. Applying twice changes nothing."""
     missing = check(connection, path)
     if not missing:

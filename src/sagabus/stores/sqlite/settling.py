@@ -1,7 +1,7 @@
 """The transaction: what runs of handlers ended in becomes rows.
 
-First all outcomes together, with set-based statements whose counts must come out exactly; when one does not, everything is rolled back
-and each outcome is applied singly under a savepoint, so that the one at fault is found and pays alone.
+First all outcomes together, with set-based statements whose counts must come out exactly; when one does not, everything
+is rolled back and each outcome is applied singly under a savepoint, so that the one at fault is found and pays alone.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sagabus.outcome import (
 )
 from sagabus.store import Batch
 from sagabus.stores.sqlite import appending, rows
+from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import is_fatal
 
 Check: TypeAlias = Callable[[str], None]
@@ -57,10 +58,6 @@ _CANCEL_ALL = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
 AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 """
-_CLAIMED = """
-SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
-CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1
-"""
 _HOLD = """
 INSERT INTO sagabus_held_key (channel, partition_key, position) VALUES (?1, ?2, ?3)
 ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
@@ -79,7 +76,6 @@ UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_a
 _STASH = "UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"
 
 _decode_epochs = msgspec.json.Decoder(list[tuple[str, int, int]]).decode
-_decode_claims = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 
 
 class Lost(Exception):  # a signal between these functions, not an error
@@ -107,7 +103,7 @@ class _Plan:
     let_go: list[tuple[str, str, int]] = field(default_factory=list)
 
 
-def settle(connection: apsw.Connection, batch: Batch, now: int, check: Check) -> list[Settled]:
+def settle(connection: Driver, batch: Batch, now: int, check: Check) -> list[Settled]:
     """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
     hit("commit.begun")
     routing, lanes = connection.execute(_HEAD).get
@@ -126,7 +122,7 @@ def settle(connection: apsw.Connection, batch: Batch, now: int, check: Check) ->
 
 
 def _singly(
-    connection: apsw.Connection,
+    connection: Driver,
     batch: Batch,
     epochs: dict[tuple[str, int], int],
     now: int,
@@ -152,9 +148,7 @@ def _singly(
     return answers
 
 
-def _one(
-    connection: apsw.Connection, outcome: Outcome, now: int, check: Check, *, fenced: bool, stale: bool
-) -> Settled:
+def _one(connection: Driver, outcome: Outcome, now: int, check: Check, *, fenced: bool, stale: bool) -> Settled:
     sends = isinstance(outcome, Completed) and bool(outcome.effects.sent)
     if fenced or (stale and sends):
         gone = not connection.execute(
@@ -168,7 +162,7 @@ def _one(
     return COMMITTED
 
 
-def _under_savepoint(connection: apsw.Connection, outcomes: Sequence[Outcome], now: int, check: Check) -> None:
+def _under_savepoint(connection: Driver, outcomes: Sequence[Outcome], now: int, check: Check) -> None:
     connection.execute("SAVEPOINT sagabus_outcomes")
     try:
         _apply(connection, _plan(outcomes), now, check)
@@ -235,7 +229,7 @@ def _plan_save(plan: _Plan, save: Save) -> None:
             del plan.timers[timer]
 
 
-def _apply(connection: apsw.Connection, plan: _Plan, now: int, check: Check) -> None:
+def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
     if plan.removed and rows.changed_by(connection, _REMOVE, plan.removed) != len(plan.removed):
         raise Lost(Verdict.GONE)
     hit("commit.removed")
@@ -244,12 +238,7 @@ def _apply(connection: apsw.Connection, plan: _Plan, now: int, check: Check) -> 
     if plan.last:
         _save(connection, plan, now)
         hit("commit.saved")
-    if plan.cancelled:
-        appending.cancel_timers(connection, plan.cancelled)
-    if plan.finished:
-        connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
-        if connection.changes():
-            appending.let_loose(connection, plan.finished)
+    _cancel(connection, plan)
     for statement in plan.statements:
         _execute(connection, statement, check)
     hit("commit.statements_run")
@@ -264,7 +253,7 @@ def _apply(connection: apsw.Connection, plan: _Plan, now: int, check: Check) -> 
         hit("commit.marked")
 
 
-def _save(connection: apsw.Connection, plan: _Plan, now: int) -> None:
+def _save(connection: Driver, plan: _Plan, now: int) -> None:
     saved = [
         (
             save.saga,
@@ -284,10 +273,17 @@ def _save(connection: apsw.Connection, plan: _Plan, now: int) -> None:
         raise Lost(Verdict.CONFLICT)
 
 
-def _claim(connection: apsw.Connection, claims: list[tuple[str, str, str, int]]) -> None:
-    asked = [claim[:2] for claim in claims]
-    found = _decode_claims(connection.execute(_CLAIMED, (rows.parameter(asked),)).get)
-    known = {(channel, key): print_ for channel, key, print_ in found}
+def _cancel(connection: Driver, plan: _Plan) -> None:
+    if plan.cancelled:
+        appending.cancel_timers(connection, plan.cancelled)
+    if plan.finished:
+        connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
+        if connection.changes():
+            appending.let_loose(connection, plan.finished)
+
+
+def _claim(connection: Driver, claims: list[tuple[str, str, str, int]]) -> None:
+    known = appending.recorded(connection, [claim[:2] for claim in claims])
     for channel, key, print_, _ in claims:
         before = known.get((channel, key))
         if before is not None:
@@ -300,10 +296,10 @@ def _claim(connection: apsw.Connection, claims: list[tuple[str, str, str, int]])
         raise Lost(Verdict.TOO_OLD)
 
 
-def _execute(connection: apsw.Connection, statement: Statement, check: Check) -> None:
+def _execute(connection: Driver, statement: Statement, check: Check) -> None:
     try:
         check(statement.sql)
-        connection.execute(statement.sql, statement.parameters)  # type: ignore[arg-type]  # the driver names its own union
+        connection.execute(statement.sql, statement.parameters)
     except apsw.Error as error:
         if is_fatal(error) or not connection.in_transaction:
             raise
@@ -312,13 +308,10 @@ def _execute(connection: apsw.Connection, statement: Statement, check: Check) ->
         raise Lost(Verdict.REFUSED, error) from error
 
 
-def _mark(connection: apsw.Connection, outcome: Outcome, now: int) -> None:
+def _mark(connection: Driver, outcome: Outcome, now: int) -> None:
     envelope = outcome.envelope
     if isinstance(outcome, DeadLettered):
-        parks = outcome.parks and envelope.partition_key is not None
-        appending.bury(connection, envelope, outcome.reason, now, outcome.failure, parked=parks)
-        if parks:
-            connection.execute(_HOLD, (envelope.channel, envelope.partition_key, 0))
+        _bury(connection, outcome, now)
         return
     if isinstance(outcome, RetryAt):
         failed_at = now if outcome.failure is not None else None
@@ -331,9 +324,16 @@ def _mark(connection: apsw.Connection, outcome: Outcome, now: int) -> None:
     if connection.changes() != 1:
         raise Lost(Verdict.GONE)
     if envelope.partition_key is not None and not isinstance(outcome, Attempted):
-        held = isinstance(outcome, RetryAt) and outcome.holds
         hold = (envelope.channel, envelope.partition_key, envelope.position)
-        if held:
+        if isinstance(outcome, RetryAt) and outcome.holds:
             connection.execute(_HOLD, hold)
         else:
             connection.execute(_LET_GO, (rows.parameter([hold]),))
+
+
+def _bury(connection: Driver, outcome: DeadLettered, now: int) -> None:
+    envelope = outcome.envelope
+    parks = outcome.parks and envelope.partition_key is not None
+    appending.bury(connection, envelope, outcome.reason, now, outcome.failure, parked=parks)
+    if parks:
+        connection.execute(_HOLD, (envelope.channel, envelope.partition_key, 0))

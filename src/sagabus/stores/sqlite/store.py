@@ -1,7 +1,8 @@
 """SQLite as the store: one file, one writing thread, one reading thread.
 
-The port's calls hop to the thread that owns the connection; what they do there stands in the modules beside this one. Handlers that ask for the open
-transaction get a connection of their own, and while it is open other writes wait for their turn.
+The port's calls hop to the thread that owns the connection; what they do there stands in the modules beside this one.
+Handlers that ask for the open transaction get a connection of their own, and while it is open other writes wait for
+their turn.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ from sagabus.store import (
     Subscription,
 )
 from sagabus.stores.sqlite import appending, leasing, letters, reading, registering, schema, settling
+from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
 from sagabus.stores.sqlite.inspecting import SqliteInspection
@@ -53,7 +55,7 @@ class SqliteStore:
     def __init__(
         self, path: str | os.PathLike[str], *, clock: Clock | None = None, lanes: int = 16, busy_timeout: float = 30.0
     ) -> None:
-        self.path = os.path.abspath(os.fspath(path))
+        self.path: str = os.path.abspath(path)  # noqa: PTH100  # links stay, `..` goes: no method of Path does that
         self._clock = clock or SystemClock()
         self._lanes = lanes
         self._file = DatabaseFile(self.path, busy_timeout=busy_timeout)
@@ -156,12 +158,17 @@ class SqliteStore:
         return answers
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqliteUnit]:
+    async def transaction(self) -> AsyncGenerator[SqliteUnit, None]:
         """Open a transaction on a connection of its own; other writers of this process wait for their turn."""
         self._check_process()
         async with self._turn:
             unit = SqliteUnit(
-                self._unit_connection, self._authorizer, self._file, self._writer, self._clock, self._checker.check
+                self._unit_connection,
+                self._authorizer,
+                self._file,
+                self._writer,
+                clock=self._clock,
+                check=self._checker.check,
             )
             await unit.begin()
             try:
@@ -197,7 +204,7 @@ class SqliteStore:
         """Raise at once for a statement that the commit would refuse."""
         self._checker.check(sql)
 
-    def _connect(self) -> apsw.Connection:
+    def _connect(self) -> Driver:
         connection = self._file.connect()
         self._file.hold()
         try:
@@ -210,18 +217,18 @@ class SqliteStore:
             raise
         return connection
 
-    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _write(self, work: Callable[[Driver], T]) -> T:
         self._check_process()
         async with self._turn:
-            result = await self._writer.call(self._file.write, self._write_connection, work)
+            result: T = await self._writer.call(self._file.write, self._write_connection, work)
         self._waking.wake()
         return result
 
-    async def _read(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def _read(self, work: Callable[[Driver], T]) -> T:
         self._check_process()
         return await self._reader.run(self._translated, work)
 
-    def _translated(self, work: Callable[[apsw.Connection], T]) -> T:
+    def _translated(self, work: Callable[[Driver], T]) -> T:
         with translated(self.path):
             return work(self._read_connection)
 

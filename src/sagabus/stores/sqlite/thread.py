@@ -1,7 +1,7 @@
 """The thread that owns a database connection: calls go in, futures come out.
 
-One hop there and one back per call, whatever the size of its work. A future that is cancelled does not stop its call: what the
-database does is never cut in half (`failures` F08).
+One hop there and one back per call, whatever the size of its work. A future that is cancelled does not stop its call:
+what the database does is never cut in half (`failures` F08).
 """
 
 from __future__ import annotations

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import apsw
-
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import TransactionLost
@@ -13,6 +11,7 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sqlite import appending, settling
+from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection
 from sagabus.stores.sqlite.thread import DatabaseThread
@@ -23,10 +22,11 @@ class SqliteUnit:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Driver,
         authorizer: Authorizer,
         file: DatabaseFile,
         thread: DatabaseThread,
+        *,
         clock: Clock,
         check: settling.Check,
     ) -> None:

@@ -1,16 +1,15 @@
 """Hints that something may have become due: at once inside this process, by a cheap look for other processes.
 
-`PRAGMA data_version` reads a counter in shared memory, so looking every few milliseconds costs nothing a user would notice. A hint may be late or
-idle; fetching is the truth.
+`PRAGMA data_version` reads a counter in shared memory, so looking every few milliseconds costs nothing a user would
+notice. A hint may be late or idle; fetching is the truth.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-import apsw
-
 from sagabus.clock import Clock
+from sagabus.stores.sqlite.driver import Driver
 
 _SHORTEST = 0.002
 _LONGEST = 0.05
@@ -19,7 +18,7 @@ _LONGEST = 0.05
 class Waking:
     """Waits for a change of the file by anybody. Meant for one waiter at a time."""
 
-    def __init__(self, connection: apsw.Connection, clock: Clock) -> None:
+    def __init__(self, connection: Driver, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
         self._woken = False
