@@ -311,6 +311,20 @@ def test_initial_tells_the_first_status() -> None:
     assert {status for _, status, _, _ in moves(saga_shape(Chosen))} == {"low", "high"}
 
 
+class ByName(Saga, name="by-name", key="key"):
+    key: str
+    status: str = "new"
+
+    @starts
+    def opened(self, message: Opened, ctx: Context) -> None:
+        setattr(self, "status", "named")  # noqa: B010
+        setattr(self, "key", "x")  # noqa: B010
+
+
+def test_a_status_set_by_name_is_found() -> None:
+    assert {status for _, status, _, _ in moves(saga_shape(ByName))} == {"named"}
+
+
 class Plain(Saga, name="plain", key="key"):
     key: str
     count: int = 0

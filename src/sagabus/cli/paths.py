@@ -161,6 +161,8 @@ class _Walk:
             return frozenset({Ending(completed=True)})
         if method in ("set_timer", "cancel_timer"):
             return self._timed(call, cancels=method == "cancel_timer")
+        if self._code.resolve(call.func) is setattr and len(call.args) == 3 and self._code.is_itself(call.args[0]):
+            return self._set_by_name(call.args[1], call.args[2])
         if self._code.loses_sight(call):
             return UNCHANGED | frozenset({Ending(completed=True), Ending(timers_set=frozenset({ANY_TIMER}))})
         followed = self._code.followed(call)
@@ -173,6 +175,12 @@ class _Walk:
             return UNCHANGED if cancels else frozenset({Ending(timers_set=frozenset({ANY_TIMER}))})
         each = [frozenset({name}) for name in names]
         return frozenset(Ending(timers_cancelled=name) if cancels else Ending(timers_set=name) for name in each)
+
+    def _set_by_name(self, name: ast.expr, value: ast.expr) -> Endings:
+        names = self._code.texts(name)
+        if names is None:
+            return UNCHANGED | frozenset({Ending(Mark.UNTOLD)})
+        return self._set_to(value) if "status" in names else UNCHANGED
 
     def _set_to(self, value: ast.expr) -> Endings:
         texts = self._code.texts(value)

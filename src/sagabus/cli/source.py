@@ -111,14 +111,13 @@ class Code:
         )
         return function.attr if found and isinstance(function, ast.Attribute) else None
 
+    def is_itself(self, node: ast.expr) -> bool:
+        """Whether the expression is the instance."""
+        return self.itself is not None and _is_name(node, self.itself)
+
     def is_own(self, node: ast.expr, attribute: str) -> bool:
         """Whether the expression is this attribute of the instance."""
-        return (
-            isinstance(node, ast.Attribute)
-            and node.attr == attribute
-            and self.itself is not None
-            and _is_name(node.value, self.itself)
-        )
+        return isinstance(node, ast.Attribute) and node.attr == attribute and self.is_itself(node.value)
 
     def _made(self, call: ast.Call, depth: int) -> frozenset[MessageType] | None:
         maker = self.resolve(call.func)

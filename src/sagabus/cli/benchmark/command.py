@@ -31,7 +31,10 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def bench(*, store: str | None, sagas: int, as_json: bool) -> None:
-    """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns."""
+    """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns.
+
+    Exit codes: 0 measured, 2 when it could not run.
+    """
     signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, its files are removed
     with refusing():
         path = None if store is None else Path(file_of(store))
