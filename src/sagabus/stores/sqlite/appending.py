@@ -33,11 +33,12 @@ CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id 
 """
 REMEMBER = rows.Values(
     4,
-    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) SELECT * FROM {rows} WHERE column1 IS NOT NULL",
+    "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
+    "SELECT * FROM {rows} WHERE column1 IS NOT NULL",
 )
 _BURY = """
-INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type, error_text,
-    traceback, attempts, first_failed_at, last_failed_at, parked)
+INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', envelope = excluded.envelope,
     reason = excluded.reason, error_type = excluded.error_type, error_text = excluded.error_text,
@@ -59,7 +60,7 @@ def append(connection: Statements, envelopes: Sequence[Envelope], now: int) -> l
 
 
 def append_at(connection: Statements, envelopes: Sequence[Envelope], routing: int, now: int) -> list[Admission] | None:
-    """As `append`, unless the routing has changed since the envelopes were addressed: then None, and nothing is done."""
+    """As `append`, unless the routing has changed since the envelopes were addressed: then None, nothing is done."""
     current: int = connection.execute("SELECT value FROM sagabus_meta WHERE name = 'routing'").get
     hit("append.begun")
     answers = append(connection, envelopes, now) if current == routing else None

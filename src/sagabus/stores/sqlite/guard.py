@@ -62,7 +62,7 @@ class GuardedConnection:
         self._authorizer = authorizer
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
-        """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through as they are."""
+        """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through."""
         return self._run(sql, lambda connection: connection.execute(sql, parameters, can_cache=False))
 
     def executemany(self, sql: str, parameters: Sequence[Parameters]) -> list[tuple[Any, ...]]:
@@ -89,7 +89,7 @@ class GuardedConnection:
 
 
 class StatementChecker:
-    """Says whether a buffered statement could run in the commit, by preparing it on a connection of its own: each text once."""
+    """Says whether a buffered statement could run in the commit: prepares it on its own connection, each text once."""
 
     def __init__(self, connection: Driver) -> None:
         self.connection = connection
@@ -97,7 +97,7 @@ class StatementChecker:
         self._lock = threading.Lock()
 
     def check(self, sql: str) -> None:
-        """Raise StatementRefused, or the driver's error for a statement that does not prepare (no such table, syntax)."""
+        """Raise StatementRefused, or the driver's error for a statement that does not prepare (syntax, no table)."""
         if sql in self._passed:
             return
         with self._lock:  # asked by handlers, and by the writing thread

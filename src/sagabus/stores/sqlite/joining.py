@@ -58,7 +58,8 @@ def _adopt(native: object) -> tuple[Statements, Callable[[], bool]]:
     if isinstance(native, sqlite3.Connection):
         return _Adapted(native), lambda: native.in_transaction
     raise UnsupportedCapability(
-        f"joining a {type(native).__module__}.{type(native).__qualname__} (an apsw.Connection or a sqlite3.Connection is needed)",
+        f"joining a {type(native).__module__}.{type(native).__qualname__} "
+        "(an apsw.Connection or a sqlite3.Connection is needed)",
         "the SQLite store",
     )
 
@@ -79,7 +80,7 @@ class _Result:
 
 
 class _Adapted:
-    """A `sqlite3.Connection` with the few methods of apsw's that appending needs, whatever row factory the caller has set."""
+    """A `sqlite3.Connection` with what appending needs of apsw's, whatever row factory the caller has set."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

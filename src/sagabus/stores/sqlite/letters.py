@@ -14,7 +14,8 @@ from sagabus.stores.sqlite.driver import Driver
 
 _CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, last_failed_at = ?3 WHERE id = ?1 AND status = 'open'"
 _TIMER_SET = """
-SELECT EXISTS (SELECT 1 FROM sagabus_envelope WHERE timer IS NOT NULL AND channel = ? AND partition_key = ? AND timer = ?)
+SELECT EXISTS (SELECT 1 FROM sagabus_envelope
+WHERE timer IS NOT NULL AND channel = ? AND partition_key = ? AND timer = ?)
 """
 _RECORD = "SELECT fingerprint FROM sagabus_inbox WHERE channel = ? AND message_id = ?"
 

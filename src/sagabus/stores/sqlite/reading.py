@@ -41,7 +41,8 @@ WHERE saga = ?1 AND key IN (SELECT value FROM json_each(?2))
 """
 _STASH = f"""
 SELECT json_group_array({_ROW}) FROM (
-    SELECT * FROM sagabus_envelope WHERE stashed = 1 AND channel = ?1 AND partition_key IN (SELECT value FROM json_each(?2))
+    SELECT * FROM sagabus_envelope
+    WHERE stashed = 1 AND channel = ?1 AND partition_key IN (SELECT value FROM json_each(?2))
     ORDER BY position)
 """
 # By lane, so that timers of the far future are never looked at.

@@ -1,4 +1,4 @@
-"""Which channel receives which message type: rows that all processes share, at a version that rises with each change."""
+"""Which channel receives which message type: rows that all processes share; their version rises with each change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sagabus.stores.sqlite.driver import Driver, Statements
 _decode = msgspec.json.Decoder(Subscription).decode
 _PUT = """
 INSERT INTO sagabus_subscription (message_type, channel, definition) VALUES (?1, ?2, ?3)
-ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition WHERE definition <> excluded.definition
+ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition
+WHERE definition <> excluded.definition
 """
 _RISE = "UPDATE sagabus_meta SET value = value + 1 WHERE name = 'routing'"
 

@@ -45,7 +45,10 @@ ENVELOPE_COLUMNS = (
     "sent_at, attempt, failed_at, timer, stashed"
 )
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
-LETTER_COLUMNS = "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, parked, status"
+LETTER_COLUMNS = (
+    "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
+    "parked, status"
+)
 
 decode_envelopes: Callable[[str], list[EnvelopeRow]] = msgspec.json.Decoder(list[EnvelopeRow]).decode
 decode_instances: Callable[[str], list[InstanceRow]] = msgspec.json.Decoder(list[InstanceRow]).decode

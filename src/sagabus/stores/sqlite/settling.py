@@ -45,7 +45,8 @@ _REMOVE = "DELETE FROM sagabus_envelope WHERE position IN (SELECT value FROM jso
 _SAVE = rows.Values(
     10,
     """
-INSERT INTO sagabus_instance (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
+INSERT INTO sagabus_instance
+    (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
 SELECT * FROM {rows} WHERE column1 IS NOT NULL
 AND (column4 = 0 OR EXISTS (SELECT 1 FROM sagabus_instance WHERE saga = column1 AND key = column2))
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
@@ -71,7 +72,12 @@ UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coa
 WHERE position = ?1 AND attempt = ?2
 """
 _ATTEMPT = """
-UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3) WHERE position = ?1 AND attempt = ?2
+UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3)
+WHERE position = ?1 AND attempt = ?2
+"""
+_WAKE = """
+UPDATE sagabus_envelope SET stashed = 0, due_at = ?2
+WHERE stashed = 1 AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 """
 _STASH = "UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"
 
@@ -96,6 +102,7 @@ class _Plan:
     sent: list[Envelope] = field(default_factory=list)
     timers: dict[tuple[str, str | None, str], Envelope] = field(default_factory=dict)
     cancelled: list[tuple[str, str | None, str]] = field(default_factory=list)
+    woken: list[tuple[str, str]] = field(default_factory=list)
     finished: list[tuple[str, str]] = field(default_factory=list)
     claims: list[tuple[str, str, str, int]] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
@@ -223,6 +230,8 @@ def _plan_save(plan: _Plan, save: Save) -> None:
         raise Lost(Verdict.CONFLICT)
     plan.first.setdefault(place, save.base)
     plan.last[place] = save
+    if save.wakes:
+        plan.woken.append(place)
     if save.completed:
         plan.finished.append(place)
         for timer in [timer for timer in plan.timers if timer[:2] == place]:
@@ -251,6 +260,9 @@ def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
     for outcome in plan.others:
         _mark(connection, outcome, now)
         hit("commit.marked")
+    if plan.woken:
+        # Last: what was stashed by this very flush is among them.
+        connection.execute(_WAKE, (rows.parameter(plan.woken), max(now, 1)))
 
 
 def _save(connection: Driver, plan: _Plan, now: int) -> None:

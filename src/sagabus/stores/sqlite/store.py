@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class SqliteStore:
-    """See `sagabus.store.Store`. One instance per process and file; open it in the process that uses it, after any fork."""
+    """See `sagabus.store.Store`. One instance per process and file, opened where it is used, after any fork."""
 
     capabilities = frozenset(Capability)
 
@@ -242,6 +242,7 @@ class SqliteStore:
             raise StoreUnavailable(f"{self.path} is not open", store=self.path)
         if self._pid != os.getpid():
             raise ForkedProcess(
-                f"{self.path} was opened by process {self._pid}, this is {os.getpid()}: open a bus of its own after the fork",
+                f"{self.path} was opened by process {self._pid}, this is {os.getpid()}: "
+                "open a bus of its own after the fork",
                 store=self.path,
             )
