@@ -118,6 +118,13 @@ def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> No
         admit(tables, sent, now)
     if effects.save is not None:
         tables.save(effects.save, now)
+        if effects.save.wakes:
+            _wake(tables, effects.save, now)
+
+
+def _wake(tables: Tables, save: Save, now: int) -> None:
+    for waiting in tables.queue.stashed(save.saga, save.key):
+        tables.queue.change(replace(waiting, stashed=False, due_at=max(now, 1)))
 
 
 def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:

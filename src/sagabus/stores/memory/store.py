@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import islice
 from typing import NoReturn
@@ -145,7 +145,7 @@ class MemoryStore:
         return self._transaction()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Unit]:
+    async def _transaction(self) -> AsyncGenerator[Unit, None]:
         unit = MemoryUnit(self._tables, self._clock)
         try:
             yield unit
@@ -188,7 +188,7 @@ class MemoryStore:
         _refuse(Capability.STATEMENTS)
 
     @contextmanager
-    def _call(self) -> Iterator[None]:
+    def _call(self) -> Generator[None, None, None]:
         """All changes of one call stay, or none."""
         try:
             yield

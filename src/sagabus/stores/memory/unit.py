@@ -50,7 +50,8 @@ class MemoryUnit:
         self._is_open = False
         try:
             self._append_again()
-            answers = settle(self._tables, batch, self._clock.now()) if batch is not None else []
+            nothing: Sequence[Settled] = ()
+            answers = settle(self._tables, batch, self._clock.now()) if batch is not None else nothing
             if all(answer.verdict is Verdict.COMMITTED for answer in answers):
                 self._tables.journal.commit()
                 self.has_committed = True

@@ -57,7 +57,7 @@ class FetchingConformance(StoreSuite):
         while found := (await trial.store.fetch([Cursor(ORDERS, lane, after)], 3)).envelopes:
             assert len(found) <= 3
             seen.extend(found)
-            after = found[-1].position
+            after = seen[-1].position
 
         assert seen == stored
 

@@ -86,6 +86,7 @@ class LeasingConformance(StoreSuite):
 
     @conformance
     async def test_no_worker_owns_more_than_its_share(self, trial: Trial) -> None:
+        sizes: list[int] = []
         for _ in range(3):
             sizes = [len(await trial.lease(f"w{i}")) for i in range(3)]
 
@@ -174,7 +175,7 @@ class LeasingConformance(StoreSuite):
 
     @conformance
     async def test_each_change_of_hands_raises_the_epoch(self, trial: Trial) -> None:
-        seen = []
+        seen: list[int] = []
         for worker in ("w1", "w2", "w1", "w1"):
             seen.append(epochs(await trial.lease(worker))[ORDERS, 0])
             await trial.store.release(worker)

@@ -89,6 +89,16 @@ class RetryConformance(StoreSuite):
             await trial.commit(*map(completed, second))
 
     @conformance
+    async def test_a_key_goes_on_when_a_run_from_before_the_retry_settles_the_message(self, trial: Trial) -> None:
+        """The retry's commit seemed lost, so the message ran again as it was handed out at first."""
+        first, _ = await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
+        await trial.commit(RetryAt(envelope=first, delay=MINUTE, failure=FAILURE))
+
+        assert await trial.commit(completed(first)) == [COMMITTED]
+
+        assert await trial.due_ids() == ["m2"]
+
+    @conformance
     async def test_a_key_whose_order_does_not_matter_does_not_wait(self, trial: Trial) -> None:
         first, _ = await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
 
