@@ -1,6 +1,7 @@
 """The bus: the composition root, and what users hold.
 
-Builds all parts from definitions and settings, reports everything wrong with them in one list, and starts and stops what runs.
+Builds all parts from definitions and settings, reports everything wrong with them in one list, and starts and stops
+what runs.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ B = TypeVar("B", bound="Bus")
 class Bus:
     """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
 
-    `async with bus:` runs a worker and a publisher in this process; `open(worker=False)` only publishes and looks. Raises ConfigurationError with every problem of the definitions
-    at once, before anything is opened.
+    `async with bus:` runs a worker and a publisher in this process; `open(worker=False)` only publishes and looks.
+    Raises ConfigurationError with every problem of the definitions at once, before anything is opened.
     """
 
     def __init__(
@@ -135,8 +136,9 @@ class Bus:
     ) -> Receipt:
         """Accept an event durably for every subscription that exists; concurrent calls share a commit.
 
-        Repeating the call with the same `message_id` (and, long after, the same `sent_at`) has no second effect and says "duplicate".
-        Cancelled or failed with StoreUnavailable it may have happened: repeat it. `delay` or `at` keeps it in the store until then.
+        Repeating the call with the same `message_id` (and, long after, the same `sent_at`) has no second effect and
+        says "duplicate". Cancelled or failed with StoreUnavailable it may have happened: repeat it. `delay` or `at`
+        keeps it in the store until then.
         """
         message_id, address = self._publisher.addressing(
             message,
@@ -199,8 +201,8 @@ class Bus:
     def join(self, connection: object) -> JoinedPublisher:
         """Publish inside the caller's own open transaction on the store's database: the transactional outbox.
 
-        Synchronous; nothing is visible before the caller commits, nothing remains when the caller rolls back. Raises NoOpenTransaction,
-        WrongDatabase or UnsupportedCapability at once.
+        Synchronous; nothing is visible before the caller commits, nothing remains when the caller rolls back. Raises
+        NoOpenTransaction, WrongDatabase or UnsupportedCapability at once.
         """
         self._check_open()
         return JoinedPublisher(self.store.join(connection), self._publisher, self._joined_table)

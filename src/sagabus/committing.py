@@ -1,7 +1,7 @@
 """The third verb of the way: what has finished meanwhile commits together, one flush in flight, no timer to tune.
 
-Two queues of this kind: outcomes of handlers (from `processing`, through the worker) and envelopes of publishers (from `bus`). Alone, one commits at once; under
-load hundreds share a commit. Next stop: the store.
+Two queues of this kind: outcomes of handlers (from `processing`, through the worker) and envelopes of publishers (from
+`bus`). Alone, one commits at once; under load hundreds share a commit. Next stop: the store.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ log = logging.getLogger("sagabus")
 T = TypeVar("T")
 
 LARGEST_FLUSH = 2_000
+_COMFORTABLE = 512
+_MANY = 32
+_TURNS = 8
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 
@@ -42,11 +45,14 @@ class Entry:
 
 
 class GroupCommit(Generic[T]):
-    """Collects items and flushes what there is, never two flushes at once."""
+    """Collects items and flushes what there is, never two flushes at once.
 
-    def __init__(self, flush: Callable[[list[T]], Awaitable[None]], largest: int = LARGEST_FLUSH) -> None:
+    `more` says whether further items are a moment away; then a few turns of the event loop are waited, never longer.
+    """
+
+    def __init__(self, flush: Callable[[list[T]], Awaitable[None]], more: Callable[[], bool] | None = None) -> None:
         self._flush = flush
-        self._largest = largest
+        self._more = more or (lambda: False)
         self.waiting: list[T] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -76,7 +82,11 @@ class GroupCommit(Generic[T]):
     async def _work(self) -> None:
         try:
             while self.waiting:
-                batch, self.waiting = self.waiting[: self._largest], self.waiting[self._largest :]
+                for _ in range(_TURNS):
+                    if len(self.waiting) >= _COMFORTABLE or not self._more():
+                        break
+                    await asyncio.sleep(0)
+                batch, self.waiting = self.waiting[:LARGEST_FLUSH], self.waiting[LARGEST_FLUSH:]
                 try:
                     await self._flush(batch)
                 except Exception:
@@ -103,7 +113,7 @@ class Committer:
         self._epochs = epochs
         self._settled = settled
         self._runners = runners
-        self._group = GroupCommit[Entry](self._flush)
+        self._group = GroupCommit[Entry](self._flush, lambda: runners.loaded)
 
     @property
     def busy(self) -> bool:
@@ -134,8 +144,8 @@ class Committer:
 
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")
-        # The user's own statements run one by one, and each would have to win the interpreter back from busy runners.
-        if any(isinstance(e.outcome, Completed) and e.outcome.effects.statements for e in entries):
+        # Each step of the store's thread has to win the interpreter back from busy runners, 5 ms at worst: let it be.
+        if len(entries) >= _MANY or any(_has_statements(entry.outcome) for entry in entries):
             self._runners.pause()
         try:
             answers = await self._persist(entries)
@@ -186,6 +196,10 @@ class Committer:
             await woken.wait()
         finally:
             timer.cancel()
+
+
+def _has_statements(outcome: Outcome) -> bool:
+    return isinstance(outcome, Completed) and bool(outcome.effects.statements)
 
 
 def _sends(outcome: Outcome) -> bool:

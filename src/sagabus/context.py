@@ -1,6 +1,8 @@
-"""What user code is given beside the message: plain calls that only buffer. Nothing leaves before the commit, nothing has to be awaited.
+"""What user code is given beside the message: plain calls that only buffer. Nothing leaves before the commit, nothing
+has to be awaited.
 
-`processing` makes one per run and turns what it gathered into effects. After the handler has returned it is closed: what it was for has been decided.
+`processing` makes one per run and turns what it gathered into effects. After the handler has returned it is closed:
+what it was for has been decided.
 """
 
 from __future__ import annotations
@@ -206,10 +208,11 @@ class Context:
         self.completed = True
 
     def execute(self, sql: str, parameters: Parameters = ()) -> None:
-        """Run one SQL statement inside the commit of this message. Buffered: it sees the rows of the moment of the commit and returns none.
+        """Run one SQL statement inside the commit of this message. Buffered: it sees the rows of the moment of the
+        commit and returns none.
 
-        A statement that cannot be prepared, controls the transaction or touches the library's tables is refused here; one that fails
-        in the commit costs this message only, as if the handler had raised.
+        A statement that cannot be prepared, controls the transaction or touches the library's tables is refused here;
+        one that fails in the commit costs this message only, as if the handler had raised.
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)

@@ -31,15 +31,16 @@ OnDuplicate: TypeAlias = Literal["skip", "log", "raise"] | Callable[[Duplicate],
 class Deduplication:
     """How a subscription (or a message type) recognises copies, for how long, and what it does about one.
 
-    `by`: "message_id" (the default); "correlation" (correlation id and type); "content" (type and body); or a function of the message that
-    returns its business key. By message id, copies are dropped where they enter and `publish` says so; by any other key
-    the subscriber decides in its commit, and the message id keeps counting too. `field` is short for a function that reads one field.
+    `by`: "message_id" (the default); "correlation" (correlation id and type); "content" (type and body); or a function
+    of the message that returns its business key. By message id, copies are dropped where they enter and `publish` says
+    so; by any other key the subscriber decides in its commit, and the message id keeps counting too. `field` is short
+    for a function that reads one field.
 
-    `window`: how long records are kept; None takes the bus's retention. Less than 24 hours needs `short_window=True`, because expiry
-    can then come before a broker's last redelivery.
+    `window`: how long records are kept; None takes the bus's retention. Less than 24 hours needs `short_window=True`,
+    because expiry can then come before a broker's last redelivery.
 
-    `on_duplicate`: "skip" (count it), "log" it as a warning, "raise" DuplicateMessage to the publisher (where only the commit
-    can tell, there is no publisher to tell: it is logged), or call a function with a `Duplicate`.
+    `on_duplicate`: "skip" (count it), "log" it as a warning, "raise" DuplicateMessage to the publisher (where only the
+    commit can tell, there is no publisher to tell: it is logged), or call a function with a `Duplicate`.
     """
 
     by: Strategy = "message_id"

@@ -54,11 +54,13 @@ def handler(
     parks: bool = False,
     thread: bool = False,
 ) -> Callable[[F], F]:
-    """Make a function the subscription `name`: it receives the message class (or union) that its first parameter is annotated with.
+    """Make a function the subscription `name`: it receives the message class (or union) that its first parameter is
+    annotated with.
 
-    The function itself is returned and stays callable. `key`: the field (or a function) by which messages are kept in order; without it messages sent by one saga instance, or
-    with one partition key, are. `ordered=False`: a message that waits for its retry holds back no others. `parks`: once a message is
-    dead-lettered its key waits until the letter is replayed or discarded. `thread`: a plain function that may block runs in a thread.
+    The function itself is returned and stays callable. `key`: the field (or a function) by which messages are kept in
+    order; without it messages sent by one saga instance, or with one partition key, are. `ordered=False`: a message
+    that waits for its retry holds back no others. `parks`: once a message is dead-lettered its key waits until the
+    letter is replayed or discarded. `thread`: a plain function that may block runs in a thread.
     """
     options = HandlerOptions(
         name=name,

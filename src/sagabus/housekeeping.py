@@ -1,7 +1,8 @@
 """Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters.
 
-Beside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with the monotonic one; after a jump it
-refuses and says so, for a purge at the wrong time costs availability (never a second effect: see the horizon).
+Beside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with the
+monotonic one; after a jump it refuses and says so, for a purge at the wrong time costs availability (never a second
+effect: see the horizon).
 """
 
 from __future__ import annotations

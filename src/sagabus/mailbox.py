@@ -1,7 +1,8 @@
 """The messages of one key that this worker has in hand, one after another, each on the state that the one before left.
 
-`worker` fills it, `processing` empties it. What a run leaves is believed before it is committed; when a commit says otherwise the mailbox is
-rewound: its epoch rises, what was built on the wrong state is thrown away, and its messages run again.
+`worker` fills it, `processing` empties it. What a run leaves is believed before it is committed; when a commit says
+otherwise the mailbox is rewound: its epoch rises, what was built on the wrong state is thrown away, and its messages
+run again.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ Next: TypeAlias = Callable[[object, Context], Awaitable[None]]
 
 
 class Middleware(Protocol):
-    """Wraps each run: may look, measure, replace the message, buffer through the context, or raise; calls `call_next` once to go on.
+    """Wraps each run: may look, measure, replace the message, buffer through the context, or raise; calls `call_next`
+    once to go on.
 
     What it raises counts as the handler's failure. Not calling `call_next` completes the message without its handler.
     """

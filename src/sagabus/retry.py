@@ -1,7 +1,8 @@
-"""What happens to a message whose handler failed: a policy of values, decided by the class of the error, never by its text.
+"""What happens to a message whose handler failed: a policy of values, decided by the class of the error, never by its
+text.
 
-Delays and attempts live in the store, so they survive the process. A version conflict, a lost database and a stopped worker are
-not failures of the message and never come here.
+Delays and attempts live in the store, so they survive the process. A version conflict, a lost database and a stopped
+worker are not failures of the message and never come here.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ class Linear:
 class RetryPolicy:
     """How often and when a failed message runs again, by the class of its error.
 
-    `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none matches: a message
-    that cannot be read is dead-lettered at once, transient errors (connection, time-out, lock, conflict) run up to `transient_attempts` times, all others up
-    to `attempts`. Jitter is full (a uniform part of the ceiling), so that what failed together does not return together.
+    `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none
+    matches: a message that cannot be read is dead-lettered at once, transient errors (connection, time-out, lock,
+    conflict) run up to `transient_attempts` times, all others up to `attempts`. Jitter is full (a uniform part of the
+    ceiling), so that what failed together does not return together.
     """
 
     attempts: int = 5

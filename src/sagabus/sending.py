@@ -1,7 +1,7 @@
 """The first verb of the way: a message is stamped, encoded and addressed to every channel that receives it.
 
-Next stop: `store.append` for what is published from outside (`committing` gathers concurrent calls into one commit), or the
-handler's own commit for what a handler sends.
+Next stop: `store.append` for what is published from outside (`committing` gathers concurrent calls into one commit), or
+the handler's own commit for what a handler sends.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ class Sender:
     ) -> list[Envelope]:
         """One envelope for each channel that receives the message.
 
-        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, or Unroutable for a command without its one receiver.
+        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, or Unroutable for a command without
+        its one receiver.
         """
         message_type = message_type_of(message)
         table = table or self.table

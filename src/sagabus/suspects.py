@@ -1,7 +1,7 @@
 """Messages that were in the hands of a worker that died: each runs alone, its attempt counted before it begins.
 
-One of them may have killed the process (out of memory, a fault in native code), and no `except` will ever see that. Alone, it harms no
-neighbour; counted first, it cannot go on for ever.
+One of them may have killed the process (out of memory, a fault in native code), and no `except` will ever see that.
+Alone, it harms no neighbour; counted first, it cannot go on for ever.
 """
 
 from __future__ import annotations
