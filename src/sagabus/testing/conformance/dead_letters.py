@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
 from sagabus.outcome import DeadLettered, RetryAt
@@ -132,6 +134,15 @@ class ReplayConformance(StoreSuite):
         letter = (await trial.letters())[0]
 
         await trial.store.replay(letter.id)
+
+        assert await trial.due_ids() == ["m1"]
+
+    @conformance
+    async def test_a_clock_set_back_does_not_delay_a_replay(self, trial: Trial) -> None:
+        letter = await trial.bury()
+        await trial.store.replay(letter.id)
+
+        trial.clock.jump(-timedelta(hours=1))
 
         assert await trial.due_ids() == ["m1"]
 
