@@ -11,7 +11,6 @@ import asyncio
 import json
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
 
 from sagabus import (
@@ -256,10 +255,16 @@ class CountingFailpoints:
 
 
 async def orders_counted(path: str, incarnation: int) -> None:
-    """As `orders`; leaves the number of hits of each failpoint beside the store."""
+    """As `orders`; prints the number of hits of each failpoint."""
     failpoint._armed = counting = CountingFailpoints()
     await orders(path, incarnation)
-    Path(f"{path}.hits").write_text(json.dumps(counting.hits), encoding="utf-8")
+    print(json.dumps(counting.hits))
+
+
+async def see_through(path: str, incarnation: int) -> None:
+    """Work on what others have placed."""
+    async with make_bus(path, incarnation) as bus:
+        await drained(bus)
 
 
 async def publish_only(path: str, incarnation: int) -> None:

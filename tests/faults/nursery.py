@@ -123,7 +123,7 @@ def _live(run: Any, path: str, arguments: list[Any], failpoints: str, log: str) 
     """The whole life of a child."""
     code = 1
     try:
-        with open(log, "a", encoding="utf-8", buffering=1) as output:
+        with Path(log).open("a", encoding="utf-8", buffering=1) as output:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
@@ -132,7 +132,7 @@ def _live(run: Any, path: str, arguments: list[Any], failpoints: str, log: str) 
             failpoint.arm(failpoints)
             asyncio.run(run(path, *arguments))
             code = 0
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # told by the exit code and the log
         traceback.print_exc()
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""What is left when all is done, read with other means than the library's own; and what the undisturbed run must leave."""
+"""What is left when all is done, read with other means than the library's own; and what it must be without faults."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""A process killed at a named stop of a message's way: the next one goes on, and the ledger is that of one undisturbed run."""
+"""A process killed at a named stop of a message's way: the next goes on; the ledger is that of an undisturbed run."""
 
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from sagabus.failpoint import NAMES
 from tests.faults.nursery import Nursery
 from tests.faults.oracle import lanes_owned, left_by
+
+from sagabus.failpoint import NAMES
 
 ORDERS = "tests.faults.application:orders"
 

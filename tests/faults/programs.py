@@ -1,0 +1,223 @@
+"""Small processes with one bad habit each. All take (path, incarnation, …) and leave a ledger without unique keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+from datetime import timedelta
+from types import SimpleNamespace
+
+from tests.faults.application import LaterClock
+
+from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
+from sagabus.errors import ForkedProcess
+
+TABLES = "CREATE TABLE IF NOT EXISTS done (subscription TEXT, message_id TEXT, number INTEGER, attempt INTEGER);"
+DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, ?, ?, ?)"
+TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)
+PATIENT = RetryPolicy(
+    attempts=10_000,
+    transient_attempts=10_000,
+    backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)),
+    jitter=False,
+)
+COUNT = 12
+
+
+@event("faults.task")
+class Task:
+    number: int
+
+
+@event("faults.move")
+class Move:
+    account: str
+    amount: int
+
+
+present = SimpleNamespace(terminate_at=-1, bus=None, path="")
+"""What handlers of this process have to know of it."""
+
+
+def record(ctx: Context, number: int) -> None:
+    ctx.execute(DONE, (ctx.subscription, ctx.message_id, number, ctx.attempt))
+
+
+def bus_at(path: str, incarnation: int, *definitions: object, **settings: object) -> Bus:
+    clock = LaterClock(timedelta(minutes=incarnation))
+    return Bus(f"sqlite:///{path}", *definitions, settings=Settings(**{"lanes": 4, **settings}), clock=clock)
+
+
+async def publish_tasks(path: str, incarnation: int, kind: str, count: int = COUNT) -> None:
+    """Put tasks before a worker that does not run yet."""
+    bus = bus_at(path, incarnation, *definitions_of(kind))
+    await bus.open(worker=False)
+    await bus.publish_many([(Task(number=number), f"task-{number}") for number in range(count)])
+    await bus.close()
+
+
+async def work(path: str, incarnation: int, kind: str) -> None:
+    """Handle what is there."""
+    async with bus_at(path, incarnation, *definitions_of(kind)) as bus:
+        await emptied(bus)
+
+
+async def emptied(bus: Bus) -> None:
+    while any(c.ready or c.scheduled or c.timers or c.retrying or c.stashed or c.held for c in await bus.counts()):
+        await bus.idle()
+        await asyncio.sleep(0.002)
+
+
+# --- a message that takes its process with it -------------------------------------------------------------------------
+
+
+@handler("aborting", key="number", retry=TWICE)
+async def aborting(message: Task, ctx: Context) -> None:
+    record(ctx, message.number)
+    if message.number == 5:
+        os.abort()
+    await asyncio.sleep(0)
+
+
+@handler("aborting-alone", retry=TWICE)
+async def aborting_alone(message: Task, ctx: Context, connection: Connection) -> None:
+    connection.execute(DONE, (ctx.subscription, ctx.message_id, message.number, ctx.attempt))
+    if message.number == 5:
+        os.abort()
+
+
+@handler("aborting-in-a-thread", thread=True, retry=TWICE)
+def aborting_in_a_thread(message: Task, ctx: Context) -> None:
+    record(ctx, message.number)
+    if message.number == 5:
+        os.abort()
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+@handler("terminated", key="number", retry=TWICE)
+async def terminated(message: Task, ctx: Context) -> None:
+    """The number of this message says when the process is asked to stop; some are in hand, some run, some wait."""
+    record(ctx, message.number)
+    if message.number == present.terminate_at and ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(0.001 * (message.number % 3))
+
+
+async def work_until_terminated(path: str, incarnation: int, at: int) -> None:
+    """A worker with the usual manners: SIGTERM closes the bus."""
+    present.terminate_at = at
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
+    async with bus_at(path, incarnation, terminated, concurrency=4, prefetch=8):
+        await asked.wait()
+
+
+# --- forks ------------------------------------------------------------------------------------------------------------
+
+
+@handler("forking", key="number", retry=TWICE)
+async def forking(message: Task, ctx: Context) -> None:
+    """The child tries the parent's bus, is refused, and leaves the parent's locks and rows alone."""
+    record(ctx, message.number)
+    if message.number % 4 == 0:
+        child = os.fork()
+        if child == 0:
+            os._exit(await refused(message.number))
+        _, status = os.waitpid(child, 0)  # noqa: ASYNC222  # nothing else is to run meanwhile
+        assert os.waitstatus_to_exitcode(status) == 0, "the child could use the parent's bus"
+
+
+async def refused(number: int) -> int:
+    bus: Bus = present.bus
+    try:
+        await bus.store.append([], 1)
+    except ForkedProcess as error:
+        print(error)
+    else:
+        return 1
+    try:
+        bus.join(sqlite3.connect(present.path))
+    except ForkedProcess:
+        pass
+    else:
+        return 2
+    try:
+        async with bus.transaction():
+            return 3
+    except ForkedProcess:
+        return 0
+
+
+async def work_and_fork(path: str, incarnation: int) -> None:
+    async with bus_at(path, incarnation, forking) as bus:
+        present.bus, present.path = bus, path
+        await emptied(bus)
+
+
+# --- many processes ---------------------------------------------------------------------------------------------------
+
+
+class Account(Saga, name="accounts", key="account", retry=PATIENT):
+    """The state is a list of what was applied: a lost, doubled or forked transition shows."""
+
+    account: str
+    moves: tuple[str, ...] = ()
+    balance: int = 0
+
+    @starts
+    def move(self, message: Move, ctx: Context) -> None:
+        self.moves = (*self.moves, ctx.message_id)
+        self.balance += message.amount
+        record(ctx, message.amount)
+
+
+@handler("mirror", retry=PATIENT)
+async def mirror(message: Move, ctx: Context, connection: Connection) -> None:
+    connection.execute(DONE, (ctx.subscription, ctx.message_id, message.amount, 0))
+
+
+MANY = (Account, mirror)
+
+
+async def work_among_others(path: str, until: int, lease: int) -> None:
+    """One of several workers on the real clock; ends when so many rows are there."""
+    settings = {"lease": timedelta(milliseconds=lease), "lanes": 8}
+    async with bus_at(path, 0, *MANY, **settings) as bus:
+        while await rows_in(bus) < until:  # noqa: ASYNC110  # others write the rows
+            await asyncio.sleep(0.01)
+
+
+async def rows_in(bus: Bus) -> int:
+    async with bus.transaction() as tx:
+        (found,) = tx.connection.execute("SELECT count(*) FROM done")
+    return int(found[0])
+
+
+async def publish_moves(path: str, publisher: int, count: int) -> None:
+    """One of several publishers of the same ids; each in another order."""
+    bus = bus_at(path, 0, *MANY)
+    await bus.open(worker=False)
+    numbers = [(number * 7 + publisher * 13) % count for number in range(count)]
+    for start in range(0, count, 10):
+        await asyncio.gather(
+            *(
+                bus.publish(Move(account=f"account-{number % 5}", amount=number), message_id=f"move-{number}")
+                for number in numbers[start : start + 10]
+            )
+        )
+    await bus.close()
+
+
+def definitions_of(kind: str) -> tuple[object, ...]:
+    return {
+        "aborting": (aborting,),
+        "aborting-alone": (aborting_alone,),
+        "aborting-in-a-thread": (aborting_in_a_thread,),
+        "terminated": (terminated,),
+        "forking": (forking,),
+        "many": MANY,
+    }[kind]

@@ -1,0 +1,184 @@
+"""Processes that crash, freeze, fork, are told to stop, or share one file: each message still takes effect once."""
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.nursery import Nursery
+from tests.faults.oracle import lanes_owned, left_by, prepare, query
+from tests.faults.programs import COUNT, TABLES
+
+PROGRAMS = "tests.faults.programs:"
+ORDERS = "tests.faults.application:orders"
+DEAD = "SELECT message_id, reason, attempts FROM sagabus_dead_letter WHERE status = 'open'"
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> Path:
+    path = tmp_path / "tasks.db"
+    prepare(path, TABLES)
+    return path
+
+
+def done(path: Path) -> list[int]:
+    return sorted(row[0] for row in query(path, "SELECT number FROM done"))
+
+
+@pytest.mark.parametrize("kind", ["aborting", "aborting-alone", "aborting-in-a-thread"])
+def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_done(
+    kind: str, nursery: Nursery, tasks: Path
+) -> None:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, kind).code == 0
+
+    ends = [nursery.run(PROGRAMS + "work", tasks, incarnation, kind) for incarnation in range(4)]
+
+    assert [end.code for end in ends] == [-signal.SIGABRT] * 3 + [0], ends[-1].log
+    assert done(tasks) == [number for number in range(COUNT) if number != 5]
+    assert query(tasks, DEAD) == [("task-5", "its worker died 2 times while it ran alone", 2)]
+
+
+FROZEN = [
+    "append.addressed",
+    "append.after_commit",
+    "fetch.fetched",
+    "fetch.loaded",
+    "handle.entered",
+    "handle.returned",
+    "commit.gathered",
+    "commit.after_commit",
+    "release.before",
+]
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_a_worker_frozen_past_its_lease_commits_nothing_stale(
+    name: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]
+) -> None:
+    program = ORDERS
+    if not name.startswith("append"):  # nobody publishes meanwhile: frozen in that, it would hold the file
+        program = "tests.faults.application:see_through"
+        assert nursery.run("tests.faults.application:publish_only", store, 0).code == 0
+    zombie = nursery.start(program, store, 0, failpoints=f"{name}=stop")
+    assert nursery.wait_until_stopped(zombie)
+    assert nursery.run(ORDERS, store, 1).code == 0
+    assert left_by(store) == undisturbed
+
+    os.kill(zombie, signal.SIGCONT)
+
+    assert nursery.wait(zombie, store).code == 0
+    assert left_by(store) == undisturbed
+
+
+@pytest.mark.parametrize("name", ["append.before_commit", "commit.saved", "commit.before_commit", "unit.begun"])
+def test_a_worker_frozen_in_a_transaction_holds_others_up_and_then_goes_on(
+    name: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]
+) -> None:
+    frozen = nursery.start(ORDERS, store, 0, failpoints=f"{name}=stop")
+    assert nursery.wait_until_stopped(frozen)
+    other = nursery.start(ORDERS, store, 1)
+
+    os.kill(frozen, signal.SIGCONT)
+
+    assert (nursery.wait(frozen, store).code, nursery.wait(other, store).code) == (0, 0)
+    assert left_by(store) == undisturbed
+
+
+@pytest.mark.parametrize("at", [0, 3, 7, 11])
+def test_a_worker_told_to_stop_leaves_nothing_in_hand_and_counts_nothing(
+    at: int, nursery: Nursery, tasks: Path
+) -> None:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "terminated").code == 0
+
+    end = nursery.run(PROGRAMS + "work_until_terminated", tasks, 0, at)
+
+    assert end.code == 0, end.log
+    assert lanes_owned(tasks) == 0
+    assert query(tasks, "SELECT message_id FROM sagabus_envelope WHERE attempt > 0") == []
+    assert at in done(tasks)
+    last = nursery.run(PROGRAMS + "work", tasks, 0, "terminated")
+    assert (last.code, "worker that died" in last.log) == (0, False)
+    assert done(tasks) == list(range(COUNT))
+    assert {row[0] for row in query(tasks, "SELECT attempt FROM done")} == {1}
+
+
+def test_a_forked_child_cannot_use_the_bus_of_its_parent_and_does_not_harm_it(nursery: Nursery, tasks: Path) -> None:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "forking").code == 0
+
+    end = nursery.run(PROGRAMS + "work_and_fork", tasks, 0)
+
+    assert end.code == 0, end.log
+    assert end.log.count("open a bus of its own after the fork") == 3
+    assert done(tasks) == list(range(COUNT))
+    assert query(tasks, DEAD) == []
+
+
+MOVES = 120
+LEASE = 300
+
+
+def start_workers(nursery: Nursery, tasks: Path, number: int, failpoints: str = "") -> list[int]:
+    return [
+        nursery.start(PROGRAMS + "work_among_others", tasks, 2 * MOVES, LEASE, failpoints=failpoints)
+        for _ in range(number)
+    ]
+
+
+def start_publishers(nursery: Nursery, tasks: Path, number: int) -> list[int]:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "many", 0).code == 0
+    return [nursery.start(PROGRAMS + "publish_moves", tasks, publisher, MOVES) for publisher in range(number)]
+
+
+def check_moves(tasks: Path) -> None:
+    rows = Counter(query(tasks, "SELECT subscription, message_id FROM done"))
+    assert set(rows.values()) == {1}
+    assert len(rows) == 2 * MOVES
+    for _, key, version, state in query(tasks, "SELECT saga, key, version, json(state) FROM sagabus_instance"):
+        expected = sorted(f"move-{number}" for number in range(MOVES) if f"account-{number % 5}" == key)
+        (moves,) = query(tasks, "SELECT json_group_array(value) FROM json_each(?, '$.moves')", (state,))[0]
+        assert query(tasks, "SELECT json_array_length(?)", (moves,)) == [(version,)]
+        assert sorted(row[0] for row in query(tasks, "SELECT value FROM json_each(?)", (moves,))) == expected
+    assert query(tasks, "SELECT * FROM sagabus_envelope") == []
+    assert query(tasks, DEAD) == []
+
+
+def test_processes_that_publish_the_same_ids_at_once_are_believed_once(nursery: Nursery, tasks: Path) -> None:
+    publishers = start_publishers(nursery, tasks, 4)
+    assert [nursery.wait(child, tasks).code for child in publishers] == [0] * 4
+
+    (worker,) = start_workers(nursery, tasks, 1)
+
+    assert nursery.wait(worker, tasks).code == 0
+    check_moves(tasks)
+
+
+def test_workers_that_start_while_others_run_take_no_work_that_lives(nursery: Nursery, tasks: Path) -> None:
+    workers = start_workers(nursery, tasks, 3)
+    publishers = start_publishers(nursery, tasks, 2)
+    workers += start_workers(nursery, tasks, 3)
+
+    ends = [nursery.wait(child, tasks) for child in (*publishers, *workers)]
+
+    assert [end.code for end in ends] == [0] * 8, ends[-1].log
+    check_moves(tasks)
+    assert lanes_owned(tasks) == 0
+
+
+def test_workers_killed_under_load_by_the_dozen(nursery: Nursery, tasks: Path) -> None:
+    publishers = start_publishers(nursery, tasks, 2)
+    kills = ["handle.entered", "commit.saved", "commit.before_commit", "commit.after_commit", "unit.before_commit"]
+    killed = 0
+    for number in range(12):
+        order = f"{kills[number % len(kills)]}=kill9@{number % 4 + 1}"
+        victims = start_workers(nursery, tasks, 2, order)
+        killed += sum(nursery.wait(child, tasks).killed for child in victims)
+
+    last = start_workers(nursery, tasks, 2)
+
+    assert [nursery.wait(child, tasks).code for child in (*publishers, *last)] == [0] * 4
+    assert killed >= 12, "too few were killed at work to prove anything"
+    check_moves(tasks)
