@@ -26,6 +26,8 @@ class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     status: str | None
     timers: dict[str, str]
     completed: bool
+    wakes: bool = False
+    """What is stashed for this instance is due from this commit on: it has started, or its status has changed."""
 
     @property
     def version(self) -> int:

@@ -173,6 +173,7 @@ class Processing:
             status=status,
             timers={} if ctx.completed else timers,
             completed=ctx.completed,
+            wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
         )
         effects = Effects(
             save=save,
@@ -258,6 +259,11 @@ def _timers(
         elif timers.pop(name, None) is not None:
             cancelled.append(name)
     return tuple(sent), tuple(cancelled)
+
+
+def _has_moved(definition: SagaDefinition, cell: Cell, status: str | None, *, completed: bool) -> bool:
+    """Whether what was not wanted before this run may be wanted after it."""
+    return cell.version == 0 or completed or cell.completed or not definition.waits_by_status or status != cell.status
 
 
 def _status(state: Any) -> str | None:

@@ -80,6 +80,8 @@ class SagaDefinition:
     timers: Mapping[str, Reaction]
     options: SagaOptions
     has_status: bool
+    waits_by_status: bool
+    """Every `when` is a status: only a change of it can make a stashed message welcome."""
     retry: RetryPolicy
     deduplication: Deduplication | None
     ordered: bool
@@ -177,6 +179,7 @@ def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
         timers=reader.timers,
         options=options,
         has_status="status" in reader.fields,
+        waits_by_status="status" in reader.fields and not reader.has_predicates,
         retry=options.retry,
         deduplication=options.deduplication,
         ordered=options.ordered,
@@ -192,6 +195,7 @@ class _Reader:
         self.timers: dict[str, Reaction] = {}
         self.fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # made one at its definition
         self._cls = cls
+        self.has_predicates = False
         self._keys: dict[str, KeySpec] = {}
         self._options = options
         self._where = where
@@ -306,6 +310,7 @@ class _Reader:
 
     def _when(self, where: str, spec: WhenSpec | None) -> When | None:
         if spec is None or callable(spec):
+            self.has_predicates = self.has_predicates or spec is not None
             return spec
         wanted = frozenset((spec,) if isinstance(spec, str) else spec)
         known = self._statuses()

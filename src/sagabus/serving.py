@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+import msgspec
+
+from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
 from sagabus.mailbox import Cell, Mailbox
-from sagabus.outcome import Completed, Outcome
+from sagabus.outcome import Completed, Outcome, Stashed
 from sagabus.processing import Processing
 from sagabus.reaction import Reaction
 from sagabus.running import Runners
@@ -39,11 +42,13 @@ class Serving:
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         hand: Hand,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._sender = sender
         self._processing = processing
         self._hand = hand
+        self._clock = clock
         self._lending = frozenset(name for name, definition in definitions.items() if _lends(definition))
 
     def use(self, runners: Runners, settlement: Settlement) -> None:
@@ -76,35 +81,37 @@ class Serving:
             await self._alone(mailbox, envelope)
             return
         epoch = mailbox.epoch
-        before = (mailbox.cell.version, mailbox.cell.status) if mailbox.cell is not None else None
         outcome = await self._processing.run(mailbox, envelope)
         hit("handle.returned")
-        self._finish(mailbox, envelope, outcome, epoch, before)
+        self._finish(mailbox, envelope, outcome, epoch)
 
-    def _finish(
-        self, mailbox: Mailbox, envelope: Envelope, outcome: Outcome, epoch: int, before: tuple[int, str | None] | None
-    ) -> None:
+    def _finish(self, mailbox: Mailbox, envelope: Envelope, outcome: Outcome, epoch: int) -> None:
         if mailbox.epoch != epoch:
             # Meanwhile a commit has said that this run saw a state that never was.
             if envelope.position in self._hand.envelopes:
                 mailbox.put_back([envelope])
             return
         self._settlement.finish(mailbox, outcome)
-        if isinstance(outcome, Completed) and before is not None:
-            self._wake_stash(mailbox, before)
+        self._keep_stash(mailbox, outcome)
 
-    def _wake_stash(self, mailbox: Mailbox, before: tuple[int, str | None]) -> None:
-        cell = mailbox.cell
-        definition = mailbox.definition
-        if cell is None or not cell.stash or not isinstance(definition, SagaDefinition):
+    def _keep_stash(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        """The books of what waits for the saga; the store's own are kept by the commit."""
+        cell, envelope = mailbox.cell, outcome.envelope
+        if cell is None:
             return
-        if before[0] and before[1] == cell.status and definition.has_status and not cell.completed:
-            return
-        waiting, cell.stash = cell.stash, []
-        fresh = [envelope for envelope in waiting if envelope.position not in self._hand.envelopes]
-        for envelope in fresh:
-            self._hand.take(envelope, mailbox)
-        mailbox.queue.extendleft(reversed(fresh))
+        if envelope.stashed:
+            cell.stash = [other for other in cell.stash if other.position != envelope.position]
+        if isinstance(outcome, Stashed):
+            # At once: the next run may be the one that it waits for.
+            until = self._clock.now() + outcome.patience
+            cell.stash.append(msgspec.structs.replace(envelope, stashed=True, due_at=until))
+        elif isinstance(outcome, Completed) and outcome.effects.save is not None and outcome.effects.save.wakes:
+            waiting, cell.stash = cell.stash, []
+            # One whose stashing is still on its way into the store comes back from there.
+            fresh = [other for other in waiting if other.position not in self._hand.envelopes]
+            for other in fresh:
+                self._hand.take(other, mailbox)
+            mailbox.queue.extendleft(reversed(fresh))
 
     async def _load(self, mailbox: Mailbox) -> None:
         epoch = mailbox.epoch
@@ -136,7 +143,6 @@ class Serving:
             mailbox.put_back([envelope])
             return
         epoch = mailbox.epoch
-        before = (mailbox.cell.version, mailbox.cell.status) if mailbox.cell is not None else None
         try:
             async with self._store.transaction() as unit:
                 outcome = await self._processing.run(mailbox, envelope, unit.connection)
@@ -147,17 +153,13 @@ class Serving:
                     batch = Batch([outcome], self._sender.table.version, epochs)
                     (answer,) = await unit.commit(batch)
                     self._settlement.answered(mailbox, outcome, answer)
-                    self._wake_stash_after(mailbox, before)
+                    self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:
             log.warning("%s: the transaction of %s was lost: %s", mailbox.place[0], envelope.message_id, error)
             outcome = self._processing.failing.interrupted(mailbox.definition, envelope)
             mailbox.cell = None
-        self._finish(mailbox, envelope, outcome, epoch, None)
-
-    def _wake_stash_after(self, mailbox: Mailbox, before: tuple[int, str | None] | None) -> None:
-        if before is not None:
-            self._wake_stash(mailbox, before)
+        self._finish(mailbox, envelope, outcome, epoch)
 
 
 def _lends(definition: HandlerDefinition | SagaDefinition) -> bool:

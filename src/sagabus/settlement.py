@@ -10,8 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from sagabus.clock import Clock
 from sagabus.committing import Committer, Entry
 from sagabus.deduplication import BY_MESSAGE_ID, Duplicate
@@ -135,9 +133,6 @@ class Settlement:
             mailbox.held_through = self._hand.fetches
         else:
             self._let_go(envelope)
-        if isinstance(outcome, Stashed) and mailbox.cell is not None:
-            until = self._clock.now() + outcome.patience
-            mailbox.cell.stash.append(msgspec.structs.replace(envelope, stashed=True, due_at=until))
         _tell(outcome)
 
     def _let_go(self, envelope: Envelope) -> None:

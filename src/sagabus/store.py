@@ -1,12 +1,12 @@
 """PORT: the durable truth. One store is the queue, the outbox, the saga storage, the timers and the dead letters.
 
 Way of a message: `append` puts an envelope into the channel of each subscription; a worker leases lanes of channels,
-fetches, runs handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way in
-(`append`, or `join` inside the caller's own transaction) and one way on (`commit`).
+fetches, runs handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way
+in (`append`, or `join` inside the caller's own transaction) and one way on (`commit`).
 
 Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its kinds;
-`StoreUnavailable`, `StoreBusy` and `StoreFull` may pass by themselves and say nothing about any message. All calls may be
-repeated. A call that is cancelled may have happened: the rows decide.
+`StoreUnavailable`, `StoreBusy` and `StoreFull` may pass by themselves and say nothing about any message. All calls may
+be repeated. A call that is cancelled may have happened: the rows decide.
 """
 
 from __future__ import annotations
@@ -247,12 +247,13 @@ class Store(Protocol):
         ...
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
-        """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, when `routing` is no longer
-        the current version: the caller addresses them anew.
+        """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, when `routing`
+        is no longer the current version: the caller addresses them anew.
 
-        Of guarded envelopes with one (channel, message id) only the first is ever accepted: a copy is DUPLICATE, other content under
-        the id is a COLLISION and goes to the channel's dead letters, one stamped below the channel's horizon is TOO_OLD and goes there
-        too. Envelopes that are not guarded are always accepted. A timer replaces the one with its channel, key and name.
+        Of guarded envelopes with one (channel, message id) only the first is ever accepted: a copy is DUPLICATE, other
+        content under the id is a COLLISION and goes to the channel's dead letters, one stamped below the channel's
+        horizon is TOO_OLD and goes there too. Envelopes that are not guarded are always accepted. A timer replaces the
+        one with its channel, key and name.
         """
         ...
 
@@ -263,9 +264,10 @@ class Store(Protocol):
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
         """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
 
-        A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel share its lanes
-        evenly, so the answer may miss lanes owned before (with them go their envelopes in hand). `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies,
-        that many, and all that are due by schedule, become suspects of the next.
+        A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel
+        share its lanes evenly, so the answer may miss lanes owned before (with them go their envelopes in hand).
+        `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies, that many, and
+        all that are due by schedule, become suspects of the next.
         """
         ...
 
@@ -276,10 +278,10 @@ class Store(Protocol):
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, at most `limit` of each lane, neither stashed nor held back.
 
-        Per lane: those due at once with a position above the cursor's, in order; and all those scheduled that are due by now (again
-        on every call, while they are stored: the caller knows what it has in hand). An envelope is held back while another
-        one of its channel and key waits for its retry or is parked as a dead letter.
-        A stashed envelope whose patience has ended is due.
+        Per lane: those due at once with a position above the cursor's, in order; and all those scheduled that are due
+        by now (again on every call, while they are stored: the caller knows what it has in hand). An envelope is held
+        back while another one of its channel and key waits for its retry or is parked as a dead letter. A stashed
+        envelope whose patience has ended is due.
         """
         ...
 
@@ -288,13 +290,14 @@ class Store(Protocol):
         ...
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
-        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, append what it sent, set and cancel
-        timers, claim keys, run statements, write its dead letter. One answer for each outcome, in order.
+        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, append what it sent,
+        set and cancel timers, claim keys, run statements, write its dead letter. One answer for each outcome, in order.
 
-        All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains. One outcome's failure costs
-        only that outcome and those of the same (channel, partition key) after it, which are DROPPED. Raises only when nothing was
-        committed, or when it is unknown (StoreUnavailable): repeat the runs, the rows decide.
-        Completing an instance removes all its timers.
+        All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains.
+        One outcome's failure costs only that outcome and those of the same (channel, partition key) after it, which are
+        DROPPED. Raises only when nothing was committed, or when it is unknown (StoreUnavailable): repeat the runs, the
+        rows decide. Completing an instance removes all its timers. A save that wakes makes due at once what is stashed
+        for its instance.
         """
         ...
 
@@ -303,9 +306,11 @@ class Store(Protocol):
         ...
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        """Put an open dead letter back into its channel, same id and bytes, attempts at nought, in one transaction with its status.
+        """Put an open dead letter back into its channel, same id and bytes, attempts at nought, in one transaction with
+        its status.
 
-        One whose effect has committed is closed and ALREADY_DONE; one stamped below the horizon stays and is TOO_OLD unless forced.
+        One whose effect has committed is closed and ALREADY_DONE; one stamped below the horizon stays and is TOO_OLD
+        unless forced.
         """
         ...
 
@@ -316,7 +321,8 @@ class Store(Protocol):
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window: at most `limit` inbox records, tombstones and closed dead letters each.
 
-        In one transaction with the records, the channel's horizon rises to just above the youngest of them, and never falls.
+        In one transaction with the records, the channel's horizon rises to just above the youngest of them, and never
+        falls.
         """
         ...
 

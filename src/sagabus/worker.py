@@ -1,7 +1,7 @@
 """The worker: leases lanes, fetches what is due, has it run key by key, and keeps its books by what the commits answer.
 
-The middle of a message's way: store → **intake** → mailbox → `processing` → `committing` → store. A lease gives order and speed only; that an effect
-happens once rests on the commit.
+The middle of a message's way: store → **intake** → mailbox → `processing` → `committing` → store. A lease gives order
+and speed only; that an effect happens once rests on the commit.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Worker:
         self._prefetch = prefetch
         self._channels = tuple(definitions)
         self.hand = Hand(definitions, prefetch)
-        self._serving = Serving(store, sender, processing, definitions, self.hand)
+        self._serving = Serving(store, sender, processing, definitions, self.hand, clock)
         self._runners = Runners(self._serving.serve, concurrency)
         self._committer = Committer(store, sender, clock, lambda: self.hand.epochs, self._settled, self._runners)
         self._progress = asyncio.Event()
@@ -87,7 +87,8 @@ class Worker:
         self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
 
     async def stop(self, grace: float) -> None:
-        """Take nothing new; let running handlers finish for `grace` seconds, then roll them back; commit what finished; release.
+        """Take nothing new; let running handlers finish for `grace` seconds, then roll them back; commit what finished;
+        release.
 
         Nothing of this counts as a failure of any message. Cancelled, it still releases as soon as it can.
         """

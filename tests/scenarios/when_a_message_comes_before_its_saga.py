@@ -1,10 +1,12 @@
 """What becomes of messages that find no live instance."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from sagabus import Context, Saga, handles, starts
+from sagabus.middleware import Next
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, Tally
 
@@ -131,4 +133,25 @@ async def test_when_the_creating_run_fails_the_early_one_goes_on_waiting(harness
         await bus.advance(timedelta(seconds=2))
 
         assert waiting == 1
+        assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1, 9])
+
+
+async def test_it_is_due_with_the_commit_that_creates_the_saga(harness: MakeHarness) -> None:
+    reached = asyncio.Event()
+
+    async def block(message: object, ctx: Context, call_next: Next) -> None:
+        if isinstance(message, Ended) and reached.is_set():
+            await asyncio.Event().wait()
+        await call_next(message, ctx)
+
+    async with harness(Tally, middleware=[block]) as bus:
+        await bus.publish(Ended(key="A", number=9))
+        reached.set()
+        await bus.publish(Noted(key="A", number=1), wait=False)
+        while await bus.saga(Tally, "A") is None:
+            await asyncio.sleep(0)
+        reached.clear()
+
+        await bus.crash()
+
         assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1, 9])

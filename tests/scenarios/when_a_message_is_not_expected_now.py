@@ -126,3 +126,27 @@ async def test_a_predicate_that_raises_fails_the_message(harness: MakeHarness) -
         (letter,) = await bus.dead_letters("door")
         assert letter.error_type == "ZeroDivisionError"
         assert letter.attempts == 5
+
+
+async def test_stashed_for_a_predicate_it_runs_when_any_field_makes_it_true(harness: MakeHarness) -> None:
+    class Counting(Saga, name="counting", key="key", on_unexpected="stash"):
+        key: str
+        status: str = "same"
+        count: int = 0
+        ended_at: int = 0
+
+        @starts
+        def noted(self, message: Noted) -> None:
+            self.count += 1
+
+        @handles(when=lambda state: state.count >= 3)
+        def ended(self, message: Ended) -> None:
+            self.ended_at = self.count
+
+    async with harness(Counting) as bus:
+        await bus.bus.publish_many([Noted(key="A"), Ended(key="A"), Noted(key="A"), Noted(key="A"), Noted(key="A")])
+        await bus.idle()
+
+        state = await bus.saga(Counting, "A")
+        assert state is not None
+        assert state.ended_at >= 3

@@ -128,14 +128,17 @@ class StoreTap:
         if cue is not None and not cue.afterwards:
             self.is_troubled = True
             raise cue.error
-        committing = asyncio.ensure_future(self._watched(commit(_addressed(batch))))
         try:
-            answers = await asyncio.shield(committing)
+            answers = await self._watched(commit(_addressed(batch)))
         except asyncio.CancelledError:
-            # A worker that is dropped now never hears of it, yet it happens.
-            self._note(batch, await committing)
+            # A worker that is dropped now never hears of it; it may have happened all the same.
+            for outcome in batch.outcomes:
+                if not await self._is_stored(outcome.envelope):
+                    self._note(outcome)
             raise
-        self._note(batch, answers)
+        for outcome, answer in zip(batch.outcomes, answers, strict=True):
+            if answer.verdict is Verdict.COMMITTED:
+                self._note(outcome)
         if cue is not None:
             self.is_troubled = True
             raise cue.error
@@ -172,13 +175,15 @@ class StoreTap:
             self.under_way -= 1
             self._moved.set()
 
-    def _note(self, batch: Batch, answers: Sequence[Settled]) -> None:
-        for outcome, answer in zip(batch.outcomes, answers, strict=True):
-            if answer.verdict is not Verdict.COMMITTED or not isinstance(outcome, Completed):
-                continue
+    def _note(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Completed):
             messages = {each.message_id: each for each in outcome.effects.sent if each.timer is None}
             for envelope in messages.values():
                 self._heard.note(envelope)
+
+    async def _is_stored(self, envelope: Envelope) -> bool:
+        found = await self.store.inspect.envelopes(envelope.channel, key=envelope.partition_key, limit=1_000_000)
+        return any(each.position == envelope.position for each in found)
 
 
 class _UnitTap:
