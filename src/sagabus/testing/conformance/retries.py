@@ -228,6 +228,27 @@ class StashConformance(StoreSuite):
         assert await trial.due_ids() == ["m1"]
 
     @conformance
+    async def test_a_save_that_wakes_makes_due_what_waits_for_its_instance_and_nothing_else(self, trial: Trial) -> None:
+        ids = (("early", "A1"), ("start", "A1"), ("other", "B2"))
+        early, start, other = await trial.accept(*(trial.envelope(*each) for each in ids))
+        await trial.commit(Stashed(early, MINUTE), Stashed(other, MINUTE))
+
+        assert await trial.commit(completed(start, save=save(0, wakes=True))) == [COMMITTED]
+
+        assert await trial.due_ids() == ["early"]
+        assert (await trial.store.load(ORDERS, ["A1"]))[0].stashed == ()
+        assert len((await trial.store.load(ORDERS, ["B2"]))[0].stashed) == 1
+
+    @conformance
+    async def test_a_save_that_loses_wakes_nobody(self, trial: Trial) -> None:
+        early, start = await trial.accept(trial.envelope("early"), trial.envelope("start"))
+        await trial.commit(Stashed(early, MINUTE))
+
+        assert await trial.commit(completed(start, save=save(7, wakes=True))) == [Verdict.CONFLICT]
+
+        assert len((await trial.store.load(ORDERS, ["A1"]))[0].stashed) == 1
+
+    @conformance
     async def test_a_stashed_message_may_be_stashed_again(self, trial: Trial) -> None:
         stored = await trial.accept_one()
         await trial.commit(Stashed(stored, MINUTE))
