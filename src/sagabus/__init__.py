@@ -1,6 +1,7 @@
 """sagabus: every message takes effect exactly once.
 
-Sagas, idempotent inbox, transactional outbox, optimistic concurrency, timers, retries and dead letters, on one SQLite file out of the box.
+Sagas, idempotent inbox, transactional outbox, optimistic concurrency, timers, retries and dead letters, on one SQLite
+file out of the box.
 """
 
 from sagabus.bus import Bus

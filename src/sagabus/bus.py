@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec, StateCodec
@@ -32,8 +32,6 @@ from sagabus.sending import Sender
 from sagabus.settings import Settings
 from sagabus.store import ChannelCounts, Joined, Retention, Store
 from sagabus.worker import Worker
-
-B = TypeVar("B", bound="Bus")
 
 
 class Bus:
@@ -69,7 +67,7 @@ class Bus:
         self._housekeeping: Housekeeping | None = None
         self._opened = False
         self.statistics: Counter[tuple[str, str]] = Counter()
-        """How many messages of each subscription were completed, retried, dead-lettered, discarded, stashed or lost a race, by this process."""
+        """How many messages of each subscription this process has handled, by what became of them."""
         self.dead_letters = DeadLetters(self.store)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas)
         self.timers = Timers(self.store)
@@ -79,10 +77,13 @@ class Bus:
         """What this bus runs, in the order given."""
         return tuple(self._defined.by_name.values())
 
-    # --- life -------------------------------------------------------------------------------------------------------------
+    # --- life ---------------------------------------------------------------------------------------------------------
 
     async def open(self, *, worker: bool = True) -> None:
-        """Open the store, make the subscriptions known and (unless `worker` is False) begin to handle messages. Opening twice is harmless."""
+        """Open the store, make the subscriptions known and (unless `worker` is False) begin to handle messages.
+
+        Opening twice is harmless.
+        """
         if self._opened:
             return
         await self.store.open()
@@ -97,7 +98,7 @@ class Bus:
             raise
 
     async def close(self) -> None:
-        """Stop gracefully within the grace period and close the store. Nothing counts as a failure; closing twice is harmless."""
+        """Stop gracefully within the grace period and close the store. Nothing has failed by it; twice is harmless."""
         if not self._opened:
             return
         try:
@@ -111,7 +112,7 @@ class Bus:
             self._worker = self._housekeeping = None
             await self.store.close()
 
-    async def __aenter__(self: B) -> B:
+    async def __aenter__(self) -> Self:
         """Open, with a worker."""
         await self.open()
         return self
@@ -120,7 +121,7 @@ class Bus:
         """Close."""
         await self.close()
 
-    # --- publishing -------------------------------------------------------------------------------------------------------
+    # --- publishing ---------------------------------------------------------------------------------------------------
 
     async def publish(
         self,
@@ -156,14 +157,14 @@ class Bus:
         return self._publisher.receipt(message_id, envelopes, answers)
 
     async def send(self, message: object, **options: Any) -> Receipt:
-        """Accept a command durably for its one receiver; options and promises as for `publish`. Unroutable when nobody receives it."""
+        """Accept a command durably for its one receiver, else Unroutable; options and promises as for `publish`."""
         message_id, address = self._publisher.addressing(message, "command", **options)
         self._check_open()
         envelopes, answers = await self._publishing.append(lambda: address(None))
         return self._publisher.receipt(message_id, envelopes, answers)
 
     async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
-        """Accept many messages (events and commands, or (message, id) pairs) in one commit: all of them, or none when it raises."""
+        """Accept messages of both kinds, or (message, id) pairs, in one commit: all of them, or none when it raises."""
         self._check_open()
         prepared = [
             self._publisher.addressing(message, None, message_id=message_id)
@@ -185,8 +186,11 @@ class Bus:
         return receipts
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[TransactionPublisher]:
-        """Rows through `tx.connection` and messages through `tx.publish` commit together at the end of the block; an exception rolls both back."""
+    async def transaction(self) -> AsyncGenerator[TransactionPublisher, None]:
+        """Rows through `tx.connection` and messages through `tx.publish` commit together when the block ends.
+
+        An exception rolls both back.
+        """
         self._check_open()
         async with self.store.transaction() as unit:
             publisher = TransactionPublisher(unit, self._publisher)
@@ -207,10 +211,13 @@ class Bus:
         self._check_open()
         return JoinedPublisher(self.store.join(connection), self._publisher, self._joined_table)
 
-    # --- looking ----------------------------------------------------------------------------------------------------------
+    # --- looking ------------------------------------------------------------------------------------------------------
 
     async def idle(self, timeout: float | None = None) -> None:
-        """Wait until nothing is in hand and nothing is due; what waits for a later time does not count. TimeoutError after `timeout` seconds."""
+        """Wait until nothing is in hand and nothing is due; what waits for a later time does not count.
+
+        TimeoutError after `timeout` seconds.
+        """
         async with asyncio.timeout(timeout):
             while not await self._is_idle():
                 if self._worker is not None:
@@ -225,14 +232,12 @@ class Bus:
     async def purge(self) -> None:
         """Forget what is older than its retention now, all of it, instead of in the background's small steps."""
         self._check_open()
-        housekeeping = self._housekeeping or self._make_housekeeping()
-        while (await housekeeping.purge()).more:
-            await asyncio.sleep(0)
+        await (self._housekeeping or self._make_housekeeping()).purge_all()
 
-    # --- parts ------------------------------------------------------------------------------------------------------------
+    # --- parts --------------------------------------------------------------------------------------------------------
 
     def _make_sender(self) -> Sender:
-        return Sender(self._codec, self._defined.keys, self.store)
+        return Sender(self._codec, self._defined.keys, self.store, self.settings.max_hops)
 
     async def _register(self) -> Any:
         window = micros(self.settings.retention)

@@ -207,7 +207,7 @@ class _Form:
         rules = self.rules
         if len(body) > rules.max_size:
             raise rules.too_large(self.name, len(body), rules.max_size)
-        # No body is deeper than it has opening brackets, nor than half its length; nearly all are settled by this count.
+        # No body is deeper than it has opening brackets, nor than half its length; this count settles nearly all.
         if len(body) <= 2 * rules.max_depth:
             return
         if body.count(b"[") + body.count(b"{") > rules.max_depth and _is_too_deep(body, rules.max_depth):

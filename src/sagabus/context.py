@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from sagabus.clock import instant, micros, moment
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ContextClosed, HandlingError
 from sagabus.identity import check_id, derive
 from sagabus.outcome import Parameters, Statement
@@ -24,21 +24,7 @@ TIMER = "sagabus.timer"
 class Outbound(Protocol):
     """Turns a message sent by user code into addressed envelopes; the sender behind the context."""
 
-    def address(
-        self,
-        message: object,
-        *,
-        kind: str | None,
-        message_id: str,
-        guarded: bool,
-        partition_key: str | None,
-        correlation_id: str | None,
-        causation_id: str | None,
-        headers: dict[str, str] | None,
-        sent_at: int,
-        due_at: int,
-        delay: int,
-    ) -> list[Envelope]:
+    def address(self, message: object, stamp: Stamp, *, kind: str | None) -> list[Envelope]:
         """One envelope for each channel that receives the message; raises for a message that cannot travel."""
         ...
 
@@ -135,7 +121,7 @@ class Context:
         return moment(self._envelope.sent_at)
 
     def idempotency_key(self, step: str) -> str:
-        """A key for one external call of this handler: equal for every run of this message, different for every other message or step."""
+        """A key for an external call: equal in every run of this message, different for every other message or step."""
         return derive(self._envelope.message_id, self._envelope.channel, f"key:{step}")
 
     def send(
@@ -148,7 +134,7 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if nobody receives it."""
-        self._buffer(message, "command", message_id, partition_key, correlation_id, headers, 0, 0)
+        self._buffer(message, "command", message_id, partition_key, headers, correlation_id=correlation_id)
 
     def publish(
         self,
@@ -160,7 +146,7 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an event to every subscription when this run commits."""
-        self._buffer(message, "event", message_id, partition_key, correlation_id, headers, 0, 0)
+        self._buffer(message, "event", message_id, partition_key, headers, correlation_id=correlation_id)
 
     def schedule(
         self,
@@ -172,9 +158,9 @@ class Context:
         partition_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send or publish the message later: `after` the commit, or `at` an aware instant, never before it by the store's clock."""
+        """Send or publish the message later: `after` the commit, or not before `at`, by the store's clock."""
         due_at, delay = due(after, at)
-        self._buffer(message, None, message_id, partition_key, None, headers, due_at, delay)
+        self._buffer(message, None, message_id, partition_key, headers, due_at=due_at, delay=delay)
 
     def set_timer(self, name: str, *, after: timedelta | None = None, at: datetime | None = None) -> None:
         """Set the named timer of this instance; one that is set already is replaced and never fires."""
@@ -228,21 +214,19 @@ class Context:
         kind: str | None,
         message_id: str | None,
         partition_key: str | None,
-        correlation_id: str | None,
         headers: Mapping[str, str] | None,
-        due_at: int,
-        delay: int,
+        *,
+        correlation_id: str | None = None,
+        due_at: int = 0,
+        delay: int = 0,
     ) -> None:
         self._check_open()
         cause = self._envelope
         ordinal = self._next()
-        self.outgoing += self._outbound.address(
-            message,
-            kind=kind,
-            message_id=check_id(message_id)
-            if message_id is not None
-            else derive(cause.message_id, cause.channel, ordinal),
-            guarded=message_id is not None,
+        given = check_id(message_id) if message_id is not None else None
+        stamp = Stamp(
+            message_id=given or derive(cause.message_id, cause.channel, ordinal),
+            guarded=given is not None,
             partition_key=partition_key if partition_key is not None else cause.partition_key,
             correlation_id=correlation_id or cause.correlation_id or cause.message_id,
             causation_id=cause.message_id,
@@ -250,7 +234,10 @@ class Context:
             sent_at=self._now,
             due_at=due_at,
             delay=delay,
+            # What waits for a later time is no runaway loop: a saga may well tick for ever.
+            hops=0 if due_at or delay else cause.hops + 1,
         )
+        self.outgoing += self._outbound.address(message, stamp, kind=kind)
 
     def _next(self) -> int:
         self._ordinal += 1
@@ -259,7 +246,8 @@ class Context:
     def _check_open(self) -> None:
         if self._closed:
             raise ContextClosed(
-                "the handler has returned and its outcome is decided: call the context before that, in the handler itself",
+                "the handler has returned and its outcome is decided: "
+                "call the context before that, in the handler itself",
                 message_id=self._envelope.message_id,
                 subscription=self._envelope.channel,
             )
@@ -274,7 +262,7 @@ class Context:
 
 
 def due(after: timedelta | None, at: datetime | None) -> tuple[int, int]:
-    """(due instant, delay) of exactly one of the two; ValueError otherwise, or for a negative delay or a naive instant."""
+    """(due instant, delay) of exactly one of the two; ValueError otherwise, for a negative delay or a naive instant."""
     if (after is None) == (at is None):
         raise ValueError("say either `after` (a timedelta) or `at` (an aware datetime)")
     if at is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import decimal
 import enum
 from collections.abc import Callable
+from datetime import date
 from typing import TypeAlias
 from uuid import UUID
 
@@ -16,11 +16,11 @@ KeySpec: TypeAlias = str | Callable[..., object]
 KeyOf: TypeAlias = Callable[[object], str]
 
 LONGEST_KEY = 500
-_PLAIN = (int, UUID, decimal.Decimal, datetime.date)
+_PLAIN = (int, UUID, decimal.Decimal, date)
 
 
 def key_reader(message_type: MessageType, spec: KeySpec) -> KeyOf:
-    """The function that reads a message's key; it raises MessageInvalid for a key that is missing, empty or no plain value."""
+    """The function that reads a message's key; MessageInvalid for a key that is missing, empty or no plain value."""
     name = message_type.name
     where = spec if isinstance(spec, str) else getattr(spec, "__name__", "key")
 

@@ -1,7 +1,8 @@
-"""Which messages are copies of one another: by message id always, and by a key that only the subscriber can evaluate on request."""
+"""Which messages are copies of one another: always by message id, on request by a key that the subscriber evaluates."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,8 @@ from typing import Literal, TypeAlias
 from sagabus.codec import fingerprint
 from sagabus.envelope import Envelope
 from sagabus.errors import ConfigurationError
+
+log = logging.getLogger("sagabus")
 
 SHORTEST_WINDOW = timedelta(hours=24)
 
@@ -71,3 +74,14 @@ class Deduplication:
 
 
 BY_MESSAGE_ID = Deduplication()
+
+
+def report_duplicate(reaction: object, notice: Duplicate) -> None:
+    """Log a duplicate, or tell the callback; a callback that raises is logged and changes nothing."""
+    if callable(reaction):
+        try:
+            reaction(notice)
+        except Exception:
+            log.exception("on_duplicate of %s raised", notice.subscription)
+    elif reaction != "skip":
+        log.warning("%s: %s %s is a duplicate", notice.subscription, notice.message_type, notice.message_id)

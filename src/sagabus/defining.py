@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from sagabus.codec import JsonCodec, StateCodec
 from sagabus.correlation import KeyOf
 from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError, SagaBusError
 from sagabus.handler import HandlerDefinition, define_handler
-from sagabus.message import MessageType, Registry, message_type_of
-from sagabus.reaction import Reaction
+from sagabus.message import Registry, message_type_of
+from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition, define_saga
 from sagabus.settings import Settings
 
@@ -50,7 +51,8 @@ def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings:
         defined.by_name[definition.name] = definition
         _learn(defined, definition, registry, codec, problems)
         if isinstance(definition, SagaDefinition):
-            _collect(lambda d=definition: states.prepare(d.cls), f"saga {definition.name!r}", problems)
+            with _noting(f"saga {definition.name!r}", problems):
+                states.prepare(definition.cls)
     _check_receivers(defined, problems)
     _read_type_rules(defined, settings, problems)
     if problems:
@@ -67,9 +69,11 @@ def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reactio
 
 
 def _define_one(item: Any, problems: list[str]) -> HandlerDefinition | SagaDefinition | None:
-    if isinstance(item, type) and issubclass(item, Saga):
-        return define_saga(item, problems)
-    return define_handler(item, problems)
+    return define_saga(item, problems) if _is_saga(item) else define_handler(item, problems)
+
+
+def _is_saga(item: object) -> TypeGuard[type[Saga]]:
+    return isinstance(item, type) and issubclass(item, Saga)
 
 
 def _learn(
@@ -82,10 +86,12 @@ def _learn(
     if definition.deduplication is not None:
         defined.rules[definition.name] = definition.deduplication
     for reaction in reactions_of(definition):
-        message_type = reaction.message_type
-        assert message_type is not None
+        message_type = declared(reaction)
         where = f"{definition.name!r}, message {message_type.name!r}"
-        _collect(lambda t=message_type: (registry.add(t.cls), codec.prepare(t)), where, problems)
+        with _noting(where, problems):
+            registry.add(message_type.cls)
+        with _noting(where, problems):
+            codec.prepare(message_type)
         if reaction.key is not None:
             defined.keys[(definition.name, message_type.name)] = reaction.key
 
@@ -106,19 +112,20 @@ def _check_receivers(defined: Definitions, problems: list[str]) -> None:
 def _read_type_rules(defined: Definitions, settings: Settings, problems: list[str]) -> None:
     excluded: set[str] = set()
     for cls, rule in settings.deduplication.items():
-        found: list[MessageType] = []
-        _collect(lambda c=cls, f=found: f.append(message_type_of(c)), "Settings.deduplication", problems)
-        for message_type in found:
+        with _noting("Settings.deduplication", problems):
+            name = message_type_of(cls).name
             if rule is None:
-                excluded.add(message_type.name)
+                excluded.add(name)
             else:
-                defined.type_rules[message_type.name] = rule
+                defined.type_rules[name] = rule
     defined.undeduplicated = frozenset(excluded)
 
 
-def _collect(action: Any, where: str, problems: list[str]) -> None:
+@contextmanager
+def _noting(where: str, problems: list[str]) -> Generator[None, None, None]:
+    """Note what is raised inside, each problem with `where` in front, and go on after the block."""
     try:
-        action()
+        yield
     except ConfigurationError as error:
         problems.extend(f"{where}: {problem}" for problem in error.problems)
     except SagaBusError as error:

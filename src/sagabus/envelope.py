@@ -31,7 +31,7 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     due_at: int = 0
     """0: at once. Otherwise not before this instant by the store's clock."""
     delay: int = 0
-    """On the way into a store only: due this long after acceptance, by the store's clock; the store turns it into `due_at`."""
+    """On the way into a store only: due this long after acceptance; the store turns it into `due_at`, by its clock."""
     attempt: int = 0
     """Runs counted so far."""
     failed_at: int | None = None
@@ -40,9 +40,27 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The timer's name where the envelope is one."""
     stashed: bool = False
     """Waits for its saga to start (or to change its status); `due_at` is the end of its patience."""
+    hops: int = 0
+    """How many messages were sent at once from handler to handler before this one: an endless loop shows here."""
     guarded: bool = False
     """On the way into a store only: copies of this message id are to be dropped by an inbox row."""
     position: int = 0
+
+
+class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """What a message is sent with: the same on all its envelopes, whichever channels receive it."""
+
+    message_id: str
+    partition_key: str | None = None
+    """For channels that read no key of their own from the message."""
+    headers: dict[str, str] | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    sent_at: int
+    due_at: int = 0
+    delay: int = 0
+    hops: int = 0
+    guarded: bool = False
 
 
 class Instance(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -13,6 +13,7 @@ __all__ = [
     "ConfigurationError",
     "ContextClosed",
     "DuplicateMessage",
+    "EndlessLoop",
     "ForkedProcess",
     "HandlingError",
     "InvalidMessageId",
@@ -286,6 +287,19 @@ class Unroutable(HandlingError):
     def __init__(self, reason: str = "", *, message_type: str | None = None, message_id: str | None = None) -> None:
         super().__init__(reason, message_id=message_id)
         self.message_type = message_type
+
+
+class EndlessLoop(HandlingError):
+    """Break the loop: handlers sent messages to one another too often in a row; a delay or a timer starts the count anew."""
+
+    def __init__(self, message_type: str, message_id: str, limit: int) -> None:
+        super().__init__(message_id=message_id)
+        self.args = (message_type, message_id, limit)
+        self.message_type = message_type
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.message_type}: sent after {self.limit} messages in a row from handler to handler"
 
 
 class StateInvalid(HandlingError):

@@ -74,7 +74,7 @@ class Failing:
     def unknown(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
-        """A type that this process does not know may be known to a newer one: wait for it, uncounted, at most an hour."""
+        """A type that this process does not know may be known to a newer one: wait, uncounted, at most an hour."""
         failure = failure_of(error)
         waited = self._clock.now() - envelope.failed_at if envelope.failed_at is not None else 0
         if waited >= _UPGRADE_PATIENCE:
@@ -86,7 +86,7 @@ class Failing:
         )
 
     def killer(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome | None:
-        """A dead letter for a message whose counted runs are used up by workers that died over it; None while it may run again."""
+        """A dead letter for a message whose runs are used up by workers that died over it; None while some are left."""
         if envelope.attempt < definition.retry.attempts:
             return None
         reason = f"its worker died {envelope.attempt} times while it ran alone"

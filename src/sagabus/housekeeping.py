@@ -54,12 +54,16 @@ class Housekeeping:
         self._offset = offset
         return await self._store.purge(self._retention, self._limit)
 
+    async def purge_all(self) -> None:
+        """Step after step, until nothing is left to remove."""
+        while (await self.purge()).more:  # noqa: ASYNC110  # nothing to wait for: others get a turn between steps
+            await asyncio.sleep(0)
+
     async def _run(self) -> None:
         while True:
             await self._sleep(self._every)
             try:
-                while (await self.purge()).more:
-                    await asyncio.sleep(0)
+                await self.purge_all()
             except StoreError as error:
                 log.warning("cannot purge now: %s", error)
 

@@ -38,7 +38,7 @@ class SystemIdentity:
         self._last = 0
 
     def new_id(self) -> str:
-        """Milliseconds and a fraction of one first, so ids sort by time; 62 random bits from the system per call (safe after a fork)."""
+        """Milliseconds and a fraction first, so ids sort by time; 62 random bits from the system (fork-safe)."""
         stamp = max(self._clock.now() * 4096 // 1000, self._last + 1)
         self._last = stamp
         high = (stamp >> 12) << 16 | 0x7000 | (stamp & 0xFFF)
@@ -64,7 +64,7 @@ def check_id(message_id: str) -> str:
         raise InvalidMessageId("a message id must not be empty or blank", message_id=message_id)
     if len(message_id) > MAX_ID_LENGTH:
         raise InvalidMessageId(
-            f"a message id has at most {MAX_ID_LENGTH} characters, unlike the {len(message_id)} of {message_id[:40]!r}…",
+            f"a message id has at most {MAX_ID_LENGTH} characters, not the {len(message_id)} of {message_id[:40]!r}…",
             message_id=message_id,
         )
     if not message_id.isprintable():

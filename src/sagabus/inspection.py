@@ -90,7 +90,7 @@ class Timers:
 
     async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
         """Timers that are set, of one saga or of one of its instances."""
-        found = await self._store.inspect.envelopes(saga_name(saga), key=key, limit=limit)
+        found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
         return [
             TimerRecord(saga=e.channel, key=e.partition_key or "", name=e.timer, due_at=moment(e.due_at))
             for e in found

@@ -29,6 +29,8 @@ def open_store(url: str, clock: Clock, lanes: int) -> Store:
 
 def _path(url: str) -> str:
     parts = urlsplit(url)
+    if not url.startswith("sqlite://"):
+        raise ConfigurationError(f"{url!r} is no store URL: use {_KNOWN}")
     if parts.netloc:
         raise ConfigurationError(
             f"{url!r} has a host ({parts.netloc!r}); a file takes three slashes (relative) or four (absolute)"

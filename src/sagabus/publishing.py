@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeGuard, cast
 
 from sagabus.clock import Clock, instant
 from sagabus.context import due
 from sagabus.correlation import LONGEST_KEY
-from sagabus.deduplication import BY_MESSAGE_ID, Deduplication, Duplicate
-from sagabus.envelope import Envelope
+from sagabus.deduplication import BY_MESSAGE_ID, Deduplication, Duplicate, report_duplicate
+from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import DuplicateMessage, MessageInvalid
 from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
 from sagabus.outcome import Admission
 from sagabus.routing import RoutingTable
 from sagabus.sending import Sender
-from sagabus.settlement import report_duplicate
 from sagabus.store import Joined, Unit
 
 Addressing: TypeAlias = Callable[[RoutingTable | None], list[Envelope]]
@@ -30,7 +29,7 @@ class Receipt:
 
     message_id: str
     status: str
-    """accepted, duplicate, collision (same id, other content: held in the dead letters) or "too old" (held there too)."""
+    """accepted, duplicate, collision (same id, other content: kept as a dead letter) or "too old" (kept likewise)."""
     subscriptions: Mapping[str, str]
     """The same for each subscription."""
 
@@ -72,27 +71,23 @@ class Publisher:
     ) -> tuple[str, Addressing]:
         """The message's id, and a function that addresses it under a routing (again, if the routing changes)."""
         given = check_id(message_id) if message_id is not None else self._identity.new_id()
-        stamp = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
+        sent = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
         due_at, wait = due(delay, at) if delay is not None or at is not None else (0, 0)
         if partition_key is not None and not 0 < len(partition_key) <= LONGEST_KEY:
             raise MessageInvalid(message_type_of(message).name, "partition_key", f"has 1 to {LONGEST_KEY} characters")
-        checked = _headers(message, headers)
+        stamp = Stamp(
+            message_id=given,
+            guarded=True,
+            partition_key=partition_key,
+            correlation_id=correlation_id,
+            headers=_headers(message, headers),
+            sent_at=sent,
+            due_at=due_at,
+            delay=wait,
+        )
 
         def address(table: RoutingTable | None = None) -> list[Envelope]:
-            return self._sender.address(
-                message,
-                kind=kind,
-                message_id=given,
-                guarded=True,
-                partition_key=partition_key,
-                correlation_id=correlation_id,
-                causation_id=None,
-                headers=checked,
-                sent_at=stamp,
-                due_at=due_at,
-                delay=wait,
-                table=table,
-            )
+            return self._sender.address(message, stamp, kind=kind, table=table)
 
         return given, address
 
@@ -150,7 +145,7 @@ class TransactionPublisher:
 
 
 class JoinedPublisher:
-    """Publishes inside a transaction that the caller opened: synchronous, never commits, gone with the caller's rollback."""
+    """Publishes inside a transaction of the caller's: synchronous, never commits, gone with the caller's rollback."""
 
     def __init__(
         self,
@@ -163,7 +158,7 @@ class JoinedPublisher:
         self._table = table
 
     def publish(self, message: object, **options: object) -> Receipt:
-        """Publish with the caller's commit. Options as for `bus.publish`; raises NoOpenTransaction when there is none (any more)."""
+        """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
         return self._append(message, "event", options)
 
     def send(self, message: object, **options: object) -> Receipt:
@@ -185,23 +180,26 @@ class JoinedPublisher:
 
 def with_id(item: object) -> tuple[object, str | None]:
     """A message, or a (message, id) pair."""
-    if isinstance(item, tuple) and len(item) == 2 and isinstance(item[1], str):  # a pair
-        pair: tuple[object, str] = item
-        return pair
-    return item, None
+    return item if _is_pair(item) else (item, None)
+
+
+def _is_pair(item: object) -> TypeGuard[tuple[object, str]]:
+    if not isinstance(item, tuple):
+        return False
+    members = cast("tuple[object, ...]", item)
+    return len(members) == 2 and isinstance(members[1], str)
 
 
 def _overall(answers: Sequence[Admission]) -> str:
-    for admission in (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE):
-        if admission in answers:
-            return admission.value
-    return Admission.ACCEPTED.value
+    worst_first = (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE)
+    overall: str = next((admission for admission in worst_first if admission in answers), Admission.ACCEPTED).value
+    return overall
 
 
-def _headers(message: object, headers: Mapping[str, str] | None) -> dict[str, str] | None:
+def _headers(message: object, headers: Mapping[Any, Any] | None) -> dict[str, str] | None:
     if not headers:
         return None
     for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # not all callers are type-checked
+        if not isinstance(name, str) or not isinstance(value, str):
             raise MessageInvalid(message_type_of(message).name, f"headers[{name!r}]", "headers are text")
     return dict(headers)

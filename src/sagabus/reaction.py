@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +64,13 @@ class Reaction:
     function: Callable[..., object]
 
 
+def declared(reaction: Reaction) -> MessageType:
+    """The message type of a reaction to messages; only those to timers have none."""
+    if reaction.message_type is None:
+        raise TypeError(f"{reaction.name} reacts to a timer, not to a message")
+    return reaction.message_type
+
+
 def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
     """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
     hints = _hints(function, where, problems)
@@ -110,7 +116,9 @@ def visible_names(depth: int) -> dict[str, Any]:
 
     `depth` counts frames from the caller of this function's caller: where the decorator stands.
     """
-    frame: types.FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001  # the one way to see enclosing names
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
     names: dict[str, Any] = {}
     for _ in range(2):
         if frame is None or frame.f_locals is frame.f_globals:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, cast
 
 from sagabus.clock import micros
-from sagabus.errors import ConfigurationError, MessageError, SagaBusError
+from sagabus.errors import ConfigurationError, EndlessLoop, MessageError, SagaBusError
 
 _LONGEST = 2**62
 
@@ -113,14 +113,13 @@ class RetryPolicy:
         for cls in type(error).__mro__:
             if cls in self.rules:
                 return self.rules[cls]
-        return Rule.DEAD_LETTER if isinstance(error, (MessageError, ConfigurationError)) else Rule.RETRY
+        return Rule.DEAD_LETTER if isinstance(error, (MessageError, ConfigurationError, EndlessLoop)) else Rule.RETRY
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """The errors inside (nested) exception groups; an error that is no group is its own leaf."""
     if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error
-        for member in group.exceptions:
+        for member in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from leaves(member)
     else:
         yield error

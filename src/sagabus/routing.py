@@ -14,6 +14,7 @@ import msgspec
 from sagabus.correlation import KeyOf, as_key
 from sagabus.handler import HandlerDefinition
 from sagabus.message import MessageType
+from sagabus.reaction import declared
 from sagabus.saga import SagaDefinition
 from sagabus.store import Routing, Subscription
 
@@ -57,12 +58,12 @@ def subscriptions_of(
     found: list[Subscription] = []
     for name, reaction in definition.reactions.items():
         first = reaction[0] if isinstance(reaction, tuple) else reaction
-        assert first.message_type is not None
+        message_type = declared(first)
         found.append(
             Subscription(
                 message_type=name,
                 channel=definition.name,
-                kind=first.message_type.kind,
+                kind=message_type.kind,
                 key=first.key_field,
                 keyed=first.key is not None,
                 window=window,
@@ -88,6 +89,9 @@ def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> s
     if message_type.kind != "command" or len(routes) == 1:
         return None
     if not routes:
-        return f"nobody receives the command {message_type.name!r}: start a bus with its handler or saga on this store once"
+        return (
+            f"nobody receives the command {message_type.name!r}: "
+            "start a bus with its handler or saga on this store once"
+        )
     names = ", ".join(sorted(route.channel for route in routes))
     return f"the command {message_type.name!r} has {len(routes)} receivers: {names}"

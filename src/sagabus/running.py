@@ -38,6 +38,11 @@ class Runners:
         """The runners that live."""
         return frozenset(self._tasks)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether mailboxes wait for a runner: there will be more outcomes in a moment."""
+        return bool(self._ready)
+
     def offer(self, mailbox: Mailbox) -> None:
         """Have a mailbox served; one that is active already is left alone."""
         if not mailbox.active:

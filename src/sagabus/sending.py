@@ -13,11 +13,11 @@ from typing import Protocol
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.correlation import KeyOf
-from sagabus.envelope import Envelope
-from sagabus.errors import ConfigurationError, Unroutable
+from sagabus.envelope import Envelope, Stamp
+from sagabus.errors import ConfigurationError, EndlessLoop, Unroutable
 from sagabus.message import MessageType, message_type_of
 from sagabus.outcome import Parameters
-from sagabus.routing import RoutingTable, receivers_problem
+from sagabus.routing import Route, RoutingTable, receivers_problem
 from sagabus.store import Routing
 
 log = logging.getLogger("sagabus")
@@ -34,8 +34,15 @@ class StatementCheck(Protocol):
 class Sender:
     """Makes addressed envelopes out of messages, under the routing it was last told of."""
 
-    def __init__(self, codec: Codec, keys: Mapping[tuple[str, str], KeyOf], statements: StatementCheck) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        keys: Mapping[tuple[str, str], KeyOf],
+        statements: StatementCheck,
+        max_hops: int = 10_000,
+    ) -> None:
         self._codec = codec
+        self._max_hops = max_hops
         self._keys = keys
         self._statements = statements
         self.table = RoutingTable(Routing(0, 1, ()), keys)
@@ -45,52 +52,44 @@ class Sender:
         self.table = RoutingTable(routing, self._keys)
 
     def address(
-        self,
-        message: object,
-        *,
-        kind: str | None,
-        message_id: str,
-        guarded: bool,
-        partition_key: str | None,
-        correlation_id: str | None,
-        causation_id: str | None,
-        headers: dict[str, str] | None,
-        sent_at: int,
-        due_at: int,
-        delay: int,
-        table: RoutingTable | None = None,
+        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
     ) -> list[Envelope]:
-        """One envelope for each channel that receives the message.
+        """One envelope for each channel that receives the message. `kind` is what the caller takes it for, if it says.
 
-        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, or Unroutable for a command without
-        its one receiver.
+        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, Unroutable for a command without
+        its one receiver, or EndlessLoop.
         """
         message_type = message_type_of(message)
+        name = message_type.name
         table = table or self.table
-        routes = table.routes(message_type.name)
-        self._check(message_type, kind, len(routes), message_id, table)
+        routes = table.routes(name)
+        if kind != message_type.kind or len(routes) != 1:
+            self._check(message_type, kind, routes, stamp.message_id)
+        if stamp.hops > self._max_hops:
+            raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
-        envelopes: list[Envelope] = []
-        for route in routes:
-            key = route.key(message) if route.key is not None else None if route.remote else partition_key
-            envelopes.append(
-                Envelope(
-                    message_id=message_id,
-                    message_type=message_type.name,
-                    body=body,
-                    channel=route.channel,
-                    lane=table.lane(message_id if key is None else key),
-                    partition_key=key,
-                    headers=headers,
-                    correlation_id=correlation_id,
-                    causation_id=causation_id,
-                    sent_at=sent_at,
-                    due_at=due_at,
-                    delay=delay,
-                    guarded=guarded and route.guarded,
-                )
-            )
-        return envelopes
+        return [self._envelope(message, name, body, route, stamp, table) for route in routes]
+
+    def _envelope(
+        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, table: RoutingTable
+    ) -> Envelope:
+        key = route.key(message) if route.key is not None else None if route.remote else stamp.partition_key
+        return Envelope(
+            message_id=stamp.message_id,
+            message_type=name,
+            body=body,
+            channel=route.channel,
+            lane=table.lane(stamp.message_id if key is None else key),
+            partition_key=key,
+            headers=stamp.headers,
+            correlation_id=stamp.correlation_id,
+            causation_id=stamp.causation_id,
+            sent_at=stamp.sent_at,
+            due_at=stamp.due_at,
+            delay=stamp.delay,
+            hops=stamp.hops,
+            guarded=stamp.guarded and route.guarded,
+        )
 
     def timer(
         self,
@@ -124,16 +123,14 @@ class Sender:
         """Raise for a statement that the commit would refuse."""
         self._statements.execute_check(sql, parameters)
 
-    def _check(
-        self, message_type: MessageType, kind: str | None, receivers: int, message_id: str, table: RoutingTable
-    ) -> None:
+    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
         if kind is not None and kind != message_type.kind:
             right = "ctx.send / bus.send" if message_type.kind == "command" else "ctx.publish / bus.publish"
             raise ConfigurationError(f"{message_type.name!r} is {_article(message_type.kind)}: use {right} for it")
-        if message_type.kind == "command" and receivers != 1:
-            problem = receivers_problem(message_type, table.routes(message_type.name))
-            raise Unroutable(problem or "", message_type=message_type.name, message_id=message_id)
-        if receivers == 0:
+        problem = receivers_problem(message_type, routes)
+        if problem is not None:
+            raise Unroutable(problem, message_type=message_type.name, message_id=message_id)
+        if not routes:
             log.debug("event %s %s: nobody subscribes to it", message_type.name, message_id)
 
 

@@ -31,6 +31,8 @@ class Settings:
     """Rows of a kind that one purge removes at most."""
     max_message_size: int = 262_144
     max_message_depth: int = 32
+    max_hops: int = 10_000
+    """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
     deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
     """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
     lanes: int = 16
@@ -39,7 +41,15 @@ class Settings:
     def __post_init__(self) -> None:
         problems = [
             f"Settings.{name} must be at least 1, not {value}"
-            for name in ("concurrency", "prefetch", "purge_limit", "max_message_size", "max_message_depth", "lanes")
+            for name in (
+                "concurrency",
+                "prefetch",
+                "purge_limit",
+                "max_message_size",
+                "max_message_depth",
+                "max_hops",
+                "lanes",
+            )
             if (value := getattr(self, name)) < 1
         ]
         problems += [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from sagabus.clock import Clock
 from sagabus.committing import Committer, Entry
-from sagabus.deduplication import BY_MESSAGE_ID, Duplicate
+from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
 from sagabus.envelope import Envelope
 from sagabus.holding import Hand
 from sagabus.mailbox import Mailbox
@@ -180,17 +180,6 @@ class Settlement:
         reaction = (mailbox.definition.deduplication or BY_MESSAGE_ID).on_duplicate
         notice = Duplicate(envelope.channel, envelope.message_type, envelope.message_id)
         report_duplicate(reaction, notice)
-
-
-def report_duplicate(reaction: object, notice: Duplicate) -> None:
-    """Log a duplicate, or tell the callback; a callback that raises is logged and changes nothing."""
-    if callable(reaction):
-        try:
-            reaction(notice)
-        except Exception:
-            log.exception("on_duplicate of %s raised", notice.subscription)
-    elif reaction != "skip":
-        log.warning("%s: %s %s is a duplicate", notice.subscription, notice.message_type, notice.message_id)
 
 
 def _holds(outcome: Outcome) -> bool:

@@ -166,8 +166,10 @@ class Inspection(Protocol):
         """Instances of a saga by key, from the first key greater than `after`."""
         ...
 
-    async def envelopes(self, channel: str, *, key: str | None = None, limit: int = 100) -> Sequence[Envelope]:
-        """What is stored in a channel, by position; of one partition key when given."""
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
+        """What is stored in a channel, by position; of one partition key, or timers only, when asked."""
         ...
 
     async def dead_letters(

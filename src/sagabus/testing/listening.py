@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from sagabus.codec import Codec, JsonCodec
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, Stamp
 from sagabus.message import MessageType, message_type_of
-from sagabus.routing import RoutingTable
+from sagabus.routing import Route, RoutingTable
 from sagabus.sending import Sender
 
 T = TypeVar("T")
@@ -62,31 +62,18 @@ class ListeningSender(Sender):
         self._heard = heard
         self._strict = strict
 
-    def address(self, message: object, **options: Any) -> list[Envelope]:
+    def address(
+        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+    ) -> list[Envelope]:
         """The envelopes of one message; at least one when it comes from a handler."""
-        found = super().address(message, **options)
-        self._heard.learn(message_type_of(message))
-        if found or options["causation_id"] is None:
+        found = super().address(message, stamp, kind=kind, table=table)
+        message_type = message_type_of(message)
+        self._heard.learn(message_type)
+        if found or stamp.causation_id is None:
             return found
-        return [
-            Envelope(
-                message_id=options["message_id"],
-                message_type=message_type_of(message).name,
-                body=self._codec.encode(message),
-                channel=NOBODY,
-                partition_key=options["partition_key"],
-                correlation_id=options["correlation_id"],
-                causation_id=options["causation_id"],
-                headers=options["headers"],
-                sent_at=options["sent_at"],
-                due_at=options["due_at"],
-                delay=options["delay"],
-            )
-        ]
+        nobody = Route(channel=NOBODY, key=None, remote=False, guarded=False)
+        return [self._envelope(message, message_type.name, self._codec.encode(message), nobody, stamp, self.table)]
 
-    def _check(
-        self, message_type: MessageType, kind: str | None, receivers: int, message_id: str, table: RoutingTable
-    ) -> None:
-        if not receivers and not self._strict and kind in (None, message_type.kind):
-            return
-        super()._check(message_type, kind, receivers, message_id, table)
+    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
+        if routes or self._strict or kind not in (None, message_type.kind):
+            super()._check(message_type, kind, routes, message_id)

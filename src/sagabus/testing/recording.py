@@ -12,14 +12,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sagabus.clock import instant
 from sagabus.codec import JsonCodec
 from sagabus.context import Context
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import StatementRefused
 from sagabus.outcome import Parameters
+from sagabus.routing import RoutingTable
 from sagabus.testing.listening import Heard, ListeningSender, Messages
 
 _START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -98,9 +98,11 @@ class _Recorder(ListeningSender):
     def __init__(self, heard: Heard) -> None:
         super().__init__(heard, JsonCodec(), {}, _NoDatabase())
 
-    def address(self, message: object, **options: Any) -> list[Envelope]:
+    def address(
+        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+    ) -> list[Envelope]:
         """The one envelope of a message."""
-        envelopes = super().address(message, **options)
+        envelopes = super().address(message, stamp, kind=kind, table=table)
         for envelope in envelopes:
             self._heard.note(envelope)
         return envelopes

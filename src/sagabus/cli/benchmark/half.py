@@ -1,6 +1,6 @@
-"""One half of the benchmark in a process of its own, so that neither shares memory or threads with the other.
+"""One half of the benchmark in a process of its own: neither shares memory or threads with the other.
 
-`python -m sagabus.cli.benchmark.half engine URL SAGAS TOKEN` or `… loop PATH SAGAS`; it prints its figures as one object.
+`python -m sagabus.cli.benchmark.half engine URL SAGAS TOKEN` or `… loop PATH SAGAS`; it prints one object.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ _WARM_UP = 300
 
 _ADD = """
 INSERT INTO sagabus_envelope (channel, lane, due_at, message_id, message_type, partition_key, body, headers,
-    correlation_id, causation_id, sent_at, attempt, failed_at, timer, stashed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    correlation_id, causation_id, sent_at, attempt, failed_at, timer, stashed, hops)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _TAKE = """
 SELECT position, message_id, message_type, partition_key, body, correlation_id FROM sagabus_envelope
@@ -109,8 +109,15 @@ def _fill(connection: apsw.Connection, name: str, sagas: int) -> None:
         for number in range(sagas):
             body = _encode(Message(f"{name}-{number}", number)).decode()
             key, message_id = f"{name}-{number}", f"{name:-<16}{number:016}"
-            row = ("orders", 0, 0, message_id, "bench.submitted", key, body, None, None, None, now, 0, None, None, 0)
+            row = ("orders", 0, 0, message_id, "bench.submitted", key, body, None, None, None, now, 0, None, None, 0, 0)
             connection.execute(_ADD, row)
+
+
+def prepared(path: str, sagas: int) -> apsw.Connection:
+    """A fresh file with so many orders waiting."""
+    connection = _fresh(path)
+    _fill(connection, "prepared", sagas)
+    return connection
 
 
 def _timed(connection: apsw.Connection, batch: int) -> float:
@@ -134,7 +141,7 @@ def work_off(connection: apsw.Connection, batch: int) -> int:
 
 
 def _step(connection: apsw.Connection, taken: list[Taken], now: int) -> None:
-    """Handle one batch; every key stands in it once, as an order's next message is sent by the commit of the one before."""
+    """Handle one batch; every key stands in it once: an order's next message comes with the commit of the last."""
     removed: list[tuple[int]] = []
     saved: list[tuple[apsw.SQLiteValue, ...]] = []
     added: list[tuple[apsw.SQLiteValue, ...]] = []
@@ -151,7 +158,7 @@ def _step(connection: apsw.Connection, taken: list[Taken], now: int) -> None:
         removed.append((position,))
         saved.append(("orders", key, version + 1, version, _encode(state).decode(), status, None, done, now, now))
         added.append(
-            (channel, 0, 0, sent_id, follow_up, key, sent, None, conversation, message_id, now, 0, None, None, 0)
+            (channel, 0, 0, sent_id, follow_up, key, sent, None, conversation, message_id, now, 0, None, None, 0, 0)
         )
     connection.executemany(_REMOVE, removed)
     connection.executemany(_SAVE, saved)

@@ -63,9 +63,12 @@ class MemoryInspection:
         wanted = (each for each in rows if each.key > after and status in {None, each.status})
         return sorted(wanted, key=lambda each: each.key)[:limit]
 
-    async def envelopes(self, channel: str, *, key: str | None = None, limit: int = 100) -> Sequence[Envelope]:
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
         stored = self._tables.queue.envelopes.values()
         wanted = (each for each in stored if each.channel == channel and key in {None, each.partition_key})
+        wanted = (each for each in wanted if each.timer is not None or not timers)
         return sorted(wanted, key=lambda each: each.position)[:limit]
 
     async def dead_letters(

@@ -16,7 +16,7 @@ COLLISION = "id collision: another message with this id was accepted before"
 TOO_OLD = "too old: stamped before the de-duplication horizon"
 
 INSERT = rows.Values(
-    15, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
+    16, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
 )
 _CANCEL = """
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL

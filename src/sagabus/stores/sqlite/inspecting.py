@@ -37,9 +37,11 @@ class SqliteInspection:
         found: list[Instance] = await self._read(lambda c: reading.instances(c, saga, status, after, limit))
         return found
 
-    async def envelopes(self, channel: str, *, key: str | None = None, limit: int = 100) -> Sequence[Envelope]:
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
         """What is stored in a channel."""
-        found: list[Envelope] = await self._read(lambda c: reading.envelopes(c, channel, key, limit))
+        found: list[Envelope] = await self._read(lambda c: reading.envelopes(c, channel, key, limit, timers=timers))
         return found
 
     async def dead_letters(

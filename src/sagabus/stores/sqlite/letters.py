@@ -12,7 +12,7 @@ from sagabus.store import Purged, ReplayResult, Retention
 from sagabus.stores.sqlite import appending, reading, rows
 from sagabus.stores.sqlite.driver import Driver
 
-_CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, last_failed_at = ?3 WHERE id = ?1 AND status = 'open'"
+_CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"
 _TIMER_SET = """
 SELECT EXISTS (SELECT 1 FROM sagabus_envelope
 WHERE timer IS NOT NULL AND channel = ? AND partition_key = ? AND timer = ?)
@@ -105,7 +105,7 @@ WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY comp
 """
 _CLOSED = """
 DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter
-WHERE channel = ?1 AND status <> 'open' AND last_failed_at < ?2 ORDER BY last_failed_at LIMIT ?3)
+WHERE channel = ?1 AND status <> 'open' AND closed_at < ?2 ORDER BY closed_at LIMIT ?3)
 """
 _EXPIRED = "SELECT stamp FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2 ORDER BY stamp LIMIT 1 OFFSET ?3"
 _RISE = """

@@ -109,11 +109,13 @@ def instances(connection: Driver, saga: str, status: str | None, after: str, lim
     return list(map(rows.instance_of, rows.decode_instances(connection.execute(sql, (saga, after, status, limit)).get)))
 
 
-def envelopes(connection: Driver, channel: str, key: str | None, limit: int) -> list[Envelope]:
+def envelopes(connection: Driver, channel: str, key: str | None, limit: int, *, timers: bool = False) -> list[Envelope]:
     """A page of a channel's envelopes by position."""
     sql = f"""SELECT json_group_array({_ROW}) FROM (SELECT * FROM sagabus_envelope
-    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) ORDER BY position LIMIT ?3)"""
-    return list(map(rows.envelope_of, rows.decode_envelopes(connection.execute(sql, (channel, key, limit)).get)))
+    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL) ORDER BY position LIMIT ?3)"""
+    return list(
+        map(rows.envelope_of, rows.decode_envelopes(connection.execute(sql, (channel, key, limit, timers)).get))
+    )
 
 
 def dead_letters(

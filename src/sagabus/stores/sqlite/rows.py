@@ -36,13 +36,14 @@ EnvelopeRow: TypeAlias = tuple[
     int | None,
     str | None,
     int,
+    int,
 ]
 InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
 LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
 
 ENVELOPE_COLUMNS = (
     "channel, lane, due_at, message_id, message_type, partition_key, body, headers, correlation_id, causation_id, "
-    "sent_at, attempt, failed_at, timer, stashed"
+    "sent_at, attempt, failed_at, timer, stashed, hops"
 )
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
 LETTER_COLUMNS = (
@@ -108,6 +109,7 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
         envelope.failed_at,
         envelope.timer,
         1 if envelope.stashed else 0,
+        envelope.hops,
     )
 
 
@@ -138,6 +140,7 @@ def envelope_of(row: EnvelopeRow) -> Envelope:
         failed_at=row[13],
         timer=row[14],
         stashed=bool(row[15]),
+        hops=row[16],
     )
 
 
@@ -171,6 +174,7 @@ class StoredEnvelope(msgspec.Struct, frozen=True, array_like=True):
     attempt: int
     failed_at: int | None
     timer: str | None
+    hops: int
 
 
 _decode_stored = msgspec.json.Decoder(StoredEnvelope).decode

@@ -36,7 +36,8 @@ CREATE TABLE sagabus_envelope (
     attempt INTEGER NOT NULL,
     failed_at INTEGER,
     timer TEXT,
-    stashed INTEGER NOT NULL
+    stashed INTEGER NOT NULL,
+    hops INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sagabus_envelope_due ON sagabus_envelope (channel, lane, due_at, position);
 CREATE UNIQUE INDEX sagabus_envelope_timer ON sagabus_envelope (channel, partition_key, timer) WHERE timer IS NOT NULL;
@@ -116,11 +117,12 @@ CREATE TABLE sagabus_dead_letter (
     attempts INTEGER NOT NULL,
     first_failed_at INTEGER,
     last_failed_at INTEGER NOT NULL,
+    closed_at INTEGER,
     parked INTEGER NOT NULL,
     UNIQUE (channel, message_id, fingerprint)
 ) STRICT;
 CREATE INDEX sagabus_dead_letter_status ON sagabus_dead_letter (status, id);
-CREATE INDEX sagabus_dead_letter_closed ON sagabus_dead_letter (channel, last_failed_at) WHERE status <> 'open';
+CREATE INDEX sagabus_dead_letter_closed ON sagabus_dead_letter (channel, closed_at) WHERE status <> 'open';
 """,
     ),
 )
