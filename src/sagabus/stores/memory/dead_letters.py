@@ -22,7 +22,7 @@ def put_back(tables: Tables, letter_id: int, *, force: bool, now: int) -> Replay
     if _has_taken_effect(tables, letter) or _was_replaced(tables, letter):
         return _give_up(tables, letter, now, ReplayResult.ALREADY_DONE)
     # Due by schedule, as a retry is: workers know by this that a key may be let go when it has been settled.
-    fresh = replace(letter.envelope, attempt=0, failed_at=None, due_at=max(now, 1), stashed=False)
+    fresh = replace(letter.envelope, attempt=0, failed_at=None, due_at=1, stashed=False)
     stored = tables.queue.add(fresh, now)
     if letter.parked:
         tables.hold(stored, stored.position)
