@@ -1,0 +1,146 @@
+"""Order under failure: its own key waits, other keys go on."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sagabus import ReplayResult, RetryPolicy, handler
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Noted, Tally
+
+SECOND = timedelta(seconds=1)
+
+
+def recorder(**options: Any) -> tuple[Any, list[str], set[int]]:
+    """A handler that fails for the numbers in a set, and notes the others."""
+    seen: list[str] = []
+    bad: set[int] = set()
+
+    @handler("recorder", key="key", **{"retry": RetryPolicy(attempts=3), **options})
+    def record(message: Noted) -> None:
+        if message.number in bad:
+            raise ValueError(message.number)
+        seen.append(f"{message.key}{message.number}")
+
+    return record, seen, bad
+
+
+async def test_later_ones_of_its_key_wait_and_other_keys_go_on(harness: MakeHarness) -> None:
+    record, seen, bad = recorder()
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key=key, number=n) for key, n in [("A", 1), ("A", 2), ("B", 3), ("A", 4)]])
+        await bus.idle()
+        meanwhile = list(seen)
+        await bus.publish(Noted(key="A", number=5))
+        bad.clear()
+        await bus.advance(SECOND)
+
+        assert meanwhile == ["B3"]
+        assert seen == ["B3", "A1", "A2", "A4", "A5"]
+
+
+async def test_once_it_is_dead_its_key_goes_on(harness: MakeHarness) -> None:
+    record, seen, bad = recorder()
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key="A", number=1), Noted(key="A", number=2)])
+        await bus.advance(timedelta(minutes=5))
+
+        assert seen == ["A2"]
+        assert len(await bus.dead_letters()) == 1
+
+
+async def test_unordered_nothing_waits(harness: MakeHarness) -> None:
+    record, seen, bad = recorder(ordered=False)
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key="A", number=1), Noted(key="A", number=2)])
+        await bus.idle()
+        meanwhile = list(seen)
+        bad.clear()
+        await bus.advance(SECOND)
+
+        assert meanwhile == ["A2"]
+        assert seen == ["A2", "A1"]
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+async def test_parked_its_key_waits_for_the_operator(harness: MakeHarness, fixed: bool) -> None:
+    record, seen, bad = recorder(parks=True)
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key=key, number=n) for key, n in [("A", 1), ("A", 2), ("B", 3)]])
+        await bus.advance(timedelta(hours=5))
+        parked = list(seen)
+        (letter,) = await bus.dead_letters()
+        if fixed:
+            bad.clear()
+            result = await bus.bus.dead_letters.replay(letter.id)
+        else:
+            result = await bus.bus.dead_letters.discard(letter.id)
+        await bus.advance(timedelta(minutes=1))
+
+        assert parked == ["B3"]
+        assert result is ReplayResult.DONE
+        assert seen == (["B3", "A1", "A2"] if fixed else ["B3", "A2"])
+
+
+async def test_replayed_and_dead_again_it_parks_again(harness: MakeHarness) -> None:
+    record, seen, bad = recorder(parks=True, retry=RetryPolicy(attempts=1))
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key="A", number=1), Noted(key="A", number=2)])
+        await bus.idle()
+        for _ in range(3):
+            (letter,) = await bus.dead_letters()
+            await bus.bus.dead_letters.replay(letter.id)
+            await bus.advance(SECOND)
+            assert seen == []
+        bad.clear()
+        (letter,) = await bus.dead_letters()
+        await bus.bus.dead_letters.replay(letter.id)
+        await bus.advance(SECOND)
+
+        assert seen == ["A1", "A2"]
+
+
+async def test_the_state_of_a_saga_is_as_before_the_failed_run(harness: MakeHarness) -> None:
+    async with harness(Tally) as bus:
+        await bus.publish(Noted(key="A", number=1))
+        bus.fail(Tally, times=2)
+        await bus.bus.publish_many([Noted(key="A", number=n) for n in (2, 3, 4)])
+        await bus.idle()
+        meanwhile = await bus.saga(Tally, "A")
+        await bus.advance(timedelta(seconds=5))
+
+        assert meanwhile == Tally(key="A", numbers=[1])
+        assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1, 2, 3, 4])
+
+
+async def test_a_hundred_waiting_ones_keep_their_order_over_many_failures(harness: MakeHarness) -> None:
+    record, seen, bad = recorder(retry=RetryPolicy(attempts=50, jitter=False))
+    async with harness(record) as bus:
+        bad.update(range(0, 100, 10))
+        await bus.bus.publish_many([Noted(key="A", number=n) for n in range(100)])
+        for number in range(0, 100, 10):
+            await bus.advance(SECOND)
+            bad.discard(number)
+            await bus.advance(timedelta(minutes=5))
+
+        assert seen == [f"A{n}" for n in range(100)]
+
+
+async def test_its_key_goes_on_waiting_for_it_after_a_crash(harness: MakeHarness) -> None:
+    record, seen, bad = recorder(retry=RetryPolicy(attempts=9, jitter=False))
+    bad.add(1)
+    async with harness(record) as bus:
+        await bus.bus.publish_many([Noted(key="A", number=n) for n in (1, 2, 3)])
+        await bus.idle()
+        await bus.crash()
+        await bus.publish(Noted(key="A", number=4))
+        bad.clear()
+        await bus.advance(timedelta(hours=1))
+
+        assert seen == ["A1", "A2", "A3", "A4"]
