@@ -45,14 +45,13 @@ def _not_open(tables: Tables, letter_id: int) -> ReplayResult | None:
 
 
 def _has_taken_effect(tables: Tables, letter: DeadLetter) -> bool:
-    """A quarantined copy of a message that was accepted and is settled."""
+    """A quarantined copy of a message that was accepted: it has taken effect, or will."""
     envelope = letter.envelope
     row = tables.inbox.get((envelope.channel, envelope.message_id))
     return (
         letter.reason.startswith("too old")
         and row is not None
         and row.fingerprint == fingerprint(envelope.message_type, envelope.body)
-        and not tables.queue.holds_copy(envelope.channel, envelope.message_id)
     )
 
 

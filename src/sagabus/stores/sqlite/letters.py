@@ -13,6 +13,12 @@ from sagabus.stores.sqlite import appending, reading, rows
 from sagabus.stores.sqlite.driver import Driver
 
 _CLOSE = "UPDATE sagabus_dead_letter SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"
+# Unless another letter of the key is parked as well.
+_UNPARK = """
+DELETE FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
+    SELECT 1 FROM sagabus_dead_letter WHERE channel = ?1 AND status = 'open' AND parked = 1
+    AND json_extract(envelope, '$[4]') = ?2)
+"""
 _TIMER_SET = """
 SELECT EXISTS (SELECT 1 FROM sagabus_envelope
 WHERE timer IS NOT NULL AND channel = ? AND partition_key = ? AND timer = ?)
@@ -34,7 +40,7 @@ def replay(connection: Driver, letter_id: int, now: int, *, force: bool) -> Repl
         return refusal
     connection.execute(_CLOSE, (letter_id, "replayed", now))
     hit("replay.closed")
-    _put_back(connection, letter, now)
+    _put_back(connection, letter)
     hit("replay.put_back")
     return ReplayResult.DONE
 
@@ -49,7 +55,7 @@ def discard(connection: Driver, letter_id: int, now: int) -> ReplayResult:
     connection.execute(_CLOSE, (letter_id, "discarded", now))
     if letter.parked:
         connection.execute(
-            "DELETE FROM sagabus_held_key WHERE channel = ? AND partition_key = ?",
+            _UNPARK,
             (letter.envelope.channel, letter.envelope.partition_key),
         )
     return ReplayResult.DONE
@@ -72,11 +78,11 @@ def _refusal(connection: Driver, letter: DeadLetter) -> ReplayResult | None:
     return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
 
 
-def _put_back(connection: Driver, letter: DeadLetter, now: int) -> None:
+def _put_back(connection: Driver, letter: DeadLetter) -> None:
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
-    envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=now, stashed=False)
+    envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=1, stashed=False)
     stamp = letter.envelope.sent_at
-    appending.INSERT.execute(connection, [rows.envelope_row(envelope, now, stamp)])
+    appending.INSERT.execute(connection, [rows.envelope_row(envelope, 1, stamp)])
     if letter.parked:
         connection.execute(
             "UPDATE sagabus_held_key SET position = ? WHERE channel = ? AND partition_key = ?",

@@ -112,7 +112,8 @@ def instances(connection: Driver, saga: str, status: str | None, after: str, lim
 def envelopes(connection: Driver, channel: str, key: str | None, limit: int, *, timers: bool = False) -> list[Envelope]:
     """A page of a channel's envelopes by position."""
     sql = f"""SELECT json_group_array({_ROW}) FROM (SELECT * FROM sagabus_envelope
-    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL) ORDER BY position LIMIT ?3)"""
+    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL)
+    ORDER BY position LIMIT ?3)"""
     return list(
         map(rows.envelope_of, rows.decode_envelopes(connection.execute(sql, (channel, key, limit, timers)).get))
     )

@@ -101,6 +101,7 @@ CREATE TABLE sagabus_held_key (
     position INTEGER NOT NULL,
     PRIMARY KEY (channel, partition_key)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sagabus_held_key_position ON sagabus_held_key (position);
 
 CREATE TABLE sagabus_dead_letter (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -36,11 +36,14 @@ from sagabus.stores.sqlite.file import is_fatal
 Check: TypeAlias = Callable[[str], None]
 
 COMMITTED = Settled(Verdict.COMMITTED)
+CLAIM = "\x1f"
+"""In front of a claimed key: no message id contains it, so neither can be taken for the other."""
 
 _HEAD = """
 SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
 (SELECT json_group_array(json_array(channel, lane, epoch)) FROM sagabus_lane)
 """
+_ANY_HELD = "SELECT EXISTS (SELECT 1 FROM sagabus_held_key)"
 _REMOVE = "DELETE FROM sagabus_envelope WHERE position IN (SELECT value FROM json_each(?1))"
 _SAVE = rows.Values(
     10,
@@ -62,11 +65,9 @@ AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(
 _HOLD = """
 INSERT INTO sagabus_held_key (channel, partition_key, position) VALUES (?1, ?2, ?3)
 ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
+WHERE position <> 0 OR excluded.position = 0
 """
-_LET_GO = """
-DELETE FROM sagabus_held_key WHERE (channel, partition_key, position) IN
-(SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
-"""
+_LET_GO = "DELETE FROM sagabus_held_key WHERE position IN (SELECT value FROM json_each(?1))"
 _RETRY = """
 UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0
 WHERE position = ?1 AND attempt = ?2
@@ -76,7 +77,7 @@ UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_a
 WHERE position = ?1 AND attempt = ?2
 """
 _WAKE = """
-UPDATE sagabus_envelope SET stashed = 0, due_at = ?2
+UPDATE sagabus_envelope SET stashed = 0, due_at = 1
 WHERE stashed = 1 AND (channel, partition_key) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 """
 _STASH = "UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"
@@ -107,7 +108,6 @@ class _Plan:
     claims: list[tuple[str, str, str, int]] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     others: list[Outcome] = field(default_factory=list)
-    let_go: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 def settle(connection: Driver, batch: Batch, now: int, check: Check) -> list[Settled]:
@@ -189,9 +189,6 @@ def _plan(outcomes: Sequence[Outcome]) -> _Plan:
         if envelope.timer is not None and _is_off(plan, envelope):
             raise Lost(Verdict.GONE)
         plan.removed.append(envelope.position)
-        # Only what waited for a due time can hold its key: a retry, or a dead letter put back.
-        if envelope.due_at and envelope.partition_key is not None:
-            plan.let_go.append((envelope.channel, envelope.partition_key, envelope.position))
         if isinstance(outcome, Completed):
             _plan_effects(plan, outcome)
         elif isinstance(outcome, DeadLettered):
@@ -220,7 +217,7 @@ def _plan_effects(plan: _Plan, outcome: Completed) -> None:
         _plan_save(plan, effects.save)
     plan.statements.extend(effects.statements)
     for claim in effects.claims:
-        plan.claims.append((envelope.channel, "key:" + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+        plan.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
 
 
 def _plan_save(plan: _Plan, save: Save) -> None:
@@ -255,14 +252,14 @@ def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
     if sent:
         appending.append(connection, sent, now)
         hit("commit.sent_written")
-    if plan.let_go:
-        connection.execute(_LET_GO, (rows.parameter(plan.let_go),))
+    if plan.removed and connection.execute(_ANY_HELD).get:
+        connection.execute(_LET_GO, (rows.parameter(plan.removed),))
     for outcome in plan.others:
         _mark(connection, outcome, now)
         hit("commit.marked")
     if plan.woken:
         # Last: what was stashed by this very flush is among them.
-        connection.execute(_WAKE, (rows.parameter(plan.woken), max(now, 1)))
+        connection.execute(_WAKE, (rows.parameter(plan.woken),))
 
 
 def _save(connection: Driver, plan: _Plan, now: int) -> None:
@@ -292,6 +289,13 @@ def _cancel(connection: Driver, plan: _Plan) -> None:
         connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
         if connection.changes():
             appending.let_loose(connection, plan.finished)
+
+
+def _send(connection: Driver, plan: _Plan, now: int) -> None:
+    sent = plan.sent + list(plan.timers.values())
+    if sent:
+        appending.append(connection, sent, now)
+        hit("commit.sent_written")
 
 
 def _claim(connection: Driver, claims: list[tuple[str, str, str, int]]) -> None:
@@ -340,7 +344,7 @@ def _mark(connection: Driver, outcome: Outcome, now: int) -> None:
         if isinstance(outcome, RetryAt) and outcome.holds:
             connection.execute(_HOLD, hold)
         else:
-            connection.execute(_LET_GO, (rows.parameter([hold]),))
+            connection.execute(_LET_GO, (rows.parameter([envelope.position]),))
 
 
 def _bury(connection: Driver, outcome: DeadLettered, now: int) -> None:
