@@ -96,16 +96,17 @@ class GroupCommit(Generic[T]):
 
 
 class Committer:
-    """Commits outcomes and tells the worker what became of each. A lost or full database is waited out: outcomes keep."""
+    """Commits outcomes and tells the worker what became of each. A lost or full database is waited out."""
 
     def __init__(
         self,
         store: Store,
         sender: Sender,
         clock: Clock,
+        runners: Runners,
+        *,
         epochs: Callable[[], dict[tuple[str, int], int]],
         settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
-        runners: Runners,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -238,7 +239,7 @@ class Publishing:
         return self._group.busy
 
     async def append(self, address: Callable[[], list[Envelope]]) -> tuple[list[Envelope], list[Admission]]:
-        """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it under the same ids."""
+        """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it."""
         hit("append.received")
         answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
         self._group.add(Publication(address(), self._sender.table.version, address, answer))

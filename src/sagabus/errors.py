@@ -290,7 +290,7 @@ class Unroutable(HandlingError):
 
 
 class EndlessLoop(HandlingError):
-    """Break the loop: handlers sent messages to one another too often in a row; a delay or a timer starts the count anew."""
+    """Break the loop: handlers sent one another too many messages in a row; a delay or a timer starts a new count."""
 
     def __init__(self, message_type: str, message_id: str, limit: int) -> None:
         super().__init__(message_id=message_id)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.message import field_names
-from sagabus.reaction import Reaction, invoker, read_signature, visible_names
+from sagabus.reaction import Reaction, Signature, invoker, read_signature, visible_names
 from sagabus.retry import RetryPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -83,7 +83,7 @@ def handler(
 def define_handler(function: Callable[..., Any], problems: list[str]) -> HandlerDefinition | None:
     """The definition of a decorated function; None, and every reason in `problems`, when it cannot be one."""
     options = getattr(function, "__sagabus_handler__", None)
-    label = getattr(function, "__qualname__", repr(function))
+    label = label_of(function)
     if not isinstance(options, HandlerOptions):
         problems.append(f"{label} is neither a Saga class nor a function with @handler(...)")
         return None
@@ -93,25 +93,7 @@ def define_handler(function: Callable[..., Any], problems: list[str]) -> Handler
     signature = read_signature(function, where, problems, method=False)
     if not signature.message_types and len(problems) == before:
         problems.append(f"{where}: takes no message; annotate its first parameter with a message class")
-    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
-    if options.thread and is_async:
-        problems.append(f"{where}: thread=True is for plain functions; this one is async")
-    reactions: dict[str, Reaction] = {}
-    for message_type in signature.message_types:
-        if isinstance(options.key, str) and options.key not in field_names(message_type):
-            problems.append(f"{where}: message {message_type.name!r} has no field {options.key!r} to be its key")
-            continue
-        reactions[message_type.name] = Reaction(
-            name=label,
-            invoke=invoker(signature.arguments, function, method=False),
-            is_async=is_async,
-            message_type=message_type,
-            wants_connection="connection" in signature.arguments,
-            in_thread=options.thread,
-            key=key_reader(message_type, options.key) if options.key is not None else None,
-            key_field=options.key if isinstance(options.key, str) else None,
-            function=function,
-        )
+    reactions = _reactions(function, options, signature, where, problems)
     if len(problems) > before:
         return None
     return HandlerDefinition(
@@ -123,6 +105,36 @@ def define_handler(function: Callable[..., Any], problems: list[str]) -> Handler
         ordered=options.ordered,
         parks=options.parks,
     )
+
+
+def _reactions(
+    function: Callable[..., Any], options: HandlerOptions, signature: Signature, where: str, problems: list[str]
+) -> dict[str, Reaction]:
+    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+    if options.thread and is_async:
+        problems.append(f"{where}: thread=True is for plain functions; this one is async")
+    reactions: dict[str, Reaction] = {}
+    for message_type in signature.message_types:
+        if isinstance(options.key, str) and options.key not in field_names(message_type):
+            problems.append(f"{where}: message {message_type.name!r} has no field {options.key!r} to be its key")
+            continue
+        reactions[message_type.name] = Reaction(
+            name=label_of(function),
+            invoke=invoker(signature.arguments, function, method=False),
+            is_async=is_async,
+            message_type=message_type,
+            wants_connection="connection" in signature.arguments,
+            in_thread=options.thread,
+            key=key_reader(message_type, options.key) if options.key is not None else None,
+            key_field=options.key if isinstance(options.key, str) else None,
+            function=function,
+        )
+    return reactions
+
+
+def label_of(function: object) -> str:
+    """What to call a function in a problem's text."""
+    return str(getattr(function, "__qualname__", repr(function)))
 
 
 def check_name(name: object, where: str, problems: list[str]) -> None:

@@ -95,7 +95,7 @@ class Attempted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stashed(msgspec.Struct, frozen=True, gc=False):
-    """Keep it aside for its saga to start or to change, at most `patience` microseconds; other messages of its key go on."""
+    """Keep it aside for its saga to start or to change, at most `patience` microseconds; others of its key go on."""
 
     envelope: Envelope
     patience: int

@@ -1,7 +1,8 @@
 """The second verb of the way: one message, one run of user code, one outcome.
 
-Previous stop: a mailbox, in the worker. Decode, find the reaction, call it on the instance, gather what it wants done. Nothing here writes: the outcome
-goes to `committing`. Whatever user code does wrong ends in an outcome too; only a cancellation of the worker itself gets out.
+Previous stop: a mailbox, in the worker. Decode, find the reaction, call it on the instance, gather what it wants done.
+Nothing here writes: the outcome goes to `committing`. Whatever user code does wrong ends in an outcome too; only a
+cancellation of the worker itself gets out.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Processing:
         sender: Sender,
         codec: Codec,
         states: StateCodec,
+        *,
         clock: Clock,
         identity: Identity,
         middlewares: Sequence[Middleware],
@@ -55,7 +57,7 @@ class Processing:
         self.failing = Failing(identity, clock)
 
     async def run(self, mailbox: Mailbox, envelope: Envelope, connection: object = None) -> Outcome:
-        """One run; an outcome whatever user code does. On anything but Completed the mailbox's state is as before the run."""
+        """One run; an outcome whatever user code does. Unless it is Completed, the mailbox's state is as before."""
         hit("handle.entered")
         definition = mailbox.definition
         try:
@@ -118,7 +120,9 @@ class Processing:
             if starting is None:
                 return self._unwanted(definition, envelope, "missing", "no such saga instance")
             state = definition.start(envelope.message_type, message, mailbox.key or "")
-            return await self._transition(definition, cell, envelope, starting, state, message, connection)
+            return await self._transition(
+                definition, cell, envelope, starting, state, message=message, connection=connection
+            )
         if cell.completed:
             return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
         state = self._state(definition, cell)
@@ -126,7 +130,9 @@ class Processing:
         if reaction is None:
             where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
             return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
-        return await self._transition(definition, cell, envelope, reaction, state, message, connection)
+        return await self._transition(
+            definition, cell, envelope, reaction, state, message=message, connection=connection
+        )
 
     def _keyless(self, definition: SagaDefinition, envelope: Envelope) -> Outcome:
         with_key(definition, envelope, self._codec)  # raises what kept the key from being read
@@ -140,7 +146,7 @@ class Processing:
         if reaction is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(f"timer {name}"))
         state = self._state(definition, cell)
-        return await self._transition(definition, cell, envelope, reaction, state, None, connection)
+        return await self._transition(definition, cell, envelope, reaction, state, message=None, connection=connection)
 
     async def _transition(
         self,
@@ -149,6 +155,7 @@ class Processing:
         envelope: Envelope,
         reaction: Reaction,
         state: Saga,
+        *,
         message: object,
         connection: object,
     ) -> Outcome:
@@ -163,18 +170,7 @@ class Processing:
         if envelope.timer is not None:
             timers.pop(envelope.timer, None)
         sent, cancelled = _timers(definition, ctx, timers)
-        body = self._states.encode(state)
-        status = _status(state) if definition.has_status else None
-        save = Save(
-            saga=definition.name,
-            key=envelope.partition_key or "",
-            base=cell.version,
-            state=body,
-            status=status,
-            timers={} if ctx.completed else timers,
-            completed=ctx.completed,
-            wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
-        )
+        save = self._save(definition, cell, state, ctx, timers)
         effects = Effects(
             save=save,
             sent=tuple(ctx.outgoing) + (() if ctx.completed else sent),
@@ -182,9 +178,22 @@ class Processing:
             statements=tuple(ctx.statements),
             claims=self._claims(definition, message, envelope) if message is not None else (),
         )
-        cell.version, cell.body, cell.state = save.version, body, state
-        cell.status, cell.timers, cell.completed = status, save.timers, ctx.completed
+        cell.version, cell.body, cell.state = save.version, save.state, state
+        cell.status, cell.timers, cell.completed = save.status, save.timers, save.completed
         return Completed(envelope, effects)
+
+    def _save(self, definition: SagaDefinition, cell: Cell, state: Saga, ctx: Context, timers: dict[str, str]) -> Save:
+        status = _status(state) if definition.has_status else None
+        return Save(
+            saga=definition.name,
+            key=ctx.key or "",
+            base=cell.version,
+            state=self._states.encode(state),
+            status=status,
+            timers={} if ctx.completed else timers,
+            completed=ctx.completed,
+            wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
+        )
 
     async def _call(
         self, reaction: Reaction, state: Saga | None, message: object, ctx: Context, connection: object

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import textwrap
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -126,6 +128,22 @@ def visible_names(depth: int) -> dict[str, Any]:
         names = {**frame.f_locals, **names}
         frame = frame.f_back
     return names
+
+
+def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
+    """The timers that a method sets by a literal name; computed names are checked when it runs."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or "set_timer" not in code.co_names:
+        return
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_timer":
+            first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
 
 
 def _hints(function: Callable[..., object], where: str, problems: list[str]) -> dict[str, Any]:

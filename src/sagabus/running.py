@@ -1,7 +1,7 @@
 """A pool of tasks that take mailboxes and serve them: no task per message, no hop per message.
 
-A runner whose handler really waits stays with it, and another takes over what is ready. Before each call that might wait, the next runner is made
-ready; so one wake-up is paid per turn of the event loop, not per message.
+A runner whose handler really waits stays with it, and another takes over what is ready. Before each call that might
+wait, the next runner is made ready; so one wake-up is paid per turn of the event loop, not per message.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Long-running processes as classes: the body is the state, the methods are the reactions.
 
-The class stays an ordinary dataclass whose methods can be called in a unit test with any context. `define_saga` reads it once, while a bus is built, and reports all that
-is wrong with it.
+The class stays an ordinary dataclass whose methods can be called in a unit test with any context. `define_saga` reads
+it once, while a bus is built, and reports all that is wrong with it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.handler import check_name
 from sagabus.message import MessageType, field_names
-from sagabus.reaction import Reaction, When, invoker, read_signature, visible_names
+from sagabus.reaction import Reaction, When, declared, invoker, read_signature, timers_set_by, visible_names
 from sagabus.retry import RetryPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,11 +47,13 @@ class SagaOptions:
 class Saga:
     """Derive from this: `class OrderSaga(Saga, name="orders", key="order_id")`.
 
-    The annotated names of the body become the fields of a dataclass (the state, stored as JSON); methods with `@starts`, `@handles` and `@timer`
-    are its reactions. `key` names the field of every message (or is a function of it) whose value tells the instance.
+    The annotated names of the body become the fields of a dataclass (the state, stored as JSON); methods with
+    `@starts`, `@handles` and `@timer` are its reactions. `key` names the field of every message (or is a function of
+    it) whose value tells the instance.
 
-    What happens to a message that finds no live instance and starts none (`on_missing`), a finished one (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it
-    for the saga to start or change (at most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
+    What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
+    (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
+    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
     starting message begin a finished instance anew. `retry`, `deduplication` and `parks` are as for `@handler`.
     """
 
@@ -88,7 +90,7 @@ class SagaDefinition:
     parks: bool
 
     def start(self, message_type: str, message: object, key: str) -> Saga:
-        """The state of a new instance: from `initial(message)` where the class has it, else from the message's fields of the same names."""
+        """The state of a new instance: from `initial(message)` if there is one, else the message's fields by name."""
         initial = getattr(self.cls, "initial", None)
         if initial is not None:
             started: Saga = initial(message)
@@ -118,7 +120,7 @@ def starts(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread: 
 def starts(
     function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
 ) -> Any:
-    """This method's message begins an instance where there is none; a live instance receives it like any other (while `when` holds)."""
+    """This method's message begins an instance where there is none; a live one receives it like any other."""
     return _marked(function, _Mark(kind="starts", when=when, key=key, thread=thread))
 
 
@@ -129,7 +131,8 @@ def handles(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread:
 def handles(
     function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
 ) -> Any:
-    """This method reacts to its message on a live instance, while `when` holds: one status, several, or a predicate of the state.
+    """This method reacts to its message on a live instance, while `when` holds: one status, several, or a predicate of
+    the state.
 
     `key` overrides the saga's key for this message: another field, or a function of the message.
     """
@@ -137,7 +140,7 @@ def handles(
 
 
 def timer(name: str) -> Callable[[F], F]:
-    """This method reacts to the timer that `ctx.set_timer(name, …)` set; a replaced or cancelled one never reaches it."""
+    """This method reacts to the timer that `ctx.set_timer(name, …)` set, unless it was replaced or cancelled."""
     mark = _Mark(kind="timer", timer=name)
 
     def apply(function: F) -> F:
@@ -285,12 +288,11 @@ class _Reader:
             self._add(where, reaction)
 
     def _add(self, where: str, reaction: Reaction) -> None:
-        assert reaction.message_type is not None
-        others = self.reactions.setdefault(reaction.message_type.name, [])
+        name = declared(reaction).name
+        others = self.reactions.setdefault(name, [])
         if any(other.when is None for other in others):
             self._problems.append(
-                f"{where}: message {reaction.message_type.name!r} is handled before by a method without `when`; "
-                "this one could never run"
+                f"{where}: message {name!r} is handled before by a method without `when`; this one could never run"
             )
         others.append(reaction)
 
@@ -341,12 +343,12 @@ class _Reader:
         if hasattr(self._cls, "initial"):
             return
         for reaction in starting:
-            assert reaction.message_type is not None
-            given = {*field_names(reaction.message_type), self._options.key}
+            message_type = declared(reaction)
+            given = {*field_names(message_type), self._options.key}
             missing = [name for name, f in self.fields.items() if _is_required(f) and name not in given]
             if missing:
                 self._problem(
-                    f"message {reaction.message_type.name!r} starts it but does not give {', '.join(missing)}: "
+                    f"message {message_type.name!r} starts it but does not give {', '.join(missing)}: "
                     "give the field a default, or write `@classmethod def initial(cls, message)`"
                 )
 
@@ -358,25 +360,6 @@ class _Reader:
 
     def _problem(self, text: str) -> None:
         self._problems.append(f"{self._where}: {text}")
-
-
-def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
-    """The timers that a method sets by a literal name; what it computes cannot be known here and is checked when it runs."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None or "set_timer" not in code.co_names:
-        return
-    import ast  # only while a bus is built, and only for sagas with timers
-    import textwrap
-
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_timer":
-            first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
-            if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                yield first.value
 
 
 def _marked_methods(cls: type[Saga]) -> Iterator[tuple[str, Callable[..., Any], _Mark]]:

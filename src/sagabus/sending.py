@@ -68,10 +68,10 @@ class Sender:
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
-        return [self._envelope(message, name, body, route, stamp, table) for route in routes]
+        return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
 
     def _envelope(
-        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, table: RoutingTable
+        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, *, table: RoutingTable
     ) -> Envelope:
         key = route.key(message) if route.key is not None else None if route.remote else stamp.partition_key
         return Envelope(

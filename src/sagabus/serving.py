@@ -1,7 +1,7 @@
 """One mailbox at a time: its messages run in order, and what each came to goes to the committer.
 
-Between `worker` (which fills mailboxes) and `processing` (which runs user code). A handler that asked for the connection has its run and its commit in one
-transaction of its own.
+Between `worker` (which fills mailboxes) and `processing` (which runs user code). A handler that asked for the
+connection has its run and its commit in one transaction of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Serving:
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         hand: Hand,
+        *,
         clock: Clock,
     ) -> None:
         self._store = store

@@ -50,9 +50,9 @@ class Settlement:
         committer: Committer,
         runners: Runners,
         processing: Processing,
+        *,
         clock: Clock,
         statistics: Counter[tuple[str, str]],
-        *,
         progressed: Callable[[], None],
     ) -> None:
         self._hand = hand

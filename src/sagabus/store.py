@@ -226,7 +226,10 @@ class Store(Protocol):
         ...
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date. Raises SchemaTooNew, StoreCorrupt, StoreReadOnly or StoreUnavailable with the way out."""
+        """Connect and bring the schema up to date.
+
+        Raises SchemaTooNew, StoreCorrupt, StoreReadOnly or StoreUnavailable with the way out.
+        """
         ...
 
     async def close(self) -> None:
@@ -260,7 +263,7 @@ class Store(Protocol):
         ...
 
     def join(self, native: object) -> Joined:
-        """Enter a transaction of the caller's. Raises NoOpenTransaction, WrongDatabase or UnsupportedCapability at once."""
+        """Enter a transaction of the caller's; NoOpenTransaction, WrongDatabase or UnsupportedCapability at once."""
         ...
 
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
@@ -274,7 +277,7 @@ class Store(Protocol):
         ...
 
     async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
-        """Give lanes back at once (all of them, and the worker's registration, when None). Lanes that it does not own are left alone."""
+        """Give lanes back at once; all of them, and the worker's registration, when None. Others' are left alone."""
         ...
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
@@ -333,5 +336,5 @@ class Store(Protocol):
         ...
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:
-        """Raise at once for a statement that `commit` would refuse: transaction control, DDL, the store's own tables, bad SQL."""
+        """Raise at once for what `commit` would refuse: transaction control, DDL, the store's own tables, bad SQL."""
         ...

@@ -26,6 +26,7 @@ from sagabus.running import Runners
 from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.serving import Serving
+from sagabus.settings import Settings
 from sagabus.settlement import Settlement
 from sagabus.store import Store
 from sagabus.suspects import Suspects
@@ -45,13 +46,11 @@ class Worker:
         store: Store,
         sender: Sender,
         codec: Codec,
+        *,
         clock: Clock,
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
-        *,
-        concurrency: int,
-        prefetch: int,
-        lease: float,
+        settings: Settings,
         statistics: Counter[tuple[str, str]],
     ) -> None:
         self.identity = identity
@@ -60,16 +59,23 @@ class Worker:
         self._codec = codec
         self._clock = clock
         self._processing = processing
-        self._lease = lease
-        self._prefetch = prefetch
+        self._lease = settings.lease.total_seconds()
         self._channels = tuple(definitions)
-        self.hand = Hand(definitions, prefetch)
-        self._serving = Serving(store, sender, processing, definitions, self.hand, clock)
-        self._runners = Runners(self._serving.serve, concurrency)
-        self._committer = Committer(store, sender, clock, lambda: self.hand.epochs, self._settled, self._runners)
+        self.hand = Hand(definitions, settings.prefetch)
+        self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
+        self._runners = Runners(self._serving.serve, settings.concurrency)
+        self._committer = Committer(
+            store, sender, clock, self._runners, epochs=lambda: self.hand.epochs, settled=self._settled
+        )
         self._progress = asyncio.Event()
         self._settlement = Settlement(
-            self.hand, self._committer, self._runners, processing, clock, statistics, progressed=self._progress.set
+            self.hand,
+            self._committer,
+            self._runners,
+            processing,
+            clock=clock,
+            statistics=statistics,
+            progressed=self._progress.set,
         )
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
@@ -79,7 +85,7 @@ class Worker:
         self._refresh = False
         self._intake_task: asyncio.Task[None] | None = None
 
-    # --- life -------------------------------------------------------------------------------------------------------------
+    # --- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take lanes and begin to work."""
@@ -118,7 +124,7 @@ class Worker:
             log.warning("cannot release the lanes, they will expire: %s", error)
 
     async def abandon(self) -> None:
-        """Drop everything, as a killed process would: nothing is finished, committed or released. For tests of what comes after."""
+        """Drop everything, as a killed process would: nothing is finished, committed or released. For tests."""
         self._stopping = self._serving.stopping = True
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
@@ -151,7 +157,7 @@ class Worker:
         except TimeoutError:
             return
 
-    # --- intake -----------------------------------------------------------------------------------------------------------
+    # --- intake -------------------------------------------------------------------------------------------------------
 
     async def _intake(self) -> None:
         pause = _PAUSE_AFTER_ERROR
@@ -253,7 +259,7 @@ class Worker:
                 if mailbox.cell is None and not mailbox.unflushed:
                     mailbox.cell = Cell.of(loaded.instance, list(loaded.stashed))
 
-    # --- leases -----------------------------------------------------------------------------------------------------------
+    # --- leases -------------------------------------------------------------------------------------------------------
 
     async def renew_when_due(self) -> None:
         """Renew the leases when a third of their time has passed, or when a commit has said that they moved."""

@@ -72,7 +72,8 @@ class ListeningSender(Sender):
         if found or stamp.causation_id is None:
             return found
         nobody = Route(channel=NOBODY, key=None, remote=False, guarded=False)
-        return [self._envelope(message, message_type.name, self._codec.encode(message), nobody, stamp, self.table)]
+        body = self._codec.encode(message)
+        return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
 
     def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
         if routes or self._strict or kind not in (None, message_type.kind):

@@ -248,10 +248,7 @@ def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
     for statement in plan.statements:
         _execute(connection, statement, check)
     hit("commit.statements_run")
-    sent = plan.sent + list(plan.timers.values())
-    if sent:
-        appending.append(connection, sent, now)
-        hit("commit.sent_written")
+    _send(connection, plan, now)
     if plan.removed and connection.execute(_ANY_HELD).get:
         connection.execute(_LET_GO, (rows.parameter(plan.removed),))
     for outcome in plan.others:
