@@ -38,8 +38,9 @@ class Failing:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
         """The outcome of a run that raised `error`, by the policy of its subscription."""
-        if isinstance(error, StoreError) and error.is_transient:
+        if _of_the_store(error) or _of_the_store(error.__cause__):
             # A full or lost database is nobody's fault: no attempt.
+            log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
             return self.interrupted(definition, envelope)
         policy = definition.retry
         counted = envelope.position not in self.counted_before
@@ -99,6 +100,10 @@ class Failing:
             # The store counts the run that fails; this one has been counted.
             envelope = msgspec.structs.replace(envelope, attempt=envelope.attempt - 1)
         return DeadLettered(envelope=envelope, reason=reason[:_LONGEST_TEXT], failure=failure, parks=definition.parks)
+
+
+def _of_the_store(error: BaseException | None) -> bool:
+    return isinstance(error, StoreError) and error.is_transient
 
 
 def failure_of(error: BaseException) -> Failure:

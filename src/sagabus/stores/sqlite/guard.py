@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import apsw
 
-from sagabus.errors import StatementRefused, TransactionLost
+from sagabus.errors import StatementRefused, StoreError, TransactionLost
 from sagabus.outcome import Parameters
 from sagabus.stores.sqlite.driver import Driver, described
+from sagabus.stores.sqlite.file import is_fatal, translated
 
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
 _TABLE_ACTIONS = {apsw.SQLITE_READ, apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
@@ -60,6 +61,7 @@ class GuardedConnection:
     def __init__(self, connection: Driver, authorizer: Authorizer) -> None:
         self._connection: Driver | None = connection
         self._authorizer = authorizer
+        self._ended_by: StoreError | None = None
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through."""
@@ -76,16 +78,29 @@ class GuardedConnection:
     def _run(self, sql: str, call: Callable[[Driver], Any]) -> list[tuple[Any, ...]]:
         connection = self._connection
         if connection is None or not connection.in_transaction:
-            raise TransactionLost("the transaction of this handle has ended")
+            raise TransactionLost("the transaction of this handle has ended") from self._ended_by
         self._authorizer.refused = None
         self._authorizer.strict = True
         try:
             rows: list[tuple[Any, ...]] = call(connection).fetchall()
         except apsw.AuthError as error:
             raise refusal(self._authorizer.refused, sql) from error
+        except apsw.Error as error:
+            if is_fatal(error):
+                self._lost(error)
+            raise
         finally:
             self._authorizer.strict = False
         return rows
+
+    def _lost(self, error: apsw.Error) -> NoReturn:
+        # Of the database as a whole (full, say), so not the message's fault, even when user code hides it and goes on.
+        try:
+            with translated("the open transaction"):
+                raise error
+        except StoreError as told:
+            self._ended_by = told
+            raise
 
 
 class StatementChecker:
