@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
@@ -35,6 +35,8 @@ log = logging.getLogger("sagabus")
 
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
+_OBEYED_WITHIN = 0.1
+_MOST_CANCELLATIONS = 50
 
 
 class Worker:
@@ -107,10 +109,7 @@ class Worker:
         tasks = self._runners.tasks
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await _cancel(late)
         try:
             await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
         except TimeoutError:
@@ -129,9 +128,7 @@ class Worker:
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
             tasks.add(self._intake_task)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await _cancel(tasks)
         await self._committer.stop()
 
     @property
@@ -293,3 +290,15 @@ class Worker:
         if self._settlement.settle(answers):
             self._refresh = True
         self._progress.set()
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it is obeyed: user code may swallow a cancellation and go on waiting."""
+    left = set(tasks)
+    for _ in range(_MOST_CANCELLATIONS):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
+    if left:
+        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))
