@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from sagabus.testing import Harness, ManualClock
@@ -52,3 +53,25 @@ def on_file(file: Path) -> MakeHarness:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others run until something holds."""
+    while not holds():
+        await asyncio.sleep(0)  # noqa: ASYNC110  # the fact has no event of its own
+
+
+def table(file: Path, *statements: str) -> None:
+    """Create tables of the user's own; by default the ledger."""
+    connection = apsw.Connection(str(file))
+    for statement in statements or ("CREATE TABLE IF NOT EXISTS ledger (id TEXT, amount INTEGER CHECK (amount >= 0))",):
+        connection.execute(statement)
+    connection.close()
+
+
+def rows(file: Path, sql: str = "SELECT id, amount FROM ledger ORDER BY rowid") -> list[tuple[Any, ...]]:
+    """What is committed in the user's tables."""
+    connection = apsw.Connection(str(file))
+    found = connection.execute(sql).fetchall()
+    connection.close()
+    return found
