@@ -42,6 +42,10 @@ _MOST_CANCELLATIONS = 50
 class Worker:
     """Runs the definitions' handlers on what their channels hold. One per bus; its identity is new at every start."""
 
+    _stopping = False
+    _busy_intake = False
+    _refresh = False
+
     def __init__(
         self,
         identity: str,
@@ -57,10 +61,8 @@ class Worker:
     ) -> None:
         self.identity = identity
         self._store = store
-        self._sender = sender
         self._codec = codec
         self._clock = clock
-        self._processing = processing
         self._lease = settings.lease.total_seconds()
         self._channels = tuple(definitions)
         self.hand = Hand(definitions, settings.prefetch)
@@ -82,9 +84,6 @@ class Worker:
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
         self._renewed: float | None = None
-        self._stopping = False
-        self._busy_intake = False
-        self._refresh = False
         self._intake_task: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
