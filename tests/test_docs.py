@@ -98,6 +98,11 @@ class Namespace:
                 exec(code, self.module.__dict__)
         return shown.getvalue()
 
+    def run_tests_with_fixtures(self, request: pytest.FixtureRequest) -> None:
+        for name, function in list(vars(self.module).items()):
+            if name.startswith("test_") and (asked := inspect.signature(function).parameters):
+                function(**{fixture: request.getfixturevalue(fixture) for fixture in asked})
+
     async def _awaited(self, code: types.CodeType) -> None:
         await eval(code, self.module.__dict__)
 
@@ -108,7 +113,7 @@ def promised(text: str) -> list[str]:
 
 @every_page
 def test_the_python_of_a_page_runs_and_prints_what_it_says(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -118,6 +123,7 @@ def test_the_python_of_a_page_runs_and_prints_what_it_says(
                 shown = namespace.run(block).splitlines()
                 wanted = promised(block.text)
                 assert not wanted or shown == wanted, f"{named(page)}:{block.line}"
+        namespace.run_tests_with_fixtures(request)
 
 
 @every_page
