@@ -282,7 +282,8 @@ class _ObservedBus(Bus):
         self._opened = False
 
     def _make_sender(self) -> Sender:
-        return ListeningSender(self._heard, self._codec, self._defined.keys, self.store, strict=self._strict)
+        parts = (self._codec, self._defined.keys, self.store, self.settings.max_hops)
+        return ListeningSender(self._heard, *parts, strict=self._strict)
 
 
 def _opener(
