@@ -1,0 +1,74 @@
+"""`sagabus bench` says everything it promises; how fast is for a quiet machine to say (`make bench`)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sagabus.cli.benchmark.loop import prepared, work_off
+from sagabus.cli.benchmark.rounds import percentile
+
+SAGABUS = str(Path(sys.executable).with_name("sagabus"))
+KEYS = {
+    *("messages_per_second", "published_per_second", "p50_ms", "p99_ms", "peak_rss_mb"),
+    *("baseline_batched_per_second", "baseline_single_per_second", "ratio"),
+}
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SAGABUS, "bench", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_every_figure_is_there_and_they_agree(tmp_path: Path) -> None:
+    finished = bench("--sagas", "300", "--json", "--store", f"sqlite:///{tmp_path / 'bench.db'}")
+
+    assert finished.returncode == 0, finished.stderr
+    (line,) = finished.stdout.splitlines()
+    found = json.loads(line)
+    assert found.keys() >= KEYS
+    assert all(found[key] > 0 for key in KEYS)
+    assert found["p50_ms"] <= found["p99_ms"]
+    assert found["ratio"] == pytest.approx(
+        found["messages_per_second"] / found["baseline_batched_per_second"], rel=0.01
+    )
+    assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())[:1] == ["bench.db"]
+
+
+def test_a_person_gets_a_table(tmp_path: Path) -> None:
+    finished = bench("--sagas", "20")
+
+    assert finished.returncode == 0, finished.stderr
+    assert "ratio" in finished.stdout
+    assert "{" not in finished.stdout
+
+
+@pytest.mark.parametrize("url", ["memory:", "mysql://x", "sqlite:////nowhere/at/all.db", "sqlite:////"])
+def test_a_store_that_cannot_be_used_is_one_clear_line(url: str) -> None:
+    finished = bench("--store", url, "--json")
+
+    assert finished.returncode == 2
+    assert finished.stdout == ""
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_the_loop_handles_three_messages_of_each_saga_and_leaves_the_last_follow_up(tmp_path: Path) -> None:
+    connection = prepared(str(tmp_path / "loop.db"), sagas=30)
+
+    handled = work_off(connection, 7)
+
+    assert handled == 90
+    assert connection.execute("SELECT channel, count(*) FROM sagabus_envelope GROUP BY 1").fetchall() == [
+        ("ledger", 30)
+    ]
+    rows = connection.execute("SELECT DISTINCT version, status, completed_at IS NOT NULL FROM sagabus_instance")
+    assert rows.fetchall() == [(3, "completed", 1)]
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    values = [float(number) for number in range(1, 101)]
+
+    assert (percentile(values, 0.5), percentile(values, 0.99), percentile([7.0], 0.99)) == (50.0, 99.0, 7.0)
