@@ -204,7 +204,7 @@ def _has_statements(outcome: Outcome) -> bool:
 
 
 def _sends(outcome: Outcome) -> bool:
-    return isinstance(outcome, Completed) and bool(outcome.effects.sent)
+    return isinstance(outcome, Completed) and outcome.effects.is_routed
 
 
 class Publication:

@@ -62,6 +62,7 @@ class Context:
         "outgoing",
         "statements",
         "timer_changes",
+        "unheard",
     )
 
     def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
@@ -77,6 +78,8 @@ class Context:
         """Timers set (an envelope) or cancelled (None) by this run."""
         self.statements: list[Statement] = []
         """Buffered SQL."""
+        self.unheard = False
+        """Whether a message of this run had no receiver."""
         self.completed = False
         """Whether the run has completed its saga."""
 
@@ -237,7 +240,9 @@ class Context:
             # What waits for a later time is no runaway loop: a saga may well tick for ever.
             hops=0 if due_at or delay else cause.hops + 1,
         )
-        self.outgoing += self._outbound.address(message, stamp, kind=kind)
+        addressed = self._outbound.address(message, stamp, kind=kind)
+        self.outgoing += addressed
+        self.unheard = self.unheard or not addressed
 
     def _next(self) -> int:
         self._ordinal += 1

@@ -59,6 +59,13 @@ class Effects(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Names of timers of this instance whose stored envelopes go."""
     statements: tuple[Statement, ...] = ()
     claims: tuple[Claim, ...] = ()
+    unheard: bool = False
+    """An event had no receiver under the routing of the run: under a newer one it may have."""
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether it rests on a routing, so that it cannot commit under another."""
+        return self.unheard or bool(self.sent)
 
 
 class Failure(msgspec.Struct, frozen=True, gc=False):

@@ -99,6 +99,7 @@ class Processing:
         effects = Effects(
             sent=tuple(ctx.outgoing),
             statements=tuple(ctx.statements),
+            unheard=ctx.unheard,
             claims=self._claims(definition, message, envelope),
         )
         return Completed(envelope, effects)
@@ -176,6 +177,7 @@ class Processing:
             sent=tuple(ctx.outgoing) + (() if ctx.completed else sent),
             cancelled=cancelled,
             statements=tuple(ctx.statements),
+            unheard=ctx.unheard,
             claims=self._claims(definition, message, envelope) if message is not None else (),
         )
         cell.version, cell.body, cell.state = save.version, save.state, state

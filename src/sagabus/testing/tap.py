@@ -215,4 +215,4 @@ def _received(outcome: Outcome) -> Outcome:
     if not isinstance(outcome, Completed) or all(each.channel != NOBODY for each in outcome.effects.sent):
         return outcome
     sent = tuple(each for each in outcome.effects.sent if each.channel != NOBODY)
-    return Completed(outcome.envelope, msgspec.structs.replace(outcome.effects, sent=sent))
+    return Completed(outcome.envelope, msgspec.structs.replace(outcome.effects, sent=sent, unheard=True))

@@ -88,7 +88,7 @@ def _is_fenced(tables: Tables, batch: Batch, envelope: Envelope) -> bool:
 
 def _complete(tables: Tables, batch: Batch, outcome: Completed, now: int) -> Settled:
     envelope, effects = outcome.envelope, outcome.effects
-    if effects.sent and batch.routing != tables.version:
+    if effects.is_routed and batch.routing != tables.version:
         return Settled(Verdict.STALE_ROUTING)
     for claim in effects.claims:
         if (answer := _claim(tables, envelope, claim)) is not Admission.ACCEPTED:

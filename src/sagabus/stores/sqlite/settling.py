@@ -156,7 +156,7 @@ def _singly(
 
 
 def _one(connection: Driver, outcome: Outcome, now: int, check: Check, *, fenced: bool, stale: bool) -> Settled:
-    sends = isinstance(outcome, Completed) and bool(outcome.effects.sent)
+    sends = isinstance(outcome, Completed) and outcome.effects.is_routed
     if fenced or (stale and sends):
         gone = not connection.execute(
             "SELECT count(*) FROM sagabus_envelope WHERE position = ?", (outcome.envelope.position,)
