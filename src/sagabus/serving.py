@@ -13,7 +13,7 @@ import msgspec
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError
+from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
@@ -158,7 +158,12 @@ class Serving:
                     return
         except StoreError as error:
             log.warning("%s: the transaction of %s was lost: %s", mailbox.place[0], envelope.message_id, error)
-            outcome = self._processing.failing.interrupted(mailbox.definition, envelope)
+            failing = self._processing.failing
+            # A transaction that user code ended is user code's failure; a lost database is not.
+            if isinstance(error, TransactionLost):
+                outcome = failing.failed(mailbox.definition, envelope, error)
+            else:
+                outcome = failing.interrupted(mailbox.definition, envelope)
             mailbox.cell = None
         self._finish(mailbox, envelope, outcome, epoch)
 

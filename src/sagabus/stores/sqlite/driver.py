@@ -57,5 +57,5 @@ class Driver(Statements, Protocol):
 
 
 def described(connection: Driver, sql: str) -> Any:
-    """What a statement would do (`apsw.ext.QueryDetails` with its actions), found out by preparing it only."""
-    return _ext.query_info(connection, sql, actions=True)
+    """What a statement is (`apsw.ext.QueryDetails`), found out by preparing it only."""
+    return _ext.query_info(connection, sql)

@@ -61,7 +61,8 @@ class GuardedConnection:
     def __init__(self, connection: Driver, authorizer: Authorizer) -> None:
         self._connection: Driver | None = connection
         self._authorizer = authorizer
-        self._ended_by: StoreError | None = None
+        self.ended_by: StoreError | None = None
+        """What the database gave the transaction up for, if it did."""
 
     def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through."""
@@ -78,7 +79,7 @@ class GuardedConnection:
     def _run(self, sql: str, call: Callable[[Driver], Any]) -> list[tuple[Any, ...]]:
         connection = self._connection
         if connection is None or not connection.in_transaction:
-            raise TransactionLost("the transaction of this handle has ended") from self._ended_by
+            raise TransactionLost("the transaction of this handle has ended") from self.ended_by
         self._authorizer.refused = None
         self._authorizer.strict = True
         try:
@@ -99,7 +100,7 @@ class GuardedConnection:
             with translated("the open transaction"):
                 raise error
         except StoreError as told:
-            self._ended_by = told
+            self.ended_by = told
             raise
 
 
@@ -108,6 +109,7 @@ class StatementChecker:
 
     def __init__(self, connection: Driver) -> None:
         self.connection = connection
+        self._authorizer = Authorizer(connection)
         self._passed: set[str] = set()
         self._lock = threading.Lock()
 
@@ -116,13 +118,16 @@ class StatementChecker:
         if sql in self._passed:
             return
         with self._lock:  # asked by handlers, and by the writing thread
-            found = described(self.connection, sql)
+            self._authorizer.refused = None
+            self._authorizer.strict = True
+            try:
+                found = described(self.connection, sql)
+            except apsw.AuthError as error:
+                raise refusal(self._authorizer.refused, sql) from error
+            finally:
+                self._authorizer.strict = False
         if found.query_remaining:
             raise StatementRefused(f"one statement at a time, please: {sql[:80]!r} has more", statement=sql)
-        for action in found.actions or ():
-            first = action.table_name or action.pragma_name or action.operation
-            if not permitted(action.action, first):
-                raise refusal(f"{action.action_name.removeprefix('SQLITE_')} {first or ''}".strip(), sql)
         if len(self._passed) < _REMEMBERED:
             self._passed.add(sql)
 

@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from sagabus.envelope import Envelope
-from sagabus.errors import StatementRefused
+from sagabus.errors import StatementRefused, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.outcome import (
     Attempted,
@@ -314,8 +314,11 @@ def _execute(connection: Driver, statement: Statement, check: Check) -> None:
         check(statement.sql)
         connection.execute(statement.sql, statement.parameters)
     except apsw.Error as error:
-        if is_fatal(error) or not connection.in_transaction:
+        if is_fatal(error):
             raise
+        if not connection.in_transaction:
+            # INSERT OR ROLLBACK, or RAISE(ROLLBACK) in a trigger: the work of all is gone.
+            raise TransactionLost(f"a statement ended the transaction of all: {statement.sql[:80]!r}") from error
         raise Lost(Verdict.REFUSED, error) from error
     except (StatementRefused, TypeError, ValueError) as error:
         raise Lost(Verdict.REFUSED, error) from error

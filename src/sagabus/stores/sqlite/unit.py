@@ -95,4 +95,4 @@ class SqliteUnit:
         if not self._connection.in_transaction:
             raise TransactionLost(
                 f"{self._file.path}: the database has rolled the transaction back", store=self._file.path
-            )
+            ) from self._handle.ended_by
