@@ -56,6 +56,16 @@ class SystemClock:
         return asyncio.get_running_loop().call_later(seconds, callback)
 
 
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Wait until `seconds` of the clock have passed."""
+    woken = asyncio.Event()
+    timer = clock.call_after(seconds, woken.set)
+    try:
+        await woken.wait()
+    finally:
+        timer.cancel()
+
+
 def micros(duration: timedelta) -> int:
     """A duration in whole microseconds."""
     return duration // timedelta(microseconds=1)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from sagabus.clock import SECOND, Clock
+from sagabus.clock import SECOND, Clock, sleep
 from sagabus.errors import StoreError
 from sagabus.store import Purged, Retention, Store
 
@@ -61,19 +61,11 @@ class Housekeeping:
 
     async def _run(self) -> None:
         while True:
-            await self._sleep(self._every)
+            await sleep(self._clock, self._every)
             try:
                 await self.purge_all()
             except StoreError as error:
                 log.warning("cannot purge now: %s", error)
-
-    async def _sleep(self, seconds: float) -> None:
-        woken = asyncio.Event()
-        timer = self._clock.call_after(seconds, woken.set)
-        try:
-            await woken.wait()
-        finally:
-            timer.cancel()
 
     def _clock_offset(self) -> int:
         return self._clock.now() - int(self._clock.monotonic() * SECOND)

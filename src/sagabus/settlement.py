@@ -5,12 +5,11 @@ A lost race is never an attempt: the messages go back to their mailbox and run o
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, sleep
 from sagabus.committing import Committer, Entry
 from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
 from sagabus.envelope import Envelope
@@ -108,12 +107,7 @@ class Settlement:
 
     async def pause(self) -> None:
         """A moment for a database in trouble."""
-        woken = asyncio.Event()
-        timer = self._clock.call_after(0.2, woken.set)
-        try:
-            await woken.wait()
-        finally:
-            timer.cancel()
+        await sleep(self._clock, 0.2)
 
     def _rewind(self, mailbox: Mailbox, envelopes: list[Envelope]) -> None:
         mailbox.rewind(envelopes + self._committer.withdraw(mailbox))
