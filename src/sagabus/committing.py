@@ -11,9 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, sleep
 from sagabus.envelope import Envelope
-from sagabus.errors import SagaBusError, StoreError
+from sagabus.errors import SagaBusError, StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.mailbox import Mailbox
 from sagabus.outcome import Admission, Completed, Outcome, Settled, Verdict
@@ -166,7 +166,7 @@ class Committer:
                 return await self._commit(entries)
             except StoreError as error:
                 log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(entries), pause, error)
-            await self._sleep(pause)
+            await sleep(self._clock, pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
@@ -182,21 +182,28 @@ class Committer:
         )
         try:
             return await self._store.commit(batch)
-        except StoreError:
-            raise
         except Exception as error:
-            log.exception("an outcome cannot be committed")
+            if isinstance(error, StoreError) and not isinstance(error, TransactionLost):
+                raise
+            log.warning("%d outcomes cannot be committed together: %s", len(entries), error)
             if len(entries) > 1:
-                return [answer for entry in entries for answer in await self._commit([entry])]
-            return [Settled(Verdict.REFUSED, error)]
+                return await self._singly(entries)
+            return [Settled(Verdict.REFUSED, error.__cause__ if isinstance(error, TransactionLost) else error)]
 
-    async def _sleep(self, seconds: float) -> None:
-        woken = asyncio.Event()
-        timer = self._clock.call_after(seconds, woken.set)
-        try:
-            await woken.wait()
-        finally:
-            timer.cancel()
+    async def _singly(self, entries: list[Entry]) -> list[Settled]:
+        """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
+        answers: list[Settled] = []
+        broken: set[tuple[str, str | None]] = set()
+        for entry in entries:
+            chain = (entry.mailbox.place[0], entry.mailbox.key)
+            if chain in broken:
+                answers.append(Settled(Verdict.DROPPED))
+                continue
+            (answer,) = await self._commit([entry])
+            answers.append(answer)
+            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
+                broken.add(chain)
+        return answers
 
 
 def _has_statements(outcome: Outcome) -> bool:
