@@ -28,6 +28,7 @@ from sagabus.errors import (
     TransactionLost,
 )
 from sagabus.stores.sqlite.driver import Driver
+from sagabus.stores.sqlite.locking import use_handle_locks
 
 T = TypeVar("T")
 
@@ -103,6 +104,7 @@ class DatabaseFile:
 
     def connect(self, cached_statements: int = 200) -> Driver:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
+        use_handle_locks()
         with translated(self.path):
             native = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
             native.set_busy_timeout(int(self._busy_timeout * 1000))
