@@ -6,10 +6,11 @@ On a message's way between `sending` (encode) and `processing` (decode); `bridge
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
-from typing import Protocol, TypeVar, cast
+from types import UnionType
+from typing import Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -171,6 +172,8 @@ class _Form:
     decode: Callable[[bytes], object]
     plain: Callable[[object], object]
     fields: tuple[str, ...]
+    exact: tuple[tuple[str, frozenset[type]], ...] = ()
+    """Every field with the types its values may have, where these alone say that the body can be read; else empty."""
 
     def write(self, value: object) -> bytes:
         try:
@@ -182,6 +185,8 @@ class _Form:
         except Exception as error:
             raise self.rules.invalid(self.name, *self.locate(value, error)) from error
         self.check_limits(body)
+        if self.exact and all([type(getattr(value, name)) in allowed for name, allowed in self.exact]):
+            return body
         # NaN and Infinity are written as null, which an optional field would accept as "absent".
         if b"null" in body and (path := self.non_finite(value)) is not None:
             raise self.rules.invalid(self.name, path, "NaN and Infinity have no form in JSON")
@@ -256,7 +261,29 @@ def _native_form(cls: type[object], name: str, rules: _Rules) -> _Form:
     except (TypeError, ValueError, NameError, AttributeError) as error:
         raise ConfigurationError(f"{name}: {cls.__qualname__} cannot be read from JSON: {error}") from error
     names = getattr(cls, "__struct_fields__", None) or _dataclass_fields(cls)
-    return _Form(name, rules, msgspec.json.Encoder().encode, decoder.decode, msgspec.to_builtins, names)
+    encode = msgspec.json.Encoder().encode
+    return _Form(name, rules, encode, decoder.decode, msgspec.to_builtins, names, _exact_types(cls, names))
+
+
+def _exact_types(cls: type[object], names: Sequence[str]) -> tuple[tuple[str, frozenset[type]], ...]:
+    """The exact types of fields that are all plain (text, whole numbers, booleans, none); nothing for any other class."""
+    if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
+        return ()
+    try:
+        hints = get_type_hints(cls)
+    except (NameError, TypeError, AttributeError):
+        return ()
+    found = tuple((name, _plain_types(hints.get(name))) for name in names)
+    return found if all(allowed for _, allowed in found) else ()
+
+
+def _plain_types(hint: object) -> frozenset[type]:
+    members = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    plain = frozenset(member for member in members if isinstance(member, type) and member in _PLAIN)
+    return plain if len(plain) == len(members) else frozenset()
+
+
+_PLAIN = frozenset({str, int, bool, type(None)})
 
 
 def _dataclass_fields(cls: type[object]) -> tuple[str, ...]:

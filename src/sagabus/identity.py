@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Protocol
 
@@ -52,8 +53,15 @@ class SystemIdentity:
 
 def derive(incoming: str, subscription: str, ordinal: int | str) -> str:
     """The id of the n-th message that `subscription` sends while it handles `incoming`: equal for every run."""
-    seed = f"{len(subscription)}:{subscription}:{ordinal}:{incoming}"
-    return blake2b(seed.encode(), digest_size=16).hexdigest()
+    digest = _prefixed(subscription, ordinal).copy()
+    digest.update(incoming.encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _prefixed(subscription: str, ordinal: int | str) -> blake2b:
+    # Begun once for each: copying a digest is half the price of beginning one. The length keeps the parts apart.
+    return blake2b(f"{len(subscription)}:{subscription}:{ordinal}:".encode(), digest_size=16)
 
 
 def check_id(message_id: str) -> str:

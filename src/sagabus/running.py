@@ -52,7 +52,7 @@ class Runners:
 
     def relieve(self) -> None:
         """Make sure that somebody looks at what is ready, whatever the present runner does next."""
-        if self._relief or not self._ready or self._closed:
+        if self._relief or self._paused is not None or not self._ready or self._closed:
             return
         if self._idle:
             self._relief = True
@@ -73,6 +73,7 @@ class Runners:
         if self._paused is not None:
             self._paused.set()
             self._paused = None
+            self.relieve()
 
     async def breathe(self) -> None:
         """Count one message; every so often let the event loop turn."""
@@ -94,7 +95,9 @@ class Runners:
     async def _run(self) -> None:
         self._relief = False
         while not self._closed:
-            if self._ready:
+            if self._paused is not None:
+                await self._paused.wait()
+            elif self._ready:
                 mailbox = self._ready.popleft()
                 try:
                     await self._serve(mailbox)

@@ -45,6 +45,7 @@ class Sender:
         self._max_hops = max_hops
         self._keys = keys
         self._statements = statements
+        self._types: dict[type[object], MessageType] = {}
         self.table = RoutingTable(Routing(0, 1, ()), keys)
 
     def use(self, routing: Routing) -> None:
@@ -59,7 +60,7 @@ class Sender:
         Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, Unroutable for a command without
         its one receiver, or EndlessLoop.
         """
-        message_type = message_type_of(message)
+        message_type = self._types.get(type(message)) or self._learn(message)
         name = message_type.name
         table = table or self.table
         routes = table.routes(name)
@@ -69,6 +70,12 @@ class Sender:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
         return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
+
+    def _learn(self, message: object) -> MessageType:
+        message_type = message_type_of(message)
+        if not isinstance(message, type):
+            self._types[type(message)] = message_type
+        return message_type
 
     def _envelope(
         self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, *, table: RoutingTable
