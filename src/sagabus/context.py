@@ -52,6 +52,7 @@ class Context:
     """One run of one handler: what is known of the message, and everything the run wants done."""
 
     __slots__ = (
+        "_attempt",
         "_closed",
         "_envelope",
         "_now",
@@ -65,12 +66,16 @@ class Context:
         "unheard",
     )
 
-    def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
+    def __init__(
+        self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool, counted: bool = False
+    ) -> None:
         self._envelope = envelope
         self._outbound = outbound
         self._now = now
         self._stateful = stateful
         self._ordinal = 0
+        # A suspect's run is counted before it begins.
+        self._attempt = envelope.attempt + (0 if counted else 1)
         self._closed = False
         self.outgoing: list[Envelope] = []
         """Buffered messages, addressed; for tests and middleware to look at."""
@@ -116,7 +121,7 @@ class Context:
     @property
     def attempt(self) -> int:
         """Which counted run this is, from 1."""
-        return self._envelope.attempt + 1
+        return self._attempt
 
     @property
     def sent_at(self) -> datetime:

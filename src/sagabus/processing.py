@@ -91,7 +91,7 @@ class Processing:
         if reaction is None or reaction.message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
         message = self._codec.decode(reaction.message_type, envelope.body)
-        ctx = Context(envelope, self._sender, self._clock.now(), stateful=False)
+        ctx = self._context(envelope, stateful=False)
         try:
             await self._call(reaction, None, message, ctx, connection)
         finally:
@@ -160,7 +160,7 @@ class Processing:
         message: object,
         connection: object,
     ) -> Outcome:
-        ctx = Context(envelope, self._sender, self._clock.now(), stateful=True)
+        ctx = self._context(envelope, stateful=True)
         restarted = cell.completed
         cell.state = None
         try:
@@ -196,6 +196,10 @@ class Processing:
             completed=ctx.completed,
             wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
         )
+
+    def _context(self, envelope: Envelope, *, stateful: bool) -> Context:
+        counted = envelope.position in self.failing.counted_before
+        return Context(envelope, self._sender, self._clock.now(), stateful=stateful, counted=counted)
 
     async def _call(
         self, reaction: Reaction, state: Saga | None, message: object, ctx: Context, connection: object
