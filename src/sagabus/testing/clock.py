@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from math import ceil
 
 from sagabus.clock import instant, micros, moment
 
@@ -31,7 +32,8 @@ class ManualClock:
 
     def call_after(self, seconds: float, callback: Callable[[], object]) -> _Alarm:
         """Call `callback` inside the `advance` that lets these seconds pass; in order of time, then of asking."""
-        due = self._passed + max(0, round(seconds * 1_000_000))
+        # Never early: who waits for the third of a microsecond that is left would otherwise wait for ever.
+        due = self._passed + max(0, ceil(round(seconds * 1_000_000, 3)))
         alarm = _Alarm(due, next(self._order), callback)
         heapq.heappush(self._alarms, alarm)
         return alarm

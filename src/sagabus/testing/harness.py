@@ -39,7 +39,8 @@ from sagabus.testing.tap import StoreTap
 S = TypeVar("S", bound=Saga)
 
 _QUIET_TURNS = 5
-_STUCK_TURNS = 50
+_TURNS = 10
+_STUCK = 3
 _GLANCE = timedelta(milliseconds=50)
 _GRAIN = timedelta(milliseconds=1)
 _NEVER = 2**62
@@ -222,15 +223,15 @@ class Harness:
         self._tap.is_troubled = False
 
     async def _wait_a_turn(self, stuck: int) -> None:
-        if stuck < _STUCK_TURNS:
+        for _ in range(_TURNS):
             await asyncio.sleep(0)
+        if stuck < _STUCK or self._tap.under_way:
             return
         upcoming = self.clock.next_alarm()
         if upcoming is not None and (upcoming <= _GRAIN or self._tap.is_troubled or self._shares_clock):
             # Workers look at the clock every millisecond at most; after a failure somebody pauses; and of what another
             # bus has done one only hears at the next look.
             self.clock.advance(min(upcoming, _GLANCE))
-            await asyncio.sleep(0)
         else:
             # Something outside is awaited, such as a thread.
             await asyncio.sleep(0.001)

@@ -1,0 +1,272 @@
+"""Several workers on one store: lanes shared, handed over, taken over; suspects; routing that changes."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from sagabus import Context, RetryPolicy, Settings, handler
+from sagabus.testing import Harness, ManualClock
+from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.shop import Do, Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
+
+LEASE = timedelta(seconds=10)
+GLANCE = timedelta(milliseconds=50)
+
+
+async def glances(clock: ManualClock, *harnesses: Harness, number: int = 150) -> None:
+    """Let all look around, each time until they have seen what there is: leases are renewed and shared."""
+    for _ in range(number):
+        clock.advance(GLANCE)
+        quiet = 0
+        while quiet < 10:
+            await asyncio.sleep(0)
+            quiet = 0 if any(harness._tap.under_way for harness in harnesses) else quiet + 1
+
+
+def lanes(bus: Any) -> int:
+    return len(bus.bus._worker.hand.lanes)
+
+
+async def test_they_share_the_lanes_evenly(on_file: MakeHarness, clock: ManualClock) -> None:
+    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        shared = (lanes(first), lanes(second))
+        await first.bus.close()
+        await glances(clock, first, second)
+
+        assert shared == (8, 8)
+        assert lanes(second) == 16
+
+
+async def test_what_is_published_to_one_is_done_by_both(on_file: MakeHarness, clock: ManualClock) -> None:
+    async with on_file(OrderSaga, capture, clock=clock) as first, on_file(OrderSaga, capture, clock=clock) as second:
+        await glances(clock, first, second)
+        await first.bus.publish_many([OrderSubmitted(order_id=f"A{n}", total=n) for n in range(100)])
+        await first.idle()
+        await second.idle()
+
+        records = await first.bus.sagas.list(OrderSaga, limit=200)
+        assert Counter((record.status, record.version) for record in records) == {("paid", 2): 100}
+        done = [harness.bus.statistics["orders", "completed"] for harness in (first, second)]
+        assert sum(done) == 200
+        assert min(done) > 20
+
+
+async def test_closed_gracefully_the_other_takes_over_at_once(on_file: MakeHarness, clock: ManualClock) -> None:
+    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        await first.bus.close()
+        begun = clock.now()
+        await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
+        await second.idle()
+
+        assert second.bus.statistics["tally", "completed"] == 50
+        assert clock.now() - begun <= LEASE // timedelta(microseconds=1) // 2
+
+
+async def test_after_a_crash_the_lease_has_to_end_first(on_file: MakeHarness, clock: ManualClock) -> None:
+    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        await first._running.abandon()
+        await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
+        await glances(clock, first, second, number=100)
+        before = second.bus.statistics["tally", "completed"]
+        await glances(clock, first, second, number=250)
+
+        assert 0 < before < 50, before
+        assert second.bus.statistics["tally", "completed"] == 50
+
+
+async def test_a_worker_that_lost_its_lease_has_no_effect(on_file: MakeHarness, clock: ManualClock) -> None:
+    gate, ran = asyncio.Event(), Counter[str]()
+
+    def slow(name: str) -> Any:
+        @handler("slow", key="key")
+        async def wait(message: Noted, ctx: Context) -> None:
+            ran[name] += 1
+            if name == "first":
+                await gate.wait()
+            ctx.publish(Ended(key=message.key))
+
+        return wait
+
+    async with on_file(slow("first"), clock=clock) as first:
+        await first.publish(Noted(key="A"), wait=False)
+        await until(lambda: ran["first"] == 1)
+        first.bus._worker._intake_task.cancel()  # a frozen process renews nothing
+        clock.advance(3 * LEASE)
+        async with on_file(slow("second"), clock=clock) as second:
+            await glances(clock, first, second)
+            gate.set()
+            await second.idle()
+            await until(lambda: first.bus._worker.settled)
+
+            assert ran == {"first": 1, "second": 1}
+            assert [len(first.published), len(second.published)] in ([0, 1], [1, 0])
+
+
+async def test_suspects_run_alone_and_are_counted_first(on_file: MakeHarness) -> None:
+    inside: list[str] = []
+    most: list[int] = []
+    attempts: list[int] = []
+    gate = asyncio.Event()
+
+    @handler("alone", key="key")
+    async def run(message: Noted, ctx: Context) -> None:
+        inside.append(message.key)
+        most.append(len(inside))
+        attempts.append(ctx.attempt)
+        await gate.wait()
+        await asyncio.sleep(0)
+        inside.remove(message.key)
+
+    async with on_file(run) as bus:
+        await bus.bus.publish_many([Noted(key=key) for key in "ABC"])
+        await until(lambda: len(inside) == 3)
+        await bus.crash(takeover=False)
+        for noted in (inside, most, attempts):
+            noted.clear()
+        gate.set()
+        bus.clock.advance(2 * LEASE)
+        await bus.idle()
+
+        assert most == [1, 1, 1]
+        assert attempts == [1, 1, 1]
+        assert bus.bus.statistics["alone", "completed"] == 3
+
+
+async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_file: MakeHarness) -> None:
+    runs: list[int] = []
+
+    @handler("killer", retry=RetryPolicy(attempts=3))
+    async def kill(message: Noted, ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        if message.key == "kill":
+            await asyncio.Event().wait()
+
+    async with on_file(kill) as bus:
+        await bus.publish(Noted(key="kill"), wait=False)
+        for number in range(1, 5):
+            await until(lambda n=number: len(runs) >= n)
+            await bus.crash(takeover=False)
+            bus.clock.advance(LEASE * 2)
+            if number == 4:
+                break
+        await bus.idle()
+        await bus.publish(Noted(key="other"))
+
+        (letter,) = await bus.dead_letters()
+        assert "died" in letter.reason
+        assert runs == [1, 1, 2, 3, 1]
+
+
+async def test_a_subscription_added_meanwhile_gets_its_copy(on_file: MakeHarness, clock: ManualClock) -> None:
+    seen: list[int] = []
+
+    @handler("late")
+    def late(message: Noted) -> None:
+        seen.append(message.number)
+
+    async with on_file(Tally, clock=clock) as first:
+        await first.publish(Noted(key="A", number=1))
+        async with on_file(late, clock=clock) as second:
+            receipt = await first.publish(Noted(key="A", number=2), wait=False)
+            await second.idle()
+
+            assert receipt.subscriptions == {"tally": "accepted", "late": "accepted"}
+            assert seen == [2]
+
+
+async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_file: MakeHarness, clock: ManualClock) -> None:
+    gate, runs = asyncio.Event(), Counter[str]()
+
+    @handler("sender")
+    async def send(message: Noted, ctx: Context) -> None:
+        runs["sender"] += 1
+        ctx.publish(Ended(key=message.key))
+        await gate.wait()
+
+    @handler("late")
+    def late(message: Ended) -> None:
+        runs["late"] += 1
+
+    async with on_file(send, clock=clock) as first:
+        await first.publish(Noted(key="A"), wait=False)
+        await until(lambda: runs["sender"] == 1)
+        async with on_file(late, clock=clock) as second:
+            gate.set()
+            await first.idle()
+            await second.idle()
+
+            assert runs == {"sender": 2, "late": 1}
+            assert first.bus.statistics["sender", "completed"] == 1
+
+
+async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_file: MakeHarness) -> None:
+    seen: list[object] = []
+
+    @handler("doer")
+    def old(message: Do) -> None:
+        seen.append(message)
+
+    @handler("doer")
+    def new(message: Do | Noted) -> None:
+        seen.append(message)
+
+    async with on_file(new) as bus:
+        await bus.bus.close()
+        await bus.bus.open(worker=False)
+        await bus.bus.publish(Noted(key="A"))
+        await bus.bus.close()
+        async with on_file(old, clock=bus.clock) as older:
+            await older.advance(timedelta(minutes=5))
+            letters = await older.dead_letters()
+        await bus.bus.open()
+        await bus.advance(timedelta(minutes=1))
+
+        assert letters == []
+        assert seen == [Noted(key="A")]
+
+
+async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_file: MakeHarness) -> None:
+    @handler("doer")
+    def old(message: Do) -> None: ...
+
+    @handler("doer")
+    def new(message: Do | Noted) -> None: ...
+
+    async with on_file(new) as bus:
+        await bus.bus.close()
+        await bus.bus.open(worker=False)
+        await bus.bus.publish(Noted(key="A"))
+    async with on_file(old, clock=bus.clock) as older:
+        await older.idle()
+        older.clock.advance(timedelta(hours=2))
+        await older.idle()
+
+        (letter,) = await older.dead_letters()
+        assert "shop.noted" in letter.reason
+
+
+async def test_a_short_lease_is_renewed_while_handlers_take_long(on_file: MakeHarness, clock: ManualClock) -> None:
+    gate, runs = asyncio.Event(), Counter[str]()
+
+    @handler("long")
+    async def long(message: Noted) -> None:
+        runs["all"] += 1
+        await gate.wait()
+
+    settings = Settings(lease=timedelta(seconds=1))
+    async with (
+        on_file(long, clock=clock, settings=settings) as first,
+        on_file(long, clock=clock, settings=settings) as second,
+    ):
+        await glances(clock, first, second, number=40)
+        await first.bus.publish_many([Noted(key=f"K{n}") for n in range(20)])
+        await glances(clock, first, second, number=100)
+        gate.set()
+        await first.idle()
+        await second.idle()
+
+        assert runs["all"] == 20
