@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import apsw
 import msgspec
@@ -65,6 +65,7 @@ class LoopFigures(msgspec.Struct, frozen=True):
     single_per_second: float
 
 
+Connection: TypeAlias = Any  # the driver's own, whose hints checkers know by half
 Taken: TypeAlias = tuple[int, str, str, str, str, str | None]
 # Message type: the follow-up, its channel, and the status that the step leads to.
 _NEXT = {
@@ -90,10 +91,10 @@ def measure(path: str, sagas: int) -> LoopFigures:
     return LoopFigures(batched, single)
 
 
-def _fresh(path: str) -> apsw.Connection:
+def _fresh(path: str) -> Connection:
     for suffix in ("", "-wal", "-shm"):
         Path(path + suffix).unlink(missing_ok=True)
-    connection = apsw.Connection(path)
+    connection: Connection = apsw.Connection(path)
     connection.execute(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
         "PRAGMA wal_autocheckpoint = 4000; PRAGMA mmap_size = 0"
@@ -103,7 +104,7 @@ def _fresh(path: str) -> apsw.Connection:
     return connection
 
 
-def _fill(connection: apsw.Connection, name: str, sagas: int) -> None:
+def _fill(connection: Connection, name: str, sagas: int) -> None:
     now = _now()
     with connection:
         for number in range(sagas):
@@ -113,25 +114,25 @@ def _fill(connection: apsw.Connection, name: str, sagas: int) -> None:
             connection.execute(_ADD, row)
 
 
-def prepared(path: str, sagas: int) -> apsw.Connection:
+def prepared(path: str, sagas: int) -> Connection:
     """A fresh file with so many orders waiting."""
     connection = _fresh(path)
     _fill(connection, "prepared", sagas)
     return connection
 
 
-def _timed(connection: apsw.Connection, batch: int) -> float:
+def _timed(connection: Connection, batch: int) -> float:
     began = time.perf_counter()
     handled = work_off(connection, batch)
     return handled / (time.perf_counter() - began)
 
 
-def work_off(connection: apsw.Connection, batch: int) -> int:
+def work_off(connection: Connection, batch: int) -> int:
     """Handle everything in the queue, so many messages per commit; how many there were."""
     handled, after = 0, 0
     while True:
         connection.execute("BEGIN IMMEDIATE")
-        taken: list[Taken] = connection.execute(_TAKE, (after, batch)).fetchall()  # type: ignore[assignment]
+        taken: list[Taken] = connection.execute(_TAKE, (after, batch)).fetchall()
         _step(connection, taken, _now())
         connection.execute("COMMIT")
         if not taken:
@@ -140,11 +141,11 @@ def work_off(connection: apsw.Connection, batch: int) -> int:
         after = taken[-1][0]
 
 
-def _step(connection: apsw.Connection, taken: list[Taken], now: int) -> None:
+def _step(connection: Connection, taken: list[Taken], now: int) -> None:
     """Handle one batch; every key stands in it once: an order's next message comes with the commit of the last."""
     removed: list[tuple[int]] = []
-    saved: list[tuple[apsw.SQLiteValue, ...]] = []
-    added: list[tuple[apsw.SQLiteValue, ...]] = []
+    saved: list[tuple[object, ...]] = []
+    added: list[tuple[object, ...]] = []
     for position, message_id, message_type, key, body, correlation_id in taken:
         message = _message(body)
         follow_up, channel, status = _NEXT[message_type]

@@ -68,12 +68,18 @@ class Course:
         share = -(-len(publications) // (kills + 1))
         for number in range(kills + 1):
             part = publications[number * share : (number + 1) * share]
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._publish(part))
-                if number < kills:
-                    tasks.create_task(self._strike())
+            await self._play(part, strike=number < kills)
         await self._drained()
         await self._crew.dismiss()
+
+    async def _play(self, part: Sequence[Publication], *, strike: bool) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                publishing = tasks.create_task(self._publish(part))
+                if strike:
+                    tasks.create_task(self._strike(publishing))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group  # one reason is what a person can read
 
     async def _publish(self, publications: Sequence[Publication]) -> None:
         start = 0
@@ -88,9 +94,9 @@ class Course:
         self.duplicates += sum(not receipt.accepted for receipt in receipts)
         self._show.published(self.published)
 
-    async def _strike(self) -> None:
+    async def _strike(self, publishing: asyncio.Task[None]) -> None:
         """Kill a worker at a random moment at which it has work in flight, and put another in its place."""
-        victim = await self._victim()
+        victim = await self._victim(publishing)
         cut = await self._crew.kill(victim)
         self.kills += 1
         self.kills_mid_work += cut.in_flight > 0
@@ -98,20 +104,23 @@ class Course:
         self._show.killed(victim.number, victim.process.pid, cut)
         await self._crew.hire()
 
-    async def _victim(self) -> Hand:
+    async def _victim(self, publishing: asyncio.Task[None]) -> Hand:
+        """One that has work in flight; anyone when all work is done, or when none is taken up for long."""
         end = time.monotonic() + _NO_WORK
         while time.monotonic() < end:
             await asyncio.sleep(self._chance.uniform(0, _MOMENT))
             if (found := self._crew.busy(self._chance)) is not None:
                 return found
+            if publishing.done() and not await self.left():
+                break
         return self._chance.choice(self._crew.living)
 
     async def _drained(self) -> None:
-        before, since = -1, time.monotonic()
+        before, since = (-1, -1), time.monotonic()
         while left := await self.left():
             self._crew.check()
-            if left != before:
-                before, since = left, time.monotonic()
+            if (left, self._crew.runs) != before:
+                before, since = (left, self._crew.runs), time.monotonic()
             elif time.monotonic() - since > _NO_PROGRESS:
                 return  # the audit says what is missing
             await asyncio.sleep(0.05)

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from sagabus.cli.demonstration.tally import Work, read_tally
 
-_START = 30.0
+_START = 60.0
 _STOP = 15.0
 
 
 class WorkerEndedError(Exception):
-    """Read the reason: a worker process ended although nobody had killed it."""
+    """Read the reason: a worker process ended, or never began, although nobody had killed it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -71,10 +71,14 @@ class Crew:
             )
         hand = Hand(number, process, tally, complaints)
         self.living.append(hand)
-        async with asyncio.timeout(_START):
-            if process.stdout is None or await process.stdout.readline() != b"ready\n":
-                await process.wait()
-                self.check()
+        try:
+            async with asyncio.timeout(_START):
+                if process.stdout is None or await process.stdout.readline() != b"ready\n":
+                    await process.wait()
+                    self.check()
+        except TimeoutError:
+            said = _last_line(complaints)
+            raise WorkerEndedError(f"worker {number} did not begin to work within {_START:.0f} s: {said}") from None
         return hand
 
     async def kill(self, hand: Hand) -> Work:

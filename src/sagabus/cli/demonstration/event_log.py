@@ -215,7 +215,7 @@ class _Rows:
 
 
 def _kind(moment: Moment) -> str:
-    if isinstance(moment, float):
+    if not isinstance(moment, datetime):
         return "a number"
     return "a time without a zone" if moment.tzinfo is None else "a time with a zone"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import unquote
 
 import apsw
@@ -29,7 +29,7 @@ class Stage:
     """The application's own tables in the store's file."""
 
     def __init__(self, path: str, tables: str) -> None:
-        self._connection = apsw.Connection(path)
+        self._connection: Any = apsw.Connection(path)
         self._connection.set_busy_timeout(30_000)
         self._connection.execute(tables)
 
@@ -42,7 +42,8 @@ class Stage:
     def begin_run(self, seed: int) -> int:
         """The number of this run in this file, from 1: it is in every id, so runs do not meet."""
         self._connection.execute("INSERT INTO demo_run (seed) VALUES (?)", (str(seed),))
-        return self._connection.last_insert_rowid()
+        number: int = self._connection.last_insert_rowid()
+        return number
 
     def count(self, table: str, where: str, value: str) -> int:
         """How many rows of a table have the value (a LIKE pattern)."""
