@@ -32,8 +32,9 @@ class ManualClock:
 
     def call_after(self, seconds: float, callback: Callable[[], object]) -> _Alarm:
         """Call `callback` inside the `advance` that lets these seconds pass; in order of time, then of asking."""
-        # Never early: who waits for the third of a microsecond that is left would otherwise wait for ever.
-        due = self._passed + max(0, ceil(round(seconds * 1_000_000, 3)))
+        # Never early: who waits for the small part of a microsecond that is left would otherwise wait for ever.
+        wait = max(1, ceil(round(seconds * 1_000_000, 3))) if seconds > 0 else 0
+        due = self._passed + wait
         alarm = _Alarm(due, next(self._order), callback)
         heapq.heappush(self._alarms, alarm)
         return alarm

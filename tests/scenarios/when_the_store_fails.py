@@ -1,0 +1,106 @@
+"""A busy, full or lost database: nobody's fault, no attempt, nothing lost, nothing twice."""
+
+from datetime import timedelta
+
+import pytest
+
+from sagabus import Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
+
+
+@pytest.mark.parametrize("error", [StoreBusy, StoreFull, StoreUnavailable])
+@pytest.mark.parametrize("afterwards", [False, True])
+async def test_a_commit_that_fails_is_repeated(
+    harness: MakeHarness, error: type[BaseException], afterwards: bool
+) -> None:
+    async with harness(OrderSaga, capture) as bus:
+        bus.fail_commit(times=5, error=error, afterwards=afterwards)
+        for number in range(10):
+            await bus.publish(OrderSubmitted(order_id=f"A{number}", total=number), wait=False)
+        await bus.idle()
+
+        records = await bus.bus.sagas.list(OrderSaga)
+        assert [(record.status, record.version) for record in records] == [("paid", 2)] * 10
+        assert len(bus.sent) == len(bus.published) == 10
+        assert await bus.dead_letters() == []
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+async def test_of_a_chain_on_one_saga_no_link_is_lost_or_doubled(harness: MakeHarness, afterwards: bool) -> None:
+    async with harness(Tally) as bus:
+        bus.fail_commit(times=3, afterwards=afterwards)
+        await bus.bus.publish_many([Noted(key="A", number=n) for n in range(200)])
+        await bus.idle()
+
+        assert await bus.saga(Tally, "A") == Tally(key="A", numbers=list(range(200)))
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+async def test_a_retry_is_counted_once(harness: MakeHarness, afterwards: bool) -> None:
+    attempts: list[int] = []
+
+    @handler("counted", retry=RetryPolicy(attempts=4))
+    def count(message: Noted, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        raise ValueError
+
+    async with harness(count) as bus:
+        bus.fail_commit(afterwards=afterwards)
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(hours=1))
+
+        (letter,) = await bus.dead_letters()
+        assert attempts == [1, 2, 3, 4]
+        assert letter.attempts == 4
+
+
+async def test_the_store_failing_inside_a_handler_is_not_its_failure(harness: MakeHarness) -> None:
+    attempts: list[int] = []
+
+    @handler("unlucky", retry=RetryPolicy(attempts=1))
+    def run(message: Noted, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        if len(attempts) < 4:
+            raise StoreBusy
+
+    async with harness(run) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(minutes=1))
+
+        assert attempts == [1, 1, 1, 1]
+        assert await bus.dead_letters() == []
+
+
+async def test_one_broken_outcome_does_not_hold_up_the_others(harness: MakeHarness) -> None:
+    class Odd(BaseException):
+        pass
+
+    async with harness(Tally) as bus:
+        bus.fail_commit(error=RuntimeError("a defect in the store"))
+        await bus.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(10)])
+        await bus.idle()
+        await bus.advance(timedelta(minutes=1))
+
+        records = await bus.bus.sagas.list(Tally)
+        assert [record.version for record in records] == [1] * 10
+
+
+async def test_a_handler_with_everything_survives_every_kind_of_failure(harness: MakeHarness) -> None:
+    @handler("first")
+    async def first(message: Noted, ctx: Context) -> None:
+        ctx.publish(Ended(key=message.key, number=message.number))
+
+    async with harness(first, Tally, duplicates=True) as bus:
+        bus.fail(first, times=2)
+        bus.fail(Tally, times=2)
+        bus.fail_commit(times=2)
+        bus.fail_commit(afterwards=True)
+        await bus.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(10)])
+        await bus.advance(timedelta(minutes=5))
+        await bus.crash()
+        await bus.advance(timedelta(hours=2))
+
+        records = await bus.bus.sagas.list(Tally)
+        assert [(record.state.numbers, record.completed) for record in records] == [([n, n], True) for n in range(10)]
+        assert sorted(ended.number for ended in bus.published.of(Ended)) == list(range(10))
