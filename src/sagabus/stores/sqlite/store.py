@@ -170,8 +170,8 @@ class SqliteStore:
                 clock=self._clock,
                 check=self._checker.check,
             )
-            await unit.begin()
             try:
+                await unit.begin()  # cancelled meanwhile it has begun all the same, and is to end
                 yield unit
             finally:
                 await unit.end()
