@@ -23,6 +23,9 @@ from sagabus.cli.benchmark.loop import LoopFigures
 T = TypeVar("T")
 
 ROUNDS = 3
+_PATIENCE = 120.0
+_SLOWEST = 50.0
+"""Sagas per second below which a half is taken to be stuck."""
 
 
 class HalfFailedError(Exception):
@@ -66,18 +69,22 @@ def run_rounds(engine_url: Callable[[int], str], loop_path: Path, sagas: int, do
     figures = Figures()
     token = f"{time.time_ns() // 1_000_000:x}"
     for number in range(ROUNDS):
-        engine = _half("engine", engine_url(number), str(sagas), f"{token}-{number}")
+        engine = _half("engine", engine_url(number), sagas, f"{token}-{number}")
         figures.engine.append(msgspec.json.decode(engine, type=EngineFigures))
         done(f"round {number + 1}: sagabus {figures.engine[-1].messages_per_second:,.0f} messages/s")
-        loop = _half("loop", str(loop_path), str(sagas))
+        loop = _half("loop", str(loop_path), sagas)
         figures.loop.append(msgspec.json.decode(loop, type=LoopFigures))
         done(f"round {number + 1}: hand-written loop {figures.loop[-1].batched_per_second:,.0f} messages/s")
     return figures
 
 
-def _half(name: str, *arguments: str) -> bytes:
-    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, *arguments]
-    finished = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # our own module
+def _half(name: str, place: str, sagas: int, *token: str) -> bytes:
+    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, place, str(sagas), *token]
+    patience = _PATIENCE + sagas / _SLOWEST
+    try:
+        finished = subprocess.run(command, capture_output=True, check=False, timeout=patience)  # noqa: S603  # our own
+    except subprocess.TimeoutExpired:
+        raise HalfFailedError(f"the {name} did not come to its end within {patience:.0f} s") from None
     if finished.returncode != 0:
         complaint = [line for line in finished.stderr.decode(errors="replace").splitlines() if line.strip()]
         raise HalfFailedError(f"the {name} ended with code {finished.returncode}: {(complaint or [''])[-1]}")
