@@ -130,5 +130,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, SagaBusError):
         return error.is_transient
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) if error.args else False
+        # Missing on one that was raised by hand; the low byte is the kind, the rest says more about it.
+        code: int = getattr(error, "sqlite_errorcode", 0)
+        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
     return isinstance(error, (ConnectionError, TimeoutError, asyncio.TimeoutError, BlockingIOError, InterruptedError))
