@@ -8,9 +8,10 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from hashlib import blake2b
 from types import UnionType
-from typing import Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Literal, NamedTuple, Protocol, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -162,7 +163,15 @@ class _Rules:
             raise ConfigurationError("codec limits max_size and max_depth must be at least 1")
 
 
-@dataclass(frozen=True, slots=True)
+class _ExactField(NamedTuple):
+    """What the value of one field may be, so that nobody has to try."""
+
+    name: str
+    types: frozenset[type]
+    values: frozenset[str]
+
+
+@dataclass(frozen=True)
 class _Form:
     """How one class is written and read."""
 
@@ -172,8 +181,13 @@ class _Form:
     decode: Callable[[bytes], object]
     plain: Callable[[object], object]
     fields: tuple[str, ...]
-    exact: tuple[tuple[str, frozenset[type]], ...] = ()
-    """Every field with the types its values may have, where these alone say that the body can be read; else empty."""
+    exact: tuple[_ExactField, ...] = ()
+    """Every field with what its values may be, where that alone says that the body can be read; else empty."""
+
+    @cached_property
+    def unbounded(self) -> int:
+        """The length up to which no limit can be exceeded: a body is not deeper than half its length."""
+        return min(self.rules.max_size, 2 * self.rules.max_depth)
 
     def write(self, value: object) -> bytes:
         try:
@@ -184,9 +198,9 @@ class _Form:
             raise  # says nothing about the value
         except Exception as error:
             raise self.rules.invalid(self.name, *self.locate(value, error)) from error
-        self.check_limits(body)
-        # On every message: a generator costs more than the few fields that it might leave out.
-        if self.exact and all([type(getattr(value, name)) in allowed for name, allowed in self.exact]):  # noqa: C419
+        if len(body) > self.unbounded:
+            self.check_limits(body)
+        if self.exact and self.is_exact(value):
             return body
         # NaN and Infinity are written as null, which an optional field would accept as "absent".
         if b"null" in body and (path := self.non_finite(value)) is not None:
@@ -194,8 +208,16 @@ class _Form:
         self.parse(body)
         return body
 
+    def is_exact(self, value: object) -> bool:
+        for name, types, values in self.exact:
+            found = getattr(value, name)
+            if type(found) not in types and (type(found) is not str or found not in values):
+                return False
+        return True
+
     def read(self, body: bytes) -> object:
-        self.check_limits(body)
+        if len(body) > self.unbounded:
+            self.check_limits(body)
         # The parser skips unknown fields without looking at their bytes, so UTF-8 is checked for the whole body.
         if not body.isascii():
             self.check_text(body)
@@ -213,9 +235,7 @@ class _Form:
         rules = self.rules
         if len(body) > rules.max_size:
             raise rules.too_large(self.name, len(body), rules.max_size)
-        # No body is deeper than it has opening brackets, nor than half its length; this count settles nearly all.
-        if len(body) <= 2 * rules.max_depth:
-            return
+        # No body is deeper than it has opening brackets; this count settles nearly all.
         if body.count(b"[") + body.count(b"{") > rules.max_depth and _is_too_deep(body, rules.max_depth):
             raise rules.too_deep(self.name, rules.max_depth)
 
@@ -263,25 +283,30 @@ def _native_form(cls: type[object], name: str, rules: _Rules) -> _Form:
         raise ConfigurationError(f"{name}: {cls.__qualname__} cannot be read from JSON: {error}") from error
     names = getattr(cls, "__struct_fields__", None) or _dataclass_fields(cls)
     encode = msgspec.json.Encoder().encode
-    return _Form(name, rules, encode, decoder.decode, msgspec.to_builtins, names, _exact_types(cls, names))
+    return _Form(name, rules, encode, decoder.decode, msgspec.to_builtins, names, _exact_fields(cls, names))
 
 
-def _exact_types(cls: type[object], names: Sequence[str]) -> tuple[tuple[str, frozenset[type]], ...]:
-    """The exact types of fields that are all plain (text, whole numbers, booleans, none); else nothing."""
+def _exact_fields(cls: type[object], names: Sequence[str]) -> tuple[_ExactField, ...]:
+    """What plain fields (text, whole numbers, booleans, none, literal texts) may be; nothing for a class with others."""
     if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
         return ()
     try:
-        hints = get_type_hints(cls)
+        hints = get_type_hints(cls, include_extras=True)  # a constraint is no plain type
     except (NameError, TypeError, AttributeError):
         return ()
-    found = tuple((name, _plain_types(hints.get(name))) for name in names)
-    return found if all(allowed for _, allowed in found) else ()
+    found = tuple(_ExactField(name, *_plain(hints.get(name))) for name in names)
+    return found if all(field.types or field.values for field in found) else ()
 
 
-def _plain_types(hint: object) -> frozenset[type]:
+def _plain(hint: object) -> tuple[frozenset[type], frozenset[str]]:
+    """The types and the literal texts that a field takes; neither when it takes anything else."""
     members = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
-    plain = frozenset(member for member in members if isinstance(member, type) and member in _PLAIN)
-    return plain if len(plain) == len(members) else frozenset()
+    types = frozenset(member for member in members if isinstance(member, type) and member in _PLAIN)
+    literals = [member for member in members if get_origin(member) is Literal]
+    values = [value for literal in literals for value in get_args(literal)]
+    if len(types) + len(literals) < len(members) or not all(type(value) is str for value in values):
+        return frozenset(), frozenset()
+    return types, frozenset(values)
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})

@@ -228,12 +228,13 @@ class Context:
         due_at: int = 0,
         delay: int = 0,
     ) -> None:
-        self._check_open()
+        if self._closed:
+            self._check_open()
         cause = self._envelope
-        ordinal = self._next()
+        self._ordinal += 1
         given = check_id(message_id) if message_id is not None else None
         stamp = Stamp(
-            message_id=given or derive(cause.message_id, cause.channel, ordinal),
+            message_id=given or derive(cause.message_id, cause.channel, self._ordinal),
             guarded=given is not None,
             partition_key=partition_key if partition_key is not None else cause.partition_key,
             correlation_id=correlation_id or cause.correlation_id or cause.message_id,

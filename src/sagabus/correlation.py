@@ -25,7 +25,10 @@ def key_reader(message_type: MessageType, spec: KeySpec) -> KeyOf:
     where = spec if isinstance(spec, str) else getattr(spec, "__name__", "key")
 
     def by_field(message: object) -> str:
-        return as_key(name, where, getattr(message, where))
+        value = getattr(message, where)
+        if type(value) is str and 0 < len(value) < LONGEST_KEY and "\0" not in value:
+            return value
+        return as_key(name, where, value)
 
     def by_function(message: object) -> str:
         return as_key(name, where, spec(message) if callable(spec) else None)

@@ -164,13 +164,18 @@ class Processing:
         restarted = cell.completed
         cell.state = None
         try:
-            await self._call(reaction, state, message, ctx, connection)
+            if reaction.is_plain and not self._middlewares:
+                # By far the most frequent kind, and worth no further coroutine.
+                if (result := reaction.invoke(state, message, ctx, connection)) is not None:
+                    _refuse_awaitable(reaction, result)
+            else:
+                await self._call(reaction, state, message, ctx, connection)
         finally:
             ctx.close()
         timers = {} if restarted else dict(cell.timers)
         if envelope.timer is not None:
             timers.pop(envelope.timer, None)
-        sent, cancelled = _timers(definition, ctx, timers)
+        sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
         save = self._save(definition, cell, state, ctx, timers)
         effects = Effects(
             save=save,
@@ -219,6 +224,8 @@ class Processing:
         return cell.state
 
     def _claims(self, definition: Definition, message: object, envelope: Envelope) -> tuple[Claim, ...]:
+        if definition.deduplication is None and not self._deduplications:
+            return ()
         rule = definition.deduplication or self._deduplications.get(envelope.message_type, BY_MESSAGE_ID)
         if rule is BY_MESSAGE_ID:
             return ()
@@ -283,6 +290,8 @@ def _has_moved(definition: SagaDefinition, cell: Cell, status: str | None, *, co
 
 def _status(state: Any) -> str | None:
     status = state.status
+    if type(status) is str:
+        return status
     return None if status is None else str(getattr(status, "value", status))
 
 

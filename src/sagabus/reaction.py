@@ -65,6 +65,11 @@ class Reaction:
     timer: str | None = None
     function: Callable[..., object]
 
+    @property
+    def is_plain(self) -> bool:
+        """An ordinary function, called where the event loop runs."""
+        return not self.is_async and not self.in_thread
+
 
 def declared(reaction: Reaction) -> MessageType:
     """The message type of a reaction to messages; only those to timers have none."""

@@ -93,7 +93,9 @@ class Serving:
                 mailbox.put_back([envelope])
             return
         self._settlement.finish(mailbox, outcome)
-        self._keep_stash(mailbox, outcome)
+        cell = mailbox.cell
+        if cell is not None and (cell.stash or envelope.stashed or type(outcome) is Stashed):
+            self._keep_stash(mailbox, outcome)
 
     def _keep_stash(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """The books of what waits for the saga; the store's own are kept by the commit."""

@@ -16,7 +16,7 @@ class Settings:
 
     concurrency: int = 100
     """Handlers that may wait at the same time in one process; keys run concurrently, one key never does."""
-    prefetch: int = 1_000
+    prefetch: int = 2_000
     """About how many messages a worker has in hand at most (never fewer than 32 a lane)."""
     lease: timedelta = timedelta(seconds=10)
     """How long a dead worker's keys stay with it."""

@@ -64,7 +64,7 @@ class Settlement:
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
-        if _holds(outcome):
+        if type(outcome) is not Completed and _holds(outcome):
             mailbox.held = True
             for envelope in mailbox.queue:
                 self._hand.put_down(envelope)
@@ -87,7 +87,9 @@ class Settlement:
         for mailbox, outcome in instead:
             self.finish(mailbox, outcome)
         for entry, _ in answers:
-            self._hand.forget(entry.mailbox)
+            cell = entry.mailbox.cell
+            if cell is None or cell.completed:
+                self._hand.forget(entry.mailbox)
         return fenced
 
     def answered(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:

@@ -186,7 +186,8 @@ class Worker:
         self.hand.settled.clear()
         try:
             hit("fetch.before_fetch")
-            fetched = await self._store.fetch(cursors, max(self.hand.lane_window // 2, 1))
+            limit = max(self.hand.lane_window // 2, 1)
+            fetched = await self._store.fetch(cursors, limit)
             hit("fetch.fetched")
         finally:
             self.hand.fetching = False
@@ -198,9 +199,9 @@ class Worker:
             return 0.0
         await self.dispatch(fresh)
         self.hand.tidy()
-        if fresh:
+        if _has_more(fetched.envelopes, limit) and self.hand.hungry():
             await asyncio.sleep(0)
-            return 0.0 if self.hand.hungry() else until_renewal
+            return 0.0
         upcoming = fetched.next_due_in
         return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
 
@@ -301,3 +302,10 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
             _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
     if left:
         log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))
+
+
+def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:
+    """Whether some lane gave as much as was asked for, and so may have more."""
+    if len(envelopes) < limit:
+        return False
+    return max(Counter((envelope.channel, envelope.lane) for envelope in envelopes).values()) >= limit

@@ -34,7 +34,8 @@ class Waking:
         """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock."""
         pause = _SHORTEST
         end = None if timeout is None else self._clock.monotonic() + timeout
-        while not self._woken and not self._changed_elsewhere():
+        # Looked at first: what this process has changed itself shall not wake it a second time.
+        while not self._changed_elsewhere() and not self._woken:
             left = pause if end is None else min(pause, end - self._clock.monotonic())
             if left <= 0:
                 return
