@@ -97,9 +97,15 @@ class SagaDefinition:
             return started
         values = {name: getattr(message, name) for name in self.given[message_type]}
         key_name = self.options.key
-        if isinstance(key_name, str) and key_name not in values and key_name in self.cls.__annotations__:
+        if isinstance(key_name, str) and key_name not in values and key_name in fields_of(self.cls):
             values[key_name] = key
         return self.cls(**values)
+
+
+def fields_of(cls: type[Saga]) -> Mapping[str, dataclasses.Field[Any]]:
+    """The fields of a saga's state by name, inherited ones among them."""
+    found: Mapping[str, dataclasses.Field[Any]] = getattr(cls, "__dataclass_fields__", {})
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
