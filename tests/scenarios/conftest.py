@@ -58,7 +58,7 @@ def clock() -> ManualClock:
 async def until(holds: Callable[[], bool]) -> None:
     """Let others run until something holds."""
     while not holds():
-        await asyncio.sleep(0)  # noqa: ASYNC110  # the fact has no event of its own
+        await asyncio.sleep(0)  # the fact has no event of its own
 
 
 def table(file: Path, *statements: str) -> None:

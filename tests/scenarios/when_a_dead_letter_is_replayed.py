@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Noted, Tally
 
 from sagabus import ReplayResult, RetryPolicy, handler
 from sagabus.clock import moment
-from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Noted, Tally
 
 WEEK = timedelta(days=7)
 seen: list[int] = []

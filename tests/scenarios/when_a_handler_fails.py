@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from sagabus import Exponential, Linear, RetryPolicy, Rule, handler
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Flaky, Noted
+
+from sagabus import Exponential, Linear, RetryPolicy, Rule, handler
 
 SECOND = timedelta(seconds=1)
 MANY = timedelta(days=1)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.conftest import MakeHarness, rows, table
+from tests.scenarios.shop import Ended, Noted
 
 from sagabus import Connection, Context, RetryPolicy, Saga, StatementRefused, UnsupportedCapability, handler, starts
 from sagabus.testing import Harness
-from tests.scenarios.conftest import MakeHarness, rows, table
-from tests.scenarios.shop import Ended, Noted
 
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
 ONCE = RetryPolicy(attempts=1)

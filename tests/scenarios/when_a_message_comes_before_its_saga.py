@@ -4,11 +4,11 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Ended, Noted, Tally
 
 from sagabus import Context, Saga, handles, starts
 from sagabus.middleware import Next
-from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Ended, Noted, Tally
 
 HOUR = timedelta(hours=1)
 

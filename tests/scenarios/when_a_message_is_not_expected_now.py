@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
-
-from sagabus import Saga, handles, starts
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Ended, Noted
+
+from sagabus import Saga, handles, starts
 
 When = str | tuple[str, ...] | Callable[[Any], bool]
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from sagabus import ReplayResult, RetryPolicy, handler
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted, Tally
+
+from sagabus import ReplayResult, RetryPolicy, handler
 
 SECOND = timedelta(seconds=1)
 

@@ -5,6 +5,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.scenarios.shop import (
+    CapturePayment,
+    Ended,
+    Noted,
+    OrderSaga,
+    OrderSubmitted,
+    PaymentCaptured,
+    capture,
+)
 
 from sagabus import (
     ConfigurationError,
@@ -17,15 +26,6 @@ from sagabus import (
     handler,
 )
 from sagabus.testing import Harness, ManualClock, RecordingContext
-from tests.scenarios.shop import (
-    CapturePayment,
-    Ended,
-    Noted,
-    OrderSaga,
-    OrderSubmitted,
-    PaymentCaptured,
-    capture,
-)
 
 
 def test_the_fixture_makes_one_for_plain_tests(sagabus_harness: Callable[..., Harness]) -> None:

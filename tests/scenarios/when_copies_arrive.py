@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-
-from sagabus.clock import moment
-from sagabus import Deduplication, Duplicate, DuplicateMessage, InvalidMessageId, Settings, handler
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted, Tally
+
+from sagabus import Deduplication, Duplicate, DuplicateMessage, InvalidMessageId, Settings, handler
+from sagabus.clock import moment
 
 
 @handler("listener")

@@ -4,10 +4,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from sagabus import ConfigurationError, Deduplication, Duplicate, Settings, handler
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted
+
+from sagabus import ConfigurationError, Deduplication, Duplicate, Settings, handler
 
 STRATEGIES: list[tuple[str, Deduplication]] = [
     ("field", Deduplication(field="text")),

@@ -4,11 +4,11 @@ from datetime import timedelta
 from typing import Any, Literal
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Do, Ended, Noted, Tally
 
 from sagabus import Bus, ConfigurationError, Context, Saga, Settings, event, handler, handles, starts, timer
 from sagabus.testing import Harness
-from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Do, Ended, Noted, Tally
 
 
 @event("odd.keyless")

@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.shop import Do, Ended, Noted
 
 from sagabus import (
     ConfigurationError,
@@ -18,8 +20,6 @@ from sagabus import (
     handler,
 )
 from sagabus.testing import Harness
-from tests.scenarios.conftest import MakeHarness, until
-from tests.scenarios.shop import Do, Ended, Noted
 
 ONCE = RetryPolicy(attempts=1)
 

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
-from sagabus import Context, Saga, Settings, event, handler, starts, timer
 from tests.scenarios.conftest import MakeHarness
+
+from sagabus import Context, Saga, Settings, event, handler, starts, timer
 
 
 @event("loop.turned")

@@ -6,11 +6,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.shop import Noted
 
 from sagabus import Context, RetryPolicy, Settings, handler
 from sagabus.testing import Harness
-from tests.scenarios.conftest import MakeHarness, until
-from tests.scenarios.shop import Noted
 
 ONCE = RetryPolicy(attempts=1)
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
 
 from sagabus import MessageInvalid, Saga, command, event, handles, starts
-from tests.scenarios.conftest import MakeHarness
 
 
 @event("trips.booked")

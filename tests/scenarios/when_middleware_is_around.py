@@ -3,10 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
-from sagabus import Context, RetryPolicy, Saga, handler, starts, timer
-from sagabus.middleware import Next
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted
+
+from sagabus import Context, RetryPolicy, Saga, handler, starts, timer
+from sagabus.middleware import Next
 
 ONCE = RetryPolicy(attempts=1)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.scenarios.conftest import MakeHarness, table
+from tests.scenarios.shop import Noted, OrderSaga, OrderSubmitted, Tally, capture
 
 from sagabus import Bus, SchemaTooNew, StoreCorrupt, StoreReadOnly, StoreUnavailable
 from sagabus.testing import Harness
-from tests.scenarios.conftest import MakeHarness, table
-from tests.scenarios.shop import Noted, OrderSaga, OrderSubmitted, Tally, capture
 
 
 async def test_only_its_owner_may_read_it(on_file: MakeHarness, file: Path) -> None:
@@ -113,7 +113,9 @@ async def test_a_read_only_file_is_named(on_file: MakeHarness, file: Path) -> No
 async def test_a_newer_schema_is_refused(on_file: MakeHarness, file: Path) -> None:
     async with on_file(Tally):
         pass
-    table(file, "INSERT INTO sagabus_schema_version SELECT 999, checksum, applied_at FROM sagabus_schema_version LIMIT 1")
+    table(
+        file, "INSERT INTO sagabus_schema_version SELECT 999, checksum, applied_at FROM sagabus_schema_version LIMIT 1"
+    )
 
     error = await opening(file)
 

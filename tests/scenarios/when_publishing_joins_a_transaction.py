@@ -7,11 +7,11 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.scenarios.conftest import MakeHarness, rows, table
+from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 
 from sagabus import Bus, NoOpenTransaction, StatementRefused, StoreUnavailable, UnsupportedCapability, WrongDatabase
 from sagabus.clock import moment
-from tests.scenarios.conftest import MakeHarness, rows, table
-from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
 Connect = Callable[[Path], Any]

@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-
-from sagabus import Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
+
+from sagabus import Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
 
 
 @pytest.mark.parametrize("error", [StoreBusy, StoreFull, StoreUnavailable])

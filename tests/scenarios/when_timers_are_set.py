@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Noted
 
 from sagabus import Context, Saga, event, handler, handles, starts, timer
 from sagabus.middleware import Next
-from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Noted
 
 MINUTE = timedelta(minutes=1)
 

@@ -2,9 +2,10 @@
 
 import asyncio
 
-from sagabus import Context, Saga, handles, starts
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, Tally
+
+from sagabus import Context, Saga, handles, starts
 
 
 async def test_the_first_creates_it_and_the_second_finds_it(harness: MakeHarness) -> None:

@@ -5,10 +5,11 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from sagabus import Context, RetryPolicy, Settings, handler
-from sagabus.testing import Harness, ManualClock
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Do, Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
+
+from sagabus import Context, RetryPolicy, Settings, handler
+from sagabus.testing import Harness, ManualClock
 
 LEASE = timedelta(seconds=10)
 GLANCE = timedelta(milliseconds=50)

@@ -1,0 +1,120 @@
+"""Forgetting in small steps, and not at all when the wall clock cannot be trusted."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sagabus.errors import StoreBusy
+from sagabus.housekeeping import Housekeeping
+from sagabus.store import Purged, Retention
+from sagabus.stores.memory import MemoryStore
+from sagabus.testing import ManualClock
+
+MINUTE = timedelta(minutes=1)
+RETENTION = [Retention("orders", 7 * 86_400_000_000)]
+
+
+class CountingStore(MemoryStore):
+    """Says how often it was asked to purge, and that there is more as often as told."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.asked: list[tuple[Sequence[Retention], int]] = []
+        self.more = 0
+        self.errors: list[Exception] = []
+
+    async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
+        self.asked.append((retention, limit))
+        if self.errors:
+            raise self.errors.pop()
+        self.more -= 1
+        return Purged(more=self.more >= 0)
+
+
+class Trial:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = CountingStore(self.clock)
+        self.housekeeping = Housekeeping(self.store, self.clock, RETENTION, every=60.0, limit=5)
+
+    async def passes(self, time: timedelta) -> int:
+        """How many purges there have been after this time."""
+        self.clock.advance(time)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return len(self.store.asked)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+def test_it_purges_at_its_pace_while_it_runs() -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        trial.housekeeping.start()
+        trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+        counts = [await trial.passes(time) for time in (0.9 * MINUTE, 0.1 * MINUTE, MINUTE)]
+        await trial.housekeeping.stop()
+        await trial.housekeeping.stop()
+
+        assert [*counts, await trial.passes(5 * MINUTE)] == [0, 1, 2, 2]
+        assert trial.store.asked[0] == (RETENTION, 5)
+
+    run(scenario())
+
+
+def test_while_there_is_more_it_goes_on_at_once() -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        trial.store.more = 3
+        trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+
+        assert await trial.passes(MINUTE) == 4
+        await trial.housekeeping.stop()
+
+    run(scenario())
+
+
+def test_a_busy_store_is_tried_again_next_time() -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        trial.store.errors = [StoreBusy()]
+        trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+        await trial.passes(MINUTE)
+
+        assert await trial.passes(MINUTE) == 2
+        await trial.housekeeping.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("jump", "purges"), [(2, 0), (-2, 0), (0.5, 1), (-0.5, 1)])
+def test_after_a_jump_of_the_wall_clock_nothing_is_purged(jump: float, purges: int) -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        trial.clock.jump(timedelta(hours=jump))
+        await trial.housekeeping.purge()
+        await trial.housekeeping.purge()
+
+        assert len(trial.store.asked) == 2 * purges
+
+    run(scenario())
+
+
+def test_a_clock_that_drifts_slowly_is_followed() -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        for _ in range(10):
+            trial.clock.jump(timedelta(minutes=30))
+            await trial.housekeeping.purge()
+
+        assert len(trial.store.asked) == 10
+
+    run(scenario())
