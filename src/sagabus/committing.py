@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from sagabus.clock import Clock, sleep
 from sagabus.envelope import Envelope
-from sagabus.errors import SagaBusError, StoreError, TransactionLost
+from sagabus.errors import SagaBusError, StoreError, StoreUnavailable, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.mailbox import Mailbox
 from sagabus.outcome import Admission, Completed, Outcome, Settled, Verdict
@@ -50,8 +50,14 @@ class GroupCommit(Generic[T]):
     `more` says whether further items are a moment away; then a few turns of the event loop are waited, never longer.
     """
 
-    def __init__(self, flush: Callable[[list[T]], Awaitable[None]], more: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        flush: Callable[[list[T]], Awaitable[None]],
+        give_up: Callable[[list[T]], None],
+        more: Callable[[], bool] | None = None,
+    ) -> None:
         self._flush = flush
+        self._give_up = give_up
         self._more = more or (lambda: False)
         self.waiting: list[T] = []
         self._task: asyncio.Task[None] | None = None
@@ -91,6 +97,10 @@ class GroupCommit(Generic[T]):
                     await self._flush(batch)
                 except Exception:
                     log.exception("a flush broke off")
+        except asyncio.CancelledError:
+            left, self.waiting = self.waiting, []
+            self._give_up(left)
+            raise
         finally:
             self._task = None
 
@@ -114,7 +124,7 @@ class Committer:
         self._epochs = epochs
         self._settled = settled
         self._runners = runners
-        self._group = GroupCommit[Entry](self._flush, lambda: runners.loaded)
+        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
 
     @property
     def busy(self) -> bool:
@@ -150,14 +160,24 @@ class Committer:
             self._runners.pause()
         try:
             answers = await self._persist(entries)
+            if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
+                self._sender.use(await self._store.routing())
+        except BaseException:
+            self._give_up(entries)
+            raise
         finally:
             self._runners.resume()
-        if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
-            self._sender.use(await self._store.routing())
+        self._tell(entries, answers)
+        hit("commit.settled")
+
+    def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:
         for entry in entries:
             entry.mailbox.one_settled()
         self._settled(list(zip(entries, answers, strict=True)))
-        hit("commit.settled")
+
+    def _give_up(self, entries: list[Entry]) -> None:
+        # Cut off before the answer: out of our hands, and the rows say what is still to be done.
+        self._tell(entries, [Settled(Verdict.FENCED)] * len(entries))
 
     async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
         pause = _SHORTEST_PAUSE
@@ -238,7 +258,7 @@ class Publishing:
     def __init__(self, store: Store, sender: Sender) -> None:
         self._store = store
         self._sender = sender
-        self._group = GroupCommit[Publication](self._flush)
+        self._group = GroupCommit[Publication](self._flush, _unknown)
 
     @property
     def busy(self) -> bool:
@@ -269,6 +289,9 @@ class Publishing:
                     await self._flush([publication])
         except Exception as error:  # noqa: BLE001  # told to whoever waits
             _fail(waiting, error)
+        except asyncio.CancelledError:
+            _unknown(waiting)
+            raise
 
     async def _append(self, publications: list[Publication]) -> None:
         while publications:
@@ -292,6 +315,10 @@ def _answer(publications: list[Publication], answers: Sequence[Admission]) -> No
         if not publication.answer.done():
             publication.answer.set_result((publication.envelopes, list(answers[at:end])))
         at = end
+
+
+def _unknown(publications: list[Publication]) -> None:
+    _fail(publications, StoreUnavailable("cut off before the answer: it may have happened, so repeat it"))
 
 
 def _fail(publications: list[Publication], error: Exception) -> None:

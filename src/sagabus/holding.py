@@ -32,9 +32,10 @@ class HeldLane:
 class Hand:
     """The worker's own books; the store's rows are the truth behind them."""
 
-    def __init__(self, definitions: Mapping[str, HandlerDefinition | SagaDefinition], prefetch: int) -> None:
+    def __init__(self, definitions: Mapping[str, HandlerDefinition | SagaDefinition], lane_window: int) -> None:
         self._definitions = definitions
-        self._prefetch = prefetch
+        self.lane_window = lane_window
+        """The most envelopes of one lane to have in hand."""
         self.lanes: dict[Place, HeldLane] = {}
         self.envelopes: dict[int, Mailbox] = {}
         """Position of each envelope in hand, with its mailbox."""
@@ -49,11 +50,6 @@ class Hand:
     def epochs(self) -> dict[Place, int]:
         """The epoch of each lane in hand."""
         return {place: held.epoch for place, held in self.lanes.items()}
-
-    @property
-    def lane_window(self) -> int:
-        """The most envelopes of one lane to have in hand."""
-        return max(32, self._prefetch // max(len(self.lanes), 1))
 
     def hungry(self) -> list[Cursor]:
         """Lanes that have room for more."""

@@ -54,14 +54,17 @@ class Runners:
         """Make sure that somebody looks at what is ready, whatever the present runner does next."""
         if self._relief or self._paused is not None or not self._ready or self._closed:
             return
-        if self._idle:
-            self._relief = True
-            self._idle.pop().set_result(None)
-        elif len(self._tasks) < self._limit:
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.done():  # or its runner was cancelled by somebody else
+                self._relief = True
+                idle.set_result(None)
+                return
+        if len(self._tasks) < self._limit:
             self._relief = True
             task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-runner")
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
 
     def pause(self) -> None:
         """Begin no further message until `resume`: the interpreter is needed elsewhere for a moment."""
@@ -89,8 +92,16 @@ class Runners:
         self._closed = True
         self._ready.clear()
         for future in self._idle:
-            future.set_result(None)
+            if not future.done():
+                future.set_result(None)
         self._idle.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # What it had been woken for is somebody else's now.
+            self._relief = False
+            self.relieve()
 
     async def _run(self) -> None:
         self._relief = False

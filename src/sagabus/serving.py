@@ -73,6 +73,10 @@ class Serving:
                 self._hand.put_down(mailbox.running)
                 mailbox.running = None
                 mailbox.cell = None
+            if mailbox.queue and not self.stopping:
+                # Broken off: whoever serves this key next gets all of it from the store, in order.
+                self._hand.drop(mailbox)
+                self._hand.rescan_lane(mailbox.place)
             mailbox.active = False
 
     async def _one(self, mailbox: Mailbox, envelope: Envelope) -> None:

@@ -33,6 +33,7 @@ from sagabus.suspects import Suspects
 
 log = logging.getLogger("sagabus")
 
+_SMALLEST_WINDOW = 4
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
 _OBEYED_WITHIN = 0.1
@@ -65,7 +66,7 @@ class Worker:
         self._clock = clock
         self._lease = settings.lease.total_seconds()
         self._channels = tuple(definitions)
-        self.hand = Hand(definitions, settings.prefetch)
+        self.hand = Hand(definitions, max(_SMALLEST_WINDOW, settings.prefetch // settings.lanes))
         self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = Runners(self._serving.serve, settings.concurrency)
         self._committer = Committer(

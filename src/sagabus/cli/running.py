@@ -15,6 +15,7 @@ import click
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import json_option
 from sagabus.cli.output import Refused, emit_json
+from sagabus.cli.process import own_process
 from sagabus.cli.text import printable, printable_lines, time_text
 from sagabus.clock import SystemClock
 
@@ -53,6 +54,7 @@ def run(target: str, log_level: str, *, as_json: bool) -> None:
     if not bus.definitions:
         raise Refused(f"{printable(target)} has no saga and no handler to run")
     _log(log_level)
+    own_process()
     asyncio.run(_serve(bus, target, as_json=as_json))
 
 
