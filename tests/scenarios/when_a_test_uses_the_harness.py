@@ -78,7 +78,7 @@ async def test_what_waits_for_something_outside_is_named() -> None:
         await asyncio.Event().wait()
 
     async with Harness(forever, patience=0.05) as bus:
-        with pytest.raises(TimeoutError, match="not idle.*forever"):
+        with pytest.raises(TimeoutError, match=r"not idle.*forever"):
             await bus.publish(Noted(key="A"))
         await bus._running.abandon()
 

@@ -96,14 +96,12 @@ def test_due_is_one_of_two() -> None:
     assert due(None, moment) == (instant(moment), 0)
 
 
+MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("after", "at"),
-    [
-        (None, None),
-        (timedelta(1), datetime(2030, 1, 1, tzinfo=UTC)),
-        (timedelta(-1), None),
-        (None, datetime(2030, 1, 1)),
-    ],  # noqa: DTZ001
+    [(None, None), (timedelta(1), MOMENT), (timedelta(-1), None), (None, MOMENT.replace(tzinfo=None))],
 )
 def test_other_times_are_refused(after: timedelta | None, at: datetime | None) -> None:
     with pytest.raises(ValueError, match=r"."):

@@ -1,6 +1,6 @@
 """Keys: read by field or function, as text, bounded."""
 
-import datetime
+import datetime as dt
 import decimal
 import enum
 from uuid import UUID
@@ -36,7 +36,7 @@ class Correlated:
         (-7, "-7"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (decimal.Decimal("1.50"), "1.50"),
-        (datetime.date(2030, 1, 2), "2030-01-02"),
+        (dt.date(2030, 1, 2), "2030-01-02"),
         (Colour.RED, "red"),
         (Level.HIGH, "3"),
         ("é" * LONGEST_KEY, "é" * LONGEST_KEY),

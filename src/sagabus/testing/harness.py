@@ -106,6 +106,7 @@ class Harness:
         await self._running.abandon()
         self._start_anew()
         await self.bus.open()
+        self._tap.is_troubled = True  # what waits for the end of the dead one's lease may wait without `advance`
         if takeover:
             self.clock.advance(self._settings.lease + timedelta(microseconds=1))
             await self.idle()
