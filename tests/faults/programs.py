@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import sqlite3
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 from tests.faults.application import LaterClock
 
 from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
-from sagabus.errors import ForkedProcess
+from sagabus.errors import ForkedProcess, StoreError
 
 TABLES = "CREATE TABLE IF NOT EXISTS done (subscription TEXT, message_id TEXT, number INTEGER, attempt INTEGER);"
 DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, ?, ?, ?)"
@@ -37,7 +39,7 @@ class Move:
     amount: int
 
 
-present = SimpleNamespace(terminate_at=-1, bus=None, path="")
+present = SimpleNamespace(terminate_at=-1, bus=None, path="", cured=False)
 """What handlers of this process have to know of it."""
 
 
@@ -210,6 +212,65 @@ async def publish_moves(path: str, publisher: int, count: int) -> None:
             )
         )
     await bus.close()
+
+
+# --- beside the way: forgetting, and dead letters ---------------------------------------------------------------------
+
+
+@handler("forgetting", retry=TWICE)
+def forgetting(message: Task, ctx: Context) -> None:
+    record(ctx, message.number)
+
+
+async def forget(path: str, days_later: int) -> None:
+    """Purge after more than a week, then deliver every message once more, as late as copies can be."""
+    clock = LaterClock(timedelta(days=days_later))
+    async with Bus(f"sqlite:///{path}", forgetting, clock=clock, settings=Settings(lanes=4)) as bus:
+        if days_later:
+            await bus.purge()
+        for number in range(COUNT):
+            await bus.publish(Task(number=number), message_id=f"task-{number}", sent_at=LONG_AGO)
+        await emptied(bus)
+
+
+LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
+
+
+@handler("cured", retry=RetryPolicy(attempts=1))
+def cured(message: Task, ctx: Context) -> None:
+    if not present.cured:
+        raise ValueError("not yet")
+    record(ctx, message.number)
+
+
+async def fail_all(path: str, incarnation: int) -> None:
+    """Everything dies."""
+    async with bus_at(path, incarnation, cured) as bus:
+        await bus.publish_many([(Task(number=number), f"task-{number}") for number in range(COUNT)])
+        await emptied(bus)
+
+
+async def replay_all(path: str, incarnation: int) -> None:
+    """Every letter is replayed by an operator who clicks twice."""
+    present.cured = True
+    async with bus_at(path, incarnation, cured) as bus:
+        letters = await bus.dead_letters.list(status=None)
+        for letter in letters:
+            await asyncio.gather(bus.dead_letters.replay(letter.id), bus.dead_letters.replay(letter.id))
+        await emptied(bus)
+
+
+async def open_unprivileged(path: str) -> None:
+    """Try to use a file as somebody who may not."""
+    if os.geteuid() == 0:
+        for parent in Path(path).parents[:4]:
+            with suppress(PermissionError):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        os.seteuid(65534)
+    try:
+        await Bus(f"sqlite:///{path}", forgetting).open()
+    except StoreError as error:
+        print(f"{type(error).__name__}: {error}")
 
 
 def definitions_of(kind: str) -> tuple[object, ...]:
