@@ -2,6 +2,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,16 @@ class Heard(logging.Handler):
         return found[0]
 
 
-@pytest.fixture
-def heard() -> Iterator[Heard]:
+@contextmanager
+def listening() -> Iterator[Heard]:
     logger = logging.getLogger("sagabus")
     handler = Heard()
     logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    with listening() as heard:
+        yield heard

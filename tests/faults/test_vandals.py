@@ -77,7 +77,7 @@ def store(tmp_path: Path) -> Path:
 
 async def run(store: Path, *handlers: object, numbers: int = 10) -> Bus:
     """Publish ten tasks, the eighth of which is the bad one, in one flush, and see them through."""
-    bus = Bus(f"sqlite:///{store}", *handlers, settings=Settings(lanes=1))
+    bus = Bus(f"sqlite:///{store}", *handlers, settings=Settings(lanes=1, grace=timedelta(seconds=1)))
     await bus.open(worker=False)
     with_traps = apsw.Connection(str(store))
     with_traps.execute(TRAPS)

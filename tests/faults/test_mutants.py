@@ -1,0 +1,286 @@
+"""The tests tested: with one protection taken out of the source, a named check has to notice.
+
+A mutant is a piece of a module's text and what stands there instead. It is compiled and put into the running module for
+one test; the check passes before and must not pass with it.
+"""
+
+import asyncio
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import pytest
+from tests.conformance.test_sqlite_store import TestSqliteStore as SqliteSuite
+from tests.faults import test_disk_full, test_vandals
+from tests.faults.conftest import listening
+from tests.faults.oracle import prepare
+from tests.scenarios import when_handlers_send, when_two_workers_share_a_file
+
+from sagabus.testing import Harness
+
+SQLITE = "sagabus.stores.sqlite."
+
+pytestmark = pytest.mark.faults
+
+
+class Mutant(NamedTuple):
+    name: str
+    module: str
+    text: str
+    instead: str
+    check: Any
+
+
+def promise(name: str) -> Callable[[Path], None]:
+    """A test of the conformance suite, on a SQLite file."""
+
+    def check(folder: Path) -> None:
+        suite = SqliteSuite()
+        suite.path = folder / "bus.db"
+        finished(getattr(suite, name)())
+
+    return check
+
+
+def scenario(test: Callable[..., Any], **arguments: Any) -> Callable[[Path], None]:
+    """A scenario, on a SQLite file."""
+
+    def check(folder: Path) -> None:
+        wanted = [name for name in inspect.signature(test).parameters if name not in arguments]
+        file = folder / "bus.db"
+
+        def make(*definitions: Any, **options: Any) -> Harness:
+            return Harness(*definitions, **{"store": file, **options})
+
+        finished(test(**arguments, **{name: file if name == "file" else make for name in wanted}))
+
+    return check
+
+
+def vandals(test: Callable[..., Any], *arguments: str) -> Callable[[Path], None]:
+    def check(folder: Path) -> None:
+        prepare(folder / "vandals.db", test_vandals.TABLES)
+        finished(test(*arguments, folder / "vandals.db"))
+
+    return check
+
+
+def full_disk(folder: Path) -> None:
+    prepare(folder / "full.db", test_disk_full.TABLES)
+    test = test_disk_full.test_a_transaction_that_the_database_gave_up_leaves_nothing
+    with listening() as heard:
+        finished(test(test_disk_full.with_connection, folder / "full.db", heard))
+
+
+def finished(result: Any) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(15):
+            await result
+
+    if inspect.iscoroutine(result):
+        asyncio.run(limited())
+
+
+MUTANTS = [
+    Mutant(
+        "removed envelopes are not counted",
+        SQLITE + "settling",
+        " != len(plan.removed)",
+        " < 0",
+        promise("test_the_second_commit_of_an_envelope_finds_it_gone"),
+    ),
+    Mutant(
+        "version check removed",
+        SQLITE + "settling",
+        "WHERE sagabus_instance.version = excluded.read_version",
+        "WHERE true",
+        promise("test_a_version_built_on_an_old_one_is_a_conflict_and_leaves_nothing"),
+    ),
+    Mutant(
+        "fencing off",
+        SQLITE + "settling",
+        "fenced = place in batch.epochs and epochs.get(place) != batch.epochs[place]",
+        "fenced = False",
+        promise("test_a_commit_of_the_former_owner_is_fenced_off"),
+    ),
+    Mutant(
+        "errors of statements swallowed",
+        SQLITE + "settling",
+        "        raise Lost(Verdict.REFUSED, error) from error\n    except",
+        "        return\n    except",
+        promise("test_a_failing_statement_anywhere_costs_only_its_message"),
+    ),
+    Mutant(
+        "cancelled timers stay",
+        SQLITE + "settling",
+        "    if plan.cancelled:",
+        "    if False:",
+        promise("test_a_cancelled_timer_never_fires"),
+    ),
+    Mutant(
+        "attempts not counted",
+        SQLITE + "settling",
+        "int(outcome.counted)",
+        "0",
+        promise("test_a_retry_keeps_the_message_and_its_place"),
+    ),
+    Mutant(
+        "inbox not consulted",
+        SQLITE + "appending",
+        "before = known.get(place)",
+        "before = None",
+        promise("test_a_copy_of_an_id_is_dropped"),
+    ),
+    Mutant(
+        "fingerprint ignored",
+        SQLITE + "appending",
+        "return Admission.DUPLICATE if before == mine else Admission.COLLISION",
+        "return Admission.DUPLICATE",
+        promise("test_other_content_under_an_id_is_a_collision_and_a_dead_letter"),
+    ),
+    Mutant(
+        "horizon not looked at",
+        SQLITE + "appending",
+        "if envelope.sent_at < lowest.get(envelope.channel, 0):",
+        "if False:",
+        promise("test_a_late_copy_of_a_forgotten_message_is_quarantined"),
+    ),
+    Mutant(
+        "unknown routing version ignored",
+        SQLITE + "appending",
+        "if current == routing else None",
+        "if True else None",
+        promise("test_nothing_is_accepted_with_a_routing_of_the_past"),
+    ),
+    Mutant(
+        "horizon not raised with the purge",
+        SQLITE + "letters",
+        "connection.execute(_RISE, (channel, horizon))",
+        "pass",
+        promise("test_a_late_copy_of_a_forgotten_message_is_quarantined"),
+    ),
+    Mutant(
+        "tombstones go too early",
+        SQLITE + "letters",
+        "AND completed_at < ?2",
+        "AND ?2",
+        promise("test_a_tombstone_goes_after_its_window_and_not_before"),
+    ),
+    Mutant(
+        "replay not conditional",
+        SQLITE + "letters",
+        'letter.status != "open"',
+        "False",
+        promise("test_a_second_replay_does_nothing"),
+    ),
+    Mutant(
+        "holds ignored",
+        SQLITE + "reading",
+        "AND h.partition_key = e.partition_key",
+        "AND h.partition_key = e.partition_key AND 0",
+        promise("test_a_key_waits_until_its_retry_is_settled"),
+    ),
+    Mutant(
+        "epochs do not rise",
+        SQLITE + "leasing",
+        "epoch = epoch + 1",
+        "epoch = epoch",
+        promise("test_each_change_of_hands_raises_the_epoch"),
+    ),
+    Mutant(
+        "nobody is suspect",
+        SQLITE + "leasing",
+        "if abandoned else 0",
+        "if False else 0",
+        promise("test_a_window_of_the_lane_is_suspect_after_a_take_over"),
+    ),
+    Mutant(
+        "everything is permitted",
+        SQLITE + "guard",
+        "    if action not in _TABLE_ACTIONS:\n        return False",
+        "    if action not in _TABLE_ACTIONS:\n        return True",
+        vandals(test_vandals.test_a_statement_on_the_open_transaction_that_is_not_theirs, "COMMIT"),
+    ),
+    Mutant(
+        "automatic rollback unnoticed",
+        SQLITE + "guard",
+        "if connection is None or not connection.in_transaction:",
+        "if connection is None:",
+        vandals(test_vandals.test_who_ignores_that_the_transaction_has_ended_commits_nothing, test_vandals.ENDING[0]),
+    ),
+    Mutant(
+        "a flush is never taken apart",
+        "sagabus.committing",
+        "if isinstance(error, StoreError) and not isinstance(error, TransactionLost):",
+        "if isinstance(error, StoreError):",
+        vandals(
+            test_vandals.test_a_unique_violation_of_their_own_is_a_failure_and_no_duplicate, test_vandals.ENDING[0]
+        ),
+    ),
+    Mutant(
+        "a full disk is an attempt",
+        "sagabus.failing",
+        "return isinstance(error, StoreError) and error.is_transient",
+        "return False",
+        full_disk,
+    ),
+    Mutant(
+        "suspects are not counted first",
+        "sagabus.suspects",
+        "if not await self._count(envelope):",
+        "if False:",
+        scenario(when_two_workers_share_a_file.test_a_killer_is_dead_lettered_after_its_counted_runs),
+    ),
+    Mutant(
+        "the context stays open",
+        "sagabus.context",
+        "        self._closed = True",
+        "        self._closed = False",
+        scenario(when_handlers_send.test_the_context_is_closed_after_the_run),
+    ),
+]
+
+
+def apply(mutant: Mutant, patch: pytest.MonkeyPatch) -> None:
+    """Put the mutant's functions in the place of the module's; classes keep their identity and get its methods."""
+    module = importlib.import_module(mutant.module)
+    source = inspect.getsource(module)
+    assert mutant.text in source, f"the protection has moved; show this mutant where it is now: {mutant.text!r}"
+    changed: dict[str, Any] = {"__name__": mutant.module, "__file__": module.__file__}
+    exec(compile(source.replace(mutant.text, mutant.instead), str(module.__file__), "exec"), changed)
+    for name, value in changed.items():
+        if name.startswith("__"):
+            continue
+        if isinstance(value, type) and value.__module__ == mutant.module:
+            original = getattr(module, name)
+            for attribute, method in vars(value).items():
+                if isinstance(method, FunctionType) and attribute not in ("__init__", "__class__"):
+                    patch.setattr(original, attribute, method)
+            changed[name] = original
+        else:
+            patch.setattr(module, name, value)
+
+
+SLOW = ("a flush is never taken apart", "suspects are not counted first")
+"""Noticed by that it never ends."""
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(mutant, id=mutant.name.replace(" ", "-"), marks=[pytest.mark.slow] * (mutant.name in SLOW))
+        for mutant in MUTANTS
+    ],
+)
+def test_a_named_check_notices(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("before", "after"):
+        (tmp_path / folder).mkdir()
+    mutant.check(tmp_path / "before")
+
+    apply(mutant, monkeypatch)
+
+    with pytest.raises(BaseException):  # noqa: B017  # an assertion, or something breaks: either is noticed
+        mutant.check(tmp_path / "after")
