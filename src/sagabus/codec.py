@@ -287,7 +287,7 @@ def _native_form(cls: type[object], name: str, rules: _Rules) -> _Form:
 
 
 def _exact_fields(cls: type[object], names: Sequence[str]) -> tuple[_ExactField, ...]:
-    """What plain fields (text, whole numbers, booleans, none, literal texts) may be; nothing for a class with others."""
+    """What plain fields (text, whole numbers, booleans, none, literal texts) may be; nothing for any other class."""
     if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
         return ()
     try:

@@ -8,7 +8,7 @@ cancellation of the worker itself gets out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -26,12 +26,28 @@ from sagabus.identity import Identity
 from sagabus.mailbox import Cell, Mailbox
 from sagabus.middleware import Middleware, Next, compose
 from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
-from sagabus.reaction import Reaction
+from sagabus.reaction import Invoke, Reaction
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.sending import Sender
 
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""
+
+
+class _Run(msgspec.Struct):
+    """One run under way: what is called, on what, and what it gathers."""
+
+    definition: Definition
+    reaction: Reaction
+    message: object
+    ctx: Context
+    envelope: Envelope
+    cell: Cell | None = None
+    state: Saga | None = None
+
+    def invoke(self, connection: object) -> object:
+        """Call the user's function."""
+        return self.reaction.invoke(self.state, self.message, self.ctx, connection)
 
 
 class Processing:
@@ -61,9 +77,18 @@ class Processing:
         hit("handle.entered")
         definition = mailbox.definition
         try:
-            if isinstance(definition, SagaDefinition):
-                return await self._saga(definition, mailbox, envelope, connection)
-            return await self._handler(definition, mailbox, envelope, connection)
+            prepared = self._prepare(mailbox, envelope)
+            if not isinstance(prepared, _Run):
+                return prepared
+            try:
+                if prepared.reaction.is_plain and not self._middlewares:
+                    # By far the most frequent kind, and worth no further coroutine.
+                    _refuse_awaitable(prepared.reaction, prepared.invoke(connection))
+                else:
+                    await self._call(prepared, connection)
+            finally:
+                prepared.ctx.close()
+            return self._conclude(prepared)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -84,34 +109,23 @@ class Processing:
             return definition.starting.get(envelope.message_type)
         return _first(found, self._state(definition, cell))
 
-    async def _handler(
-        self, definition: HandlerDefinition, mailbox: Mailbox, envelope: Envelope, connection: object
-    ) -> Outcome:
+    def _prepare(self, mailbox: Mailbox, envelope: Envelope) -> _Run | Outcome:
+        """Everything before user code; an outcome where there is nothing to call."""
+        definition = mailbox.definition
+        if isinstance(definition, SagaDefinition):
+            return self._prepare_saga(definition, mailbox, envelope)
         reaction = definition.reactions.get(envelope.message_type)
         if reaction is None or reaction.message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
         message = self._codec.decode(reaction.message_type, envelope.body)
-        ctx = self._context(envelope, stateful=False)
-        try:
-            await self._call(reaction, None, message, ctx, connection)
-        finally:
-            ctx.close()
-        effects = Effects(
-            sent=tuple(ctx.outgoing),
-            statements=tuple(ctx.statements),
-            unheard=ctx.unheard,
-            claims=self._claims(definition, message, envelope),
-        )
-        return Completed(envelope, effects)
+        return _Run(definition, reaction, message, self._context(envelope, stateful=False), envelope)
 
-    async def _saga(
-        self, definition: SagaDefinition, mailbox: Mailbox, envelope: Envelope, connection: object
-    ) -> Outcome:
+    def _prepare_saga(self, definition: SagaDefinition, mailbox: Mailbox, envelope: Envelope) -> _Run | Outcome:
         cell = mailbox.cell
         if cell is None:
             return self._keyless(definition, envelope)
         if envelope.timer is not None:
-            return await self._timer(definition, cell, envelope, connection)
+            return self._prepare_timer(definition, cell, envelope)
         known = definition.reactions.get(envelope.message_type)
         if known is None or known[0].message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
@@ -121,9 +135,7 @@ class Processing:
             if starting is None:
                 return self._unwanted(definition, envelope, "missing", "no such saga instance")
             state = definition.start(envelope.message_type, message, mailbox.key or "")
-            return await self._transition(
-                definition, cell, envelope, starting, state, message=message, connection=connection
-            )
+            return self._transition(definition, starting, message, envelope, cell=cell, state=state)
         if cell.completed:
             return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
         state = self._state(definition, cell)
@@ -131,61 +143,57 @@ class Processing:
         if reaction is None:
             where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
             return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
-        return await self._transition(
-            definition, cell, envelope, reaction, state, message=message, connection=connection
-        )
+        return self._transition(definition, reaction, message, envelope, cell=cell, state=state)
+
+    def _transition(
+        self,
+        definition: SagaDefinition,
+        reaction: Reaction,
+        message: object,
+        envelope: Envelope,
+        *,
+        cell: Cell,
+        state: Saga,
+    ) -> _Run:
+        # What user code does to the state must not be seen unless it succeeds.
+        cell.state = None
+        return _Run(definition, reaction, message, self._context(envelope, stateful=True), envelope, cell, state)
 
     def _keyless(self, definition: SagaDefinition, envelope: Envelope) -> Outcome:
         with_key(definition, envelope, self._codec)  # raises what kept the key from being read
         return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
 
-    async def _timer(self, definition: SagaDefinition, cell: Cell, envelope: Envelope, connection: object) -> Outcome:
+    def _prepare_timer(self, definition: SagaDefinition, cell: Cell, envelope: Envelope) -> _Run | Outcome:
         name = envelope.timer or ""
         if cell.timers.get(name) != envelope.message_id:
             return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
         reaction = definition.timers.get(name)
         if reaction is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(f"timer {name}"))
-        state = self._state(definition, cell)
-        return await self._transition(definition, cell, envelope, reaction, state, message=None, connection=connection)
+        return self._transition(definition, reaction, None, envelope, cell=cell, state=self._state(definition, cell))
 
-    async def _transition(
-        self,
-        definition: SagaDefinition,
-        cell: Cell,
-        envelope: Envelope,
-        reaction: Reaction,
-        state: Saga,
-        *,
-        message: object,
-        connection: object,
-    ) -> Outcome:
-        ctx = self._context(envelope, stateful=True)
-        restarted = cell.completed
-        cell.state = None
-        try:
-            if reaction.is_plain and not self._middlewares:
-                # By far the most frequent kind, and worth no further coroutine.
-                if (result := reaction.invoke(state, message, ctx, connection)) is not None:
-                    _refuse_awaitable(reaction, result)
-            else:
-                await self._call(reaction, state, message, ctx, connection)
-        finally:
-            ctx.close()
-        timers = {} if restarted else dict(cell.timers)
+    def _conclude(self, run: _Run) -> Outcome:
+        """Everything after user code: what it wants done, and the state that it leaves."""
+        ctx, cell, envelope = run.ctx, run.cell, run.envelope
+        definition = run.definition
+        claims = self._claims(definition, run.message, envelope) if run.message is not None else ()
+        sent, statements = tuple(ctx.outgoing), tuple(ctx.statements)
+        if cell is None or not isinstance(definition, SagaDefinition) or run.state is None:
+            return Completed(envelope, Effects(sent=sent, statements=statements, unheard=ctx.unheard, claims=claims))
+        timers = {} if cell.completed else dict(cell.timers)
         if envelope.timer is not None:
             timers.pop(envelope.timer, None)
-        sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
-        save = self._save(definition, cell, state, ctx, timers)
+        timers_sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
+        save = self._save(definition, cell, run.state, ctx, timers)
         effects = Effects(
             save=save,
-            sent=tuple(ctx.outgoing) + (() if ctx.completed else sent),
+            sent=sent if ctx.completed else sent + timers_sent,
             cancelled=cancelled,
-            statements=tuple(ctx.statements),
+            statements=statements,
             unheard=ctx.unheard,
-            claims=self._claims(definition, message, envelope) if message is not None else (),
+            claims=claims,
         )
-        cell.version, cell.body, cell.state = save.version, save.state, state
+        cell.version, cell.body, cell.state = save.version, save.state, run.state
         cell.status, cell.timers, cell.completed = save.status, save.timers, save.completed
         return Completed(envelope, effects)
 
@@ -206,17 +214,11 @@ class Processing:
         counted = envelope.position in self.failing.counted_before
         return Context(envelope, self._sender, self._clock.now(), stateful=stateful, counted=counted)
 
-    async def _call(
-        self, reaction: Reaction, state: Saga | None, message: object, ctx: Context, connection: object
-    ) -> None:
+    async def _call(self, run: _Run, connection: object) -> None:
         if self._middlewares:
-            await compose(self._middlewares, _innermost(reaction, state, connection))(message, ctx)
-        elif reaction.in_thread:
-            await asyncio.to_thread(reaction.invoke, state, message, ctx, connection)
-        elif reaction.is_async:
-            await reaction.invoke(state, message, ctx, connection)
+            await compose(self._middlewares, _innermost(run, connection))(run.message, run.ctx)
         else:
-            _refuse_awaitable(reaction, reaction.invoke(state, message, ctx, connection))
+            await _innermost(run, connection)(run.message, run.ctx)
 
     def _state(self, definition: SagaDefinition, cell: Cell) -> Saga:
         if cell.state is None:
@@ -295,18 +297,31 @@ def _status(state: Any) -> str | None:
     return None if status is None else str(getattr(status, "value", status))
 
 
-def _innermost(reaction: Reaction, state: Saga | None, connection: object) -> Next:
-    async def run(message: object, ctx: Context) -> None:
-        if reaction.in_thread:
-            await asyncio.to_thread(reaction.invoke, state, message, ctx, connection)
-            return
-        result: Awaitable[None] | None = reaction.invoke(state, message, ctx, connection)
-        if reaction.is_async and result is not None:
-            await result
-        else:
-            _refuse_awaitable(reaction, result)
+def _innermost(run: _Run, connection: object) -> Next:
+    """The handler itself, as the last of the middlewares sees it; the message may have been replaced by then."""
+    reaction = run.reaction
 
-    return run
+    async def call(message: object, ctx: Context) -> None:
+        if reaction.in_thread:
+            await _in_thread(reaction.invoke, run.state, message, ctx, connection)
+        elif reaction.is_async:
+            await reaction.invoke(run.state, message, ctx, connection)
+        else:
+            _refuse_awaitable(reaction, reaction.invoke(run.state, message, ctx, connection))
+
+    return call
+
+
+async def _in_thread(invoke: Invoke, *arguments: Any) -> None:
+    def call() -> BaseException | None:
+        try:
+            invoke(*arguments)
+        except BaseException as error:  # noqa: BLE001  # a future cannot hold StopIteration; GeneratorExit closes whoever waits
+            return error
+        return None
+
+    if (error := await asyncio.to_thread(call)) is not None:
+        raise error
 
 
 def _refuse_awaitable(reaction: Reaction, result: object) -> None:

@@ -78,9 +78,13 @@ class Runners:
             self._paused = None
             self.relieve()
 
-    async def breathe(self) -> None:
-        """Count one message; every so often let the event loop turn."""
+    def breath_due(self) -> bool:
+        """Count one message; whether it is time to `breathe`."""
         self._served += 1
+        return self._served >= _BURST or self._paused is not None
+
+    async def breathe(self) -> None:
+        """Let the event loop turn; wait while paused."""
         if self._paused is not None:
             await self._paused.wait()
         if self._served >= _BURST:

@@ -66,7 +66,8 @@ class Serving:
                 self._runners.relieve()
                 await self._one(mailbox, envelope)
                 mailbox.running = None
-                await self._runners.breathe()
+                if self._runners.breath_due():
+                    await self._runners.breathe()
         finally:
             if mailbox.running is not None:
                 # Rolled back: it stays in the store, and runs again elsewhere or later.

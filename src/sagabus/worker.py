@@ -148,11 +148,12 @@ class Worker:
 
     async def progress(self, timeout: float) -> None:
         """Wait until something has been settled or fetched, at most `timeout` seconds."""
-        self._progress.clear()
         try:
             await asyncio.wait_for(self._progress.wait(), timeout)
         except TimeoutError:
             return
+        # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
+        self._progress.clear()
 
     # --- intake -------------------------------------------------------------------------------------------------------
 

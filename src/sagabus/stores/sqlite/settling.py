@@ -183,7 +183,7 @@ def _plan(outcomes: Sequence[Outcome]) -> _Plan:
     plan = _Plan()
     for outcome in outcomes:
         envelope = outcome.envelope
-        if isinstance(outcome, (RetryAt, Attempted, Stashed)):
+        if type(outcome) is not Completed and isinstance(outcome, (RetryAt, Attempted, Stashed)):
             plan.others.append(outcome)
             continue
         if envelope.timer is not None and _is_off(plan, envelope):
@@ -215,7 +215,8 @@ def _plan_effects(plan: _Plan, outcome: Completed) -> None:
             plan.timers[(sent.channel, sent.partition_key, sent.timer)] = sent
     if effects.save is not None:
         _plan_save(plan, effects.save)
-    plan.statements.extend(effects.statements)
+    if effects.statements:
+        plan.statements.extend(effects.statements)
     for claim in effects.claims:
         plan.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
 
@@ -231,8 +232,9 @@ def _plan_save(plan: _Plan, save: Save) -> None:
         plan.woken.append(place)
     if save.completed:
         plan.finished.append(place)
-        for timer in [timer for timer in plan.timers if timer[:2] == place]:
-            del plan.timers[timer]
+        if plan.timers:
+            for timer in [timer for timer in plan.timers if timer[:2] == place]:
+                del plan.timers[timer]
 
 
 def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
