@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from tests.faults.application import ORDERS, Submitted, drained, make_bus, place, place_in_transaction
@@ -127,7 +128,7 @@ def cancel_tasks_of(name: str, cancel_at: int) -> Callable[[], int]:
 async def task_cancelled(path: str, incarnation: int, name: str, patience: float, cancel_at: int) -> None:
     """Cancel one of the bus's own tasks at its n-th await; then all that has to be seen through is seen through."""
     count = cancel_tasks_of(name, cancel_at)
-    bus = make_bus(path, incarnation)
+    bus = make_bus(path, incarnation, lease=timedelta(seconds=1))
     await bus.open()
     try:
         async with asyncio.timeout(patience if cancel_at else None):

@@ -58,7 +58,7 @@ def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
 
 
 @pytest.mark.parametrize("name", ["Runners._run", "GroupCommit._work"])
-@pytest.mark.parametrize("one_in", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("one_in", [5, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_a_handled_message_is_cancelled_at_every_await(
     name: str, one_in: int, nursery: Nursery, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -66,7 +66,7 @@ def test_a_handled_message_is_cancelled_at_every_await(
     assert sweep(nursery, tmp_path, undisturbed, CANCELLING + "task_cancelled", name, 20, one_in=one_in) > 10
 
 
-@pytest.mark.parametrize("one_in", [25, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("one_in", [25, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_the_intake_is_cancelled_at_every_await(
     one_in: int, nursery: Nursery, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
