@@ -42,8 +42,8 @@ unit: .venv/.dev
 campaign: .venv/.dev
 	$(BIN)/python -m pytest -m slow --timeout 0
 
-bench: .venv/.dev
-	$(BIN)/python -m benchmarks
+bench: .venv/.runtime
+	$(BIN)/sagabus bench
 
 format: .venv/.dev
 	$(BIN)/ruff format

@@ -47,6 +47,9 @@ class Worker:
     _busy_intake = False
     _refresh = False
 
+    _full = False
+    """Every lane in hand has as much as it may: the next fetch waits for room."""
+
     def __init__(
         self,
         identity: str,
@@ -73,6 +76,7 @@ class Worker:
             store, sender, clock, self._runners, epochs=lambda: self.hand.epochs, settled=self._settled
         )
         self._progress = asyncio.Event()
+        self._room = asyncio.Event()
         self._settlement = Settlement(
             self.hand,
             self._committer,
@@ -80,7 +84,7 @@ class Worker:
             processing,
             clock=clock,
             statistics=statistics,
-            progressed=self._progress.set,
+            progressed=self._note_progress,
         )
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
@@ -173,14 +177,27 @@ class Worker:
             self._busy_intake = False
             self._progress.set()
             if wait > 0:
-                await self._store.changed(wait)
+                await self._pause(wait)
+
+    async def _pause(self, wait: float) -> None:
+        """Until there may be something to fetch, or room for it again."""
+        if not self._full:
+            await self._store.changed(wait)
+            return
+        try:
+            await asyncio.wait_for(self._room.wait(), wait)
+        except TimeoutError:
+            return
 
     async def _take_in(self) -> float:
         """One round of leasing and fetching; how long to wait for the next, at most."""
         self._busy_intake = True
         await self.renew_when_due()
+        self._room.clear()
         cursors = self.hand.hungry()
         until_renewal = self._until_renewal()
+        # Without any lane there is nothing that could be settled: only the store can bring news then.
+        self._full = not cursors and bool(self.hand.lanes)
         if not cursors:
             return until_renewal
         self.hand.fetches += 1
@@ -201,9 +218,10 @@ class Worker:
             return 0.0
         await self.dispatch(fresh)
         self.hand.tidy()
-        if _has_more(fetched.envelopes, limit) and self.hand.hungry():
+        if _has_more(fetched.envelopes, limit):
             await asyncio.sleep(0)
-            return 0.0
+            self._full = not self.hand.hungry()
+            return until_renewal if self._full else 0.0
         upcoming = fetched.next_due_in
         return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
 
@@ -291,6 +309,10 @@ class Worker:
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):
             self._refresh = True
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        self._room.set()
         self._progress.set()
 
 

@@ -76,7 +76,8 @@ def test_finished_sagas_cost_the_next_ones_nothing(tmp_path: Path) -> None:
         before = await work(tmp_path / "bus.db", "before", 3_000)
         fill(
             tmp_path / "bus.db",
-            "INSERT INTO sagabus_instance SELECT 'cases', 'old-' || i, 2, 1, '{\"case\":\"old\"}', NULL, NULL, i, i, i FROM n",
+            "INSERT INTO sagabus_instance "
+            "SELECT 'cases', 'old-' || i, 2, 1, '{\"case\":\"old\"}', NULL, NULL, i, i, i FROM n",
             100_000,
         )
         return before, await work(tmp_path / "bus.db", "after", 3_000)

@@ -1,6 +1,7 @@
 """The user's own rows in the commit of the message: buffered statements, and the open transaction."""
 
 import sqlite3
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,17 @@ async def test_readers_outside_see_all_of_a_message_or_nothing(on_file: MakeHarn
     reader.close()
 
     assert seen == [0, 2, 4, 6, 8]
+
+
+async def test_the_first_of_two_statements_has_not_happened_when_the_second_is_refused(
+    on_file: MakeHarness, file: Path
+) -> None:
+    @handler("clever")
+    def clever(message: Noted, connection: Connection) -> None:
+        with suppress(StatementRefused):
+            connection.execute("INSERT INTO ledger VALUES ('torn', 1); COMMIT")
+
+    async with on_file(clever) as bus:
+        await bus.publish(Noted(key="A"))
+
+    assert rows(file) == []

@@ -58,8 +58,9 @@ class GuardedConnection:
     is the bus's. After the handler it is closed and every call raises TransactionLost.
     """
 
-    def __init__(self, connection: Driver, authorizer: Authorizer) -> None:
+    def __init__(self, connection: Driver, authorizer: Authorizer, check: Callable[[str], None]) -> None:
         self._connection: Driver | None = connection
+        self._check = check
         self._authorizer = authorizer
         self.ended_by: StoreError | None = None
         """What the database gave the transaction up for, if it did."""
@@ -80,6 +81,8 @@ class GuardedConnection:
         connection = self._connection
         if connection is None or not connection.in_transaction:
             raise TransactionLost("the transaction of this handle has ended") from self.ended_by
+        # The whole text before any of it runs: the first of two must not have happened when the second is refused.
+        self._check(sql)
         self._authorizer.refused = None
         self._authorizer.strict = True
         try:

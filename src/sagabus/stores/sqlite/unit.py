@@ -36,7 +36,7 @@ class SqliteUnit:
         self._clock = clock
         self._check_statement = check
         self._open = False
-        self._handle = GuardedConnection(connection, authorizer)
+        self._handle = GuardedConnection(connection, authorizer, check)
 
     @property
     def connection(self) -> GuardedConnection:
