@@ -44,6 +44,7 @@ def _locking() -> Any:
 
 _LOCKING = _locking()
 
+_OPENING_PAUSE = 0.005
 _SHARED_BYTES = (0x40000002, 510)
 _WRITER_BYTE = (0x40000000 + 768, 1)
 
@@ -90,7 +91,11 @@ class DatabaseFile:
     def prepare(self) -> None:
         """Make the file, for its owner only, unless it is there; raise with the way out when it cannot be used."""
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            if os.path.exists(self.path):  # noqa: PTH110  # a path is a text here
+                # Opened and closed, it would drop the locks that another copy of SQLite in this process may hold on it.
+                self._check_usable()
+            else:
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except FileNotFoundError as error:
             raise StoreUnavailable(
                 f"{self.path}: the folder does not exist; create it first", store=self.path
@@ -102,6 +107,12 @@ class DatabaseFile:
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: {error.strerror}", store=self.path) from error
 
+    def _check_usable(self) -> None:
+        if os.path.isdir(self.path):  # noqa: PTH112  # a path is a text here
+            raise IsADirectoryError
+        if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise PermissionError
+
     def connect(self, cached_statements: int = 200) -> Driver:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
         use_handle_locks()
@@ -109,16 +120,26 @@ class DatabaseFile:
             native = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
             native.set_busy_timeout(int(self._busy_timeout * 1000))
             connection = cast("Driver", native)
-            mode = connection.execute("PRAGMA journal_mode = WAL").get
-            if mode != "wal":
-                raise StoreReadOnly(
-                    f"{self.path}: cannot switch to a write-ahead log (it stays {mode!r})", store=self.path
-                )
+            self._log_ahead(connection)
             connection.execute(
                 "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000;"
                 "PRAGMA journal_size_limit = 67108864; PRAGMA mmap_size = 0"
             )
             return connection
+
+    def _log_ahead(self, connection: Driver) -> None:
+        # SQLite does not wait here by itself, and another process may be opening or closing the file at this moment.
+        deadline = time.monotonic() + self._busy_timeout
+        while True:
+            try:
+                mode = connection.execute("PRAGMA journal_mode = WAL").get
+                break
+            except apsw.BusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_OPENING_PAUSE)
+        if mode != "wal":
+            raise StoreReadOnly(f"{self.path}: cannot switch to a write-ahead log (it stays {mode!r})", store=self.path)
 
     def hold(self) -> None:
         """Take the guard; taking it twice is harmless."""
