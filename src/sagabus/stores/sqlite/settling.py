@@ -101,10 +101,10 @@ class _Plan:
     first: dict[tuple[str, str], int] = field(default_factory=dict)
     last: dict[tuple[str, str], Save] = field(default_factory=dict)
     sent: list[Envelope] = field(default_factory=list)
-    timers: dict[tuple[str, str | None, str], Envelope] = field(default_factory=dict)
-    cancelled: list[tuple[str, str | None, str]] = field(default_factory=list)
+    timers: dict[tuple[str, str | None], dict[str, Envelope]] = field(default_factory=dict)
+    cancelled: dict[tuple[str, str | None, str], None] = field(default_factory=dict)
     woken: list[tuple[str, str]] = field(default_factory=list)
-    finished: list[tuple[str, str]] = field(default_factory=list)
+    finished: dict[tuple[str, str | None], None] = field(default_factory=dict)
     claims: list[tuple[str, str, str, int]] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     others: list[Outcome] = field(default_factory=list)
@@ -198,21 +198,21 @@ def _plan(outcomes: Sequence[Outcome]) -> _Plan:
 
 def _is_off(plan: _Plan, timer: Envelope) -> bool:
     """Whether an earlier outcome of this plan has cancelled, replaced or outlived the timer at hand."""
-    place = (timer.channel, timer.partition_key, timer.timer)
-    return place in plan.cancelled or place in plan.timers or place[:2] in plan.finished
+    key, name = (timer.channel, timer.partition_key), timer.timer or ""
+    return (*key, name) in plan.cancelled or name in plan.timers.get(key, {}) or key in plan.finished
 
 
 def _plan_effects(plan: _Plan, outcome: Completed) -> None:
     envelope, effects = outcome.envelope, outcome.effects
     for name in effects.cancelled:
-        place = (envelope.channel, envelope.partition_key, name)
-        plan.timers.pop(place, None)
-        plan.cancelled.append(place)
+        key = (envelope.channel, envelope.partition_key)
+        plan.timers.get(key, {}).pop(name, None)
+        plan.cancelled[(*key, name)] = None
     for sent in effects.sent:
         if sent.timer is None:
             plan.sent.append(sent)
         else:
-            plan.timers[(sent.channel, sent.partition_key, sent.timer)] = sent
+            plan.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
     if effects.save is not None:
         _plan_save(plan, effects.save)
     if effects.statements:
@@ -231,10 +231,8 @@ def _plan_save(plan: _Plan, save: Save) -> None:
     if save.wakes:
         plan.woken.append(place)
     if save.completed:
-        plan.finished.append(place)
-        if plan.timers:
-            for timer in [timer for timer in plan.timers if timer[:2] == place]:
-                del plan.timers[timer]
+        plan.finished[place] = None
+        plan.timers.pop(place, None)
 
 
 def _apply(connection: Driver, plan: _Plan, now: int, check: Check) -> None:
@@ -283,15 +281,15 @@ def _save(connection: Driver, plan: _Plan, now: int) -> None:
 
 def _cancel(connection: Driver, plan: _Plan) -> None:
     if plan.cancelled:
-        appending.cancel_timers(connection, plan.cancelled)
+        appending.cancel_timers(connection, list(plan.cancelled))
     if plan.finished:
-        connection.execute(_CANCEL_ALL, (rows.parameter(plan.finished),))
+        connection.execute(_CANCEL_ALL, (rows.parameter(list(plan.finished)),))
         if connection.changes():
-            appending.let_loose(connection, plan.finished)
+            appending.let_loose(connection, list(plan.finished))
 
 
 def _send(connection: Driver, plan: _Plan, now: int) -> None:
-    sent = plan.sent + list(plan.timers.values())
+    sent = plan.sent + [timer for timers in plan.timers.values() for timer in timers.values()]
     if sent:
         appending.append(connection, sent, now)
         hit("commit.sent_written")
