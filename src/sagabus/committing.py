@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 LARGEST_FLUSH = 2_000
 _COMFORTABLE = 512
-_MANY = 32
 _TURNS = 8
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
@@ -123,7 +122,6 @@ class Committer:
         self._clock = clock
         self._epochs = epochs
         self._settled = settled
-        self._runners = runners
         self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
 
     @property
@@ -155,9 +153,6 @@ class Committer:
 
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")
-        # Each step of the store's thread has to win the interpreter back from busy runners, 5 ms at worst: let it be.
-        if len(entries) >= _MANY or any(_has_statements(entry.outcome) for entry in entries):
-            self._runners.pause()
         try:
             answers = await self._persist(entries)
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
@@ -165,8 +160,6 @@ class Committer:
         except BaseException:
             self._give_up(entries)
             raise
-        finally:
-            self._runners.resume()
         self._tell(entries, answers)
         hit("commit.settled")
 
@@ -224,10 +217,6 @@ class Committer:
             if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
                 broken.add(chain)
         return answers
-
-
-def _has_statements(outcome: Outcome) -> bool:
-    return isinstance(outcome, Completed) and bool(outcome.effects.statements)
 
 
 def _sends(outcome: Outcome) -> bool:

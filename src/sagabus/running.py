@@ -31,7 +31,6 @@ class Runners:
         self._relief = False
         self._served = 0
         self._closed = False
-        self._paused: asyncio.Event | None = None
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:
@@ -52,7 +51,7 @@ class Runners:
 
     def relieve(self) -> None:
         """Make sure that somebody looks at what is ready, whatever the present runner does next."""
-        if self._relief or self._paused is not None or not self._ready or self._closed:
+        if self._relief or not self._ready or self._closed:
             return
         while self._idle:
             idle = self._idle.pop()
@@ -66,30 +65,15 @@ class Runners:
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
-    def pause(self) -> None:
-        """Begin no further message until `resume`: the interpreter is needed elsewhere for a moment."""
-        if self._paused is None:
-            self._paused = asyncio.Event()
-
-    def resume(self) -> None:
-        """Go on."""
-        if self._paused is not None:
-            self._paused.set()
-            self._paused = None
-            self.relieve()
-
     def breath_due(self) -> bool:
         """Count one message; whether it is time to `breathe`."""
         self._served += 1
-        return self._served >= _BURST or self._paused is not None
+        return self._served >= _BURST
 
     async def breathe(self) -> None:
-        """Let the event loop turn; wait while paused."""
-        if self._paused is not None:
-            await self._paused.wait()
-        if self._served >= _BURST:
-            self._served = 0
-            await asyncio.sleep(0)
+        """Let the event loop turn."""
+        self._served = 0
+        await asyncio.sleep(0)
 
     def close(self) -> None:
         """Take no further mailbox; runners end when they have finished what they are at."""
@@ -110,9 +94,7 @@ class Runners:
     async def _run(self) -> None:
         self._relief = False
         while not self._closed:
-            if self._paused is not None:
-                await self._paused.wait()
-            elif self._ready:
+            if self._ready:
                 mailbox = self._ready.popleft()
                 try:
                     await self._serve(mailbox)
