@@ -21,6 +21,7 @@ from tests.scenarios import when_handlers_send, when_two_workers_share_a_file
 
 from sagabus.testing import Harness
 
+SQL = "sagabus.stores.sql."
 SQLITE = "sagabus.stores.sqlite."
 
 pytestmark = pytest.mark.faults
@@ -87,112 +88,112 @@ def finished(result: Any) -> None:
 MUTANTS = [
     Mutant(
         "removed envelopes are not counted",
-        SQLITE + "settling",
-        " != len(plan.removed)",
+        SQL + "settling",
+        " != len(found.removed)",
         " < 0",
         promise("test_the_second_commit_of_an_envelope_finds_it_gone"),
     ),
     Mutant(
         "version check removed",
-        SQLITE + "settling",
-        "WHERE sagabus_instance.version = excluded.read_version",
-        "WHERE true",
+        SQLITE + "statements",
+        "AND version = r.column4",
+        "",
         promise("test_a_version_built_on_an_old_one_is_a_conflict_and_leaves_nothing"),
     ),
     Mutant(
         "fencing off",
-        SQLITE + "settling",
+        SQL + "settling",
         "fenced = place in batch.epochs and epochs.get(place) != batch.epochs[place]",
         "fenced = False",
         promise("test_a_commit_of_the_former_owner_is_fenced_off"),
     ),
     Mutant(
         "errors of statements swallowed",
-        SQLITE + "settling",
-        "        raise Lost(Verdict.REFUSED, error) from error\n    except",
+        SQL + "settling",
+        "        raise Lost(Verdict.REFUSED, failed.error) from failed.error\n    except",
         "        return\n    except",
         promise("test_a_failing_statement_anywhere_costs_only_its_message"),
     ),
     Mutant(
         "cancelled timers stay",
-        SQLITE + "settling",
-        "    if plan.cancelled:",
+        SQL + "settling",
+        "    if found.cancelled:",
         "    if False:",
         promise("test_a_cancelled_timer_never_fires"),
     ),
     Mutant(
         "attempts not counted",
-        SQLITE + "settling",
+        SQL + "settling",
         "int(outcome.counted)",
         "0",
         promise("test_a_retry_keeps_the_message_and_its_place"),
     ),
     Mutant(
         "inbox not consulted",
-        SQLITE + "appending",
+        SQL + "appending",
         "before = known.get(place)",
         "before = None",
         promise("test_a_copy_of_an_id_is_dropped"),
     ),
     Mutant(
         "fingerprint ignored",
-        SQLITE + "appending",
+        SQL + "appending",
         "return Admission.DUPLICATE if before == mine else Admission.COLLISION",
         "return Admission.DUPLICATE",
         promise("test_other_content_under_an_id_is_a_collision_and_a_dead_letter"),
     ),
     Mutant(
         "horizon not looked at",
-        SQLITE + "appending",
+        SQL + "appending",
         "if envelope.sent_at < lowest.get(envelope.channel, 0):",
         "if False:",
         promise("test_a_late_copy_of_a_forgotten_message_is_quarantined"),
     ),
     Mutant(
         "unknown routing version ignored",
-        SQLITE + "appending",
+        SQL + "appending",
         "if current == routing else None",
         "if True else None",
         promise("test_nothing_is_accepted_with_a_routing_of_the_past"),
     ),
     Mutant(
         "horizon not raised with the purge",
-        SQLITE + "letters",
-        "connection.execute(_RISE, (channel, horizon))",
-        "pass",
+        SQL + "letters",
+        'yield Ask("raise_horizon", (channel, horizon))',
+        'yield Ask("horizons")',
         promise("test_a_late_copy_of_a_forgotten_message_is_quarantined"),
     ),
     Mutant(
         "tombstones go too early",
-        SQLITE + "letters",
+        SQLITE + "statements",
         "AND completed_at < ?2",
         "AND ?2",
         promise("test_a_tombstone_goes_after_its_window_and_not_before"),
     ),
     Mutant(
         "replay not conditional",
-        SQLITE + "letters",
+        SQL + "letters",
         'letter.status != "open"',
         "False",
         promise("test_a_second_replay_does_nothing"),
     ),
     Mutant(
         "holds ignored",
-        SQLITE + "reading",
-        "AND h.partition_key = e.partition_key",
-        "AND h.partition_key = e.partition_key AND 0",
+        SQLITE + "statements",
+        "AND h.partition_key = e.partition_key AND",
+        "AND h.partition_key = e.partition_key AND 0 AND",
         promise("test_a_key_waits_until_its_retry_is_settled"),
     ),
     Mutant(
         "epochs do not rise",
-        SQLITE + "leasing",
+        SQLITE + "statements",
         "epoch = epoch + 1",
         "epoch = epoch",
         promise("test_each_change_of_hands_raises_the_epoch"),
     ),
     Mutant(
         "nobody is suspect",
-        SQLITE + "leasing",
+        SQL + "leasing",
         "if abandoned else 0",
         "if False else 0",
         promise("test_a_window_of_the_lane_is_suspect_after_a_take_over"),
@@ -260,6 +261,9 @@ def apply(mutant: Mutant, patch: pytest.MonkeyPatch) -> None:
                 if isinstance(method, FunctionType) and attribute not in ("__init__", "__class__"):
                     patch.setattr(original, attribute, method)
             changed[name] = original
+        elif isinstance(value, dict):  # a table that others hold on to
+            for key, entry in value.items():
+                patch.setitem(getattr(module, name), key, entry)
         else:
             patch.setattr(module, name, value)
 

@@ -187,12 +187,12 @@ class DatabaseFile:
         finally:
             self._unlock()
 
-    def write(self, connection: Driver, work: Callable[[Driver], T]) -> T:
+    def write(self, connection: Driver, work: Callable[[], T]) -> T:
         """Run `work` in one write transaction and commit; on any error nothing of it remains."""
         with translated(self.path):
             self.begin(connection)
             try:
-                result = work(connection)
+                result = work()
             except BaseException:
                 self.end(connection)
                 raise

@@ -17,8 +17,11 @@ from sagabus.envelope import Envelope
 from sagabus.errors import NoOpenTransaction, StoreError, UnsupportedCapability, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
-from sagabus.stores.sqlite import appending, registering
+from sagabus.stores.sql import appending, registering
+from sagabus.stores.sql.asking import drive
 from sagabus.stores.sqlite.driver import Driver, Statements
+from sagabus.stores.sqlite.sets import Executor
+from sagabus.stores.sqlite.statements import STATEMENTS
 
 
 class JoinedTransaction:
@@ -27,18 +30,19 @@ class JoinedTransaction:
     def __init__(self, native: object, path: str, clock: Clock) -> None:
         self._clock = clock
         self._connection, self._in_transaction = _adopt(native)
+        self._execute = Executor(self._connection, STATEMENTS)
         self._check_file(path)
         self._check_open()
 
     def routing(self) -> Routing:
         """The subscriptions as this transaction sees them."""
         self._check_open()
-        return registering.read(self._connection)
+        return drive(registering.read(), self._execute)
 
     def append(self, envelopes: Sequence[Envelope]) -> list[Admission]:
         """Accept envelopes inside the caller's transaction."""
         self._check_open()
-        return appending.append(self._connection, envelopes, self._clock.now())
+        return drive(appending.append(envelopes, self._clock.now()), self._execute)
 
     def _check_open(self) -> None:
         if not self._in_transaction():
@@ -64,21 +68,6 @@ def _adopt(native: object) -> tuple[Statements, Callable[[], bool]]:
     )
 
 
-class _Result:
-    """A cursor with apsw's `get`: the single value, or the single row."""
-
-    def __init__(self, cursor: sqlite3.Cursor) -> None:
-        self._cursor = cursor
-
-    @property
-    def get(self) -> Any:
-        row = self._cursor.fetchone()
-        return None if row is None else row[0] if len(row) == 1 else row
-
-    def __iter__(self) -> Any:
-        return iter(self._cursor)
-
-
 class _Adapted:
     """A `sqlite3.Connection` with what appending needs of apsw's, whatever row factory the caller has set."""
 
@@ -86,7 +75,7 @@ class _Adapted:
         self._connection = connection
         self._changes = 0
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> _Result:
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:
         cursor = self._connection.cursor()
         cursor.row_factory = None
         try:
@@ -94,7 +83,7 @@ class _Adapted:
         except sqlite3.Error as error:
             raise StoreError(f"in the joined transaction: {type(error).__name__}: {error}") from error
         self._changes = cursor.rowcount
-        return _Result(cursor)
+        return cursor
 
     def changes(self) -> int:
         return self._changes

@@ -10,36 +10,26 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import apsw
 
 from sagabus.clock import Clock, SystemClock
-from sagabus.envelope import Envelope
 from sagabus.errors import ForkedProcess, StoreUnavailable
 from sagabus.failpoint import hit
-from sagabus.outcome import Admission, Parameters, Settled
-from sagabus.store import (
-    Batch,
-    Capability,
-    Cursor,
-    Fetched,
-    Lane,
-    Loaded,
-    Purged,
-    ReplayResult,
-    Retention,
-    Routing,
-    Subscription,
-)
-from sagabus.stores.sqlite import appending, leasing, letters, reading, registering, schema, settling
+from sagabus.outcome import Parameters
+from sagabus.store import Capability
+from sagabus.stores.sql.asking import Steps, drive
+from sagabus.stores.sql.calls import SqlCalls
+from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
-from sagabus.stores.sqlite.inspecting import SqliteInspection
 from sagabus.stores.sqlite.joining import JoinedTransaction
+from sagabus.stores.sqlite.sets import OwnExecutor
+from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
 from sagabus.stores.sqlite.waking import Waking
@@ -47,7 +37,7 @@ from sagabus.stores.sqlite.waking import Waking
 T = TypeVar("T")
 
 
-class SqliteStore:
+class SqliteStore(SqlCalls):
     """See `sagabus.store.Store`. One instance per process and file, opened where it is used, after any fork."""
 
     capabilities = frozenset(Capability)
@@ -62,11 +52,6 @@ class SqliteStore:
         self._pid = 0
         self._opened = False
 
-    @property
-    def inspect(self) -> SqliteInspection:
-        """The read-only side."""
-        return SqliteInspection(self._read, self._clock)
-
     async def open(self) -> None:
         """Make or open the file and bring its schema up to date."""
         if self._opened:
@@ -79,6 +64,8 @@ class SqliteStore:
             self._write_connection = await self._writer.run(self._connect)
             self._read_connection = await self._reader.run(self._file.connect)
             self._unit_connection = await self._writer.run(self._file.connect, 0)
+            self._execute = OwnExecutor(self._write_connection, STATEMENTS)
+            self._execute_read = OwnExecutor(self._read_connection, STATEMENTS)
             self._authorizer = Authorizer(self._unit_connection)
             self._checker = StatementChecker(await self._writer.run(self._file.connect))
         except BaseException:
@@ -104,58 +91,10 @@ class SqliteStore:
         ):
             connection.close()
 
-    async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
-        """Add subscriptions."""
-        routing = await self._write(lambda c: registering.register(c, subscriptions, self._lanes))
-        hit("register.after_commit")
-        return routing
-
-    async def unregister(self, channel: str, message_type: str) -> Routing:
-        """Remove one subscription."""
-        return await self._write(lambda c: registering.unregister(c, channel, message_type))
-
-    async def routing(self) -> Routing:
-        """The subscriptions as they are now."""
-        return await self._read(registering.read)
-
-    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
-        """Accept addressed envelopes durably."""
-        now = self._clock.now()
-        answers = await self._write(lambda c: appending.append_at(c, envelopes, routing, now))
-        hit("append.after_commit")
-        return answers
-
     def join(self, native: apsw.Connection | sqlite3.Connection | object) -> JoinedTransaction:
         """Enter a transaction of the caller's on this file."""
         self._check_process()
         return JoinedTransaction(native, self.path, self._clock)
-
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
-        """Renew, share out and take over."""
-        now = self._clock.now()
-        return await self._write(
-            lambda c: leasing.lease(c, worker, channels, now, duration=duration, window=window, lanes=self._lanes)
-        )
-
-    async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
-        """Give lanes back."""
-        await self._write(lambda c: leasing.release(c, worker, lanes))
-
-    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
-        """Due envelopes of the lanes."""
-        now = self._clock.now()
-        return await self._read(lambda c: reading.fetch(c, cursors, limit, now))
-
-    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
-        """What is stored under each key."""
-        return await self._read(lambda c: reading.load(c, saga, keys))
-
-    async def commit(self, batch: Batch) -> Sequence[Settled]:
-        """The transaction."""
-        now = self._clock.now()
-        answers = await self._write(lambda c: settling.settle(c, batch, now, self._checker.check))
-        hit("commit.after_commit")
-        return answers
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[SqliteUnit, None]:
@@ -177,25 +116,6 @@ class SqliteStore:
                 await unit.end()
         self._waking.wake()
 
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        """Put an open dead letter back."""
-        now = self._clock.now()
-        result = await self._write(lambda c: letters.replay(c, letter, now, force=force))
-        hit("replay.after_commit")
-        return result
-
-    async def discard(self, letter: int) -> ReplayResult:
-        """Close an open dead letter for good."""
-        now = self._clock.now()
-        return await self._write(lambda c: letters.discard(c, letter, now))
-
-    async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
-        """Forget what is older than its window."""
-        now = self._clock.now()
-        purged = await self._write(lambda c: letters.purge(c, retention, limit, now))
-        hit("purge.after_commit")
-        return purged
-
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         await self._waking.wait(timeout)
@@ -210,27 +130,30 @@ class SqliteStore:
         try:
             with translated(self.path):
                 if schema.check(connection, self.path):
-                    self._file.write(connection, lambda c: schema.migrate(c, self.path, self._clock.now()))
+                    self._file.write(connection, lambda: schema.migrate(connection, self.path, self._clock.now()))
                     hit("migrate.after_commit")
         except BaseException:
             self._file.let_go()
             raise
         return connection
 
-    async def _write(self, work: Callable[[Driver], T]) -> T:
+    async def _write(self, steps: Steps[T]) -> T:
         self._check_process()
         async with self._turn:
-            result: T = await self._writer.call(self._file.write, self._write_connection, work)
+            result: T = await self._writer.call(self._file.write, self._write_connection, lambda: self._run(steps))
         self._waking.wake()
         return result
 
-    async def _read(self, work: Callable[[Driver], T]) -> T:
-        self._check_process()
-        return await self._reader.run(self._translated, work)
+    def _run(self, steps: Steps[T]) -> T:
+        return drive(steps, self._execute)
 
-    def _translated(self, work: Callable[[Driver], T]) -> T:
+    async def _read(self, steps: Steps[T]) -> T:
+        self._check_process()
+        return await self._reader.run(self._answered, steps)
+
+    def _answered(self, steps: Steps[T]) -> T:
         with translated(self.path):
-            return work(self._read_connection)
+            return drive(steps, self._execute_read)
 
     async def _stop(self) -> None:
         await self._reader.stop()

@@ -10,10 +10,13 @@ from sagabus.errors import TransactionLost
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
-from sagabus.stores.sqlite import appending, settling
+from sagabus.stores.sql import appending, settling
+from sagabus.stores.sql.asking import drive
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection
+from sagabus.stores.sqlite.sets import OwnExecutor
+from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
 
 
@@ -31,6 +34,7 @@ class SqliteUnit:
         check: settling.Check,
     ) -> None:
         self._connection = connection
+        self._execute = OwnExecutor(connection, STATEMENTS)
         self._file = file
         self._thread = thread
         self._clock = clock
@@ -77,12 +81,14 @@ class SqliteUnit:
     def _append(self, envelopes: Sequence[Envelope], routing: int, now: int) -> Sequence[Admission] | None:
         with translated(self._file.path):
             self._check()
-            return appending.append_at(self._connection, envelopes, routing, now)
+            return drive(appending.append_at(envelopes, routing, now), self._execute)
 
     def _commit(self, batch: Batch | None, now: int) -> Sequence[Settled]:
         with translated(self._file.path):
             self._check()
-            settled = settling.settle(self._connection, batch, now, self._check_statement) if batch is not None else []
+            settled: Sequence[Settled] = []
+            if batch is not None:
+                settled = drive(settling.settle(batch, now, self._check_statement), self._execute)
             if all(answer.verdict is Verdict.COMMITTED for answer in settled):
                 hit("unit.before_commit")
                 self._file.commit(self._connection)

@@ -1,45 +1,17 @@
-"""Rows in and out as sets: one SQL statement takes (VALUES, JSON) or gives (one JSON array) a whole set of them.
-
-Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event
-loop costs a thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
-"""
+"""Rows to values and back: the shapes that every SQL store keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
-from typing import TypeAlias
+from collections.abc import Callable
 
 import msgspec
 
 from sagabus import codec
 from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.errors import MessageInvalid
-from sagabus.stores.sqlite.driver import Statements
+from sagabus.stores.sql.asking import Row
 
 _encode = msgspec.json.Encoder().encode
-
-EnvelopeRow: TypeAlias = tuple[
-    int,
-    str,
-    int,
-    int,
-    str,
-    str,
-    str | None,
-    str,
-    str | None,
-    str | None,
-    str | None,
-    int,
-    int,
-    int | None,
-    str | None,
-    int,
-    int,
-]
-InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
-LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
 
 ENVELOPE_COLUMNS = (
     "channel, lane, due_at, message_id, message_type, partition_key, body, headers, correlation_id, causation_id, "
@@ -51,43 +23,7 @@ LETTER_COLUMNS = (
     "parked, status"
 )
 
-decode_envelopes: Callable[[str], list[EnvelopeRow]] = msgspec.json.Decoder(list[EnvelopeRow]).decode
-decode_instances: Callable[[str], list[InstanceRow]] = msgspec.json.Decoder(list[InstanceRow]).decode
-decode_letters: Callable[[str], list[LetterRow]] = msgspec.json.Decoder(list[LetterRow]).decode
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
-
-
-class Values:
-    """A statement over a set of rows, `{rows}` standing for them: `INSERT INTO t (…) SELECT * FROM {rows} …`.
-
-    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so
-    that every text is prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an
-    envelope).
-    """
-
-    _LENGTHS = (1, 4, 16, 64, 128, 256)
-
-    def __init__(self, columns: int, sql: str) -> None:
-        self._filling = (None,) * columns
-        row = "(" + ",".join("?" * columns) + ")"
-        self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._LENGTHS}
-
-    def execute(self, connection: Statements, rows: Sequence[tuple[object, ...]]) -> int:
-        """Run the statement over all rows; how many it changed. The first column of a row is never None."""
-        changed = 0
-        longest = self._LENGTHS[-1]
-        for start in range(0, len(rows), longest):
-            part = rows[start : start + longest]
-            length = next(length for length in self._LENGTHS if length >= len(part))
-            padding = self._filling * (length - len(part))
-            connection.execute(self._texts[length], (*chain.from_iterable(part), *padding))
-            changed += connection.changes()
-        return changed
-
-
-def parameter(rows: Iterable[object]) -> str:
-    """Rows as the one parameter of a set-based statement."""
-    return _encode(rows if isinstance(rows, list) else list(rows)).decode()
 
 
 def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object, ...]:
@@ -121,7 +57,7 @@ def body_text(envelope: Envelope) -> str:
         raise MessageInvalid(envelope.message_type, "", f"the body is not UTF-8 ({error})") from error
 
 
-def envelope_of(row: EnvelopeRow) -> Envelope:
+def envelope_of(row: Row) -> Envelope:
     """The envelope of a row of `position` and ENVELOPE_COLUMNS."""
     return Envelope(
         position=row[0],
@@ -144,7 +80,7 @@ def envelope_of(row: EnvelopeRow) -> Envelope:
     )
 
 
-def instance_of(row: InstanceRow) -> Instance:
+def instance_of(row: Row) -> Instance:
     """The instance of a row of INSTANCE_COLUMNS."""
     return Instance(
         saga=row[0],
@@ -186,7 +122,7 @@ def stored(envelope: Envelope) -> str:
     return _encode([getattr(envelope, name) for name in names]).decode()
 
 
-def letter_of(row: LetterRow) -> DeadLetter:
+def letter_of(row: Row) -> DeadLetter:
     """The dead letter of a row of LETTER_COLUMNS."""
     kept = _decode_stored(row[1])
     fields = {name: getattr(kept, name) for name in StoredEnvelope.__struct_fields__}
@@ -208,9 +144,3 @@ def letter_of(row: LetterRow) -> DeadLetter:
 def fingerprint(envelope: Envelope) -> str:
     """What tells two messages with one id apart, as it is stored."""
     return codec.fingerprint(envelope.message_type, envelope.body).hex()
-
-
-def changed_by(connection: Statements, sql: str, rows: Sequence[object]) -> int:
-    """Run a set-based statement over `rows` and count the rows it changed."""
-    connection.execute(sql, (parameter(rows),))
-    return connection.changes()

@@ -1,0 +1,154 @@
+"""The way in: envelopes become rows, copies by message id are dropped, everything in the caller's open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
+from sagabus.outcome import Admission, Failure
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.asking import Ask, Steps
+
+COLLISION = "id collision: another message with this id was accepted before"
+TOO_OLD = "too old: stamped before the de-duplication horizon"
+
+
+class Raced(Exception):  # a signal between these modules, not an error
+    """Another transaction recorded one of the same ids meanwhile: roll back and do it again, on what it has left."""
+
+
+def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
+    """Accept envelopes; one answer for each. The dead letters of refused ones are part of the same transaction."""
+    answers = [Admission.ACCEPTED] * len(envelopes)
+    if any(envelope.guarded for envelope in envelopes):
+        yield from _admit(envelopes, answers, now)
+    yield from insert([e for e, answer in zip(envelopes, answers, strict=True) if answer is Admission.ACCEPTED], now)
+    return answers
+
+
+def append_at(envelopes: Sequence[Envelope], routing: int, now: int) -> Steps[list[Admission] | None]:
+    """As `append`, unless the routing has changed since the envelopes were addressed: then None, nothing is done."""
+    current = (yield Ask("routing")).value
+    hit("append.begun")
+    answers = (yield from append(envelopes, now)) if current == routing else None
+    hit("append.before_commit")
+    return answers
+
+
+def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
+    """Store envelopes in order, timers in place of those they replace; no questions asked."""
+    if not envelopes:
+        return
+    timers: dict[tuple[str, str | None, str], Envelope] = {}
+    taken: list[tuple[object, ...]] = []
+    for envelope in envelopes:
+        if envelope.timer is not None:
+            timers[(envelope.channel, envelope.partition_key, envelope.timer)] = envelope
+        else:
+            taken.append(scheduled(envelope, now))
+    if timers:
+        yield from cancel_timers(list(timers))
+        taken.extend(scheduled(envelope, now) for envelope in timers.values())
+    yield Ask("insert_envelopes", rows=taken)
+    hit("append.envelopes_written")
+
+
+def cancel_timers(places: Sequence[tuple[str, str | None, str]]) -> Steps[None]:
+    """Remove timers by channel, key and name; a key that one of them held back goes on."""
+    if (yield Ask("cancel_timers", rows=places)).changed:
+        yield Ask("let_loose", rows=[place[:2] for place in places])
+
+
+def scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
+    """The row of an envelope that is accepted now."""
+    return rows.envelope_row(envelope, *_times(envelope, now))
+
+
+def _times(envelope: Envelope, now: int) -> tuple[int, int]:
+    """Due time and send stamp: what is scheduled counts as sent when due, or its record would expire before that."""
+    due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
+    return due_at, max(envelope.sent_at, due_at)
+
+
+def inbox_row(envelope: Envelope, now: int) -> tuple[str, str, str, int]:
+    """What is remembered of an envelope that is guarded."""
+    return envelope.channel, envelope.message_id, rows.fingerprint(envelope), _times(envelope, now)[1]
+
+
+def bury(
+    envelope: Envelope, reason: str, now: int, failure: Failure | None = None, *, parked: bool = False
+) -> Steps[None]:
+    """Hold an envelope in the dead letters; the same message a second time reopens its letter."""
+    yield Ask(
+        "bury",
+        (
+            envelope.channel,
+            envelope.message_id,
+            rows.fingerprint(envelope),
+            rows.stored(envelope),
+            rows.body_text(envelope),
+            reason,
+            failure.error_type if failure else None,
+            failure.text if failure else None,
+            failure.traceback if failure else None,
+            envelope.attempt + 1 if failure else envelope.attempt,
+            envelope.failed_at or now,
+            now,
+            1 if parked else 0,
+        ),
+    )
+    hit("dead_letter.written")
+
+
+def recorded(asked: Sequence[tuple[str, str]]) -> Steps[dict[tuple[str, str], str]]:
+    """The fingerprints recorded under those of the (channel, id) that were accepted before."""
+    found = (yield Ask("known", rows=asked)).rows
+    return {(channel, message_id): print_ for channel, message_id, print_ in found}
+
+
+def remember(records: Sequence[tuple[str, str, str, int]]) -> Steps[None]:
+    """Record (channel, id, fingerprint, stamp); Raced when another transaction was quicker with one of them."""
+    if (yield Ask("remember", rows=records)).changed != len(records):
+        raise Raced
+
+
+def horizons() -> Steps[dict[str, int]]:
+    """The de-duplication horizon of each channel that has one."""
+    return {row[0]: row[1] for row in (yield Ask("horizons")).rows}
+
+
+def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> Steps[None]:
+    known = yield from recorded([(e.channel, e.message_id) for e in envelopes if e.guarded])
+    lowest = yield from horizons()
+    fresh: list[tuple[str, str, str, int]] = []
+    for index, envelope in enumerate(envelopes):
+        if not envelope.guarded:
+            continue
+        answer = answers[index] = _answer(envelope, known, lowest, fresh, now)
+        if answer is Admission.COLLISION:
+            yield from bury(envelope, COLLISION, now)
+        elif answer is Admission.TOO_OLD:
+            yield from bury(envelope, TOO_OLD, now)
+    if fresh:
+        yield from remember(fresh)
+        hit("append.inbox_written")
+
+
+def _answer(
+    envelope: Envelope,
+    known: dict[tuple[str, str], str],
+    lowest: dict[str, int],
+    fresh: list[tuple[str, str, str, int]],
+    now: int,
+) -> Admission:
+    record = inbox_row(envelope, now)
+    place, mine = record[:2], record[2]
+    before = known.get(place)
+    if before is not None:
+        return Admission.DUPLICATE if before == mine else Admission.COLLISION
+    if envelope.sent_at < lowest.get(envelope.channel, 0):
+        return Admission.TOO_OLD
+    known[place] = mine
+    fresh.append(record)
+    return Admission.ACCEPTED

@@ -1,0 +1,165 @@
+"""The calls of the store port on any SQL database: which piece of the logic each one runs, in which transaction.
+
+An adapter adds what differs: how connections are kept, how a transaction begins and ends, how changes are heard of.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from sagabus.clock import Clock
+from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.failpoint import hit
+from sagabus.outcome import Admission, Parameters, Settled
+from sagabus.store import (
+    Batch,
+    ChannelCounts,
+    Cursor,
+    Fetched,
+    Lane,
+    Loaded,
+    Purged,
+    ReplayResult,
+    Retention,
+    Routing,
+    Subscription,
+)
+from sagabus.stores.sql import appending, leasing, letters, reading, registering, settling
+from sagabus.stores.sql.asking import Steps
+
+T = TypeVar("T")
+
+
+class SqlCalls(ABC):
+    """The set-based calls of `sagabus.store.Store`, and the read-only side."""
+
+    _clock: Clock
+    _lanes: int
+
+    @abstractmethod
+    async def _write(self, steps: Steps[T]) -> T:
+        """Run the logic in one write transaction and commit; on any error nothing of it remains."""
+
+    @abstractmethod
+    async def _read(self, steps: Steps[T]) -> T:
+        """Run logic that only reads."""
+
+    @abstractmethod
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise at once for a statement that the commit would refuse."""
+
+    @property
+    def inspect(self) -> SqlInspection:
+        """The read-only side."""
+        return SqlInspection(self._read, self._clock)
+
+    async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
+        """Add subscriptions."""
+        routing = await self._write(registering.register(subscriptions, self._lanes))
+        hit("register.after_commit")
+        return routing
+
+    async def unregister(self, channel: str, message_type: str) -> Routing:
+        """Remove one subscription."""
+        return await self._write(registering.unregister(channel, message_type))
+
+    async def routing(self) -> Routing:
+        """The subscriptions as they are now."""
+        return await self._read(registering.read())
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept addressed envelopes durably."""
+        answers = await self._write(appending.append_at(envelopes, routing, self._clock.now()))
+        hit("append.after_commit")
+        return answers
+
+    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+        """Renew, share out and take over."""
+        return await self._write(
+            leasing.lease(worker, channels, self._clock.now(), duration=duration, window=window, lanes=self._lanes)
+        )
+
+    async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
+        """Give lanes back."""
+        await self._write(leasing.release(worker, lanes))
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        """Due envelopes of the lanes."""
+        return await self._read(reading.fetch(cursors, limit, self._clock.now()))
+
+    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        """What is stored under each key."""
+        return await self._read(reading.load(saga, keys))
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        """The transaction."""
+        answers = await self._write(settling.settle(batch, self._clock.now(), self._check))
+        hit("commit.after_commit")
+        return answers
+
+    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+        """Put an open dead letter back."""
+        result = await self._write(letters.replay(letter, self._clock.now(), force=force))
+        hit("replay.after_commit")
+        return result
+
+    async def discard(self, letter: int) -> ReplayResult:
+        """Close an open dead letter for good."""
+        return await self._write(letters.discard(letter, self._clock.now()))
+
+    async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
+        """Forget what is older than its window."""
+        purged = await self._write(letters.purge(retention, limit, self._clock.now()))
+        hit("purge.after_commit")
+        return purged
+
+    def _check(self, sql: str) -> None:
+        self.execute_check(sql, ())
+
+
+class Reads(Protocol):
+    """Runs logic that only reads."""
+
+    async def __call__(self, steps: Steps[T]) -> T:
+        """What it came to."""
+        ...
+
+
+class SqlInspection:
+    """See `sagabus.store.Inspection`."""
+
+    def __init__(self, read: Reads, clock: Clock) -> None:
+        self._read = read
+        self._clock = clock
+
+    async def due(self, channels: Sequence[str]) -> bool:
+        """Whether any envelope of the channels could run now."""
+        return await self._read(reading.due(channels, self._clock.now()))
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        """How much waits in each channel."""
+        return await self._read(reading.counts(self._clock.now()))
+
+    async def instances(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Instance]:
+        """Instances of a saga by key."""
+        return await self._read(reading.instances(saga, status, after, limit))
+
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
+        """What is stored in a channel."""
+        return await self._read(reading.envelopes(channel, key, limit, timers=timers))
+
+    async def dead_letters(
+        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        """Dead letters by id."""
+        return await self._read(reading.dead_letters(channel, status, after, limit))
+
+    async def dead_letter(self, letter: int) -> DeadLetter | None:
+        """One dead letter."""
+        return await self._read(reading.dead_letter(letter))

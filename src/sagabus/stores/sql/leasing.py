@@ -1,0 +1,52 @@
+"""Who works on which lanes: shared evenly among the living, taken over from the dead, fenced by epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagabus.store import Lane
+from sagabus.stores.sql.asking import Ask, Steps
+
+
+def add_lanes(channel: str, lanes: int) -> Steps[None]:
+    """Make a channel's lanes unless it has them."""
+    yield Ask("add_lanes", rows=[(channel, lane) for lane in range(lanes)])
+
+
+def lease(
+    worker: str, channels: Sequence[str], now: int, *, duration: int, window: int, lanes: int
+) -> Steps[list[Lane]]:
+    """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
+    yield Ask("forget_workers", (now,))
+    lanes = (yield Ask("lanes_setting")).value or lanes
+    for channel in sorted(channels):
+        # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
+        held = (yield Ask("lock_lanes", (channel,))).rows
+        if not held:
+            yield from add_lanes(channel, lanes)
+        yield Ask("alive", (worker, channel, now + duration, duration))
+        yield from _share(worker, channel, now, duration=duration, window=window, lanes=lanes)
+    return [Lane(*row) for row in (yield Ask("owned_lanes", (worker,))).rows]
+
+
+def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[None]:
+    living: int = (yield Ask("living", (channel, now))).value
+    share = -(-lanes // max(living, 1))
+    owned: int = (yield Ask("renew", (channel, worker, now + duration, window, duration))).changed
+    if owned > share:
+        yield Ask("shed_lanes", (channel, worker, owned - share))
+        return
+    free = (yield Ask("free_lanes", (channel, now))).rows
+    for lane, abandoned, held in free[: share - owned]:
+        suspect: int = (yield Ask("suspects", (channel, lane, held, now))).value if abandoned else 0
+        yield Ask("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
+
+
+def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
+    """Give lanes back, in the caller's open transaction."""
+    if lanes is None:
+        yield Ask("release_all", (worker,))
+        yield Ask("forget_worker", (worker,))
+        return
+    for lane in lanes:
+        yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))

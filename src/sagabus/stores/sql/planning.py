@@ -1,0 +1,137 @@
+"""What a sequence of outcomes comes to in rows, each table's once. Pure: no statement is run here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from sagabus.envelope import Envelope
+from sagabus.outcome import (
+    Attempted,
+    Completed,
+    DeadLettered,
+    Outcome,
+    RetryAt,
+    Save,
+    Settled,
+    Stashed,
+    Statement,
+    Verdict,
+)
+
+CLAIM = "\x1f"
+"""In front of a claimed key: no message id contains it, so neither can be taken for the other."""
+
+SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int]
+
+
+class Lost(Exception):  # a signal between these modules, not an error
+    """One of the outcomes at hand cannot commit."""
+
+    def __init__(self, verdict: Verdict, error: BaseException | None = None) -> None:
+        super().__init__(verdict)
+        self.settled = Settled(verdict, error)
+
+
+@dataclass(slots=True)
+class Plan:
+    """The rows that a sequence of outcomes comes to, each table's once."""
+
+    removed: list[int] = field(default_factory=list[int])
+    first: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    last: dict[tuple[str, str], Save] = field(default_factory=dict[tuple[str, str], Save])
+    sent: list[Envelope] = field(default_factory=list[Envelope])
+    timers: dict[tuple[str, str | None], dict[str, Envelope]] = field(
+        default_factory=dict[tuple[str, str | None], dict[str, Envelope]]
+    )
+    cancelled: dict[tuple[str, str | None, str], None] = field(default_factory=dict[tuple[str, str | None, str], None])
+    woken: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    finished: dict[tuple[str, str | None], None] = field(default_factory=dict[tuple[str, str | None], None])
+    claims: list[tuple[str, str, str, int]] = field(default_factory=list[tuple[str, str, str, int]])
+    statements: list[Statement] = field(default_factory=list[Statement])
+    others: list[Outcome] = field(default_factory=list[Outcome])
+
+    @property
+    def all_sent(self) -> list[Envelope]:
+        """Messages in the order of their sending, then the timers that stand at the end."""
+        return self.sent + [timer for timers in self.timers.values() for timer in timers.values()]
+
+    def saved(self, now: int) -> tuple[list[SavedRow], list[SavedRow]]:
+        """The instances to create, and those to change."""
+        created: list[SavedRow] = []
+        changed: list[SavedRow] = []
+        for place, save in self.last.items():
+            base = self.first[place]
+            row = (
+                save.saga,
+                save.key,
+                save.version,
+                base,
+                save.state.decode(),
+                save.status,
+                msgspec.json.encode(save.timers).decode() if save.timers else None,
+                now if save.completed else None,
+                now,
+                now,
+            )
+            (changed if base else created).append(row)
+        return created, changed
+
+
+def plan(outcomes: Sequence[Outcome]) -> Plan:
+    """The rows of these outcomes, in the order in which they ran; raises Lost when one rests on what is not so."""
+    found = Plan()
+    for outcome in outcomes:
+        envelope = outcome.envelope
+        if type(outcome) is not Completed and isinstance(outcome, (RetryAt, Attempted, Stashed)):
+            found.others.append(outcome)
+            continue
+        if envelope.timer is not None and _is_off(found, envelope):
+            raise Lost(Verdict.GONE)
+        found.removed.append(envelope.position)
+        if isinstance(outcome, Completed):
+            _plan_effects(found, outcome)
+        elif isinstance(outcome, DeadLettered):
+            found.others.append(outcome)
+    return found
+
+
+def _is_off(found: Plan, timer: Envelope) -> bool:
+    """Whether an earlier outcome of this plan has cancelled, replaced or outlived the timer at hand."""
+    key, name = (timer.channel, timer.partition_key), timer.timer or ""
+    return (*key, name) in found.cancelled or name in found.timers.get(key, {}) or key in found.finished
+
+
+def _plan_effects(found: Plan, outcome: Completed) -> None:
+    envelope, effects = outcome.envelope, outcome.effects
+    for name in effects.cancelled:
+        key = (envelope.channel, envelope.partition_key)
+        found.timers.get(key, {}).pop(name, None)
+        found.cancelled[(*key, name)] = None
+    for sent in effects.sent:
+        if sent.timer is None:
+            found.sent.append(sent)
+        else:
+            found.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
+    if effects.save is not None:
+        _plan_save(found, effects.save)
+    if effects.statements:
+        found.statements.extend(effects.statements)
+    for claim in effects.claims:
+        found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+
+
+def _plan_save(found: Plan, save: Save) -> None:
+    place = (save.saga, save.key)
+    before = found.last.get(place)
+    if before is not None and before.version != save.base:
+        raise Lost(Verdict.CONFLICT)
+    found.first.setdefault(place, save.base)
+    found.last[place] = save
+    if save.wakes:
+        found.woken.append(place)
+    if save.completed:
+        found.finished[place] = None
+        found.timers.pop(place, None)

@@ -1,0 +1,63 @@
+"""What is read: due envelopes, instances, and the read-only questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+
+from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.store import ChannelCounts, Cursor, Fetched, Loaded
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.asking import Ask, Steps
+
+
+def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
+    """Due envelopes of the lanes and the time until the next one."""
+    lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in cursors]
+    ready = (yield Ask("ready", (limit,), lanes)).rows
+    due = (yield Ask("due", (limit, now), lanes)).rows
+    upcoming: int | None = (yield Ask("next_due", (now,), lanes)).value
+    found = sorted([*ready, *due], key=itemgetter(0))
+    return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now)
+
+
+def load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:
+    """Instances and stashed messages by key, in the order asked."""
+    asked = [(key,) for key in keys]
+    found = map(rows.instance_of, (yield Ask("instances", (saga,), asked)).rows)
+    instances = {instance.key: instance for instance in found}
+    stashed: dict[str | None, list[Envelope]] = {}
+    for row in (yield Ask("stashed", (saga,), asked)).rows:
+        stashed.setdefault(row[6], []).append(rows.envelope_of(row))
+    return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
+
+
+def due(channels: Sequence[str], now: int) -> Steps[bool]:
+    """Whether anything could run now."""
+    return bool((yield Ask("anything_due", (now,), [(channel,) for channel in channels])).value)
+
+
+def counts(now: int) -> Steps[list[ChannelCounts]]:
+    """How much waits in each channel."""
+    return [ChannelCounts(row[0], *map(int, row[1:])) for row in (yield Ask("counts", (now,))).rows]
+
+
+def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:
+    """A page of a saga's instances by key."""
+    return list(map(rows.instance_of, (yield Ask("instance_page", (saga, after, status, limit))).rows))
+
+
+def envelopes(channel: str, key: str | None, limit: int, *, timers: bool = False) -> Steps[list[Envelope]]:
+    """A page of a channel's envelopes by position."""
+    return list(map(rows.envelope_of, (yield Ask("envelope_page", (channel, key, limit, int(timers)))).rows))
+
+
+def dead_letters(channel: str | None, status: str | None, after: int, limit: int) -> Steps[list[DeadLetter]]:
+    """A page of dead letters by id."""
+    return list(map(rows.letter_of, (yield Ask("letter_page", (after, channel, status, limit))).rows))
+
+
+def dead_letter(letter: int) -> Steps[DeadLetter | None]:
+    """One dead letter."""
+    found = yield from dead_letters(None, None, letter - 1, 1)
+    return found[0] if found and found[0].id == letter else None

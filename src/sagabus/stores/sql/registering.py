@@ -1,0 +1,81 @@
+"""Which channel receives which message type: rows that all processes share; their version rises with each change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sagabus.errors import ConfigurationError
+from sagabus.failpoint import hit
+from sagabus.store import Routing, Subscription
+from sagabus.stores.sql import leasing
+from sagabus.stores.sql.asking import Ask, Steps
+
+_decode = msgspec.json.Decoder(Subscription).decode
+
+
+def read() -> Steps[Routing]:
+    """The routing as the connection's transaction sees it."""
+    meta = {row[0]: row[1] for row in (yield Ask("meta")).rows}
+    found = (yield Ask("subscriptions")).rows
+    return Routing(meta["routing"], meta.get("lanes", 0), tuple(_decode(row[0]) for row in found))
+
+
+def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing]:
+    """Add subscriptions, in the caller's open transaction."""
+    yield Ask("lock_routing")
+    yield Ask("put_lanes", (lanes,))
+    lanes = (yield Ask("lanes_setting")).value
+    problems: list[str] = []
+    for subscription in subscriptions:
+        problem = yield from _taken(subscription)
+        if problem:
+            problems.append(problem)
+    problems += _given_twice(subscriptions)
+    if problems:
+        raise ConfigurationError(*problems)
+    known = {(row[1], row[2]): row[0] for row in (yield Ask("subscriptions")).rows}
+    changed = 0
+    for subscription in sorted(subscriptions, key=lambda each: (each.channel, each.message_type)):
+        definition = msgspec.json.encode(subscription).decode()
+        if known.get((subscription.message_type, subscription.channel)) != definition:
+            yield Ask("put_subscription", (subscription.message_type, subscription.channel, definition))
+            changed += 1
+        yield from leasing.add_lanes(subscription.channel, lanes)
+    if changed:
+        yield Ask("raise_routing")
+    hit("register.before_commit")
+    return (yield from read())
+
+
+def unregister(channel: str, message_type: str) -> Steps[Routing]:
+    """Remove one subscription, in the caller's open transaction."""
+    yield Ask("lock_routing")
+    if (yield Ask("drop_subscription", (channel, message_type))).changed:
+        yield Ask("raise_routing")
+    return (yield from read())
+
+
+def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
+    receivers: dict[str, set[str]] = {}
+    for subscription in subscriptions:
+        if subscription.kind == "command":
+            receivers.setdefault(subscription.message_type, set()).add(subscription.channel)
+    return [
+        f"command {name!r} would have {len(channels)} receivers: {', '.join(sorted(channels))}; it must have one"
+        for name, channels in receivers.items()
+        if len(channels) > 1
+    ]
+
+
+def _taken(subscription: Subscription) -> Steps[str | None]:
+    if subscription.kind != "command":
+        return None
+    other = (yield Ask("other_receiver", (subscription.message_type, subscription.channel))).value
+    if other is None:
+        return None
+    return (
+        f"command {subscription.message_type!r} would have two receivers: {other!r} has it in this store, "
+        f"{subscription.channel!r} asks for it; remove the old subscription first if it has moved"
+    )

@@ -1,0 +1,327 @@
+"""The named statements of the shared logic, in the words of SQLite."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from sagabus.stores.sql import rows
+from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values
+
+EnvelopeRow: TypeAlias = tuple[
+    int,
+    str,
+    int,
+    int,
+    str,
+    str,
+    str | None,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    int,
+    int,
+    int | None,
+    str | None,
+    int,
+    int,
+]
+InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
+LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
+HeadRow: TypeAlias = tuple[int, str | None, int | None, int | None]
+
+_envelopes = msgspec.json.Decoder(list[EnvelopeRow]).decode
+_instances = msgspec.json.Decoder(list[InstanceRow]).decode
+_letters = msgspec.json.Decoder(list[LetterRow]).decode
+_heads = msgspec.json.Decoder(list[HeadRow]).decode
+_known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+
+_ENVELOPE = f"json_array(position, {rows.ENVELOPE_COLUMNS})"
+_INSTANCE = f"json_array({rows.INSTANCE_COLUMNS})"
+_LETTER = f"json_array({rows.LETTER_COLUMNS})"
+_PAIRS = "SELECT value ->> 0, value ->> 1 FROM json_each(?1)"
+_SINGLES = "SELECT value FROM json_each(?1)"
+_NOT_HELD = """NOT EXISTS (SELECT 1 FROM sagabus_held_key AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
+
+
+def _envelopes_of_lanes(condition: str, order: str) -> str:
+    return f"""
+SELECT json_group_array({_ENVELOPE}) FROM (
+    SELECT d.* FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS d WHERE d.position IN (
+        SELECT position FROM sagabus_envelope AS e
+        WHERE e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND {condition} AND {_NOT_HELD}
+        ORDER BY {order} LIMIT ?2)
+)
+"""
+
+
+_TRANSACTION: dict[str, Form] = {
+    "savepoint": Plain("SAVEPOINT sagabus_outcomes"),
+    "rollback_to_savepoint": Plain("ROLLBACK TO sagabus_outcomes"),
+    "release_savepoint": Plain("RELEASE sagabus_outcomes"),
+}
+
+_SETTLING: dict[str, Form] = {
+    "head": Packed(
+        """
+SELECT json_group_array(json_array(m.value, held.channel, held.lane, held.epoch)) FROM sagabus_meta AS m
+LEFT JOIN (SELECT lane.* FROM json_each(?1) AS place CROSS JOIN sagabus_lane AS lane
+    ON lane.channel = place.value ->> 0 AND lane.lane = place.value ->> 1) AS held
+WHERE m.name = 'routing'
+""",
+        _heads,
+    ),
+    "is_stored": Plain("SELECT count(*) FROM sagabus_envelope WHERE position = ?1"),
+    "any_held": Plain("SELECT EXISTS (SELECT 1 FROM sagabus_held_key)"),
+    "remove": Packed(f"DELETE FROM sagabus_envelope WHERE position IN ({_SINGLES})"),
+    "create_instances": Values(
+        10,
+        """
+INSERT INTO sagabus_instance
+    (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
+SELECT * FROM {rows} WHERE column1 IS NOT NULL ON CONFLICT (saga, key) DO NOTHING
+""",
+    ),
+    "change_instances": Values(
+        10,
+        """
+UPDATE sagabus_instance SET version = r.column3, read_version = r.column4, state = r.column5, status = r.column6,
+    timers = r.column7, completed_at = r.column8, updated_at = r.column10
+FROM {rows} AS r
+WHERE saga = r.column1 AND key = r.column2 AND version = r.column4
+""",
+    ),
+    "cancel_all_timers": Packed(
+        f"DELETE FROM sagabus_envelope WHERE timer IS NOT NULL AND (channel, partition_key) IN ({_PAIRS})"
+    ),
+    "hold": Plain("""
+INSERT INTO sagabus_held_key (channel, partition_key, position) VALUES (?1, ?2, ?3)
+ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
+WHERE position <> 0 OR excluded.position = 0
+"""),
+    "let_go": Packed(f"DELETE FROM sagabus_held_key WHERE position IN ({_SINGLES})"),
+    "retry": Plain("""
+UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0
+WHERE position = ?1 AND attempt = ?2
+"""),
+    "attempt": Plain("""
+UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3)
+WHERE position = ?1 AND attempt = ?2
+"""),
+    "stash": Plain("UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
+    "wake": Packed(f"""
+UPDATE sagabus_envelope SET stashed = 0, due_at = 1 WHERE stashed = 1 AND (channel, partition_key) IN ({_PAIRS})
+"""),
+}
+
+_APPENDING: dict[str, Form] = {
+    "routing": Plain("SELECT value FROM sagabus_meta WHERE name = 'routing'"),
+    "insert_envelopes": Values(
+        16, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
+    ),
+    "last_position": Plain("SELECT last_insert_rowid()"),
+    "cancel_timers": Packed("""
+DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
+AND (channel, partition_key, timer) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))
+"""),
+    "let_loose": Packed(f"""
+DELETE FROM sagabus_held_key WHERE position > 0 AND (channel, partition_key) IN ({_PAIRS})
+AND NOT EXISTS (SELECT 1 FROM sagabus_envelope AS e WHERE e.position = sagabus_held_key.position)
+"""),
+    "known": Packed(
+        """
+SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?1) AS asked
+CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1
+""",
+        _known,
+    ),
+    "remember": Values(
+        4,
+        "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
+        "SELECT * FROM {rows} WHERE column1 IS NOT NULL",
+    ),
+    "horizons": Plain("SELECT channel, stamp FROM sagabus_horizon"),
+    "bury": Plain("""
+INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
+VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', envelope = excluded.envelope,
+    reason = excluded.reason, error_type = excluded.error_type, error_text = excluded.error_text,
+    traceback = excluded.traceback, attempts = excluded.attempts, first_failed_at = excluded.first_failed_at,
+    last_failed_at = excluded.last_failed_at, parked = excluded.parked
+"""),
+}
+
+# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
+_LEASING: dict[str, Form] = {
+    "forget_workers": Plain("DELETE FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "forget_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1"),
+    "lanes_setting": Plain("SELECT value FROM sagabus_meta WHERE name = 'lanes'"),
+    "lock_lanes": Plain("SELECT lane FROM sagabus_lane WHERE channel = ?1 LIMIT 1"),  # the file is locked as a whole
+    "add_lanes": Packed("""
+INSERT INTO sagabus_lane SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
+ON CONFLICT (channel, lane) DO NOTHING
+"""),
+    "alive": Plain("""
+INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
+"""),
+    "living": Plain(
+        "SELECT count(*) FROM sagabus_worker WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length"
+    ),
+    "renew": Plain(
+        "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+    ),
+    "shed_lanes": Plain("""
+UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
+AND lane IN (SELECT lane FROM sagabus_lane WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)
+"""),
+    "free_lanes": Plain("""
+SELECT lane, owner IS NOT NULL, held_window FROM sagabus_lane
+WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
+"""),
+    "take_lane": Plain("""
+UPDATE sagabus_lane SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
+    suspect_until = max(suspect_until, ?6)
+WHERE channel = ?1 AND lane = ?2
+"""),
+    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    "suspects": Plain("""
+SELECT max(
+    coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e
+        WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND NOT EXISTS (SELECT 1 FROM sagabus_held_key AS h
+            WHERE h.channel = e.channel AND h.partition_key = e.partition_key AND h.position <> e.position)
+        ORDER BY position LIMIT ?3)), 0),
+    coalesce((SELECT max(position) FROM sagabus_envelope
+        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
+"""),
+    "owned_lanes": Plain(
+        "SELECT channel, lane, epoch, suspect_until FROM sagabus_lane WHERE owner = ?1 ORDER BY channel, lane"
+    ),
+    "release_lane": Plain("""
+UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
+"""),
+    "release_all": Plain("UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
+}
+
+_REGISTERING: dict[str, Form] = {
+    "lock_routing": Plain("SELECT 1"),  # the file is locked as a whole
+    "meta": Plain("SELECT name, value FROM sagabus_meta"),
+    "subscriptions": Plain(
+        "SELECT definition, message_type, channel FROM sagabus_subscription ORDER BY message_type, channel"
+    ),
+    "put_lanes": Plain("INSERT INTO sagabus_meta (name, value) VALUES ('lanes', ?1) ON CONFLICT (name) DO NOTHING"),
+    "put_subscription": Plain("""
+INSERT INTO sagabus_subscription (message_type, channel, definition) VALUES (?1, ?2, ?3)
+ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition
+"""),
+    "drop_subscription": Plain("DELETE FROM sagabus_subscription WHERE channel = ?1 AND message_type = ?2"),
+    "raise_routing": Plain("UPDATE sagabus_meta SET value = value + 1 WHERE name = 'routing'"),
+    "other_receiver": Plain(
+        "SELECT channel FROM sagabus_subscription WHERE message_type = ?1 AND channel <> ?2 LIMIT 1"
+    ),
+}
+
+_READING: dict[str, Form] = {
+    "ready": Packed(_envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes),
+    "due": Packed(_envelopes_of_lanes("e.due_at BETWEEN 1 AND ?3", "e.due_at, e.position"), _envelopes),
+    "next_due": Packed("""
+SELECT min((SELECT min(due_at) FROM sagabus_envelope WHERE channel = cursor.value ->> 0 AND lane = cursor.value ->> 1
+    AND due_at > ?2)) FROM json_each(?1) AS cursor
+"""),
+    "instances": Packed(
+        f"SELECT json_group_array({_INSTANCE}) FROM sagabus_instance WHERE saga = ?2 AND key IN ({_SINGLES})",
+        _instances,
+    ),
+    "stashed": Packed(
+        f"""
+SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
+    WHERE stashed = 1 AND channel = ?2 AND partition_key IN ({_SINGLES}) ORDER BY position)
+""",
+        _envelopes,
+    ),
+    # By lane, so that timers of the far future are never looked at.
+    "anything_due": Packed(f"""
+SELECT EXISTS (SELECT 1 FROM sagabus_lane AS l CROSS JOIN sagabus_envelope AS e
+ON e.channel = l.channel AND e.lane = l.lane AND e.due_at <= ?2 WHERE l.channel IN ({_SINGLES}) AND {_NOT_HELD})
+"""),
+    "counts": Plain("""
+SELECT c.channel,
+    count(e.position) FILTER (WHERE e.due_at = 0),
+    count(e.position) FILTER (WHERE e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0),
+    count(e.position) FILTER (WHERE e.timer IS NOT NULL),
+    count(e.position) FILTER (WHERE e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0),
+    count(e.position) FILTER (WHERE e.stashed = 1),
+    (SELECT count(*) FROM sagabus_held_key AS h WHERE h.channel = c.channel),
+    (SELECT count(*) FROM sagabus_dead_letter AS d WHERE d.channel = c.channel AND d.status = 'open'),
+    coalesce(?1 - min(e.sent_at) FILTER (WHERE e.due_at = 0), 0)
+FROM (SELECT channel FROM sagabus_subscription UNION SELECT DISTINCT channel FROM sagabus_envelope
+    UNION SELECT channel FROM sagabus_dead_letter WHERE status = 'open') AS c
+LEFT JOIN sagabus_envelope AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+"""),
+    "instance_page": Packed(
+        f"""SELECT json_group_array({_INSTANCE}) FROM (SELECT * FROM sagabus_instance
+    WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)""",
+        _instances,
+    ),
+    "envelope_page": Packed(
+        f"""SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
+    WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL)
+    ORDER BY position LIMIT ?3)""",
+        _envelopes,
+    ),
+    "letter_page": Packed(
+        f"""SELECT json_group_array({_LETTER}) FROM (SELECT * FROM sagabus_dead_letter
+    WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)""",
+        _letters,
+    ),
+}
+
+_LETTERS: dict[str, Form] = {
+    "lock_letter": Plain("SELECT ?1"),  # the file is locked as a whole
+    "close_letter": Plain(
+        "UPDATE sagabus_dead_letter SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"
+    ),
+    # Unless another letter of the key is parked as well.
+    "unpark": Plain("""
+DELETE FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
+    SELECT 1 FROM sagabus_dead_letter WHERE channel = ?1 AND status = 'open' AND parked = 1
+    AND json_extract(envelope, '$[4]') = ?2)
+"""),
+    "timer_is_set": Plain("""
+SELECT EXISTS (SELECT 1 FROM sagabus_envelope
+WHERE timer IS NOT NULL AND channel = ?1 AND partition_key = ?2 AND timer = ?3)
+"""),
+    "record": Plain("SELECT fingerprint FROM sagabus_inbox WHERE channel = ?1 AND message_id = ?2"),
+    "move_hold": Plain("UPDATE sagabus_held_key SET position = ?1 WHERE channel = ?2 AND partition_key = ?3"),
+    "own_purge": Plain("SELECT 1"),  # the file is locked as a whole
+    "expired_record": Plain(
+        "SELECT stamp FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2 ORDER BY stamp LIMIT 1 OFFSET ?3"
+    ),
+    "raise_horizon": Plain("""
+INSERT INTO sagabus_horizon (channel, stamp) VALUES (?1, ?2)
+ON CONFLICT (channel) DO UPDATE SET stamp = max(stamp, excluded.stamp)
+"""),
+    "purge_inbox": Plain("DELETE FROM sagabus_inbox WHERE channel = ?1 AND stamp < ?2"),
+    "purge_instances": Plain("""
+DELETE FROM sagabus_instance WHERE (saga, key) IN (SELECT saga, key FROM sagabus_instance
+WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY completed_at LIMIT ?3)
+"""),
+    "purge_letters": Plain("""
+DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter
+WHERE channel = ?1 AND status <> 'open' AND closed_at < ?2 ORDER BY closed_at LIMIT ?3)
+"""),
+}
+
+STATEMENTS: dict[str, Form] = {
+    **_TRANSACTION,
+    **_SETTLING,
+    **_APPENDING,
+    **_LEASING,
+    **_REGISTERING,
+    **_READING,
+    **_LETTERS,
+}
