@@ -31,6 +31,10 @@ _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 
 
+_OF_THE_ROWS = (TransactionLost, StoreError)
+"""Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
+
+
 class Entry:
     """One outcome on its way, with what it was built on."""
 
@@ -196,12 +200,13 @@ class Committer:
         try:
             return await self._store.commit(batch)
         except Exception as error:
-            if isinstance(error, StoreError) and not isinstance(error, TransactionLost):
+            if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:
                 raise
             log.warning("%d outcomes cannot be committed together: %s", len(entries), error)
             if len(entries) > 1:
                 return await self._singly(entries)
-            return [Settled(Verdict.REFUSED, error.__cause__ if isinstance(error, TransactionLost) else error)]
+            cause = error.__cause__ if isinstance(error, StoreError) else None
+            return [Settled(Verdict.REFUSED, cause or error)]
 
     async def _singly(self, entries: list[Entry]) -> list[Settled]:
         """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""

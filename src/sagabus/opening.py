@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, SystemClock
 from sagabus.errors import ConfigurationError
 from sagabus.store import Store
 
-_KNOWN = "sqlite:///relative/path.db, sqlite:////absolute/path.db, or memory:"
+_KNOWN = "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, or memory:"
 
 
 def open_store(url: str, clock: Clock, lanes: int) -> Store:
@@ -22,9 +22,18 @@ def open_store(url: str, clock: Clock, lanes: int) -> Store:
         from sagabus.stores.sqlite import SqliteStore
 
         return SqliteStore(_path(url), clock=clock, lanes=lanes)
+    if parts.scheme in ("postgresql", "postgres"):
+        from sagabus.stores.postgres import PostgresStore
+
+        return PostgresStore(url, clock=_own(clock), lanes=lanes)
     if parts.scheme:
         raise ConfigurationError(f"no store is known for {parts.scheme + ':'!r}: use {_KNOWN}")
     raise ConfigurationError(f"{url!r} is no store URL: use {_KNOWN}")
+
+
+def _own(clock: Clock) -> Clock | None:
+    """A clock that a test moves; a server goes by its own otherwise."""
+    return None if isinstance(clock, SystemClock) else clock
 
 
 def _path(url: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, TypeGuard, cast
 
 from sagabus.clock import Clock, instant
 from sagabus.context import due
-from sagabus.correlation import LONGEST_KEY
+from sagabus.correlation import as_key
 from sagabus.deduplication import BY_MESSAGE_ID, Deduplication, Duplicate, report_duplicate
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import DuplicateMessage, MessageInvalid
@@ -73,8 +73,10 @@ class Publisher:
         given = check_id(message_id) if message_id is not None else self._identity.new_id()
         sent = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
         due_at, wait = due(delay, at) if delay is not None or at is not None else (0, 0)
-        if partition_key is not None and not 0 < len(partition_key) <= LONGEST_KEY:
-            raise MessageInvalid(message_type_of(message).name, "partition_key", f"has 1 to {LONGEST_KEY} characters")
+        if partition_key is not None:
+            as_key(message_type_of(message).name, "partition_key", partition_key)
+        if correlation_id is not None:
+            check_id(correlation_id)
         stamp = Stamp(
             message_id=given,
             guarded=True,

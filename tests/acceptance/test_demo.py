@@ -168,7 +168,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(tmp_path: Path, sent: signal
         text=True,
         env=environment(tmp_path),
         # Run in the background of a shell, the tests are born deaf to it, and so are their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no threads here
     )
     wait_for_workers(tmp_path)
 

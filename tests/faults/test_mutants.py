@@ -215,7 +215,7 @@ MUTANTS = [
     Mutant(
         "a flush is never taken apart",
         "sagabus.committing",
-        "if isinstance(error, StoreError) and not isinstance(error, TransactionLost):",
+        "if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:",
         "if isinstance(error, StoreError):",
         vandals(
             test_vandals.test_a_unique_violation_of_their_own_is_a_failure_and_no_duplicate, test_vandals.ENDING[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
@@ -27,11 +27,31 @@ def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
     return answers
 
 
-def append_at(envelopes: Sequence[Envelope], routing: int, now: int) -> Steps[list[Admission] | None]:
-    """As `append`, unless the routing has changed since the envelopes were addressed: then None, nothing is done."""
+def append_inside(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
+    """Accept envelopes inside a transaction that somebody else began and that cannot be begun again."""
+    while True:
+        yield Ask("savepoint")
+        try:
+            answers = yield from append(envelopes, now)
+        except Raced:
+            yield Ask("rollback_to_savepoint")
+            yield Ask("release_savepoint")
+            continue
+        yield Ask("release_savepoint")
+        return answers
+
+
+def append_at(
+    envelopes: Sequence[Envelope], routing: int, now: int, *, inside: bool = False
+) -> Steps[list[Admission] | None]:
+    """As `append`, unless the routing has changed since the envelopes were addressed: then None, nothing is done.
+
+    `inside` a transaction that has more in it, a race with another one costs a savepoint, not the transaction.
+    """
     current = (yield Ask("routing")).value
     hit("append.begun")
-    answers = (yield from append(envelopes, now)) if current == routing else None
+    accept = append_inside if inside else append
+    answers = (yield from accept(envelopes, now)) if current == routing else None
     hit("append.before_commit")
     return answers
 
@@ -88,10 +108,10 @@ def bury(
             rows.fingerprint(envelope),
             rows.stored(envelope),
             rows.body_text(envelope),
-            reason,
+            rows.told(reason),
             failure.error_type if failure else None,
-            failure.text if failure else None,
-            failure.traceback if failure else None,
+            rows.told(failure.text) if failure else None,
+            rows.told(failure.traceback) if failure else None,
             envelope.attempt + 1 if failure else envelope.attempt,
             envelope.failed_at or now,
             now,
@@ -113,14 +133,15 @@ def remember(records: Sequence[tuple[str, str, str, int]]) -> Steps[None]:
         raise Raced
 
 
-def horizons() -> Steps[dict[str, int]]:
-    """The de-duplication horizon of each channel that has one."""
-    return {row[0]: row[1] for row in (yield Ask("horizons")).rows}
+def horizons(channels: Iterable[str]) -> Steps[dict[str, int]]:
+    """The de-duplication horizon of each of the channels that has one; it stays there until the transaction ends."""
+    asked = [(channel,) for channel in sorted(set(channels))]
+    return {row[0]: row[1] for row in (yield Ask("horizons", rows=asked)).rows}
 
 
 def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> Steps[None]:
     known = yield from recorded([(e.channel, e.message_id) for e in envelopes if e.guarded])
-    lowest = yield from horizons()
+    lowest = yield from horizons(e.channel for e in envelopes if e.guarded)
     fresh: list[tuple[str, str, str, int]] = []
     for index, envelope in enumerate(envelopes):
         if not envelope.guarded:

@@ -6,7 +6,7 @@ An adapter adds what differs: how connections are kept, how a transaction begins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
@@ -39,7 +39,7 @@ class SqlCalls(ABC):
     _lanes: int
 
     @abstractmethod
-    async def _write(self, steps: Steps[T]) -> T:
+    async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         """Run the logic in one write transaction and commit; on any error nothing of it remains."""
 
     @abstractmethod
@@ -57,13 +57,13 @@ class SqlCalls(ABC):
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add subscriptions."""
-        routing = await self._write(registering.register(subscriptions, self._lanes))
+        routing = await self._write(lambda: registering.register(subscriptions, self._lanes))
         hit("register.after_commit")
         return routing
 
     async def unregister(self, channel: str, message_type: str) -> Routing:
         """Remove one subscription."""
-        return await self._write(registering.unregister(channel, message_type))
+        return await self._write(lambda: registering.unregister(channel, message_type))
 
     async def routing(self) -> Routing:
         """The subscriptions as they are now."""
@@ -71,19 +71,21 @@ class SqlCalls(ABC):
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""
-        answers = await self._write(appending.append_at(envelopes, routing, self._clock.now()))
+        answers = await self._write(lambda: appending.append_at(envelopes, routing, self._clock.now()))
         hit("append.after_commit")
         return answers
 
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
         """Renew, share out and take over."""
         return await self._write(
-            leasing.lease(worker, channels, self._clock.now(), duration=duration, window=window, lanes=self._lanes)
+            lambda: leasing.lease(
+                worker, channels, self._clock.now(), duration=duration, window=window, lanes=self._lanes
+            )
         )
 
     async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
         """Give lanes back."""
-        await self._write(leasing.release(worker, lanes))
+        await self._write(lambda: leasing.release(worker, lanes))
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes."""
@@ -95,23 +97,23 @@ class SqlCalls(ABC):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
-        answers = await self._write(settling.settle(batch, self._clock.now(), self._check))
+        answers = await self._write(lambda: settling.settle(batch, self._clock.now(), self._check))
         hit("commit.after_commit")
         return answers
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
         """Put an open dead letter back."""
-        result = await self._write(letters.replay(letter, self._clock.now(), force=force))
+        result = await self._write(lambda: letters.replay(letter, self._clock.now(), force=force))
         hit("replay.after_commit")
         return result
 
     async def discard(self, letter: int) -> ReplayResult:
         """Close an open dead letter for good."""
-        return await self._write(letters.discard(letter, self._clock.now()))
+        return await self._write(lambda: letters.discard(letter, self._clock.now()))
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window."""
-        purged = await self._write(letters.purge(retention, limit, self._clock.now()))
+        purged = await self._write(lambda: letters.purge(retention, limit, self._clock.now()))
         hit("purge.after_commit")
         return purged
 

@@ -58,7 +58,7 @@ def _refusal(letter: DeadLetter) -> Steps[ReplayResult | None]:
         timer = (envelope.channel, envelope.partition_key, envelope.timer)
         if (yield Ask("timer_is_set", timer)).value:
             return ReplayResult.ALREADY_DONE  # a newer setting of the timer has taken its place
-    lowest = (yield from appending.horizons()).get(envelope.channel, 0)
+    lowest = (yield from appending.horizons([envelope.channel])).get(envelope.channel, 0)
     return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
 
 

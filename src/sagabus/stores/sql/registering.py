@@ -43,6 +43,8 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
             yield Ask("put_subscription", (subscription.message_type, subscription.channel, definition))
             changed += 1
         yield from leasing.add_lanes(subscription.channel, lanes)
+        # Always there, so that whoever relies on it can hold on to it.
+        yield Ask("raise_horizon", (subscription.channel, 0))
     if changed:
         yield Ask("raise_routing")
     hit("register.before_commit")

@@ -50,11 +50,19 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
 
 
 def body_text(envelope: Envelope) -> str:
-    """The body as the text it is stored as; a body that is no UTF-8 is refused before anything is written."""
+    """The body as the text it is stored as; one that no database could keep is refused before anything is written."""
     try:
-        return envelope.body.decode()
+        text = envelope.body.decode()
     except UnicodeDecodeError as error:
         raise MessageInvalid(envelope.message_type, "", f"the body is not UTF-8 ({error})") from error
+    if "\0" in text:  # JSON writes it as an escape
+        raise MessageInvalid(envelope.message_type, "", "the body contains the character NUL")
+    return text
+
+
+def told(text: str | None) -> str | None:
+    """A text of somebody else's, such as an error's, as every database can keep it."""
+    return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def envelope_of(row: Row) -> Envelope:

@@ -158,7 +158,7 @@ def _claim(claims: list[tuple[str, str, str, int]]) -> Steps[None]:
         known[(channel, key)] = print_
     yield from appending.remember(claims)
     # Read after the insert, in the transaction that also deletes below it: a record that expired bars its late copies.
-    lowest = yield from appending.horizons()
+    lowest = yield from appending.horizons(claim[0] for claim in claims)
     if any(stamp < lowest.get(channel, 0) for channel, _, _, stamp in claims):
         raise Lost(Verdict.TOO_OLD)
 

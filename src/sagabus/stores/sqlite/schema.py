@@ -6,10 +6,8 @@ BINARY collation, so that `A1`, `a1` and `a1 ` stay three ids.
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
-from sagabus.errors import SchemaTooNew, StoreCorrupt
 from sagabus.failpoint import hit
+from sagabus.stores.sql.migrating import checksum, missing
 from sagabus.stores.sqlite.driver import Driver
 
 MIGRATIONS: tuple[tuple[int, str], ...] = (
@@ -139,11 +137,6 @@ CREATE TABLE IF NOT EXISTS sagabus_schema_version (
 """
 
 
-def checksum(script: str) -> str:
-    """What a migration's text is recognised by."""
-    return blake2b(script.encode(), digest_size=8).hexdigest()
-
-
 def applied(connection: Driver) -> dict[int, str]:
     """Version and checksum of each migration that this file has had."""
     exists = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'sagabus_schema_version'"
@@ -154,35 +147,24 @@ def applied(connection: Driver) -> dict[int, str]:
 
 def check(connection: Driver, path: str) -> list[tuple[int, str]]:
     """The migrations still to come; raises when the file is of a newer release or its migrations differ from ours."""
-    done = applied(connection)
-    if done and max(done) > LATEST:
-        raise SchemaTooNew(
-            f"{path} has schema version {max(done)}, this release of sagabus knows {LATEST}: upgrade sagabus",
-            found=max(done),
-            supported=LATEST,
-            store=path,
-        )
-    for version, script in MIGRATIONS:
-        if version in done and done[version] != checksum(script):
-            raise StoreCorrupt(f"{path}: schema migration {version} is not the one that this release ships", store=path)
-    return [(version, script) for version, script in MIGRATIONS if version not in done]
+    return missing(MIGRATIONS, applied(connection), path)
 
 
 def migrate(connection: Driver, path: str, now: int) -> list[int]:
     """Apply what is missing, in the caller's open transaction; the versions applied. Applying twice changes nothing."""
-    missing = check(connection, path)
-    if not missing:
+    to_come = check(connection, path)
+    if not to_come:
         return []
     hit("migrate.begun")
     connection.execute(VERSION_TABLE)
-    for version, script in missing:
+    for version, script in to_come:
         connection.execute(script)
         connection.execute(
             "INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (?, ?, ?)",
             (version, checksum(script), now),
         )
     hit("migrate.before_commit")
-    return [version for version, _ in missing]
+    return [version for version, _ in to_come]
 
 
 def script() -> str:

@@ -143,7 +143,7 @@ CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id 
         "INSERT INTO sagabus_inbox (channel, message_id, fingerprint, stamp) "
         "SELECT * FROM {rows} WHERE column1 IS NOT NULL",
     ),
-    "horizons": Plain("SELECT channel, stamp FROM sagabus_horizon"),
+    "horizons": Packed(f"SELECT channel, stamp FROM sagabus_horizon WHERE channel IN ({_SINGLES})"),
     "bury": Plain("""
 INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
     error_text, traceback, attempts, first_failed_at, last_failed_at, parked)

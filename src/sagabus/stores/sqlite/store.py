@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -137,15 +137,14 @@ class SqliteStore(SqlCalls):
             raise
         return connection
 
-    async def _write(self, steps: Steps[T]) -> T:
+    async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         self._check_process()
         async with self._turn:
-            result: T = await self._writer.call(self._file.write, self._write_connection, lambda: self._run(steps))
+            result: T = await self._writer.call(
+                self._file.write, self._write_connection, lambda: drive(begin(), self._execute)
+            )
         self._waking.wake()
         return result
-
-    def _run(self, steps: Steps[T]) -> T:
-        return drive(steps, self._execute)
 
     async def _read(self, steps: Steps[T]) -> T:
         self._check_process()

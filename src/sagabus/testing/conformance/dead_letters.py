@@ -29,7 +29,7 @@ class DeadLetterConformance(StoreSuite):
 
     @conformance
     async def test_a_dead_letter_holds_the_message_and_the_reason(self, trial: Trial) -> None:
-        stored = await trial.accept_one(headers={"a": "ä"}, correlation_id="c1", body=bytes(range(128)))
+        stored = await trial.accept_one(headers={"a": "ä"}, correlation_id="c1", body=bytes(range(1, 128)))
 
         outcome = DeadLettered(envelope=stored, reason="out of attempts", failure=FAILURE)
         assert await trial.commit(outcome) == [COMMITTED]

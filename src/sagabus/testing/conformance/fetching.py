@@ -43,6 +43,7 @@ class FetchingConformance(StoreSuite):
     @conformance
     async def test_a_cursor_leaves_out_what_was_handed_out_before(self, trial: Trial) -> None:
         stored = await trial.accept(*(trial.envelope(f"m{i}") for i in range(5)))
+        assert list((await trial.fetch(limit=3)).envelopes) == stored[:3]
 
         fetched = await trial.fetch(after=stored[2].position)
 
@@ -122,6 +123,7 @@ class FetchingConformance(StoreSuite):
     async def test_what_came_due_comes_with_every_fetch_whatever_the_cursor(self, trial: Trial) -> None:
         await trial.accept_one("m1", delay=SECOND)
         later = await trial.accept_one("m2")
+        await trial.fetch()
         trial.wait(1)
 
         for _ in range(2):

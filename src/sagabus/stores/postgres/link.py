@@ -1,0 +1,155 @@
+"""One asyncpg connection, and what its errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from sagabus.errors import (
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionLost,
+)
+from sagabus.outcome import Parameters
+from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.statements import NOW
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed
+from sagabus.stores.sql.dialect import Ready
+
+_KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
+    (("40001", "40P01", "55P03"), StoreBusy),
+    (("53100", "53200", "53400"), StoreFull),
+    (("25006",), StoreReadOnly),
+    (("08", "57P", "53300", "25P03", "28", "3D000", "XX", "58"), StoreUnavailable),
+)
+"""SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
+
+
+def translated_error(error: BaseException, place: str) -> StoreError | None:
+    """The store's error for a driver's error that is of the database as a whole; None for any other."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        for beginnings, kind in _KINDS:
+            if state.startswith(beginnings):
+                return kind(f"{place}: {error}", store=place)
+        return None
+    if isinstance(error, (asyncpg.InterfaceError, OSError, EOFError, asyncpg.InternalClientError)):
+        return StoreUnavailable(f"{place}: {error or type(error).__name__}", store=place)
+    return None
+
+
+class PostgresLink:
+    """See `sagabus.stores.sql.link.Link`."""
+
+    def __init__(self, native: Any, statements: Mapping[str, Ready], place: str) -> None:
+        self.native = native
+        self._statements = statements
+        self._place = place
+
+    @property
+    def usable(self) -> bool:
+        """Connected, and in no transaction."""
+        return not self.native.is_closed() and not self.native.is_in_transaction()
+
+    async def answer(self, ask: Ask | AskUser) -> Answer:
+        """Run one statement."""
+        if isinstance(ask, AskUser):
+            return await self._user(ask)
+        statement = self._statements[ask.name]
+        parameters = statement.parameters(ask)
+        with self._translated():
+            if statement.gives:
+                return Answer(await self.native.fetch(statement.sql, *parameters))
+            return Answer((), _changed(await self.native.execute(statement.sql, *parameters)))
+
+    async def fetch(self, sql: str, *parameters: object) -> Sequence[Any]:
+        """Run one statement of our own that is written out already; its rows."""
+        with self._translated():
+            rows: Sequence[Any] = await self.native.fetch(sql, *parameters)
+            return rows
+
+    async def query(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
+        """Run one statement of the user's on the open transaction; its rows."""
+        try:
+            rows: Sequence[Any] = await self.native.fetch(sql, *_by_place(parameters))
+        except Exception as error:
+            if (ours := translated_error(error, self._place)) is not None:
+                raise ours from error
+            raise
+        return [tuple(row) for row in rows]
+
+    async def run_script(self, script: str) -> None:
+        """Run several statements."""
+        with self._translated():
+            await self.native.execute(script)
+
+    async def begin(self) -> None:
+        """Begin, at the level that the shared logic is made for, whatever the default is."""
+        with self._translated():
+            await self.native.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+
+    async def commit(self) -> None:
+        """Commit; a failed transaction answers COMMIT with ROLLBACK, and without an error."""
+        with self._translated():
+            status = await self.native.execute("COMMIT")
+        if status != "COMMIT":
+            raise TransactionLost(f"{self._place}: the transaction had failed and was rolled back", store=self._place)
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        with self._translated():
+            await self.native.execute("ROLLBACK")
+
+    async def now(self) -> int:
+        """The database's clock."""
+        with self._translated():
+            instant: int = await self.native.fetchval(f"SELECT {NOW}")
+            return instant
+
+    def terminate(self) -> None:
+        """Cut the connection."""
+        self.native.terminate()
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        await self.native.close()
+
+    async def _user(self, ask: AskUser) -> Answer:
+        try:
+            await self.native.fetch(ask.sql, *_by_place(ask.parameters))
+        except Exception as error:
+            if (ours := translated_error(error, self._place)) is not None:
+                raise ours from error
+            raise StatementFailed(error) from error
+        return Answer()
+
+    @contextmanager
+    def _translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
+            self._raise(error)
+
+    def _raise(self, error: Exception) -> NoReturn:
+        ours = translated_error(error, self._place)
+        if ours is None and (getattr(error, "sqlstate", None) or "").startswith(("42", "3F")):
+            ours = StoreUnavailable(f"{self._place}: the bus's tables are not as they were left: {error}")
+        raise ours or StoreError(f"{self._place}: {type(error).__name__}: {error}", store=self._place) from error
+
+
+def _by_place(parameters: Parameters) -> Sequence[object]:
+    if isinstance(parameters, Mapping):
+        raise TypeError("PostgreSQL takes parameters by place: write $1, $2 … and pass a sequence")
+    return parameters
+
+
+def _changed(status: str) -> int:
+    """The number of rows in a command tag, such as `INSERT 0 5`."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0

@@ -1,0 +1,116 @@
+"""Named statements in the words of one database, made ready for one driver's way of passing parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+
+from sagabus.errors import ConfigurationError
+from sagabus.stores.sql.asking import Ask
+
+_encode = msgspec.json.Encoder().encode
+_PARAMETER = re.compile(r"\?(\d+)")
+
+TABLES = (
+    "meta",
+    "envelope",
+    "instance",
+    "inbox",
+    "horizon",
+    "subscription",
+    "worker",
+    "lane",
+    "held_key",
+    "dead_letter",
+    "schema_version",
+)
+
+
+class Statement(NamedTuple):
+    """One statement. `{envelope}` and its like stand for tables, `{rows}` for the set of rows, `?1` for parameters.
+
+    A set of rows is one text parameter, the first: a JSON array of objects, or of plain values for a single column.
+    """
+
+    sql: str
+    columns: str = ""
+    """`name type, …` of the set of rows, where it takes one."""
+    gives: bool = False
+    """It gives rows; otherwise what counts is how many rows it changed."""
+
+
+class Ready(NamedTuple):
+    """A statement made ready for a driver."""
+
+    sql: str
+    names: tuple[str, ...]
+    gives: bool
+    order: tuple[int, ...]
+    """Which parameter goes where, for drivers that go by place."""
+
+    def parameters(self, ask: Ask) -> tuple[Any, ...]:
+        """All parameters by number, the set of rows in front."""
+        if ask.rows is None:
+            return ask.parameters
+        return (packed(ask.rows, self.names), *ask.parameters)
+
+
+class Style(NamedTuple):
+    """How a driver wants its parameters."""
+
+    placeholder: Callable[[int], str]
+    by_place: bool
+    """Each placeholder takes the next parameter, so one that stands twice is given twice."""
+
+
+DOLLARS = Style("${}".format, by_place=False)
+PERCENTS = Style("%s".format, by_place=True)
+QUESTION_MARKS = Style("?".format, by_place=True)
+
+RowsOf: TypeAlias = Callable[[str], str]
+
+
+def ready(
+    statements: Mapping[str, Statement], tables: Mapping[str, str], rows_of: RowsOf, style: Style
+) -> dict[str, Ready]:
+    """All statements with their tables and sets of rows written out, for drivers of one style."""
+    return {name: _ready(statement, tables, rows_of, style) for name, statement in statements.items()}
+
+
+def _ready(statement: Statement, tables: Mapping[str, str], rows_of: RowsOf, style: Style) -> Ready:
+    sql = statement.sql.format_map({**tables, "rows": rows_of(statement.columns)}).strip()
+    order = tuple(int(number) - 1 for number in _PARAMETER.findall(sql)) if style.by_place else ()
+    names = tuple(column.split()[0] for column in statement.columns.split(", ")) if statement.columns else ()
+    return Ready(_PARAMETER.sub(lambda found: style.placeholder(int(found[1])), sql), names, statement.gives, order)
+
+
+def packed(rows: Sequence[Sequence[object]], names: Sequence[str]) -> str:
+    """A set of rows as the one text that passes it."""
+    if len(names) == 1:
+        return _encode([row[0] for row in rows]).decode()
+    return _encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+
+
+_LONGEST_NAME = 63
+_NAME = re.compile(r"[^\x00-\x1f\x7f]+")
+
+
+def quoted(name: str, mark: str) -> str:
+    """An identifier as the database takes it literally, whatever is in it; ConfigurationError for one that cannot be.
+
+    `mark` is the quotation mark: doubled inside, by the SQL standard.
+    """
+    if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"{name!r} cannot be part of a table's name: 1 to {_LONGEST_NAME} bytes of printable text, please"
+        )
+    return mark + name.replace(mark, mark * 2) + mark
+
+
+def table_names(prefix: str, mark: str, schema: str | None = None) -> dict[str, str]:
+    """The tables under a prefix and in a schema, quoted; and `schema.` and each index's prefix for migrations."""
+    place = f"{quoted(schema, mark)}." if schema else ""
+    return {table: place + quoted(prefix + table, mark) for table in TABLES}

@@ -1,0 +1,82 @@
+"""The connections of one store: a few, opened when they are needed, and thrown away when nobody knows their state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from sagabus.errors import StoreUnavailable
+from sagabus.stores.sql.link import Link
+
+_GOODBYE_SECONDS = 2.0
+
+
+class Pool:
+    """At most `size` connections; who asks for one more waits `patience` seconds at most, then StoreUnavailable."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Link]], size: int, patience: float, place: str) -> None:
+        self._connect = connect
+        self._places = asyncio.Semaphore(size)
+        self._size = size
+        self._patience = patience
+        self._place = place
+        self._idle: list[Link] = []
+        self._busy: set[Link] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def link(self) -> AsyncGenerator[Link, None]:
+        """A connection for the block. It is kept for the next user only if it is in order afterwards."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"{self._place}: all {self._size} connections have been in use for {self._patience:g} s",
+                store=self._place,
+            ) from None
+        try:
+            link = await self._take()
+            self._busy.add(link)
+            try:
+                yield link
+            finally:
+                self._busy.discard(link)
+                self._put_back(link)
+        finally:
+            self._places.release()
+
+    async def close(self) -> None:
+        """Say goodbye on every connection at rest, and cut the others; calling twice is harmless."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        for link in idle:
+            with suppress(Exception):
+                async with asyncio.timeout(_GOODBYE_SECONDS):
+                    await link.close()
+            link.terminate()
+        for link in list(self._busy):
+            link.terminate()
+
+    async def _take(self) -> Link:
+        if self._closed:
+            raise StoreUnavailable(f"{self._place} is closed", store=self._place)
+        while self._idle:
+            link = self._idle.pop()  # the last one used: its statements are prepared, its caches are warm
+            if link.usable:
+                return link
+            link.terminate()
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._connect()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"{self._place}: no connection within {self._patience:g} s", store=self._place
+            ) from None
+
+    def _put_back(self, link: Link) -> None:
+        if link.usable and not self._closed:
+            self._idle.append(link)
+        else:
+            link.terminate()

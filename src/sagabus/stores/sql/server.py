@@ -1,0 +1,260 @@
+"""A store on a database server: transactions over the event loop, deadlines, and what to do when connections fail.
+
+An adapter adds the driver: how to connect, and the words of its dialect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from sagabus.clock import Clock, SystemClock
+from sagabus.envelope import Envelope, Instance
+from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable
+from sagabus.outcome import Parameters
+from sagabus.store import Capability, Cursor, Fetched, Lane, Loaded
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.appending import Raced
+from sagabus.stores.sql.asking import Ask, Steps, drive_async
+from sagabus.stores.sql.calls import SqlCalls
+from sagabus.stores.sql.clocks import DatabaseClock
+from sagabus.stores.sql.lateness import Lateness
+from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.migrating import migrate
+from sagabus.stores.sql.pool import Pool
+from sagabus.stores.sql.unit import ServerUnit
+from sagabus.stores.sql.vetting import vet
+from sagabus.stores.sql.waiting import Waiting
+
+T = TypeVar("T")
+
+_ROUNDS = 5
+"""How often a transaction is begun anew because another one was quicker."""
+
+
+class ServerStore(SqlCalls):
+    """See `sagabus.store.Store`. One instance per process, opened where it is used, after any fork."""
+
+    capabilities = frozenset(Capability)
+
+    def __init__(
+        self, place: str, prefix: str, *, clock: Clock | None, lanes: int, pool_size: int, deadline: float
+    ) -> None:
+        self.place = place
+        """The server, without its password."""
+        self._prefix = prefix
+        self._lanes = lanes
+        self._deadline = deadline
+        self._pool_size = pool_size
+        self._database_clock = DatabaseClock(SystemClock()) if clock is None else None
+        self._clock = clock or self._database_clock or SystemClock()
+        self._lateness = Lateness()
+        self._pid = 0
+        self._opened = False
+
+    @abstractmethod
+    async def _connect(self) -> Link:
+        """A new connection; StoreUnavailable or another StoreError with the way out."""
+
+    @abstractmethod
+    def _migrations(self) -> Sequence[tuple[int, str]]:
+        """Numbered scripts, in order."""
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date."""
+        if self._opened:
+            return
+        self._pool = Pool(self._connect, self._pool_size, self._deadline, self.place)
+        self._waiting = Waiting(self._clock)
+        self._lateness = Lateness()
+        self._pid = os.getpid()
+        self._opened = True
+        try:
+            async with self._pool.link() as link:
+                await self._within(self._begin_life(link), link)
+        except BaseException:
+            self._opened = False
+            await self._pool.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish nothing more, and disconnect."""
+        if not self._opened:
+            return
+        self._opened = False
+        self._waiting.wake()
+        await self._pool.close()
+
+    async def _begin_life(self, link: Link) -> None:
+        await self._sync(link)
+        await migrate(link, self._migrations(), self.place, self._clock.now())
+
+    # --- calls that a server answers in its own way -------------------------------------------------------------------
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        """Due envelopes of the lanes, and those that were committed late."""
+        now = self._clock.now()
+        asked = [(cursor.channel, cursor.lane, cursor.after) for cursor in cursors]
+        return await self._read(self._fetch(cursors, Ask("fetch", (limit, now), asked), now))
+
+    def _fetch(self, cursors: Sequence[Cursor], ask: Ask, now: int) -> Steps[Fetched]:
+        envelopes: list[Envelope] = []
+        standing: list[tuple[tuple[str, int], Sequence[int]]] = []
+        upcoming: int | None = None
+        for row in (yield ask).rows:
+            if row[0] > 0:
+                envelopes.append(rows.envelope_of(row))
+            elif row[0] == 0:
+                upcoming = row[3]
+            else:
+                standing.append(((row[1], row[2]), row[17]))
+        late = self._lateness.late(cursors, standing)
+        if late:
+            found = yield Ask("at_positions", rows=[(position,) for position in late])
+            envelopes += map(rows.envelope_of, found.rows)
+        envelopes.sort(key=_position)
+        self._lateness.hand_out(envelopes)
+        self._waiting.found(bool(envelopes))
+        return Fetched(tuple(envelopes), None if upcoming is None else upcoming - now)
+
+    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        """What is stored under each key."""
+        return await self._read(self._load(saga, keys))
+
+    @staticmethod
+    def _load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:
+        instances: dict[str, Instance] = {}
+        stashed: dict[str | None, list[Envelope]] = {}
+        for row in (yield Ask("load", (saga,), [(key,) for key in keys])).rows:
+            if row[0] is not None:
+                instances[row[1]] = rows.instance_of(row)
+            else:
+                envelope = rows.envelope_of(row[9:])
+                stashed.setdefault(envelope.partition_key, []).append(envelope)
+        for waiting in stashed.values():
+            waiting.sort(key=_position)
+        return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
+
+    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+        """Renew, share out and take over, by the database's clock of this moment."""
+        if self._database_clock is not None:
+            async with self._borrowed() as link:
+                await self._within(self._sync(link), link)
+        return await super().lease(worker, channels, duration=duration, window=window)
+
+    # --- transactions -------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[ServerUnit, None]:
+        """Open a transaction on a connection of its own."""
+        async with self._borrowed() as link:
+            unit = ServerUnit(link, self._clock, self._check, self._within)
+            try:
+                await unit.begin()  # cancelled meanwhile it has begun all the same, and is to end
+                yield unit
+            finally:
+                await unit.end()
+        self._waiting.wake()
+
+    async def changed(self, timeout: float | None) -> None:
+        """Return when something may have become due."""
+        await self._waiting.wait(timeout)
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise at once for a statement that the commit would refuse."""
+        vet(sql, self._prefix)
+
+    async def _write(self, begin: Callable[[], Steps[T]]) -> T:
+        """Run the logic in one transaction; from the start again when another transaction was quicker."""
+        result: T = await self._alone(lambda link: self._transact(link, begin))
+        self._waiting.wake()
+        return result
+
+    async def _read(self, steps: Steps[T]) -> T:
+        """Each statement is a transaction of its own."""
+        return await self._alone(lambda link: drive_async(steps, link.answer))
+
+    async def _alone(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        """Do it on a connection of its own; a cancellation is raised only after it has ended, so nobody follows it too
+        early.
+        """
+        self._check_process()
+        running = asyncio.ensure_future(self._on_a_link(work))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # looked at, so that nobody is told it was forgotten
+            raise
+
+    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        async with self._pool.link() as link:
+            result: T = await self._within(work(link), link)
+            return result
+
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]]) -> T:
+        for rounds_left in range(_ROUNDS - 1, -1, -1):
+            try:
+                await link.begin()
+                result = await drive_async(begin(), link.answer)
+                await link.commit()
+            except BaseException as error:
+                await self._undo(link)
+                # A deadlock, or the same id twice at the same time: the database has undone it, and nothing is lost.
+                if rounds_left and isinstance(error, (Raced, StoreBusy)):
+                    continue
+                if isinstance(error, Raced):
+                    raise StoreBusy(f"{self.place}: others were always quicker", store=self.place) from error
+                raise
+            else:
+                return result
+        raise AssertionError("unreachable")
+
+    @staticmethod
+    async def _undo(link: Link) -> None:
+        if link.usable:
+            return
+        try:
+            await link.rollback()
+        except StoreError:
+            link.terminate()
+
+    async def _within(self, work: Awaitable[T], link: Link) -> T:
+        """Wait for it no longer than the deadline; a server that does not answer loses its connection."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await work
+        except TimeoutError:
+            link.terminate()
+            raise StoreUnavailable(f"{self.place}: no answer within {self._deadline:g} s", store=self.place) from None
+
+    async def _sync(self, link: Link) -> None:
+        if self._database_clock is not None:
+            self._database_clock.set(await link.now())
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncGenerator[Link, None]:
+        self._check_process()
+        async with self._pool.link() as link:
+            yield link
+
+    def _check_process(self) -> None:
+        if not self._opened:
+            raise StoreUnavailable(f"{self.place} is not open", store=self.place)
+        if self._pid != os.getpid():
+            raise ForkedProcess(
+                f"{self.place} was opened by process {self._pid}, this is {os.getpid()}: "
+                "open a bus of its own after the fork",
+                store=self.place,
+            )
+
+
+def _position(envelope: Envelope) -> int:
+    return envelope.position

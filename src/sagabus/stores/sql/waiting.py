@@ -1,0 +1,47 @@
+"""Hints that something may have become due: at once inside this process, by looking for other processes.
+
+Looking is a fetch, at a pace that adapts: often while there is something to find, seldom when there is not. A hint may
+be late or idle; fetching is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from sagabus.clock import Clock
+
+_SHORTEST = 0.005
+_LONGEST = 0.1
+
+
+class Waiting:
+    """Waits for a change by this process, or until it is time to look for one by others."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._woken = False
+        self._nudge = asyncio.Event()
+        self._pause = _SHORTEST
+
+    def wake(self) -> None:
+        """Something changed in this process, or was announced by another."""
+        self._woken = True
+        self._nudge.set()
+
+    def found(self, anything: bool) -> None:  # noqa: FBT001  # the one thing it is told
+        """What the last look brought: more of it is likely, or not."""
+        self._pause = _SHORTEST if anything else min(self._pause * 1.5, _LONGEST)
+
+    async def wait(self, timeout: float | None) -> None:
+        """Return at the next change, when it is time to look, or after `timeout` seconds of the clock."""
+        if not self._woken:
+            left = self._pause if timeout is None else min(self._pause, timeout)
+            if left <= 0:
+                return
+            self._nudge.clear()
+            timer = self._clock.call_after(left, self._nudge.set)
+            try:
+                await self._nudge.wait()
+            finally:
+                timer.cancel()
+        self._woken = False
