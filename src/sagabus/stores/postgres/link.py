@@ -34,7 +34,7 @@ def translated_error(error: BaseException, place: str) -> StoreError | None:
     if isinstance(error, StoreError):
         return error
     if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
+        state = str(getattr(error, "sqlstate", None) or "")
         for beginnings, kind in _KINDS:
             if state.startswith(beginnings):
                 return kind(f"{place}: {error}", store=place)

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
-from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable
+from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
 from sagabus.outcome import Parameters
-from sagabus.store import Capability, Cursor, Fetched, Lane, Loaded
+from sagabus.store import Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Ask, Steps, drive_async
@@ -161,6 +161,10 @@ class ServerStore(SqlCalls):
             finally:
                 await unit.end()
         self._waiting.wake()
+
+    def join(self, native: object) -> Joined:
+        """Enter a transaction of the caller's."""
+        raise UnsupportedCapability(f"joining a {type(native).__qualname__}", self.place)
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
