@@ -68,10 +68,13 @@ class PostgresLink:
                 return Answer(await self.native.fetch(statement.sql, *parameters))
             return Answer((), _changed(await self.native.execute(statement.sql, *parameters)))
 
-    async def fetch(self, sql: str, *parameters: object) -> Sequence[Any]:
-        """Run one statement of our own that is written out already; its rows."""
+    async def run_hot(self, sql: str, parameters: Sequence[object]) -> Sequence[Any]:
+        """Run a statement that is a transaction by itself; its rows, none when it divided by nought on purpose."""
         with self._translated():
-            rows: Sequence[Any] = await self.native.fetch(sql, *parameters)
+            try:
+                rows: Sequence[Any] = await self.native.fetch(sql, *parameters)
+            except asyncpg.DivisionByZeroError:
+                return ()
             return rows
 
     async def query(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.clock import Clock
+from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, StoreReadOnly
+from sagabus.failpoint import hit
+from sagabus.outcome import Admission, Settled
+from sagabus.store import Batch
 from sagabus.stores.postgres import schema
 from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.link import PostgresLink, translated_error
 from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, quoted, ready, table_names
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.server import ServerStore
+from sagabus.stores.sql.settling import COMMITTED
 
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
@@ -35,7 +41,51 @@ class PostgresStore(ServerStore):
         )
         self._address = options
         self._tables = table_names(options.prefix, '"', options.schema)
+        self._hot = HotStatements(self._tables)
         self._statements = ready({**STATEMENTS, **schema.VERSIONS}, self._tables, rows_of, DOLLARS)
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        """The transaction: one statement where it can be."""
+        written = self._hot.flush(batch, self._clock.now())
+        if written is not None and await self._alone(lambda link: self._flush(_ours(link), written)):
+            self._waiting.wake()
+            hit("commit.after_commit")
+            return [COMMITTED] * len(batch.outcomes)
+        return await super().commit(batch)
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept addressed envelopes durably: one statement for what is new, the shared logic for the rest."""
+        written = self._hot.append(envelopes, routing, self._clock.now())
+        if written is None:
+            return await super().append(envelopes, routing)
+        current, told = await self._alone(lambda link: self._append(_ours(link), written))
+        if current != routing:
+            return None
+        fresh = taken(told)
+        hit("append.after_commit")
+        self._waiting.wake()
+        if fresh is None:
+            return [Admission.ACCEPTED] * len(envelopes)
+        rest = [e for e in envelopes if e.guarded and (e.channel, e.message_id) not in fresh]
+        answers = await super().append(rest, routing)
+        if answers is None:
+            return None  # addressed anew, all of them: what was taken already is known then
+        of_rest = iter(answers)
+        refused = set(map(id, rest))
+        return [next(of_rest) if id(e) in refused else Admission.ACCEPTED for e in envelopes]
+
+    async def _flush(self, link: PostgresLink, written: Written) -> bool:
+        hit("commit.begun")
+        hit("commit.before_commit")
+        return bool(await link.run_hot(written.sql, written.parameters))
+
+    async def _append(self, link: PostgresLink, written: Written) -> tuple[int, str | None]:
+        hit("append.begun")
+        hit("append.before_commit")
+        ((current, now, told),) = await link.run_hot(written.sql, written.parameters)
+        if self._database_clock is not None:
+            self._database_clock.set(now)
+        return current, told
 
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._tables, self._address.prefix)
@@ -58,6 +108,12 @@ class PostgresStore(ServerStore):
             ours = translated_error(error, self.place)
             raise ours or StoreError(f"{self.place}: {error}", store=self.place) from error
         return PostgresLink(native, self._statements, self.place)
+
+
+def _ours(link: Link) -> PostgresLink:
+    if not isinstance(link, PostgresLink):
+        raise TypeError(link)
+    return link
 
 
 def rows_of(columns: str) -> str:

@@ -1,0 +1,146 @@
+"""The two hot writes in one statement each, which is one round trip and a transaction by itself.
+
+A flush either finds everything as the outcomes left it, or divides by nought, so that nothing of it remains; the shared
+logic then finds out, outcome by outcome, who is at fault. An append takes what is new and says what it took; the shared
+logic answers for the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sagabus.envelope import Envelope
+from sagabus.store import Batch
+from sagabus.stores.postgres.statements import ENVELOPE, NOW, create, upsert
+from sagabus.stores.sql import appending, rows
+from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
+from sagabus.stores.sql.planning import Lost, Plan, plan
+
+_TIMER = "channel text, partition_key text, timer text"
+_LANE = "channel text, lane int, epoch bigint"
+_GIVEN = f"{ENVELOPE}, guarded int, fingerprint text, stamp bigint, origin bigint"
+
+_FLUSH = f"""
+WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
+held AS MATERIALIZED (SELECT count(*) AS n FROM json_to_recordset(?2::json) AS r({_LANE})
+    CROSS JOIN LATERAL (SELECT l.epoch FROM {{lane}} AS l WHERE l.channel = r.channel AND l.lane = r.lane) AS l
+    WHERE l.epoch = r.epoch),
+removed AS (DELETE FROM {{envelope}} WHERE position = ANY (?3::bigint[]) RETURNING 1),
+created AS ({create("json_to_recordset(?4::json)")} RETURNING 1),
+changed AS ({upsert("json_to_recordset(?5::json)")} RETURNING 1),
+off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
+    FROM json_to_recordset(?6::json) AS r({_TIMER}) CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
+    WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
+    AND (r.timer IS NULL OR e.timer = r.timer)) AS found)) AND position <> ALL (?3::bigint[]) RETURNING position),
+sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
+    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, json_to_recordset(?7::json) AS r({ENVELOPE})
+    RETURNING 1),
+loosened AS (DELETE FROM {{held_key}} WHERE EXISTS (SELECT 1 FROM {{held_key}})
+    AND (position = ANY (?3::bigint[]) OR position = ANY (ARRAY(SELECT position FROM off))))
+SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM held) = ?8::int
+    AND (SELECT count(*) FROM removed) = cardinality(?3::bigint[]) AND (SELECT count(*) FROM created) = ?9::int
+    AND (SELECT count(*) FROM changed) = ?10::int AND (SELECT count(*) FROM sent) >= 0 THEN 1 ELSE 0 END)
+"""
+
+# The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
+_APPEND = f"""
+WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
+lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = ANY (?3::text[]) FOR SHARE),
+given AS MATERIALIZED (SELECT * FROM ROWS FROM (json_to_recordset(?2::json) AS ({_GIVEN})) WITH ORDINALITY
+    CROSS JOIN (SELECT count(*) FROM lowest) AS locked),
+fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
+    SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g CROSS JOIN head
+    WHERE head.value = ?1::bigint AND g.guarded = 1
+    AND g.origin >= coalesce((SELECT l.stamp FROM lowest AS l WHERE l.channel = g.channel), 0)
+    ON CONFLICT (channel, message_id) DO NOTHING RETURNING channel, message_id),
+stored AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
+    SELECT {", ".join("g." + name for name in rows.ENVELOPE_COLUMNS.split(", "))} FROM given AS g CROSS JOIN head
+    LEFT JOIN fresh AS f ON f.channel = g.channel AND f.message_id = g.message_id
+    WHERE head.value = ?1::bigint AND (g.guarded = 0 OR f.message_id IS NOT NULL) ORDER BY g.ordinality)
+SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) < ?4::int
+    THEN (SELECT coalesce(json_agg(json_build_array(channel, message_id)), '[]'::json) FROM fresh)::text END
+"""
+
+_STATEMENTS = {"flush": Statement(_FLUSH), "append": Statement(_APPEND)}
+_names = tuple(column.split()[0] for column in _GIVEN.split(", "))
+_envelope_names = tuple(column.split()[0] for column in ENVELOPE.split(", "))
+_instance_names = (
+    *("saga", "key", "version", "read_version", "state", "status", "timers"),
+    *("completed_at", "created_at", "updated_at"),
+)
+_decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
+
+
+class Written(NamedTuple):
+    """A statement written out with its parameters."""
+
+    sql: str
+    parameters: tuple[Any, ...]
+
+
+class HotStatements:
+    """Makes the one statement of a flush or of an append, where it can be done with one."""
+
+    def __init__(self, tables: Mapping[str, str]) -> None:
+        found: dict[str, Ready] = ready(_STATEMENTS, tables, lambda _: "", DOLLARS)
+        self._flush = found["flush"].sql
+        self._append = found["append"].sql
+
+    def flush(self, batch: Batch, now: int) -> Written | None:
+        """The flush of outcomes that completed, with their states, messages and timers; None for any others."""
+        try:
+            found = plan(batch.outcomes)
+        except Lost:
+            return None
+        if found.others or found.claims or found.statements or found.woken or any(e.guarded for e in found.sent):
+            return None
+        created, changed = found.saved(now)
+        lanes = [(*place, epoch) for place, epoch in batch.epochs.items()]
+        sent = [appending.scheduled(envelope, now) for envelope in found.all_sent]
+        parameters = (
+            batch.routing,
+            packed(lanes, ("channel", "lane", "epoch")),
+            found.removed,
+            packed(created, _instance_names),
+            packed(changed, _instance_names),
+            packed(_off(found), ("channel", "partition_key", "timer")),
+            packed(sent, _envelope_names),
+            len(lanes),
+            len(created),
+            len(changed),
+        )
+        return Written(self._flush, parameters)
+
+    def append(self, envelopes: Sequence[Envelope], routing: int, now: int) -> Written | None:
+        """The append of messages from outside; None for one that has an id twice, or timers."""
+        places = {(envelope.channel, envelope.message_id) for envelope in envelopes}
+        if len(places) < len(envelopes) or any(envelope.timer is not None for envelope in envelopes):
+            return None
+        given = [_given(envelope, now) for envelope in envelopes]
+        channels = sorted({envelope.channel for envelope in envelopes})
+        guarded = sum(envelope.guarded for envelope in envelopes)
+        return Written(self._append, (routing, packed(given, _names), channels, guarded))
+
+
+def taken(told: str | None) -> set[tuple[str, str]] | None:
+    """The (channel, id) that an append has taken, of those with a record; None when it took them all."""
+    return None if told is None else set(_decode_places(told))
+
+
+def _given(envelope: Envelope, now: int) -> tuple[object, ...]:
+    row = appending.scheduled(envelope, now)
+    if not envelope.guarded:
+        return (*row, 0, None, None, None)
+    _, _, fingerprint, stamp = appending.inbox_row(envelope, now)
+    return (*row, 1, fingerprint, stamp, envelope.sent_at)
+
+
+def _off(found: Plan) -> list[tuple[str, str | None, str | None]]:
+    """Timers that go: those cancelled, those replaced, and all of an instance that has finished."""
+    off: list[tuple[str, str | None, str | None]] = list(found.cancelled)
+    off += [(*place, name) for place, timers in found.timers.items() for name in timers]
+    off += [(*place, None) for place in found.finished]
+    return off
