@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sagabus.cli.benchmark.loop import prepared, work_off
+from sagabus.cli.benchmark.loops.sqlite import prepared, work_off
 from sagabus.cli.benchmark.rounds import percentile
 
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
@@ -46,7 +46,7 @@ def test_a_person_gets_a_table(tmp_path: Path) -> None:
     assert "{" not in finished.stdout
 
 
-@pytest.mark.parametrize("url", ["memory:", "mysql://x", "sqlite:////nowhere/at/all.db", "sqlite:////"])
+@pytest.mark.parametrize("url", ["memory:", "oracle://x", "sqlite:////nowhere/at/all.db", "sqlite:////"])
 def test_a_store_that_cannot_be_used_is_one_clear_line(url: str) -> None:
     finished = bench("--store", url, "--json")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -16,12 +15,17 @@ from rich.table import Table
 from sagabus import Bus
 from sagabus.cli.benchmark.process import EVERYTHING
 from sagabus.cli.benchmark.rounds import ROUNDS, Figures, HalfFailedError, run_rounds
-from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.benchmark.venues import Venue, venue
 from sagabus.cli.output import Refused, console, emit_json, refusing
 
 
 @click.command()
-@click.option("--store", metavar="URL", help="Measure on this SQLite file, and keep it.  [default: a temporary one]")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Measure on this SQLite file, and keep it, or in schemas of our own on this PostgreSQL server."
+    "  [default: a temporary file]",
+)
 @click.option(
     "--sagas",
     type=click.IntRange(min=10),
@@ -29,23 +33,26 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
     show_default=True,
     help="Sagas per round; three messages each.",
 )
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes on the full queue."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def bench(*, store: str | None, sagas: int, as_json: bool) -> None:
+def bench(*, store: str | None, sagas: int, workers: int, as_json: bool) -> None:
     """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns.
 
     Exit codes: 0 measured, 2 when it could not run.
     """
-    signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, its files are removed
+    signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, what it made is removed
     with refusing():
-        path = None if store is None else Path(file_of(store))
+        found = venue(store, f"{time.time_ns() // 1_000_000:x}")
         if store is not None:
-            asyncio.run(_try(store))
-        with tempfile.TemporaryDirectory(prefix=".sagabus-bench-", dir=path.parent if path else None) as folder:
-            figures = _measure(Path(folder), store, sagas)
+            asyncio.run(_try(found.engine(0)))
+        with found:
+            figures = _measure(found, sagas, workers)
     summary = figures.summary()
-    _draw(summary, sagas, stderr=as_json)
+    _draw(summary, f"{sagas:,} sagas of three messages, {found.title}", stderr=as_json)
     if as_json:
-        emit_json({**summary, "sagas": sagas, "rounds": ROUNDS})
+        emit_json({**summary, "sagas": sagas, "rounds": ROUNDS, "workers": workers})
 
 
 def _leave(number: int, frame: object) -> NoReturn:
@@ -58,10 +65,7 @@ async def _try(url: str) -> None:
     await bus.close()
 
 
-def _measure(folder: Path, store: str | None, sagas: int) -> Figures:
-    def engine_url(number: int) -> str:
-        return store or f"sqlite:///{folder}/engine-{number}.db"
-
+def _measure(found: Venue, sagas: int, workers: int) -> Figures:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -77,7 +81,7 @@ def _measure(folder: Path, store: str | None, sagas: int) -> Figures:
             progress.advance(task)
 
         try:
-            return run_rounds(engine_url, folder / "loop.db", sagas, done)
+            return run_rounds(found, sagas, workers, done)
         except HalfFailedError as error:
             raise Refused(str(error)) from error
 
@@ -89,15 +93,17 @@ _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
     ("baseline_single_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, one message per commit"),
     ("published_per_second", lambda value: f"{value:,.0f}", "publishing by 100 tasks, one await per message"),
     ("published_singly_per_second", lambda value: f"{value:,.0f}", "publishing one after another"),
+    ("hot_key_per_second", lambda value: f"{value:,.0f}", "messages handled per second, all of one saga"),
     ("p50_ms", lambda value: f"{value:.2f} ms", "from publish to committed at low load, half of the messages"),
     ("p99_ms", lambda value: f"{value:.2f} ms", "and 99 in 100"),
     ("peak_rss_mb", lambda value: f"{value:.0f} MB", "the most memory of the process"),
 )
 
 
-def _draw(summary: dict[str, float], sagas: int, *, stderr: bool) -> None:
-    title = f"{sagas:,} sagas of three messages, SQLite with synchronous=FULL, median of {ROUNDS} rounds"
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+def _draw(summary: dict[str, float], what: str, *, stderr: bool) -> None:
+    table = Table(
+        title=f"{what}, median of {ROUNDS} rounds", title_justify="left", title_style="bold", show_header=False
+    )
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")

@@ -15,11 +15,9 @@ from pathlib import Path
 import msgspec
 
 from sagabus import Bus
-from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, STEPS, WORKED, Probed, Submitted
-from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, STEPS, WORKED, Probed, Submitted, Ticked
 from sagabus.outcome import Settled
-from sagabus.store import Batch
-from sagabus.stores.sqlite import SqliteStore
+from sagabus.store import Batch, Store
 
 _SINGLE = 500
 _PROBES = 100
@@ -35,18 +33,32 @@ class EngineFigures(msgspec.Struct, frozen=True):
     messages_per_second: float
     published_per_second: float
     published_singly_per_second: float
+    hot_key_per_second: float
+    """Messages of one saga that are handled, each on the state that the one before left."""
     latencies: list[float]
     """Seconds from the call of publish to its effect committed."""
     peak_rss_mb: float
 
 
-async def measure(url: str, sagas: int, token: str) -> EngineFigures:
-    """One round: publish one by one, work that off as a warm-up, probe at low load, publish by many, work that off."""
+async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigures:
+    """One round: publish one by one, work that off as a warm-up, probe at low load, publish by many, work that off;
+    then the same number of messages for one key.
+    """
     singly = await _publish_singly(url, token)
     latencies = await _probe(url, token)
     published = await _publish_by_many(url, token, sagas)
-    handled = await _work_off(url, sagas)
-    return EngineFigures(handled, published, singly, latencies, peak_rss_mb())
+    handled = await (_work_off(url, sagas) if workers == 1 else _work_off_together(url, sagas, workers))
+    hot = await _one_hot_key(url, token, sagas)
+    return EngineFigures(handled, published, singly, hot, latencies, peak_rss_mb())
+
+
+async def serve(url: str) -> None:
+    """One worker of several: begins when a line comes in, and ends with the input."""
+    print("ready", flush=True)  # to the half that waits for it
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, sys.stdin.readline)
+    async with Bus(url, *WORKED):
+        await loop.run_in_executor(None, sys.stdin.read)
 
 
 async def _publish_singly(url: str, token: str) -> float:
@@ -62,30 +74,32 @@ async def _publish_singly(url: str, token: str) -> float:
     return _SINGLE / elapsed
 
 
-class _Watched(SqliteStore):
-    """Tells when a worker's commit has returned, without asking the file."""
+def _watch(store: Store) -> asyncio.Event:
+    """Is set whenever a worker's commit has returned, without asking the database."""
+    committed = asyncio.Event()
+    commit = store.commit
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.committed = asyncio.Event()
-
-    async def commit(self, batch: Batch) -> Sequence[Settled]:
-        answers = await super().commit(batch)
-        self.committed.set()
+    async def watched(batch: Batch) -> Sequence[Settled]:
+        answers = await commit(batch)
+        committed.set()
         return answers
+
+    store.commit = watched  # type: ignore[method-assign]  # of this one object
+    return committed
 
 
 async def _probe(url: str, token: str) -> list[float]:
     latencies: list[float] = []
-    store = _Watched(file_of(url))
-    async with Bus(store, *EVERYTHING) as bus:
+    bus = Bus(url, *EVERYTHING)
+    committed = _watch(bus.store)
+    async with bus:
         await bus.idle()  # the warm-up: what was published singly
         for number in range(_PROBES):
             await asyncio.sleep(_PAUSE)
-            store.committed.clear()
+            committed.clear()
             began = time.perf_counter()
             await bus.publish(Probed(order_id=f"{token}-p{number}", amount=number))
-            await store.committed.wait()
+            await committed.wait()
             latencies.append(time.perf_counter() - began)
     return latencies
 
@@ -110,12 +124,65 @@ async def _work_off(url: str, sagas: int) -> float:
     bus = Bus(url, *WORKED)
     began = time.perf_counter()
     await bus.open()
-    # Not `bus.idle()`, which would wait for the ledger that is away. What is no longer due has been committed.
-    while await bus.store.inspect.due(CHANNELS):  # noqa: ASYNC110  # the file is watched, as by any other process
-        await asyncio.sleep(_LOOK)
+    await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
     await bus.close()
     return sagas * STEPS / elapsed
+
+
+async def _work_off_together(url: str, sagas: int, workers: int) -> float:
+    bus = Bus(url, *WORKED)
+    await bus.open(worker=False)
+    crew = [await _hire(url) for _ in range(workers)]
+    began = time.perf_counter()
+    for worker in crew:
+        _input(worker).write(b"go\n")
+    await _until_nothing_is_due(bus)
+    elapsed = time.perf_counter() - began
+    for worker in crew:
+        _input(worker).close()
+        await worker.wait()
+    await bus.close()
+    return sagas * STEPS / elapsed
+
+
+async def _hire(url: str) -> asyncio.subprocess.Process:
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", "worker", url),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    if worker.stdout is None or await worker.stdout.readline() != b"ready\n":
+        raise RuntimeError("a worker process did not begin")
+    return worker
+
+
+def _input(worker: asyncio.subprocess.Process) -> asyncio.StreamWriter:
+    if worker.stdin is None:
+        raise RuntimeError("a worker process without an input")
+    return worker.stdin
+
+
+async def _one_hot_key(url: str, token: str, messages: int) -> float:
+    bus = Bus(url, *WORKED)
+    await bus.open(worker=False)
+    await bus.publish_many([Ticked(clock_id=token, number=number) for number in range(messages)])
+    await bus.close()
+    bus = Bus(url, *WORKED)
+    began = time.perf_counter()
+    await bus.open()
+    await _until_nothing_is_due(bus)
+    elapsed = time.perf_counter() - began
+    if await bus.dead_letters.list():
+        raise RuntimeError("messages of the hot key are dead")
+    await bus.close()
+    return messages / elapsed
+
+
+async def _until_nothing_is_due(bus: Bus) -> None:
+    # Not `bus.idle()`, which would wait for the ledger that is away. What is no longer due has been committed.
+    while await bus.store.inspect.due(CHANNELS):  # noqa: ASYNC110  # the database is watched, as by any other process
+        await asyncio.sleep(_LOOK)
 
 
 def peak_rss_mb() -> float:

@@ -1,26 +1,35 @@
 """One half of the benchmark in a process of its own: neither shares memory or threads with the other.
 
-`python -m sagabus.cli.benchmark.half engine URL SAGAS TOKEN` or `… loop PATH SAGAS`; it prints one object.
+`python -m sagabus.cli.benchmark.half engine URL SAGAS TOKEN WORKERS`, `… worker URL`, or `… loop-KIND PLACE SAGAS`; it
+prints one object.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import import_module
 
 import msgspec
 
-from sagabus.cli.benchmark import engine, loop
+from sagabus.cli.benchmark import engine
 from sagabus.cli.process import own_process
 
 
-def run(half: str, place: str, sagas: int, *token: str) -> bytes:
+def run(half: str, place: str, *options: str) -> bytes:
     """The figures of one half."""
-    if half == "loop":
-        return msgspec.json.encode(loop.measure(place, sagas))
+    if half.startswith("loop-"):
+        # Only the driver of this database needs to be there.
+        measure = import_module(f"sagabus.cli.benchmark.loops.{half.removeprefix('loop-')}").measure
+        found = measure(place, int(options[0]))
+        return msgspec.json.encode(found if not asyncio.iscoroutine(found) else asyncio.run(found))
     own_process()  # as `sagabus run` does
-    return msgspec.json.encode(asyncio.run(engine.measure(place, sagas, *token)))
+    if half == "worker":
+        asyncio.run(engine.serve(place))
+        return b""
+    sagas, token, workers = options
+    return msgspec.json.encode(asyncio.run(engine.measure(place, int(sagas), token, int(workers))))
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))
+    sys.stdout.buffer.write(run(*sys.argv[1:]))

@@ -52,6 +52,14 @@ class Probed:
     amount: int
 
 
+@event("bench.ticked")
+class Ticked:
+    """One of very many messages of one key."""
+
+    clock_id: str
+    number: int
+
+
 class BenchSaga(Saga, name="bench-orders", key="order_id"):
     """One order."""
 
@@ -94,12 +102,25 @@ class ProbeSaga(Saga, name="bench-probes", key="order_id"):
         ctx.complete()
 
 
+class ClockSaga(Saga, name="bench-clocks", key="clock_id"):
+    """One instance that everything goes to."""
+
+    clock_id: str
+    ticks: int = 0
+
+    @starts
+    @handles
+    def ticked(self, message: Ticked, ctx: Context) -> None:
+        """Count."""
+        self.ticks += 1
+
+
 @handler("bench-ledger")
 def enter(message: Completed, ctx: Context) -> None:
     """The receiver that is away."""
 
 
-WORKED = (BenchSaga, ProbeSaga)
-EVERYTHING = (BenchSaga, ProbeSaga, enter)
-CHANNELS = ("bench-orders", "bench-probes")
+WORKED = (BenchSaga, ProbeSaga, ClockSaga)
+EVERYTHING = (BenchSaga, ProbeSaga, ClockSaga, enter)
+CHANNELS = ("bench-orders", "bench-probes", "bench-clocks")
 STEPS = 3

@@ -11,14 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
 import msgspec
 
 from sagabus.cli.benchmark.engine import EngineFigures
-from sagabus.cli.benchmark.loop import LoopFigures
+from sagabus.cli.benchmark.loops.work import LoopFigures
+from sagabus.cli.benchmark.venues import Venue
 
 T = TypeVar("T")
 
@@ -50,6 +50,7 @@ class Figures:
             "published_singly_per_second": round(
                 median(figures.published_singly_per_second for figures in self.engine), 1
             ),
+            "hot_key_per_second": round(median(figures.hot_key_per_second for figures in self.engine), 1),
             "p50_ms": round(percentile(latencies, 0.50) * 1000, 3),
             "p99_ms": round(percentile(latencies, 0.99) * 1000, 3),
             "peak_rss_mb": round(max(figures.peak_rss_mb for figures in self.engine), 1),
@@ -64,22 +65,22 @@ def percentile(ordered: Sequence[float], fraction: float) -> float:
     return ordered[max(math.ceil(len(ordered) * fraction) - 1, 0)]
 
 
-def run_rounds(engine_url: Callable[[int], str], loop_path: Path, sagas: int, done: Callable[[str], None]) -> Figures:
-    """Engine, loop, engine, loop…; `engine_url` gives each round its store, `done` hears of each half."""
+def run_rounds(venue: Venue, sagas: int, workers: int, done: Callable[[str], None]) -> Figures:
+    """Engine, loop, engine, loop…; `done` hears of each half."""
     figures = Figures()
     token = f"{time.time_ns() // 1_000_000:x}"
     for number in range(ROUNDS):
-        engine = _half("engine", engine_url(number), sagas, f"{token}-{number}")
+        engine = _half("engine", venue.engine(number), sagas, f"{token}-{number}", str(workers))
         figures.engine.append(msgspec.json.decode(engine, type=EngineFigures))
         done(f"round {number + 1}: sagabus {figures.engine[-1].messages_per_second:,.0f} messages/s")
-        loop = _half("loop", str(loop_path), sagas)
+        loop = _half(f"loop-{venue.kind}", venue.loop(number), sagas)
         figures.loop.append(msgspec.json.decode(loop, type=LoopFigures))
         done(f"round {number + 1}: hand-written loop {figures.loop[-1].batched_per_second:,.0f} messages/s")
     return figures
 
 
-def _half(name: str, place: str, sagas: int, *token: str) -> bytes:
-    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, place, str(sagas), *token]
+def _half(name: str, place: str, sagas: int, *options: str) -> bytes:
+    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, place, str(sagas), *options]
     patience = _PATIENCE + sagas / _SLOWEST
     try:
         finished = subprocess.run(command, capture_output=True, check=False, timeout=patience)  # noqa: S603  # our own

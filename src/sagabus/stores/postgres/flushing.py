@@ -26,7 +26,7 @@ _GIVEN = f"{ENVELOPE}, guarded int, fingerprint text, stamp bigint, origin bigin
 _FLUSH = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 held AS MATERIALIZED (SELECT count(*) AS n FROM json_to_recordset(?2::json) AS r({_LANE})
-    CROSS JOIN LATERAL (SELECT l.epoch FROM {{lane}} AS l WHERE l.channel = r.channel AND l.lane = r.lane) AS l
+    CROSS JOIN LATERAL (SELECT l.epoch FROM {{lane}} AS l WHERE l.channel = r.channel AND l.lane = r.lane LIMIT 1) AS l
     WHERE l.epoch = r.epoch),
 removed AS (DELETE FROM {{envelope}} WHERE position = ANY (?3::bigint[]) RETURNING 1),
 created AS ({create("json_to_recordset(?4::json)")} RETURNING 1),
@@ -34,7 +34,8 @@ changed AS ({upsert("json_to_recordset(?5::json)")} RETURNING 1),
 off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
     FROM json_to_recordset(?6::json) AS r({_TIMER}) CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
-    AND (r.timer IS NULL OR e.timer = r.timer)) AS found)) AND position <> ALL (?3::bigint[]) RETURNING position),
+    AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
+    AND position <> ALL (?3::bigint[]) RETURNING position),
 sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
     SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, json_to_recordset(?7::json) AS r({ENVELOPE})
     RETURNING 1),
@@ -52,14 +53,14 @@ lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = A
 given AS MATERIALIZED (SELECT * FROM ROWS FROM (json_to_recordset(?2::json) AS ({_GIVEN})) WITH ORDINALITY
     CROSS JOIN (SELECT count(*) FROM lowest) AS locked),
 fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
-    SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g CROSS JOIN head
-    WHERE head.value = ?1::bigint AND g.guarded = 1
+    SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g
+    WHERE (SELECT value FROM head) = ?1::bigint AND g.guarded > 0
     AND g.origin >= coalesce((SELECT l.stamp FROM lowest AS l WHERE l.channel = g.channel), 0)
     ON CONFLICT (channel, message_id) DO NOTHING RETURNING channel, message_id),
 stored AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
-    SELECT {", ".join("g." + name for name in rows.ENVELOPE_COLUMNS.split(", "))} FROM given AS g CROSS JOIN head
+    SELECT {", ".join("g." + name for name in rows.ENVELOPE_COLUMNS.split(", "))} FROM given AS g
     LEFT JOIN fresh AS f ON f.channel = g.channel AND f.message_id = g.message_id
-    WHERE head.value = ?1::bigint AND (g.guarded = 0 OR f.message_id IS NOT NULL) ORDER BY g.ordinality)
+    WHERE (SELECT value FROM head) = ?1::bigint AND (g.guarded < 1 OR f.message_id IS NOT NULL) ORDER BY g.ordinality)
 SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) < ?4::int
     THEN (SELECT coalesce(json_agg(json_build_array(channel, message_id)), '[]'::json) FROM fresh)::text END
 """

@@ -1,7 +1,8 @@
 """The named statements of the shared logic, in the words of PostgreSQL.
 
-A queue table's statistics are always wrong, so no statement leaves its index to the planner's mood: rows are found by
-`= ANY (array)`, by LATERAL look-ups one by one, or by comparing whole index keys, never by a join over a set.
+A queue table's statistics are always wrong, and a plan made while it was empty is kept, so no statement leaves its
+index to the planner's mood: rows are found by `= ANY (array)` on a key of one column, by LATERAL look-ups one by one
+(LIMIT 1 or OFFSET 0 keeps them from being turned into a join), by scalar sub-selects, or by comparing whole index keys.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ INSTANCE = (
 _INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 _PLACE = "channel text, partition_key text"
 _POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
-_NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel
-    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
+_NOT_HELD = """(SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL"""
 _LAST = "9223372036854775807"
 
 
@@ -40,8 +41,8 @@ def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
 def upsert(given: str) -> str:
     """Save instances over the versions that were read; what is not there any more is not made anew."""
     return f"""
-INSERT INTO {{instance}} AS i ({_INSTANCE_NAMES}) SELECT {_INSTANCE_NAMES} FROM {given} AS r({INSTANCE})
-WHERE EXISTS (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key)
+INSERT INTO {{instance}} AS i ({_INSTANCE_NAMES}) SELECT r.* FROM {given} AS r({INSTANCE})
+CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
     state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
     updated_at = excluded.updated_at
@@ -58,7 +59,7 @@ ON CONFLICT (saga, key) DO NOTHING"""
 def _timers_of(condition: str) -> str:
     return f"""ANY (ARRAY(SELECT found.position FROM {{rows}} CROSS JOIN LATERAL (
     SELECT e.position FROM {{envelope}} AS e WHERE e.timer IS NOT NULL AND e.channel = r.channel
-    AND e.partition_key = r.partition_key {condition}) AS found))"""
+    AND e.partition_key = r.partition_key {condition} OFFSET 0) AS found))"""
 
 
 _RECORDS = "json_to_recordset(?1::json)"
@@ -76,7 +77,7 @@ _SETTLING = {
 SELECT m.value, held.channel, held.lane, held.epoch
 FROM (SELECT value FROM {meta} WHERE name = 'routing' FOR SHARE) AS m
 LEFT JOIN (SELECT l.channel, l.lane, l.epoch FROM {rows} CROSS JOIN LATERAL (
-    SELECT * FROM {lane} AS l WHERE l.channel = r.channel AND l.lane = r.lane) AS l) AS held ON true
+    SELECT * FROM {lane} AS l WHERE l.channel = r.channel AND l.lane = r.lane LIMIT 1) AS l) AS held ON true
 """,
         "channel text, lane int",
         gives=True,
@@ -106,7 +107,7 @@ WHERE position = ?1 AND attempt = ?2
         """
 UPDATE {envelope} SET stashed = 0, due_at = 1 WHERE position = ANY (ARRAY(SELECT found.position FROM {rows}
     CROSS JOIN LATERAL (SELECT e.position FROM {envelope} AS e WHERE e.stashed = 1 AND e.channel = r.channel
-    AND e.partition_key = r.partition_key) AS found))
+    AND e.partition_key = r.partition_key OFFSET 0) AS found))
 """,
         _PLACE,
     ),
@@ -123,15 +124,16 @@ _APPENDING = {
     ),
     "let_loose": Statement(
         """
-DELETE FROM {held_key} AS k USING {rows} WHERE k.position > 0 AND k.channel = r.channel
-AND k.partition_key = r.partition_key AND NOT EXISTS (SELECT 1 FROM {envelope} AS e WHERE e.position = k.position)
+DELETE FROM {held_key} WHERE position = ANY (ARRAY(SELECT k.position FROM {rows} CROSS JOIN LATERAL (
+    SELECT * FROM {held_key} AS k WHERE k.channel = r.channel AND k.partition_key = r.partition_key LIMIT 1) AS k
+    WHERE k.position > 0 AND (SELECT e.position FROM {envelope} AS e WHERE e.position = k.position) IS NULL))
 """,
         _PLACE,
     ),
     "known": Statement(
         """
 SELECT i.channel, i.message_id, i.fingerprint FROM {rows} CROSS JOIN LATERAL (
-    SELECT * FROM {inbox} AS i WHERE i.channel = r.channel AND i.message_id = r.message_id) AS i
+    SELECT * FROM {inbox} AS i WHERE i.channel = r.channel AND i.message_id = r.message_id LIMIT 1) AS i
 """,
         "channel text, message_id text",
         gives=True,
@@ -276,12 +278,13 @@ FROM c WHERE c.after > 0
     # Instances and what is stashed for them, in one answer.
     "load": Statement(
         f"""
-WITH keys AS MATERIALIZED (SELECT ARRAY(SELECT json_array_elements_text(?1::json)) AS a)
-SELECT {_INSTANCE}, NULL::bigint, NULL::text, NULL::int, NULL::bigint, {_NULLS} FROM {{instance}} AS i
-WHERE i.saga = ?2 AND i.key = ANY ((SELECT a FROM keys)::text[])
+WITH keys AS MATERIALIZED (SELECT json_array_elements_text(?1::json) AS key)
+SELECT i.*, NULL::bigint, NULL::text, NULL::int, NULL::bigint, {_NULLS} FROM keys AS k CROSS JOIN LATERAL (
+    SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = ?2 AND i.key = k.key LIMIT 1) AS i
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, {_COLUMNS} FROM {{envelope}} AS e
-WHERE e.stashed = 1 AND e.channel = ?2 AND e.partition_key = ANY ((SELECT a FROM keys)::text[])
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.* FROM keys AS k CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM {{envelope}} AS e
+    WHERE e.stashed = 1 AND e.channel = ?2 AND e.partition_key = k.key OFFSET 0) AS e
 """,
         "key text",
         gives=True,

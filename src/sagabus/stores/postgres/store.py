@@ -24,6 +24,10 @@ from sagabus.stores.sql.settling import COMMITTED
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
 
+_PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"}
+"""Plans are kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then."""
+
+
 class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections)
     and `deadline` (seconds that one call may take).
@@ -102,7 +106,7 @@ class PostgresStore(ServerStore):
     async def _connect(self) -> Link:
         try:
             native = await asyncpg.connect(
-                self._address.dsn, timeout=self._deadline, server_settings={"application_name": "sagabus"}
+                self._address.dsn, timeout=self._deadline, server_settings={"application_name": "sagabus", **_PLANNING}
             )
         except Exception as error:
             ours = translated_error(error, self.place)

@@ -1,0 +1,101 @@
+"""The loop on SQLite: one thread, no event loop, prepared statements; what the disk and the driver allow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import apsw
+
+from sagabus.cli.benchmark.loops.work import BATCH, SINGLE, WARM_UP, LoopFigures, Stored, Taken, instant, orders, step
+from sagabus.stores.sqlite import schema
+
+_ADD = """
+INSERT INTO sagabus_envelope (channel, lane, due_at, message_id, message_type, partition_key, body, headers,
+    correlation_id, causation_id, sent_at, attempt, failed_at, timer, stashed, hops)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_TAKE = """
+SELECT position, message_id, message_type, partition_key, body, correlation_id FROM sagabus_envelope
+WHERE channel = 'orders' AND lane = 0 AND due_at = 0 AND position > ? ORDER BY position LIMIT ?
+"""
+_LOAD = "SELECT version, state FROM sagabus_instance WHERE saga = 'orders' AND key = ?"
+_REMOVE = "DELETE FROM sagabus_envelope WHERE position = ?"
+_SAVE = """
+INSERT INTO sagabus_instance (saga, key, version, read_version, state, status, timers, completed_at,
+    created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
+    state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
+    updated_at = excluded.updated_at
+WHERE sagabus_instance.version = excluded.read_version
+"""
+
+Connection: TypeAlias = Any  # the driver's own, whose hints checkers know by half
+
+
+def measure(path: str, sagas: int) -> LoopFigures:
+    """One round on a fresh file: a warm-up, then batches from a full queue, then one by one from another."""
+    connection = _fresh(path)
+    _fill(connection, "warm", min(sagas, WARM_UP))
+    work_off(connection, BATCH)
+    _fill(connection, "batched", sagas)
+    batched = _timed(connection, BATCH)
+    _fill(connection, "single", min(sagas, SINGLE))
+    single = _timed(connection, 1)
+    connection.close()
+    return LoopFigures(batched, single)
+
+
+def prepared(path: str, sagas: int) -> Connection:
+    """A fresh file with so many orders waiting."""
+    connection = _fresh(path)
+    _fill(connection, "prepared", sagas)
+    return connection
+
+
+def work_off(connection: Connection, batch: int) -> int:
+    """Handle everything in the queue, so many messages per commit; how many there were."""
+    handled, after = 0, 0
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        taken: list[Taken] = connection.execute(_TAKE, (after, batch)).fetchall()
+        stored: dict[str, Stored] = {}
+        for row in taken:
+            found = connection.execute(_LOAD, (row[3],)).fetchone()
+            if found:
+                stored[row[3]] = found
+        done = step(taken, stored, instant())
+        connection.executemany(_REMOVE, [(position,) for position in done.removed])
+        connection.executemany(_SAVE, done.saved)
+        connection.executemany(_ADD, done.added)
+        connection.execute("COMMIT")
+        if not taken:
+            return handled
+        handled += len(taken)
+        after = taken[-1][0]
+
+
+def _fresh(path: str) -> Connection:
+    for suffix in ("", "-wal", "-shm"):
+        Path(path + suffix).unlink(missing_ok=True)
+    connection: Connection = apsw.Connection(path)
+    connection.execute(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
+        "PRAGMA wal_autocheckpoint = 4000; PRAGMA mmap_size = 0"
+    )
+    with connection:
+        schema.migrate(connection, path, instant())
+    return connection
+
+
+def _fill(connection: Connection, name: str, sagas: int) -> None:
+    with connection:
+        connection.executemany(_ADD, orders(name, sagas))
+
+
+def _timed(connection: Connection, batch: int) -> float:
+    began = time.perf_counter()
+    handled = work_off(connection, batch)
+    return handled / (time.perf_counter() - began)

@@ -1,0 +1,111 @@
+"""Where the benchmark runs: a fresh place on the given database for each half of each round, removed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.output import Refused
+
+
+class Venue(ABC):
+    """Gives each half of each round a place of its own; a context manager that tidies up."""
+
+    kind: str
+    title: str
+    """The database and its durability, for the table."""
+
+    @abstractmethod
+    def engine(self, number: int) -> str:
+        """The URL of the bus in this round."""
+
+    @abstractmethod
+    def loop(self, number: int) -> str:
+        """Where the loop written by hand works in this round."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.tidy()
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove what was made."""
+
+
+class Files(Venue):
+    """SQLite: temporary files, or the file that the user named, which is kept."""
+
+    kind = "sqlite"
+    title = "SQLite with synchronous=FULL"
+
+    def __init__(self, store: str | None) -> None:
+        self._store = store
+        folder = Path(file_of(store)).parent if store else None
+        self._folder = tempfile.TemporaryDirectory(prefix=".sagabus-bench-", dir=folder)
+
+    def engine(self, number: int) -> str:
+        """The user's file, or a new one."""
+        return self._store or f"sqlite:///{self._folder.name}/engine-{number}.db"
+
+    def loop(self, number: int) -> str:
+        """Always the same file, made anew."""
+        return f"{self._folder.name}/loop.db"
+
+    def tidy(self) -> None:
+        """Remove the temporary files."""
+        self._folder.cleanup()
+
+
+class Schemas(Venue):
+    """PostgreSQL: schemas of our own beside whatever is there."""
+
+    kind = "postgres"
+    title = "PostgreSQL with synchronous_commit"
+
+    def __init__(self, store: str, token: str) -> None:
+        self._store = store
+        self._token = token
+        self._made: set[str] = set()
+
+    def engine(self, number: int) -> str:
+        """A new schema."""
+        return self._in(f"sagabus_bench_{self._token}_e{number}")
+
+    def loop(self, number: int) -> str:
+        """A new schema."""
+        return self._in(f"sagabus_bench_{self._token}_l{number}")
+
+    def tidy(self) -> None:
+        """Drop the schemas."""
+        asyncio.run(self._drop())
+
+    def _in(self, schema: str) -> str:
+        self._made.add(schema)
+        return f"{self._store}{'&' if urlsplit(self._store).query else '?'}schema={schema}"
+
+    async def _drop(self) -> None:
+        from sagabus.stores.postgres.driver import asyncpg
+        from sagabus.stores.sql.address import Address
+
+        connection: Any = await asyncpg.connect(Address.of(self._store).dsn)
+        for schema in self._made:
+            await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        await connection.close()
+
+
+def venue(store: str | None, token: str) -> Venue:
+    """The venue of a store's URL; refused for what several processes cannot share."""
+    scheme = urlsplit(store or "sqlite:").scheme
+    if scheme in ("postgresql", "postgres"):
+        return Schemas(store or "", token)
+    if scheme == "sqlite":
+        return Files(store)
+    raise Refused(f"--store {store!r}: the benchmark runs on sqlite:///file.db or postgresql://user@host/database")
