@@ -185,7 +185,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(tmp_path: Path, sent: signal
     ("url", "said"),
     [
         ("memory:", "name a SQLite file"),
-        ("postgresql://localhost/x", "name a SQLite file"),
+        ("redis://localhost/x", "name a SQLite file"),
         ("nonsense", "name a SQLite file"),
         ("sqlite:///", "name a SQLite file"),
         ("sqlite:////nowhere/at/all.db", "folder"),

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
 from rich.console import Console
@@ -19,22 +19,26 @@ from sagabus.cli.demonstration.event_log import Columns, EventLog, MalformedLogE
 from sagabus.cli.demonstration.performing import perform_orders, perform_replay
 from sagabus.cli.demonstration.playing import Result, Setting
 from sagabus.cli.demonstration.show import draw_paths, draw_result
-from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.demonstration.venue import is_private, venue_at
 from sagabus.cli.output import Refused, console, emit_json, refusing
 
 T = TypeVar("T")
 
 _TERMINATED = 128 + signal.SIGTERM
 _PATHS = 5
+_RESTARTS = 2
 
 
 @click.command()
 @click.option("--orders", type=click.IntRange(min=1), default=300, show_default=True, help="How many orders to run.")
 @click.option("--kills", type=click.IntRange(min=0), default=5, show_default=True, help="How many workers to kill.")
-@click.option("--seed", type=int, help="Repeat a demonstration: same orders, same copies.")
 @click.option(
-    "--store", metavar="URL", help="Use (and keep) this SQLite file: sqlite:///demo.db.  [default: a temporary one]"
+    "--restarts",
+    type=click.IntRange(min=0),
+    help="How often to kill or stop a private server, and start it again.  [default: 2 for a private server]",
 )
+@click.option("--seed", type=int, help="Repeat a demonstration: same orders, same copies.")
+@click.option("--store", metavar="URL", help="Where to play; see above.  [default: a temporary SQLite file]")
 @click.option(
     "--events", type=click.Path(path_type=Path), metavar="FILE.csv", help="Replay this event log instead of orders."
 )
@@ -48,6 +52,7 @@ def demo(  # one parameter per option
     *,
     orders: int,
     kills: int,
+    restarts: int | None,
     seed: int | None,
     store: str | None,
     events: Path | None,
@@ -56,32 +61,52 @@ def demo(  # one parameter per option
     time: str | None,
     as_json: bool,
 ) -> None:
-    """Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
+    r"""Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
+
+    \b
+    --store sqlite:///demo.db           a file of yours, which is kept
+    --store postgresql://user@host/db   your server, in a new schema that is dropped at the end
+    --store mysql://user@host/db        your server, in tables of a new prefix that are dropped at the end
+    --store postgresql:private          a server started for the demonstration, which is restarted meanwhile
+    --store mysql:private               the same with MariaDB
+
+    A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and kept.
 
     Exit code 1 when anything was lost or doubled, or when no kill hit work in flight; 2 when it could not run.
     """
     log = _log(events, key, activity, time)
-    with refusing(), tempfile.TemporaryDirectory(prefix="sagabus-demo-") as folder:
-        url = store or f"sqlite:///{folder}/demo.db"
-        setting = Setting(
-            url=url,
-            path=file_of(url),
-            folder=Path(folder),
-            process="orders" if log is None else "replay",
-            kills=kills,
-            seed=secrets.randbelow(1_000_000) if seed is None else seed,
-            console=console(stderr=True),
-        )
-        result = _run(perform_orders(setting, orders) if log is None else perform_replay(setting, log))
-    out = console(stderr=as_json)
-    draw_result(out, "The audit", _lines(result, log), good=result.audit.is_clean)
-    if log is not None:
-        draw_paths(out, log.paths().most_common(_PATHS))
-    _complain(result, out)
-    if as_json:
-        emit_json({**result.figures(), **_log_figures(result, log)})
+    asked = _Asked(store, orders, kills, restarts, secrets.randbelow(1_000_000) if seed is None else seed)
+    with refusing():
+        result = _run(_perform(asked, log))
+    _report(result, log, as_json=as_json)
     if not result.is_good:
         raise SystemExit(1)
+
+
+class _Asked(NamedTuple):
+    store: str | None
+    orders: int
+    kills: int
+    restarts: int | None
+    seed: int
+
+
+async def _perform(asked: _Asked, log: EventLog | None) -> Result:
+    if asked.restarts and not is_private(asked.store):
+        raise Refused("--restarts is for a private server (--store postgresql:private): no other is ever restarted")
+    usual = _RESTARTS if is_private(asked.store) else 0
+    with tempfile.TemporaryDirectory(prefix="sagabus-demo-") as folder:
+        async with venue_at(asked.store, Path(folder)) as venue:
+            setting = Setting(
+                venue=venue,
+                folder=Path(folder),
+                process="orders" if log is None else "replay",
+                kills=asked.kills,
+                restarts=usual if asked.restarts is None else asked.restarts,
+                seed=asked.seed,
+                console=console(stderr=True),
+            )
+            return await (perform_orders(setting, asked.orders) if log is None else perform_replay(setting, log))
 
 
 def _log(events: Path | None, key: str | None, activity: str | None, time: str | None) -> EventLog | None:
@@ -115,10 +140,22 @@ def _run(course: Coroutine[Any, Any, T]) -> T:
         raise Refused(str(error)) from error
 
 
+def _report(result: Result, log: EventLog | None, *, as_json: bool) -> None:
+    out = console(stderr=as_json)
+    draw_result(out, "The audit", _lines(result, log), good=result.audit.is_clean)
+    if log is not None:
+        draw_paths(out, log.paths().most_common(_PATHS))
+    _complain(result, out)
+    if as_json:
+        emit_json({**result.figures(), **_log_figures(result, log)})
+
+
 def _lines(result: Result, log: EventLog | None) -> list[tuple[str, object, str]]:
     audit, difference = result.audit, result.audit.difference
     events = [] if log is None else [("events", len(log.events), "rows of the file, in order of time")]
     order = [] if log is None else [("out of order", audit.out_of_order, "events applied after one that they precede")]
+    hit = f"of the server, by SIGKILL or in good order; {result.restarts_mid_work} hit work in flight"
+    restarts = [("restarts", result.restarts, hit)] if result.restarts else []
     done = "sagas that ended in the right state" if log is None else "sagas whose list of events equals the file's"
     return [
         ("orders" if log is None else "cases", result.orders, "sagas to run"),
@@ -133,6 +170,7 @@ def _lines(result: Result, log: EventLog | None) -> list[tuple[str, object, str]
             result.kills,
             f"SIGKILL to a worker; {result.kills_mid_work} hit work in flight, {result.kills_mid_commit} a commit",
         ),
+        *restarts,
         ("handler runs", result.runs, f"{result.interrupted} of them cut short by a kill, and run again"),
         ("completed", audit.completed, done),
         ("lost", difference.lost, "effects that are missing"),
@@ -161,5 +199,5 @@ def _log_figures(result: Result, log: EventLog | None) -> dict[str, object]:
 def _complain(result: Result, out: Console) -> None:
     for letter in result.audit.dead_letters[:10]:
         out.print(f"dead letter: {letter}", markup=False)
-    if result.kills and not result.kills_mid_work:
-        out.print("[bold red]no kill hit work in flight, so this proves nothing: try more orders[/]")
+    if result.proves_nothing:
+        out.print("[bold red]no kill, or no restart, hit work in flight, so this proves nothing: try more orders[/]")

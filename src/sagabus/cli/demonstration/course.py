@@ -1,5 +1,5 @@
-"""The course of a demonstration: publish all up to three times, kill workers while they work, wait until nothing is
-left.
+"""The course of a demonstration: publish all up to three times, kill workers (and the server) while they work, wait
+until nothing is left.
 
 Before it comes what is to be published (`orders` or `replay`), behind it the audit.
 """
@@ -11,21 +11,23 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias
 
 from sagabus import Bus, Receipt
 from sagabus.cli.demonstration.crew import Crew, Hand
+from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.demonstration.show import Show
-from sagabus.errors import SagaBusError
+from sagabus.cli.demonstration.venue import OwnServer
 
-T = TypeVar("T")
+Blow: TypeAlias = Callable[[], Awaitable[None]]
 
 _MOMENT = 0.02
 _NO_WORK = 5.0
 """How long to wait for work in flight before a kill is given up as one that hits an idle worker."""
 _NO_PROGRESS = 60.0
-_NO_STORE = 30.0
 _GROUP = 40
+_LONGEST_OUTAGE = 1.5
+"""For how long an ended server stays away at most: some leases end meanwhile, some do not."""
 
 
 class Publication(NamedTuple):
@@ -61,23 +63,30 @@ class Course:
         self.kills = 0
         self.kills_mid_work = 0
         self.kills_mid_commit = 0
+        self.restarts = 0
+        self.restarts_mid_work = 0
 
-    async def run(self, publications: Sequence[Publication], kills: int) -> None:
-        """Publish all, kill so many times, and return when all has been worked off (or nothing moves any more)."""
+    async def run(
+        self, publications: Sequence[Publication], kills: int, server: OwnServer | None = None, restarts: int = 0
+    ) -> None:
+        """Publish all, strike so many times, and return when all has been worked off (or nothing moves any more)."""
         await self._crew.start()
-        share = -(-len(publications) // (kills + 1))
-        for number in range(kills + 1):
-            part = publications[number * share : (number + 1) * share]
-            await self._play(part, strike=number < kills)
+        blows: list[Blow] = [self._kill] * kills
+        if server is not None:
+            blows += [partial(self._restart, server)] * restarts
+        self._chance.shuffle(blows)
+        share = -(-len(publications) // (len(blows) + 1))
+        for number, blow in enumerate([*blows, None]):
+            await self._play(publications[number * share : (number + 1) * share], blow)
         await self._drained()
         await self._crew.dismiss()
 
-    async def _play(self, part: Sequence[Publication], *, strike: bool) -> None:
+    async def _play(self, part: Sequence[Publication], blow: Blow | None) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 publishing = tasks.create_task(self._publish(part))
-                if strike:
-                    tasks.create_task(self._strike(publishing))
+                if blow is not None:
+                    tasks.create_task(self._strike(blow, publishing))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group  # one reason is what a person can read
 
@@ -85,7 +94,7 @@ class Course:
         start = 0
         while start < len(publications):
             group = list(publications[start : start + self._chance.randint(1, _GROUP)])
-            receipts = await _persistently(partial(self._bus.publish_many, group))
+            receipts = await persistently(partial(self._bus.publish_many, group))
             self._count(receipts)
             start += len(group)
 
@@ -94,9 +103,18 @@ class Course:
         self.duplicates += sum(not receipt.accepted for receipt in receipts)
         self._show.published(self.published)
 
-    async def _strike(self, publishing: asyncio.Task[None]) -> None:
-        """Kill a worker at a random moment at which it has work in flight, and put another in its place."""
-        victim = await self._victim(publishing)
+    async def _strike(self, blow: Blow, publishing: asyncio.Task[None]) -> None:
+        """Strike at a random moment at which work is in flight; at any moment when none is taken up for long."""
+        end = time.monotonic() + _NO_WORK
+        while time.monotonic() < end:
+            await asyncio.sleep(self._chance.uniform(0, _MOMENT))
+            if self._crew.busy() or (publishing.done() and not await self.left()):
+                break
+        await blow()
+
+    async def _kill(self) -> None:
+        """Kill a worker, one with work in flight if there is any, and put another in its place."""
+        victim: Hand = self._chance.choice(self._crew.busy() or self._crew.living)
         cut = await self._crew.kill(victim)
         self.kills += 1
         self.kills_mid_work += cut.in_flight > 0
@@ -104,16 +122,16 @@ class Course:
         self._show.killed(victim.number, victim.process.pid, cut)
         await self._crew.hire()
 
-    async def _victim(self, publishing: asyncio.Task[None]) -> Hand:
-        """One that has work in flight; anyone when all work is done, or when none is taken up for long."""
-        end = time.monotonic() + _NO_WORK
-        while time.monotonic() < end:
-            await asyncio.sleep(self._chance.uniform(0, _MOMENT))
-            if (found := self._crew.busy(self._chance)) is not None:
-                return found
-            if publishing.done() and not await self.left():
-                break
-        return self._chance.choice(self._crew.living)
+    async def _restart(self, server: OwnServer) -> None:
+        """End the server, without warning more often than not, and start it again after a while."""
+        how: Literal["killed", "stopped"] = "killed" if self._chance.random() < 0.7 else "stopped"
+        await server.end(how)
+        cut = self._crew.work
+        await asyncio.sleep(self._chance.uniform(0, _LONGEST_OUTAGE))
+        await server.start()
+        self.restarts += 1
+        self.restarts_mid_work += cut.in_flight > 0
+        self._show.restarted(how, cut)
 
     async def _drained(self) -> None:
         before, since = (-1, -1), time.monotonic()
@@ -127,17 +145,5 @@ class Course:
 
     async def left(self) -> int:
         """Messages still to be handled, timers not among them."""
-        counts = [count for count in await self._bus.counts() if count.channel in self._channels]
+        counts = [count for count in await persistently(self._bus.counts) if count.channel in self._channels]
         return sum(count.ready + count.scheduled + count.retrying + count.stashed for count in counts)
-
-
-async def _persistently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call until the store has answered: errors that may pass are waited out, as by any sender, with the same ids."""
-    end = time.monotonic() + _NO_STORE
-    while True:
-        try:
-            return await call()
-        except SagaBusError as error:
-            if not error.is_transient or time.monotonic() > end:
-                raise
-            await asyncio.sleep(0.05)

@@ -7,7 +7,6 @@ tidied up.
 from __future__ import annotations
 
 import asyncio
-import random
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,8 +40,8 @@ class Hand:
 class Crew:
     """Some worker processes on one store; `size` of them live except between a kill and the replacement."""
 
-    def __init__(self, path: str, process: str, folder: Path, size: int = 2) -> None:
-        self._path = path
+    def __init__(self, url: str, process: str, folder: Path, size: int = 2) -> None:
+        self._url = url
         self._process = process
         self._folder = folder
         self._size = size
@@ -63,7 +62,7 @@ class Crew:
         with complaints.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "sagabus.cli.demonstration.worker"),
-                *(self._path, self._process, str(tally)),
+                *(self._url, self._process, str(tally)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -90,11 +89,15 @@ class Crew:
         self.interrupted += hand.work.running
         return hand.work
 
-    def busy(self, chance: random.Random) -> Hand | None:
-        """One of those that have work in flight; None when none has."""
+    @property
+    def work(self) -> Work:
+        """What all of them are at."""
+        return Work(*map(sum, zip(Work(), *(hand.work for hand in self.living), strict=True)))
+
+    def busy(self) -> list[Hand]:
+        """Those that have work in flight."""
         self.check()
-        found = [hand for hand in self.living if hand.work.in_flight]
-        return chance.choice(found) if found else None
+        return [hand for hand in self.living if hand.work.in_flight]
 
     def check(self) -> None:
         """Raise WorkerEndedError when one has ended by itself."""

@@ -1,7 +1,8 @@
 """The process that the demonstration runs: an order is paid, shipped and written into a ledger, by one saga and three
 handlers.
 
-The effect tables have no unique key anywhere, so nothing but the bus keeps a row from standing there twice.
+The effect tables have no unique key anywhere, so nothing but the bus keeps a row from standing there twice. The saga is
+the same on every store; the handlers that write rows are made with the words of the database that they write to.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from datetime import timedelta
 from typing import Literal
 
 from sagabus import Connection, Context, Linear, RetryPolicy, Saga, command, event, handler, handles, starts, timer
+from sagabus.cli.demonstration.stage import Words
+from sagabus.stores.sql.unit import GuardedLink
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS demo_run (seed TEXT);
-CREATE TABLE IF NOT EXISTS demo_payment (order_id TEXT, amount INTEGER);
-CREATE TABLE IF NOT EXISTS demo_shipment (order_id TEXT, product TEXT, quantity INTEGER);
-CREATE TABLE IF NOT EXISTS demo_stock (run TEXT, product TEXT, shipped INTEGER);
-CREATE TABLE IF NOT EXISTS demo_ledger (order_id TEXT, amount INTEGER);
-"""
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS demo_payment (order_id TEXT, amount INTEGER)",
+    "CREATE TABLE IF NOT EXISTS demo_shipment (order_id TEXT, product TEXT, quantity INTEGER)",
+    "CREATE TABLE IF NOT EXISTS demo_stock (run TEXT, product TEXT, shipped INTEGER)",
+    "CREATE TABLE IF NOT EXISTS demo_ledger (order_id TEXT, amount INTEGER)",
+)
+_PAY = "INSERT INTO demo_payment (order_id, amount) VALUES (?, ?)"
+_SHIP = "INSERT INTO demo_shipment (order_id, product, quantity) VALUES (?, ?, ?)"
+_LOOK = "SELECT shipped FROM demo_stock WHERE run = ? AND product = ?"
+_COUNT = "UPDATE demo_stock SET shipped = ? WHERE run = ? AND product = ?"
+_ENTER = "INSERT INTO demo_ledger (order_id, amount) VALUES (?, ?)"
 
 # Whoever was near a killed worker is tried again each time, however often a demonstration kills.
 PATIENT = RetryPolicy(
@@ -118,36 +125,57 @@ class OrderSaga(Saga, name="demo-orders", key="order_id", retry=PATIENT):
         self.history += ("unpaid",)
 
 
-@handler("demo-payments", retry=PATIENT)
-async def capture(message: CapturePayment, ctx: Context) -> None:
-    """Write a row through the buffered statement, which joins the commit it shares with others."""
-    await asyncio.sleep(_WORK)
-    ctx.execute("INSERT INTO demo_payment (order_id, amount) VALUES (?, ?)", (message.order_id, message.amount))
-    ctx.publish(PaymentCaptured(order_id=message.order_id))
+def definitions(words: Words) -> tuple[object, ...]:
+    """All of the process, for one kind of database."""
+    pay, ledger = words.say(_PAY), words.say(_ENTER)
+
+    @handler("demo-payments", retry=PATIENT)
+    async def capture(message: CapturePayment, ctx: Context) -> None:
+        """Write a row through the buffered statement, which joins the commit it shares with others."""
+        await asyncio.sleep(_WORK)
+        ctx.execute(pay, (message.order_id, message.amount))
+        ctx.publish(PaymentCaptured(order_id=message.order_id))
+
+    @handler("demo-ledger", retry=PATIENT)
+    async def enter(message: OrderCompleted, ctx: Context) -> None:
+        """The last message out: one line per order."""
+        ctx.execute(ledger, (message.order_id, message.amount))
+
+    return (OrderSaga, capture, (_ship_awaiting if words.lends_async else _ship)(words), enter)
 
 
-@handler("demo-shipping", retry=PATIENT)
-async def ship(message: ShipOrder, ctx: Context, connection: Connection) -> None:
-    """Write through the open transaction: a row, and a counter that is read before it is raised."""
-    run, product = message.order_id.partition("-")[0], message.product
-    connection.execute(
-        "INSERT INTO demo_shipment (order_id, product, quantity) VALUES (?, ?, ?)",
-        (message.order_id, product, message.quantity),
-    )
-    rows = connection.execute("SELECT shipped FROM demo_stock WHERE run = ? AND product = ?", (run, product))
-    if not rows:
-        connection.execute("INSERT INTO demo_stock (run, product, shipped) VALUES (?, ?, 0)", (run, product))
-    shipped = sum(int(str(row[0])) for row in rows) + message.quantity
-    connection.execute("UPDATE demo_stock SET shipped = ? WHERE run = ? AND product = ?", (shipped, run, product))
-    await asyncio.sleep(_WORK / 4)
-    ctx.publish(OrderShipped(order_id=message.order_id))
+def _ship(words: Words) -> object:
+    """Where the lent connection answers at once."""
+    ship_it, look, raise_it = words.say(_SHIP), words.say(_LOOK) + words.lock, words.say(_COUNT)
+
+    @handler("demo-shipping", retry=PATIENT)
+    async def ship(message: ShipOrder, ctx: Context, connection: Connection) -> None:
+        """Write through the open transaction: a row, and a counter that is read before it is raised."""
+        run, product = message.order_id.partition("-")[0], message.product
+        connection.execute(ship_it, (message.order_id, product, message.quantity))
+        ((shipped,),) = connection.execute(look, (run, product))
+        connection.execute(raise_it, (shipped + message.quantity, run, product))
+        await asyncio.sleep(_WORK / 4)
+        ctx.publish(OrderShipped(order_id=message.order_id))
+
+    return ship
 
 
-@handler("demo-ledger", retry=PATIENT)
-async def enter(message: OrderCompleted, ctx: Context) -> None:
-    """The last message out: one line per order."""
-    ctx.execute("INSERT INTO demo_ledger (order_id, amount) VALUES (?, ?)", (message.order_id, message.amount))
+def _ship_awaiting(words: Words) -> object:
+    """The same where it has to be awaited."""
+    ship_it, look, raise_it = words.say(_SHIP), words.say(_LOOK) + words.lock, words.say(_COUNT)
+
+    @handler("demo-shipping", retry=PATIENT)
+    async def ship(message: ShipOrder, ctx: Context, connection: GuardedLink) -> None:
+        """Write through the open transaction: a row, and a counter that is read, and locked, before it is raised."""
+        run, product = message.order_id.partition("-")[0], message.product
+        await connection.execute(ship_it, (message.order_id, product, message.quantity))
+        ((shipped,),) = await connection.execute(look, (run, product))
+        await connection.execute(raise_it, (shipped + message.quantity, run, product))
+        await asyncio.sleep(_WORK / 4)
+        ctx.publish(OrderShipped(order_id=message.order_id))
+
+    return ship
 
 
-DEFINITIONS = (OrderSaga, capture, ship, enter)
 CHANNELS = ("demo-orders", "demo-payments", "demo-shipping", "demo-ledger")

@@ -15,15 +15,18 @@ from sagabus.cli.demonstration.event_log import Event, EventLog
 from sagabus.cli.demonstration.oracle import Audit, Order, Row
 from sagabus.cli.demonstration.playing import Piece, Result, Setting, all_states, play
 from sagabus.cli.demonstration.stage import Stage
+from sagabus.cli.demonstration.stages import database_at
 
 
 async def perform_orders(setting: Setting, count: int) -> Result:
     """So many orders through payment, shipping and the ledger."""
-    bus = Bus(setting.url, *orders.DEFINITIONS)
+    database = database_at(setting.venue.url)
+    bus = Bus(setting.venue.url, *orders.definitions(database.words))
     await bus.open(worker=False)
     try:
-        with Stage(setting.path, orders.TABLES) as stage:
-            run = stage.begin_run(setting.seed)
+        async with Stage(database, orders.TABLES) as stage:
+            run = await stage.begin_run(setting.seed)
+            await stage.stock_up(run)
             planned = oracle.plan(setting.seed, count, run)
             piece = Piece(
                 originals=count,
@@ -59,18 +62,20 @@ async def _audit_orders(bus: Bus, stage: Stage, planned: Sequence[Order], run: i
     prefix = f"{run}-%"
     states: dict[str, Row] = {}
     steps: Counter[Row] = Counter()
-    for key, saga in (await all_states(bus, orders.OrderSaga)).items():
+    for key, saga in (await all_states(bus, "demo-orders", orders.OrderSaga)).items():
         if key.startswith(f"{run}-"):
             states[key] = (saga.status, saga.history)
             steps.update((key, step) for step in saga.history)
-    stock = stage.rows("SELECT product, shipped FROM demo_stock WHERE run = ?", str(run))
+    stock: Counter[Row] = Counter()
+    for row, times in (await stage.rows("SELECT product, shipped FROM demo_stock WHERE run = ?", str(run))).items():
+        stock[(row[0],)] += int(str(row[1])) * times
     tables: dict[str, Counter[Row]] = {
-        oracle.PAYMENTS: stage.rows("SELECT order_id, amount FROM demo_payment WHERE order_id LIKE ?", prefix),
-        oracle.SHIPMENTS: stage.rows(
+        oracle.PAYMENTS: await stage.rows("SELECT order_id, amount FROM demo_payment WHERE order_id LIKE ?", prefix),
+        oracle.SHIPMENTS: await stage.rows(
             "SELECT order_id, product, quantity FROM demo_shipment WHERE order_id LIKE ?", prefix
         ),
-        oracle.LEDGER: stage.rows("SELECT order_id, amount FROM demo_ledger WHERE order_id LIKE ?", prefix),
-        oracle.STOCK: Counter({(row[0],): int(str(row[1])) * times for row, times in stock.items()}),
+        oracle.LEDGER: await stage.rows("SELECT order_id, amount FROM demo_ledger WHERE order_id LIKE ?", prefix),
+        oracle.STOCK: stock,
         oracle.SAGAS: steps,
     }
     return oracle.audit(planned, tables, states)
@@ -78,11 +83,12 @@ async def _audit_orders(bus: Bus, stage: Stage, planned: Sequence[Order], run: i
 
 async def perform_replay(setting: Setting, log: EventLog) -> Result:
     """Every event of a log through the saga of its case."""
-    bus = Bus(setting.url, *replay.DEFINITIONS)
+    database = database_at(setting.venue.url)
+    bus = Bus(setting.venue.url, *replay.definitions(database.words))
     await bus.open(worker=False)
     try:
-        with Stage(setting.path, replay.TABLES) as stage:
-            run = stage.begin_run(setting.seed)
+        async with Stage(database, replay.TABLES) as stage:
+            run = await stage.begin_run(setting.seed)
             cases = {_key(case, run): events for case, events in log.by_case().items()}
             piece = Piece(
                 originals=len(cases),
@@ -115,7 +121,7 @@ def _events(log: EventLog, run: int, seed: int) -> list[Publication]:
 
 
 async def _audit_replay(bus: Bus, stage: Stage, cases: dict[str, list[Event]], run: int) -> Audit:
-    states = await all_states(bus, replay.CaseSaga)
+    states = await all_states(bus, replay.CASES, replay.CaseSteps)
     applied = {
         key: [(row, activity) for row, activity in saga.applied]
         for key, saga in states.items()
@@ -125,5 +131,5 @@ async def _audit_replay(bus: Bus, stage: Stage, cases: dict[str, list[Event]], r
     return oracle.audit_replay(
         {key: [(event.row, event.activity) for event in events] for key, events in cases.items()},
         applied,
-        stage.rows(sql, str(run)),
+        await stage.rows(sql, str(run)),
     )

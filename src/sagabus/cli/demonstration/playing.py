@@ -19,7 +19,9 @@ from sagabus import Bus, Saga
 from sagabus.cli.demonstration.course import Course, Publication
 from sagabus.cli.demonstration.crew import Crew
 from sagabus.cli.demonstration.oracle import Audit
+from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.demonstration.show import Show
+from sagabus.cli.demonstration.venue import Venue
 from sagabus.cli.text import printable
 
 S = TypeVar("S", bound=Saga)
@@ -31,12 +33,12 @@ _PAGE = 500
 class Setting:
     """What was asked for."""
 
-    url: str
-    path: str
+    venue: Venue
     folder: Path
     """For what the workers leave beside the store."""
     process: str
     kills: int
+    restarts: int
     seed: int
     console: Console
     """Where progress is shown."""
@@ -53,6 +55,8 @@ class Result:
     kills: int
     kills_mid_work: int
     kills_mid_commit: int
+    restarts: int
+    restarts_mid_work: int
     interrupted: int
     runs: int
     seconds: float
@@ -61,8 +65,13 @@ class Result:
 
     @property
     def is_good(self) -> bool:
-        """Nothing lost, nothing doubled; and the kills, if any, proved something."""
-        return self.audit.is_clean and (self.kills == 0 or self.kills_mid_work > 0)
+        """Nothing lost, nothing doubled; and the kills and restarts, if any, proved something."""
+        return self.audit.is_clean and not self.proves_nothing
+
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether all kills, or all restarts, met idle workers."""
+        return bool((self.kills and not self.kills_mid_work) or (self.restarts and not self.restarts_mid_work))
 
     def figures(self) -> dict[str, object]:
         """For scripts."""
@@ -75,6 +84,8 @@ class Result:
             "kills": self.kills,
             "kills_mid_work": self.kills_mid_work,
             "kills_mid_commit": self.kills_mid_commit,
+            "restarts": self.restarts,
+            "restarts_mid_work": self.restarts_mid_work,
             "runs": self.runs,
             "runs_interrupted": self.interrupted,
             "completed": audit.completed,
@@ -102,7 +113,7 @@ class Piece:
     """What the last effects are called."""
     expected: int
     """How many of them there must be in the end."""
-    effects: Callable[[], int]
+    effects: Callable[[], Awaitable[int]]
     """How many of them there are now."""
     audit: Callable[[], Awaitable[Audit]]
 
@@ -110,21 +121,20 @@ class Piece:
 async def play(bus: Bus, setting: Setting, piece: Piece) -> Result:
     """Run the course with a crew and its progress on show, then audit; no worker is left, however this ends."""
     began = time.monotonic()
-    crew = Crew(setting.path, setting.process, setting.folder)
+    venue = setting.venue
+    crew = Crew(venue.url, setting.process, setting.folder)
     with Show(setting.console, len(piece.publications), piece.expected, piece.what) as show:
         chance = random.Random(f"course {setting.seed}")  # noqa: S311  # repeatable on purpose
         course = Course(bus, crew, piece.channels, chance, show)
         watching = asyncio.create_task(_watch(show, piece.effects))
         try:
-            await course.run(piece.publications, setting.kills)
+            await course.run(piece.publications, setting.kills, venue.server, setting.restarts)
         finally:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
             await crew.end()
-    audit = await piece.audit()
-    audit.left = await _left(bus, piece.channels)
-    audit.dead_letters = await _dead_letters(bus, piece.channels)
+    audit = await persistently(lambda: _audited(bus, piece))
     return Result(
         orders=piece.originals,
         published=course.published,
@@ -133,6 +143,8 @@ async def play(bus: Bus, setting: Setting, piece: Piece) -> Result:
         kills=course.kills,
         kills_mid_work=course.kills_mid_work,
         kills_mid_commit=course.kills_mid_commit,
+        restarts=course.restarts,
+        restarts_mid_work=course.restarts_mid_work,
         interrupted=crew.interrupted,
         runs=crew.runs,
         seconds=time.monotonic() - began,
@@ -141,10 +153,17 @@ async def play(bus: Bus, setting: Setting, piece: Piece) -> Result:
     )
 
 
-async def _watch(show: Show, effects: Callable[[], int]) -> None:
+async def _watch(show: Show, effects: Callable[[], Awaitable[int]]) -> None:
     while True:
-        show.took_effect(effects())
+        show.took_effect(await effects())
         await asyncio.sleep(0.2)
+
+
+async def _audited(bus: Bus, piece: Piece) -> Audit:
+    audit = await piece.audit()
+    audit.left = await _left(bus, piece.channels)
+    audit.dead_letters = await _dead_letters(bus, piece.channels)
+    return audit
 
 
 async def _left(bus: Bus, channels: Iterable[str]) -> int:
@@ -160,11 +179,11 @@ async def _dead_letters(bus: Bus, channels: Iterable[str]) -> list[str]:
     return found
 
 
-async def all_states(bus: Bus, saga: type[S]) -> dict[str, S]:
-    """Every instance of a saga by key, finished ones among them."""
+async def all_states(bus: Bus, name: str, saga: type[S]) -> dict[str, S]:
+    """Every instance of the saga of this name by key, finished ones among them."""
     states: dict[str, S] = {}
     after = ""
-    while page := await bus.sagas.list(saga, after=after, limit=_PAGE):
+    while page := await bus.sagas.list(name, after=after, limit=_PAGE):
         for record in page:
             if isinstance(record.state, saga):
                 states[record.key] = record.state

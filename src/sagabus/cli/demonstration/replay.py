@@ -5,14 +5,15 @@ it does.
 from __future__ import annotations
 
 import asyncio
+from typing import ClassVar
 
 from sagabus import Context, Saga, event, handles, starts
 from sagabus.cli.demonstration.orders import PATIENT
+from sagabus.cli.demonstration.stage import Words
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS demo_run (seed TEXT);
-CREATE TABLE IF NOT EXISTS demo_applied (run TEXT, case_key TEXT, log_row INTEGER, activity TEXT);
-"""
+TABLES = ("CREATE TABLE IF NOT EXISTS demo_applied (run TEXT, case_key TEXT, log_row INTEGER, activity TEXT)",)
+CASES = "demo-cases"
+_APPLY = "INSERT INTO demo_applied (run, case_key, log_row, activity) VALUES (?, ?, ?, ?)"
 _WORK = 0.001
 
 
@@ -36,14 +37,17 @@ class ActivityRecorded:
     activity: str
 
 
-class CaseSaga(Saga, name="demo-cases", key="case", retry=PATIENT):
+class CaseSteps(Saga):
     """One instance per case; its state is the list of what it has applied."""
+
+    note: ClassVar[str]
+    """The statement that writes down a step beside the saga."""
 
     case: str
     applied: list[tuple[int, str]]
 
     @classmethod
-    def initial(cls, message: CaseOpened) -> CaseSaga:
+    def initial(cls, message: CaseOpened) -> CaseSteps:
         """Nothing applied yet."""
         return cls(case=message.case, applied=[])
 
@@ -60,11 +64,23 @@ class CaseSaga(Saga, name="demo-cases", key="case", retry=PATIENT):
     async def _apply(self, message: CaseOpened | ActivityRecorded, ctx: Context) -> None:
         self.applied.append((message.row, message.activity))
         await asyncio.sleep(_WORK)
-        ctx.execute(
-            "INSERT INTO demo_applied (run, case_key, log_row, activity) VALUES (?, ?, ?, ?)",
-            (message.run, message.case, message.row, message.activity),
-        )
+        ctx.execute(self.note, (message.run, message.case, message.row, message.activity))
 
 
-DEFINITIONS = (CaseSaga,)
-CHANNELS = ("demo-cases",)
+def case_saga(words: Words) -> type[CaseSteps]:
+    """The saga for one kind of database."""
+
+    class CaseSaga(CaseSteps, name=CASES, key="case", retry=PATIENT):
+        """See `CaseSteps`."""
+
+        note: ClassVar[str] = words.say(_APPLY)
+
+    return CaseSaga
+
+
+def definitions(words: Words) -> tuple[object, ...]:
+    """All of the process, for one kind of database."""
+    return (case_saga(words),)
+
+
+CHANNELS = (CASES,)

@@ -10,13 +10,12 @@ import mmap
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sagabus.context import Context
 from sagabus.middleware import Next
 from sagabus.outcome import Settled
-from sagabus.store import Batch
-from sagabus.stores.sqlite import SqliteStore
+from sagabus.store import Batch, Store
 
 _LAYOUT = struct.Struct("=QQQ")
 
@@ -62,20 +61,28 @@ class Tally:
         _LAYOUT.pack_into(self._numbers, 0, *self._work)
 
 
-class CountingStore(SqliteStore):
-    """A store that notes how many outcomes are in its hands."""
+class _CountingStore:
+    """A store of any kind that notes how many outcomes are in its hands."""
 
-    def __init__(self, path: str, tally: Tally) -> None:
-        super().__init__(path)
+    def __init__(self, store: Store, tally: Tally) -> None:
+        self._store = store
         self._tally = tally
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """Commit, and note it before and after."""
         self._tally.note(committing=len(batch.outcomes))
         try:
-            return await super().commit(batch)
+            return await self._store.commit(batch)
         finally:
             self._tally.note(committing=-len(batch.outcomes))
+
+
+def counting(store: Store, tally: Tally) -> Store:
+    """The store, whose commits are noted from now on."""
+    return cast("Store", _CountingStore(store, tally))
 
 
 def read_tally(path: Path) -> Work:

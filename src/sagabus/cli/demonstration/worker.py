@@ -1,4 +1,4 @@
-"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker PATH PROCESS TALLY`.
+"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker URL PROCESS TALLY`.
 
 It says `ready` on stdout once it works, and stops when its stdin ends: so none outlives the command that started it,
 however that one dies.
@@ -14,18 +14,21 @@ from pathlib import Path
 
 from sagabus import Bus, Settings
 from sagabus.cli.demonstration import orders, replay
-from sagabus.cli.demonstration.tally import CountingStore, Tally
+from sagabus.cli.demonstration.stages import database_at
+from sagabus.cli.demonstration.tally import Tally, counting
+from sagabus.clock import SystemClock
+from sagabus.opening import open_store
 
 LEASE = timedelta(seconds=1)
-PROCESSES = {"orders": (orders.DEFINITIONS, 6), "replay": (replay.DEFINITIONS, 50)}
+PROCESSES = {"orders": (orders.definitions, 6), "replay": (replay.definitions, 50)}
 
 
-async def work(path: str, process: str, tally: Tally) -> None:
+async def work(url: str, process: str, tally: Tally) -> None:
     """Handle messages until stdin ends."""
     definitions, concurrency = PROCESSES[process]
     settings = Settings(concurrency=concurrency, prefetch=128, lease=LEASE, grace=timedelta(seconds=5))
-    store = CountingStore(path, tally)
-    async with Bus(store, *definitions, settings=settings, middleware=[tally]):
+    store = counting(open_store(url, SystemClock(), settings.lanes), tally)
+    async with Bus(store, *definitions(database_at(url).words), settings=settings, middleware=[tally]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, _wait_for_end)
 

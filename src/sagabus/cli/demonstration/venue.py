@@ -1,0 +1,138 @@
+"""From `--store` to a place to play at: a file, a room of one's own on somebody's server, or a server of one's own.
+
+What was made for the demonstration is gone afterwards; what the user named is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import click
+
+from sagabus.cli.demonstration.stage import Room, file_of
+from sagabus.cli.demonstration.stages import SCHEMES, room_at
+from sagabus.cli.output import Refused, one_line
+from sagabus.clock import SystemClock
+from sagabus.errors import SagaBusError, StoreUnavailable
+from sagabus.opening import open_store
+from sagabus.settings import Settings
+
+if TYPE_CHECKING:
+    from sagabus.testing.servers import PrivateServer
+
+log = logging.getLogger("sagabus")
+
+_CLEARING = 10.0
+_PRIVATE = ("postgresql:private", "mysql:private")
+
+
+class OwnServer:
+    """A server that may be ended at any moment. Its calls do not block the event loop, and are not cut short."""
+
+    def __init__(self, server: PrivateServer) -> None:
+        self._server = server
+        self.url = server.url
+
+    async def start(self) -> None:
+        """Ready when it returns, with the data of last time."""
+        await self._finished(self._server.start)
+
+    async def end(self, how: Literal["killed", "stopped"]) -> None:
+        """Killed without warning, or stopped in good order; the data are kept."""
+        await self._finished(self._server.kill if how == "killed" else self._server.stop)
+
+    async def close(self) -> None:
+        """Gone, with its data."""
+        await self._finished(self._server.close)
+
+    @staticmethod
+    async def _finished(call: Callable[[], None]) -> None:
+        running = asyncio.ensure_future(asyncio.to_thread(call))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])  # one call at a time: whoever closes it comes after
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where to play."""
+
+    url: str
+    server: OwnServer | None = None
+    """A server that is the demonstration's own to end."""
+
+
+def is_private(store: str | None) -> bool:
+    """Whether `--store` asks for a server of the demonstration's own."""
+    return store in _PRIVATE
+
+
+@asynccontextmanager
+async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
+    """The place that `--store` names, or a new file in the folder. Refused where there is none to play at."""
+    if store is None:
+        yield Venue(f"sqlite:///{folder}/demo.db")
+    elif is_private(store):
+        async with _private(store.partition(":")[0]) as venue:
+            yield venue
+    elif urlsplit(store).scheme not in SCHEMES:
+        raise Refused(
+            "--store: name a SQLite file (sqlite:///demo.db), a server (postgresql://…, mysql://…) or "
+            f"{' or '.join(_PRIVATE)}"
+        )
+    else:
+        if urlsplit(store).scheme == "sqlite":
+            file_of(store)
+        room = room_at(store, f"demo_{secrets.token_hex(5)}")
+        if room is None:
+            yield Venue(store)
+        else:
+            async with _furnished(room):
+                yield Venue(room.url)
+
+
+@asynccontextmanager
+async def _furnished(room: Room) -> AsyncGenerator[None]:
+    """The room with a store in it; cleared at the end, however that comes."""
+    store = open_store(room.url, SystemClock(), Settings().lanes)
+    try:
+        await store.open()
+        await store.close()
+        yield
+    finally:
+        await _cleared(room)
+
+
+async def _cleared(room: Room) -> None:
+    try:
+        async with asyncio.timeout(_CLEARING):
+            await room.clear()
+    except StoreUnavailable as error:
+        log.debug("%s is not there to be cleared: %s", room, error)  # the reason has been told already
+    except (SagaBusError, TimeoutError) as error:
+        click.echo(f"sagabus: {room} could not be removed: {one_line(str(error)) or 'it is in use'}", err=True)
+
+
+@asynccontextmanager
+async def _private(kind: str) -> AsyncGenerator[Venue]:
+    from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, ServerFailed
+
+    server = OwnServer(PrivatePostgres() if kind == "postgresql" else PrivateMariaDB())
+    try:
+        await server.start()
+        yield Venue(server.url, server)
+    except ServerFailed as error:
+        lines = str(error).splitlines()
+        raise Refused(": ".join(dict.fromkeys((lines[0], lines[-1])))) from error
+    finally:
+        await server.close()
