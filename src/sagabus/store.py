@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -81,20 +81,23 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
     """Envelopes that are due at once and up to this position were handed out before."""
 
 
-class Fetched(msgspec.Struct, frozen=True, gc=False):
-    """What was due, per lane in order of position; and how long until the next envelope of these lanes is."""
-
-    envelopes: tuple[Envelope, ...]
-    next_due_in: int | None
-    """Microseconds, by the store's clock; None when nothing is scheduled."""
-
-
 class Loaded(msgspec.Struct, frozen=True, gc=False):
     """What is stored under one saga key: the instance, and the messages that wait for it."""
 
     key: str
     instance: Instance | None
     stashed: tuple[Envelope, ...] = ()
+
+
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """What was due, per lane in order of position; and how long until the next envelope of these lanes is."""
+
+    envelopes: tuple[Envelope, ...]
+    next_due_in: int | None
+    """Microseconds, by the store's clock; None when nothing is scheduled."""
+    loaded: tuple[tuple[str, Loaded], ...] = ()
+    """Saga (channel) and what is stored under some of the envelopes' keys, read at the same moment: it need not be
+    loaded again. A store may leave out any or all of it."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -203,11 +206,33 @@ class Unit(Protocol):
 class Joined(Protocol):
     """The way into the store inside a transaction that the caller opened and will end."""
 
+    @property
+    def waits(self) -> Literal[False]:
+        """It answers at once."""
+        ...
+
     def routing(self) -> Routing:
         """The subscriptions as this transaction sees them."""
         ...
 
     def append(self, envelopes: Sequence[Envelope]) -> Sequence[Admission]:
+        """As `Store.append`; effective when the caller commits, gone when the caller rolls back. Never commits."""
+        ...
+
+
+class AsyncJoined(Protocol):
+    """The same where the caller's connection has to be awaited. A wrong database shows at the first use."""
+
+    @property
+    def waits(self) -> Literal[True]:
+        """Its answers are awaited."""
+        ...
+
+    async def routing(self) -> Routing:
+        """The subscriptions as this transaction sees them."""
+        ...
+
+    async def append(self, envelopes: Sequence[Envelope]) -> Sequence[Admission]:
         """As `Store.append`; effective when the caller commits, gone when the caller rolls back. Never commits."""
         ...
 
@@ -262,8 +287,11 @@ class Store(Protocol):
         """
         ...
 
-    def join(self, native: object) -> Joined:
-        """Enter a transaction of the caller's; NoOpenTransaction, WrongDatabase or UnsupportedCapability at once."""
+    def join(self, native: object) -> Joined | AsyncJoined:
+        """Enter a transaction of the caller's; NoOpenTransaction, WrongDatabase or UnsupportedCapability at once.
+
+        The store need not be open: all that is read and written is in that transaction.
+        """
         ...
 
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:

@@ -28,7 +28,7 @@ from sagabus.sending import Sender
 from sagabus.serving import Serving
 from sagabus.settings import Settings
 from sagabus.settlement import Settlement
-from sagabus.store import Store
+from sagabus.store import Loaded, Store
 from sagabus.suspects import Suspects
 
 log = logging.getLogger("sagabus")
@@ -216,7 +216,7 @@ class Worker:
             self.hand.rescan()
             await self._suspects.run(suspects)
             return 0.0
-        await self.dispatch(fresh)
+        await self.dispatch(fresh, fetched.loaded)
         self.hand.tidy()
         if _has_more(fetched.envelopes, limit):
             await asyncio.sleep(0)
@@ -240,7 +240,7 @@ class Worker:
     def _is_suspect(self, envelope: Envelope) -> bool:
         return envelope.position <= self.hand.lanes[(envelope.channel, envelope.lane)].suspect_until
 
-    async def dispatch(self, envelopes: Sequence[Envelope]) -> None:
+    async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
         filled: list[Mailbox] = []
         number = self.hand.fetches
@@ -251,7 +251,7 @@ class Worker:
             self.hand.take(envelope, mailbox)
             mailbox.queue.append(envelope)
             filled.append(mailbox)
-        await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed])
+        await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
         hit("fetch.loaded")
         for mailbox in filled:
             self._runners.offer(mailbox)
@@ -265,16 +265,19 @@ class Worker:
                 log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
         return envelope, self.hand.mailbox(envelope)
 
-    async def _load(self, mailboxes: Sequence[Mailbox]) -> None:
+    async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
         wanted: dict[str, dict[str, Mailbox]] = {}
         for mailbox in mailboxes:
             if isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
                 wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
+        for saga, found in loaded:
+            if (mailbox := wanted.get(saga, {}).pop(found.key, None)) is not None:
+                mailbox.cell = Cell.of(found.instance, list(found.stashed))
         for saga, by_key in wanted.items():
-            for loaded in await self._store.load(saga, list(by_key)):
-                mailbox = by_key[loaded.key]
+            for found in await self._store.load(saga, list(by_key)) if by_key else ():
+                mailbox = by_key[found.key]
                 if mailbox.cell is None and not mailbox.unflushed:
-                    mailbox.cell = Cell.of(loaded.instance, list(loaded.stashed))
+                    mailbox.cell = Cell.of(found.instance, list(found.stashed))
 
     # --- leases -------------------------------------------------------------------------------------------------------
 

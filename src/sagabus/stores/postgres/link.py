@@ -29,16 +29,18 @@ _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
 """SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
 
 
+def kind_of(sqlstate: str) -> type[StoreError] | None:
+    """What an error of the database as a whole is called here; None for any other."""
+    return next((kind for beginnings, kind in _KINDS if sqlstate.startswith(beginnings)), None)
+
+
 def translated_error(error: BaseException, place: str) -> StoreError | None:
     """The store's error for a driver's error that is of the database as a whole; None for any other."""
     if isinstance(error, StoreError):
         return error
     if isinstance(error, asyncpg.PostgresError):
-        state = str(getattr(error, "sqlstate", None) or "")
-        for beginnings, kind in _KINDS:
-            if state.startswith(beginnings):
-                return kind(f"{place}: {error}", store=place)
-        return None
+        kind = kind_of(str(getattr(error, "sqlstate", None) or ""))
+        return kind(f"{place}: {error}", store=place) if kind is not None else None
     if isinstance(error, (asyncpg.InterfaceError, OSError, EOFError, asyncpg.InternalClientError)):
         return StoreUnavailable(f"{place}: {error or type(error).__name__}", store=place)
     return None

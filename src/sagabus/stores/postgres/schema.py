@@ -8,7 +8,8 @@ from sagabus.stores.sql.dialect import Statement, quoted
 
 _FIRST = """
 CREATE TABLE {meta} (name text PRIMARY KEY, value bigint NOT NULL);
-INSERT INTO {meta} (name, value) VALUES ('routing', 1), ('purge', 0);
+-- The identity tells these tables from all others of their name.
+INSERT INTO {meta} (name, value) VALUES ('routing', 1), ('purge', 0), ('identity', (random() * 2^62)::bigint);
 
 -- A queue table turns over completely all the time: it is vacuumed by the number of its dead rows, whatever its size.
 CREATE TABLE {envelope} (

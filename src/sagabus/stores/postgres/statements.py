@@ -249,6 +249,10 @@ _COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMN
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
 _NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
 
+_NO_INSTANCE = (
+    "NULL::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint"
+)
+
 _READING = {
     # In front, for each lane with a cursor, what stands before it: a transaction may commit after a later one.
     "fetch": Statement(
@@ -266,6 +270,37 @@ UNION ALL
 SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {_NOT_HELD})
 FROM c WHERE c.after > 0
+""",
+        "channel text, lane int, after bigint",
+        gives=True,
+    ),
+    # The same for few lanes, with the instances of the keys, but for keys that have something stashed.
+    "fetch_few": Statement(
+        f"""
+WITH c AS MATERIALIZED (SELECT * FROM {{rows}}),
+found AS MATERIALIZED (
+    SELECT e.* FROM c CROSS JOIN LATERAL
+        {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
+    UNION ALL
+    SELECT e.* FROM c CROSS JOIN LATERAL
+        {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e)
+SELECT *, NULL::bigint[], {_NO_INSTANCE} FROM found
+UNION ALL
+SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
+    SELECT due_at FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
+UNION ALL
+SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {_NOT_HELD}),
+    {_NO_INSTANCE}
+FROM c WHERE c.after > 0
+UNION ALL
+SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, NULL, i.*
+FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
+LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
+ON true
+WHERE (SELECT e.position FROM {{envelope}} AS e
+    WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL
 """,
         "channel text, lane int, after bigint",
         gives=True,

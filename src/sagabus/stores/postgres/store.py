@@ -13,11 +13,14 @@ from sagabus.store import Batch
 from sagabus.stores.postgres import schema
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
+from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.link import PostgresLink, translated_error
 from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, quoted, ready, table_names
+from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.natives import POSTGRES
 from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.settling import COMMITTED
 
@@ -32,6 +35,8 @@ class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections)
     and `deadline` (seconds that one call may take).
     """
+
+    _fetches_instances = True
 
     def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = 16) -> None:
         options = Address.of(url)
@@ -52,6 +57,7 @@ class PostgresStore(ServerStore):
         """The transaction: one statement where it can be."""
         written = self._hot.flush(batch, self._clock.now())
         if written is not None and await self._alone(lambda link: self._flush(_ours(link), written)):
+            self._fetching.news_of(batch.outcomes)
             self._waiting.wake()
             hit("commit.after_commit")
             return [COMMITTED] * len(batch.outcomes)
@@ -67,6 +73,7 @@ class PostgresStore(ServerStore):
             return None
         fresh = taken(told)
         hit("append.after_commit")
+        self._fetching.news((envelope.channel, envelope.lane) for envelope in envelopes)
         self._waiting.wake()
         if fresh is None:
             return [Admission.ACCEPTED] * len(envelopes)
@@ -90,6 +97,15 @@ class PostgresStore(ServerStore):
         if self._database_clock is not None:
             self._database_clock.set(now)
         return current, told
+
+    def _make_home(self, clock: Clock | None) -> ServerHome:
+        options = self._address
+        joining = PostgresJoining(
+            self._tables, rows_of, schema=options.schema, prefix=options.prefix, place=self.place
+        )
+        return ServerHome(
+            POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, told=joining.told
+        )
 
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._tables, self._address.prefix)

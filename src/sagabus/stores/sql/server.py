@@ -10,19 +10,23 @@ import os
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
+from operator import attrgetter
 from typing import TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
-from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
+from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable
 from sagabus.outcome import Parameters
-from sagabus.store import Capability, Cursor, Fetched, Joined, Lane, Loaded
+from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Ask, Steps, drive_async
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
-from sagabus.stores.sql.lateness import Lateness
+from sagabus.stores.sql.fetching import Fetching
+from sagabus.stores.sql.home import ServerHome
+from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import migrate
 from sagabus.stores.sql.pool import Pool
@@ -41,6 +45,9 @@ class ServerStore(SqlCalls):
 
     capabilities = frozenset(Capability)
 
+    _fetches_instances = False
+    """Whether the dialect has the statement `fetch_few`."""
+
     def __init__(
         self, place: str, prefix: str, *, clock: Clock | None, lanes: int, pool_size: int, deadline: float
     ) -> None:
@@ -52,13 +59,22 @@ class ServerStore(SqlCalls):
         self._pool_size = pool_size
         self._database_clock = DatabaseClock(SystemClock()) if clock is None else None
         self._clock = clock or self._database_clock or SystemClock()
-        self._lateness = Lateness()
+        self._fetching = Fetching(self._clock)
         self._pid = 0
         self._opened = False
+        self._test_clock = clock
+
+    @cached_property
+    def _home(self) -> ServerHome:
+        return self._make_home(self._test_clock)
 
     @abstractmethod
     async def _connect(self) -> Link:
         """A new connection; StoreUnavailable or another StoreError with the way out."""
+
+    @abstractmethod
+    def _make_home(self, clock: Clock | None) -> ServerHome:
+        """What it says of itself to transactions that join it. `clock`: the one that a test moves."""
 
     @abstractmethod
     def _migrations(self) -> Sequence[tuple[int, str]]:
@@ -72,7 +88,7 @@ class ServerStore(SqlCalls):
             return
         self._pool = Pool(self._connect, self._pool_size, self._deadline, self.place)
         self._waiting = Waiting(self._clock)
-        self._lateness = Lateness()
+        self._fetching = Fetching(self._clock)
         self._pid = os.getpid()
         self._opened = True
         try:
@@ -94,34 +110,17 @@ class ServerStore(SqlCalls):
     async def _begin_life(self, link: Link) -> None:
         await self._sync(link)
         await migrate(link, self._migrations(), self.place, self._clock.now())
+        numbers = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
+        self._home.identity = numbers.get("identity")
 
     # --- calls that a server answers in its own way -------------------------------------------------------------------
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, and those that were committed late."""
         now = self._clock.now()
-        asked = [(cursor.channel, cursor.lane, cursor.after) for cursor in cursors]
-        return await self._read(self._fetch(cursors, Ask("fetch", (limit, now), asked), now))
-
-    def _fetch(self, cursors: Sequence[Cursor], ask: Ask, now: int) -> Steps[Fetched]:
-        envelopes: list[Envelope] = []
-        standing: list[tuple[tuple[str, int], Sequence[int]]] = []
-        upcoming: int | None = None
-        for row in (yield ask).rows:
-            if row[0] > 0:
-                envelopes.append(rows.envelope_of(row))
-            elif row[0] == 0:
-                upcoming = row[3]
-            else:
-                standing.append(((row[1], row[2]), row[17]))
-        late = self._lateness.late(cursors, standing)
-        if late:
-            found = yield Ask("at_positions", rows=[(position,) for position in late])
-            envelopes += map(rows.envelope_of, found.rows)
-        envelopes.sort(key=_position)
-        self._lateness.hand_out(envelopes)
-        self._waiting.found(bool(envelopes))
-        return Fetched(tuple(envelopes), None if upcoming is None else upcoming - now)
+        fetched = await self._read(self._fetching.fetch(cursors, limit, now, with_instances=self._fetches_instances))
+        self._waiting.found(bool(fetched.envelopes))
+        return fetched
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         """What is stored under each key."""
@@ -138,7 +137,7 @@ class ServerStore(SqlCalls):
                 envelope = rows.envelope_of(row[9:])
                 stashed.setdefault(envelope.partition_key, []).append(envelope)
         for waiting in stashed.values():
-            waiting.sort(key=_position)
+            waiting.sort(key=attrgetter("position"))
         return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
 
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
@@ -160,11 +159,12 @@ class ServerStore(SqlCalls):
                 yield unit
             finally:
                 await unit.end()
+        self._fetching.news_anywhere()
         self._waiting.wake()
 
-    def join(self, native: object) -> Joined:
-        """Enter a transaction of the caller's."""
-        raise UnsupportedCapability(f"joining a {type(native).__qualname__}", self.place)
+    def join(self, native: object) -> Joined | AsyncJoined:
+        """Enter a transaction of the caller's; whether this store is open makes no difference."""
+        return join(native, self._home)
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
@@ -177,6 +177,7 @@ class ServerStore(SqlCalls):
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         """Run the logic in one transaction; from the start again when another transaction was quicker."""
         result: T = await self._alone(lambda link: self._transact(link, begin))
+        self._fetching.news_anywhere()
         self._waiting.wake()
         return result
 
@@ -258,7 +259,3 @@ class ServerStore(SqlCalls):
                 "open a bus of its own after the fork",
                 store=self.place,
             )
-
-
-def _position(envelope: Envelope) -> int:
-    return envelope.position

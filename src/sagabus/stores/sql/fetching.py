@@ -1,0 +1,144 @@
+"""What a store on a server remembers between fetches: what it handed out of each lane, and where news can be.
+
+Late commits. A server gives positions when rows are written and shows rows when they commit. Who fetches on from the
+last position would never see what commits late. So each fetch is also told which positions stand before the cursor;
+those that were not handed out are late, and are handed out then. A key's own order is safe: of two messages one of
+which was accepted before the other was sent, the first is visible whenever the second is.
+
+News. A lane that gave less than it was asked for has nothing more, until somebody appends to it. What this process
+appended itself it knows; others are looked for in all lanes at short intervals. Between them, a fetch asks only the
+lanes with news.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from sagabus.clock import Clock
+from sagabus.envelope import Envelope
+from sagabus.outcome import Completed, Outcome
+from sagabus.store import Cursor, Fetched, Loaded
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.asking import Ask, Row, Steps
+
+Place = tuple[str, int]
+
+_EVERYWHERE_SECONDS = 0.05
+_FEW = 4
+"""So many lanes are asked together with the instances of their keys: a round trip less when there is little to do."""
+
+_NEXT = 0
+_STANDING = -1
+_INSTANCE = -2
+_POSITIONS = 17
+_STATE = 18
+
+
+class Fetching:
+    """Fetches for one worker process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._handed: dict[Place, set[int]] = {}
+        self._drained: dict[Place, int] = {}
+        self._news: set[Place] = set()
+        self._everywhere_at = 0.0
+        self._upcoming: int | None = None
+
+    def news(self, places: Iterable[Place]) -> None:
+        """This process has stored something in these lanes."""
+        self._news.update(places)
+
+    def news_anywhere(self) -> None:
+        """This process has stored something, nobody knows where."""
+        self._everywhere_at = 0.0
+
+    def news_of(self, outcomes: Iterable[Outcome]) -> None:
+        """These outcomes were committed: what they sent is there, and keys that waited for a retry go on."""
+        for outcome in outcomes:
+            if type(outcome) is Completed:
+                self._news.update([(sent.channel, sent.lane) for sent in outcome.effects.sent])
+                if outcome.envelope.due_at == 0:
+                    continue
+            self._news.add((outcome.envelope.channel, outcome.envelope.lane))
+
+    def fetch(self, cursors: Sequence[Cursor], limit: int, now: int, *, with_instances: bool) -> Steps[Fetched]:
+        """What is due in the lanes at the cursors."""
+        asked = self._worth_asking(cursors, now)
+        if not asked:
+            return Fetched((), self._until(now))
+        name = "fetch_few" if with_instances and len(asked) <= _FEW else "fetch"
+        lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
+        answer = (yield Ask(name, (limit, now), lanes)).rows
+        envelopes = [rows.envelope_of(row) for row in answer if row[0] > _NEXT]
+        late = self._late(asked, answer)
+        if late:
+            found = yield Ask("at_positions", rows=[(position,) for position in late])
+            envelopes += map(rows.envelope_of, found.rows)
+        envelopes.sort(key=_position)
+        self._note(asked, envelopes, limit)
+        upcoming: int | None = next(row[3] for row in answer if row[0] == _NEXT)
+        if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
+            self._upcoming = upcoming
+        return Fetched(tuple(envelopes), self._until(now), _loaded(answer))
+
+    def _until(self, now: int) -> int | None:
+        return None if self._upcoming is None else max(self._upcoming - now, 0)
+
+    def _worth_asking(self, cursors: Sequence[Cursor], now: int) -> Sequence[Cursor]:
+        moment = self._clock.monotonic()
+        if moment >= self._everywhere_at or (self._upcoming is not None and now >= self._upcoming):
+            self._everywhere_at = moment + _EVERYWHERE_SECONDS
+            asked = list(cursors)
+        else:
+            asked = [
+                cursor
+                for cursor in cursors
+                if (place := (cursor.channel, cursor.lane)) in self._news
+                or cursor.after < self._drained.get(place, cursor.after + 1)
+            ]
+        self._news.difference_update([(cursor.channel, cursor.lane) for cursor in asked])
+        return asked
+
+    def _late(self, asked: Sequence[Cursor], answer: Sequence[Row]) -> list[int]:
+        for cursor in asked:
+            if cursor.after == 0:
+                self._handed.pop((cursor.channel, cursor.lane), None)
+        late: list[int] = []
+        for row in answer:
+            if row[0] == _STANDING:
+                place, positions = (row[1], row[2]), row[_POSITIONS]
+                handed = self._handed.get(place, set())
+                late += [position for position in positions if position not in handed]
+                self._handed[place] = handed.intersection(positions)
+        return late
+
+    def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
+        ready: Counter[Place] = Counter()
+        last: dict[Place, int] = {(cursor.channel, cursor.lane): cursor.after for cursor in asked}
+        for envelope in envelopes:
+            place = (envelope.channel, envelope.lane)
+            if envelope.due_at == 0:
+                ready[place] += 1
+                last[place] = max(last[place], envelope.position)
+                self._handed.setdefault(place, set()).add(envelope.position)
+            else:
+                ready[place] += limit  # what is due comes again, as long as it is stored
+        for place, position in last.items():
+            if ready[place] < limit:
+                self._drained[place] = position
+            else:
+                self._drained.pop(place, None)
+
+
+def _loaded(answer: Sequence[Row]) -> tuple[tuple[str, Loaded], ...]:
+    return tuple(
+        (row[1], Loaded(row[6], rows.instance_of(row[_STATE:]) if row[_STATE] is not None else None))
+        for row in answer
+        if row[0] == _INSTANCE
+    )
+
+
+def _position(envelope: Envelope) -> int:
+    return envelope.position
