@@ -17,7 +17,7 @@ from tests.conformance.test_sqlite_store import TestSqliteStore as SqliteSuite
 from tests.faults import test_disk_full, test_vandals
 from tests.faults.conftest import listening
 from tests.faults.oracle import prepare
-from tests.scenarios import when_handlers_send, when_two_workers_share_a_file
+from tests.scenarios import when_handlers_send, when_two_workers_share_a_store
 
 from sagabus.testing import Harness
 
@@ -233,7 +233,7 @@ MUTANTS = [
         "sagabus.suspects",
         "if not await self._count(envelope):",
         "if False:",
-        scenario(when_two_workers_share_a_file.test_a_killer_is_dead_lettered_after_its_counted_runs),
+        scenario(when_two_workers_share_a_store.test_a_killer_is_dead_lettered_after_its_counted_runs),
     ),
     Mutant(
         "the context stays open",

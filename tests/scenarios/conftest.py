@@ -1,13 +1,14 @@
-"""Scenarios run on every store that needs no server, and as plain coroutines: no plugin, no waiting."""
+"""Scenarios run on every kind of store, and as plain coroutines: no plugin, no waiting."""
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
+from tests.grounds import SERVERS, Ground, ServerGround, SqliteGround, server_ground
 
 from sagabus.testing import Harness, ManualClock
 
@@ -23,13 +24,57 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def harness(request: pytest.FixtureRequest, tmp_path: Path) -> MakeHarness:
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, ServerGround]]:
+    """Tables on each server, made for the first test that needs them."""
+    made: dict[str, ServerGround] = {}
+    yield made
+    for ground in made.values():
+        ground.close()
+
+
+@pytest.fixture
+def take(servers: dict[str, ServerGround], file: Path) -> Iterator[Callable[[str], Ground]]:
+    """Gives an empty place for a bus, by kind."""
+    taken: list[Ground] = []
+
+    def take(kind: str) -> Ground:
+        if kind == "sqlite":
+            taken.append(SqliteGround(file))
+        else:
+            taken.append(servers.setdefault(kind, servers.get(kind) or server_ground(kind)))
+        return taken[-1]
+
+    yield take
+    for ground in taken:
+        ground.clear()
+
+
+@pytest.fixture(params=["memory", "sqlite", *SERVERS])
+def harness(request: pytest.FixtureRequest, take: Callable[[str], Ground]) -> MakeHarness:
     """Makes a harness on each kind of store."""
-    store = tmp_path / "bus.db" if request.param == "sqlite" else None
+    store = None if request.param == "memory" else take(request.param).url
 
     def make(*definitions: Any, **options: Any) -> Harness:
         return Harness(*definitions, **{"store": store, **options})
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def ground(request: pytest.FixtureRequest, take: Callable[[str], Ground]) -> Ground:
+    """Each kind of database, with a ledger of the user's in it."""
+    ground = take(request.param)
+    ground.make()
+    return ground
+
+
+@pytest.fixture
+def on_ground(ground: Ground) -> MakeHarness:
+    """Makes a harness on a database: for what only a database can do."""
+
+    def make(*definitions: Any, **options: Any) -> Harness:
+        return Harness(*definitions, store=ground.url, **options)
 
     return make
 

@@ -144,7 +144,7 @@ def test_settings_are_listed_too() -> None:
     assert len(caught.value.problems) == 4
 
 
-@pytest.mark.parametrize("url", ["", "orders.db", "postgresql://x", "sqlite://host/x", "sqlite:///", "sqlite:///x?y=1"])
+@pytest.mark.parametrize("url", ["", "orders.db", "oracle://x", "sqlite://host/x", "sqlite:///", "sqlite:///x?y=1"])
 def test_store_urls_that_name_none(url: str) -> None:
     assert problems_of_url(url)
 

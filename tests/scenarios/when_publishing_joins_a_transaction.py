@@ -10,7 +10,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness, rows, table
 from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 
-from sagabus import Bus, NoOpenTransaction, StatementRefused, StoreUnavailable, UnsupportedCapability, WrongDatabase
+from sagabus import Bus, NoOpenTransaction, StoreUnavailable, UnsupportedCapability, WrongDatabase
 from sagabus.clock import moment
 
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
@@ -31,44 +31,6 @@ def connection(request: pytest.FixtureRequest, file: Path) -> Iterator[Any]:
         native.row_factory = sqlite3.Row if "factory" in request.param else None
     yield native
     native.close()
-
-
-async def test_the_bus_own_block_commits_both(on_file: MakeHarness, file: Path) -> None:
-    async with on_file(Tally) as bus:
-        async with bus.bus.transaction() as tx:
-            tx.connection.execute(INSERT, ("A", 1))
-            message_id = tx.publish(Noted(key="A", number=1), message_id="m1")
-        copy = await bus.publish(Noted(key="A", number=1), message_id="m1")
-
-        assert (message_id, copy.status) == ("m1", "duplicate")
-        assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1])
-    assert rows(file) == [("A", 1)]
-
-
-async def test_the_bus_own_block_rolls_both_back(on_file: MakeHarness, file: Path) -> None:
-    async with on_file(Tally) as bus:
-        with pytest.raises(ZeroDivisionError):  # noqa: PT012  # the block is what is tested
-            async with bus.bus.transaction() as tx:
-                tx.connection.execute(INSERT, ("A", 1))
-                tx.publish(Noted(key="A", number=1))
-                raise ZeroDivisionError
-        await bus.idle()
-
-        assert await bus.saga(Tally, "A") is None
-    assert rows(file) == []
-
-
-async def test_the_block_refuses_commit_and_goes_on(on_file: MakeHarness, file: Path) -> None:
-    async with on_file(Tally) as bus:
-        async with bus.bus.transaction() as tx:
-            tx.connection.execute(INSERT, ("A", 1))
-            with pytest.raises(StatementRefused):
-                tx.connection.execute("COMMIT")
-            tx.publish(Noted(key="A", number=1))
-        await bus.idle()
-
-        assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1])
-    assert rows(file) == [("A", 1)]
 
 
 async def test_in_memory_the_block_carries_messages(harness: MakeHarness) -> None:

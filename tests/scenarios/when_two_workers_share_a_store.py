@@ -29,8 +29,8 @@ def lanes(bus: Any) -> int:
     return len(bus.bus._worker.hand.lanes)
 
 
-async def test_they_share_the_lanes_evenly(on_file: MakeHarness, clock: ManualClock) -> None:
-    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+async def test_they_share_the_lanes_evenly(on_ground: MakeHarness, clock: ManualClock) -> None:
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
         await glances(clock, first, second)
         shared = (lanes(first), lanes(second))
         await first.bus.close()
@@ -40,8 +40,11 @@ async def test_they_share_the_lanes_evenly(on_file: MakeHarness, clock: ManualCl
         assert lanes(second) == 16
 
 
-async def test_what_is_published_to_one_is_done_by_both(on_file: MakeHarness, clock: ManualClock) -> None:
-    async with on_file(OrderSaga, capture, clock=clock) as first, on_file(OrderSaga, capture, clock=clock) as second:
+async def test_what_is_published_to_one_is_done_by_both(on_ground: MakeHarness, clock: ManualClock) -> None:
+    async with (
+        on_ground(OrderSaga, capture, clock=clock) as first,
+        on_ground(OrderSaga, capture, clock=clock) as second,
+    ):
         await glances(clock, first, second)
         await first.bus.publish_many([OrderSubmitted(order_id=f"A{n}", total=n) for n in range(100)])
         await first.idle()
@@ -54,8 +57,8 @@ async def test_what_is_published_to_one_is_done_by_both(on_file: MakeHarness, cl
         assert min(done) > 20
 
 
-async def test_closed_gracefully_the_other_takes_over_at_once(on_file: MakeHarness, clock: ManualClock) -> None:
-    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+async def test_closed_gracefully_the_other_takes_over_at_once(on_ground: MakeHarness, clock: ManualClock) -> None:
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
         await glances(clock, first, second)
         await first.bus.close()
         begun = clock.now()
@@ -66,8 +69,8 @@ async def test_closed_gracefully_the_other_takes_over_at_once(on_file: MakeHarne
         assert clock.now() - begun <= LEASE // timedelta(microseconds=1) // 2
 
 
-async def test_after_a_crash_the_lease_has_to_end_first(on_file: MakeHarness, clock: ManualClock) -> None:
-    async with on_file(Tally, clock=clock) as first, on_file(Tally, clock=clock) as second:
+async def test_after_a_crash_the_lease_has_to_end_first(on_ground: MakeHarness, clock: ManualClock) -> None:
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
         await glances(clock, first, second)
         await first._running.abandon()
         await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
@@ -79,7 +82,7 @@ async def test_after_a_crash_the_lease_has_to_end_first(on_file: MakeHarness, cl
         assert second.bus.statistics["tally", "completed"] == 50
 
 
-async def test_a_worker_that_lost_its_lease_has_no_effect(on_file: MakeHarness, clock: ManualClock) -> None:
+async def test_a_worker_that_lost_its_lease_has_no_effect(on_ground: MakeHarness, clock: ManualClock) -> None:
     gate, ran = asyncio.Event(), Counter[str]()
 
     def slow(name: str) -> Any:
@@ -92,12 +95,12 @@ async def test_a_worker_that_lost_its_lease_has_no_effect(on_file: MakeHarness, 
 
         return wait
 
-    async with on_file(slow("first"), clock=clock) as first:
+    async with on_ground(slow("first"), clock=clock) as first:
         await first.publish(Noted(key="A"), wait=False)
         await until(lambda: ran["first"] == 1)
         first.bus._worker._intake_task.cancel()  # a frozen process renews nothing
         clock.advance(3 * LEASE)
-        async with on_file(slow("second"), clock=clock) as second:
+        async with on_ground(slow("second"), clock=clock) as second:
             await glances(clock, first, second)
             gate.set()
             await second.idle()
@@ -107,7 +110,7 @@ async def test_a_worker_that_lost_its_lease_has_no_effect(on_file: MakeHarness, 
             assert [len(first.published), len(second.published)] in ([0, 1], [1, 0])
 
 
-async def test_suspects_run_alone_and_are_counted_first(on_file: MakeHarness) -> None:
+async def test_suspects_run_alone_and_are_counted_first(on_ground: MakeHarness) -> None:
     inside: list[str] = []
     most: list[int] = []
     attempts: list[int] = []
@@ -122,7 +125,7 @@ async def test_suspects_run_alone_and_are_counted_first(on_file: MakeHarness) ->
         await asyncio.sleep(0)
         inside.remove(message.key)
 
-    async with on_file(run) as bus:
+    async with on_ground(run) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "ABC"])
         await until(lambda: len(inside) == 3)
         await bus.crash(takeover=False)
@@ -137,7 +140,7 @@ async def test_suspects_run_alone_and_are_counted_first(on_file: MakeHarness) ->
         assert bus.bus.statistics["alone", "completed"] == 3
 
 
-async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_file: MakeHarness) -> None:
+async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_ground: MakeHarness) -> None:
     runs: list[int] = []
 
     @handler("killer", retry=RetryPolicy(attempts=3))
@@ -146,7 +149,7 @@ async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_file: MakeHar
         if message.key == "kill":
             await asyncio.Event().wait()
 
-    async with on_file(kill) as bus:
+    async with on_ground(kill) as bus:
         await bus.publish(Noted(key="kill"), wait=False)
         for number in range(1, 5):
             await until(lambda n=number: len(runs) >= n)
@@ -162,16 +165,16 @@ async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_file: MakeHar
         assert runs == [1, 1, 2, 3, 1]
 
 
-async def test_a_subscription_added_meanwhile_gets_its_copy(on_file: MakeHarness, clock: ManualClock) -> None:
+async def test_a_subscription_added_meanwhile_gets_its_copy(on_ground: MakeHarness, clock: ManualClock) -> None:
     seen: list[int] = []
 
     @handler("late")
     def late(message: Noted) -> None:
         seen.append(message.number)
 
-    async with on_file(Tally, clock=clock) as first:
+    async with on_ground(Tally, clock=clock) as first:
         await first.publish(Noted(key="A", number=1))
-        async with on_file(late, clock=clock) as second:
+        async with on_ground(late, clock=clock) as second:
             receipt = await first.publish(Noted(key="A", number=2), wait=False)
             await second.idle()
 
@@ -179,7 +182,7 @@ async def test_a_subscription_added_meanwhile_gets_its_copy(on_file: MakeHarness
             assert seen == [2]
 
 
-async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_file: MakeHarness, clock: ManualClock) -> None:
+async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_ground: MakeHarness, clock: ManualClock) -> None:
     gate, runs = asyncio.Event(), Counter[str]()
 
     @handler("sender")
@@ -192,10 +195,10 @@ async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_file: Mak
     def late(message: Ended) -> None:
         runs["late"] += 1
 
-    async with on_file(send, clock=clock) as first:
+    async with on_ground(send, clock=clock) as first:
         await first.publish(Noted(key="A"), wait=False)
         await until(lambda: runs["sender"] == 1)
-        async with on_file(late, clock=clock) as second:
+        async with on_ground(late, clock=clock) as second:
             gate.set()
             await first.idle()
             await second.idle()
@@ -204,7 +207,7 @@ async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_file: Mak
             assert first.bus.statistics["sender", "completed"] == 1
 
 
-async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_file: MakeHarness) -> None:
+async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_ground: MakeHarness) -> None:
     seen: list[object] = []
 
     @handler("doer")
@@ -215,12 +218,12 @@ async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_fi
     def new(message: Do | Noted) -> None:
         seen.append(message)
 
-    async with on_file(new) as bus:
+    async with on_ground(new) as bus:
         await bus.bus.close()
         await bus.bus.open(worker=False)
         await bus.bus.publish(Noted(key="A"))
         await bus.bus.close()
-        async with on_file(old, clock=bus.clock) as older:
+        async with on_ground(old, clock=bus.clock) as older:
             await older.advance(timedelta(minutes=5))
             letters = await older.dead_letters()
         await bus.bus.open()
@@ -230,18 +233,18 @@ async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_fi
         assert seen == [Noted(key="A")]
 
 
-async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_file: MakeHarness) -> None:
+async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_ground: MakeHarness) -> None:
     @handler("doer")
     def old(message: Do) -> None: ...
 
     @handler("doer")
     def new(message: Do | Noted) -> None: ...
 
-    async with on_file(new) as bus:
+    async with on_ground(new) as bus:
         await bus.bus.close()
         await bus.bus.open(worker=False)
         await bus.bus.publish(Noted(key="A"))
-    async with on_file(old, clock=bus.clock) as older:
+    async with on_ground(old, clock=bus.clock) as older:
         await older.idle()
         older.clock.advance(timedelta(hours=2))
         await older.idle()
@@ -250,7 +253,7 @@ async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_file: Make
         assert "shop.noted" in letter.reason
 
 
-async def test_a_short_lease_is_renewed_while_handlers_take_long(on_file: MakeHarness, clock: ManualClock) -> None:
+async def test_a_short_lease_is_renewed_while_handlers_take_long(on_ground: MakeHarness, clock: ManualClock) -> None:
     gate, runs = asyncio.Event(), Counter[str]()
 
     @handler("long")
@@ -260,8 +263,8 @@ async def test_a_short_lease_is_renewed_while_handlers_take_long(on_file: MakeHa
 
     settings = Settings(lease=timedelta(seconds=1))
     async with (
-        on_file(long, clock=clock, settings=settings) as first,
-        on_file(long, clock=clock, settings=settings) as second,
+        on_ground(long, clock=clock, settings=settings) as first,
+        on_ground(long, clock=clock, settings=settings) as second,
     ):
         await glances(clock, first, second, number=40)
         await first.bus.publish_many([Noted(key=f"K{n}") for n in range(20)])

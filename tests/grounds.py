@@ -1,0 +1,272 @@
+"""Where a bus keeps its rows in a test, one class for each kind of store, and what else is there read by other means.
+
+Servers are given by URL: one that is absent skips on a laptop and fails in continuous integration. Its tables are made
+once per process (a schema of PostgreSQL's, a prefix for MySQL) and emptied after each test.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import psycopg
+import pymysql
+import pytest
+
+from sagabus.clock import SystemClock
+from sagabus.errors import ConfigurationError
+from sagabus.opening import open_store
+
+POSTGRES = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+MYSQL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
+LEDGER = "CREATE TABLE ledger (id TEXT, amount INTEGER CHECK (amount >= 0))"
+
+_TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+
+
+class Ground(ABC):
+    """A place for one bus at a time. SQL is written once, for SQLite, and put into the words of the others."""
+
+    kind: ClassVar[str]
+    is_server: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.tables: list[str] = []
+        """The user's own."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """What a bus is given."""
+
+    def sql(self, text: str) -> str:
+        """A statement of the user's in the words of this database; numbered `?` become its placeholders."""
+        return text
+
+    @abstractmethod
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and commit; its rows."""
+
+    def make(self, *statements: str) -> None:
+        """Create tables of the user's own; by default the ledger, without a key."""
+        for statement in statements or (LEDGER,):
+            (name,) = _TABLE.findall(statement)
+            self.tables.append(name)
+            self.run(statement)
+
+    def rows(self, columns: str = "id, amount", table: str = "ledger") -> list[tuple[Any, ...]]:
+        """What is committed in a table of the user's, in order."""
+        return sorted(self.run(f"SELECT {columns} FROM {table}"))
+
+    @abstractmethod
+    def own(self, table: str) -> str:
+        """The name of a table of the bus."""
+
+    def of_bus(self, table: str, columns: str = "*", where: str = "") -> list[tuple[Any, ...]]:
+        """What is committed in a table of the bus."""
+        return self.run(f"SELECT {columns} FROM {self.own(table)} {where}")
+
+    async def execute(self, connection: Any, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """Run one statement on a connection lent by the bus, be it one that answers at once or one to be awaited."""
+        found = connection.execute(self.sql(sql), parameters)
+        return await found if inspect.isawaitable(found) else found
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Leave nothing behind for the next test."""
+
+
+class SqliteGround(Ground):
+    """A file."""
+
+    kind = "sqlite"
+    is_server = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def own(self, table: str) -> str:
+        return f"sagabus_{table}"
+
+    def clear(self) -> None:
+        """The directory is the test's own."""
+
+
+class ServerGround(Ground):
+    """Tables on a server, made once and emptied after each test. `keep` one connection, or take a new one each time."""
+
+    def __init__(self, server: str, *, keep: bool = True) -> None:
+        super().__init__()
+        self.name = f"test_{uuid4().hex[:12]}"
+        self._server = server
+        self._keep = keep
+        self.options = ""
+        """More for the bus's URL."""
+        self._kept: Any = None
+
+    @abstractmethod
+    def _connect(self) -> Any:
+        """A connection by another driver than the bus's, that commits each statement."""
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        connection = self._kept or self._connect()
+        self._kept = connection if self._keep else None
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(self.local(sql), tuple(parameters) or None)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            if not self._keep:
+                connection.close()
+
+    def local(self, text: str) -> str:
+        """A statement for our own driver."""
+        return text.replace("?", "%s")
+
+    def clear(self) -> None:
+        for table in self.tables:
+            self.run(f"DROP TABLE IF EXISTS {table}")
+        self.tables.clear()
+        made = set(self.tables_of_bus())
+        for table in made - {self.own("schema_version"), self.own("meta")}:
+            self.run(f"DELETE FROM {table}")
+        if made:
+            self.run(f"DELETE FROM {self.own('meta')} WHERE name = 'lanes'")
+            self.run(f"UPDATE {self.own('meta')} SET value = CASE name WHEN 'routing' THEN 1 ELSE 0 END")
+
+    @abstractmethod
+    def tables_of_bus(self) -> list[str]:
+        """Those that have been made."""
+
+    def close(self) -> None:
+        """Leave nothing behind at all."""
+        if self._kept is not None:
+            self._kept.close()
+
+
+class PostgresGround(ServerGround):
+    """A schema; the user's tables are in it as well, and are found in it."""
+
+    kind = "postgres"
+
+    def __init__(self, server: str = POSTGRES, *, keep: bool = True) -> None:
+        super().__init__(server, keep=keep)
+        self.run(f"CREATE SCHEMA {self.name}")
+
+    @property
+    def url(self) -> str:
+        return self.url_at(self._server)
+
+    def url_at(self, server: str) -> str:
+        """The same tables, as they are reached through another address of the server."""
+        return _with_options(server, f"schema={self.name}&search_path={self.name}", self.options)
+
+    def sql(self, text: str) -> str:
+        first, *others = text.split("?")
+        return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
+
+    def own(self, table: str) -> str:
+        return f"{self.name}.sagabus_{table}"
+
+    def tables_of_bus(self) -> list[str]:
+        find = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = ?::regnamespace"
+        return [f"{self.name}.{table}" for (table,) in self.run(find, [self.name]) if table.startswith("sagabus_")]
+
+    def close(self) -> None:
+        self.run(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
+        super().close()
+
+    def _connect(self) -> Any:
+        options = f"-c search_path={self.name} -c client_min_messages=error"
+        return psycopg.connect(self._server, autocommit=True, connect_timeout=10, options=options)
+
+
+class MySqlGround(ServerGround):
+    """A prefix; the user's tables have one as well, which is put before their names."""
+
+    kind = "mysql"
+
+    def __init__(self, server: str = MYSQL, *, keep: bool = True) -> None:
+        super().__init__(server, keep=keep)
+
+    @property
+    def url(self) -> str:
+        return self.url_at(self._server)
+
+    def url_at(self, server: str) -> str:
+        """The same tables, as they are reached through another address of the server."""
+        return _with_options(server, f"prefix={self.name}_", self.options)
+
+    def sql(self, text: str) -> str:
+        return self.local(text)
+
+    def local(self, text: str) -> str:
+        for table in self.tables:
+            text = re.sub(rf"\b{table}\b", f"users_{self.name}_{table}", text)
+        return super().local(text)
+
+    def own(self, table: str) -> str:
+        return f"{self.name}_{table}"
+
+    def tables_of_bus(self) -> list[str]:
+        find = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name LIKE ?"
+        return [table for (table,) in self.run(find, [self.name.replace("_", r"\_") + r"\_%"])]
+
+    def close(self) -> None:
+        for table in self.tables_of_bus():
+            self.run(f"DROP TABLE {table}")
+        super().close()
+
+    def _connect(self) -> Any:
+        place = urlsplit(self._server)
+        return pymysql.connect(
+            host=place.hostname,
+            port=place.port or 3306,
+            user=unquote(place.username or ""),
+            password=unquote(place.password or ""),
+            database=place.path[1:],
+            autocommit=True,
+            connect_timeout=10,
+        )
+
+
+SERVERS: dict[str, type[ServerGround]] = {"postgres": PostgresGround}
+with suppress(ConfigurationError, TypeError):  # a release without it
+    open_store(MYSQL, SystemClock(), 1)
+    SERVERS["mysql"] = MySqlGround
+
+
+def server_ground(kind: str) -> ServerGround:
+    """Tables on the server of a kind; without one the test is skipped, and fails in continuous integration.
+
+    No power will fail there.
+    """
+    try:
+        ground = SERVERS[kind]()
+        ground.options = "synchronous_commit=off" if kind == "postgres" else ""
+        ground.run("SELECT 1")
+        return ground
+    except (psycopg.OperationalError, pymysql.err.OperationalError) as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no server for {kind}: {error}")
+
+
+def _with_options(server: str, *options: str) -> str:
+    return server + ("&" if "?" in server else "?") + "&".join(filter(None, options))
