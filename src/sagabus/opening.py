@@ -8,7 +8,10 @@ from sagabus.clock import Clock, SystemClock
 from sagabus.errors import ConfigurationError
 from sagabus.store import Store
 
-_KNOWN = "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, or memory:"
+_KNOWN = (
+    "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
+    "mysql://user@host/database, mariadb://user@host/database, or memory:"
+)
 
 
 def open_store(url: str, clock: Clock, lanes: int) -> Store:
@@ -26,6 +29,10 @@ def open_store(url: str, clock: Clock, lanes: int) -> Store:
         from sagabus.stores.postgres import PostgresStore
 
         return PostgresStore(url, clock=_own(clock), lanes=lanes)
+    if parts.scheme in ("mysql", "mariadb"):
+        from sagabus.stores.mysql import MysqlStore
+
+        return MysqlStore(url, clock=_own(clock), lanes=lanes)
     if parts.scheme:
         raise ConfigurationError(f"no store is known for {parts.scheme + ':'!r}: use {_KNOWN}")
     raise ConfigurationError(f"{url!r} is no store URL: use {_KNOWN}")

@@ -259,7 +259,7 @@ def test_a_bus_without_anything_to_run_is_refused(folder: Path) -> None:
         (["graph", "shop:bus", "--saga", "nope"], "has no saga nope"),
         (["sagas", "list", "shop:bus"], "orders.db: no such file"),
         (["sagas", "list", "--store", "orders.db"], "is no store URL"),
-        (["sagas", "list", "--store", "mysql://host/x"], "no store is known for 'mysql:'"),
+        (["sagas", "list", "--store", "oracle://host/x"], "no store is known for 'oracle:'"),
         (["dead-letters", "list", "--store", "sqlite:///shop.py"], "file is not a database"),
         (["migrate", "--store", "sqlite:///no/such/folder.db"], "the folder does not exist"),
     ],

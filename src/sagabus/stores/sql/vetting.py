@@ -88,11 +88,14 @@ _TOKEN = re.compile(
 _COMMENT_THAT_RUNS = re.compile(r"/\*[!+M]")
 
 
-def vet(sql: str, prefix: str) -> None:
-    """Raise StatementRefused for more than one statement, for what only the bus may do, and for its own tables."""
+def vet(sql: str, prefix: str, token: re.Pattern[str] = _TOKEN) -> None:
+    """Raise StatementRefused for more than one statement, for what only the bus may do, and for its own tables.
+
+    `token` cuts the text as the database at hand does: its groups are gap, text, name, end and other.
+    """
     if _COMMENT_THAT_RUNS.search(sql):
         raise _refused("a comment that the database executes", sql)
-    words = [(found.lastgroup, found[0]) for found in _TOKEN.finditer(sql) if found.lastgroup not in ("gap", "tag")]
+    words = [(found.lastgroup, found[0]) for found in token.finditer(sql) if found.lastgroup not in ("gap", "tag")]
     meaning = [(kind, text) for kind, text in words if not text.startswith(("--", "/*"))]
     while meaning and meaning[-1][0] == "end":
         meaning.pop()

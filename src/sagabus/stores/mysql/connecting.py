@@ -1,0 +1,131 @@
+"""From a URL to a connection whose session is as the statements need it, and a look at the server behind it."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
+from sagabus.stores.mysql.driver import asyncmy, asyncmy_flags
+from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.link import Link
+
+_STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+"""Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""
+_SESSION = (
+    f"SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0",
+    # READ COMMITTED: what another transaction has committed meanwhile is seen, and gaps between keys are not locked.
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+)
+_LOOK = "SELECT @@sql_mode, @@max_allowed_packet"
+_READ_ONLY = ("read_only", "super_read_only", "innodb_read_only", "transaction_read_only", "tx_read_only")
+_VARIABLES = (
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ("
+    + ", ".join(f"'{name}'" for name in (*_READ_ONLY, "binlog_format", "log_bin"))
+    + ")"
+)
+_OPTIONS = ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
+_OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
+_BYTES_OF_A_CHARACTER = 4
+
+
+def arguments(address: Address) -> dict[str, Any]:
+    """What asyncmy is told; ConfigurationError for a URL that says too little, or what it does not know."""
+    parts = urlsplit(address.dsn)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    problems = [
+        f"{address.place}: the option {name!r} is not known; there are {', '.join(_OPTIONS)}, "
+        "schema, prefix, pool and deadline"
+        for name in options
+        if name not in _OPTIONS
+    ]
+    database = unquote(parts.path.removeprefix("/"))
+    if not database:
+        problems.append(f"{address.place} names no database: mysql://user@host/database")
+    if problems:
+        raise ConfigurationError(*problems)
+    return {
+        "host": parts.hostname or "localhost",
+        "port": parts.port or 3306,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password or "").encode(),
+        "database": database,
+        "unix_socket": options.get("unix_socket"),
+        "ssl": _encrypted(options, address.place),
+        "charset": "utf8mb4",
+        "autocommit": True,
+        "client_flag": asyncmy_flags.FOUND_ROWS,
+        "program_name": "sagabus",
+    }
+
+
+def _encrypted(options: dict[str, str], place: str) -> ssl.SSLContext | None:
+    wish = options.get("ssl", "verify" if options.get("ssl_ca") else "off")
+    if wish not in ("off", "unverified", "verify"):
+        raise ConfigurationError(f"{place}: the option ssl={wish} must be off, unverified or verify")
+    if wish == "off":
+        return None
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca"))
+        if "ssl_cert" in options:
+            context.load_cert_chain(options["ssl_cert"], options.get("ssl_key"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{place}: the certificates cannot be read: {error}") from error
+    if wish == "unverified":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def connect(told: dict[str, Any], patience: float) -> Any:
+    """A connection, and how many bytes a packet may have. The driver's errors come through."""
+    native = asyncmy.Connection(**told, connect_timeout=max(patience, 1))
+    # Whatever somebody hides in a statement: the server takes one at a time.
+    native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
+    await native.connect()
+    try:
+        cursor = native.cursor()
+        lock_wait, isolation = _SESSION
+        await cursor.execute(lock_wait % max(1, int(patience / 6)))  # several waits, before a call is out of time
+        await cursor.execute(isolation)
+        await cursor.execute(_LOOK)
+        mode, packet = await cursor.fetchone()
+    except BaseException:
+        native.close()
+        raise
+    return native, mode, packet
+
+
+async def connected(address: Address, told: dict[str, Any]) -> tuple[Any, int]:
+    """A connection in a strict session, and how many characters a packet has room for."""
+    native, mode, packet = await connect(told, address.deadline)
+    if "STRICT_TRANS_TABLES" not in mode.split(","):
+        native.close()
+        raise StoreError(f"{address.place}: the session cannot be made strict, it is {mode!r}", store=address.place)
+    return native, packet // _BYTES_OF_A_CHARACTER // 2
+
+
+async def look_over(link: Link, place: str) -> None:
+    """Refuse a server that cannot keep a store, or not now."""
+    flavour, version = _version(link.native.get_server_info())
+    if version < _OLDEST[flavour]:
+        oldest = ".".join(map(str, _OLDEST[flavour]))
+        raise StoreError(
+            f"{place} is {flavour} {'.'.join(map(str, version))}: the bus needs {flavour} {oldest} or later",
+            store=place,
+        )
+    found = {str(name).lower(): str(value).upper() for name, value in await link.query(_VARIABLES, ())}
+    on = [name for name in _READ_ONLY if found.get(name, "OFF") not in ("OFF", "0", "")]
+    if on:
+        raise StoreReadOnly(f"{place} is read-only ({', '.join(on)}): point the bus at the primary", store=place)
+    if found.get("log_bin") in ("ON", "1") and found.get("binlog_format") == "STATEMENT":
+        raise StoreError(f"{place} has binlog_format=STATEMENT: the bus needs ROW or MIXED", store=place)
+
+
+def _version(told: str) -> tuple[str, tuple[int, int]]:
+    """Whose server it is, and its version. MariaDB says 5.5.5- in front, for old replicas."""
+    found = re.search(r"(\d+)\.(\d+)", told.removeprefix("5.5.5-"))
+    flavour = "MariaDB" if "mariadb" in told.lower() else "MySQL"
+    return flavour, (int(found[1]), int(found[2])) if found else (0, 0)

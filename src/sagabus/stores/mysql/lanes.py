@@ -1,0 +1,113 @@
+"""What is due in some lanes. Neither database lets a query take a few rows of each of several groups by an index, so it
+takes two: the ends of each lane, one step down the index for each; and then the rows of the lanes that have some.
+
+At rest the first query is all there is, for any number of lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from sagabus.stores.mysql.forms import rows_of
+from sagabus.stores.mysql.schema import CHANNEL
+from sagabus.stores.mysql.statements import COLUMNS, DUE, NOT_HELD
+from sagabus.stores.sql.asking import Answer, Ask, Row
+
+Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
+Lane: TypeAlias = tuple[str, int]
+
+_encode = msgspec.json.Encoder().encode
+_WIDTH = COLUMNS.count(",") + 1
+_MOST_LANES = 32
+_NOWHERE = ("", -1)
+
+_OF_LANE = f"FROM {DUE} WHERE e.channel = r.channel AND e.lane = r.lane"
+_ENDS = f"""
+SELECT r.channel, r.lane,
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 ORDER BY e.due_at, e.position LIMIT 1),
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 ORDER BY e.due_at DESC, e.position DESC LIMIT 1),
+    (SELECT e.due_at {_OF_LANE} AND e.scheduled = 1 ORDER BY e.due_at, e.position LIMIT 1)
+FROM {rows_of(f"channel {CHANNEL}, lane INT").replace("?1", "?")}
+"""
+
+# Written out lane by lane, with values that the planner knows: each is one stretch of one index.
+_LANE = f"FROM {DUE} WHERE e.channel = ? AND e.lane = ?"
+_READY = (
+    f"(SELECT {COLUMNS} {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position > ? AND {NOT_HELD} "
+    "ORDER BY e.due_at, e.position LIMIT ?)"
+)
+_SCHEDULED = (
+    f"(SELECT {COLUMNS} {_LANE} AND e.scheduled = 1 AND e.due_at <= ? AND {NOT_HELD} "
+    "ORDER BY e.due_at, e.position LIMIT ?)"
+)
+_NEXT = f"(SELECT MIN(e.due_at) {_LANE} AND e.scheduled = 1 AND e.due_at > ?)"
+_STANDING = (
+    f"(SELECT e.channel, e.lane, e.position {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position <= ? "
+    f"AND {NOT_HELD})"
+)
+
+
+class LaneQueries:
+    """The queries of one store, with its tables named. Answers as the shared logic expects them of one query."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._ends = _ENDS.format_map(names).strip()
+        self._ready = _READY.format_map(names)
+        self._scheduled = _SCHEDULED.format_map(names)
+        self._next = _NEXT.format_map(names)
+        self._standing = _STANDING.format_map(names)
+
+    async def fetch(self, ask: Ask, run: Run) -> Answer:
+        """In front what stands before the cursors: a transaction may commit after one with later positions."""
+        limit, now = ask.parameters
+        after: dict[Lane, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
+        ends = await run(self._ends, (_encode(list(after)).decode(),)) if after else []
+        ready: list[tuple[object, ...]] = []
+        late: list[tuple[object, ...]] = []
+        due: list[tuple[object, ...]] = []
+        upcoming: list[int] = []
+        for channel, lane, first, last, first_due in ends:
+            place = (channel, lane)
+            if last is not None and last > after[place]:
+                ready.append((*place, after[place], limit))
+            if first is not None and first <= after[place]:
+                late.append((*place, after[place]))
+            if first_due is not None and first_due <= _int(now):
+                due.append((*place, now))
+            elif first_due is not None:
+                upcoming.append(first_due)
+        standing = await self._all(run, self._standing, late)
+        found = await self._all(run, self._ready, ready)
+        found += await self._all(run, self._scheduled, [(*lane, limit) for lane in due])
+        upcoming += [at for (at,) in await self._all(run, self._next, due) if at is not None]
+        return Answer([*found, _next_row(upcoming), *_standing_rows(after, standing)])
+
+    @staticmethod
+    async def _all(run: Run, each: str, lanes: Sequence[tuple[object, ...]]) -> list[Row]:
+        found: list[Row] = []
+        for begin in range(0, len(lanes), _MOST_LANES):
+            some = lanes[begin : begin + _MOST_LANES]
+            size = 1 << (len(some) - 1).bit_length()  # a power of two, so that few statements do for any number
+            padded = [*some, *[(*_NOWHERE, *some[0][2:])] * (size - len(some))]
+            found += await run(" UNION ALL ".join([each] * size), [value for lane in padded for value in lane])
+        return found
+
+
+def _next_row(upcoming: Sequence[int]) -> Row:
+    return [0, None, None, min(upcoming, default=None), *[None] * (_WIDTH - 3)]
+
+
+def _standing_rows(after: Mapping[Lane, int], standing: Sequence[Row]) -> list[Row]:
+    positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
+    for channel, lane, position in standing:
+        positions[(channel, lane)].append(position)
+    return [[-1, *place, 0, *[None] * (_WIDTH - 4), found] for place, found in positions.items()]
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(value)
+    return value

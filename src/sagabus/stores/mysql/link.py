@@ -1,0 +1,178 @@
+"""One asyncmy connection: the statements of the shared logic prepared on it, and its transaction watched."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sagabus.errors import StoreBusy, TransactionLost
+from sagabus.outcome import Parameters
+from sagabus.stores.mysql.driver import asyncmy_errors
+from sagabus.stores.mysql.errors import BROKEN, DUPLICATE, code_of, of_our_own, translated
+from sagabus.stores.mysql.forms import Form, Rows, portions
+from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
+from sagabus.stores.mysql.statements import NOW
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed
+
+_OFTEN_TAKEN = frozenset(["create_instances", "remember"])
+"""Statements that another transaction may have been quicker with: they count what they wrote, all or nothing."""
+
+
+class MysqlLink:
+    """See `sagabus.stores.sql.link.Link`."""
+
+    def __init__(
+        self, native: Any, forms: Mapping[str, Form], lane_queries: LaneQueries, place: str, *, largest_text: int
+    ) -> None:
+        self.native = native
+        self._largest_text = largest_text
+        self._transport = native._transport  # noqa: SLF001  # the driver has no way to cut a connection at once
+        self._forms = forms
+        self._lane_queries = lane_queries
+        self._place = place
+        self._prepared: dict[str, Any] = {}
+
+    @property
+    def usable(self) -> bool:
+        """Connected, and in no transaction."""
+        return self._connected and not self.native.get_transaction_status()
+
+    @property
+    def _connected(self) -> bool:
+        return bool(self.native.connected) and not self._transport.is_closing()
+
+    async def answer(self, ask: Ask | AskUser) -> Answer:
+        """Run one statement."""
+        if isinstance(ask, AskUser):
+            return await self._user(ask)
+        if ask.name == "fetch":
+            return await self._lane_queries.fetch(ask, self.rows)
+        form = self._forms[ask.name]
+        if form.row:
+            return Answer((), await self._write(ask.name, form, ask.rows or ()))
+        answer = await self._ask(form, ask)
+        if ask.name == MIGRATION_LOCK and answer.value != 1:
+            raise StoreBusy(f"{self._place}: another process is changing the schema", store=self._place)
+        return answer
+
+    async def rows(self, sql: str, parameters: Sequence[object]) -> list[Row]:
+        """Run a statement of our own that is written out already; its rows."""
+        with self._translated():
+            return _texts((await self._run(sql, parameters)).rows or ())
+
+    async def query(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
+        """Run one statement of the user's on the open transaction; its rows."""
+        try:
+            return await self._execute(sql, parameters)
+        except Exception as error:
+            if (ours := translated(error, self._place)) is not None:
+                raise ours from error
+            raise
+
+    async def run_script(self, script: str) -> None:
+        """Run several statements. Those that change the schema end the transaction; what follows is in a new one."""
+        with self._translated():
+            for statement in statements_of(script):
+                await self._execute(statement, ())
+            await self.native.begin()
+
+    async def begin(self) -> None:
+        """Begin, at the level that the session has been set to."""
+        with self._translated():
+            await self.native.begin()
+
+    async def commit(self) -> None:
+        """Commit. The server says in each reply whether a transaction is open: what has ended cannot be committed."""
+        if not self.native.get_transaction_status():
+            raise TransactionLost(f"{self._place}: the transaction had ended before its commit", store=self._place)
+        with self._translated():
+            await self.native.commit()
+
+    async def rollback(self) -> None:
+        """Roll back."""
+        with self._translated():
+            await self.native.rollback()
+
+    async def now(self) -> int:
+        """The database's clock."""
+        ((instant,),) = await self.rows(f"SELECT {NOW}", ())
+        return int(instant)
+
+    def terminate(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+        self.native.close()
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        await self.native.ensure_closed()
+
+    async def _ask(self, form: Form, ask: Ask) -> Answer:
+        found: list[Row] = []
+        changed = 0
+        with self._translated():
+            if not form.ready.gives and not form.ready.order:
+                await self._execute(form.ready.sql, ())  # savepoints cannot be prepared everywhere
+                return Answer()
+            for parameters in form.parameters(ask):
+                result = await self._run(form.ready.sql, parameters)
+                changed += result.affected_rows
+                found += _texts(result.rows or ())
+        return Answer(found) if form.ready.gives else Answer((), changed)
+
+    async def _write(self, name: str, form: Form, rows: Rows) -> int:
+        written = 0
+        with self._translated():
+            for portion in portions(rows, self._largest_text):
+                parameters = [value for row in portion for value in row]
+                try:
+                    written += (await self._run(form.with_values(len(portion)), parameters)).affected_rows
+                except asyncmy_errors.IntegrityError as error:
+                    if code_of(error) != DUPLICATE:
+                        raise
+                    if name not in _OFTEN_TAKEN:
+                        # A timer, set by another transaction at the same time.
+                        raise StoreBusy(f"{self._place}: another one was quicker", store=self._place) from error
+                    return 0
+        # Where a row is changed if it is there, a change counts 2, a row that stays as it was 1, and a new one 1.
+        return written - len(rows) if name == "change_instances" else written
+
+    async def _run(self, sql: str, parameters: Sequence[object]) -> Any:
+        statement = self._prepared.get(sql)
+        if statement is None:
+            statement = self._prepared[sql] = await self.native.prepare(sql)
+        return await statement.execute(parameters)
+
+    async def _execute(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
+        cursor = self.native.cursor()
+        await cursor.execute(sql, parameters or None)  # without parameters a % is a %
+        found: Sequence[tuple[Any, ...]] = await cursor.fetchall() if cursor.description else ()
+        return found
+
+    async def _user(self, ask: AskUser) -> Answer:
+        try:
+            await self._execute(ask.sql, ask.parameters)
+        except Exception as error:
+            if (ours := translated(error, self._place)) is not None:
+                raise ours from error
+            raise StatementFailed(error) from error
+        if not self.native.get_transaction_status():
+            raise TransactionLost(f"{self._place}: a statement has ended the transaction", store=self._place)
+        return Answer()
+
+    @contextmanager
+    def _translated(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except BROKEN as error:
+            self.terminate()  # nobody knows what it would answer next
+            raise of_our_own(error, self._place) from error
+        except asyncmy_errors.MySQLError as error:
+            raise of_our_own(error, self._place) from error
+
+
+def _texts(rows: Sequence[Row]) -> list[Row]:
+    """Rows as they were written: ids and keys are kept as bytes, so that they are compared by them."""
+    return [[value.decode() if type(value) is bytes else value for value in row] for row in rows]

@@ -1,0 +1,195 @@
+"""The tables of a MySQL or MariaDB store. Ids and keys are VARBINARY: `A1`, `a1` and `a1 ` stay three ids.
+
+A statement that changes the schema commits by itself there. So a migration is a list of statements each of which may be
+run again, under a lock of its own, and its version is written down when all of them are done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+
+from sagabus.stores.sql.dialect import TABLES, Statement, quoted
+
+CHANNEL = "VARBINARY(255)"
+KEY = "VARBINARY(2004)"
+"""A key of 500 characters, or one that is claimed: a mark and 500 characters, each of up to 4 bytes."""
+MESSAGE_ID = "VARBINARY(804)"
+TIMER = "VARBINARY(512)"
+TEXT = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+_TABLE = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+
+# `scheduled` parts an index into what is due at once and what is due by schedule: an end of either is found by one step
+# down the index. `waits` is what a partial index would be elsewhere: the key of timers and of what is stashed, and of
+# nothing else. Both are stored, since indexes over virtual columns have a history of damage.
+_FIRST = f"""
+CREATE TABLE IF NOT EXISTS {{meta}} (name VARBINARY(64) NOT NULL PRIMARY KEY, value BIGINT NOT NULL) {_TABLE};
+INSERT INTO {{meta}} (name, value) VALUES ('routing', 1), ('purge', 0) ON DUPLICATE KEY UPDATE name = name;
+
+CREATE TABLE IF NOT EXISTS {{envelope}} (
+    position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    channel {CHANNEL} NOT NULL,
+    lane INT NOT NULL,
+    due_at BIGINT NOT NULL,
+    message_id {MESSAGE_ID} NOT NULL,
+    message_type VARBINARY(255) NOT NULL,
+    partition_key {KEY},
+    body {TEXT} NOT NULL,
+    headers {TEXT},
+    correlation_id BLOB,
+    causation_id BLOB,
+    sent_at BIGINT NOT NULL,
+    attempt INT NOT NULL,
+    failed_at BIGINT,
+    timer {TIMER},
+    stashed INT NOT NULL,
+    hops INT NOT NULL,
+    scheduled TINYINT GENERATED ALWAYS AS (due_at > 0) STORED,
+    waits {KEY} GENERATED ALWAYS AS (IF(timer IS NOT NULL OR stashed = 1, partition_key, NULL)) STORED,
+    INDEX {{envelope_due}} (channel, lane, scheduled, due_at, position),
+    UNIQUE INDEX {{envelope_waits}} (waits, channel, timer)
+) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{instance}} (
+    saga {CHANNEL} NOT NULL,
+    `key` {KEY} NOT NULL,
+    version BIGINT NOT NULL,
+    read_version BIGINT NOT NULL,
+    state {TEXT} NOT NULL,
+    status BLOB,
+    timers {TEXT},
+    completed_at BIGINT,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (saga, `key`),
+    INDEX {{instance_completed}} (saga, completed_at)
+) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{inbox}} (
+    channel {CHANNEL} NOT NULL,
+    message_id {KEY} NOT NULL,
+    fingerprint VARBINARY(64) NOT NULL,
+    stamp BIGINT NOT NULL,
+    PRIMARY KEY (channel, message_id),
+    INDEX {{inbox_stamp}} (channel, stamp)
+) {_TABLE};
+CREATE TABLE IF NOT EXISTS {{horizon}} (channel {CHANNEL} NOT NULL PRIMARY KEY, stamp BIGINT NOT NULL) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{subscription}} (
+    message_type VARBINARY(255) NOT NULL,
+    channel {CHANNEL} NOT NULL,
+    definition {TEXT} NOT NULL,
+    PRIMARY KEY (message_type, channel)
+) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{worker}} (
+    worker VARBINARY(512) NOT NULL,
+    channel {CHANNEL} NOT NULL,
+    expires_at BIGINT NOT NULL,
+    lease_length BIGINT NOT NULL,
+    PRIMARY KEY (worker, channel)
+) {_TABLE};
+CREATE TABLE IF NOT EXISTS {{lane}} (
+    channel {CHANNEL} NOT NULL,
+    lane INT NOT NULL,
+    owner VARBINARY(512),
+    epoch BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    lease_length BIGINT NOT NULL,
+    held_window BIGINT NOT NULL,
+    suspect_until BIGINT NOT NULL,
+    PRIMARY KEY (channel, lane)
+) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{held_key}} (
+    channel {CHANNEL} NOT NULL,
+    partition_key {KEY} NOT NULL,
+    position BIGINT NOT NULL,
+    PRIMARY KEY (channel, partition_key),
+    INDEX {{held_key_position}} (position)
+) {_TABLE};
+
+CREATE TABLE IF NOT EXISTS {{dead_letter}} (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    channel {CHANNEL} NOT NULL,
+    message_id {MESSAGE_ID} NOT NULL,
+    fingerprint VARBINARY(64) NOT NULL,
+    status VARBINARY(32) NOT NULL,
+    envelope {TEXT} NOT NULL,
+    body {TEXT} NOT NULL,
+    reason {TEXT} NOT NULL,
+    error_type {TEXT},
+    error_text {TEXT},
+    traceback {TEXT},
+    attempts INT NOT NULL,
+    first_failed_at BIGINT,
+    last_failed_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    parked INT NOT NULL,
+    UNIQUE INDEX {{dead_letter_message}} (channel, message_id, fingerprint),
+    INDEX {{dead_letter_status}} (status, id),
+    INDEX {{dead_letter_closed}} (channel, closed_at)
+) {_TABLE};
+"""
+
+_TEMPLATES = ((1, _FIRST),)
+
+INDEXES = (
+    "envelope_due",
+    "envelope_waits",
+    "instance_completed",
+    "inbox_stamp",
+    "held_key_position",
+    "dead_letter_message",
+    "dead_letter_status",
+    "dead_letter_closed",
+)
+
+MIGRATION_LOCK = "lock_versions"
+
+
+def names(tables: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """The tables, and their indexes: statements name those that they must go by."""
+    return {**tables, **{index: quoted(prefix + index, "`") for index in INDEXES}}
+
+
+def migrations(named: Mapping[str, str]) -> list[tuple[int, str]]:
+    """All migrations, with the tables named."""
+    return [(version, template.format_map(named)) for version, template in _TEMPLATES]
+
+
+def statements_of(script: str) -> list[str]:
+    """The statements of a migration, one by one."""
+    return [statement.strip() for statement in script.split(";\n") if statement.strip()]
+
+
+def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
+    """The statements of migrating. No table lock would outlast the first change of the schema; a named lock does."""
+    place = f"'{_literal(schema)}'" if schema else "DATABASE()"
+    # A lock's name has 64 characters and is shared by all databases of the server.
+    lock = f"SHA1(CONCAT({place}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'))"
+    ours = ", ".join(f"'{_literal(prefix + table)}'" for table in TABLES)
+    return {
+        "has_versions": Statement(
+            f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {place} "
+            f"AND table_name = '{_literal(prefix)}schema_version'",
+            gives=True,
+        ),
+        "make_versions": Statement(
+            "CREATE TABLE IF NOT EXISTS {schema_version} (version INT NOT NULL PRIMARY KEY, "
+            f"checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
+        ),
+        MIGRATION_LOCK: Statement(f"SELECT GET_LOCK({lock}, 20)", gives=True),
+        "unlock_versions": Statement(f"SELECT RELEASE_LOCK({lock})", gives=True),
+        "versions": Statement("SELECT version, checksum FROM {schema_version}", gives=True),
+        "put_version": Statement("INSERT INTO {schema_version} (version, checksum, applied_at) VALUES (?1, ?2, ?3)"),
+        "engines": Statement(
+            f"SELECT table_name, engine FROM information_schema.tables WHERE table_schema = {place} "
+            f"AND table_name IN ({ours}) AND engine <> 'InnoDB'",
+            gives=True,
+        ),
+    }
+
+
+def _literal(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("'", "''").replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,336 @@
+"""The named statements of the shared logic, in the words that MySQL and MariaDB have in common.
+
+Sets of rows are of two kinds. `{rows}` is JSON_TABLE over one text, to look rows up by; the join order and the index
+are written down (STRAIGHT_JOIN, FORCE INDEX), since a queue table's statistics are always wrong. `{values}` is a list
+of VALUES, to write rows by: several times faster than JSON_TABLE where the columns are many.
+
+Where the two databases differ: RETURNING and LATERAL have one of them each, so they are used nowhere, and neither is
+the row alias that MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE. IGNORE is not used: it hides other errors.
+"""
+
+from __future__ import annotations
+
+from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.dialect import Statement
+
+NOW = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+"""Not by way of the session's time zone: in some hour of the year that is ambiguous."""
+
+ENVELOPE = rows.ENVELOPE_COLUMNS.replace(",", " ANY,") + " ANY"
+INSTANCE = (
+    "saga ANY, `key` ANY, version ANY, read_version ANY, state ANY, status ANY, timers ANY, completed_at ANY, "
+    "created_at ANY, updated_at ANY"
+)
+_INSTANCE_NAMES = INSTANCE.replace(" ANY", "")
+_PLACE = f"channel {CHANNEL}, partition_key {KEY}"
+_POSITION = "position BIGINT"
+NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
+COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
+DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
+_WAITING = "{envelope} AS e FORCE INDEX ({envelope_waits}) ON e.waits = r.partition_key AND e.channel = r.channel"
+_ENVELOPE_AT = "{envelope} AS e FORCE INDEX (PRIMARY) ON e.position = r.position"
+
+
+def _if_unchanged(*columns: str) -> str:
+    """Assignments to an instance that is still the one that was read. They run in order: the version comes last."""
+    return ", ".join(f"{column} = IF(version = VALUES(read_version), VALUES({column}), {column})" for column in columns)
+
+
+_TRANSACTION = {
+    "savepoint": Statement("SAVEPOINT sagabus_outcomes"),
+    "rollback_to_savepoint": Statement("ROLLBACK TO SAVEPOINT sagabus_outcomes"),
+    "release_savepoint": Statement("RELEASE SAVEPOINT sagabus_outcomes"),
+}
+
+_SETTLING = {
+    # The lock makes registrations wait for who has routed by what they change, and the other way round. The lanes are
+    # not locked: a lease goes on while its worker commits.
+    "head": Statement(
+        """
+(SELECT value, NULL AS channel, NULL AS lane, NULL AS epoch FROM {meta} WHERE name = 'routing' LOCK IN SHARE MODE)
+UNION ALL
+(SELECT NULL, l.channel, l.lane, l.epoch FROM {rows} STRAIGHT_JOIN {lane} AS l FORCE INDEX (PRIMARY)
+    ON l.channel = r.channel AND l.lane = r.lane)
+""",
+        f"channel {CHANNEL}, lane INT",
+        gives=True,
+    ),
+    "is_stored": Statement("SELECT COUNT(*) FROM {envelope} WHERE position = ?1", gives=True),
+    "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})", gives=True),
+    "remove": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT}", _POSITION),
+    "create_instances": Statement(f"INSERT INTO {{instance}} ({_INSTANCE_NAMES}) VALUES {{values}}", INSTANCE),
+    # What is not there any more is made anew by this, and counted otherwise: see `Upsert`.
+    "change_instances": Statement(
+        f"INSERT INTO {{instance}} ({_INSTANCE_NAMES}) VALUES {{values}} ON DUPLICATE KEY UPDATE "
+        + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "read_version", "version"),
+        INSTANCE,
+    ),
+    "cancel_all_timers": Statement(
+        f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_WAITING} WHERE e.timer IS NOT NULL", _PLACE
+    ),
+    "hold": Statement("""
+INSERT INTO {held_key} (channel, partition_key, position) VALUES (?1, ?2, ?3)
+ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
+"""),
+    "let_go": Statement(
+        "DELETE k FROM {rows} STRAIGHT_JOIN {held_key} AS k FORCE INDEX ({held_key_position}) "
+        "ON k.position = r.position",
+        _POSITION,
+    ),
+    "retry": Statement("""
+UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0
+WHERE position = ?1 AND attempt = ?2
+"""),
+    "attempt": Statement("""
+UPDATE {envelope} SET attempt = attempt + 1, failed_at = COALESCE(failed_at, ?3) WHERE position = ?1 AND attempt = ?2
+"""),
+    "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
+    "wake": Statement(
+        f"UPDATE {{rows}} STRAIGHT_JOIN {_WAITING} SET e.stashed = 0, e.due_at = 1 WHERE e.stashed = 1", _PLACE
+    ),
+}
+
+_APPENDING = {
+    "routing": Statement("SELECT value FROM {meta} WHERE name = 'routing' LOCK IN SHARE MODE", gives=True),
+    "insert_envelopes": Statement(f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) VALUES {{values}}", ENVELOPE),
+    "last_position": Statement("SELECT LAST_INSERT_ID()", gives=True),
+    "cancel_timers": Statement(
+        f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_WAITING} AND e.timer = r.timer", f"{_PLACE}, timer {TIMER}"
+    ),
+    "let_loose": Statement(
+        """
+DELETE k FROM {rows} STRAIGHT_JOIN {held_key} AS k FORCE INDEX (PRIMARY)
+    ON k.channel = r.channel AND k.partition_key = r.partition_key
+WHERE k.position > 0 AND NOT EXISTS (SELECT 1 FROM {envelope} AS e WHERE e.position = k.position)
+""",
+        _PLACE,
+    ),
+    "known": Statement(
+        """
+SELECT i.channel, i.message_id, i.fingerprint FROM {rows} STRAIGHT_JOIN {inbox} AS i FORCE INDEX (PRIMARY)
+    ON i.channel = r.channel AND i.message_id = r.message_id
+""",
+        f"channel {CHANNEL}, message_id {KEY}",
+        gives=True,
+    ),
+    "remember": Statement(
+        "INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES {values}",
+        "channel ANY, message_id ANY, fingerprint ANY, stamp ANY",
+    ),
+    # The lock makes a purge wait for whoever relies on the horizon, and the other way round.
+    "horizons": Statement(
+        """
+SELECT h.channel, h.stamp FROM {rows} STRAIGHT_JOIN {horizon} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel
+LOCK IN SHARE MODE
+""",
+        f"channel {CHANNEL}",
+        gives=True,
+    ),
+    "bury": Statement("""
+INSERT INTO {dead_letter} (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
+VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type = ?7, error_text = ?8, traceback = ?9,
+    attempts = ?10, first_failed_at = ?11, last_failed_at = ?12, parked = ?13
+"""),
+}
+
+# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
+_LEASING = {
+    "forget_workers": Statement("DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
+    "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
+    "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),
+    "add_lanes": Statement(
+        """
+INSERT INTO {lane} (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
+SELECT r.channel, r.lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON DUPLICATE KEY UPDATE {lane}.lane = {lane}.lane
+""",
+        f"channel {CHANNEL}, lane INT",
+    ),
+    "alive": Statement("""
+INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
+ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4
+"""),
+    "living": Statement(
+        "SELECT COUNT(*) FROM {worker} WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length",
+        gives=True,
+    ),
+    "renew": Statement(
+        "UPDATE {lane} SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+    ),
+    "shed_lanes": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3
+"""),
+    "free_lanes": Statement(
+        """
+SELECT lane, owner IS NOT NULL, held_window FROM {lane}
+WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
+""",
+        gives=True,
+    ),
+    "take_lane": Statement("""
+UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
+    suspect_until = GREATEST(suspect_until, ?6)
+WHERE channel = ?1 AND lane = ?2
+"""),
+    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    "suspects": Statement(
+        f"""
+SELECT GREATEST(
+    COALESCE((SELECT MAX(ready.position) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT ?3) AS ready), 0),
+    COALESCE((SELECT MAX(e.position) FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 1 AND e.due_at <= ?4), 0))
+""",
+        gives=True,
+    ),
+    "owned_lanes": Statement(
+        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
+    ),
+    "release_lane": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
+"""),
+    "release_all": Statement("UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
+}
+
+_REGISTERING = {
+    "lock_routing": Statement("SELECT value FROM {meta} WHERE name = 'routing' FOR UPDATE", gives=True),
+    "meta": Statement("SELECT name, value FROM {meta}", gives=True),
+    "subscriptions": Statement(
+        "SELECT definition, message_type, channel FROM {subscription} ORDER BY message_type, channel", gives=True
+    ),
+    "put_lanes": Statement(
+        "INSERT INTO {meta} (name, value) VALUES ('lanes', ?1) ON DUPLICATE KEY UPDATE value = value"
+    ),
+    "put_subscription": Statement("""
+INSERT INTO {subscription} (message_type, channel, definition) VALUES (?1, ?2, ?3)
+ON DUPLICATE KEY UPDATE definition = ?3
+"""),
+    "drop_subscription": Statement("DELETE FROM {subscription} WHERE channel = ?1 AND message_type = ?2"),
+    "raise_routing": Statement("UPDATE {meta} SET value = value + 1 WHERE name = 'routing'"),
+    "other_receiver": Statement(
+        "SELECT channel FROM {subscription} WHERE message_type = ?1 AND channel <> ?2 LIMIT 1", gives=True
+    ),
+}
+
+_INSTANCE = ", ".join(f"i.`{name}`" for name in rows.INSTANCE_COLUMNS.split(", "))
+_NO_INSTANCE = ", ".join("NULL" for _ in rows.INSTANCE_COLUMNS.split(", "))
+_NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
+
+_READING = {
+    "at_positions": Statement(
+        f"SELECT {COLUMNS} FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT} WHERE {NOT_HELD}", _POSITION, gives=True
+    ),
+    # Instances and what is stashed for them, in one answer.
+    "load": Statement(
+        f"""
+(SELECT {_INSTANCE}, {_NO_ENVELOPE} FROM {{rows}} STRAIGHT_JOIN {{instance}} AS i FORCE INDEX (PRIMARY)
+    ON i.saga = ?2 AND i.`key` = r.partition_key)
+UNION ALL
+(SELECT {_NO_INSTANCE}, {COLUMNS} FROM {{rows}} STRAIGHT_JOIN {{envelope}} AS e FORCE INDEX ({{envelope_waits}})
+    ON e.waits = r.partition_key AND e.channel = ?2 WHERE e.stashed = 1)
+""",
+        f"partition_key {KEY}",
+        gives=True,
+    ),
+    # By lane, so that timers of the far future are never looked at.
+    "anything_due": Statement(
+        f"""
+SELECT EXISTS (SELECT 1 FROM {{rows}} STRAIGHT_JOIN {{lane}} AS l FORCE INDEX (PRIMARY) ON l.channel = r.channel
+WHERE EXISTS (SELECT 1 FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 0 AND {NOT_HELD})
+OR (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 1 AND {NOT_HELD}
+    ORDER BY e.due_at, e.position LIMIT 1) <= ?2)
+""",
+        f"channel {CHANNEL}",
+        gives=True,
+    ),
+    "counts": Statement(
+        """
+SELECT c.channel,
+    COUNT(IF(e.due_at = 0, 1, NULL)),
+    COUNT(IF(e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0, 1, NULL)),
+    COUNT(e.timer),
+    COUNT(IF(e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0, 1, NULL)),
+    COUNT(IF(e.stashed = 1, 1, NULL)),
+    (SELECT COUNT(*) FROM {held_key} AS h WHERE h.channel = c.channel),
+    (SELECT COUNT(*) FROM {dead_letter} AS d WHERE d.channel = c.channel AND d.status = 'open'),
+    COALESCE(?1 - MIN(IF(e.due_at = 0, e.sent_at, NULL)), 0)
+FROM (SELECT channel FROM {subscription} UNION SELECT channel FROM {envelope}
+    UNION SELECT channel FROM {dead_letter} WHERE status = 'open') AS c
+LEFT JOIN {envelope} AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+""",
+        gives=True,
+    ),
+    "instance_page": Statement(
+        f"""
+SELECT {_INSTANCE} FROM {{instance}} AS i
+WHERE i.saga = ?1 AND i.`key` > ?2 AND (?3 IS NULL OR i.status = ?3) ORDER BY i.`key` LIMIT ?4
+""",
+        gives=True,
+    ),
+    "envelope_page": Statement(
+        f"""
+SELECT {COLUMNS} FROM {{envelope}} AS e WHERE e.channel = ?1 AND (?2 IS NULL OR e.partition_key = ?2)
+AND (?4 = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
+""",
+        gives=True,
+    ),
+    "letter_page": Statement(
+        f"""
+SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}}
+WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4
+""",
+        gives=True,
+    ),
+}
+
+_LETTERS = {
+    "lock_letter": Statement("SELECT id FROM {dead_letter} WHERE id = ?1 FOR UPDATE", gives=True),
+    "close_letter": Statement("UPDATE {dead_letter} SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"),
+    # Unless another letter of the key is parked as well.
+    "unpark": Statement("""
+DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
+    SELECT 1 FROM {dead_letter} AS d WHERE d.channel = ?1 AND d.status = 'open' AND d.parked = 1
+    AND CAST(JSON_UNQUOTE(JSON_EXTRACT(d.envelope, '$[4]')) AS BINARY) = CAST(?2 AS BINARY))
+"""),
+    "timer_is_set": Statement(
+        """
+SELECT EXISTS (SELECT 1 FROM {envelope} AS e FORCE INDEX ({envelope_waits})
+WHERE e.waits = ?2 AND e.channel = ?1 AND e.timer = ?3)
+""",
+        gives=True,
+    ),
+    "record": Statement("SELECT fingerprint FROM {inbox} WHERE channel = ?1 AND message_id = ?2", gives=True),
+    "move_hold": Statement("UPDATE {held_key} SET position = ?1 WHERE channel = ?2 AND partition_key = ?3"),
+    "own_purge": Statement("SELECT 1 FROM {meta} WHERE name = 'purge' FOR UPDATE SKIP LOCKED", gives=True),
+    "expired_record": Statement(
+        "SELECT i.stamp FROM {inbox} AS i FORCE INDEX ({inbox_stamp}) "
+        "WHERE i.channel = ?1 AND i.stamp < ?2 ORDER BY i.stamp LIMIT 1 OFFSET ?3",
+        gives=True,
+    ),
+    "raise_horizon": Statement("""
+INSERT INTO {horizon} (channel, stamp) VALUES (?1, ?2) ON DUPLICATE KEY UPDATE stamp = GREATEST(stamp, ?2)
+"""),
+    "purge_inbox": Statement(
+        "DELETE i FROM {inbox} AS i FORCE INDEX ({inbox_stamp}) WHERE i.channel = ?1 AND i.stamp < ?2"
+    ),
+    "purge_instances": Statement(
+        "DELETE FROM {instance} WHERE saga = ?1 AND completed_at < ?2 ORDER BY completed_at LIMIT ?3"
+    ),
+    "purge_letters": Statement("""
+DELETE FROM {dead_letter} WHERE channel = ?1 AND closed_at < ?2 AND status <> 'open' ORDER BY closed_at LIMIT ?3
+"""),
+}
+
+STATEMENTS: dict[str, Statement] = {
+    **_TRANSACTION,
+    **_SETTLING,
+    **_APPENDING,
+    **_LEASING,
+    **_REGISTERING,
+    **_READING,
+    **_LETTERS,
+}

@@ -1,0 +1,68 @@
+"""MySQL and MariaDB as the store: many workers on many machines, and the user's own transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagabus.clock import Clock
+from sagabus.errors import StoreError
+from sagabus.outcome import Parameters
+from sagabus.stores.mysql import connecting, schema
+from sagabus.stores.mysql.errors import of_our_own
+from sagabus.stores.mysql.forms import forms
+from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.link import MysqlLink
+from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.vetting import vet
+from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.server import ServerStore
+
+
+class MysqlStore(ServerStore):
+    """See `sagabus.store.Store`. `url` is `mysql://user:password@host:port/database`; besides, it takes `unix_socket`,
+    `ssl` (off, unverified or verify), `ssl_ca`, `ssl_cert` and `ssl_key`; `schema` (another database of the server),
+    `prefix`, `pool` (connections) and `deadline` (seconds that one call may take).
+
+    The user's statements run in its session: strict, READ COMMITTED, their parameters written `%s`.
+    """
+
+    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = 16) -> None:
+        options = Address.of(url)
+        super().__init__(
+            options.place,
+            options.prefix,
+            clock=clock,
+            lanes=lanes,
+            pool_size=options.pool,
+            deadline=options.deadline,
+        )
+        self._address = options
+        self._arguments = connecting.arguments(options)
+        self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
+        self._forms = forms({**STATEMENTS, **schema.versions(options.schema, options.prefix)}, self._names)
+        self._lane_queries = LaneQueries(self._names)
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise at once for a statement that the commit would refuse."""
+        vet(sql, self._prefix)
+
+    def _migrations(self) -> Sequence[tuple[int, str]]:
+        return schema.migrations(self._names)
+
+    async def _begin_life(self, link: Link) -> None:
+        await connecting.look_over(link, self.place)
+        await super()._begin_life(link)
+        others = (await link.answer(Ask("engines"))).rows
+        if others:
+            found = ", ".join(f"{table} is {engine}" for table, engine in others)
+            raise StoreError(f"{self.place}: only InnoDB has transactions, but {found}", store=self.place)
+
+    async def _connect(self) -> Link:
+        try:
+            native, room = await connecting.connected(self._address, self._arguments)
+        except Exception as error:
+            raise of_our_own(error, self.place) from error
+        return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room)
