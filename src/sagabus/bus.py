@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec, StateCodec
 from sagabus.committing import Publishing
 from sagabus.defining import Definitions, define
+from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.handler import HandlerDefinition
 from sagabus.housekeeping import Housekeeping
@@ -25,12 +26,21 @@ from sagabus.inspection import DeadLetters, Sagas, Timers
 from sagabus.middleware import Middleware
 from sagabus.opening import open_store
 from sagabus.processing import Processing
-from sagabus.publishing import JoinedPublisher, Publisher, Receipt, TransactionPublisher, with_id
+from sagabus.publishing import (
+    Addressed,
+    AsyncJoinedPublisher,
+    AwaitedConnection,
+    JoinedPublisher,
+    Publisher,
+    Receipt,
+    TransactionPublisher,
+    addressed_by,
+)
 from sagabus.routing import RoutingTable, subscriptions_of
 from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.settings import Settings
-from sagabus.store import ChannelCounts, Joined, Retention, Store
+from sagabus.store import ChannelCounts, Retention, Routing, Store
 from sagabus.worker import Worker
 
 
@@ -66,6 +76,7 @@ class Bus:
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
         self._opened = False
+        self._joined_by: tuple[Routing, RoutingTable] | None = None
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled, by what became of them."""
         self.dead_letters = DeadLetters(self.store)
@@ -166,24 +177,15 @@ class Bus:
     async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
         """Accept messages of both kinds, or (message, id) pairs, in one commit: all of them, or none when it raises."""
         self._check_open()
-        prepared = [
-            self._publisher.addressing(message, None, message_id=message_id)
-            for message, message_id in map(with_id, messages)
-        ]
-        sizes: list[int] = []
+        parcels = self._publisher.parcels(messages)
+        addressed: list[Addressed] = []
 
-        def address_all() -> list[Any]:
-            addressed = [address(None) for _, address in prepared]
-            sizes[:] = map(len, addressed)
-            return [envelope for envelopes in addressed for envelope in envelopes]
+        def address_all() -> list[Envelope]:
+            addressed[:] = addressed_by(self._sender.table, parcels)
+            return [envelope for _, envelopes in addressed for envelope in envelopes]
 
-        envelopes, answers = await self._publishing.append(address_all)
-        receipts: list[Receipt] = []
-        at = 0
-        for (message_id, _), size in zip(prepared, sizes, strict=True):
-            receipts.append(self._publisher.receipt(message_id, envelopes[at : at + size], answers[at : at + size]))
-            at += size
-        return receipts
+        _, answers = await self._publishing.append(address_all)
+        return self._publisher.receipts(addressed, answers)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[TransactionPublisher, None]:
@@ -202,14 +204,22 @@ class Bus:
                 self._sender.use(await self.store.routing())
             await unit.commit()
 
-    def join(self, connection: object) -> JoinedPublisher:
+    @overload
+    def join(self, connection: AwaitedConnection) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has an `execute` to await is meant
+    @overload
+    def join(self, connection: object) -> JoinedPublisher: ...
+    def join(self, connection: object) -> JoinedPublisher | AsyncJoinedPublisher:
         """Publish inside the caller's own open transaction on the store's database: the transactional outbox.
 
-        Synchronous; nothing is visible before the caller commits, nothing remains when the caller rolls back. Raises
-        NoOpenTransaction, WrongDatabase or UnsupportedCapability at once.
+        Takes connections and sessions of the drivers and libraries that docs/joining.md lists; for one that has to be
+        awaited, what comes back has to be awaited too. Nothing is visible before the caller commits, nothing remains
+        when the caller rolls back. The bus need not be open, nor an event loop be there. Raises NoOpenTransaction,
+        WrongDatabase or UnsupportedCapability at once; WrongDatabase at the first publish where one has to be awaited.
         """
-        self._check_open()
-        return JoinedPublisher(self.store.join(connection), self._publisher, self._joined_table)
+        joined = self.store.join(connection)
+        if joined.waits is True:
+            return AsyncJoinedPublisher(joined, self._publisher, self._joined_table)
+        return JoinedPublisher(joined, self._publisher, self._joined_table)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -296,11 +306,13 @@ class Bus:
             return False
         return worker is None or worker.quiet
 
-    def _joined_table(self, joined: Joined) -> RoutingTable:
-        routing = joined.routing()
-        if routing.version == self._sender.table.version:
+    def _joined_table(self, routing: Routing) -> RoutingTable:
+        if self._opened and routing.version == self._sender.table.version:
             return self._sender.table
-        return RoutingTable(routing, self._defined.keys)
+        known = self._joined_by
+        if known is None or known[0] is not routing:
+            known = self._joined_by = (routing, RoutingTable(routing, self._defined.keys))
+        return known[1]
 
     def _check_open(self) -> None:
         if not self._opened:

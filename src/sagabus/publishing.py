@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeGuard, cast
+from typing import Any, Protocol, TypeAlias, TypeGuard, cast
 
 from sagabus.clock import Clock, instant
 from sagabus.context import due
@@ -18,9 +18,12 @@ from sagabus.message import message_type_of
 from sagabus.outcome import Admission
 from sagabus.routing import RoutingTable
 from sagabus.sending import Sender
-from sagabus.store import Joined, Unit
+from sagabus.store import AsyncJoined, Joined, Routing, Unit
 
 Addressing: TypeAlias = Callable[[RoutingTable | None], list[Envelope]]
+Parcel: TypeAlias = tuple[str, Addressing]
+"""A message's id, and what addresses it under a routing."""
+Addressed: TypeAlias = tuple[str, list[Envelope]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Publisher:
         delay: timedelta | None = None,
         at: datetime | None = None,
         sent_at: datetime | None = None,
-    ) -> tuple[str, Addressing]:
+    ) -> Parcel:
         """The message's id, and a function that addresses it under a routing (again, if the routing changes)."""
         given = check_id(message_id) if message_id is not None else self._identity.new_id()
         sent = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
@@ -92,6 +95,23 @@ class Publisher:
             return self._sender.address(message, stamp, kind=kind, table=table)
 
         return given, address
+
+    def parcel(self, message: object, kind: str | None, options: Mapping[str, object]) -> Parcel:
+        """The same as `addressing`, for options that were passed on."""
+        return self.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
+
+    def parcels(self, messages: Iterable[object]) -> list[Parcel]:
+        """Messages of either kind, or (message, id) pairs."""
+        return [self.addressing(message, None, message_id=message_id) for message, message_id in map(with_id, messages)]
+
+    def receipts(self, addressed: Iterable[Addressed], answers: Sequence[Admission]) -> list[Receipt]:
+        """The receipts of several messages that were appended in one go."""
+        found: list[Receipt] = []
+        at = 0
+        for message_id, envelopes in addressed:
+            found.append(self.receipt(message_id, envelopes, answers[at : at + len(envelopes)]))
+            at += len(envelopes)
+        return found
 
     def receipt(self, message_id: str, envelopes: Sequence[Envelope], answers: Sequence[Admission]) -> Receipt:
         """The receipt, after the subscriptions' reactions to duplicates; DuplicateMessage where one asks for that."""
@@ -124,7 +144,7 @@ class TransactionPublisher:
     def __init__(self, unit: Unit, publisher: Publisher) -> None:
         self._unit = unit
         self._publisher = publisher
-        self.pending: list[tuple[str, Addressing]] = []
+        self.pending: list[Parcel] = []
 
     @property
     def connection(self) -> object:
@@ -140,44 +160,79 @@ class TransactionPublisher:
         return self._buffer(message, "command", options)
 
     def _buffer(self, message: object, kind: str, options: Mapping[str, object]) -> str:
-        message_id, address = self._publisher.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
+        message_id, address = self._publisher.parcel(message, kind, options)
         address(None)  # what cannot travel is refused on this line, not at the commit
         self.pending.append((message_id, address))
         return message_id
 
 
+class AwaitedConnection(Protocol):
+    """A connection or session of an asynchronous driver or library."""
+
+    @property
+    def execute(self) -> Callable[..., Awaitable[Any]]:
+        """Runs a statement; awaited."""
+        ...
+
+
 class JoinedPublisher:
     """Publishes inside a transaction of the caller's: synchronous, never commits, gone with the caller's rollback."""
 
-    def __init__(
-        self,
-        joined: Joined,
-        publisher: Publisher,
-        table: Callable[[Joined], RoutingTable],
-    ) -> None:
+    def __init__(self, joined: Joined, publisher: Publisher, table: Callable[[Routing], RoutingTable]) -> None:
         self._joined = joined
         self._publisher = publisher
         self._table = table
 
     def publish(self, message: object, **options: object) -> Receipt:
         """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
-        return self._append(message, "event", options)
+        return self._append(self._publisher.parcel(message, "event", options))[0]
 
     def send(self, message: object, **options: object) -> Receipt:
         """Send a command with the caller's commit."""
-        return self._append(message, "command", options)
+        return self._append(self._publisher.parcel(message, "command", options))[0]
 
     def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
         """Publish several, in order; (message, id) pairs are taken too."""
-        return [
-            self._append(message, None, {} if message_id is None else {"message_id": message_id})
-            for message, message_id in map(with_id, messages)
-        ]
+        return self._append(*self._publisher.parcels(messages))
 
-    def _append(self, message: object, kind: str | None, options: Mapping[str, object]) -> Receipt:
-        message_id, address = self._publisher.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
-        envelopes = address(self._table(self._joined))
-        return self._publisher.receipt(message_id, envelopes, self._joined.append(envelopes))
+    def _append(self, *parcels: Parcel) -> list[Receipt]:
+        addressed = addressed_by(self._table(self._joined.routing()), parcels)
+        answers = self._joined.append([envelope for _, envelopes in addressed for envelope in envelopes])
+        return self._publisher.receipts(addressed, answers)
+
+
+class AsyncJoinedPublisher:
+    """The same where the caller's connection has to be awaited: `await bus.join(connection).publish(...)`.
+
+    WrongDatabase is raised by the first of its calls.
+    """
+
+    def __init__(self, joined: AsyncJoined, publisher: Publisher, table: Callable[[Routing], RoutingTable]) -> None:
+        self._joined = joined
+        self._publisher = publisher
+        self._table = table
+
+    async def publish(self, message: object, **options: object) -> Receipt:
+        """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
+        return (await self._append(self._publisher.parcel(message, "event", options)))[0]
+
+    async def send(self, message: object, **options: object) -> Receipt:
+        """Send a command with the caller's commit."""
+        return (await self._append(self._publisher.parcel(message, "command", options)))[0]
+
+    async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
+        """Publish several, in order; (message, id) pairs are taken too."""
+        return await self._append(*self._publisher.parcels(messages))
+
+    async def _append(self, *parcels: Parcel) -> list[Receipt]:
+        addressed = addressed_by(self._table(await self._joined.routing()), parcels)
+        answers = await self._joined.append([envelope for _, envelopes in addressed for envelope in envelopes])
+        return self._publisher.receipts(addressed, answers)
+
+
+def addressed_by(table: RoutingTable, parcels: Iterable[Parcel]) -> list[Addressed]:
+    """Ids with envelopes, under one routing."""
+    return [(message_id, address(table)) for message_id, address in parcels]
 
 
 def with_id(item: object) -> tuple[object, str | None]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -206,10 +206,7 @@ class Unit(Protocol):
 class Joined(Protocol):
     """The way into the store inside a transaction that the caller opened and will end."""
 
-    @property
-    def waits(self) -> Literal[False]:
-        """It answers at once."""
-        ...
+    waits: ClassVar[Literal[False]]
 
     def routing(self) -> Routing:
         """The subscriptions as this transaction sees them."""
@@ -223,10 +220,7 @@ class Joined(Protocol):
 class AsyncJoined(Protocol):
     """The same where the caller's connection has to be awaited. A wrong database shows at the first use."""
 
-    @property
-    def waits(self) -> Literal[True]:
-        """Its answers are awaited."""
-        ...
+    waits: ClassVar[Literal[True]]
 
     async def routing(self) -> Routing:
         """The subscriptions as this transaction sees them."""

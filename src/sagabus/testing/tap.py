@@ -18,6 +18,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.outcome import Admission, Completed, Outcome, Parameters, Settled, Verdict
 from sagabus.store import (
+    AsyncJoined,
     Batch,
     Capability,
     Cursor,
@@ -92,7 +93,7 @@ class StoreTap:
             assert again is None or Admission.ACCEPTED not in again, "a copy was accepted"
         return answers
 
-    def join(self, native: object) -> Joined:
+    def join(self, native: object) -> Joined | AsyncJoined:
         return self.store.join(native)
 
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from sagabus.envelope import Envelope
+from sagabus.errors import StoreBusy, StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.asking import Ask, Steps
 
 COLLISION = "id collision: another message with this id was accepted before"
+_ROUNDS = 100
 TOO_OLD = "too old: stamped before the de-duplication horizon"
 
 
@@ -28,17 +31,25 @@ def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
 
 
 def append_inside(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
-    """Accept envelopes inside a transaction that somebody else began and that cannot be begun again."""
-    while True:
+    """Accept envelopes inside a transaction that somebody else began and that cannot be begun again; after an error it
+    is as it was before, if the database still can.
+    """
+    for rounds_left in range(_ROUNDS - 1, -1, -1):
         yield Ask("savepoint")
         try:
             answers = yield from append(envelopes, now)
-        except Raced:
-            yield Ask("rollback_to_savepoint")
+        except Exception as error:
+            with suppress(StoreError):  # the first error says more
+                yield Ask("rollback_to_savepoint")
+                yield Ask("release_savepoint")
+            if not isinstance(error, Raced):
+                raise
+            if not rounds_left:
+                raise StoreBusy("another transaction's record of the same id cannot be seen from this one") from error
+        else:
             yield Ask("release_savepoint")
-            continue
-        yield Ask("release_savepoint")
-        return answers
+            return answers
+    raise AssertionError("unreachable")
 
 
 def append_at(

@@ -64,10 +64,12 @@ class Style(NamedTuple):
     placeholder: Callable[[int], str]
     by_place: bool
     """Each placeholder takes the next parameter, so one that stands twice is given twice."""
+    doubled: str = ""
+    """What has to be written twice to stand for itself."""
 
 
 DOLLARS = Style("${}".format, by_place=False)
-PERCENTS = Style("%s".format, by_place=True)
+PERCENTS = Style("%s".format, by_place=True, doubled="%")
 QUESTION_MARKS = Style("?".format, by_place=True)
 
 RowsOf: TypeAlias = Callable[[str], str]
@@ -83,6 +85,8 @@ def ready(
 def _ready(statement: Statement, tables: Mapping[str, str], rows_of: RowsOf, style: Style) -> Ready:
     sql = statement.sql.format_map({**tables, "rows": rows_of(statement.columns)}).strip()
     order = tuple(int(number) - 1 for number in _PARAMETER.findall(sql)) if style.by_place else ()
+    if style.doubled:
+        sql = sql.replace(style.doubled, style.doubled * 2)
     names = tuple(column.split()[0] for column in statement.columns.split(", ")) if statement.columns else ()
     return Ready(_PARAMETER.sub(lambda found: style.placeholder(int(found[1])), sql), names, statement.gives, order)
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
-from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable
+from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
@@ -63,6 +63,8 @@ class ServerStore(SqlCalls):
         self._pid = 0
         self._opened = False
         self._test_clock = clock
+        self._identity: int | None = None
+        """What tells its tables from all others of their name."""
 
     @cached_property
     def _home(self) -> ServerHome:
@@ -72,9 +74,9 @@ class ServerStore(SqlCalls):
     async def _connect(self) -> Link:
         """A new connection; StoreUnavailable or another StoreError with the way out."""
 
-    @abstractmethod
     def _make_home(self, clock: Clock | None) -> ServerHome:
         """What it says of itself to transactions that join it. `clock`: the one that a test moves."""
+        raise UnsupportedCapability("joining a transaction", self.place)
 
     @abstractmethod
     def _migrations(self) -> Sequence[tuple[int, str]]:
@@ -111,7 +113,7 @@ class ServerStore(SqlCalls):
         await self._sync(link)
         await migrate(link, self._migrations(), self.place, self._clock.now())
         numbers = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
-        self._home.identity = numbers.get("identity")
+        self._identity = numbers.get("identity")
 
     # --- calls that a server answers in its own way -------------------------------------------------------------------
 
@@ -164,7 +166,7 @@ class ServerStore(SqlCalls):
 
     def join(self, native: object) -> Joined | AsyncJoined:
         """Enter a transaction of the caller's; whether this store is open makes no difference."""
-        return join(native, self._home)
+        return join(native, self._home.of(self._identity))
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""

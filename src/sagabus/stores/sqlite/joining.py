@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, Literal, cast
 
 import apsw
 
@@ -26,6 +26,8 @@ from sagabus.stores.sqlite.statements import STATEMENTS
 
 class JoinedTransaction:
     """See `sagabus.store.Joined`."""
+
+    waits: ClassVar[Literal[False]] = False
 
     def __init__(self, native: object, path: str, clock: Clock) -> None:
         self._clock = clock

@@ -92,8 +92,7 @@ class SqliteStore(SqlCalls):
             connection.close()
 
     def join(self, native: apsw.Connection | sqlite3.Connection | object) -> JoinedTransaction:
-        """Enter a transaction of the caller's on this file."""
-        self._check_process()
+        """Enter a transaction of the caller's on this file; whether this store is open makes no difference."""
         return JoinedTransaction(native, self.path, self._clock)
 
     @asynccontextmanager

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import pytest
 
+from sagabus.envelope import Envelope
 from sagabus.errors import NoOpenTransaction, SagaBusError, StoreError, UnsupportedCapability, WrongDatabase
 from sagabus.outcome import Admission
-from sagabus.store import Capability
+from sagabus.store import Capability, Routing
 from sagabus.testing.conformance.trial import (
+    BILLING,
     COMMITTED,
+    SUBMITTED,
     SUBSCRIPTIONS,
     StoreSuite,
     Trial,
@@ -19,10 +25,24 @@ from sagabus.testing.conformance.trial import (
 
 
 class JoinConformance(StoreSuite):
-    """`join`: the caller's transaction decides; refused where the store has no database to share."""
+    """`join`: the caller's transaction decides; refused where the store has no database to share.
+
+    Run it once for each kind of connection that the store joins: override `native_connection`, `strange_connection`,
+    and how a statement is run and a transaction begun and ended, where that is not done by SQL.
+    """
 
     begin = "BEGIN IMMEDIATE"
     """How the user's connection begins."""
+    begins_by_itself = False
+    """Its first statement begins a transaction: there is never none."""
+
+    async def begin_native(self, connection: Any) -> None:
+        """Begin a transaction on the user's connection."""
+        await self.execute(connection, self.begin)
+
+    async def end_native(self, connection: Any, *, commits: bool) -> None:
+        """Commit the user's transaction, or roll it back."""
+        await self.execute(connection, "COMMIT" if commits else "ROLLBACK")
 
     @conformance
     async def test_a_store_that_cannot_join_says_so(self, trial: Trial) -> None:
@@ -35,12 +55,12 @@ class JoinConformance(StoreSuite):
             return
         await self.make_user_table()
         connection = await self.native_connection()
-        for name, end in (("kept", "COMMIT"), ("lost", "ROLLBACK")):
-            await self.execute(connection, self.begin)
+        for name, commits in (("kept", True), ("lost", False)):
+            await self.begin_native(connection)
             await self.execute(connection, self.insert_row, (name,))
-            assert list(trial.store.join(connection).append([trial.envelope(name)])) == [Admission.ACCEPTED]
+            assert await joined_append(trial, connection, trial.envelope(name)) == [Admission.ACCEPTED]
             assert name not in await trial.stored_ids()
-            await self.execute(connection, end)
+            await self.end_native(connection, commits=commits)
         await self.disconnect(connection)
 
         assert list(await self.user_rows()) == ["kept"]
@@ -56,15 +76,14 @@ class JoinConformance(StoreSuite):
             return
         await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
         connection = await self.native_connection()
-        await self.execute(connection, self.begin)
+        await self.begin_native(connection)
 
         joined = trial.store.join(connection)
-        answers = joined.append(
-            [trial.envelope("m1"), trial.envelope("m2", body=b"other"), trial.envelope("m3"), trial.envelope("m3")]
-        )
-        again = joined.append([trial.envelope("m3")])
+        sent = [trial.envelope("m1"), trial.envelope("m2", body=b"other"), trial.envelope("m3"), trial.envelope("m3")]
+        answers = await settled(joined.append(sent))
+        again = await settled(joined.append([trial.envelope("m3")]))
 
-        await self.execute(connection, "COMMIT")
+        await self.end_native(connection, commits=True)
         await self.disconnect(connection)
         assert list(answers) == [
             Admission.DUPLICATE,
@@ -82,52 +101,128 @@ class JoinConformance(StoreSuite):
             return
         sent = [
             trial.envelope("m1", headers={"ä": "🎉"}, body=bytes(range(1, 128)) * 1600, correlation_id="c'1"),
-            trial.envelope("m2", None, body=b""),
+            trial.envelope("100%s {m2} $1 ?1", None, body=b""),
             trial.envelope("m3", delay=60_000_000),
         ]
         connection = await self.native_connection()
-        await self.execute(connection, self.begin)
-        trial.store.join(connection).append(sent)
-        await self.execute(connection, "COMMIT")
+        await self.begin_native(connection)
+        await joined_append(trial, connection, *sent)
+        await self.end_native(connection, commits=True)
         await self.disconnect(connection)
 
         stored = await trial.stored()
 
+        assert [each.message_id for each in stored] == [each.message_id for each in sent]
         assert [each.body for each in stored] == [each.body for each in sent]
         assert [each.headers for each in stored] == [{"ä": "🎉"}, None, None]
         assert [each.partition_key for each in stored] == ["A1", None, "A1"]
         assert stored[2].due_at == trial.clock.now() + 60_000_000
 
     @conformance
+    async def test_many_are_appended_in_order(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN):
+            return
+        names = [f"m{number:03}" for number in range(300)]
+        connection = await self.native_connection()
+        await self.begin_native(connection)
+
+        answers = await joined_append(trial, connection, *(trial.envelope(name) for name in names))
+
+        await self.end_native(connection, commits=True)
+        await self.disconnect(connection)
+        assert set(answers) == {Admission.ACCEPTED}
+        assert await trial.stored_ids() == names
+
+    @conformance
+    async def test_a_timer_replaces_the_one_before(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN):
+            return
+        await trial.accept_one("t1", timer="payment", delay=1, guarded=False)
+        connection = await self.native_connection()
+        await self.begin_native(connection)
+
+        await joined_append(trial, connection, trial.envelope("t2", timer="payment", delay=1, guarded=False))
+
+        await self.end_native(connection, commits=True)
+        await self.disconnect(connection)
+        assert await trial.stored_ids() == ["t2"]
+
+    @conformance
     async def test_the_joined_transaction_sees_the_routing(self, trial: Trial) -> None:
         if not trial.has(Capability.JOIN):
             return
         connection = await self.native_connection()
-        await self.execute(connection, self.begin)
+        await self.begin_native(connection)
 
-        routing = trial.store.join(connection).routing()
+        routing = await settled(trial.store.join(connection).routing())
 
-        await self.execute(connection, "ROLLBACK")
+        await self.end_native(connection, commits=False)
         await self.disconnect(connection)
         assert (routing.version, routing.lanes) == (trial.routing.version, trial.routing.lanes)
         assert set(routing.subscriptions) == set(SUBSCRIPTIONS)
 
     @conformance
-    async def test_without_an_open_transaction_joining_is_refused(self, trial: Trial) -> None:
+    async def test_a_later_transaction_sees_a_routing_that_changed(self, trial: Trial) -> None:
         if not trial.has(Capability.JOIN):
+            return
+        connection = await self.native_connection()
+        seen: list[Routing] = []
+        for _ in range(2):
+            await self.begin_native(connection)
+            seen.append(await settled(trial.store.join(connection).routing()))
+            await self.end_native(connection, commits=False)
+            await trial.store.unregister(BILLING, SUBMITTED)
+        await self.disconnect(connection)
+
+        assert [len(routing.subscriptions) for routing in seen] == [2, 1]
+        assert seen[0].version < seen[1].version
+
+    @conformance
+    async def test_a_store_that_is_not_open_can_be_joined(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN):
+            return
+        closed = await self.same_store(trial.clock)
+        connection = await self.native_connection()
+        await self.begin_native(connection)
+
+        joined = closed.join(connection)
+        routing = await settled(joined.routing())
+        answers = await settled(joined.append([trial.envelope("m1")]))
+
+        await self.end_native(connection, commits=True)
+        await self.disconnect(connection)
+        assert (routing, list(answers)) == (trial.routing, [Admission.ACCEPTED])
+        assert await trial.due_ids() == ["m1"]
+
+    @conformance
+    async def test_without_an_open_transaction_joining_is_refused(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN) or self.begins_by_itself:
             return
         connection = await self.native_connection()
 
         with pytest.raises(NoOpenTransaction):
             trial.store.join(connection)
 
-        await self.execute(connection, self.begin)
+        await self.begin_native(connection)
         joined = trial.store.join(connection)
-        await self.execute(connection, "COMMIT")
+        await self.end_native(connection, commits=True)
         with pytest.raises(NoOpenTransaction):
-            joined.append([trial.envelope()])
+            await settled(joined.append([trial.envelope()]))
         await self.disconnect(connection)
         assert await trial.stored() == []
+
+    @conformance
+    async def test_a_connection_that_begins_by_itself_holds_back_what_is_appended(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN) or not self.begins_by_itself:
+            return
+        connection = await self.native_connection()
+        for name, commits in (("lost", False), ("kept", True)):
+            assert await joined_append(trial, connection, trial.envelope(name)) == [Admission.ACCEPTED]
+            assert await trial.stored() == []
+            await self.end_native(connection, commits=commits)
+        await self.disconnect(connection)
+
+        assert await trial.stored_ids() == ["kept"]
 
     @conformance
     async def test_a_connection_to_another_database_is_refused(self, trial: Trial) -> None:
@@ -136,9 +231,19 @@ class JoinConformance(StoreSuite):
         connection = await self.strange_connection()
 
         with pytest.raises(WrongDatabase):
-            trial.store.join(connection)
+            await joined_append(trial, connection, trial.envelope())
 
         await self.disconnect(connection)
+
+
+async def settled(answer: Any) -> Any:
+    """The answer of a connection that gives it at once, or that has to be awaited."""
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+async def joined_append(trial: Trial, connection: object, *envelopes: Envelope) -> list[Admission]:
+    """Join the transaction and append."""
+    return list(await settled(trial.store.join(connection).append(envelopes)))
 
 
 class LifeConformance(StoreSuite):

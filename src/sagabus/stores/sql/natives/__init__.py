@@ -1,0 +1,24 @@
+"""The connections that users open and whose transactions the bus can join, one module for each make."""
+
+from __future__ import annotations
+
+from sagabus.stores.sql.natives.asyncpg import AsyncpgConnection
+from sagabus.stores.sql.natives.native import MYSQL, POSTGRES, SQLITE, AwaitedNative, Native, PlainNative
+from sagabus.stores.sql.natives.psycopg import PsycopgAsyncConnection, PsycopgConnection
+
+__all__ = ["MYSQL", "POSTGRES", "SQLITE", "AwaitedNative", "Native", "PlainNative", "adopt"]
+
+_KINDS: tuple[type[AwaitedNative | PlainNative], ...] = (
+    PsycopgConnection,
+    PsycopgAsyncConnection,
+    AsyncpgConnection,
+)
+
+
+def adopt(native: object) -> AwaitedNative | PlainNative | None:
+    """The connection in the clothes that joining needs; None for an object of no make that is known."""
+    classes = {(cls.__module__.partition(".")[0], cls.__qualname__) for cls in type(native).__mro__}
+    for kind in _KINDS:
+        if classes & kind.classes:
+            return kind(native)
+    return None
