@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.committing import Committer, Entry
 from sagabus.envelope import Envelope
@@ -162,21 +162,23 @@ class Worker:
     # --- intake -------------------------------------------------------------------------------------------------------
 
     async def _intake(self) -> None:
-        pause = _PAUSE_AFTER_ERROR
+        pause, wait = 0.0, 0.0
         while not self._stopping:
             try:
                 wait = await self._take_in()
-            except StoreError as error:
-                log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
-                wait, pause = pause, min(pause * 2, _LONGEST_PAUSE)
-            except Exception:
-                log.exception("the intake broke off; it goes on in %.2g s", pause)
-                wait, pause = pause, min(pause * 2, _LONGEST_PAUSE)
+            except Exception as error:
+                pause = min(pause * 2, _LONGEST_PAUSE) or _PAUSE_AFTER_ERROR
+                if isinstance(error, StoreError):
+                    log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
+                else:
+                    log.exception("the intake broke off; it goes on in %.2g s", pause)
             else:
-                pause = _PAUSE_AFTER_ERROR
+                pause = 0.0
             self._busy_intake = False
             self._progress.set()
-            if wait > 0:
+            if pause:
+                await sleep(self._clock, pause)  # not `changed`: it may wake at once, from a store that is not there
+            elif wait > 0:
                 await self._pause(wait)
 
     async def _pause(self, wait: float) -> None:
@@ -271,8 +273,8 @@ class Worker:
             if isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
                 wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
         for saga, found in loaded:
-            if (mailbox := wanted.get(saga, {}).pop(found.key, None)) is not None:
-                mailbox.cell = Cell.of(found.instance, list(found.stashed))
+            if found.key in wanted.get(saga, ()):
+                wanted[saga].pop(found.key).cell = Cell.of(found.instance, list(found.stashed))
         for saga, by_key in wanted.items():
             for found in await self._store.load(saga, list(by_key)) if by_key else ():
                 mailbox = by_key[found.key]

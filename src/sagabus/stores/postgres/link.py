@@ -148,6 +148,51 @@ class PostgresLink:
         raise ours or StoreError(f"{self._place}: {type(error).__name__}: {error}", store=self._place) from error
 
 
+class PooledLink(PostgresLink):
+    """The same behind a transaction pooler, where only a transaction is sure to stay with one server process."""
+
+    async def answer(self, ask: Ask | AskUser) -> Answer:
+        """Run one statement, in a transaction of its own unless there is one."""
+        if self.native.is_in_transaction():
+            return await super().answer(ask)
+        await self.begin()
+        try:
+            answer = await super().answer(ask)
+        except BaseException:
+            await self._undo()
+            raise
+        await self.commit()
+        return answer
+
+    async def run_hot(self, sql: str, parameters: Sequence[object]) -> Sequence[Any]:
+        """Run a statement in a transaction of its own; its rows, none when it divided by nought on purpose."""
+        await self.begin()
+        try:
+            rows = await super().run_hot(sql, parameters)
+        except BaseException:
+            await self._undo()
+            raise
+        if rows:
+            await self.commit()
+        else:
+            await self.rollback()
+        return rows
+
+    async def now(self) -> int:
+        """The database's clock."""
+        await self.begin()
+        try:
+            return await super().now()
+        finally:
+            await self._undo()
+
+    async def _undo(self) -> None:
+        try:
+            await self.rollback()
+        except StoreError:
+            self.terminate()
+
+
 def _by_place(parameters: Parameters) -> Sequence[object]:
     if isinstance(parameters, Mapping):
         raise TypeError("PostgreSQL takes parameters by place: write $1, $2 … and pass a sequence")

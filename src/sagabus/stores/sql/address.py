@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from sagabus.errors import ConfigurationError
 from sagabus.stores.sql.dialect import quoted
 
-_OWN = ("schema", "prefix", "pool", "deadline")
+_OWN = ("schema", "prefix", "pool", "deadline", "pooler")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class Address:
     prefix: str
     pool: int
     deadline: float
+    pooler: bool
+    """A transaction pooler is between."""
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -47,6 +49,7 @@ class Address:
             prefix=prefix,
             pool=int(_number(own, "pool", 8, least=2)),
             deadline=_number(own, "deadline", 30.0, least=0.1),
+            pooler=_number(own, "pooler", 0, least=0) > 0,
         )
 
 

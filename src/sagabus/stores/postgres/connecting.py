@@ -1,0 +1,63 @@
+"""How a connection is made: straight to the server, or through a transaction pooler (PgBouncer and its like).
+
+Straight, a connection keeps its prepared statements, and settings that keep the planner from reading whole tables.
+Behind a pooler neither can be: each transaction may meet another server process. A pooler refuses such settings, or
+leaves them out, and is known by that; then every statement is prepared for its own use, inside a transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagabus.errors import StoreError, StoreUnavailable
+from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
+from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.dialect import Ready
+
+_PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"}
+"""Plans are kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then."""
+_PROTOCOL_VIOLATION = "08P01"
+
+
+class Connecting:
+    """Makes the connections of one store; knows after the first whether a pooler is between."""
+
+    def __init__(self, address: Address, statements: Mapping[str, Ready], deadline: float) -> None:
+        self._address = address
+        self._statements = statements
+        self._deadline = deadline
+        self.pooled = address.pooler
+
+    async def connect(self) -> PostgresLink:
+        """A new connection; raises StoreUnavailable, or another StoreError with the way out."""
+        if not self.pooled:
+            native = await self._straight()
+            if native is not None:
+                return PostgresLink(native, self._statements, self._address.place)
+            self.pooled = True
+        native = await self._open(statement_cache_size=0)
+        return PooledLink(native, self._statements, self._address.place)
+
+    async def _straight(self) -> Any:
+        """A connection with all settings in force; None where a pooler does not let them through."""
+        settings = {"application_name": "sagabus", **_PLANNING}
+        try:
+            native = await self._open(server_settings=settings)
+        except StoreUnavailable as error:
+            if getattr(error.__cause__, "sqlstate", None) == _PROTOCOL_VIOLATION:
+                return None
+            raise
+        if await native.fetchval("SHOW enable_seqscan") == "off":
+            return native
+        native.terminate()
+        return None
+
+    async def _open(self, **options: Any) -> Any:
+        place = self._address.place
+        try:
+            return await asyncpg.connect(self._address.dsn, timeout=self._deadline, **options)
+        except Exception as error:
+            ours = translated_error(error, place)
+            raise ours or StoreError(f"{place}: {error}", store=place) from error
