@@ -1,12 +1,18 @@
 """A busy, full or lost database: nobody's fault, no attempt, nothing lost, nothing twice."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
-from sagabus import Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
+from sagabus import Bus, Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
+from sagabus.store import Cursor, Fetched
+from sagabus.stores.memory import MemoryStore
+from sagabus.testing import ManualClock
 
 
 @pytest.mark.parametrize("error", [StoreBusy, StoreFull, StoreUnavailable])
@@ -104,3 +110,35 @@ async def test_a_handler_with_everything_survives_every_kind_of_failure(harness:
         records = await bus.bus.sagas.list(Tally)
         assert [(record.state.numbers, record.completed) for record in records] == [([n, n], True) for n in range(10)]
         assert sorted(ended.number for ended in bus.published.of(Ended)) == list(range(10))
+
+
+class Unreachable:
+    """A store that has been there, and whose hints go on as those of a server do, which are for looking soon."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._store = MemoryStore(clock)
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        self.asked += 1
+        raise StoreUnavailable
+
+    async def changed(self, timeout: float | None) -> None:
+        await asyncio.sleep(0)
+
+
+async def test_a_lost_store_is_asked_again_at_growing_intervals(clock: ManualClock) -> None:
+    store = Unreachable(clock)
+    asked: list[int] = []
+
+    async with Bus(store, capture, clock=clock):
+        for seconds in (0, 0.2, 0.2, 0.2, 0.8, 1.6):
+            clock.advance(timedelta(seconds=seconds))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            asked.append(store.asked)
+
+    assert asked == [1, 2, 2, 3, 4, 5]

@@ -125,8 +125,8 @@ class Course:
     async def _restart(self, server: OwnServer) -> None:
         """End the server, without warning more often than not, and start it again after a while."""
         how: Literal["killed", "stopped"] = "killed" if self._chance.random() < 0.7 else "stopped"
+        cut = self._crew.work  # before: without a server no commit is under way for long
         await server.end(how)
-        cut = self._crew.work
         await asyncio.sleep(self._chance.uniform(0, _LONGEST_OUTAGE))
         await server.start()
         self.restarts += 1
