@@ -23,8 +23,8 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
 @click.option(
     "--store",
     metavar="URL",
-    help="Measure on this SQLite file, and keep it, or in schemas of our own on this PostgreSQL server."
-    "  [default: a temporary file]",
+    help="Measure on this SQLite file, and keep it, or on this PostgreSQL or MySQL server, in tables of our own, which"
+    " are dropped afterwards.  [default: a temporary file]",
 )
 @click.option(
     "--sagas",

@@ -64,11 +64,10 @@ class Files(Venue):
         self._folder.cleanup()
 
 
-class Schemas(Venue):
-    """PostgreSQL: schemas of our own beside whatever is there."""
+class _Beside(Venue):
+    """A server: names of our own beside whatever is there, dropped in the end."""
 
-    kind = "postgres"
-    title = "PostgreSQL with synchronous_commit"
+    option: str
 
     def __init__(self, store: str, token: str) -> None:
         self._store = store
@@ -76,20 +75,31 @@ class Schemas(Venue):
         self._made: set[str] = set()
 
     def engine(self, number: int) -> str:
-        """A new schema."""
-        return self._in(f"sagabus_bench_{self._token}_e{number}")
+        """A new place."""
+        return self._at(f"sb_{self._token}_e{number}_")
 
     def loop(self, number: int) -> str:
-        """A new schema."""
-        return self._in(f"sagabus_bench_{self._token}_l{number}")
+        """A new place."""
+        return self._at(f"sb_{self._token}_l{number}_")
 
     def tidy(self) -> None:
-        """Drop the schemas."""
+        """Drop all of them."""
         asyncio.run(self._drop())
 
-    def _in(self, schema: str) -> str:
-        self._made.add(schema)
-        return f"{self._store}{'&' if urlsplit(self._store).query else '?'}schema={schema}"
+    def _at(self, name: str) -> str:
+        self._made.add(name)
+        return f"{self._store}{'&' if urlsplit(self._store).query else '?'}{self.option}={name}"
+
+    @abstractmethod
+    async def _drop(self) -> None: ...
+
+
+class Schemas(_Beside):
+    """PostgreSQL: schemas of our own."""
+
+    kind = "postgres"
+    title = "PostgreSQL with synchronous_commit"
+    option = "schema"
 
     async def _drop(self) -> None:
         from sagabus.stores.postgres.driver import asyncpg
@@ -101,11 +111,36 @@ class Schemas(Venue):
         await connection.close()
 
 
+class Prefixes(_Beside):
+    """MySQL and MariaDB: tables with prefixes of our own."""
+
+    kind = "mysql"
+    title = "MySQL or MariaDB with innodb_flush_log_at_trx_commit=1"
+    option = "prefix"
+
+    async def _drop(self) -> None:
+        from sagabus.stores.mysql.connecting import arguments, connected
+        from sagabus.stores.sql.address import Address
+        from sagabus.stores.sql.dialect import TABLES
+
+        address = Address.of(self._store)
+        native, _ = await connected(address, arguments(address))
+        cursor = native.cursor()
+        for prefix in self._made:
+            await cursor.execute("DROP TABLE IF EXISTS " + ", ".join(f"`{prefix}{table}`" for table in TABLES))
+        native.close()
+
+
 def venue(store: str | None, token: str) -> Venue:
     """The venue of a store's URL; refused for what several processes cannot share."""
     scheme = urlsplit(store or "sqlite:").scheme
     if scheme in ("postgresql", "postgres"):
         return Schemas(store or "", token)
+    if scheme in ("mysql", "mariadb"):
+        return Prefixes(store or "", token)
     if scheme == "sqlite":
         return Files(store)
-    raise Refused(f"--store {store!r}: the benchmark runs on sqlite:///file.db or postgresql://user@host/database")
+    raise Refused(
+        f"--store {store!r}: the benchmark runs on sqlite:///file.db, postgresql://user@host/database "
+        "or mysql://user@host/database"
+    )
