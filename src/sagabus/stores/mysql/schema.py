@@ -21,10 +21,13 @@ _TABLE = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COL
 
 # `scheduled` parts an index into what is due at once and what is due by schedule: an end of either is found by one step
 # down the index. `waits` is what a partial index would be elsewhere: the key of timers and of what is stashed, and of
-# nothing else. Both are stored, since indexes over virtual columns have a history of damage.
+# nothing else. Both are stored, since indexes over virtual columns have a history of damage. The identity in `meta` tells
+# these tables from all others of their name.
 _FIRST = f"""
 CREATE TABLE IF NOT EXISTS {{meta}} (name VARBINARY(64) NOT NULL PRIMARY KEY, value BIGINT NOT NULL) {_TABLE};
-INSERT INTO {{meta}} (name, value) VALUES ('routing', 1), ('purge', 0) ON DUPLICATE KEY UPDATE name = name;
+INSERT INTO {{meta}} (name, value)
+VALUES ('routing', 1), ('purge', 0), ('identity', CONV(LEFT(SHA2(UUID(), 256), 15), 16, 10))
+ON DUPLICATE KEY UPDATE name = name;
 
 CREATE TABLE IF NOT EXISTS {{envelope}} (
     position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
