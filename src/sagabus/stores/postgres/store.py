@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError, StoreReadOnly
+from sagabus.errors import StoreReadOnly
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
 from sagabus.stores.postgres import schema
-from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
-from sagabus.stores.postgres.link import PostgresLink, translated_error
+from sagabus.stores.postgres.link import PostgresLink
 from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, quoted, ready, table_names
@@ -27,13 +27,9 @@ from sagabus.stores.sql.settling import COMMITTED
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
 
-_PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"}
-"""Plans are kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then."""
-
-
 class PostgresStore(ServerStore):
-    """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections)
-    and `deadline` (seconds that one call may take).
+    """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections),
+    `deadline` (seconds that one call may take) and `pooler=1` (a transaction pooler is between, should it not be seen).
     """
 
     _fetches_instances = True
@@ -52,6 +48,7 @@ class PostgresStore(ServerStore):
         self._tables = table_names(options.prefix, '"', options.schema)
         self._hot = HotStatements(self._tables)
         self._statements = ready({**STATEMENTS, **schema.VERSIONS}, self._tables, rows_of, DOLLARS)
+        self._connecting = Connecting(options, self._statements, options.deadline)
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction: one statement where it can be."""
@@ -100,12 +97,8 @@ class PostgresStore(ServerStore):
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address
-        joining = PostgresJoining(
-            self._tables, rows_of, schema=options.schema, prefix=options.prefix, place=self.place
-        )
-        return ServerHome(
-            POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, told=joining.told
-        )
+        joining = PostgresJoining(self._tables, rows_of, schema=options.schema, prefix=options.prefix, place=self.place)
+        return ServerHome(POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, told=joining.told)
 
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._tables, self._address.prefix)
@@ -120,14 +113,7 @@ class PostgresStore(ServerStore):
         await super()._begin_life(link)
 
     async def _connect(self) -> Link:
-        try:
-            native = await asyncpg.connect(
-                self._address.dsn, timeout=self._deadline, server_settings={"application_name": "sagabus", **_PLANNING}
-            )
-        except Exception as error:
-            ours = translated_error(error, self.place)
-            raise ours or StoreError(f"{self.place}: {error}", store=self.place) from error
-        return PostgresLink(native, self._statements, self.place)
+        return await self._connecting.connect()
 
 
 def _ours(link: Link) -> PostgresLink:
