@@ -411,7 +411,7 @@ AND completed_at < ?2
     "purge_letters": Statement("""
 DELETE FROM {dead_letter} WHERE id = ANY (ARRAY(SELECT id FROM {dead_letter}
     WHERE channel = ?1 AND status <> 'open' AND closed_at < ?2 ORDER BY channel, closed_at LIMIT ?3))
-AND status <> 'open'
+AND coalesce(status, 'open') <> 'open'
 """),
 }
 

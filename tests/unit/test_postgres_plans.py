@@ -1,0 +1,116 @@
+"""A queue table's statistics are always wrong, so no hot statement may leave its index to the planner's mood.
+
+Each statement is planned as a prepared one is after some use, without looking at its values; on tables that are new,
+on tables that were measured while they were empty, and on full ones. The settings are those of the store's connections.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from sagabus.stores.postgres import PostgresStore
+from sagabus.stores.postgres.connecting import _PLANNING
+from sagabus.stores.postgres.flushing import _STATEMENTS as HOT_WRITES
+from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.store import rows_of
+from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
+
+URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key")
+HOT = (
+    *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
+    *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
+    *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
+    *("retry", "attempt", "stash", "hold", "timer_is_set", "flush", "append"),
+)
+FULL = """
+INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed,
+    hops) SELECT 'c' || n % 4, n % 16, CASE WHEN n % 10 = 0 THEN 1800000000000000 ELSE 0 END, 'm' || n, 't', 'k' || n,
+    '{{}}', 1, 0, 0, 0 FROM generate_series(1, 20000) AS n;
+INSERT INTO {instance} SELECT 's' || n % 4, 'k' || n, 1, 0, '{{}}', NULL, NULL, CASE WHEN n % 2 = 0 THEN n END, 1, 1
+    FROM generate_series(1, 20000) AS n;
+INSERT INTO {inbox} SELECT 'c' || n % 4, 'm' || n, 'f', n FROM generate_series(1, 20000) AS n;
+"""
+
+
+class Ground:
+    """One schema, and a connection to it as the store makes them."""
+
+    def __init__(self) -> None:
+        self.schema = f"plans_{uuid4().hex[:12]}"
+        self.tables = table_names("sagabus_", '"', self.schema)
+        statements = ready({**STATEMENTS, **HOT_WRITES}, self.tables, rows_of, DOLLARS)
+        self.sql = {name: statement.sql for name, statement in statements.items()}
+        self.loop = asyncio.new_event_loop()
+
+    def run(self, call: Any) -> Any:
+        return self.loop.run_until_complete(call)
+
+    async def begin(self, state: str) -> None:
+        store = PostgresStore(f"{URL}?schema={self.schema}")
+        await store.open()
+        await store.close()
+        self.connection = await asyncpg.connect(
+            URL, statement_cache_size=0, server_settings={**_PLANNING, "plan_cache_mode": "force_generic_plan"}
+        )
+        if state == "measured while empty":
+            for table in LARGE:
+                await self.connection.execute(f"VACUUM ANALYZE {self.tables[table]}")
+        if state != "new":
+            await self.connection.execute(FULL.format_map(self.tables))
+        if state == "full":
+            for table in LARGE:
+                await self.connection.execute(f"VACUUM ANALYZE {self.tables[table]}")
+
+    async def end(self) -> None:
+        await self.connection.execute(f"DROP SCHEMA {self.schema} CASCADE")
+        await self.connection.close()
+
+    async def plan(self, name: str) -> Any:
+        sql = self.sql[name]
+        await self.connection.execute(f"PREPARE asked AS {sql}")
+        count = await self.connection.fetchval(
+            "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'asked'"
+        )
+        nulls = f"({', '.join(['NULL'] * count)})" if count else ""
+        found = await self.connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE asked{nulls}")
+        await self.connection.execute("DEALLOCATE asked")
+        return json.loads(found)[0]["Plan"]
+
+
+@pytest.fixture(scope="module", params=["new", "measured while empty", "full"])
+def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
+    found = Ground()
+    found.run(found.begin(request.param))
+    yield found
+    found.run(found.end())
+    found.loop.close()
+
+
+def nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_no_hot_statement_reads_or_sorts_a_whole_table(ground: Ground, name: str) -> None:
+    plan = list(nodes(ground.run(ground.plan(name))))
+
+    large = {f"sagabus_{table}" for table in LARGE}
+    scans = [node for node in plan if node.get("Relation Name") in large and node["Node Type"] != "ModifyTable"]
+    # Whether any key is held at all is told by the first entry of an index.
+    whole = [node for node in scans if "Index Cond" not in node and node["Relation Name"] != "sagabus_held_key"]
+    sorted_ = [node for node in plan if "Sort" in node["Node Type"] and reads(node, large)]
+    assert [(node["Node Type"], node["Relation Name"]) for node in whole] == []
+    assert [node["Sort Key"] for node in sorted_] == []
+
+
+def reads(node: Any, tables: set[str]) -> bool:
+    return any(below.get("Relation Name") in tables for below in nodes(node))
