@@ -15,7 +15,9 @@ from sagabus.stores.sql.link import Link
 _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""
 _SESSION = (
-    f"SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0",
+    # Only MariaDB runs what is in the comment: remembering what a subquery gave costs more than to ask it again.
+    f"SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0"
+    " /*M! , optimizer_switch = 'subquery_cache=off' */",
     # READ COMMITTED: what another transaction has committed meanwhile is seen, and gaps between keys are not locked.
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
 )

@@ -236,11 +236,13 @@ UNION ALL
         f"partition_key {KEY}",
         gives=True,
     ),
-    # By lane, so that timers of the far future are never looked at.
+    # By lane, so that timers of the far future are never looked at; and the first one of each, where MariaDB would turn
+    # an EXISTS into a table of them all.
     "anything_due": Statement(
         f"""
 SELECT EXISTS (SELECT 1 FROM {{rows}} STRAIGHT_JOIN {{lane}} AS l FORCE INDEX (PRIMARY) ON l.channel = r.channel
-WHERE EXISTS (SELECT 1 FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 0 AND {NOT_HELD})
+WHERE (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 0 AND {NOT_HELD}
+    ORDER BY e.due_at, e.position LIMIT 1) = 0
 OR (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 1 AND {NOT_HELD}
     ORDER BY e.due_at, e.position LIMIT 1) <= ?2)
 """,
@@ -317,11 +319,15 @@ INSERT INTO {horizon} (channel, stamp) VALUES (?1, ?2) ON DUPLICATE KEY UPDATE s
     "purge_inbox": Statement(
         "DELETE i FROM {inbox} AS i FORCE INDEX ({inbox_stamp}) WHERE i.channel = ?1 AND i.stamp < ?2"
     ),
-    "purge_instances": Statement(
-        "DELETE FROM {instance} WHERE saga = ?1 AND completed_at < ?2 ORDER BY completed_at LIMIT ?3"
-    ),
+    "purge_instances": Statement("""
+DELETE i FROM (SELECT old.`key` FROM {instance} AS old FORCE INDEX ({instance_completed})
+    WHERE old.saga = ?1 AND old.completed_at < ?2 ORDER BY old.completed_at LIMIT ?3) AS r
+STRAIGHT_JOIN {instance} AS i FORCE INDEX (PRIMARY) ON i.saga = ?1 AND i.`key` = r.`key` WHERE i.completed_at < ?2
+"""),
     "purge_letters": Statement("""
-DELETE FROM {dead_letter} WHERE channel = ?1 AND closed_at < ?2 AND status <> 'open' ORDER BY closed_at LIMIT ?3
+DELETE d FROM (SELECT old.id FROM {dead_letter} AS old FORCE INDEX ({dead_letter_closed})
+    WHERE old.channel = ?1 AND old.closed_at < ?2 AND old.status <> 'open' ORDER BY old.closed_at LIMIT ?3) AS r
+STRAIGHT_JOIN {dead_letter} AS d FORCE INDEX (PRIMARY) ON d.id = r.id WHERE d.status <> 'open'
 """),
 }
 

@@ -1,0 +1,188 @@
+"""A queue table's statistics are always wrong, so no hot statement may leave its index to the planner's mood."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pymysql
+import pytest
+from tests.grounds import MYSQL
+
+from sagabus.stores.mysql import MysqlStore
+from sagabus.stores.mysql.forms import Form, forms
+from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.schema import names
+from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.dialect import table_names
+
+ROWS = 3000
+PLACES = [("orders", "k7"), ("orders", "k9")]
+POSITIONS = [(5,), (6,)]
+
+HOT: dict[str, Ask] = {
+    ask.name: ask
+    for ask in (
+        Ask("head", (), [("orders", 1)]),
+        Ask("is_stored", (7,)),
+        Ask("remove", (), POSITIONS),
+        Ask("cancel_all_timers", (), PLACES),
+        Ask("let_go", (), POSITIONS),
+        Ask("retry", (5, 0, 1, 9, 9)),
+        Ask("attempt", (5, 0, 9)),
+        Ask("stash", (5, 0, 9)),
+        Ask("wake", (), PLACES),
+        Ask("cancel_timers", (), [(*place, "payment") for place in PLACES]),
+        Ask("let_loose", (), PLACES),
+        Ask("known", (), [("orders", "m7")]),
+        Ask("horizons", (), [("orders",)]),
+        Ask("at_positions", (), POSITIONS),
+        Ask("load", ("orders",), [("k7",)]),
+        Ask("anything_due", (10,), [("orders",)]),
+        Ask("suspects", ("orders", 3, 50, 10)),
+        Ask("timer_is_set", ("orders", "k10", "payment")),
+        Ask("record", ("orders", "m7")),
+        Ask("renew", ("orders", "w", 1, 1, 1)),
+        Ask("take_lane", ("orders", 1, "w", 1, 1, 1, 1)),
+        Ask("expired_record", ("orders", ROWS, 999)),
+        Ask("purge_inbox", ("orders", 1000)),
+        Ask("purge_instances", ("orders", 1000, 100)),
+        Ask("purge_letters", ("orders", 1000, 100)),
+        Ask("instance_page", ("orders", "k7", None, 100)),
+    )
+}
+LANES = {
+    "_ends": ('[["orders", 1]]',),
+    "_ready": ("orders", 1, 100, 50),
+    "_scheduled": ("orders", 1, 1000, 50),
+    "_standing": ("orders", 1, 100),
+}
+"""The queries of a fetch, and their parameters."""
+DERIVED = ("r", "ready")
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Any]:
+    """The tables of a bus, with some thousand rows in each."""
+    name = f"plans_{uuid4().hex[:12]}"
+    url = MYSQL.rpartition("/")[0]
+    connection = connect(url)
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+        asyncio.run(make_tables(f"{url}/{name}"))
+        cursor.execute(f"USE {name}")
+        for sql in filling():
+            cursor.execute(sql)
+        yield connection
+        cursor.execute(f"DROP DATABASE {name}")
+    connection.close()
+
+
+def connect(url: str) -> Any:
+    place = urlsplit(url)
+    try:
+        return pymysql.connect(
+            host=place.hostname,
+            port=place.port or 3306,
+            user=place.username,
+            password=place.password or "",
+            autocommit=True,
+        )
+    except pymysql.err.OperationalError as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no server: {error}")
+
+
+async def make_tables(url: str) -> None:
+    store = MysqlStore(url)
+    await store.open()
+    await store.close()
+
+
+def filling() -> Iterator[str]:
+    def values(form: str) -> str:
+        return ", ".join(form.format(n=n, lane=n % 16, tenth=n if n % 10 == 0 else 0) for n in range(1, ROWS))
+
+    yield (
+        "INSERT INTO sagabus_envelope (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, "
+        "attempt, timer, stashed, hops) VALUES "
+        + values("('orders', {lane}, {tenth}, 'm{n}', 'x', 'k{n}', '{{}}', 1, 0, IF({tenth}, 'payment', NULL), 0, 0)")
+    )
+    yield (
+        "INSERT INTO sagabus_instance (saga, `key`, version, read_version, state, completed_at, created_at, updated_at)"
+        " VALUES " + values("('orders', 'k{n}', 1, 0, '{{}}', IF({n} % 2, {n}, NULL), 1, 1)")
+    )
+    yield "INSERT INTO sagabus_inbox VALUES " + values("('orders', 'm{n}', 'f', {n})")
+    yield "INSERT INTO sagabus_held_key VALUES " + values("('orders', 'k{n}', {n})")
+    yield "INSERT INTO sagabus_horizon VALUES " + values("('c{n}', 1)")
+    yield "INSERT INTO sagabus_lane VALUES " + values("('c{n}', 1, 'w', 1, 1, 1, 1, 1)")
+    yield (
+        "INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, attempts, "
+        "last_failed_at, closed_at, parked) VALUES "
+        + values("('orders', 'm{n}', 'f', IF({n} % 2, 'open', 'replayed'), '[]', '', '', 1, 1, {n}, 0)")
+    )
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_no_hot_statement_scans_a_table(database: Any, name: str) -> None:
+    form = hot_forms()[name]
+    (parameters,) = form.parameters(HOT[name])
+
+    assert scans(database, form.ready.sql, parameters) == []
+
+
+@pytest.mark.parametrize("name", LANES)
+def test_no_query_of_a_fetch_scans_a_table(database: Any, name: str) -> None:
+    sql = getattr(LaneQueries(sagabus_names()), name)
+
+    assert scans(database, sql, LANES[name]) == []
+
+
+@pytest.mark.parametrize("name", ["_ready", "_scheduled", "_standing"])
+def test_a_lane_is_read_from_its_cursor_on(database: Any, name: str) -> None:
+    plan = explained(database, getattr(LaneQueries(sagabus_names()), name), LANES[name])
+
+    (lane,) = [table for table in tables(plan) if table["table_name"] == "e"]
+
+    assert lane["key"] == "sagabus_envelope_due"
+    assert lane["used_key_parts"][:4] == ["channel", "lane", "scheduled", "due_at"]
+    assert "filesort" not in json.dumps(plan)
+
+
+def sagabus_names() -> dict[str, str]:
+    return names(table_names("sagabus_", "`"), "sagabus_")
+
+
+def hot_forms() -> dict[str, Form]:
+    return forms(STATEMENTS, sagabus_names())
+
+
+def scans(connection: Any, sql: str, parameters: Any) -> list[tuple[str, str]]:
+    """The tables that are read whole, or an index of which is."""
+    return [
+        (table["table_name"], table["access_type"])
+        for table in tables(explained(connection, sql, parameters))
+        if table.get("access_type") in ("ALL", "index")
+        and table["table_name"] not in DERIVED
+        and not table["table_name"].startswith("<")
+    ]
+
+
+def explained(connection: Any, sql: str, parameters: Any) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN FORMAT=JSON " + sql.replace("%", "%%").replace("?", "%s"), parameters)
+        ((plan,),) = cursor.fetchall()
+    return json.loads(plan)
+
+
+def tables(plan: Any) -> list[dict[str, Any]]:
+    """All tables of a plan, however deep."""
+    if isinstance(plan, list):
+        return [table for part in plan for table in tables(part)]
+    if not isinstance(plan, dict):
+        return []
+    here = [plan] if "table_name" in plan else []
+    return here + [table for part in plan.values() for table in tables(part)]
