@@ -40,6 +40,10 @@ class Connecting:
         native = await self._open(statement_cache_size=0)
         return PooledLink(native, self._statements, self._address.place)
 
+    async def listener(self) -> Any:
+        """A connection of the driver's own to listen on."""
+        return await self._open()
+
     async def _straight(self) -> Any:
         """A connection with all settings in force; None where a pooler does not let them through."""
         settings = {"application_name": "sagabus", **_PLANNING}

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreReadOnly
+from sagabus.errors import StoreReadOnly, UnsupportedCapability
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
 from sagabus.stores.postgres import schema
+from sagabus.stores.postgres.announcing import Announcing
 from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
@@ -29,7 +30,8 @@ _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')
 
 class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections),
-    `deadline` (seconds that one call may take) and `pooler=1` (a transaction pooler is between, should it not be seen).
+    `deadline` (seconds that one call may take), `pooler=1` (a transaction pooler is between, should it not be seen) and
+    `notify=1` (workers hear of other processes' messages at once, instead of looking).
     """
 
     _fetches_instances = True
@@ -49,6 +51,31 @@ class PostgresStore(ServerStore):
         self._hot = HotStatements(self._tables)
         self._statements = ready({**STATEMENTS, **schema.VERSIONS}, self._tables, rows_of, DOLLARS)
         self._connecting = Connecting(options, self._statements, options.deadline)
+        self._announcing: Announcing | None = None
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date."""
+        await super().open()
+        if self._address.notify and self._announcing is None:
+            if self._connecting.pooled:
+                await super().close()
+                raise UnsupportedCapability("notify=1 (LISTEN)", f"{self.place} behind a transaction pooler")
+            self._announcing = Announcing(
+                self._connecting.listener, self.place, self._tables["envelope"], self._hear_of_others
+            )
+            self._announcing.start()
+            self._waiting.tell = self._announcing.tell
+
+    async def close(self) -> None:
+        """Disconnect."""
+        announcing, self._announcing = self._announcing, None
+        if announcing is not None:
+            await announcing.stop()
+        await super().close()
+
+    def _hear_of_others(self) -> None:
+        self._fetching.news_anywhere()
+        self._waiting.hear()
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction: one statement where it can be."""

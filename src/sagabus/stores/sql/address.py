@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from sagabus.errors import ConfigurationError
 from sagabus.stores.sql.dialect import quoted
 
-_OWN = ("schema", "prefix", "pool", "deadline", "pooler")
+_OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Address:
     deadline: float
     pooler: bool
     """A transaction pooler is between."""
+    notify: bool
+    """Processes give each other hints."""
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -50,6 +52,7 @@ class Address:
             pool=int(_number(own, "pool", 8, least=2)),
             deadline=_number(own, "deadline", 30.0, least=0.1),
             pooler=_number(own, "pooler", 0, least=0) > 0,
+            notify=_number(own, "notify", 0, least=0) > 0,
         )
 
 

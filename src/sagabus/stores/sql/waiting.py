@@ -7,6 +7,7 @@ be late or idle; fetching is the truth.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from sagabus.clock import Clock
 
@@ -22,9 +23,17 @@ class Waiting:
         self._woken = False
         self._nudge = asyncio.Event()
         self._pause = _SHORTEST
+        self.tell: Callable[[], None] | None = None
+        """Told of each change by this process, where other processes are to hear of it."""
 
     def wake(self) -> None:
-        """Something changed in this process, or was announced by another."""
+        """Something changed in this process."""
+        self.hear()
+        if self.tell is not None:
+            self.tell()
+
+    def hear(self) -> None:
+        """Something changed, somewhere."""
         self._woken = True
         self._nudge.set()
 
