@@ -5,7 +5,15 @@ from typing import Any
 import asyncpg
 import psycopg
 from psycopg.rows import dict_row
-from tests.conformance.joined import OnPostgres
+from tests.conformance.joined import (
+    ByAsyncConnection,
+    ByAsyncSession,
+    ByConnection,
+    ByDjango,
+    ByDjangoProxy,
+    BySession,
+    OnPostgres,
+)
 
 from sagabus.testing.conformance.joining import JoinConformance
 
@@ -90,3 +98,53 @@ class TestJoinedByAsyncpgPool(TestJoinedByAsyncpg):
             await self.pool.close()
         else:
             await connection.close()
+
+
+class OnPsycopg(OnPostgres):
+    @property
+    def engine_url(self) -> str:
+        return self.dsn.replace("postgresql:", "postgresql+psycopg:")
+
+    @property
+    def strange_engine_url(self) -> str:
+        return self.strange_dsn.replace("postgresql:", "postgresql+psycopg:")
+
+
+class OnAsyncpg(OnPostgres):
+    placeholder = "$1"
+
+    @property
+    def engine_url(self) -> str:
+        return self.dsn.replace("postgresql:", "postgresql+asyncpg:")
+
+    @property
+    def strange_engine_url(self) -> str:
+        return self.strange_dsn.replace("postgresql:", "postgresql+asyncpg:")
+
+
+class TestJoinedBySession(BySession, OnPsycopg, JoinConformance):
+    pass
+
+
+class TestJoinedByConnection(ByConnection, OnPsycopg, JoinConformance):
+    pass
+
+
+class TestJoinedByAsyncSession(ByAsyncSession, OnAsyncpg, JoinConformance):
+    pass
+
+
+class TestJoinedByAsyncConnection(ByAsyncConnection, OnAsyncpg, JoinConformance):
+    pass
+
+
+class TestJoinedByAsyncSessionOverPsycopg(ByAsyncSession, OnPsycopg, JoinConformance):
+    pass
+
+
+class TestJoinedByDjango(ByDjango, OnPostgres, JoinConformance):
+    pass
+
+
+class TestJoinedByDjangoProxy(ByDjangoProxy, OnPostgres, JoinConformance):
+    pass

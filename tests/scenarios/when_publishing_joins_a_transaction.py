@@ -10,7 +10,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness, rows, table
 from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 
-from sagabus import Bus, NoOpenTransaction, StoreUnavailable, UnsupportedCapability, WrongDatabase
+from sagabus import Bus, NoOpenTransaction, UnsupportedCapability, WrongDatabase
 from sagabus.clock import moment
 
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
@@ -115,13 +115,15 @@ async def test_what_is_no_connection_is_refused(harness: MakeHarness) -> None:
             bus.bus.join(object())
 
 
-async def test_a_process_that_only_publishes_needs_no_worker(on_file: MakeHarness, file: Path, connection: Any) -> None:
+@pytest.mark.parametrize("opens", [False, True])
+async def test_a_process_that_only_publishes_needs_no_worker(
+    on_file: MakeHarness, file: Path, connection: Any, opens: bool
+) -> None:
     async with on_file(Tally):
         pass
     publisher = Bus(f"sqlite:///{file}")
-    with pytest.raises(StoreUnavailable):
-        publisher.join(connection)
-    await publisher.open(worker=False)
+    if opens:
+        await publisher.open(worker=False)
     connection.execute("BEGIN IMMEDIATE")
     receipt = publisher.join(connection).publish(Noted(key="A"))
     connection.execute("COMMIT")

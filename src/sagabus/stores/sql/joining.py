@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 from sagabus.envelope import Envelope
-from sagabus.errors import UnsupportedCapability, WrongDatabase
+from sagabus.errors import SagaBusError, UnsupportedCapability, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive, drive_async
@@ -24,7 +24,7 @@ _DJANGO = "Django's connection"
 _ACCEPTED = {
     POSTGRES: f"connections of asyncpg and psycopg, {_SQLALCHEMY}, {_DJANGO}",
     MYSQL: f"connections of pymysql, MySQLdb and asyncmy, {_SQLALCHEMY}, {_DJANGO}",
-    SQLITE: f"connections of sqlite3 and apsw, {_SQLALCHEMY}, {_DJANGO}",
+    SQLITE: f"connections of sqlite3, apsw and aiosqlite, {_SQLALCHEMY}, {_DJANGO}",
 }
 
 
@@ -170,6 +170,8 @@ class JoinedTransaction:
         ask, parts = self._visit.parts(question)
         try:
             answers = [self._native.run(part.sql, part.parameters, gives=part.gives) for part in parts]
+        except SagaBusError:
+            raise
         except Exception as error:
             raise self._home.told(ask, error) from error
         return self._visit.answer(ask, answers)
@@ -201,6 +203,8 @@ class AsyncJoinedTransaction:
         ask, parts = self._visit.parts(question)
         try:
             answers = [await self._native.run(part.sql, part.parameters, gives=part.gives) for part in parts]
+        except SagaBusError:
+            raise
         except Exception as error:
             raise self._home.told(ask, error) from error
         return self._visit.answer(ask, answers)

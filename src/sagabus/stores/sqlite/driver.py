@@ -1,7 +1,7 @@
-"""What is needed of a connection to SQLite: apsw's own, or another driver's in its clothes.
+"""What is needed of a connection of our own to SQLite.
 
 The driver's hints name types that the oldest Python here does not have, which leaves half of each unknown to a checker;
-so the modules beside this one speak to these protocols, and what a statement gives back stays the driver's own.
+so the modules beside this one speak to this protocol, and what a statement gives back stays the driver's own.
 """
 
 from __future__ import annotations
@@ -16,19 +16,7 @@ from sagabus.outcome import Parameters
 _ext: Any = apsw.ext
 
 
-class Statements(Protocol):
-    """Enough to read and to append inside a transaction, whoever opened it."""
-
-    def execute(self, sql: str, parameters: Sequence[object] = ..., /) -> Any:
-        """Run one statement; its result has rows to iterate over, and `get` for a single value or row."""
-        ...
-
-    def changes(self) -> int:
-        """How many rows the last statement changed."""
-        ...
-
-
-class Driver(Statements, Protocol):
+class Driver(Protocol):
     """A connection of our own."""
 
     authorizer: Any
@@ -45,6 +33,10 @@ class Driver(Statements, Protocol):
 
     def executemany(self, sql: str, parameters: Sequence[Parameters], /, *, can_cache: bool = ...) -> Any:
         """Run one statement once for each set of parameters."""
+        ...
+
+    def changes(self) -> int:
+        """How many rows the last statement changed."""
         ...
 
     def last_insert_rowid(self) -> int:

@@ -69,10 +69,15 @@ def translated(path: str) -> Generator[None, None, None]:
     try:
         yield
     except apsw.Error as error:
-        for theirs, ours in _ERRORS:
-            if isinstance(error, theirs):
-                raise ours(f"{path}: {error}", store=path) from error
-        raise StoreError(f"{path}: {type(error).__name__}: {error}", store=path) from error
+        raise told(error, path) from error
+
+
+def told(error: Exception, path: str, text: str | None = None) -> StoreError:
+    """The store's error for a driver's, by class."""
+    for theirs, ours in _ERRORS:
+        if isinstance(error, theirs):
+            return ours(f"{path}: {text or error}", store=path)
+    return StoreError(f"{path}: {type(error).__name__}: {text or error}", store=path)
 
 
 def is_fatal(error: apsw.Error) -> bool:

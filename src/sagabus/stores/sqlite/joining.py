@@ -1,91 +1,111 @@
-"""The way in through a transaction that the caller opened on this file: the transactional outbox is this, nothing else.
+"""What a SQLite store says of itself to transactions that join it: see `sagabus.stores.sql.joining.Home`.
 
-Takes an `apsw.Connection` or a `sqlite3.Connection`; both speak to the same file through their own copy of SQLite.
+Whoever writes to the file writes alone, so what is read here stays true until the caller's transaction ends.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
 
 import apsw
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import NoOpenTransaction, StoreError, UnsupportedCapability, WrongDatabase
+from sagabus.errors import StoreError, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
 from sagabus.stores.sql import appending, registering
-from sagabus.stores.sql.asking import drive
-from sagabus.stores.sqlite.driver import Driver, Statements
-from sagabus.stores.sqlite.sets import Executor
+from sagabus.stores.sql.asking import Answer, Ask, Steps
+from sagabus.stores.sql.dialect import PERCENTS, Style
+from sagabus.stores.sql.home import causes
+from sagabus.stores.sql.joining import Part
+from sagabus.stores.sql.natives import SQLITE, Native
+from sagabus.stores.sqlite.file import told
+from sagabus.stores.sqlite.sets import Form, Plain
 from sagabus.stores.sqlite.statements import STATEMENTS
 
+_PLACEHOLDER = re.compile(r"\?(\d*)")
 
-class JoinedTransaction:
-    """See `sagabus.store.Joined`."""
+_JOINING: Mapping[str, Form] = {
+    **STATEMENTS,
+    "databases": Plain("PRAGMA database_list"),
+    "is_home": Plain("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'sagabus_meta'"),
+}
 
-    waits: ClassVar[Literal[False]] = False
 
-    def __init__(self, native: object, path: str, clock: Clock) -> None:
+class SqliteWords:
+    """The statements as they are, but for libraries that write their place holders `%s` whatever the driver."""
+
+    def __init__(self, style: Style) -> None:
+        self._percents = style is PERCENTS
+
+    def parts(self, ask: Ask) -> Sequence[Part]:
+        """What to run for a question."""
+        found = _JOINING[ask.name].parts(ask)
+        if not self._percents:
+            return [Part(sql, parameters, gives=True) for sql, parameters in found]
+        rewritten = ((*_in_percents(sql), parameters) for sql, parameters in found)
+        return [Part(sql, [given[place] for place in order], gives=True) for sql, order, given in rewritten]
+
+    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+        """The answer to the question, from those of its parts."""
+        rows = answers[-1].rows if answers else ()
+        return _JOINING[ask.name].gathered(rows, sum(answer.changed for answer in answers))
+
+
+class SqliteHome:
+    """Told from others by its file."""
+
+    database = SQLITE
+
+    def __init__(self, path: str, clock: Clock) -> None:
+        self.place = path
         self._clock = clock
-        self._connection, self._in_transaction = _adopt(native)
-        self._execute = Executor(self._connection, STATEMENTS)
-        self._check_file(path)
-        self._check_open()
 
-    def routing(self) -> Routing:
-        """The subscriptions as this transaction sees them."""
-        self._check_open()
-        return drive(registering.read(), self._execute)
+    def words(self, style: Style) -> SqliteWords:
+        """The statements for drivers of this style."""
+        return SqliteWords(style)
 
-    def append(self, envelopes: Sequence[Envelope]) -> list[Admission]:
-        """Accept envelopes inside the caller's transaction."""
-        self._check_open()
-        return drive(appending.append(envelopes, self._clock.now()), self._execute)
-
-    def _check_open(self) -> None:
-        if not self._in_transaction():
-            raise NoOpenTransaction("the connection has no open transaction: execute BEGIN IMMEDIATE on it first")
-
-    def _check_file(self, path: str) -> None:
-        theirs: str = next((row[2] for row in self._connection.execute("PRAGMA database_list") if row[1] == "main"), "")
-        if not theirs or not Path(theirs).exists() or not Path(theirs).samefile(path):
+    def enter(self, native: Native) -> Steps[None]:
+        """Compare the files, and look for the tables."""
+        databases = (yield Ask("databases")).rows
+        theirs: str = next((row[2] for row in databases if row[1] == "main"), "")
+        if not theirs or not Path(theirs).exists() or not Path(self.place).exists():
+            same = False
+        else:
+            same = Path(theirs).samefile(self.place)
+        if not same:
             raise WrongDatabase(
-                f"the connection is to {theirs or 'a database in memory'}, the bus keeps its rows in {path}"
+                f"the connection is to {theirs or 'a database in memory'}, the bus keeps its rows in {self.place}",
+                store=self.place,
             )
+        if not (yield Ask("is_home")).value:
+            raise WrongDatabase(f"{self.place} has no tables of the bus: open a bus on it once", store=self.place)
+
+    def look(self) -> Steps[tuple[Routing, int]]:
+        """The routing, and the time of this machine, which is the database's."""
+        return (yield from registering.read()), self._clock.now()
+
+    def append(self, envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
+        """Accept envelopes; nobody can be quicker, but an error is to leave nothing."""
+        return appending.append_inside(envelopes, now)
+
+    def told(self, ask: Ask, error: Exception) -> Exception:
+        """The store's error for a driver's, by SQLite's own number."""
+        for each in causes(error):
+            if isinstance(each, apsw.Error):
+                return told(each, self.place)
+            if code := getattr(each, "sqlite_errorcode", None):
+                return told(apsw.exception_for(code), self.place, str(each))
+        return StoreError(f"in the joined transaction ({ask.name}): {type(error).__name__}: {error}", store=self.place)
 
 
-def _adopt(native: object) -> tuple[Statements, Callable[[], bool]]:
-    if isinstance(native, apsw.Connection):
-        return cast("Driver", native), lambda: native.in_transaction
-    if isinstance(native, sqlite3.Connection):
-        return _Adapted(native), lambda: native.in_transaction
-    raise UnsupportedCapability(
-        f"joining a {type(native).__module__}.{type(native).__qualname__} "
-        "(an apsw.Connection or a sqlite3.Connection is needed)",
-        "the SQLite store",
-    )
-
-
-class _Adapted:
-    """A `sqlite3.Connection` with what appending needs of apsw's, whatever row factory the caller has set."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._changes = 0
-
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> Any:
-        cursor = self._connection.cursor()
-        cursor.row_factory = None
-        try:
-            cursor.execute(sql, tuple(parameters))
-        except sqlite3.Error as error:
-            raise StoreError(f"in the joined transaction: {type(error).__name__}: {error}") from error
-        self._changes = cursor.rowcount
-        return cursor
-
-    def changes(self) -> int:
-        return self._changes
+@lru_cache(maxsize=256)
+def _in_percents(sql: str) -> tuple[str, tuple[int, ...]]:
+    """The text with `%s` for place holders, and which parameter goes to each."""
+    found = _PLACEHOLDER.findall(sql)
+    order = tuple(int(number) - 1 if number else place for place, number in enumerate(found))
+    return _PLACEHOLDER.sub("%s", sql.replace("%", "%%")), order

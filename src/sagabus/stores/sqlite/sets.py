@@ -6,7 +6,7 @@ loop costs a thread switch (5 ms) per row; a set in one step costs one (measured
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -14,8 +14,8 @@ import apsw
 import msgspec
 
 from sagabus.errors import TransactionLost
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed
-from sagabus.stores.sqlite.driver import Driver, Statements
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed
+from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import is_fatal
 
 Decode: TypeAlias = Callable[[str], Sequence[Any]]
@@ -28,10 +28,13 @@ class Plain:
     def __init__(self, sql: str) -> None:
         self.sql = sql
 
-    def run(self, connection: Statements, ask: Ask) -> Answer:
-        """The answer to the question on this connection."""
-        found = connection.execute(self.sql, ask.parameters).fetchall()
-        return Answer(found, connection.changes())
+    def parts(self, ask: Ask) -> Sequence[Part]:
+        """What to run for the question: texts and parameters."""
+        return [(self.sql, ask.parameters)]
+
+    def gathered(self, rows: Sequence[Row], changed: int) -> Answer:
+        """The answer to the question, from what its parts gave."""
+        return Answer(rows, changed)
 
 
 class Packed(Plain):
@@ -43,18 +46,16 @@ class Packed(Plain):
         super().__init__(sql)
         self._decode = decode
 
-    def run(self, connection: Statements, ask: Ask) -> Answer:
-        """The answer to the question on this connection."""
-        parameters = ask.parameters
-        if ask.rows is not None:
-            parameters = (_packed(ask.rows), *parameters)
-        found = connection.execute(self.sql, parameters).fetchall()
-        if self._decode is not None:
-            return Answer(self._decode(found[0][0]))
-        return Answer(found, connection.changes())
+    def parts(self, ask: Ask) -> Sequence[Part]:
+        """What to run for the question."""
+        return [(self.sql, ask.parameters if ask.rows is None else (_packed(ask.rows), *ask.parameters))]
+
+    def gathered(self, rows: Sequence[Row], changed: int) -> Answer:
+        """The answer to the question."""
+        return Answer(rows, changed) if self._decode is None else Answer(self._decode(rows[0][0]))
 
 
-class Values:
+class Values(Plain):
     """A statement over a set of rows, `{rows}` standing for them: `INSERT INTO t (…) SELECT * FROM {rows} …`.
 
     The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so
@@ -68,23 +69,23 @@ class Values:
         self._filling = (None,) * columns
         row = "(" + ",".join("?" * columns) + ")"
         self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._LENGTHS}
-        self.sql = self._texts[1]
+        super().__init__(self._texts[1])
 
-    def run(self, connection: Statements, ask: Ask) -> Answer:
-        """The answer to the question on this connection."""
+    def parts(self, ask: Ask) -> Sequence[Part]:
+        """What to run for the question."""
         rows = ask.rows or ()
-        changed = 0
         longest = self._LENGTHS[-1]
+        found: list[Part] = []
         for start in range(0, len(rows), longest):
             part = rows[start : start + longest]
             length = next(length for length in self._LENGTHS if length >= len(part))
             padding = self._filling * (length - len(part))
-            connection.execute(self._texts[length], (*chain.from_iterable(part), *padding))
-            changed += connection.changes()
-        return Answer((), changed)
+            found.append((self._texts[length], (*chain.from_iterable(part), *padding)))
+        return found
 
 
-Form: TypeAlias = Plain | Packed | Values
+Form: TypeAlias = Plain
+Part: TypeAlias = tuple[str, Sequence[object]]
 
 
 def _packed(rows: Sequence[tuple[object, ...]]) -> str:
@@ -94,32 +95,26 @@ def _packed(rows: Sequence[tuple[object, ...]]) -> str:
 
 
 class Executor:
-    """Answers what the shared logic asks, on one connection."""
+    """Answers what the shared logic asks, on a connection of our own."""
 
-    def __init__(self, connection: Statements, statements: dict[str, Form]) -> None:
+    def __init__(self, connection: Driver, statements: Mapping[str, Form]) -> None:
         self._connection = connection
         self._statements = statements
 
     def __call__(self, ask: Ask | AskUser) -> Answer:
         """Run one statement; the driver's errors come through, but for those of the user's own statements."""
-        if isinstance(ask, Ask):
-            return self._statements[ask.name].run(self._connection, ask)
-        raise TypeError("this connection runs no statements of the user's")
-
-
-class OwnExecutor(Executor):
-    """The same on a connection of our own, which also runs the user's statements."""
-
-    def __init__(self, connection: Driver, statements: dict[str, Form]) -> None:
-        super().__init__(connection, statements)
-        self._driver = connection
-
-    def __call__(self, ask: Ask | AskUser) -> Answer:
-        """Run one statement."""
-        return super().__call__(ask) if isinstance(ask, Ask) else self._user(ask)
+        if not isinstance(ask, Ask):
+            return self._user(ask)
+        connection, form = self._connection, self._statements[ask.name]
+        rows: Sequence[Row] = ()
+        changed = 0
+        for sql, parameters in form.parts(ask):
+            rows = connection.execute(sql, parameters).fetchall()
+            changed += connection.changes()
+        return form.gathered(rows, changed)
 
     def _user(self, ask: AskUser) -> Answer:
-        connection = self._driver
+        connection = self._connection
         try:
             connection.execute(ask.sql, ask.parameters)
         except apsw.Error as error:

@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
-
-import apsw
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.errors import ForkedProcess, StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Parameters
-from sagabus.store import Capability
+from sagabus.store import AsyncJoined, Capability, Joined
 from sagabus.stores.sql.asking import Steps, drive
 from sagabus.stores.sql.calls import SqlCalls
+from sagabus.stores.sql.joining import join
 from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
-from sagabus.stores.sqlite.joining import JoinedTransaction
-from sagabus.stores.sqlite.sets import OwnExecutor
+from sagabus.stores.sqlite.joining import SqliteHome
+from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
@@ -64,8 +62,8 @@ class SqliteStore(SqlCalls):
             self._write_connection = await self._writer.run(self._connect)
             self._read_connection = await self._reader.run(self._file.connect)
             self._unit_connection = await self._writer.run(self._file.connect, 0)
-            self._execute = OwnExecutor(self._write_connection, STATEMENTS)
-            self._execute_read = OwnExecutor(self._read_connection, STATEMENTS)
+            self._execute = Executor(self._write_connection, STATEMENTS)
+            self._execute_read = Executor(self._read_connection, STATEMENTS)
             self._authorizer = Authorizer(self._unit_connection)
             self._checker = StatementChecker(await self._writer.run(self._file.connect))
         except BaseException:
@@ -91,9 +89,9 @@ class SqliteStore(SqlCalls):
         ):
             connection.close()
 
-    def join(self, native: apsw.Connection | sqlite3.Connection | object) -> JoinedTransaction:
+    def join(self, native: object) -> Joined | AsyncJoined:
         """Enter a transaction of the caller's on this file; whether this store is open makes no difference."""
-        return JoinedTransaction(native, self.path, self._clock)
+        return join(native, SqliteHome(self.path, self._clock))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[SqliteUnit, None]:

@@ -15,7 +15,7 @@ from sagabus.stores.sql.asking import drive
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection
-from sagabus.stores.sqlite.sets import OwnExecutor
+from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
 
@@ -34,7 +34,7 @@ class SqliteUnit:
         check: settling.Check,
     ) -> None:
         self._connection = connection
-        self._execute = OwnExecutor(connection, STATEMENTS)
+        self._execute = Executor(connection, STATEMENTS)
         self._file = file
         self._thread = thread
         self._clock = clock

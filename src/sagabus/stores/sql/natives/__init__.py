@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from sagabus.stores.sql.natives.asyncpg import AsyncpgConnection
+from sagabus.stores.sql.natives.django import DjangoConnection
+from sagabus.stores.sql.natives.mysql import AsyncmyConnection, PymysqlConnection
 from sagabus.stores.sql.natives.native import MYSQL, POSTGRES, SQLITE, AwaitedNative, Native, PlainNative
 from sagabus.stores.sql.natives.psycopg import PsycopgAsyncConnection, PsycopgConnection
+from sagabus.stores.sql.natives.sqlalchemy import SqlalchemyAsyncNative, SqlalchemyNative
+from sagabus.stores.sql.natives.sqlite import AiosqliteConnection, ApswConnection, Sqlite3Connection
 
 __all__ = ["MYSQL", "POSTGRES", "SQLITE", "AwaitedNative", "Native", "PlainNative", "adopt"]
 
 _KINDS: tuple[type[AwaitedNative | PlainNative], ...] = (
+    SqlalchemyNative,
+    SqlalchemyAsyncNative,
+    DjangoConnection,
     PsycopgConnection,
     PsycopgAsyncConnection,
     AsyncpgConnection,
+    PymysqlConnection,
+    AsyncmyConnection,
+    Sqlite3Connection,
+    ApswConnection,
+    AiosqliteConnection,
 )
 
 

@@ -33,11 +33,6 @@ class Native(ABC):
     def check(self) -> None:
         """NoOpenTransaction when what is written now would commit by itself; TransactionLost in one that has failed."""
 
-    @property
-    def begins_late(self) -> bool:
-        """It counts itself in a transaction that the database has not heard of: SQLite's drivers wait for a write."""
-        return False
-
 
 class PlainNative(Native):
     """One that answers at once."""
