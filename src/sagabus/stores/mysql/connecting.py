@@ -14,13 +14,13 @@ from sagabus.stores.sql.link import Link
 
 _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""
-_SESSION = (
-    # Only MariaDB runs what is in the comment: remembering what a subquery gave costs more than to ask it again.
-    f"SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0"
-    " /*M! , optimizer_switch = 'subquery_cache=off' */",
-    # READ COMMITTED: what another transaction has committed meanwhile is seen, and gaps between keys are not locked.
-    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
-)
+# Only MariaDB runs what is in the comment: remembering what a subquery gave costs more than to ask it again.
+_SESSION = f"""
+SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0
+    /*M! , optimizer_switch = 'subquery_cache=off' */
+"""
+# What another transaction has committed meanwhile is seen, and gaps between keys are not locked.
+_ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
 _LOOK = "SELECT @@sql_mode, @@max_allowed_packet"
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only", "transaction_read_only", "tx_read_only")
 _VARIABLES = (
@@ -89,9 +89,8 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
     await native.connect()
     try:
         cursor = native.cursor()
-        lock_wait, isolation = _SESSION
-        await cursor.execute(lock_wait % max(1, int(patience / 6)))  # several waits, before a call is out of time
-        await cursor.execute(isolation)
+        await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
+        await cursor.execute(_ISOLATION)
         await cursor.execute(_LOOK)
         mode, packet = await cursor.fetchone()
     except BaseException:

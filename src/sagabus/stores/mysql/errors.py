@@ -94,6 +94,11 @@ def code_of(error: BaseException) -> int | None:
     return None
 
 
+def kind_of(code: int) -> type[StoreError] | None:
+    """What an error of the database as a whole is called here; None for any other."""
+    return _KINDS.get(code)
+
+
 def translated(error: BaseException, place: str) -> StoreError | None:
     """The store's error for a driver's error that is of the database as a whole; None for any other."""
     if isinstance(error, StoreError):

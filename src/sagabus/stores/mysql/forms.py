@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.errors import StoreError
 from sagabus.stores.sql.asking import Ask
-from sagabus.stores.sql.dialect import QUESTION_MARKS, Ready, Statement, ready
+from sagabus.stores.sql.dialect import QUESTION_MARKS, Ready, Statement, Style, ready
 
 _encode = msgspec.json.Encoder().encode
 _VALUES = "/* values */"
@@ -59,15 +59,17 @@ class Form(NamedTuple):
         return _encode([row[0] for row in rows] if len(self.widths) == 1 else rows).decode()
 
 
-def forms(statements: Mapping[str, Statement], names: Mapping[str, str]) -> dict[str, Form]:
+def forms(
+    statements: Mapping[str, Statement], names: Mapping[str, str], style: Style = QUESTION_MARKS
+) -> dict[str, Form]:
     """All statements, with the tables named."""
-    made = ready(statements, {**names, "values": _VALUES}, rows_of, QUESTION_MARKS)
-    return {name: _form(made[name], statement.columns) for name, statement in statements.items()}
+    made = ready(statements, {**names, "values": _VALUES}, rows_of, style)
+    return {name: _form(made[name], statement.columns, style) for name, statement in statements.items()}
 
 
-def _form(made: Ready, columns: str) -> Form:
+def _form(made: Ready, columns: str, style: Style) -> Form:
     if _VALUES in made.sql:
-        return Form(made, row=f"({', '.join('?' for _ in made.names)})")
+        return Form(made, row=f"({', '.join(style.placeholder(place) for place in range(len(made.names)))})")
     found = (_WIDTH.search(column) for column in columns.split(", ")) if columns else ()
     return Form(made, widths=tuple(int(width[1]) if width else 0 for width in found))
 

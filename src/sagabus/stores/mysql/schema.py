@@ -21,8 +21,8 @@ _TABLE = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COL
 
 # `scheduled` parts an index into what is due at once and what is due by schedule: an end of either is found by one step
 # down the index. `waits` is what a partial index would be elsewhere: the key of timers and of what is stashed, and of
-# nothing else. Both are stored, since indexes over virtual columns have a history of damage. The identity in `meta` tells
-# these tables from all others of their name.
+# nothing else. Both are stored, since indexes over virtual columns have a history of damage. The identity in `meta`
+# tells these tables from all others of their name.
 _FIRST = f"""
 CREATE TABLE IF NOT EXISTS {{meta}} (name VARBINARY(64) NOT NULL PRIMARY KEY, value BIGINT NOT NULL) {_TABLE};
 INSERT INTO {{meta}} (name, value)
@@ -176,6 +176,11 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
         "has_versions": Statement(
             f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {place} "
             f"AND table_name = '{_literal(prefix)}schema_version'",
+            gives=True,
+        ),
+        "is_home": Statement(
+            "SELECT COUNT(*), @@character_set_client FROM information_schema.tables "
+            f"WHERE table_schema = {place} AND table_name = '{_literal(prefix)}meta'",
             gives=True,
         ),
         "make_versions": Statement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from sagabus.clock import Clock
 from sagabus.errors import StoreError
@@ -10,6 +11,7 @@ from sagabus.outcome import Parameters
 from sagabus.stores.mysql import connecting, schema
 from sagabus.stores.mysql.errors import of_our_own
 from sagabus.stores.mysql.forms import forms
+from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.mysql.statements import STATEMENTS
@@ -17,7 +19,9 @@ from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.natives import MYSQL
 from sagabus.stores.sql.server import ServerStore
 
 
@@ -48,6 +52,17 @@ class MysqlStore(ServerStore):
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""
         vet(sql, self._prefix)
+
+    def _make_home(self, clock: Clock | None) -> ServerHome:
+        options = self._address
+        return MysqlHome(
+            MYSQL,
+            self.place,
+            clock=clock,
+            find=FIND,
+            words=lambda style: MysqlWords(self._names, options.schema, options.prefix, style),
+            told=partial(told, self.place),
+        )
 
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._names)
