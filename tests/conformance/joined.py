@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import django
+import pymysql
 import pytest
 from django.conf import settings
 from django.db import connections, transaction
@@ -16,7 +17,7 @@ from django.utils.connection import ConnectionProxy
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from tests.grounds import ServerGround, server_ground
+from tests.grounds import MYSQL, ServerGround, server_ground
 
 from sagabus.clock import Clock
 from sagabus.opening import open_store
@@ -54,11 +55,10 @@ class OnServer:
         return open_store(self.ground.url, clock, 16)
 
     async def make_user_table(self) -> None:
-        self.ground.run(f"CREATE TABLE {self.ledger} (id VARCHAR(100) PRIMARY KEY)")
-        self.ground.tables.append(self.ledger)
+        self.ground.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY)")
 
     async def user_rows(self) -> list[str]:
-        return [row[0] for row in self.ground.run(f"SELECT id FROM {self.ledger} ORDER BY id")]
+        return [row[0] for row in self.ground.run("SELECT id FROM ledger ORDER BY id")]
 
 
 class OnPostgres(OnServer):
@@ -80,6 +80,32 @@ class OnPostgres(OnServer):
 
     def django_settings(self, *, strange: bool) -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.postgresql", **parts_of(self.strange_dsn if strange else self.dsn)}
+
+
+class OnMysql(OnServer):
+    kind = "mysql"
+
+    @property
+    def ledger(self) -> str:
+        return f"users_{self.ground.name}_ledger"
+
+    def place(self, *, strange: bool = False) -> dict[str, Any]:
+        """What the drivers are told."""
+        parts = urlsplit(MYSQL)
+        return {
+            "host": parts.hostname,
+            "port": parts.port or 3306,
+            "user": parts.username or "",
+            "password": parts.password or "",
+            "database": "information_schema" if strange else parts.path[1:],
+        }
+
+    def pymysql(self, **options: Any) -> Any:
+        return pymysql.connect(**{**self.place(), **options})
+
+    def django_settings(self, *, strange: bool) -> dict[str, Any]:
+        url = MYSQL.rpartition("/")[0] + "/information_schema" if strange else MYSQL
+        return {"ENGINE": "django.db.backends.mysql", **parts_of(url)}
 
 
 def parts_of(url: str) -> dict[str, Any]:
