@@ -29,7 +29,21 @@ _PATHS = 5
 _RESTARTS = 2
 
 
-@click.command()
+_PLACES = """
+Where to play:
+
+\b
+  --store sqlite:///demo.db          a file of yours, which is kept
+  --store postgresql://user@host/db  your server, in a new schema that is dropped afterwards
+  --store mysql://user@host/db       your server, in new tables that are dropped afterwards
+  --store postgresql:private         a server of its own, which is killed and restarted meanwhile
+  --store mysql:private              the same, with MariaDB
+
+A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and kept.
+"""
+
+
+@click.command(epilog=_PLACES)
 @click.option("--orders", type=click.IntRange(min=1), default=300, show_default=True, help="How many orders to run.")
 @click.option("--kills", type=click.IntRange(min=0), default=5, show_default=True, help="How many workers to kill.")
 @click.option(
@@ -38,7 +52,7 @@ _RESTARTS = 2
     help="How often to kill or stop a private server, and start it again.  [default: 2 for a private server]",
 )
 @click.option("--seed", type=int, help="Repeat a demonstration: same orders, same copies.")
-@click.option("--store", metavar="URL", help="Where to play; see above.  [default: a temporary SQLite file]")
+@click.option("--store", metavar="URL", help="Where to play; see below.  [default: a temporary SQLite file]")
 @click.option(
     "--events", type=click.Path(path_type=Path), metavar="FILE.csv", help="Replay this event log instead of orders."
 )
@@ -61,16 +75,7 @@ def demo(  # one parameter per option
     time: str | None,
     as_json: bool,
 ) -> None:
-    r"""Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
-
-    \b
-    --store sqlite:///demo.db           a file of yours, which is kept
-    --store postgresql://user@host/db   your server, in a new schema that is dropped at the end
-    --store mysql://user@host/db        your server, in tables of a new prefix that are dropped at the end
-    --store postgresql:private          a server started for the demonstration, which is restarted meanwhile
-    --store mysql:private               the same with MariaDB
-
-    A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and kept.
+    """Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
 
     Exit code 1 when anything was lost or doubled, or when no kill hit work in flight; 2 when it could not run.
     """

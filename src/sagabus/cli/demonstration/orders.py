@@ -11,9 +11,21 @@ import asyncio
 from datetime import timedelta
 from typing import Literal
 
-from sagabus import Connection, Context, Linear, RetryPolicy, Saga, command, event, handler, handles, starts, timer
+from sagabus import (
+    AsyncConnection,
+    Connection,
+    Context,
+    Linear,
+    RetryPolicy,
+    Saga,
+    command,
+    event,
+    handler,
+    handles,
+    starts,
+    timer,
+)
 from sagabus.cli.demonstration.stage import Words
-from sagabus.stores.sql.unit import GuardedLink
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS demo_payment (order_id TEXT, amount INTEGER)",
@@ -26,6 +38,7 @@ _SHIP = "INSERT INTO demo_shipment (order_id, product, quantity) VALUES (?, ?, ?
 _LOOK = "SELECT shipped FROM demo_stock WHERE run = ? AND product = ?"
 _COUNT = "UPDATE demo_stock SET shipped = ? WHERE run = ? AND product = ?"
 _ENTER = "INSERT INTO demo_ledger (order_id, amount) VALUES (?, ?)"
+STATEMENTS = (_PAY, _SHIP, _LOOK, _COUNT, _ENTER)
 
 # Whoever was near a killed worker is tried again each time, however often a demonstration kills.
 PATIENT = RetryPolicy(
@@ -166,7 +179,7 @@ def _ship_awaiting(words: Words) -> object:
     ship_it, look, raise_it = words.say(_SHIP), words.say(_LOOK) + words.lock, words.say(_COUNT)
 
     @handler("demo-shipping", retry=PATIENT)
-    async def ship(message: ShipOrder, ctx: Context, connection: GuardedLink) -> None:
+    async def ship(message: ShipOrder, ctx: Context, connection: AsyncConnection) -> None:
         """Write through the open transaction: a row, and a counter that is read, and locked, before it is raised."""
         run, product = message.order_id.partition("-")[0], message.product
         await connection.execute(ship_it, (message.order_id, product, message.quantity))

@@ -14,7 +14,7 @@ from sagabus.cli.demonstration.course import Publication, with_copies
 from sagabus.cli.demonstration.event_log import Event, EventLog
 from sagabus.cli.demonstration.oracle import Audit, Order, Row
 from sagabus.cli.demonstration.playing import Piece, Result, Setting, all_states, play
-from sagabus.cli.demonstration.stage import Stage
+from sagabus.cli.demonstration.stage import Stage, Words
 from sagabus.cli.demonstration.stages import database_at
 
 
@@ -25,6 +25,7 @@ async def perform_orders(setting: Setting, count: int) -> Result:
     await bus.open(worker=False)
     try:
         async with Stage(database, orders.TABLES) as stage:
+            _check(bus, database.words, orders.STATEMENTS)
             run = await stage.begin_run(setting.seed)
             await stage.stock_up(run)
             planned = oracle.plan(setting.seed, count, run)
@@ -40,6 +41,12 @@ async def perform_orders(setting: Setting, count: int) -> Result:
             return await play(bus, setting, piece)
     finally:
         await bus.close()
+
+
+def _check(bus: Bus, words: Words, statements: Sequence[str]) -> None:
+    """What the bus refuses to run (for its prefix is too much like our names, say) is told before anything is run."""
+    for statement in statements:
+        bus.store.execute_check(words.say(statement), ())
 
 
 def _publications(planned: Sequence[Order], seed: int) -> list[Publication]:
@@ -88,6 +95,7 @@ async def perform_replay(setting: Setting, log: EventLog) -> Result:
     await bus.open(worker=False)
     try:
         async with Stage(database, replay.TABLES) as stage:
+            _check(bus, database.words, replay.STATEMENTS)
             run = await stage.begin_run(setting.seed)
             cases = {_key(case, run): events for case, events in log.by_case().items()}
             piece = Piece(

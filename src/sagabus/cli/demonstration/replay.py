@@ -14,6 +14,7 @@ from sagabus.cli.demonstration.stage import Words
 TABLES = ("CREATE TABLE IF NOT EXISTS demo_applied (run TEXT, case_key TEXT, log_row INTEGER, activity TEXT)",)
 CASES = "demo-cases"
 _APPLY = "INSERT INTO demo_applied (run, case_key, log_row, activity) VALUES (?, ?, ?, ?)"
+STATEMENTS = (_APPLY,)
 _WORK = 0.001
 
 

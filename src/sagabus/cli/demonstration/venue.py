@@ -6,7 +6,6 @@ What was made for the demonstration is gone afterwards; what the user named is k
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -21,14 +20,12 @@ from sagabus.cli.demonstration.stage import Room, file_of
 from sagabus.cli.demonstration.stages import SCHEMES, room_at
 from sagabus.cli.output import Refused, one_line
 from sagabus.clock import SystemClock
-from sagabus.errors import SagaBusError, StoreUnavailable
+from sagabus.errors import SagaBusError
 from sagabus.opening import open_store
 from sagabus.settings import Settings
 
 if TYPE_CHECKING:
     from sagabus.testing.servers import PrivateServer
-
-log = logging.getLogger("sagabus")
 
 _CLEARING = 10.0
 _PRIVATE = ("postgresql:private", "mysql:private")
@@ -74,7 +71,7 @@ class Venue:
 
 def is_private(store: str | None) -> bool:
     """Whether `--store` asks for a server of the demonstration's own."""
-    return store in _PRIVATE
+    return store in (*_PRIVATE, "postgres:private", "mariadb:private")
 
 
 @asynccontextmanager
@@ -83,7 +80,7 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
     if store is None:
         yield Venue(f"sqlite:///{folder}/demo.db")
     elif is_private(store):
-        async with _private(store.partition(":")[0]) as venue:
+        async with _private(is_postgres=store.startswith("postgres")) as venue:
             yield venue
     elif urlsplit(store).scheme not in SCHEMES:
         raise Refused(
@@ -105,29 +102,33 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
 async def _furnished(room: Room) -> AsyncGenerator[None]:
     """The room with a store in it; cleared at the end, however that comes."""
     store = open_store(room.url, SystemClock(), Settings().lanes)
+    is_there = False
     try:
         await store.open()
+        is_there = True
         await store.close()
         yield
     finally:
-        await _cleared(room)
+        await _clear(room, is_there=is_there)
 
 
-async def _cleared(room: Room) -> None:
+async def _clear(room: Room, *, is_there: bool) -> None:
     try:
         async with asyncio.timeout(_CLEARING):
             await room.clear()
-    except StoreUnavailable as error:
-        log.debug("%s is not there to be cleared: %s", room, error)  # the reason has been told already
     except (SagaBusError, TimeoutError) as error:
-        click.echo(f"sagabus: {room} could not be removed: {one_line(str(error)) or 'it is in use'}", err=True)
+        if is_there:  # otherwise there is nothing to clear, and the reason for that is told
+            click.echo(f"sagabus: {room} could not be removed: {one_line(str(error)) or 'in use'}", err=True)
 
 
 @asynccontextmanager
-async def _private(kind: str) -> AsyncGenerator[Venue]:
-    from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, ServerFailed
+async def _private(*, is_postgres: bool) -> AsyncGenerator[Venue]:
+    try:
+        from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, ServerFailed
+    except ImportError as error:
+        raise Refused(f"a private server needs a POSIX system ({error})") from error
 
-    server = OwnServer(PrivatePostgres() if kind == "postgresql" else PrivateMariaDB())
+    server = OwnServer(PrivatePostgres() if is_postgres else PrivateMariaDB())
     try:
         await server.start()
         yield Venue(server.url, server)

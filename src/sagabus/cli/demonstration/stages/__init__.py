@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sagabus.cli.demonstration.stage import Database, Room
-from sagabus.cli.output import Refused
 
-SCHEMES = ("sqlite", "postgresql", "postgres", "mysql")
+SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 """Where a demonstration can play: what several processes can share."""
 
 
@@ -22,13 +21,20 @@ def database_at(url: str) -> Database:
         from sagabus.cli.demonstration.stages.postgres import PostgresDatabase
 
         return PostgresDatabase(url)
-    raise Refused(f"no demonstration is known for {scheme!r}")
+    from sagabus.cli.demonstration.stages.mysql import MysqlDatabase
+
+    return MysqlDatabase(url)
 
 
 def room_at(url: str, name: str) -> Room | None:
     """A room of this name, not made yet; None where the URL names a place itself, as that of a file does."""
-    if urlsplit(url).scheme in ("postgresql", "postgres"):
-        from sagabus.cli.demonstration.stages.postgres import PostgresRoom, names_a_place
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" or {"schema", "prefix"} & dict(parse_qsl(parts.query, keep_blank_values=True)).keys():
+        return None
+    if parts.scheme in ("postgresql", "postgres"):
+        from sagabus.cli.demonstration.stages.postgres import PostgresRoom
 
-        return None if names_a_place(url) else PostgresRoom(url, name)
-    return None
+        return PostgresRoom(url, name)
+    from sagabus.cli.demonstration.stages.mysql import MysqlRoom
+
+    return MysqlRoom(url, name)

@@ -68,8 +68,3 @@ class PostgresRoom:
             await database.query(f"DROP SCHEMA IF EXISTS {quoted(self._schema, chr(34))} CASCADE")
         finally:
             await database.close()
-
-
-def names_a_place(url: str) -> bool:
-    """Whether a URL says itself where the tables are to be; those are kept."""
-    return bool({"schema", "prefix"} & dict(parse_qsl(urlsplit(url).query, keep_blank_values=True)).keys())
