@@ -112,5 +112,15 @@ def test_no_hot_statement_reads_or_sorts_a_whole_table(ground: Ground, name: str
     assert [node["Sort Key"] for node in sorted_] == []
 
 
+@pytest.mark.parametrize("name", ["fetch", "fetch_few", "anything_due"])
+def test_a_lane_is_entered_and_left_by_the_index(ground: Ground, name: str) -> None:
+    plan = list(nodes(ground.run(ground.plan(name))))
+
+    conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == "sagabus_envelope_due"]
+    lanes = [condition for condition in conditions if "due_at <=" in condition or "due_at = 0" in condition]
+    assert len(lanes) >= 1
+    assert [condition for condition in lanes if "channel =" not in condition or "lane =" not in condition] == []
+
+
 def reads(node: Any, tables: set[str]) -> bool:
     return any(below.get("Relation Name") in tables for below in nodes(node))

@@ -25,17 +25,14 @@ _PLACE = "channel text, partition_key text"
 _POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
 _NOT_HELD = """(SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
     AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL"""
-_LAST = "9223372036854775807"
 
 
 def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
-    """What stands in a lane between two (due, position), in this order: the whole key of one index is compared, and no
-    other index gives this order.
-    """
-    return f"""(SELECT {take} FROM {{envelope}} AS e
-    WHERE (e.channel, e.lane, e.due_at, e.position) > ({lane}, {after})
-    AND (e.channel, e.lane, e.due_at, e.position) <= ({lane}, {until}, {_LAST}) AND {_NOT_HELD}
-    ORDER BY e.channel, e.lane, e.due_at, e.position {limit})"""
+    """What stands in a lane after a (due, position) and until a due time, in this order, which only one index gives."""
+    channel, number = lane.split(", ")
+    return f"""(SELECT {take} FROM {{envelope}} AS e WHERE e.channel = {channel} AND e.lane = {number}
+    AND (e.due_at, e.position) > ({after}) AND e.due_at <= {until} AND {_NOT_HELD}
+    ORDER BY e.due_at, e.position {limit})"""
 
 
 def upsert(given: str) -> str:
@@ -214,7 +211,8 @@ WHERE channel = ?1 AND lane = ?2
         f"""
 SELECT greatest(
     (SELECT max(position) FROM {of_lane("?1::text, ?2::int", "0, 0", "0", "position", "LIMIT ?3")} AS ready),
-    (SELECT max(position) FROM {{envelope}} WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4::bigint), 0)
+    (SELECT max(position + 0) FROM {{envelope}}
+        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4::bigint), 0)
 """,
         gives=True,
     ),
