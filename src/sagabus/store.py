@@ -98,6 +98,8 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
     loaded: tuple[tuple[str, Loaded], ...] = ()
     """Saga (channel) and what is stored under some of the envelopes' keys, read at the same moment: it need not be
     loaded again. A store may leave out any or all of it."""
+    crew: int | None = None
+    """Changes when a worker came or went, or left lanes to others: time to lease anew. None: not looked at."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):

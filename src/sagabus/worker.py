@@ -36,6 +36,7 @@ log = logging.getLogger("sagabus")
 _SMALLEST_WINDOW = 4
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
+_LONGEST_RENEWAL = 1.0
 _OBEYED_WITHIN = 0.1
 _MOST_CANCELLATIONS = 50
 
@@ -46,6 +47,7 @@ class Worker:
     _stopping = False
     _busy_intake = False
     _refresh = False
+    _crew: int | None = None
 
     _full = False
     """Every lane in hand has as much as it may: the next fetch waits for room."""
@@ -68,6 +70,8 @@ class Worker:
         self._codec = codec
         self._clock = clock
         self._lease = settings.lease.total_seconds()
+        # By the latter, the lanes of a worker that died go on soon after its lease has ended.
+        self._renewal = min(self._lease / 3, _LONGEST_RENEWAL)
         self._channels = tuple(definitions)
         self.hand = Hand(definitions, max(_SMALLEST_WINDOW, settings.prefetch // settings.lanes))
         self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
@@ -200,7 +204,7 @@ class Worker:
         until_renewal = self._until_renewal()
         # Without any lane there is nothing that could be settled: only the store can bring news then.
         self._full = not cursors and bool(self.hand.lanes)
-        if not cursors:
+        if self._full:
             return until_renewal
         self.hand.fetches += 1
         self.hand.fetching = True
@@ -212,6 +216,7 @@ class Worker:
             hit("fetch.fetched")
         finally:
             self.hand.fetching = False
+        self._note_crew(fetched.crew)
         fresh = self._fresh(fetched.envelopes)
         suspects = [envelope for envelope in fresh if self._is_suspect(envelope)]
         if suspects:
@@ -224,8 +229,16 @@ class Worker:
             await asyncio.sleep(0)
             self._full = not self.hand.hungry()
             return until_renewal if self._full else 0.0
+        if self._refresh:
+            return 0.0
         upcoming = fetched.next_due_in
         return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
+
+    def _note_crew(self, crew: int | None) -> None:
+        """Lease anew at the next round when workers came or went, or lanes are free."""
+        if crew is not None and crew != self._crew:
+            self._crew = crew
+            self._refresh = True
 
     def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         fresh: list[Envelope] = []
@@ -284,14 +297,14 @@ class Worker:
     # --- leases -------------------------------------------------------------------------------------------------------
 
     async def renew_when_due(self) -> None:
-        """Renew the leases when a third of their time has passed, or when a commit has said that they moved."""
+        """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
         if self._refresh or self._until_renewal() <= 0:
             await self._renew()
 
     def _until_renewal(self) -> float:
         if self._renewed is None:
             return 0.0
-        return max(self._renewed + self._lease / 3 - self._clock.monotonic(), 0.0)
+        return max(self._renewed + self._renewal - self._clock.monotonic(), 0.0)
 
     async def _renew(self) -> None:
         begun = self._clock.monotonic()

@@ -140,6 +140,11 @@ ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 _LEASING = {
     "forget_workers": Statement("DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
+    "crew": Statement("SELECT value FROM {meta} WHERE name = 'crew'", gives=True),
+    "raise_crew": Statement("""
+INSERT INTO {meta} (name, value) VALUES ('crew', 1) ON DUPLICATE KEY UPDATE value = value + 1
+"""),
     "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
     "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
     "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),

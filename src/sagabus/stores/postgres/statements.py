@@ -166,6 +166,11 @@ _LEASING = {
     "forget_workers": Statement(
         "DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length"
     ),
+    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
+    "crew": Statement("SELECT value FROM {meta} WHERE name = 'crew'", gives=True),
+    "raise_crew": Statement("""
+INSERT INTO {meta} AS m (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = m.value + 1
+"""),
     "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
     "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
     "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),

@@ -65,9 +65,10 @@ class Fetching:
 
     def fetch(self, cursors: Sequence[Cursor], limit: int, now: int, *, with_instances: bool) -> Steps[Fetched]:
         """What is due in the lanes at the cursors."""
-        asked = self._worth_asking(cursors, now)
+        crew = (yield Ask("crew")).value or 0 if self._everywhere(now) else None
+        asked = self._worth_asking(cursors, everywhere=crew is not None)
         if not asked:
-            return Fetched((), self._until(now))
+            return Fetched((), self._until(now), crew=crew)
         name = "fetch_few" if with_instances and len(asked) <= _FEW else "fetch"
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
         answer = (yield Ask(name, (limit, now), lanes)).rows
@@ -81,23 +82,27 @@ class Fetching:
         upcoming: int | None = next(row[3] for row in answer if row[0] == _NEXT)
         if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
             self._upcoming = upcoming
-        return Fetched(tuple(envelopes), self._until(now), _loaded(answer))
+        return Fetched(tuple(envelopes), self._until(now), _loaded(answer), crew)
 
     def _until(self, now: int) -> int | None:
         return None if self._upcoming is None else max(self._upcoming - now, 0)
 
-    def _worth_asking(self, cursors: Sequence[Cursor], now: int) -> Sequence[Cursor]:
+    def _everywhere(self, now: int) -> bool:
+        """Whether it is time to look at all lanes, and at who else works on them."""
         moment = self._clock.monotonic()
-        if moment >= self._everywhere_at or (self._upcoming is not None and now >= self._upcoming):
-            self._everywhere_at = moment + _EVERYWHERE_SECONDS
-            asked = list(cursors)
-        else:
-            asked = [
-                cursor
-                for cursor in cursors
-                if (place := (cursor.channel, cursor.lane)) in self._news
-                or cursor.after < self._drained.get(place, cursor.after + 1)
-            ]
+        if moment < self._everywhere_at and (self._upcoming is None or now < self._upcoming):
+            return False
+        self._everywhere_at = moment + _EVERYWHERE_SECONDS
+        return True
+
+    def _worth_asking(self, cursors: Sequence[Cursor], *, everywhere: bool) -> Sequence[Cursor]:
+        asked = [
+            cursor
+            for cursor in cursors
+            if everywhere
+            or (place := (cursor.channel, cursor.lane)) in self._news
+            or cursor.after < self._drained.get(place, cursor.after + 1)
+        ]
         self._news.difference_update([(cursor.channel, cursor.lane) for cursor in asked])
         return asked
 

@@ -1,4 +1,8 @@
-"""Who works on which lanes: shared evenly among the living, taken over from the dead, fenced by epochs."""
+"""Who works on which lanes: shared evenly among the living, taken over from the dead, fenced by epochs.
+
+Each change of who works, or of which lanes nobody owns, raises a number that every fetch tells: so the others know at
+once that there is something to share out anew.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ def lease(
     worker: str, channels: Sequence[str], now: int, *, duration: int, window: int, lanes: int
 ) -> Steps[list[Lane]]:
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
-    yield Ask("forget_workers", (now,))
+    died = (yield Ask("forget_workers", (now,))).changed
+    is_new = not (yield Ask("knows_worker", (worker,))).rows
     lanes = (yield Ask("lanes_setting")).value or lanes
     for channel in sorted(channels):
         # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
@@ -25,25 +30,31 @@ def lease(
         if not held:
             yield from add_lanes(channel, lanes)
         yield Ask("alive", (worker, channel, now + duration, duration))
-        yield from _share(worker, channel, now, duration=duration, window=window, lanes=lanes)
+        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=lanes)
+        is_new = is_new or shed
+    if died or is_new:
+        yield Ask("raise_crew")
     return [Lane(*row) for row in (yield Ask("owned_lanes", (worker,))).rows]
 
 
-def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[None]:
+def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[bool]:
+    """Whether it gave lanes up."""
     living: int = (yield Ask("living", (channel, now))).value
     share = -(-lanes // max(living, 1))
     owned: int = (yield Ask("renew", (channel, worker, now + duration, window, duration))).changed
     if owned > share:
         yield Ask("shed_lanes", (channel, worker, owned - share))
-        return
+        return True
     free = (yield Ask("free_lanes", (channel, now))).rows
     for lane, abandoned, held in free[: share - owned]:
         suspect: int = (yield Ask("suspects", (channel, lane, held, now))).value if abandoned else 0
         yield Ask("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
+    return False
 
 
 def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
     """Give lanes back, in the caller's open transaction."""
+    yield Ask("raise_crew")
     if lanes is None:
         yield Ask("release_all", (worker,))
         yield Ask("forget_worker", (worker,))

@@ -158,6 +158,11 @@ ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', en
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 _LEASING: dict[str, Form] = {
     "forget_workers": Plain("DELETE FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
+    "crew": Plain("SELECT value FROM sagabus_meta WHERE name = 'crew'"),
+    "raise_crew": Plain("""
+INSERT INTO sagabus_meta (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+"""),
     "forget_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1"),
     "lanes_setting": Plain("SELECT value FROM sagabus_meta WHERE name = 'lanes'"),
     "lock_lanes": Plain("SELECT lane FROM sagabus_lane WHERE channel = ?1 LIMIT 1"),  # the file is locked as a whole
