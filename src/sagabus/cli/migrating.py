@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sagabus.cli.opening import applied_versions, json_option, split_target, store_of, store_option
+from sagabus.cli.opening import (
+    applied_versions,
+    json_option,
+    named,
+    script_of,
+    split_target,
+    store_of,
+    store_option,
+)
 from sagabus.cli.output import emit_json
 from sagabus.cli.text import printable
 
 if TYPE_CHECKING:
     from sagabus.store import Store
+
+_SOME_FILE = "sqlite:///any.db"
+_NO_TABLES = "this store has no tables to migrate"
 
 
 @click.command("migrate")
@@ -21,42 +32,45 @@ if TYPE_CHECKING:
 @click.option("--sql", is_flag=True, help="Print the SQL of the tables instead, for those who apply schemas by hand.")
 @json_option
 def migrate(arguments: tuple[str, ...], url: str | None, *, sql: bool, as_json: bool) -> None:
-    """Bring the tables of a store up to date; a SQLite file that is not there is made.
+    """Bring the tables of a store up to date; a SQLite file or a schema that is not there is made.
 
     The store is that of MODULE:BUS, or the one at --store URL. Workers do the same when they start: this command is for
-    those who want it done before. Doing it twice changes nothing. With --sql no store is needed and none is touched.
+    those who want it done before. Doing it twice changes nothing. With --sql no store is touched, only its URL is read;
+    without one it is the SQL of a SQLite file.
 
     Exit codes: 0 up to date, 2 not possible as asked.
     """
-    if sql:
-        _print_sql(as_json=as_json)
-        return
+    if sql and not arguments and url is None:
+        url = _SOME_FILE
     target, rest = split_target(arguments, url)
     if rest:
         raise click.UsageError(f"unexpected argument {printable(rest[0])}")
     store = store_of(target, url)
-    before = applied_versions(store)
-    asyncio.run(_open_once(store))
-    versions = applied_versions(store)
+    if sql:
+        _print_sql(script_of(store), as_json=as_json)
+        return
+    before, versions = asyncio.run(_migrate(store))
     new = sorted(set(versions or ()) - set(before or ()))
+    name = named(store, target, url)
     if as_json:
-        emit_json({"store": url or target, "version": max(versions or [0]), "applied": new})
+        emit_json({"store": name, "version": max(versions or [0]), "applied": new})
     elif versions is None:
-        click.echo("this store has no tables to migrate")
+        click.echo(_NO_TABLES)
     else:
         done = f"applied {', '.join(map(str, new))}" if new else "nothing to do"
-        click.echo(f"{printable(url or target)}: {done}; the schema is at version {max(versions)}")
+        click.echo(f"{name}: {done}; the schema is at version {max(versions)}")
 
 
-def _print_sql(*, as_json: bool) -> None:
-    from sagabus.stores.sqlite import schema
-
+def _print_sql(script: str | None, *, as_json: bool) -> None:
     if as_json:
-        emit_json({"sql": schema.script()})
+        emit_json({"sql": script})
     else:
-        click.echo(schema.script())
+        click.echo(script or f"-- {_NO_TABLES}")
 
 
-async def _open_once(store: Store) -> None:
+async def _migrate(store: Store) -> tuple[list[int] | None, list[int] | None]:
+    """The versions before and afterwards."""
+    before = await applied_versions(store)
     await store.open()
     await store.close()
+    return before, await applied_versions(store)

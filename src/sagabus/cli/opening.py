@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import click
 
@@ -29,7 +30,12 @@ def json_option(function: F) -> F:
 
 def store_option(function: F) -> F:
     """`--store`, the same for every command that is about a store."""
-    return click.option("--store", "url", metavar="URL", help="The store, such as sqlite:///orders.db.")(function)
+    return click.option(
+        "--store",
+        "url",
+        metavar="URL",
+        help="The store, such as sqlite:///orders.db or postgresql://user@host/database.",
+    )(function)
 
 
 def split_target(arguments: Sequence[str], url: str | None) -> tuple[str | None, list[str]]:
@@ -51,7 +57,7 @@ async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
     from sagabus.bus import Bus
 
     bus = Bus(store_of(target, url))
-    _check_exists(bus.store, target or url or "")
+    await _check_exists(bus.store, named(bus.store, target, url))
     await bus.open(worker=False)
     try:
         yield bus
@@ -66,11 +72,38 @@ def store_of(target: str | None, url: str | None) -> Store:
     return load_bus(target).store if target is not None else Bus(url or "").store
 
 
-def applied_versions(store: Store) -> list[int] | None:
-    """The schema versions that a database file has had; None for what is no file, or cannot be read."""
+async def applied_versions(store: Store) -> list[int] | None:
+    """The schema versions that a database has had, and nothing made; None for what has none, or cannot be read."""
     path = _path(store)
-    if path is None:
-        return None
+    if path is not None:
+        return _versions_of_file(path)
+    return await store.versions() if isinstance(store, _OnServer) else None
+
+
+def named(store: Store, target: str | None, url: str | None) -> str:
+    """The store in a person's words: as it was asked for, but never with a password."""
+    return printable(target or (store.place if isinstance(store, _OnServer) else url or ""))
+
+
+def script_of(store: Store) -> str | None:
+    """The SQL of a store's tables; None for what has none."""
+    if _path(store) is not None:
+        from sagabus.stores.sqlite import schema
+
+        return schema.script()
+    return store.script() if isinstance(store, _OnServer) else None
+
+
+@runtime_checkable
+class _OnServer(Protocol):
+    place: str
+
+    async def versions(self) -> list[int]: ...
+
+    def script(self) -> str: ...
+
+
+def _versions_of_file(path: str) -> list[int] | None:
     if not Path(path).exists():
         return []
     import apsw
@@ -84,14 +117,15 @@ def applied_versions(store: Store) -> list[int] | None:
         return None
 
 
-def _check_exists(store: Store, named: str) -> None:
+async def _check_exists(store: Store, name: str) -> None:
+    if await applied_versions(store) != []:
+        return
     path = _path(store)
-    if path is not None and not Path(path).exists():
+    if path is None:
+        raise Refused(f"{name} has no tables of sagabus in this schema and of this prefix; `sagabus migrate` adds them")
+    if not os.path.exists(path):  # noqa: ASYNC240, PTH110  # a path is a text here, and nobody waits
         raise Refused(f"{printable(path)}: no such file; `sagabus migrate` makes an empty store")
-    if path is not None and applied_versions(store) == []:
-        raise Refused(
-            f"{printable(path)} has no tables of sagabus; is {printable(named)} right? `sagabus migrate` adds them"
-        )
+    raise Refused(f"{printable(path)} has no tables of sagabus; is {name} right? `sagabus migrate` adds them")
 
 
 def _path(store: Store) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from hashlib import blake2b
 
+from sagabus.stores.sql import migrating
 from sagabus.stores.sql.dialect import TABLES, Statement, quoted
 
 CHANNEL = "VARBINARY(255)"
@@ -135,6 +136,10 @@ CREATE TABLE IF NOT EXISTS {{dead_letter}} (
 ) {_TABLE};
 """
 
+_VERSIONS = (
+    "CREATE TABLE IF NOT EXISTS {schema_version} "
+    f"(version INT NOT NULL PRIMARY KEY, checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
+)
 _TEMPLATES = ((1, _FIRST),)
 
 INDEXES = (
@@ -161,6 +166,11 @@ def migrations(named: Mapping[str, str]) -> list[tuple[int, str]]:
     return [(version, template.format_map(named)) for version, template in _TEMPLATES]
 
 
+def script(named: Mapping[str, str], now: str) -> str:
+    """All migrations as one text, for those who apply schemas by hand; `now` as an expression."""
+    return migrating.script([_VERSIONS.format_map(named)], migrations(named), versions=named["schema_version"], now=now)
+
+
 def statements_of(script: str) -> list[str]:
     """The statements of a migration, one by one."""
     return [statement.strip() for statement in script.split(";\n") if statement.strip()]
@@ -183,10 +193,7 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             f"WHERE table_schema = {place} AND table_name = '{_literal(prefix)}meta'",
             gives=True,
         ),
-        "make_versions": Statement(
-            "CREATE TABLE IF NOT EXISTS {schema_version} (version INT NOT NULL PRIMARY KEY, "
-            f"checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
-        ),
+        "make_versions": Statement(_VERSIONS),
         MIGRATION_LOCK: Statement(f"SELECT GET_LOCK({lock}, 20)", gives=True),
         "unlock_versions": Statement(f"SELECT RELEASE_LOCK({lock})", gives=True),
         "versions": Statement("SELECT version, checksum FROM {schema_version}", gives=True),

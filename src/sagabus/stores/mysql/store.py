@@ -14,7 +14,7 @@ from sagabus.stores.mysql.forms import forms
 from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.link import MysqlLink
-from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.statements import NOW, STATEMENTS
 from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.asking import Ask
@@ -66,6 +66,10 @@ class MysqlStore(ServerStore):
 
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._names)
+
+    def script(self) -> str:
+        """The whole schema as text."""
+        return schema.script(self._names, NOW)
 
     async def _begin_life(self, link: Link) -> None:
         await connecting.look_over(link, self.place)

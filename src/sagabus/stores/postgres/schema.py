@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sagabus.stores.postgres.statements import NOW
+from sagabus.stores.sql import migrating
 from sagabus.stores.sql.dialect import Statement, quoted
+
+QUOTE = '"'
 
 _FIRST = """
 CREATE TABLE {meta} (name text PRIMARY KEY, value bigint NOT NULL);
@@ -147,5 +151,17 @@ VERSIONS = {
 
 def migrations(tables: Mapping[str, str], prefix: str) -> list[tuple[int, str]]:
     """All migrations, with the tables named."""
-    names = {**tables, **{index: quoted(prefix + index, '"') for index in _INDEXES}}
+    names = {**tables, **{index: quoted(prefix + index, QUOTE) for index in _INDEXES}}
     return [(version, template.format_map(names)) for version, template in _TEMPLATES]
+
+
+def make_schema(name: str) -> str:
+    """The statement that makes a schema."""
+    return f"CREATE SCHEMA IF NOT EXISTS {quoted(name, QUOTE)}"
+
+
+def script(tables: Mapping[str, str], prefix: str, place: str | None) -> str:
+    """All migrations as one text, for those who apply schemas by hand; `place`: the schema, where one is named."""
+    make = VERSIONS["make_versions"].sql.format_map(tables)
+    preparing = [make] if place is None else [make_schema(place), make]
+    return migrating.script(preparing, migrations(tables, prefix), versions=tables["schema_version"], now=NOW)

@@ -16,15 +16,16 @@ from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.link import PostgresLink
-from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.statements import STATEMENTS, recordset
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.dialect import DOLLARS, quoted, ready, table_names
+from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.natives import POSTGRES
 from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.settling import COMMITTED
 
+_SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
 
@@ -130,13 +131,19 @@ class PostgresStore(ServerStore):
     def _migrations(self) -> Sequence[tuple[int, str]]:
         return schema.migrations(self._tables, self._address.prefix)
 
+    def script(self) -> str:
+        """The whole schema as text."""
+        return schema.script(self._tables, self._address.prefix, self._address.schema)
+
     async def _begin_life(self, link: Link) -> None:
         ((standby, read_only),) = await link.query(_PRIMARY, ())
         if standby or read_only:
             kind = "a standby" if standby else "read-only"
             raise StoreReadOnly(f"{self.place} is {kind}: point the bus at the primary", store=self.place)
-        if self._address.schema is not None:
-            await link.run_script(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema, chr(34))}")
+        place = self._address.schema
+        # One that is there takes no right to make schemas.
+        if place is not None and not await link.query(_SCHEMA, (place,)):
+            await link.run_script(schema.make_schema(place))
         await super()._begin_life(link)
 
     async def _connect(self) -> Link:
@@ -151,4 +158,4 @@ def _ours(link: Link) -> PostgresLink:
 
 def rows_of(columns: str) -> str:
     """A set of rows out of one text parameter."""
-    return f"json_to_recordset(?1::json) AS r({columns})" if ", " in columns else ""
+    return f"{recordset('?1', columns)} AS r" if ", " in columns else ""

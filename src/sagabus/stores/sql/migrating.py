@@ -34,6 +34,20 @@ def missing(migrations: Sequence[tuple[int, str]], done: Mapping[int, str], plac
     return [(version, script) for version, script in migrations if version not in done]
 
 
+def script(preparing: Sequence[str], migrations: Sequence[tuple[int, str]], *, versions: str, now: str) -> str:
+    """All migrations as one text, for those who apply schemas by hand: a bus finds nothing to do afterwards.
+
+    `preparing` makes the table `versions`; `now` is an expression, in microseconds since 1970.
+    """
+    parts = [f"{statement.strip()};" for statement in preparing]
+    parts += [f"-- migration {version}, checksum {checksum(text)}\n{text.strip()}" for version, text in migrations]
+    parts += [
+        f"INSERT INTO {versions} (version, checksum, applied_at) VALUES ({version}, '{checksum(text)}', {now});"
+        for version, text in migrations
+    ]
+    return "\n\n".join(parts)
+
+
 async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str, now: int) -> list[int]:
     """Apply what is missing on a server; the versions applied. Applying twice changes nothing."""
     if not await to_come(link, migrations, place):
@@ -55,6 +69,12 @@ async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str,
     await link.commit()
     hit("migrate.after_commit")
     return [version for version, _ in found]
+
+
+async def versions(link: Link) -> list[int]:
+    """The schema versions that a server has had; none where there are no tables."""
+    known = bool((await link.answer(Ask("has_versions"))).value)
+    return sorted(await _applied(link)) if known else []
 
 
 async def to_come(link: Link, migrations: Sequence[tuple[int, str]], place: str) -> list[tuple[int, str]]:

@@ -28,7 +28,7 @@ from sagabus.stores.sql.fetching import Fetching
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.link import Link
-from sagabus.stores.sql.migrating import migrate
+from sagabus.stores.sql.migrating import migrate, versions
 from sagabus.stores.sql.pool import Pool
 from sagabus.stores.sql.unit import ServerUnit
 from sagabus.stores.sql.vetting import vet
@@ -81,6 +81,18 @@ class ServerStore(SqlCalls):
     @abstractmethod
     def _migrations(self) -> Sequence[tuple[int, str]]:
         """Numbered scripts, in order."""
+
+    @abstractmethod
+    def script(self) -> str:
+        """All migrations as one text, for those who apply schemas by hand; `open` finds nothing to do afterwards."""
+
+    async def versions(self) -> list[int]:
+        """The schema versions that the database has had, none where it has no tables. Makes none; `open` or not."""
+        link = await self._connect()
+        try:
+            return await self._within(versions(link), link)
+        finally:
+            link.terminate()
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

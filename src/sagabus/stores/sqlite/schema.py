@@ -7,6 +7,7 @@ BINARY collation, so that `A1`, `a1` and `a1 ` stay three ids.
 from __future__ import annotations
 
 from sagabus.failpoint import hit
+from sagabus.stores.sql import migrating
 from sagabus.stores.sql.migrating import checksum, missing
 from sagabus.stores.sqlite.driver import Driver
 
@@ -133,7 +134,7 @@ CREATE TABLE IF NOT EXISTS sagabus_schema_version (
     version INTEGER PRIMARY KEY,
     checksum TEXT NOT NULL,
     applied_at INTEGER NOT NULL
-) STRICT;
+) STRICT
 """
 
 
@@ -169,11 +170,4 @@ def migrate(connection: Driver, path: str, now: int) -> list[int]:
 
 def script() -> str:
     """All migrations as one text, for those who apply schemas by hand."""
-    parts = [VERSION_TABLE.strip()]
-    parts += [f"-- migration {version}, checksum {checksum(text)}\n{text.strip()}" for version, text in MIGRATIONS]
-    parts += [
-        f"INSERT INTO sagabus_schema_version (version, checksum, applied_at) "
-        f"VALUES ({version}, '{checksum(text)}', unixepoch() * 1000000);"
-        for version, text in MIGRATIONS
-    ]
-    return "\n\n".join(parts)
+    return migrating.script([VERSION_TABLE], MIGRATIONS, versions="sagabus_schema_version", now="unixepoch() * 1000000")
