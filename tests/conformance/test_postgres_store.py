@@ -3,6 +3,7 @@
 import asyncio
 import os
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -50,4 +51,21 @@ class PostgresDatabase:
 
 
 class TestPostgresStore(PostgresDatabase, StoreConformance):
-    pass
+    """Joined through the driver that the store itself uses; `test_joined_postgres` has all the others."""
+
+    begin = "BEGIN"
+
+    async def native_connection(self) -> Any:
+        return await asyncpg.connect(URL)
+
+    async def strange_connection(self) -> Any:
+        parts = urlsplit(URL)
+        connection = await asyncpg.connect(parts._replace(path="/postgres").geturl())
+        await connection.execute("BEGIN")
+        return connection
+
+    async def execute(self, connection: Any, sql: str, parameters: Any = ()) -> None:
+        if isinstance(connection, asyncpg.Connection):
+            await connection.execute(sql, *parameters)
+        else:
+            await super().execute(connection, sql, parameters)

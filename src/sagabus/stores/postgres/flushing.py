@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
-from sagabus.stores.postgres.statements import ENVELOPE, NOW, create, upsert
+from sagabus.stores.postgres.statements import ENVELOPE, INSTANCE, NOW, create, recordset, upsert
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan
@@ -25,19 +25,19 @@ _GIVEN = f"{ENVELOPE}, guarded int, fingerprint text, stamp bigint, origin bigin
 
 _FLUSH = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
-held AS MATERIALIZED (SELECT count(*) AS n FROM json_to_recordset(?2::json) AS r({_LANE})
+held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
     CROSS JOIN LATERAL (SELECT l.epoch FROM {{lane}} AS l WHERE l.channel = r.channel AND l.lane = r.lane LIMIT 1) AS l
     WHERE l.epoch = r.epoch),
 removed AS (DELETE FROM {{envelope}} WHERE position = ANY (?3::bigint[]) RETURNING 1),
-created AS ({create("json_to_recordset(?4::json)")} RETURNING 1),
-changed AS ({upsert("json_to_recordset(?5::json)")} RETURNING 1),
+created AS ({create(recordset("?4", INSTANCE))} RETURNING 1),
+changed AS ({upsert(recordset("?5", INSTANCE))} RETURNING 1),
 off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
-    FROM json_to_recordset(?6::json) AS r({_TIMER}) CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
+    FROM {recordset("?6", _TIMER)} AS r CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
     AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
     AND position <> ALL (?3::bigint[]) RETURNING position),
 sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
-    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, json_to_recordset(?7::json) AS r({ENVELOPE})
+    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {recordset("?7", ENVELOPE)} AS r
     RETURNING 1),
 loosened AS (DELETE FROM {{held_key}} WHERE EXISTS (SELECT 1 FROM {{held_key}})
     AND (position = ANY (?3::bigint[]) OR position = ANY (ARRAY(SELECT position FROM off))))
@@ -50,7 +50,7 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 _APPEND = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = ANY (?3::text[]) FOR SHARE),
-given AS MATERIALIZED (SELECT * FROM ROWS FROM (json_to_recordset(?2::json) AS ({_GIVEN})) WITH ORDINALITY
+given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {recordset("?2", _GIVEN)} AS g
     CROSS JOIN (SELECT count(*) FROM lowest) AS locked),
 fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
     SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g
@@ -66,12 +66,9 @@ SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) <
 """
 
 _STATEMENTS = {"flush": Statement(_FLUSH), "append": Statement(_APPEND)}
-_names = tuple(column.split()[0] for column in _GIVEN.split(", "))
-_envelope_names = tuple(column.split()[0] for column in ENVELOPE.split(", "))
-_instance_names = (
-    *("saga", "key", "version", "read_version", "state", "status", "timers"),
-    *("completed_at", "created_at", "updated_at"),
-)
+_GIVEN_WIDTH = _GIVEN.count(",") + 1
+_ENVELOPE_WIDTH = ENVELOPE.count(",") + 1
+_INSTANCE_WIDTH = INSTANCE.count(",") + 1
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -103,12 +100,12 @@ class HotStatements:
         sent = [appending.scheduled(envelope, now) for envelope in found.all_sent]
         parameters = (
             batch.routing,
-            packed(lanes, ("channel", "lane", "epoch")),
+            packed(lanes, 3),
             found.removed,
-            packed(created, _instance_names),
-            packed(changed, _instance_names),
-            packed(_off(found), ("channel", "partition_key", "timer")),
-            packed(sent, _envelope_names),
+            packed(created, _INSTANCE_WIDTH),
+            packed(changed, _INSTANCE_WIDTH),
+            packed(_off(found), 3),
+            packed(sent, _ENVELOPE_WIDTH),
             len(lanes),
             len(created),
             len(changed),
@@ -123,7 +120,7 @@ class HotStatements:
         given = [_given(envelope, now) for envelope in envelopes]
         channels = sorted({envelope.channel for envelope in envelopes})
         guarded = sum(envelope.guarded for envelope in envelopes)
-        return Written(self._append, (routing, packed(given, _names), channels, guarded))
+        return Written(self._append, (routing, packed(given, _GIVEN_WIDTH), channels, guarded))
 
 
 def taken(told: str | None) -> set[tuple[str, str]] | None:

@@ -8,7 +8,7 @@ index to the planner's mood: rows are found by `= ANY (array)` on a key of one c
 from __future__ import annotations
 
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.dialect import KEYS, Statement
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 ENVELOPE = (
@@ -35,10 +35,18 @@ def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
     ORDER BY e.due_at, e.position {limit})"""
 
 
+def recordset(parameter: str, columns: str) -> str:
+    """The set of rows that a parameter holds, as `packed` writes it, under the names of its columns."""
+    pairs = [column.split() for column in columns.split(", ")]
+    names = ", ".join(f"{key} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
+    types = ", ".join(f"{key} {kind}" for key, (_, kind) in zip(KEYS, pairs, strict=False))
+    return f"(SELECT {names} FROM json_to_recordset({parameter}::json) AS given({types}))"
+
+
 def upsert(given: str) -> str:
     """Save instances over the versions that were read; what is not there any more is not made anew."""
     return f"""
-INSERT INTO {{instance}} AS i ({_INSTANCE_NAMES}) SELECT r.* FROM {given} AS r({INSTANCE})
+INSERT INTO {{instance}} AS i ({_INSTANCE_NAMES}) SELECT r.* FROM {given} AS r
 CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
     state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
@@ -49,7 +57,7 @@ WHERE i.version = excluded.read_version"""
 def create(given: str) -> str:
     """Make instances that are not there yet."""
     return f"""
-INSERT INTO {{instance}} ({_INSTANCE_NAMES}) SELECT {_INSTANCE_NAMES} FROM {given} AS r({INSTANCE})
+INSERT INTO {{instance}} ({_INSTANCE_NAMES}) SELECT {_INSTANCE_NAMES} FROM {given} AS r
 ON CONFLICT (saga, key) DO NOTHING"""
 
 
@@ -59,7 +67,7 @@ def _timers_of(condition: str) -> str:
     AND e.partition_key = r.partition_key {condition} OFFSET 0) AS found))"""
 
 
-_RECORDS = "json_to_recordset(?1::json)"
+_RECORDS = recordset("?1", INSTANCE)
 
 _TRANSACTION = {
     "savepoint": Statement("SAVEPOINT sagabus_outcomes"),
