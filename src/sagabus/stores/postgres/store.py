@@ -16,7 +16,7 @@ from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.link import PostgresLink
-from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.statements import STATEMENTS, recordset
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.home import ServerHome
@@ -158,4 +158,4 @@ def _ours(link: Link) -> PostgresLink:
 
 def rows_of(columns: str) -> str:
     """A set of rows out of one text parameter."""
-    return f"json_to_recordset(?1::json) AS r({columns})" if ", " in columns else ""
+    return f"{recordset('?1', columns)} AS r" if ", " in columns else ""
