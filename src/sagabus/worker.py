@@ -237,8 +237,9 @@ class Worker:
     def _note_crew(self, crew: int | None) -> None:
         """Lease anew at the next round when workers came or went, or lanes are free."""
         if crew is not None and crew != self._crew:
+            # The first number is news to nobody: the lanes have been leased a moment ago.
+            self._refresh = self._refresh or self._crew is not None
             self._crew = crew
-            self._refresh = True
 
     def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         fresh: list[Envelope] = []
