@@ -441,3 +441,26 @@ async def test_the_database_clock_is_not_led_astray_by_time_zones(hostile: Priva
         ((seconds,),) = await link.query("SELECT UNIX_TIMESTAMP()", ())
 
         assert abs(await link.now() - seconds * 1_000_000) < 3_000_000
+
+
+async def test_an_error_that_is_hidden_leaves_no_half_of_a_transaction(url: str) -> None:
+    async with with_ledger(url) as other, opened(f"{url}?deadline=6") as store, other.transaction() as holder:
+        await holder._link.native.cursor().execute("SELECT * FROM sagabus_meta FOR UPDATE")
+
+        async with store.transaction() as unit:
+            await unit.connection.execute(pay("a").sql, pay("a").parameters)
+            with pytest.raises(StoreBusy):
+                await unit.append([message()], 2)
+            with pytest.raises(TransactionLost):
+                await unit.connection.execute(pay("b").sql, pay("b").parameters)
+            with pytest.raises(StoreError):
+                await unit.commit()
+
+    assert await query(url, "SELECT SUM(amount) FROM ledger") == [(0,)]
+
+
+async def test_statements_at_the_same_time_take_turns(url: str) -> None:
+    async with with_ledger(url) as store, store.transaction() as unit:
+        found = await asyncio.gather(*(unit.connection.execute("SELECT %s", [number]) for number in range(50)))
+
+        assert found == [((number,),) for number in range(50)]

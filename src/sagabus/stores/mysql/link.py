@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sagabus.errors import StoreBusy, TransactionLost
+from sagabus.errors import StoreBusy, StoreError, TransactionLost
 from sagabus.outcome import Parameters
 from sagabus.stores.mysql.driver import asyncmy_errors
 from sagabus.stores.mysql.errors import BROKEN, DUPLICATE, code_of, of_our_own, translated
@@ -33,6 +34,9 @@ class MysqlLink:
         self._lane_queries = lane_queries
         self._place = place
         self._prepared: dict[str, Any] = {}
+        self._turn = asyncio.Lock()
+        self._failed = False
+        """An error has undone the open transaction, or a part of it: what followed would be half of one, or alone."""
 
     @property
     def usable(self) -> bool:
@@ -45,8 +49,10 @@ class MysqlLink:
 
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement."""
-        if isinstance(ask, AskUser):
-            return await self._user(ask)
+        with self._watched():
+            return await (self._user(ask) if isinstance(ask, AskUser) else self._named(ask))
+
+    async def _named(self, ask: Ask) -> Answer:
         if ask.name == "fetch":
             return await self._lane_queries.fetch(ask, self.rows)
         form = self._forms[ask.name]
@@ -64,36 +70,42 @@ class MysqlLink:
 
     async def query(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
         """Run one statement of the user's on the open transaction; its rows."""
-        try:
-            return await self._execute(sql, parameters)
-        except Exception as error:
-            if (ours := translated(error, self._place)) is not None:
-                raise ours from error
-            raise
+        with self._watched():
+            try:
+                return await self._execute(sql, parameters)
+            except Exception as error:
+                if (ours := translated(error, self._place)) is not None:
+                    raise ours from error
+                raise
 
     async def run_script(self, script: str) -> None:
         """Run several statements. Those that change the schema end the transaction; what follows is in a new one."""
         with self._translated():
             for statement in statements_of(script):
                 await self._execute(statement, ())
-            await self.native.begin()
+            await self.begin()
 
     async def begin(self) -> None:
         """Begin, at the level that the session has been set to."""
+        self._failed = False
         with self._translated():
-            await self.native.begin()
+            async with self._turn:
+                await self.native.begin()
 
     async def commit(self) -> None:
         """Commit. The server says in each reply whether a transaction is open: what has ended cannot be committed."""
         if not self.native.get_transaction_status():
             raise TransactionLost(f"{self._place}: the transaction had ended before its commit", store=self._place)
-        with self._translated():
-            await self.native.commit()
+        with self._watched(), self._translated():
+            async with self._turn:
+                await self.native.commit()
 
     async def rollback(self) -> None:
         """Roll back."""
+        self._failed = False
         with self._translated():
-            await self.native.rollback()
+            async with self._turn:
+                await self.native.rollback()
 
     async def now(self) -> int:
         """The database's clock."""
@@ -140,16 +152,18 @@ class MysqlLink:
         return written - len(rows) if name == "change_instances" else written
 
     async def _run(self, sql: str, parameters: Sequence[object]) -> Any:
-        statement = self._prepared.get(sql)
-        if statement is None:
-            statement = self._prepared[sql] = await self.native.prepare(sql)
-        return await statement.execute(parameters)
+        async with self._turn:  # two at once on one connection would take each other's replies
+            statement = self._prepared.get(sql)
+            if statement is None:
+                statement = self._prepared[sql] = await self.native.prepare(sql)
+            return await statement.execute(parameters)
 
     async def _execute(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
-        cursor = self.native.cursor()
-        await cursor.execute(sql, parameters or None)  # without parameters a % is a %
-        found: Sequence[tuple[Any, ...]] = await cursor.fetchall() if cursor.description else ()
-        return found
+        async with self._turn:
+            cursor = self.native.cursor()
+            await cursor.execute(sql, parameters or None)  # without parameters a % is a %
+            found: Sequence[tuple[Any, ...]] = await cursor.fetchall() if cursor.description else ()
+            return found
 
     async def _user(self, ask: AskUser) -> Answer:
         try:
@@ -161,6 +175,19 @@ class MysqlLink:
         if not self.native.get_transaction_status():
             raise TransactionLost(f"{self._place}: a statement has ended the transaction", store=self._place)
         return Answer()
+
+    @contextmanager
+    def _watched(self) -> Generator[None, None, None]:
+        """The server goes on after an error: in what is left of the transaction, or in none, each statement alone."""
+        if self._failed:
+            raise TransactionLost(
+                f"{self._place}: an error has ended this transaction; only a rollback is left", store=self._place
+            )
+        try:
+            yield
+        except StoreError:
+            self._failed = self.native.get_transaction_status()
+            raise
 
     @contextmanager
     def _translated(self) -> Generator[None, None, None]:
