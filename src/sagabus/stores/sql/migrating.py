@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 
-from sagabus.errors import SchemaTooNew, StoreCorrupt
+from sagabus.errors import SchemaTooNew, StoreCorrupt, StoreError
 from sagabus.failpoint import hit
 from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.link import Link
@@ -64,7 +65,8 @@ async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str,
         hit("migrate.before_commit")
         await link.answer(Ask("unlock_versions"))
     except BaseException:
-        await link.rollback()
+        with suppress(StoreError):  # the connection may be gone; what went wrong is told, not that
+            await link.rollback()
         raise
     await link.commit()
     hit("migrate.after_commit")
