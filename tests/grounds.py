@@ -150,7 +150,7 @@ class ServerGround(Ground):
             self.run(f"DELETE FROM {table}")
         if made:
             self.run(f"DELETE FROM {self.own('meta')} WHERE name = 'lanes'")
-            self.run(f"UPDATE {self.own('meta')} SET value = CASE name WHEN 'routing' THEN 1 ELSE 0 END")
+            self.run(f"UPDATE {self.own('meta')} SET value = 1 WHERE name = 'routing'")
 
     @abstractmethod
     def tables_of_bus(self) -> list[str]:

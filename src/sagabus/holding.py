@@ -69,6 +69,15 @@ class Hand:
                 self.lanes[place] = HeldLane(lane)
         return [mailbox for mailbox in list(self.mailboxes()) if mailbox.place in gone]
 
+    def in_use(self) -> list[Lane]:
+        """Lanes with a message that runs now, or whose outcome is on its way."""
+        places = {mailbox.place for mailbox in self.mailboxes() if mailbox.running is not None or mailbox.unflushed}
+        return [
+            Lane(*place, epoch=held.epoch, suspect_until=held.suspect_until)
+            for place, held in self.lanes.items()
+            if place in places
+        ]
+
     def definition(self, channel: str) -> HandlerDefinition | SagaDefinition:
         """What runs on a channel."""
         return self._definitions[channel]

@@ -99,7 +99,7 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
     """Saga (channel) and what is stored under some of the envelopes' keys, read at the same moment: it need not be
     loaded again. A store may leave out any or all of it."""
     crew: int | None = None
-    """Changes when a worker came or went, or left lanes to others: time to lease anew. None: not looked at."""
+    """Changes when a worker came, went or died, or left lanes to others: time to lease anew. None: not looked at."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -294,9 +294,15 @@ class Store(Protocol):
         """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
 
         A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel
-        share its lanes evenly, so the answer may miss lanes owned before (with them go their envelopes in hand).
+        share its lanes evenly, to one lane; so the answer may miss lanes owned before (and their envelopes in hand go).
         `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies, that many, and
         all that are due by schedule, become suspects of the next.
+        """
+        ...
+
+    async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
+        """Give back all lanes but some, which are renewed: their last handlers finish. `worker` counts no longer among
+        those who share, until it leases again.
         """
         ...
 

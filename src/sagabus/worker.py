@@ -28,7 +28,7 @@ from sagabus.sending import Sender
 from sagabus.serving import Serving
 from sagabus.settings import Settings
 from sagabus.settlement import Settlement
-from sagabus.store import Loaded, Store
+from sagabus.store import Lane, Loaded, Store
 from sagabus.suspects import Suspects
 
 log = logging.getLogger("sagabus")
@@ -116,7 +116,12 @@ class Worker:
             await asyncio.wait([self._intake_task])
         tasks = self._runners.tasks
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
+            leaving = asyncio.get_running_loop().create_task(self._leave(), name="sagabus-leaving")
+            try:
+                _, late = await asyncio.wait(tasks, timeout=grace)
+            finally:
+                leaving.cancel()
+                await asyncio.wait([leaving])
             await _cancel(late)
         try:
             await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
@@ -129,6 +134,25 @@ class Worker:
             hit("release.after")
         except StoreError as error:
             log.warning("cannot release the lanes, they will expire: %s", error)
+
+    async def _leave(self) -> None:
+        """While the last handlers finish: keep their lanes alive, and let others have all that fall idle."""
+        kept: list[Lane] = []
+        while lanes := self.hand.in_use():
+            self._room.clear()
+            if lanes != kept or self._until_renewal() <= 0:
+                self._renewed = self._clock.monotonic()
+                kept = lanes
+                try:
+                    await self._store.leave(self.identity, lanes, **self._terms)
+                except StoreError as error:
+                    log.warning("cannot hand over the lanes that are idle: %s", error)
+                    kept = []
+            timer = self._clock.call_after(self._until_renewal() if kept else _PAUSE_AFTER_ERROR, self._room.set)
+            try:
+                await self._room.wait()
+            finally:
+                timer.cancel()
 
     async def abandon(self) -> None:
         """Drop everything, as a killed process would: nothing is finished, committed or released. For tests."""
@@ -302,6 +326,10 @@ class Worker:
         if self._refresh or self._until_renewal() <= 0:
             await self._renew()
 
+    @property
+    def _terms(self) -> dict[str, int]:
+        return {"duration": int(self._lease * 1_000_000), "window": self.hand.lane_window}
+
     def _until_renewal(self) -> float:
         if self._renewed is None:
             return 0.0
@@ -309,9 +337,7 @@ class Worker:
 
     async def _renew(self) -> None:
         begun = self._clock.monotonic()
-        lanes = await self._store.lease(
-            self.identity, self._channels, duration=int(self._lease * 1_000_000), window=self.hand.lane_window
-        )
+        lanes = await self._store.lease(self.identity, self._channels, **self._terms)
         hit("lease.taken")
         self._renewed = begun
         self._refresh = False

@@ -13,6 +13,8 @@ from tests.grounds import SERVERS, Ground, ServerGround, SqliteGround, server_gr
 from sagabus.testing import Harness, ManualClock
 
 MakeHarness = Callable[..., Harness]
+PATIENCE = 60.0
+"""Servers are others' as well, and may be busy."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,12 +53,18 @@ def take(servers: dict[str, ServerGround], file: Path) -> Iterator[Callable[[str
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVERS])
-def harness(request: pytest.FixtureRequest, take: Callable[[str], Ground]) -> MakeHarness:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of store."""
+    return str(request.param)
+
+
+@pytest.fixture
+def harness(kind: str, take: Callable[[str], Ground]) -> MakeHarness:
     """Makes a harness on each kind of store."""
-    store = None if request.param == "memory" else take(request.param).url
+    store = None if kind == "memory" else take(kind).url
 
     def make(*definitions: Any, **options: Any) -> Harness:
-        return Harness(*definitions, **{"store": store, **options})
+        return Harness(*definitions, **{"store": store, "patience": PATIENCE, **options})
 
     return make
 
@@ -74,7 +82,7 @@ def on_ground(ground: Ground) -> MakeHarness:
     """Makes a harness on a database: for what only a database can do."""
 
     def make(*definitions: Any, **options: Any) -> Harness:
-        return Harness(*definitions, store=ground.url, **options)
+        return Harness(*definitions, store=ground.url, patience=PATIENCE, **options)
 
     return make
 

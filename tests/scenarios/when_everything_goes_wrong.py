@@ -12,6 +12,8 @@ from tests.scenarios.shop import Do, Ended, Noted
 from sagabus import Context, RetryPolicy, Saga, Settings, StoreUnavailable, handler, handles, starts, timer
 
 KEYS = ("A", "B", "C", "D")
+STEPS = {"memory": 40, "sqlite": 40}
+STEPS_ON_SERVERS = 15
 STUBBORN = RetryPolicy(attempts=10_000, transient_attempts=10_000)
 
 
@@ -69,11 +71,11 @@ async def one_step(bus: Any, chance: random.Random, sent: dict[str, list[int]]) 
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_each_message_takes_effect_once_and_in_order(harness: MakeHarness, seed: int) -> None:
+async def test_each_message_takes_effect_once_and_in_order(harness: MakeHarness, kind: str, seed: int) -> None:
     chance = random.Random(seed)
     sent: dict[str, list[int]] = {key: [] for key in KEYS}
     async with harness(Ledger, work, duplicates=seed % 2 == 1, settings=Settings(grace=timedelta(0))) as bus:
-        for _ in range(40):
+        for _ in range(STEPS.get(kind, STEPS_ON_SERVERS)):
             await one_step(bus, chance, sent)
         bus.clock.advance(timedelta(seconds=20))
         await bus.advance(timedelta(days=1))

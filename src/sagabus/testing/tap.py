@@ -99,6 +99,9 @@ class StoreTap:
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
         return await self._watched(self.store.lease(worker, channels, duration=duration, window=window))
 
+    async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
+        await self._watched(self.store.leave(worker, keeping, duration=duration, window=window))
+
     async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
         await self._watched(self.store.release(worker, lanes))
 

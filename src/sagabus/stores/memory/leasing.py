@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from sagabus.store import Lane
 from sagabus.stores.memory.tables import LaneRow, Tables
+from sagabus.stores.sharing import fair_share
 
 Place = tuple[str, int]
 
@@ -33,12 +34,16 @@ class Leasing:
 
     def share(self, channel: str, lanes: int) -> Sequence[Lane]:
         """Renew what the worker owns of the channel, give up what is too much, take what it may."""
+        if (channel, self._worker) not in self._tables.workers:
+            self._tables.crew += 1
         self._tables.journal.put(self._tables.workers, (channel, self._worker), self._now + self._duration)
-        fair = -(-lanes // self._living(channel))
         places: list[Place] = [(channel, lane) for lane in range(lanes)]
+        living = self._living(channel)
+        fair = fair_share(channel, lanes, living=len(living), rank=living.index(self._worker))
         own = [place for place in places if self._tables.lanes[place].owner == self._worker]
         for place in own[fair:]:
             self._put(place, replace(self._tables.lanes[place], owner=None))
+            self._tables.crew += 1
             self.gave_up = True
         free = (place for place in places if self._is_free(self._tables.lanes[place]))
         for place in islice(free, max(fair - len(own), 0)):
@@ -46,12 +51,13 @@ class Leasing:
             own.append(place)
         return [self._renew(place) for place in sorted(own[:fair])]
 
-    def _living(self, channel: str) -> int:
-        """How many workers share the channel; the dead are forgotten here."""
+    def _living(self, channel: str) -> list[str]:
+        """Who shares the channel; the dead are forgotten here."""
         workers = self._tables.workers
         for registration in [known for known, expires_at in workers.items() if self._has_ended(expires_at)]:
             self._tables.journal.drop(workers, registration)
-        return sum(registration[0] == channel for registration in workers)
+            self._tables.crew += 1
+        return sorted(name for of, name in workers if of == channel)
 
     def _has_ended(self, expires_at: int) -> bool:
         """A lease far in the future was made before the clock was set back: nobody would ever end it."""
@@ -86,11 +92,32 @@ class Leasing:
 
 def give_back(tables: Tables, worker: str, lanes: Sequence[Lane] | None) -> None:
     """Free lanes that the worker owns; all of them, and its registration, for None."""
+    tables.crew += 1
     places = [(lane.channel, lane.lane) for lane in lanes] if lanes is not None else list(tables.lanes)
     for place in places:
         row = tables.lanes.get(place)
         if row is not None and row.owner == worker:
             tables.journal.put(tables.lanes, place, replace(row, owner=None))
     if lanes is None:
-        for registration in [registration for registration in tables.workers if registration[1] == worker]:
-            tables.journal.drop(tables.workers, registration)
+        _forget(tables, worker)
+
+
+def leave(tables: Tables, worker: str, keeping: Sequence[Lane], expires_at: int) -> None:
+    """Free all lanes of the worker but some, which are its own until the time given; and its registration."""
+    tables.crew += 1
+    _forget(tables, worker)
+    kept = {(lane.channel, lane.lane): lane.epoch for lane in keeping}
+    for place, row in [(place, row) for place, row in tables.lanes.items() if row.owner == worker]:
+        stays = kept.get(place) == row.epoch
+        after = replace(row, expires_at=expires_at) if stays else replace(row, owner=None)
+        tables.journal.put(tables.lanes, place, after)
+
+
+def crew(tables: Tables, now: int) -> int:
+    """Another number whenever a worker came, went or died, or left lanes to others."""
+    return tables.crew * 1000 + sum(ends < now for ends in tables.workers.values())
+
+
+def _forget(tables: Tables, worker: str) -> None:
+    for registration in [registration for registration in tables.workers if registration[1] == worker]:
+        tables.journal.drop(tables.workers, registration)

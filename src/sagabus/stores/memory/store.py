@@ -31,7 +31,7 @@ from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
-from sagabus.stores.memory.leasing import Leasing, ensure_lanes, give_back
+from sagabus.stores.memory.leasing import Leasing, crew, ensure_lanes, give_back, leave
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
@@ -102,6 +102,11 @@ class MemoryStore:
             self._bell.ring()
         return owned
 
+    async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
+        with self._call():
+            leave(self._tables, worker, keeping, self._clock.now() + duration)
+        self._bell.ring()
+
     async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
         with self._call():
             give_back(self._tables, worker, lanes)
@@ -116,7 +121,7 @@ class MemoryStore:
             envelopes.extend(self._due(cursor, limit, now))
             if (due_at := queue.next_due(cursor.channel, cursor.lane, now)) is not None:
                 waits.append(due_at - now)
-        return Fetched(tuple(envelopes), min(waits, default=None))
+        return Fetched(tuple(envelopes), min(waits, default=None), crew=crew(self._tables, now))
 
     def _due(self, cursor: Cursor, limit: int, now: int) -> list[Envelope]:
         """At most `limit` with a time and `limit` without: neither timers nor a backlog make the other late."""

@@ -62,6 +62,8 @@ class Tables:
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
         self.lanes: dict[tuple[str, int], LaneRow] = {}
         self.workers: dict[Address, int] = {}
+        self.crew = 0
+        """How often workers have come or gone, or left lanes to others."""
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self.version = 1
         self._last_letter = 0

@@ -141,7 +141,13 @@ ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type 
 _LEASING = {
     "forget_workers": Statement("DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
     "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
-    "crew": Statement("SELECT value FROM {meta} WHERE name = 'crew'", gives=True),
+    "crew": Statement(
+        """
+SELECT value * 1000 + (SELECT COUNT(*) FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
+FROM {meta} WHERE name = 'crew'
+""",
+        gives=True,
+    ),
     "raise_crew": Statement("""
 INSERT INTO {meta} (name, value) VALUES ('crew', 1) ON DUPLICATE KEY UPDATE value = value + 1
 """),
@@ -160,7 +166,10 @@ INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2,
 ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4
 """),
     "living": Statement(
-        "SELECT COUNT(*) FROM {worker} WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length",
+        """
+SELECT COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END) FROM {worker}
+WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
+""",
         gives=True,
     ),
     "renew": Statement(

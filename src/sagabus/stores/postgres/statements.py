@@ -175,7 +175,14 @@ _LEASING = {
         "DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length"
     ),
     "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
-    "crew": Statement("SELECT value FROM {meta} WHERE name = 'crew'", gives=True),
+    "crew": Statement(
+        """
+SELECT value * 1000 + (SELECT count(*) FROM {worker}
+    WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length)
+FROM {meta} WHERE name = 'crew'
+""",
+        gives=True,
+    ),
     "raise_crew": Statement("""
 INSERT INTO {meta} AS m (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = m.value + 1
 """),
@@ -195,7 +202,7 @@ ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, le
 """),
     "living": Statement(
         """
-SELECT count(*) FROM {worker}
+SELECT count(*), count(*) FILTER (WHERE worker < ?3) FROM {worker}
 WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length
 """,
         gives=True,

@@ -83,6 +83,10 @@ class SqlCalls(ABC):
             )
         )
 
+    async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
+        """Give back all lanes but some."""
+        await self._write(lambda: leasing.leave(worker, keeping, self._clock.now(), duration=duration, window=window))
+
     async def release(self, worker: str, lanes: Sequence[Lane] | None = None) -> None:
         """Give lanes back."""
         await self._write(lambda: leasing.release(worker, lanes))

@@ -65,7 +65,7 @@ class Fetching:
 
     def fetch(self, cursors: Sequence[Cursor], limit: int, now: int, *, with_instances: bool) -> Steps[Fetched]:
         """What is due in the lanes at the cursors."""
-        crew = (yield Ask("crew")).value or 0 if self._everywhere(now) else None
+        crew = (yield Ask("crew", (now,))).value or 0 if self._everywhere(now) else None
         asked = self._worth_asking(cursors, everywhere=crew is not None)
         if not asked:
             return Fetched((), self._until(now), crew=crew)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.store import Lane
+from sagabus.stores.sharing import fair_share
 from sagabus.stores.sql.asking import Ask, Steps
 
 
@@ -34,13 +35,13 @@ def lease(
         is_new = is_new or shed
     if died or is_new:
         yield Ask("raise_crew")
-    return [Lane(*row) for row in (yield Ask("owned_lanes", (worker,))).rows]
+    return (yield from _owned(worker))
 
 
 def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[bool]:
     """Whether it gave lanes up."""
-    living: int = (yield Ask("living", (channel, now))).value
-    share = -(-lanes // max(living, 1))
+    ((living, rank),) = (yield Ask("living", (channel, now, worker))).rows
+    share = fair_share(channel, lanes, living=living, rank=rank)
     owned: int = (yield Ask("renew", (channel, worker, now + duration, window, duration))).changed
     if owned > share:
         yield Ask("shed_lanes", (channel, worker, owned - share))
@@ -52,12 +53,36 @@ def _share(worker: str, channel: str, now: int, *, duration: int, window: int, l
     return False
 
 
+def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, window: int) -> Steps[None]:
+    """Give back all lanes but some and count no longer, in the caller's open transaction."""
+    owned = yield from _lock_own(worker)
+    kept = {(lane.channel, lane.lane, lane.epoch) for lane in keeping}
+    yield Ask("forget_worker", (worker,))
+    for lane in owned:
+        if (lane.channel, lane.lane, lane.epoch) not in kept:
+            yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
+    for channel in sorted({lane.channel for lane in keeping}):
+        yield Ask("renew", (channel, worker, now + duration, window, duration))
+    yield Ask("raise_crew")
+
+
 def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
     """Give lanes back, in the caller's open transaction."""
-    yield Ask("raise_crew")
+    yield from _lock_own(worker)
     if lanes is None:
         yield Ask("release_all", (worker,))
         yield Ask("forget_worker", (worker,))
-        return
-    for lane in lanes:
+    for lane in lanes or ():
         yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
+    yield Ask("raise_crew")
+
+
+def _owned(worker: str) -> Steps[list[Lane]]:
+    return [Lane(*row) for row in (yield Ask("owned_lanes", (worker,))).rows]
+
+
+def _lock_own(worker: str) -> Steps[list[Lane]]:
+    """In the order of `lease`, and before anything else, so that no two wait for one another."""
+    for channel in sorted({lane.channel for lane in (yield from _owned(worker))}):
+        yield Ask("lock_lanes", (channel,))
+    return (yield from _owned(worker))

@@ -18,7 +18,7 @@ def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
     due = (yield Ask("due", (limit, now), lanes)).rows
     upcoming: int | None = (yield Ask("next_due", (now,), lanes)).value
     found = sorted([*ready, *due], key=itemgetter(0))
-    crew: int = (yield Ask("crew")).value or 0
+    crew: int = (yield Ask("crew", (now,))).value or 0
     return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now, crew=crew)
 
 

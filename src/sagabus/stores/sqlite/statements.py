@@ -159,7 +159,10 @@ ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', en
 _LEASING: dict[str, Form] = {
     "forget_workers": Plain("DELETE FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
-    "crew": Plain("SELECT value FROM sagabus_meta WHERE name = 'crew'"),
+    "crew": Plain("""
+SELECT value * 1000 + (SELECT count(*) FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
+FROM sagabus_meta WHERE name = 'crew'
+"""),
     "raise_crew": Plain("""
 INSERT INTO sagabus_meta (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
 """),
@@ -174,9 +177,10 @@ ON CONFLICT (channel, lane) DO NOTHING
 INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
 """),
-    "living": Plain(
-        "SELECT count(*) FROM sagabus_worker WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length"
-    ),
+    "living": Plain("""
+SELECT count(*), coalesce(sum(worker < ?3), 0) FROM sagabus_worker
+WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
+"""),
     "renew": Plain(
         "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
     ),

@@ -93,6 +93,78 @@ class LeasingConformance(StoreSuite):
         assert max(sizes) <= -(-trial.routing.lanes // 3)
 
     @conformance
+    async def test_shares_differ_by_one_lane_at_most(self, trial: Trial) -> None:
+        for workers in (3, 5, 7, trial.routing.lanes - 1):
+            sizes: list[int] = []
+            for _ in range(3):
+                sizes = [len(await trial.lease(f"w{i}")) for i in range(workers)]
+
+            assert sum(sizes) == trial.routing.lanes, workers
+            assert max(sizes) - min(sizes) <= 1, workers
+
+    @conformance
+    async def test_nobody_is_left_without_work_in_every_channel(self, trial: Trial) -> None:
+        channels = [f"c{i}" for i in range(12)]
+        workers = [f"w{i}" for i in range(trial.routing.lanes + 1)]
+        sizes: list[int] = []
+        for _ in range(2):
+            sizes = [len(await trial.store.lease(name, channels, duration=MINUTE, window=10)) for name in workers]
+
+        assert sum(sizes) == 12 * trial.routing.lanes
+        assert min(sizes) > 0
+
+    @conformance
+    async def test_fetches_tell_when_workers_come_and_lanes_are_left_to_others(self, trial: Trial) -> None:
+        await trial.lease("w1")
+        alone = await trial.crew()
+        await trial.lease("w2")
+        newcomer = await trial.crew()
+        await trial.lease("w1")
+        shed = await trial.crew()
+        await trial.lease("w2")
+
+        assert len({alone, newcomer, shed}) == 3
+        assert await trial.crew() == shed
+
+    @conformance
+    async def test_fetches_tell_when_workers_go_or_give_lanes_back(self, trial: Trial) -> None:
+        seen: list[int | None] = []
+        lanes = await trial.lease("w1")
+        await trial.lease("w2")
+        seen.append(await trial.crew())
+        await trial.store.release("w1", lanes[:1])
+        seen.append(await trial.crew())
+        await trial.leave("w1", lanes[1:2])
+        seen.append(await trial.crew())
+        await trial.store.release("w1")
+        seen.append(await trial.crew())
+
+        assert len(set(seen)) == 4
+
+    @conformance
+    async def test_fetches_tell_when_a_lease_has_ended(self, trial: Trial) -> None:
+        await trial.lease("w1", seconds=30)
+        await trial.lease("w2", seconds=60)
+        before = await trial.crew()
+        trial.wait(31)
+        dead = await trial.crew()
+        await trial.lease("w2", seconds=60)
+        await trial.lease("w2", seconds=60)
+
+        assert len({before, dead, await trial.crew()}) == 3
+
+    @conformance
+    async def test_fetches_tell_nothing_new_while_all_renew(self, trial: Trial) -> None:
+        for name in ("w1", "w2", "w1", "w2"):
+            await trial.lease(name)
+        before = await trial.crew()
+        trial.wait(10)
+        for name in ("w1", "w2"):
+            await trial.lease(name)
+
+        assert await trial.crew() == before
+
+    @conformance
     async def test_a_lease_lasts_its_duration(self, trial: Trial) -> None:
         await trial.lease("w1", seconds=30)
         trial.wait(29)
@@ -152,6 +224,41 @@ class LeasingConformance(StoreSuite):
         await trial.store.release("w1")
 
         assert len(await trial.lease("w2")) == trial.routing.lanes
+
+    @conformance
+    async def test_who_leaves_keeps_what_it_names_and_counts_no_more(self, trial: Trial) -> None:
+        lanes = await trial.lease("w1")
+        await trial.lease("w2")
+
+        await trial.leave("w1", lanes[:2])
+
+        assert numbers(await trial.lease("w2")) == numbers(lanes[2:])
+        await trial.store.release("w1")
+        assert numbers(await trial.lease("w2")) == numbers(lanes)
+
+    @conformance
+    async def test_what_is_kept_by_who_leaves_is_renewed_and_its_commits_count(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        lanes = await trial.lease("w1", seconds=30)
+        kept = [lane for lane in lanes if lane.lane == stored.lane]
+        for _ in range(3):
+            trial.wait(20)
+            await trial.leave("w1", kept, seconds=30)
+            assert numbers(await trial.lease("w2", seconds=30)) == numbers(lanes) - {stored.lane}
+
+        assert await trial.commit(completed(stored), epochs=epochs(kept)) == [COMMITTED]
+
+    @conformance
+    async def test_who_leaves_cannot_keep_what_others_have_taken_over(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        old = await trial.lease("w1", seconds=30)
+        trial.wait(31)
+        new = await trial.lease("w2", seconds=30)
+
+        await trial.leave("w1", old)
+
+        assert epochs(await trial.lease("w2", seconds=30)) == epochs(new)
+        assert await trial.commit(completed(stored), epochs=epochs(old)) == [Verdict.FENCED]
 
     @conformance
     async def test_releasing_what_others_own_changes_nothing(self, trial: Trial) -> None:

@@ -191,6 +191,15 @@ class Trial:
         """Lease the channel of most tests."""
         return list(await self.store.lease(worker, [ORDERS], duration=seconds * SECOND, window=window))
 
+    async def leave(self, worker: str, keeping: Sequence[Lane], *, seconds: int = 30) -> None:
+        """Give back all lanes but some."""
+        await self.store.leave(worker, keeping, duration=seconds * SECOND, window=10)
+
+    async def crew(self) -> int | None:
+        """What a fetch says of who works; looked at anew, as a worker does from time to time."""
+        self.wait(0.5)
+        return (await self.fetch()).crew
+
     async def purge(self, *, window: int = DAY, limit: int = 1000, channel: str = ORDERS) -> None:
         """Purge one channel until nothing more is to be purged."""
         while (await self.store.purge([Retention(channel, window)], limit)).more:
