@@ -1,0 +1,156 @@
+"""What a server has stored must not slow down what is done next: a million waiting messages, and as many records.
+
+Each figure is a ratio of two rates from one run on one machine; the bounds leave room for a noisy one.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncmy
+import asyncpg
+import pytest
+
+from sagabus import Bus, Context, Saga, event, handles, starts
+
+POSTGRES = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
+MYSQL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
+MILLION = 1_000_000
+
+pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.timeout(900)]
+
+
+@event("growth.opened")
+class Opened:
+    case: str
+
+
+@event("growth.closed")
+class Closed:
+    case: str
+
+
+class CaseSaga(Saga, name="cases", key="case"):
+    case: str
+
+    @starts
+    def opened(self, message: Opened, ctx: Context) -> None:
+        ctx.publish(Closed(case=message.case))
+
+    @handles
+    def closed(self, message: Closed, ctx: Context) -> None:
+        ctx.complete()
+
+
+async def work(url: str, name: str, cases: int) -> float:
+    """Messages published and handled a second."""
+    async with Bus(url, CaseSaga) as bus:
+        began = time.perf_counter()
+        for start in range(0, cases, 500):
+            await bus.publish_many([(Opened(case=f"{name}-{n}"), f"{name}-{n}") for n in range(start, start + 500)])
+        await bus.idle()
+        return bus.statistics["cases", "completed"] / (time.perf_counter() - began)
+
+
+class Postgres:
+    numbers = "generate_series(1, {rows}) AS n(i)"
+    text = "CAST(i AS text)"
+
+    def __init__(self) -> None:
+        self.schema = f"growth_{uuid4().hex[:12]}"
+        self.url = f"{POSTGRES}?schema={self.schema}"
+
+    def table(self, name: str) -> str:
+        return f"{self.schema}.sagabus_{name}"
+
+    async def run(self, sql: str) -> None:
+        connection = await asyncpg.connect(POSTGRES)
+        await connection.execute(sql)
+        await connection.close()
+
+    async def digest(self, table: str) -> None:
+        """What the server would do in the background, while the next messages are measured."""
+        await self.run(f"VACUUM ANALYZE {table}")
+        await self.run("CHECKPOINT")
+
+    async def end(self) -> None:
+        await self.run(f"DROP SCHEMA {self.schema} CASCADE")
+
+
+class Mysql:
+    numbers = "(SELECT seq AS i FROM seq_1_to_{rows}) AS n"
+    text = "CAST(i AS char)"
+
+    def __init__(self) -> None:
+        self.prefix = f"growth_{uuid4().hex[:12]}_"
+        self.url = f"{MYSQL}?prefix={self.prefix}"
+
+    def table(self, name: str) -> str:
+        return f"{self.prefix}{name}"
+
+    async def run(self, sql: str) -> None:
+        parts = urlsplit(MYSQL)
+        connection = await asyncmy.connect(
+            host=parts.hostname,
+            port=parts.port or 3306,
+            user=parts.username,
+            password=parts.password or "",
+            database=parts.path[1:],
+            autocommit=True,
+        )
+        async with connection.cursor() as cursor:
+            await cursor.execute(sql)
+        connection.close()
+
+    async def digest(self, table: str) -> None:
+        """What the server would do in the background, while the next messages are measured."""
+        await self.run(f"ANALYZE TABLE {table}")
+
+    async def end(self) -> None:
+        for name in ("envelope", "instance", "inbox", "meta", "horizon", "subscription", "worker", "lane", "held_key"):
+            await self.run(f"DROP TABLE {self.table(name)}")
+        for name in ("dead_letter", "schema_version"):
+            await self.run(f"DROP TABLE {self.table(name)}")
+
+
+_COLUMNS = "channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed, hops"
+_REST = "concat('old-', {text}), 'growth.opened', concat('old-', {text}), '{{}}', 1, 0, 0, 0"
+FILLINGS = {
+    "scheduled messages of the same channel": (
+        "envelope",
+        f"({_COLUMNS}) SELECT 'cases', i % 16, 4000000000000000 + i, {_REST}",
+    ),
+    "waiting messages of another channel": ("envelope", f"({_COLUMNS}) SELECT 'others', i % 16, 0, {_REST}"),
+    # Of a time to come, so that housekeeping does not begin to forget them meanwhile.
+    "records of messages": ("inbox", "SELECT 'cases', concat('seen-', {text}), '00', 4000000000000000 + i"),
+    "finished sagas": (
+        "instance",
+        "SELECT 'cases', concat('old-', {text}), 2, 1, '{{}}', NULL, NULL, 4000000000000000 + i, i, i",
+    ),
+}
+
+
+@pytest.mark.parametrize("make", [Postgres, Mysql])
+@pytest.mark.parametrize("filling", FILLINGS)
+def test_a_million_stored_rows_cost_the_next_messages_nothing(make: Callable[[], Any], filling: str) -> None:
+    async def scenario() -> tuple[float, float]:
+        server = make()
+        try:
+            await work(server.url, "warm", 1_000)
+            before = await work(server.url, "before", 5_000)
+            table, values = FILLINGS[filling]
+            numbers = server.numbers.format(rows=MILLION)
+            await server.run(f"INSERT INTO {server.table(table)} {values.format(text=server.text)} FROM {numbers}")
+            await server.digest(server.table(table))
+            await work(server.url, "settle", 1_000)
+            return before, await work(server.url, "after", 5_000)
+        finally:
+            await server.end()
+
+    before, after = asyncio.run(scenario())
+
+    assert after > 0.7 * before, (before, after)
