@@ -42,14 +42,16 @@ from sagabus.handler import handler
 from sagabus.inspection import SagaRecord, TimerRecord
 from sagabus.message import command, event
 from sagabus.middleware import Middleware
-from sagabus.publishing import Receipt
-from sagabus.reaction import Connection
+from sagabus.publishing import AsyncJoinedPublisher, JoinedPublisher, Receipt
+from sagabus.reaction import AsyncConnection, Connection
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
 
 __all__ = [
+    "AsyncConnection",
+    "AsyncJoinedPublisher",
     "Bus",
     "ConcurrencyConflict",
     "ConfigurationError",
@@ -66,6 +68,7 @@ __all__ = [
     "ForkedProcess",
     "HandlingError",
     "InvalidMessageId",
+    "JoinedPublisher",
     "Linear",
     "MessageError",
     "MessageInvalid",

@@ -16,7 +16,7 @@ from typing import Any, Self, overload
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec, StateCodec
 from sagabus.committing import Publishing
-from sagabus.defining import Definitions, define
+from sagabus.defining import Definitions, check_lending, define
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.handler import HandlerDefinition
@@ -67,6 +67,7 @@ class Bus:
         self._states = StateCodec()
         self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
         self.store: Store = open_store(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
+        check_lending(self._defined, self.store)
         self._sender = self._make_sender()
         self._publisher = Publisher(
             self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules

@@ -16,6 +16,7 @@ from sagabus.message import Registry, message_type_of
 from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition, define_saga
 from sagabus.settings import Settings
+from sagabus.store import Store
 
 
 @dataclass(slots=True)
@@ -58,6 +59,19 @@ def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings:
     if problems:
         raise ConfigurationError(*problems)
     return defined
+
+
+def check_lending(defined: Definitions, store: Store) -> None:
+    """ConfigurationError with every handler that asks for the open transaction as a type that the store cannot give."""
+    problems: list[str] = []
+    for name, definition in defined.by_name.items():
+        timers = definition.timers.values() if isinstance(definition, SagaDefinition) else ()
+        asking = [each for each in (*reactions_of(definition), *timers) if each.wants_connection]
+        for each in {(reaction.name, reaction.connection_kind): reaction for reaction in asking}.values():
+            with _noting(f"{name!r}, {each.name}", problems):
+                store.check_lending(each.connection_kind)
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reaction]:

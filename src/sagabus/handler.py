@@ -124,6 +124,7 @@ def _reactions(
             is_async=is_async,
             message_type=message_type,
             wants_connection="connection" in signature.arguments,
+            connection_kind=signature.connection_kind,
             in_thread=options.thread,
             key=key_reader(message_type, options.key) if options.key is not None else None,
             key_field=options.key if isinstance(options.key, str) else None,

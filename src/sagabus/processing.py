@@ -23,12 +23,14 @@ from sagabus.failing import Failing
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
+from sagabus.lending import Lent
 from sagabus.mailbox import Cell, Mailbox
 from sagabus.middleware import Middleware, Next, compose
 from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
 from sagabus.reaction import Invoke, Reaction
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.sending import Sender
+from sagabus.store import Unit
 
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""
@@ -72,20 +74,28 @@ class Processing:
         self._deduplications = deduplications
         self.failing = Failing(identity, clock)
 
-    async def run(self, mailbox: Mailbox, envelope: Envelope, connection: object = None) -> Outcome:
-        """One run; an outcome whatever user code does. Unless it is Completed, the mailbox's state is as before."""
+    async def run(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Outcome:
+        """One run; an outcome whatever user code does. Unless it is Completed, the mailbox's state is as before.
+
+        `unit`: the open transaction, for a reaction that asks for it.
+        """
         hit("handle.entered")
         definition = mailbox.definition
+        lent: Lent | None = None
         try:
             prepared = self._prepare(mailbox, envelope)
             if not isinstance(prepared, _Run):
                 return prepared
             try:
-                if prepared.reaction.is_plain and not self._middlewares:
+                if unit is not None and prepared.reaction.wants_connection:
+                    lent = await unit.lend(prepared.reaction.connection_kind)
+                    await self._call(prepared, lent.handle)
+                    await lent.settle()
+                elif prepared.reaction.is_plain and not self._middlewares:
                     # By far the most frequent kind, and worth no further coroutine.
-                    _refuse_awaitable(prepared.reaction, prepared.invoke(connection))
+                    _refuse_awaitable(prepared.reaction, prepared.invoke(None))
                 else:
-                    await self._call(prepared, connection)
+                    await self._call(prepared, None)
             finally:
                 prepared.ctx.close()
             return self._conclude(prepared)
@@ -95,7 +105,7 @@ class Processing:
                 raise
             return self.failing.cancelled(definition, envelope, error)
         except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
-            return self.failing.failed(definition, envelope, error)
+            return self.failing.failed(definition, envelope, error if lent is None else lent.told(error))
 
     def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand tells."""

@@ -10,31 +10,36 @@ import inspect
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from sagabus.context import Context
 from sagabus.correlation import KeyOf
 from sagabus.errors import MessageNotDeclared
+from sagabus.lending import AsyncConnection, Connection
 from sagabus.message import MessageType, message_type_of
+
+__all__ = [
+    "AsyncConnection",
+    "Connection",
+    "Invoke",
+    "Reaction",
+    "Signature",
+    "When",
+    "declared",
+    "invoker",
+    "read_signature",
+    "timers_set_by",
+    "visible_names",
+]
+
+_DATABASE_PACKAGES = frozenset(
+    ["aiosqlite", "apsw", "asyncmy", "asyncpg", "django", "MySQLdb", "psycopg", "pymysql", "sqlalchemy", "sqlite3"]
+)
 
 When: TypeAlias = Callable[[Any], bool]
 Invoke: TypeAlias = Callable[[Any, object, Context, object], Any]
-
-
-class Connection(Protocol):
-    """The open transaction, for handlers that must read their own writes: annotate a parameter with this."""
-
-    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement in the transaction of this message; its rows."""
-        ...
-
-    def executemany(
-        self, sql: str, parameters: Sequence[Sequence[object] | Mapping[str, object]]
-    ) -> list[tuple[Any, ...]]:
-        """Run one statement once for each set of parameters."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Signature:
     message_types: tuple[MessageType, ...]
     arguments: tuple[str, ...]
     """message, ctx and connection, in the order in which the function takes them."""
+    connection_kind: type | None = None
+    """The type that the open transaction is asked for as; None where the annotation does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,8 @@ class Reaction:
     is_async: bool
     message_type: MessageType | None = None
     wants_connection: bool = False
+    connection_kind: type | None = None
+    """The type that it wants the open transaction as; None for the store's own."""
     in_thread: bool = False
     key: KeyOf | None = None
     key_field: str | None = None
@@ -83,12 +92,14 @@ def read_signature(function: Callable[..., object], where: str, problems: list[s
     hints = _hints(function, where, problems)
     types_: list[MessageType] = []
     arguments: list[str] = []
+    kind: type | None = None
     for parameter in list(inspect.signature(function).parameters.values())[1 if method else 0 :]:
         hint = hints.get(parameter.name)
         if hint is Context or (hint is None and parameter.name in ("ctx", "context")):
             arguments.append("ctx")
-        elif hint is Connection or parameter.name == "connection":
+        elif parameter.name == "connection" or _is_connection(hint):
             arguments.append("connection")
+            kind = _class_of(hint)
         elif hint is None:
             problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
         else:
@@ -96,7 +107,11 @@ def read_signature(function: Callable[..., object], where: str, problems: list[s
             types_ += _message_types(hint, f"{where}: parameter {parameter.name!r}", problems)
     if arguments.count("message") > 1:
         problems.append(f"{where}: takes more than one message; use a union of message classes instead")
-    return Signature(tuple(types_), tuple(arguments))
+    if arguments.count("connection") > 1:
+        problems.append(f"{where}: asks for the open transaction more than once")
+    if kind is AsyncConnection and not inspect.iscoroutinefunction(inspect.unwrap(function)):
+        problems.append(f"{where}: an AsyncConnection has to be awaited: make it `async def`")
+    return Signature(tuple(types_), tuple(arguments), kind)
 
 
 def invoker(arguments: Sequence[str], function: Callable[..., Any], *, method: bool) -> Invoke:
@@ -149,6 +164,20 @@ def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
             first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
+
+
+def _is_connection(hint: object) -> bool:
+    """Whether an annotation asks for the open transaction: ours, or a class of a database's driver or library."""
+    cls = _class_of(hint)
+    if cls is None or "__sagabus_message__" in vars(cls):
+        return False
+    packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
+    return cls in (Connection, AsyncConnection) or not packages.isdisjoint(_DATABASE_PACKAGES)
+
+
+def _class_of(hint: object) -> type | None:
+    found = typing.get_origin(hint) or hint
+    return found if isinstance(found, type) else None
 
 
 def _hints(function: Callable[..., object], where: str, problems: list[str]) -> dict[str, Any]:

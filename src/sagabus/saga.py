@@ -259,6 +259,7 @@ class _Reader:
             invoke=invoker(signature.arguments, function, method=True),
             is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
             wants_connection="connection" in signature.arguments,
+            connection_kind=signature.connection_kind,
             timer=timer_name,
             function=function,
         )
@@ -283,6 +284,7 @@ class _Reader:
                 is_async=is_async,
                 message_type=message_type,
                 wants_connection="connection" in signature.arguments,
+                connection_kind=signature.connection_kind,
                 in_thread=mark.thread,
                 key=key_reader(message_type, spec),
                 key_field=spec if isinstance(spec, str) else None,

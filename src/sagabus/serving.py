@@ -153,7 +153,7 @@ class Serving:
         epoch = mailbox.epoch
         try:
             async with self._store.transaction() as unit:
-                outcome = await self._processing.run(mailbox, envelope, unit.connection)
+                outcome = await self._processing.run(mailbox, envelope, unit)
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     held = self._hand.lanes.get(mailbox.place)

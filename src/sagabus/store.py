@@ -19,6 +19,7 @@ from typing import ClassVar, Literal, Protocol
 import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.lending import Lent
 from sagabus.outcome import Admission, Outcome, Parameters, Settled
 
 
@@ -196,6 +197,10 @@ class Unit(Protocol):
         """The guarded handle: user SQL runs in the transaction; transaction control and DDL raise StatementRefused."""
         ...
 
+    async def lend(self, kind: type | None) -> Lent:
+        """The same as the type that a handler's signature asks for; None is the guarded handle."""
+        ...
+
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """As `Store.append`, inside this transaction."""
         ...
@@ -363,6 +368,10 @@ class Store(Protocol):
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due, at the latest after `timeout` seconds. A hint, not a promise."""
+        ...
+
+    def check_lending(self, kind: type | None) -> None:
+        """Raise UnsupportedCapability for a type that `Unit.lend` cannot give, naming those that it can."""
         ...
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:

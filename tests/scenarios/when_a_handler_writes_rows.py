@@ -12,7 +12,16 @@ from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness, table
 from tests.scenarios.shop import Ended, Noted
 
-from sagabus import Connection, Context, RetryPolicy, Saga, StatementRefused, UnsupportedCapability, handler, starts
+from sagabus import (
+    AsyncConnection,
+    Context,
+    RetryPolicy,
+    Saga,
+    StatementRefused,
+    UnsupportedCapability,
+    handler,
+    starts,
+)
 from sagabus.testing import Harness
 
 INSERT = "INSERT INTO ledger VALUES (?, ?)"
@@ -30,7 +39,7 @@ def writer(ground: Ground) -> Callable[..., None]:
 
 def lender(ground: Ground) -> Callable[..., Awaitable[None]]:
     @handler("lender", retry=ONCE)
-    async def lend(message: Noted, ctx: Context, connection: Connection) -> None:
+    async def lend(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
         await ground.execute(connection, INSERT, (message.key, message.number))
         ((count,),) = await ground.execute(connection, "SELECT count(*) FROM ledger")
         ctx.publish(Ended(key=message.key, number=count))
@@ -121,7 +130,7 @@ async def test_what_belongs_to_the_bus_is_refused_at_the_call(
         ctx.execute(ground.sql(INSERT), ("A", 1))
 
     @handler("writer")
-    async def direct(message: Noted, connection: Connection) -> None:
+    async def direct(message: Noted, connection: AsyncConnection) -> None:
         await attempt(connection.execute)
         await ground.execute(connection, INSERT, ("A", 1))
 
@@ -196,7 +205,7 @@ async def test_an_error_that_the_handler_hides_leaves_all_or_nothing(
     """A file undoes the one statement. A server may have undone all: then nothing of the run may commit."""
 
     @handler("careful", retry=ONCE)
-    async def careful(message: Noted, connection: Connection) -> None:
+    async def careful(message: Noted, connection: AsyncConnection) -> None:
         await ground.execute(connection, INSERT, ("before", 1))
         with pytest.raises(Exception, match=r"(?i)check|constraint|nowhere"):
             await ground.execute(connection, breaking, ("A", -1))
@@ -216,7 +225,7 @@ async def test_a_saga_method_may_ask_for_it_too(on_ground: MakeHarness, ground: 
         balance: int = 0
 
         @starts
-        async def noted(self, message: Noted, ctx: Context, connection: Connection) -> None:
+        async def noted(self, message: Noted, ctx: Context, connection: AsyncConnection) -> None:
             await ground.execute(connection, INSERT, (self.key, message.number))
             sum_up = "SELECT sum(amount) FROM ledger WHERE id = ?"
             ((balance,),) = await ground.execute(connection, sum_up, (self.key,))
@@ -231,10 +240,10 @@ async def test_a_saga_method_may_ask_for_it_too(on_ground: MakeHarness, ground: 
 
 
 async def test_kept_after_the_handler_the_handle_is_dead(on_ground: MakeHarness, ground: Ground) -> None:
-    kept: list[Connection] = []
+    kept: list[AsyncConnection] = []
 
     @handler("keeper")
-    def keep(message: Noted, connection: Connection) -> None:
+    async def keep(message: Noted, connection: AsyncConnection) -> None:
         kept.append(connection)
 
     async with on_ground(keep) as bus:
@@ -293,7 +302,7 @@ async def test_the_first_of_two_statements_has_not_happened_when_the_second_is_r
     on_ground: MakeHarness, ground: Ground
 ) -> None:
     @handler("clever")
-    async def clever(message: Noted, connection: Connection) -> None:
+    async def clever(message: Noted, connection: AsyncConnection) -> None:
         with suppress(StatementRefused):
             await ground.execute(connection, "INSERT INTO ledger VALUES ('torn', 1); COMMIT")
 

@@ -16,6 +16,7 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
+from sagabus.lending import Lent
 from sagabus.outcome import Admission, Completed, Outcome, Parameters, Settled, Verdict
 from sagabus.store import (
     AsyncJoined,
@@ -165,6 +166,9 @@ class StoreTap:
     async def changed(self, timeout: float | None) -> None:
         await self.store.changed(timeout)
 
+    def check_lending(self, kind: type | None) -> None:
+        self.store.check_lending(kind)
+
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         self.store.execute_check(sql, parameters)
 
@@ -200,6 +204,9 @@ class _UnitTap:
     @property
     def connection(self) -> object:
         return self._unit.connection
+
+    async def lend(self, kind: type | None) -> Lent:
+        return await self._unit.lend(kind)
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         return await self._unit.append(envelopes, routing)

@@ -189,6 +189,9 @@ class MemoryStore:
     async def changed(self, timeout: float | None) -> None:
         await self._bell.wait(timeout)
 
+    def check_lending(self, kind: type | None) -> None:
+        raise UnsupportedCapability("lending a transaction: there is no database behind it", ADAPTER)
+
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         _refuse(Capability.STATEMENTS)
 

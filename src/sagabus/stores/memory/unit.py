@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import NoOpenTransaction, StoreBusy, UnsupportedCapability
+from sagabus.lending import Lent
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch, Capability
 from sagabus.stores.memory.admission import admit
@@ -30,6 +31,9 @@ class MemoryUnit:
 
     @property
     def connection(self) -> object:
+        raise UnsupportedCapability(Capability.CONNECTION.value, ADAPTER)
+
+    async def lend(self, kind: type | None) -> Lent:
         raise UnsupportedCapability(Capability.CONNECTION.value, ADAPTER)
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:

@@ -12,9 +12,9 @@ from sagabus.stores.mysql.forms import forms, portions
 from sagabus.stores.mysql.schema import versions
 from sagabus.stores.mysql.statements import NOW, STATEMENTS
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Answer, Ask, Row, Steps
+from sagabus.stores.sql.asking import Answer, Ask, Row, Steps, causes
 from sagabus.stores.sql.dialect import Statement, Style
-from sagabus.stores.sql.home import ServerHome, causes
+from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import Part
 
 FIND = Ask("is_home")

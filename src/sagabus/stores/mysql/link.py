@@ -15,8 +15,10 @@ from sagabus.stores.mysql.forms import Form, Rows, portions
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
 from sagabus.stores.mysql.statements import NOW
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed
+from sagabus.stores.sql.appending import Raced
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed, causes
 
+_SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoint"])
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
 """Statements that another transaction may have been quicker with: they count what they wrote, all or nothing."""
 
@@ -37,6 +39,11 @@ class MysqlLink:
         self._turn = asyncio.Lock()
         self._failed = False
         """An error has undone the open transaction, or a part of it: what followed would be half of one, or alone."""
+        self.repeats = False
+        """Whoever begins a transaction now will begin it again when it is told Raced."""
+        self._cautious = False
+        """A savepoint was needed: the next transaction is to have them. Without any it is two round trips less."""
+        self._undid = False
 
     @property
     def usable(self) -> bool:
@@ -53,6 +60,8 @@ class MysqlLink:
             return await (self._user(ask) if isinstance(ask, AskUser) else self._named(ask))
 
     async def _named(self, ask: Ask) -> Answer:
+        if ask.name in _SAVEPOINTS:
+            return await self._savepoint(ask)
         if ask.name == "fetch":
             return await self._lane_queries.fetch(ask, self.rows)
         form = self._forms[ask.name]
@@ -78,6 +87,11 @@ class MysqlLink:
                     raise ours from error
                 raise
 
+    def told(self, error: BaseException) -> StoreError | None:
+        """The store's error for one of the driver's that is of the database as a whole."""
+        mine = (each for each in causes(error) if not self._connected or code_of(each))
+        return next((found for each in mine if (found := translated(each, self._place))), None)
+
     async def run_script(self, script: str) -> None:
         """Run several statements. Those that change the schema end the transaction; what follows is in a new one."""
         with self._translated():
@@ -99,6 +113,7 @@ class MysqlLink:
         with self._watched(), self._translated():
             async with self._turn:
                 await self.native.commit()
+        self._cautious, self._undid = self._undid, False
 
     async def rollback(self) -> None:
         """Roll back."""
@@ -120,6 +135,16 @@ class MysqlLink:
     async def close(self) -> None:
         """Say goodbye."""
         await self.native.ensure_closed()
+
+    async def _savepoint(self, ask: Ask) -> Answer:
+        undoes = ask.name == "rollback_to_savepoint"
+        if self.repeats and not self._cautious:
+            if not undoes:
+                return Answer()
+            self._cautious = True
+            raise Raced  # once more, with a savepoint to go back to
+        self._undid = self._undid or undoes
+        return await self._ask(self._forms[ask.name], ask)
 
     async def _ask(self, form: Form, ask: Ask) -> Answer:
         found: list[Row] = []

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.stores.postgres.link import kind_of
 from sagabus.stores.postgres.statements import NOW, STATEMENTS
-from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.asking import Ask, causes
 from sagabus.stores.sql.dialect import RowsOf, Statement, Style, ready
-from sagabus.stores.sql.home import ReadyWords, causes
+from sagabus.stores.sql.home import ReadyWords
 
 _FAILED_BEFORE = "25P02"
 

@@ -17,7 +17,7 @@ from sagabus.errors import (
 from sagabus.outcome import Parameters
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.statements import NOW
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed, causes
 from sagabus.stores.sql.dialect import Ready
 
 _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
@@ -84,10 +84,16 @@ class PostgresLink:
         try:
             rows: Sequence[Any] = await self.native.fetch(sql, *_by_place(parameters))
         except Exception as error:
-            if (ours := translated_error(error, self._place)) is not None:
+            if (ours := self.told(error)) is not None:
                 raise ours from error
             raise
         return [tuple(row) for row in rows]
+
+    def told(self, error: BaseException) -> StoreError | None:
+        """The store's error for one of the driver's that is of the database as a whole."""
+        # Of others the driver says by the same class that the connection is lost, and that parameters do not fit.
+        mine = (each for each in causes(error) if self.native.is_closed() or isinstance(each, asyncpg.PostgresError))
+        return next((found for each in mine if (found := translated_error(each, self._place))), None)
 
     async def run_script(self, script: str) -> None:
         """Run several statements."""
@@ -129,7 +135,7 @@ class PostgresLink:
         try:
             await self.native.fetch(ask.sql, *_by_place(ask.parameters))
         except Exception as error:
-            if (ours := translated_error(error, self._place)) is not None:
+            if (ours := self.told(error)) is not None:
                 raise ours from error
             raise StatementFailed(error) from error
         return Answer()

@@ -6,7 +6,7 @@ event loop over a server's protocol, and inside a transaction that a user opened
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sagabus.outcome import Parameters
@@ -88,3 +88,15 @@ async def drive_async(steps: Steps[T], execute: Callable[[Ask | AskUser], Awaita
         return result
     finally:
         steps.close()
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error with those that it was made from: libraries wrap the driver's, as its cause or as its `orig`."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in seen:
+            seen.append(each)
+            yield each
+            waiting += [getattr(each, "orig", None), each.__cause__]

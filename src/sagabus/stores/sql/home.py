@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -109,15 +109,3 @@ class ServerHome:
                 store=self.place,
             )
         return values["routing"], values.get("lanes", 0), identity, int(found[0][2])
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error with those that it was made from: libraries wrap the driver's, as its cause or as its `orig`."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseException) and each not in seen:
-            seen.append(each)
-            yield each
-            waiting += [getattr(each, "orig", None), each.__cause__]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from sagabus.errors import StoreError
 from sagabus.outcome import Parameters
 from sagabus.stores.sql.asking import Answer, Ask, AskUser
 
@@ -46,6 +47,12 @@ class Link(Protocol):
 
     async def rollback(self) -> None:
         """Roll back."""
+        ...
+
+    def told(self, error: BaseException) -> StoreError | None:
+        """The store's error for one of the driver's that is of the database as a whole, or was made from such a one by
+        a library; None for any other.
+        """
         ...
 
     async def now(self) -> int:

@@ -27,6 +27,7 @@ from sagabus.stores.sql.clocks import DatabaseClock
 from sagabus.stores.sql.fetching import Fetching
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
+from sagabus.stores.sql.lending import Lender
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import migrate, versions
 from sagabus.stores.sql.pool import Pool
@@ -63,6 +64,7 @@ class ServerStore(SqlCalls):
         self._pid = 0
         self._opened = False
         self._test_clock = clock
+        self._lender = Lender()
         self._identity: int | None = None
         """What tells its tables from all others of their name."""
 
@@ -167,7 +169,7 @@ class ServerStore(SqlCalls):
     async def transaction(self) -> AsyncGenerator[ServerUnit, None]:
         """Open a transaction on a connection of its own."""
         async with self._borrowed() as link:
-            unit = ServerUnit(link, self._clock, self._check, self._within)
+            unit = ServerUnit(link, self._clock, self._check, self._within, lender=self._lender)
             try:
                 await unit.begin()  # cancelled meanwhile it has begun all the same, and is to end
                 yield unit
@@ -183,6 +185,10 @@ class ServerStore(SqlCalls):
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         await self._waiting.wait(timeout)
+
+    def check_lending(self, kind: type | None) -> None:
+        """Raise for a type that a unit cannot lend."""
+        self._lender.check(kind, self.place)
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""

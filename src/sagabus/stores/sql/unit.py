@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
-from sagabus.outcome import Admission, Parameters, Settled, Verdict
+from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.asking import drive_async
+from sagabus.stores.sql.guard import GuardedLink
+from sagabus.stores.sql.lending import Lender, Loan
 from sagabus.stores.sql.link import Link
-
-
-class GuardedLink:
-    """The open transaction as a handler sees it: `await connection.execute(sql, parameters)`, and its rows.
-
-    Transaction control, schema changes and the library's own tables raise StatementRefused; the commit is the bus's.
-    A database error gives the transaction up as a whole: nothing of it can commit any more, even if user code hides the
-    error and goes on. After the handler it is closed and every call raises TransactionLost.
-    """
-
-    def __init__(self, link: Link, check: Callable[[str], None]) -> None:
-        self._link: Link | None = link
-        self._check = check
-        self.broken_by: BaseException | None = None
-        """The error after which only a rollback is possible."""
-
-    async def execute(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> Sequence[tuple[Any, ...]]:
-        """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through."""
-        link = self._link
-        if link is None:
-            raise TransactionLost("the transaction of this handle has ended") from self.broken_by
-        if self.broken_by is not None:
-            raise TransactionLost("an error has ended this transaction; only a rollback is left") from self.broken_by
-        self._check(sql)
-        try:
-            return await link.query(sql, parameters)
-        except BaseException as error:
-            self.broken_by = error
-            raise
-
-    async def executemany(self, sql: str, parameters: Sequence[Parameters]) -> None:
-        """Run one statement once for each set of parameters."""
-        for each in parameters:
-            await self.execute(sql, each)
-
-    def close(self) -> None:
-        """Take the transaction away from whoever kept the handle."""
-        self._link = None
 
 
 class ServerUnit:
@@ -65,11 +27,15 @@ class ServerUnit:
         clock: Clock,
         check: Callable[[str], None],
         within: Callable[[Awaitable[Any], Link], Awaitable[Any]],
+        *,
+        lender: Lender,
     ) -> None:
         self._link = link
         self._clock = clock
         self._check_statement = check
         self._within = within
+        self._lender = lender
+        self._loan: Loan | None = None
         self._open = False
         self._handle = GuardedLink(link, check)
 
@@ -77,6 +43,13 @@ class ServerUnit:
     def connection(self) -> GuardedLink:
         """The guarded handle."""
         return self._handle
+
+    async def lend(self, kind: type | None) -> Loan:
+        """The same as another type."""
+        self._check()
+        self._loan = self._lender.loan(kind, self._link, self._handle)
+        await self._within(self._loan.begin(), self._link)
+        return self._loan
 
     async def begin(self) -> None:
         """Begin."""
@@ -105,10 +78,15 @@ class ServerUnit:
         if self._open:
             self._open = False
             try:
-                await self._within(self._link.rollback(), self._link)
+                await self._within(self._roll_back(), self._link)
             except StoreError:
                 self._link.terminate()  # the server rolls back what has lost its connection
             hit("unit.ended")
+
+    async def _roll_back(self) -> None:
+        if self._loan is not None:
+            await self._loan.close()
+        await self._link.rollback()
 
     async def _commit(self, batch: Batch | None) -> Sequence[Settled]:
         self._check()

@@ -7,6 +7,7 @@ word and no word inside a literal is taken for one. What is refused here is refu
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from sagabus.errors import StatementRefused
 
@@ -117,3 +118,12 @@ def _refused(what: str, sql: str) -> StatementRefused:
         "and the bus's own tables are the bus's own",
         statement=sql,
     )
+
+
+_OF_A_LIBRARY = re.compile(r"(?i)\s*(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT|SHOW)\s[\w\s`\"'%]+;?\s*")
+
+
+def vet_for_library(sql: str, check: Callable[[str], None]) -> None:
+    """The same for a library that sets savepoints by itself, and looks at settings."""
+    if not _OF_A_LIBRARY.fullmatch(sql):
+        check(sql)

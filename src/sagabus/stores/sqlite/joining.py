@@ -18,9 +18,8 @@ from sagabus.errors import StoreError, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
 from sagabus.stores.sql import appending, registering
-from sagabus.stores.sql.asking import Answer, Ask, Steps
+from sagabus.stores.sql.asking import Answer, Ask, Steps, causes
 from sagabus.stores.sql.dialect import PERCENTS, Style
-from sagabus.stores.sql.home import causes
 from sagabus.stores.sql.joining import Part
 from sagabus.stores.sql.natives import SQLITE, Native
 from sagabus.stores.sqlite.file import told

@@ -26,6 +26,7 @@ from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
 from sagabus.stores.sqlite.joining import SqliteHome
+from sagabus.stores.sqlite.lending import check_lending
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
@@ -116,6 +117,10 @@ class SqliteStore(SqlCalls):
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         await self._waking.wait(timeout)
+
+    def check_lending(self, kind: type | None) -> None:
+        """Raise for a type that a unit cannot lend."""
+        check_lending(kind, self.path)
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""

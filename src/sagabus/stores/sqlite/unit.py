@@ -15,6 +15,7 @@ from sagabus.stores.sql.asking import drive
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection
+from sagabus.stores.sqlite.lending import SqliteLoan
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.thread import DatabaseThread
@@ -46,6 +47,10 @@ class SqliteUnit:
     def connection(self) -> GuardedConnection:
         """The guarded handle."""
         return self._handle
+
+    async def lend(self, kind: type | None) -> SqliteLoan:
+        """The same as another type."""
+        return SqliteLoan(self._handle, kind)
 
     async def begin(self) -> None:
         """Begin; waits for other processes' writes."""

@@ -1,0 +1,56 @@
+"""PORT: the open transaction in a handler's hands. A part of `store`, where a unit of work lends itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sagabus.outcome import Parameters
+
+
+class Connection(Protocol):
+    """The open transaction, for handlers that must read their own writes: annotate a parameter with this.
+
+    It answers at once; lent by stores whose database is in this process (SQLite).
+    """
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """Run one statement in the transaction of this message; its rows."""
+        ...
+
+    def executemany(self, sql: str, parameters: Sequence[Parameters]) -> list[tuple[Any, ...]]:
+        """Run one statement once for each set of parameters."""
+        ...
+
+
+class AsyncConnection(Protocol):
+    """The open transaction, to be awaited: annotate a parameter of an `async def` with this. Lent by every database."""
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> Sequence[tuple[Any, ...]]:
+        """Run one statement in the transaction of this message; its rows."""
+        ...
+
+    async def executemany(self, sql: str, parameters: Sequence[Parameters]) -> object:
+        """Run one statement once for each set of parameters."""
+        ...
+
+
+class Lent(Protocol):
+    """The open transaction in a handler's hands, as the type that the handler asked for."""
+
+    @property
+    def handle(self) -> object:
+        """What the handler is given."""
+        ...
+
+    async def settle(self) -> None:
+        """Write what the handle still holds back, and take it away: all of it is a part of the unit now.
+
+        Raises what the database says to that (the handler's failure), and TransactionLost when the handler has ended
+        the transaction or left it unable to commit; then nothing of it ever will.
+        """
+        ...
+
+    def told(self, error: BaseException) -> BaseException:
+        """An error out of the handler, or the StoreError behind it where the database as a whole is at fault."""
+        ...

@@ -1,0 +1,50 @@
+"""The guarded handle of an open transaction on a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sagabus.errors import TransactionLost
+from sagabus.outcome import Parameters
+from sagabus.stores.sql.link import Link
+
+
+class GuardedLink:
+    """The open transaction as a handler sees it: `await connection.execute(sql, parameters)`, and its rows.
+
+    Transaction control, schema changes and the library's own tables raise StatementRefused; the commit is the bus's.
+    A database error gives the transaction up as a whole: nothing of it can commit any more, even if user code hides the
+    error and goes on. After the handler it is closed and every call raises TransactionLost.
+    """
+
+    def __init__(self, link: Link, check: Callable[[str], None]) -> None:
+        self._link: Link | None = link
+        self._check = check
+        self.broken_by: BaseException | None = None
+        """The error after which only a rollback is possible."""
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> Sequence[tuple[Any, ...]]:
+        """Run one statement in the transaction; its rows. The driver's errors (a constraint, say) come through."""
+        link = self._link
+        if link is None:
+            raise TransactionLost("the transaction of this handle has ended") from self.broken_by
+        if self.broken_by is not None:
+            raise TransactionLost("an error has ended this transaction; only a rollback is left") from self.broken_by
+        self._check(sql)
+        try:
+            return await link.query(sql, parameters)
+        except BaseException as error:
+            self.broken_by = error
+            raise
+
+    async def executemany(self, sql: str, parameters: Sequence[Parameters]) -> None:
+        """Run one statement once for each set of parameters."""
+        for each in parameters:
+            await self.execute(sql, each)
+
+    def close(self) -> None:
+        """Take the transaction away from whoever kept the handle."""
+        self._link = None
