@@ -1,11 +1,13 @@
 """What a MySQL or MariaDB server does to transactions, and what the store makes of it."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
+import asyncmy
 import pytest
 from tests.faults.databases import query, require
 from tests.grounds import MYSQL, server_ground
@@ -24,6 +26,7 @@ from sagabus.outcome import Admission, Completed, Effects, Save, Statement, Verd
 from sagabus.store import Batch, Cursor, Subscription
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.schema import migrations, names, statements_of
+from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import table_names
 from sagabus.testing.servers import PrivateMariaDB
 
@@ -242,6 +245,47 @@ async def test_a_percent_sign_is_one(url: str) -> None:
     async with with_ledger(url) as store, store.transaction() as unit:
         assert await unit.connection.execute("SELECT id FROM ledger WHERE id LIKE 'a%'") == (("a",),)
         assert await unit.connection.execute("SELECT id FROM ledger WHERE id = %s", ["a"]) == (("a",),)
+
+
+async def test_what_an_append_relies_on_stays_until_it_commits(url: str) -> None:
+    async with opened(url) as store, store._pool.link() as link:
+        await link.begin()
+        found = await link.answer(Ask("look", ('["orders"]',), [("orders", "m1")]))
+        blocked = []
+        for sql in (
+            "UPDATE sagabus_meta SET value = 2 WHERE name = 'routing'",
+            "UPDATE sagabus_horizon SET stamp = 2",
+            "UPDATE sagabus_lane SET epoch = 2",
+        ):
+            with suppress(asyncmy.errors.OperationalError):
+                await query(url, "SET SESSION innodb_lock_wait_timeout = 1", sql)
+                blocked.append(sql)
+        await link.rollback()
+
+        assert [list(row) for row in found.rows] == [[0, None, None, None, 2], [2, "orders", None, None, 0]]
+        assert blocked == ["UPDATE sagabus_lane SET epoch = 2"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_few_lanes_and_many_are_fetched_alike(url: str, seed: int) -> None:
+    draw = random.Random(seed)
+    async with opened(url) as store, store._pool.link() as link:
+        some = [
+            message(f"m{n}", f"k{n % 40}", lane=draw.randrange(4), due_at=draw.choice([0, 0, 0, 50, 60, 10**17]))
+            for n in range(200)
+        ]
+        await append(store, *some)
+        held = ", ".join(f"('orders', 'k{n}', {draw.choice([0, 7])})" for n in range(5))
+        await query(url, f"INSERT INTO sagabus_held_key VALUES {held}")
+        positions = [each.position for each in await stored(store)]
+        for _ in range(10):
+            cursors = [("orders", lane, draw.choice([0, *positions])) for lane in range(4)]
+            after = {(channel, lane): at for channel, lane, at in draw.sample(cursors, draw.randint(1, 4))}
+            limit = draw.choice([3, 100])
+            few = await store._lane_queries._few(after, limit, 55, link.rows)
+            many = await store._lane_queries._many(after, limit, 55, link.rows)
+
+            assert sorted(map(repr, few.rows)) == sorted(map(repr, many.rows))
 
 
 # --- ids and sizes ----------------------------------------------------------------------------------------------------

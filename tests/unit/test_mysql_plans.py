@@ -15,6 +15,7 @@ from tests.grounds import MYSQL
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.forms import Form, forms
 from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.looking import LOOK
 from sagabus.stores.mysql.schema import names
 from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.sql.asking import Ask
@@ -39,6 +40,7 @@ HOT: dict[str, Ask] = {
         Ask("cancel_timers", (), [(*place, "payment") for place in PLACES]),
         Ask("let_loose", (), PLACES),
         Ask("known", (), [("orders", "m7")]),
+        Ask("look", ('["orders"]',), [("orders", "m7")]),
         Ask("horizons", (), [("orders",)]),
         Ask("at_positions", (), POSITIONS),
         Ask("load", ("orders",), [("k7",)]),
@@ -60,6 +62,7 @@ LANES = {
     "_ready": ("orders", 1, 100, 50),
     "_scheduled": ("orders", 1, 1000, 50),
     "_standing": ("orders", 1, 100),
+    "_all_of_one": ("orders", 1, 100, 50, "orders", 1, 1000, 50, "orders", 1, 1000, "orders", 1, 100),
 }
 """The queries of a fetch, and their parameters."""
 DERIVED = ("r", "ready")
@@ -157,7 +160,7 @@ def sagabus_names() -> dict[str, str]:
 
 
 def hot_forms() -> dict[str, Form]:
-    return forms(STATEMENTS, sagabus_names())
+    return forms({**STATEMENTS, **LOOK}, sagabus_names())
 
 
 def scans(connection: Any, sql: str, parameters: Any) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
-"""What is due in some lanes. Neither database lets a query take a few rows of each of several groups by an index, so it
-takes two: the ends of each lane, one step down the index for each; and then the rows of the lanes that have some.
+"""What is due in some lanes. Neither database lets a query take a few rows of each of several groups by an index. A few
+lanes are written out one by one, in one query. For many that would be too much to plan each time: a first query finds
+the ends of each lane, one step down the index for each, and others then take the rows of the lanes that have some.
 
 At rest the first query is all there is, for any number of lanes.
 """
@@ -22,7 +23,9 @@ Lane: TypeAlias = tuple[str, int]
 _encode = msgspec.json.Encoder().encode
 _WIDTH = COLUMNS.count(",") + 1
 _MOST_LANES = 32
-_NOWHERE = ("", -1)
+_FEW = 4
+_NOWHERE = ""
+"""The channel that there is none of."""
 
 _OF_LANE = f"FROM {DUE} WHERE e.channel = r.channel AND e.lane = r.lane"
 _ENDS = f"""
@@ -48,6 +51,16 @@ _STANDING = (
     f"(SELECT e.channel, e.lane, e.position {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position <= ? "
     f"AND {NOT_HELD})"
 )
+_ALL_OF_ONE = " UNION ALL ".join(
+    (
+        _READY,
+        _SCHEDULED,
+        _NEXT.replace("MIN(e.due_at)", f"0, NULL, NULL, MIN(e.due_at){', NULL' * (_WIDTH - 4)}"),
+        _STANDING.replace(
+            "e.channel, e.lane, e.position", f"-1, e.channel, e.lane, e.position{', NULL' * (_WIDTH - 4)}"
+        ),
+    )
+)
 
 
 class LaneQueries:
@@ -59,12 +72,27 @@ class LaneQueries:
         self._scheduled = _SCHEDULED.format_map(names)
         self._next = _NEXT.format_map(names)
         self._standing = _STANDING.format_map(names)
+        self._all_of_one = _ALL_OF_ONE.format_map(names)
 
     async def fetch(self, ask: Ask, run: Run) -> Answer:
-        """In front what stands before the cursors: a transaction may commit after one with later positions."""
-        limit, now = ask.parameters
+        """Besides, what stands before the cursors: a transaction may commit after one with later positions."""
+        limit, now = map(_int, ask.parameters)
         after: dict[Lane, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
-        ends = await run(self._ends, (_encode(list(after)).decode(),)) if after else []
+        return await (self._few if len(after) <= _FEW else self._many)(after, limit, now, run)
+
+    async def _few(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+        lanes = [(*place, at, limit, *place, now, limit, *place, now, *place, at) for place, at in after.items()]
+        found = await self._all(run, self._all_of_one, lanes)
+        return Answer(
+            [
+                *(row for row in found if row[0] > 0),
+                _next_row([row[3] for row in found if row[0] == 0 and row[3] is not None]),
+                *_standing_rows(after, [row[1:4] for row in found if row[0] < 0]),
+            ]
+        )
+
+    async def _many(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+        ends = await run(self._ends, (_encode(list(after)).decode(),))
         ready: list[tuple[object, ...]] = []
         late: list[tuple[object, ...]] = []
         due: list[tuple[object, ...]] = []
@@ -75,7 +103,7 @@ class LaneQueries:
                 ready.append((*place, after[place], limit))
             if first is not None and first <= after[place]:
                 late.append((*place, after[place]))
-            if first_due is not None and first_due <= _int(now):
+            if first_due is not None and first_due <= now:
                 due.append((*place, now))
             elif first_due is not None:
                 upcoming.append(first_due)
@@ -91,9 +119,16 @@ class LaneQueries:
         for begin in range(0, len(lanes), _MOST_LANES):
             some = lanes[begin : begin + _MOST_LANES]
             size = 1 << (len(some) - 1).bit_length()  # a power of two, so that few statements do for any number
-            padded = [*some, *[(*_NOWHERE, *some[0][2:])] * (size - len(some))]
-            found += await run(" UNION ALL ".join([each] * size), [value for lane in padded for value in lane])
+            found += await run(
+                " UNION ALL ".join([each] * size), [value for lane in _padded(some, size) for value in lane]
+            )
         return found
+
+
+def _padded(lanes: Sequence[tuple[object, ...]], size: int) -> list[tuple[object, ...]]:
+    """As many as there are places for: the others are nowhere."""
+    nowhere = tuple([_NOWHERE if value == lanes[0][0] else value for value in lanes[0]])
+    return [*lanes, *[nowhere] * (size - len(lanes))]
 
 
 def _next_row(upcoming: Sequence[int]) -> Row:

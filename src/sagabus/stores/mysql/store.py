@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from sagabus.clock import Clock
+from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
-from sagabus.outcome import Parameters
+from sagabus.failpoint import hit
+from sagabus.outcome import Admission, Parameters, Settled, Verdict
+from sagabus.store import Batch
 from sagabus.stores.mysql import connecting, schema
 from sagabus.stores.mysql.errors import of_our_own
 from sagabus.stores.mysql.forms import forms
 from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
 from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.lending import MysqlLender
 from sagabus.stores.mysql.link import MysqlLink
+from sagabus.stores.mysql.looking import LOOK, at_one_look
 from sagabus.stores.mysql.statements import NOW, STATEMENTS
 from sagabus.stores.mysql.vetting import vet
+from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.natives import MYSQL
 from sagabus.stores.sql.server import ServerStore
+
+T = TypeVar("T")
 
 
 class MysqlStore(ServerStore):
@@ -45,9 +54,45 @@ class MysqlStore(ServerStore):
         )
         self._address = options
         self._arguments = connecting.arguments(options)
+        self._lender = MysqlLender(self._check)
         self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
-        self._forms = forms({**STATEMENTS, **schema.versions(options.schema, options.prefix)}, self._names)
+        self._forms = forms({**STATEMENTS, **LOOK, **schema.versions(options.schema, options.prefix)}, self._names)
         self._lane_queries = LaneQueries(self._names)
+
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept addressed envelopes durably."""
+
+        def begin() -> Steps[list[Admission] | None]:
+            return at_one_look(appending.append_at(envelopes, routing, self._clock.now()), envelopes)
+
+        answers = await self._alone(lambda link: self._transact(link, begin))
+        hit("append.after_commit")
+        self._fetching.news((envelope.channel, envelope.lane) for envelope in envelopes)
+        self._waiting.wake()
+        return answers
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        """The transaction."""
+
+        def begin() -> Steps[list[Settled]]:
+            return settling.settle(batch, self._clock.now(), self._check)
+
+        answers = await self._alone(lambda link: self._transact(link, begin))
+        hit("commit.after_commit")
+        if all(answer.verdict is Verdict.COMMITTED for answer in answers):
+            self._fetching.news_of(batch.outcomes)
+        else:
+            self._fetching.news_anywhere()
+        self._waiting.wake()
+        return answers
+
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]]) -> T:
+        ours = _ours(link)
+        ours.repeats = True
+        try:
+            return await super()._transact(link, begin)
+        finally:
+            ours.repeats = False
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""
@@ -85,3 +130,9 @@ class MysqlStore(ServerStore):
         except Exception as error:
             raise of_our_own(error, self.place) from error
         return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room)
+
+
+def _ours(link: Link) -> MysqlLink:
+    if not isinstance(link, MysqlLink):
+        raise TypeError(link)
+    return link
