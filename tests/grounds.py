@@ -12,29 +12,55 @@ import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
 import psycopg
 import pymysql
 import pytest
 
-from sagabus.clock import SystemClock
-from sagabus.errors import ConfigurationError
-from sagabus.opening import open_store
-
 POSTGRES = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 MYSQL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
 LEDGER = "CREATE TABLE ledger (id TEXT, amount INTEGER CHECK (amount >= 0))"
 
+KINDS = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
+_USERS = re.compile(r"\b(ledger|placed|done)\b")
+"""The tables of the user's that there are in tests."""
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 
 
+class Words:
+    """The user's SQL, written once with `?`, in the words of the database that a URL names."""
+
+    def __init__(self, url: str) -> None:
+        self.kind = KINDS[urlsplit(url).scheme]
+        self._prefix = dict(parse_qsl(urlsplit(url).query)).get("prefix", "")
+
+    def sql(self, text: str) -> str:
+        """A statement as the bus's driver takes it."""
+        if self.kind == "postgres":
+            first, *others = text.split("?")
+            return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
+        return self.local(text) if self.kind == "mysql" else text
+
+    def local(self, text: str) -> str:
+        """A statement as our own driver takes it; a prefix is put before the user's tables as well."""
+        if self.kind == "mysql":
+            text = _USERS.sub(rf"users_{self._prefix}\1", text)
+        return text if self.kind == "sqlite" else text.replace("?", "%s")
+
+    async def execute(self, connection: Any, sql: str, parameters: Sequence[object] = ()) -> Any:
+        """Run one statement on a connection lent by the bus, be it one that answers at once or one to be awaited."""
+        found = connection.execute(self.sql(sql), parameters)
+        return await found if inspect.isawaitable(found) else found
+
+
 class Ground(ABC):
-    """A place for one bus at a time. SQL is written once, for SQLite, and put into the words of the others."""
+    """A place for one bus at a time, and what is in it."""
 
     kind: ClassVar[str]
     is_server: ClassVar[bool] = True
@@ -48,9 +74,14 @@ class Ground(ABC):
     def url(self) -> str:
         """What a bus is given."""
 
+    @cached_property
+    def words(self) -> Words:
+        """How SQL is written here."""
+        return Words(self.url)
+
     def sql(self, text: str) -> str:
-        """A statement of the user's in the words of this database; numbered `?` become its placeholders."""
-        return text
+        """A statement of the user's as the bus's driver takes it."""
+        return self.words.sql(text)
 
     @abstractmethod
     def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -76,9 +107,8 @@ class Ground(ABC):
         return self.run(f"SELECT {columns} FROM {self.own(table)} {where}")
 
     async def execute(self, connection: Any, sql: str, parameters: Sequence[object] = ()) -> Any:
-        """Run one statement on a connection lent by the bus, be it one that answers at once or one to be awaited."""
-        found = connection.execute(self.sql(sql), parameters)
-        return await found if inspect.isawaitable(found) else found
+        """Run one statement on a connection lent by the bus."""
+        return await self.words.execute(connection, sql, parameters)
 
     @abstractmethod
     def clear(self) -> None:
@@ -131,15 +161,11 @@ class ServerGround(Ground):
         self._kept = connection if self._keep else None
         try:
             with connection.cursor() as cursor:
-                cursor.execute(self.local(sql), tuple(parameters) or None)
+                cursor.execute(self.words.local(sql), tuple(parameters) or None)
                 return list(cursor.fetchall()) if cursor.description else []
         finally:
             if not self._keep:
                 connection.close()
-
-    def local(self, text: str) -> str:
-        """A statement for our own driver."""
-        return text.replace("?", "%s")
 
     def clear(self) -> None:
         for table in self.tables:
@@ -179,10 +205,6 @@ class PostgresGround(ServerGround):
         """The same tables, as they are reached through another address of the server."""
         return _with_options(server, f"schema={self.name}&search_path={self.name}", self.options)
 
-    def sql(self, text: str) -> str:
-        first, *others = text.split("?")
-        return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
-
     def own(self, table: str) -> str:
         return f"{self.name}.sagabus_{table}"
 
@@ -215,14 +237,6 @@ class MySqlGround(ServerGround):
         """The same tables, as they are reached through another address of the server."""
         return _with_options(server, f"prefix={self.name}_", self.options)
 
-    def sql(self, text: str) -> str:
-        return self.local(text)
-
-    def local(self, text: str) -> str:
-        for table in self.tables:
-            text = re.sub(rf"\b{table}\b", f"users_{self.name}_{table}", text)
-        return super().local(text)
-
     def own(self, table: str) -> str:
         return f"{self.name}_{table}"
 
@@ -248,10 +262,7 @@ class MySqlGround(ServerGround):
         )
 
 
-SERVERS: dict[str, type[ServerGround]] = {"postgres": PostgresGround}
-with suppress(ConfigurationError, TypeError):  # a release without it
-    open_store(MYSQL, SystemClock(), 1)
-    SERVERS["mysql"] = MySqlGround
+SERVERS: dict[str, type[PostgresGround | MySqlGround]] = {"postgres": PostgresGround, "mysql": MySqlGround}
 
 
 def server_ground(kind: str) -> ServerGround:

@@ -14,8 +14,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ class Nursery:
     """Asks for children: the side of the test."""
 
     def __init__(self) -> None:
+        self._logs = tempfile.TemporaryDirectory(prefix="sagabus-nursery-")
+        self._number = count()
+        self._log_of: dict[int, Path] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.nursery"],
             cwd=ROOT,
@@ -49,32 +54,40 @@ class Nursery:
             text=True,
         )
 
-    def start(self, program: str, path: Path, *arguments: object, failpoints: str = "") -> int:
-        """The process id of a child that runs `module:coroutine_function(path, *arguments)`."""
-        return int(
+    def start(self, program: str, place: Path | str, *arguments: object, failpoints: str = "") -> int:
+        """The process id of a child that runs `module:coroutine_function(place, *arguments)`; a file or a URL."""
+        log = Path(self._logs.name) / f"{next(self._number)}.log"
+        child = int(
             self._ask(
                 "start",
                 program=program,
-                path=str(path),
+                path=str(place),
                 arguments=arguments,
                 failpoints=failpoints,
-                log=f"{path}.log",
+                log=str(log),
             )
         )
+        self._log_of[child] = log
+        return child
 
-    def wait(self, child: int, path: Path) -> End:
+    def wait(self, child: int) -> End:
         """Wait for the end of a child."""
         code = int(self._ask("wait", child=child))
-        log = Path(f"{path}.log")
+        log = self._log_of.pop(child)
         return End(code, log.read_text(encoding="utf-8") if log.exists() else "")
+
+    def has_said(self, child: int, words: str) -> bool:
+        """Whether a child that lives has printed something."""
+        log = self._log_of[child]
+        return log.exists() and words in log.read_text(encoding="utf-8")
 
     def wait_until_stopped(self, child: int) -> bool:
         """Wait until a child is frozen (or has ended: then False)."""
         return bool(self._ask("wait_until_stopped", child=child))
 
-    def run(self, program: str, path: Path, *arguments: object, failpoints: str = "") -> End:
+    def run(self, program: str, place: Path | str, *arguments: object, failpoints: str = "") -> End:
         """Start a child and wait for its end."""
-        return self.wait(self.start(program, path, *arguments, failpoints=failpoints), path)
+        return self.wait(self.start(program, place, *arguments, failpoints=failpoints))
 
     def close(self) -> None:
         """End the children that are left, and the nursery."""
@@ -83,6 +96,7 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
+        self._logs.cleanup()
 
     def _ask(self, request: str, **arguments: object) -> Any:
         assert self._process.stdin is not None
@@ -139,7 +153,8 @@ def _live(run: Any, path: str, arguments: list[Any], failpoints: str, log: str) 
 
 
 def _main() -> None:
-    importlib.import_module("sagabus.stores.sqlite")
+    for store in ("sqlite", "postgres", "mysql"):
+        importlib.import_module(f"sagabus.stores.{store}")
     parent = _Parent()
     for line in sys.stdin:
         request = json.loads(line)

@@ -70,7 +70,7 @@ def test_a_worker_frozen_past_its_lease_commits_nothing_stale(
 
     os.kill(zombie, signal.SIGCONT)
 
-    assert nursery.wait(zombie, store).code == 0
+    assert nursery.wait(zombie).code == 0
     assert left_by(store) == undisturbed
 
 
@@ -84,7 +84,7 @@ def test_a_worker_frozen_in_a_transaction_holds_others_up_and_then_goes_on(
 
     os.kill(frozen, signal.SIGCONT)
 
-    assert (nursery.wait(frozen, store).code, nursery.wait(other, store).code) == (0, 0)
+    assert (nursery.wait(frozen).code, nursery.wait(other).code) == (0, 0)
     assert left_by(store) == undisturbed
 
 
@@ -148,11 +148,11 @@ def check_moves(tasks: Path) -> None:
 
 def test_processes_that_publish_the_same_ids_at_once_are_believed_once(nursery: Nursery, tasks: Path) -> None:
     publishers = start_publishers(nursery, tasks, 4)
-    assert [nursery.wait(child, tasks).code for child in publishers] == [0] * 4
+    assert [nursery.wait(child).code for child in publishers] == [0] * 4
 
     (worker,) = start_workers(nursery, tasks, 1)
 
-    assert nursery.wait(worker, tasks).code == 0
+    assert nursery.wait(worker).code == 0
     check_moves(tasks)
 
 
@@ -161,7 +161,7 @@ def test_workers_that_start_while_others_run_take_no_work_that_lives(nursery: Nu
     publishers = start_publishers(nursery, tasks, 2)
     workers += start_workers(nursery, tasks, 3)
 
-    ends = [nursery.wait(child, tasks) for child in (*publishers, *workers)]
+    ends = [nursery.wait(child) for child in (*publishers, *workers)]
 
     assert [end.code for end in ends] == [0] * 8, ends[-1].log
     check_moves(tasks)
@@ -175,10 +175,10 @@ def test_workers_killed_under_load_by_the_dozen(nursery: Nursery, tasks: Path) -
     for number in range(12):
         order = f"{kills[number % len(kills)]}=kill9@{number % 4 + 1}"
         victims = start_workers(nursery, tasks, 2, order)
-        killed += sum(nursery.wait(child, tasks).killed for child in victims)
+        killed += sum(nursery.wait(child).killed for child in victims)
 
     last = start_workers(nursery, tasks, 2)
 
-    assert [nursery.wait(child, tasks).code for child in (*publishers, *last)] == [0] * 4
+    assert [nursery.wait(child).code for child in (*publishers, *last)] == [0] * 4
     assert killed >= 12, "too few were killed at work to prove anything"
     check_moves(tasks)

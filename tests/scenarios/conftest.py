@@ -2,13 +2,14 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from tests.grounds import SERVERS, Ground, ServerGround, SqliteGround, server_ground
+from tests.conftest import Take
+from tests.grounds import SERVERS, Ground
 
 from sagabus.testing import Harness, ManualClock
 
@@ -26,32 +27,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, ServerGround]]:
-    """Tables on each server, made for the first test that needs them."""
-    made: dict[str, ServerGround] = {}
-    yield made
-    for ground in made.values():
-        ground.close()
-
-
-@pytest.fixture
-def take(servers: dict[str, ServerGround], file: Path) -> Iterator[Callable[[str], Ground]]:
-    """Gives an empty place for a bus, by kind."""
-    taken: list[Ground] = []
-
-    def take(kind: str) -> Ground:
-        if kind == "sqlite":
-            taken.append(SqliteGround(file))
-        else:
-            taken.append(servers.setdefault(kind, servers.get(kind) or server_ground(kind)))
-        return taken[-1]
-
-    yield take
-    for ground in taken:
-        ground.clear()
-
-
 @pytest.fixture(params=["memory", "sqlite", *SERVERS])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of store."""
@@ -59,7 +34,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def harness(kind: str, take: Callable[[str], Ground]) -> MakeHarness:
+def harness(kind: str, take: Take) -> MakeHarness:
     """Makes a harness on each kind of store."""
     store = None if kind == "memory" else take(kind).url
 
@@ -70,7 +45,7 @@ def harness(kind: str, take: Callable[[str], Ground]) -> MakeHarness:
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
-def ground(request: pytest.FixtureRequest, take: Callable[[str], Ground]) -> Ground:
+def ground(request: pytest.FixtureRequest, take: Take) -> Ground:
     """Each kind of database, with a ledger of the user's in it."""
     ground = take(request.param)
     ground.make()

@@ -1,0 +1,35 @@
+"""Databases for tests, made for the first test that needs them and emptied after each."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.grounds import Ground, ServerGround, SqliteGround, server_ground
+
+Take = Callable[[str], Ground]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, ServerGround]]:
+    """Tables on each server."""
+    made: dict[str, ServerGround] = {}
+    yield made
+    for ground in made.values():
+        ground.close()
+
+
+@pytest.fixture
+def take(servers: dict[str, ServerGround], tmp_path: Path) -> Iterator[Take]:
+    """Gives an empty place for a bus, by kind."""
+    taken: list[Ground] = []
+
+    def take(kind: str) -> Ground:
+        if kind == "sqlite":
+            taken.append(SqliteGround(tmp_path / "bus.db"))
+        else:
+            taken.append(servers.setdefault(kind, servers.get(kind) or server_ground(kind)))
+        return taken[-1]
+
+    yield take
+    for ground in taken:
+        ground.clear()

@@ -1,0 +1,182 @@
+"""Several workers on one store, by the real clock: they share its lanes, and hand them over when they come, go or die."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from tests.conftest import Take
+from tests.faults.nursery import Nursery
+from tests.faults.tasks import Step
+from tests.grounds import SERVERS, Ground, Words
+
+from sagabus import Bus, Context, Saga, Settings, handler, starts
+
+pytestmark = pytest.mark.faults
+
+LONG = timedelta(seconds=60)
+LANES = 16
+RECORD = "INSERT INTO ledger (id, amount) VALUES (?, ?)"
+
+
+class Walk(Saga, name="walks", key="key"):
+    """The state is a list of what was applied: a lost, doubled or reordered step shows."""
+
+    key: str
+    numbers: tuple[int, ...] = ()
+
+    @starts
+    def step(self, message: Step) -> None:
+        self.numbers = (*self.numbers, message.number)
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
+def ground(request: pytest.FixtureRequest, take: Take) -> Ground:
+    ground = take(request.param)
+    ground.make()
+    return ground
+
+
+def worker(ground: Ground, *definitions: object, lease: timedelta = LONG) -> Bus:
+    return worker_at(ground.url, *definitions, lease=lease)
+
+
+def worker_at(url: str, *definitions: object, lease: timedelta) -> Bus:
+    return Bus(url, *(definitions or (recording(Words(url)),)), settings=Settings(lanes=LANES, lease=lease))
+
+
+def recording(words: Words) -> Callable[..., None]:
+    @handler("recording", key="key")
+    def record(message: Step, ctx: Context) -> None:
+        ctx.execute(words.sql(RECORD), (message.key, message.number))
+
+    return record
+
+
+async def work_for_ever(url: str, lease: int) -> None:
+    """A process of its own."""
+    async with worker_at(url, lease=timedelta(milliseconds=lease)):
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def crew(*buses: Bus) -> AsyncIterator[None]:
+    for bus in buses:
+        await bus.open()
+    try:
+        await until(lambda: is_shared_out(*buses))
+        yield
+    finally:
+        for bus in buses:
+            await bus.close()
+
+
+def lanes(bus: Bus) -> int:
+    return len(bus._worker.hand.lanes) if bus._worker is not None else 0
+
+
+def is_shared_out(*buses: Bus) -> bool:
+    shares = [lanes(bus) for bus in buses]
+    return sum(shares) == LANES and max(shares) - min(shares) <= 1
+
+
+async def until(holds: Callable[[], bool], timeout: float = 10) -> float:
+    """Wait until something holds; how long that took."""
+    begun = time.monotonic()
+    async with asyncio.timeout(timeout):
+        while not holds():  # noqa: ASYNC110  # the fact has no event of its own
+            await asyncio.sleep(0.005)
+    return time.monotonic() - begun
+
+
+async def publish(bus: Bus, count: int = 64) -> None:
+    await bus.publish_many([(Step(key=f"K{number}", number=number), f"step-{number}") for number in range(count)])
+
+
+def all_done(ground: Ground, count: int = 64) -> bool:
+    return len(ground.rows()) >= count
+
+
+async def test_lanes_are_shared_anew_at_once_when_workers_come_and_go(ground: Ground) -> None:
+    buses = [worker(ground) for _ in range(5)]
+    opened: list[Bus] = []
+    waits: list[float] = []
+    for bus in buses:
+        await bus.open()
+        opened.append(bus)
+        waits.append(await until(lambda: is_shared_out(*opened)))
+    while len(opened) > 1:
+        await opened.pop(0).close()
+        waits.append(await until(lambda: is_shared_out(*opened)))
+    await opened[0].close()
+
+    assert max(waits) < 3
+
+
+async def test_a_graceful_stop_hands_over_at_once(ground: Ground) -> None:
+    first, second = worker(ground), worker(ground)
+    async with crew(first, second):
+        await first.close()
+        await publish(second)
+
+        assert await until(lambda: all_done(ground)) < 3
+        assert sorted(number for _, number in ground.rows()) == list(range(64))
+
+
+async def test_work_left_by_one_that_stops_goes_on_at_once(ground: Ground) -> None:
+    first, second = worker(ground), worker(ground)
+    async with crew(first, second):
+        await publish(second, 2000)
+        await first.close()
+
+        assert await until(lambda: all_done(ground, 2000), 60) < 30
+        assert sorted(number for _, number in ground.rows()) == list(range(2000))
+        assert await second.dead_letters.list() == []
+        assert second.statistics["recording", "retried"] == 0
+
+
+async def test_eight_workers_on_one_hot_key_are_no_storm(ground: Ground) -> None:
+    buses = [worker(ground, Walk) for _ in range(8)]
+    async with crew(*buses):
+
+        async def publish(at: int) -> None:
+            for number in range(at, 400, 8):
+                await buses[at].publish(Step(key="hot", number=number), message_id=f"step-{number}")
+
+        await asyncio.gather(*(publish(at) for at in range(8)))
+        await asyncio.gather(*(bus.idle(30) for bus in buses))
+        record = await buses[0].sagas.get(Walk, "hot")
+        dead = await buses[0].dead_letters.list(status=None)
+
+    assert record is not None
+    assert (record.version, sorted(record.state.numbers)) == (400, list(range(400)))
+    assert all(
+        [number for number in record.state.numbers if number % 8 == at] == list(range(at, 400, 8)) for at in range(8)
+    )
+    assert dead == []
+    outcomes = sum((bus.statistics for bus in buses), start=buses[0].statistics.__class__())
+    assert {kind for _, kind in outcomes} == {"completed"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_the_keys_of_a_dead_worker_move_within_its_lease_and_a_second(
+    ground: Ground, nursery: Nursery, how: signal.Signals
+) -> None:
+    lease = 2.0
+    async with worker(ground, lease=timedelta(seconds=lease)) as bus:
+        child = nursery.start("tests.faults.test_many_workers:work_for_ever", ground.url, int(lease * 1000))
+        await until(lambda: lanes(bus) == LANES // 2)
+
+        os.kill(child, how)
+        await publish(bus)
+        took = await until(lambda: all_done(ground))
+
+        assert took < lease + 1
+        assert lanes(bus) == LANES
+        assert sorted(number for _, number in ground.rows()) == list(range(64))
+    os.kill(child, signal.SIGKILL)
+    assert nursery.wait(child).killed
