@@ -9,6 +9,7 @@ from sagabus.errors import ConfigurationError
 
 try:
     asyncmy: Any = import_module("asyncmy.connection")
+    asyncmy_cursors: Any = import_module("asyncmy.cursors")
     asyncmy_errors: Any = import_module("asyncmy.errors")
     asyncmy_flags: Any = import_module("asyncmy.constants.CLIENT")
 except ImportError as error:

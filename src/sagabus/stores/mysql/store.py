@@ -17,6 +17,7 @@ from sagabus.stores.mysql.errors import of_our_own
 from sagabus.stores.mysql.forms import forms
 from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
 from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.mysql.looking import LOOK, at_one_look
 from sagabus.stores.mysql.statements import NOW, STATEMENTS
@@ -53,6 +54,7 @@ class MysqlStore(ServerStore):
         )
         self._address = options
         self._arguments = connecting.arguments(options)
+        self._lender = lender(self._check)
         self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
         self._forms = forms({**STATEMENTS, **LOOK, **schema.versions(options.schema, options.prefix)}, self._names)
         self._lane_queries = LaneQueries(self._names)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
+from uuid import uuid4
 
 from sagabus.errors import StatementRefused
+from sagabus.stores.postgres.link import PooledLink
 from sagabus.stores.postgres.savepoint import Savepoint
 from sagabus.stores.postgres.standing_in import Decoders, decoding
-from sagabus.stores.sql.guard import GuardedLink
-from sagabus.stores.sql.lending import Gate, Lender, Loan, NativeLoan
+from sagabus.stores.sql.lenders import DriverLender
+from sagabus.stores.sql.lending import Gate
 from sagabus.stores.sql.link import Link
-from sagabus.stores.sql.sessions import CONNECTION, SESSION, Engines, SqlalchemyLoan, is_sqlalchemy
+from sagabus.stores.sql.sessions import Engines
 from sagabus.stores.sql.vetting import vet_for_library
 
 Check = Callable[[str], None]
@@ -95,54 +97,19 @@ class StandIn(LentConnection):
         """Nothing: the connection is ours."""
 
 
-class AsyncpgLoan(NativeLoan):
-    """asyncpg's connection."""
-
-    def __init__(self, handle: GuardedLink, link: Link, check: Check, prefix: str) -> None:
-        super().__init__(handle, link)
-        self._gate = Gate()
-        self._lent = LentConnection(link.native, self._gate, check, prefix)
-
-    @property
-    def handle(self) -> LentConnection:
-        """What the handler is given."""
-        return self._lent
-
-    async def _give(self) -> None:
-        """It is there."""
-
-    async def _take(self) -> None:
-        self._gate.is_open = False
-
-    async def _drop(self) -> None:
-        self._gate.is_open = False
+def lender(check: Check, prefix: str) -> DriverLender:
+    """What can be lent of a PostgreSQL store."""
+    engines = Engines("postgresql+asyncpg://", lambda link, gate: StandIn(link.native, gate, check, prefix), _options)
+    return DriverLender(
+        "asyncpg",
+        ("Connection", "PoolConnectionProxy"),
+        lambda link, gate: LentConnection(link.native, gate, check, prefix),
+        engines,
+    )
 
 
-class PostgresLender(Lender):
-    """asyncpg's types and SQLAlchemy's beside our own."""
-
-    kinds: ClassVar[tuple[str, ...]] = (*Lender.kinds, "asyncpg.Connection", SESSION, CONNECTION)
-
-    def __init__(self, check: Check, prefix: str) -> None:
-        self._check = check
-        self._prefix = prefix
-        self._engines = Engines("postgresql+asyncpg://", self._stand_in)
-
-    def can(self, kind: type | None) -> bool:
-        """Whether the type can be lent."""
-        return super().can(kind) or (kind is not None and (_is_asyncpg(kind) or is_sqlalchemy(kind)))
-
-    def loan(self, kind: type | None, link: Link, handle: GuardedLink) -> Loan:
-        """The open transaction of a connection as that type, to be begun."""
-        if kind is not None and is_sqlalchemy(kind):
-            return SqlalchemyLoan(handle, link, kind, self._engines)
-        if kind is not None and _is_asyncpg(kind):
-            return AsyncpgLoan(handle, link, self._check, self._prefix)
-        return super().loan(kind, link, handle)
-
-    def _stand_in(self, link: Link, gate: Gate) -> StandIn:
-        return StandIn(link.native, gate, self._check, self._prefix)
-
-
-def _is_asyncpg(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "asyncpg" and kind.__qualname__ in ("Connection", "PoolConnectionProxy")
+def _options(link: Link) -> dict[str, Any]:
+    """Behind a pooler, a statement prepared in one transaction is not there in the next, and its name may be."""
+    if not isinstance(link, PooledLink):
+        return {}
+    return {"prepared_statement_cache_size": 0, "prepared_statement_name_func": lambda: f"sagabus_{uuid4().hex}"}

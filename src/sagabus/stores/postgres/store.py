@@ -15,7 +15,7 @@ from sagabus.stores.postgres.announcing import Announcing
 from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
-from sagabus.stores.postgres.lending import PostgresLender
+from sagabus.stores.postgres.lending import lender
 from sagabus.stores.postgres.link import PostgresLink
 from sagabus.stores.postgres.statements import STATEMENTS, recordset
 from sagabus.stores.sql.address import Address
@@ -50,7 +50,7 @@ class PostgresStore(ServerStore):
         )
         self._address = options
         self._tables = table_names(options.prefix, '"', options.schema)
-        self._lender = PostgresLender(self._check, options.prefix)
+        self._lender = lender(self._check, options.prefix)
         self._hot = HotStatements(self._tables)
         self._statements = ready({**STATEMENTS, **schema.VERSIONS}, self._tables, rows_of, DOLLARS)
         self._connecting = Connecting(options, self._statements, options.deadline)

@@ -8,7 +8,7 @@ or has left it unable to commit, and it counts as failed.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from sagabus.errors import StoreError, TransactionLost, UnsupportedCapability
 from sagabus.lending import AsyncConnection
@@ -118,7 +118,7 @@ class Gate:
 class Lender:
     """Knows what a store can lend; an adapter adds its driver's types."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("sagabus.AsyncConnection",)
+    kinds: tuple[str, ...] = ("sagabus.AsyncConnection",)
     """What a handler may annotate a parameter with."""
 
     def check(self, kind: type | None, adapter: str) -> None:

@@ -36,9 +36,12 @@ def _names(kind: type) -> list[tuple[str, str]]:
 class Engines:
     """One engine for each connection of ours, as long as the connection lives."""
 
-    def __init__(self, url: str, stand_in: Callable[[Link, Gate], Any]) -> None:
+    def __init__(
+        self, url: str, stand_in: Callable[[Link, Gate], Any], options: Callable[[Link], dict[str, Any]] | None = None
+    ) -> None:
         self._url = url
         self._stand_in = stand_in
+        self._options = options
         self._known: WeakKeyDictionary[Link, tuple[Any, Gate]] = WeakKeyDictionary()
 
     def of(self, link: Link) -> tuple[Any, Gate]:
@@ -53,7 +56,10 @@ class Engines:
 
             asyncio_of_theirs: Any = sys.modules["sqlalchemy.ext.asyncio"]
             engine = asyncio_of_theirs.create_async_engine(
-                self._url, async_creator=give, poolclass=sys.modules["sqlalchemy"].StaticPool
+                self._url,
+                async_creator=give,
+                poolclass=sys.modules["sqlalchemy"].StaticPool,
+                connect_args={} if self._options is None else self._options(link),
             )
             found = self._known[link] = (engine, gate)
         return found

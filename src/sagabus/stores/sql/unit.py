@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sagabus.clock import Clock
@@ -85,7 +86,8 @@ class ServerUnit:
 
     async def _roll_back(self) -> None:
         if self._loan is not None:
-            await self._loan.close()
+            with suppress(Exception):  # the database undoes it all the same
+                await self._loan.close()
         await self._link.rollback()
 
     async def _commit(self, batch: Batch | None) -> Sequence[Settled]:

@@ -120,7 +120,9 @@ def _refused(what: str, sql: str) -> StatementRefused:
     )
 
 
-_OF_A_LIBRARY = re.compile(r"(?i)\s*(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT|SHOW)\s[\w\s`\"'%]+;?\s*")
+_OF_A_LIBRARY = re.compile(
+    r"(?i)\s*(?:SET NAMES utf8mb4|(?:SAVEPOINT|RELEASE SAVEPOINT|ROLLBACK TO SAVEPOINT|SHOW)\s[\w\s`\"'%]+);?\s*"
+)
 
 
 def vet_for_library(sql: str, check: Callable[[str], None]) -> None:
