@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
-from sagabus.stores.postgres.statements import ENVELOPE, INSTANCE, NOW, create, recordset, upsert
+from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, NOW, create, recordset, upsert
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.stores.postgres.link import kind_of
-from sagabus.stores.postgres.statements import NOW, STATEMENTS
+from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.words import NOW
 from sagabus.stores.sql.asking import Ask, causes
 from sagabus.stores.sql.dialect import RowsOf, Statement, Style, ready
 from sagabus.stores.sql.home import ReadyWords

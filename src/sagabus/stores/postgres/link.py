@@ -16,7 +16,7 @@ from sagabus.errors import (
 )
 from sagabus.outcome import Parameters
 from sagabus.stores.postgres.driver import asyncpg
-from sagabus.stores.postgres.statements import NOW
+from sagabus.stores.postgres.words import NOW
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed, causes
 from sagabus.stores.sql.dialect import Ready
 

@@ -1,64 +1,11 @@
-"""The named statements of the shared logic, in the words of PostgreSQL.
-
-A queue table's statistics are always wrong, and a plan made while it was empty is kept, so no statement leaves its
-index to the planner's mood: rows are found by `= ANY (array)` on a key of one column, by LATERAL look-ups one by one
-(LIMIT 1 or OFFSET 0 keeps them from being turned into a join), by scalar sub-selects, or by comparing whole index keys.
-"""
+"""The named statements of the shared logic, in the words of PostgreSQL."""
 
 from __future__ import annotations
 
+from sagabus.stores.postgres.queries import READING
+from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, PLACE, POSITIONS, create, of_lane, recordset, upsert
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.dialect import KEYS, Statement
-
-NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-ENVELOPE = (
-    "channel text, lane int, due_at bigint, message_id text, message_type text, partition_key text, body text, "
-    "headers text, correlation_id text, causation_id text, sent_at bigint, attempt int, failed_at bigint, timer text, "
-    "stashed int, hops int"
-)
-INSTANCE = (
-    "saga text, key text, version bigint, read_version bigint, state text, status text, timers text, "
-    "completed_at bigint, created_at bigint, updated_at bigint"
-)
-_INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
-_PLACE = "channel text, partition_key text"
-_POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
-_NOT_HELD = """(SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
-    AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL"""
-
-
-def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
-    """What stands in a lane after a (due, position) and until a due time, in this order, which only one index gives."""
-    channel, number = lane.split(", ")
-    return f"""(SELECT {take} FROM {{envelope}} AS e WHERE e.channel = {channel} AND e.lane = {number}
-    AND (e.due_at, e.position) > ({after}) AND e.due_at <= {until} AND {_NOT_HELD}
-    ORDER BY e.due_at, e.position {limit})"""
-
-
-def recordset(parameter: str, columns: str) -> str:
-    """The set of rows that a parameter holds, as `packed` writes it, under the names of its columns."""
-    pairs = [column.split() for column in columns.split(", ")]
-    names = ", ".join(f"{key} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
-    types = ", ".join(f"{key} {kind}" for key, (_, kind) in zip(KEYS, pairs, strict=False))
-    return f"(SELECT {names} FROM json_to_recordset({parameter}::json) AS given({types}))"
-
-
-def upsert(given: str) -> str:
-    """Save instances over the versions that were read; what is not there any more is not made anew."""
-    return f"""
-INSERT INTO {{instance}} AS i ({_INSTANCE_NAMES}) SELECT r.* FROM {given} AS r
-CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o
-ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
-    state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
-    updated_at = excluded.updated_at
-WHERE i.version = excluded.read_version"""
-
-
-def create(given: str) -> str:
-    """Make instances that are not there yet."""
-    return f"""
-INSERT INTO {{instance}} ({_INSTANCE_NAMES}) SELECT {_INSTANCE_NAMES} FROM {given} AS r
-ON CONFLICT (saga, key) DO NOTHING"""
+from sagabus.stores.sql.dialect import Statement
 
 
 def _timers_of(condition: str) -> str:
@@ -89,16 +36,16 @@ LEFT JOIN (SELECT l.channel, l.lane, l.epoch FROM {rows} CROSS JOIN LATERAL (
     ),
     "is_stored": Statement("SELECT count(*) FROM {envelope} WHERE position = ?1", gives=True),
     "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})::int", gives=True),
-    "remove": Statement(f"DELETE FROM {{envelope}} WHERE position = {_POSITIONS}", "position bigint"),
+    "remove": Statement(f"DELETE FROM {{envelope}} WHERE position = {POSITIONS}", "position bigint"),
     "create_instances": Statement(create(_RECORDS), INSTANCE),
     "change_instances": Statement(upsert(_RECORDS), INSTANCE),
-    "cancel_all_timers": Statement(f"DELETE FROM {{envelope}} WHERE position = {_timers_of('')}", _PLACE),
+    "cancel_all_timers": Statement(f"DELETE FROM {{envelope}} WHERE position = {_timers_of('')}", PLACE),
     "hold": Statement("""
 INSERT INTO {held_key} AS h (channel, partition_key, position) VALUES (?1, ?2, ?3)
 ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
 WHERE h.position <> 0 OR excluded.position = 0
 """),
-    "let_go": Statement(f"DELETE FROM {{held_key}} WHERE position = {_POSITIONS}", "position bigint"),
+    "let_go": Statement(f"DELETE FROM {{held_key}} WHERE position = {POSITIONS}", "position bigint"),
     "retry": Statement("""
 UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coalesce(failed_at, ?5::bigint), stashed = 0
 WHERE position = ?1 AND attempt = ?2
@@ -114,7 +61,7 @@ UPDATE {envelope} SET stashed = 0, due_at = 1 WHERE position = ANY (ARRAY(SELECT
     CROSS JOIN LATERAL (SELECT e.position FROM {envelope} AS e WHERE e.stashed = 1 AND e.channel = r.channel
     AND e.partition_key = r.partition_key OFFSET 0) AS found))
 """,
-        _PLACE,
+        PLACE,
     ),
 }
 
@@ -125,7 +72,7 @@ _APPENDING = {
     ),
     "last_position": Statement("SELECT lastval()", gives=True),
     "cancel_timers": Statement(
-        f"DELETE FROM {{envelope}} WHERE position = {_timers_of('AND e.timer = r.timer')}", f"{_PLACE}, timer text"
+        f"DELETE FROM {{envelope}} WHERE position = {_timers_of('AND e.timer = r.timer')}", f"{PLACE}, timer text"
     ),
     "let_loose": Statement(
         """
@@ -133,7 +80,7 @@ DELETE FROM {held_key} WHERE position = ANY (ARRAY(SELECT k.position FROM {rows}
     SELECT * FROM {held_key} AS k WHERE k.channel = r.channel AND k.partition_key = r.partition_key LIMIT 1) AS k
     WHERE k.position > 0 AND (SELECT e.position FROM {envelope} AS e WHERE e.position = k.position) IS NULL))
 """,
-        _PLACE,
+        PLACE,
     ),
     "known": Statement(
         """
@@ -263,136 +210,6 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
     ),
 }
 
-_COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
-_INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
-_NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
-
-_NO_INSTANCE = (
-    "NULL::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint"
-)
-
-_READING = {
-    # In front, for each lane with a cursor, what stands before it: a transaction may commit after a later one.
-    "fetch": Statement(
-        f"""
-WITH c AS MATERIALIZED (SELECT * FROM {{rows}})
-SELECT e.*, NULL::bigint[] FROM c CROSS JOIN LATERAL
-    {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
-UNION ALL
-SELECT e.*, NULL FROM c CROSS JOIN LATERAL
-    {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e
-UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL FROM c CROSS JOIN LATERAL (SELECT due_at FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
-UNION ALL
-SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {_NOT_HELD})
-FROM c WHERE c.after > 0
-""",
-        "channel text, lane int, after bigint",
-        gives=True,
-    ),
-    # The same for few lanes, with the instances of the keys, but for keys that have something stashed.
-    "fetch_few": Statement(
-        f"""
-WITH c AS MATERIALIZED (SELECT * FROM {{rows}}),
-found AS MATERIALIZED (
-    SELECT e.* FROM c CROSS JOIN LATERAL
-        {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
-    UNION ALL
-    SELECT e.* FROM c CROSS JOIN LATERAL
-        {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e)
-SELECT *, NULL::bigint[], {_NO_INSTANCE} FROM found
-UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
-    SELECT due_at FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
-UNION ALL
-SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {_NOT_HELD}),
-    {_NO_INSTANCE}
-FROM c WHERE c.after > 0
-UNION ALL
-SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, NULL, i.*
-FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
-LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
-ON true
-WHERE (SELECT e.position FROM {{envelope}} AS e
-    WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL
-""",
-        "channel text, lane int, after bigint",
-        gives=True,
-    ),
-    "at_positions": Statement(
-        f"SELECT {_COLUMNS} FROM {{envelope}} AS e WHERE e.position = {_POSITIONS} AND {_NOT_HELD}",
-        "position bigint",
-        gives=True,
-    ),
-    # Instances and what is stashed for them, in one answer.
-    "load": Statement(
-        f"""
-WITH keys AS MATERIALIZED (SELECT json_array_elements_text(?1::json) AS key)
-SELECT i.*, NULL::bigint, NULL::text, NULL::int, NULL::bigint, {_NULLS} FROM keys AS k CROSS JOIN LATERAL (
-    SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = ?2 AND i.key = k.key LIMIT 1) AS i
-UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.* FROM keys AS k CROSS JOIN LATERAL (
-    SELECT {_COLUMNS} FROM {{envelope}} AS e
-    WHERE e.stashed = 1 AND e.channel = ?2 AND e.partition_key = k.key OFFSET 0) AS e
-""",
-        "key text",
-        gives=True,
-    ),
-    # By lane, so that timers of the far future are never looked at.
-    "anything_due": Statement(
-        f"""
-SELECT EXISTS (SELECT 1 FROM (SELECT l.channel, l.lane FROM {{lane}} AS l
-    WHERE l.channel = ANY (ARRAY(SELECT json_array_elements_text(?1::json)))) AS l
-CROSS JOIN LATERAL {of_lane("l.channel, l.lane", "-1, 0", "?2::bigint", "1", "LIMIT 1")} AS e)::int
-""",
-        "channel text",
-        gives=True,
-    ),
-    "counts": Statement(
-        """
-SELECT c.channel,
-    count(e.position) FILTER (WHERE e.due_at = 0),
-    count(e.position) FILTER (WHERE e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0),
-    count(e.position) FILTER (WHERE e.timer IS NOT NULL),
-    count(e.position) FILTER (WHERE e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0),
-    count(e.position) FILTER (WHERE e.stashed = 1),
-    (SELECT count(*) FROM {held_key} AS h WHERE h.channel = c.channel),
-    (SELECT count(*) FROM {dead_letter} AS d WHERE d.channel = c.channel AND d.status = 'open'),
-    coalesce(?1::bigint - min(e.sent_at) FILTER (WHERE e.due_at = 0), 0)
-FROM (SELECT channel FROM {subscription} UNION SELECT DISTINCT channel FROM {envelope}
-    UNION SELECT channel FROM {dead_letter} WHERE status = 'open') AS c
-LEFT JOIN {envelope} AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
-""",
-        gives=True,
-    ),
-    "instance_page": Statement(
-        f"""
-SELECT {_INSTANCE} FROM {{instance}} AS i
-WHERE i.saga = ?1 AND i.key > ?2 AND (?3::text IS NULL OR i.status = ?3::text) ORDER BY i.key LIMIT ?4
-""",
-        gives=True,
-    ),
-    "envelope_page": Statement(
-        f"""
-SELECT {_COLUMNS} FROM {{envelope}} AS e WHERE e.channel = ?1 AND (?2::text IS NULL OR e.partition_key = ?2::text)
-AND (?4::int = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
-""",
-        gives=True,
-    ),
-    "letter_page": Statement(
-        f"""
-SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}}
-WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
-ORDER BY id LIMIT ?4
-""",
-        gives=True,
-    ),
-}
-
 _LETTERS = {
     "lock_letter": Statement("SELECT id FROM {dead_letter} WHERE id = ?1 FOR UPDATE", gives=True),
     "close_letter": Statement("UPDATE {dead_letter} SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"),
@@ -439,6 +256,6 @@ STATEMENTS: dict[str, Statement] = {
     **_APPENDING,
     **_LEASING,
     **_REGISTERING,
-    **_READING,
+    **READING,
     **_LETTERS,
 }

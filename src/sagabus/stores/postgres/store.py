@@ -17,7 +17,8 @@ from sagabus.stores.postgres.flushing import HotStatements, Written, taken
 from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.lending import lender
 from sagabus.stores.postgres.link import PostgresLink
-from sagabus.stores.postgres.statements import STATEMENTS, recordset
+from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.words import recordset
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.home import ServerHome

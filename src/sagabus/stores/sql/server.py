@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _ROUNDS = 5
 """How often a transaction is begun anew because another one was quicker."""
+_FIRST_PAUSE = 0.001
 
 
 class ServerStore(SqlCalls):
@@ -225,7 +226,9 @@ class ServerStore(SqlCalls):
             return result
 
     async def _transact(self, link: Link, begin: Callable[[], Steps[T]]) -> T:
-        for rounds_left in range(_ROUNDS - 1, -1, -1):
+        for round_ in range(_ROUNDS):
+            if round_:
+                await asyncio.sleep(_FIRST_PAUSE * 3**round_)  # not at once again against the same opponent
             try:
                 await link.begin()
                 result = await drive_async(begin(), link.answer)
@@ -233,7 +236,7 @@ class ServerStore(SqlCalls):
             except BaseException as error:
                 await self._undo(link)
                 # A deadlock, or the same id twice at the same time: the database has undone it, and nothing is lost.
-                if rounds_left and isinstance(error, (Raced, StoreBusy)):
+                if round_ < _ROUNDS - 1 and isinstance(error, (Raced, StoreBusy)):
                     continue
                 if isinstance(error, Raced):
                     raise StoreBusy(f"{self.place}: others were always quicker", store=self.place) from error

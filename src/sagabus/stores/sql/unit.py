@@ -8,7 +8,7 @@ from typing import Any
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError, TransactionLost
+from sagabus.errors import StoreBusy, StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
@@ -95,7 +95,10 @@ class ServerUnit:
         settled: Sequence[Settled] = []
         if batch is not None:
             steps = settling.settle(batch, self._clock.now(), self._check_statement)
-            settled = await drive_async(steps, self._link.answer)
+            try:
+                settled = await drive_async(steps, self._link.answer)
+            except appending.Raced as error:
+                raise StoreBusy("another transaction claimed the same key at the same time") from error
         if all(answer.verdict is Verdict.COMMITTED for answer in settled):
             hit("unit.before_commit")
             await self._link.commit()

@@ -1,0 +1,137 @@
+"""What is read on PostgreSQL: due envelopes, instances, and the read-only questions."""
+
+from __future__ import annotations
+
+from sagabus.stores.postgres.words import ENVELOPE, NOT_HELD, POSITIONS, of_lane
+from sagabus.stores.sql import rows
+from sagabus.stores.sql.dialect import Statement
+
+_COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
+_INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
+_NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
+
+_NO_INSTANCE = (
+    "NULL::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint"
+)
+
+READING = {
+    # In front, for each lane with a cursor, what stands before it: a transaction may commit after a later one.
+    "fetch": Statement(
+        f"""
+WITH c AS MATERIALIZED (SELECT * FROM {{rows}})
+SELECT e.*, NULL::bigint[] FROM c CROSS JOIN LATERAL
+    {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
+UNION ALL
+SELECT e.*, NULL FROM c CROSS JOIN LATERAL
+    {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e
+UNION ALL
+SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL FROM c CROSS JOIN LATERAL (SELECT due_at FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
+UNION ALL
+SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD})
+FROM c WHERE c.after > 0
+""",
+        "channel text, lane int, after bigint",
+        gives=True,
+    ),
+    # The same for few lanes, with the instances of the keys, but for keys that have something stashed.
+    "fetch_few": Statement(
+        f"""
+WITH c AS MATERIALIZED (SELECT * FROM {{rows}}),
+found AS MATERIALIZED (
+    SELECT e.* FROM c CROSS JOIN LATERAL
+        {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
+    UNION ALL
+    SELECT e.* FROM c CROSS JOIN LATERAL
+        {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e)
+SELECT *, NULL::bigint[], {_NO_INSTANCE} FROM found
+UNION ALL
+SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
+    SELECT due_at FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
+UNION ALL
+SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD}),
+    {_NO_INSTANCE}
+FROM c WHERE c.after > 0
+UNION ALL
+SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, NULL, i.*
+FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
+LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
+ON true
+WHERE (SELECT e.position FROM {{envelope}} AS e
+    WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL
+""",
+        "channel text, lane int, after bigint",
+        gives=True,
+    ),
+    "at_positions": Statement(
+        f"SELECT {_COLUMNS} FROM {{envelope}} AS e WHERE e.position = {POSITIONS} AND {NOT_HELD}",
+        "position bigint",
+        gives=True,
+    ),
+    # Instances and what is stashed for them, in one answer.
+    "load": Statement(
+        f"""
+WITH keys AS MATERIALIZED (SELECT json_array_elements_text(?1::json) AS key)
+SELECT i.*, NULL::bigint, NULL::text, NULL::int, NULL::bigint, {_NULLS} FROM keys AS k CROSS JOIN LATERAL (
+    SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = ?2 AND i.key = k.key LIMIT 1) AS i
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.* FROM keys AS k CROSS JOIN LATERAL (
+    SELECT {_COLUMNS} FROM {{envelope}} AS e
+    WHERE e.stashed = 1 AND e.channel = ?2 AND e.partition_key = k.key OFFSET 0) AS e
+""",
+        "key text",
+        gives=True,
+    ),
+    # By lane, so that timers of the far future are never looked at.
+    "anything_due": Statement(
+        f"""
+SELECT EXISTS (SELECT 1 FROM (SELECT l.channel, l.lane FROM {{lane}} AS l
+    WHERE l.channel = ANY (ARRAY(SELECT json_array_elements_text(?1::json)))) AS l
+CROSS JOIN LATERAL {of_lane("l.channel, l.lane", "-1, 0", "?2::bigint", "1", "LIMIT 1")} AS e)::int
+""",
+        "channel text",
+        gives=True,
+    ),
+    "counts": Statement(
+        """
+SELECT c.channel,
+    count(e.position) FILTER (WHERE e.due_at = 0),
+    count(e.position) FILTER (WHERE e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0),
+    count(e.position) FILTER (WHERE e.timer IS NOT NULL),
+    count(e.position) FILTER (WHERE e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0),
+    count(e.position) FILTER (WHERE e.stashed = 1),
+    (SELECT count(*) FROM {held_key} AS h WHERE h.channel = c.channel),
+    (SELECT count(*) FROM {dead_letter} AS d WHERE d.channel = c.channel AND d.status = 'open'),
+    coalesce(?1::bigint - min(e.sent_at) FILTER (WHERE e.due_at = 0), 0)
+FROM (SELECT channel FROM {subscription} UNION SELECT DISTINCT channel FROM {envelope}
+    UNION SELECT channel FROM {dead_letter} WHERE status = 'open') AS c
+LEFT JOIN {envelope} AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+""",
+        gives=True,
+    ),
+    "instance_page": Statement(
+        f"""
+SELECT {_INSTANCE} FROM {{instance}} AS i
+WHERE i.saga = ?1 AND i.key > ?2 AND (?3::text IS NULL OR i.status = ?3::text) ORDER BY i.key LIMIT ?4
+""",
+        gives=True,
+    ),
+    "envelope_page": Statement(
+        f"""
+SELECT {_COLUMNS} FROM {{envelope}} AS e WHERE e.channel = ?1 AND (?2::text IS NULL OR e.partition_key = ?2::text)
+AND (?4::int = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
+""",
+        gives=True,
+    ),
+    "letter_page": Statement(
+        f"""
+SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}}
+WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
+ORDER BY id LIMIT ?4
+""",
+        gives=True,
+    ),
+}

@@ -1,0 +1,60 @@
+"""What the statements on PostgreSQL are put together from.
+
+A queue table's statistics are always wrong, and a plan made while it was empty is kept, so no statement leaves its
+index to the planner's mood: rows are found by `= ANY (array)` on a key of one column, by LATERAL look-ups one by one
+(LIMIT 1 or OFFSET 0 keeps them from being turned into a join), by scalar sub-selects, or by comparing whole index keys.
+"""
+
+from __future__ import annotations
+
+from sagabus.stores.sql.dialect import KEYS
+
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+ENVELOPE = (
+    "channel text, lane int, due_at bigint, message_id text, message_type text, partition_key text, body text, "
+    "headers text, correlation_id text, causation_id text, sent_at bigint, attempt int, failed_at bigint, timer text, "
+    "stashed int, hops int"
+)
+INSTANCE = (
+    "saga text, key text, version bigint, read_version bigint, state text, status text, timers text, "
+    "completed_at bigint, created_at bigint, updated_at bigint"
+)
+INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
+PLACE = "channel text, partition_key text"
+POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
+NOT_HELD = """(SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL"""
+
+
+def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
+    """What stands in a lane after a (due, position) and until a due time, in this order, which only one index gives."""
+    channel, number = lane.split(", ")
+    return f"""(SELECT {take} FROM {{envelope}} AS e WHERE e.channel = {channel} AND e.lane = {number}
+    AND (e.due_at, e.position) > ({after}) AND e.due_at <= {until} AND {NOT_HELD}
+    ORDER BY e.due_at, e.position {limit})"""
+
+
+def recordset(parameter: str, columns: str) -> str:
+    """The set of rows that a parameter holds, as `packed` writes it, under the names of its columns."""
+    pairs = [column.split() for column in columns.split(", ")]
+    names = ", ".join(f"{key} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
+    types = ", ".join(f"{key} {kind}" for key, (_, kind) in zip(KEYS, pairs, strict=False))
+    return f"(SELECT {names} FROM json_to_recordset({parameter}::json) AS given({types}))"
+
+
+def upsert(given: str) -> str:
+    """Save instances over the versions that were read; what is not there any more is not made anew."""
+    return f"""
+INSERT INTO {{instance}} AS i ({INSTANCE_NAMES}) SELECT r.* FROM {given} AS r
+CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o
+ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
+    state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
+    updated_at = excluded.updated_at
+WHERE i.version = excluded.read_version"""
+
+
+def create(given: str) -> str:
+    """Make instances that are not there yet."""
+    return f"""
+INSERT INTO {{instance}} ({INSTANCE_NAMES}) SELECT {INSTANCE_NAMES} FROM {given} AS r
+ON CONFLICT (saga, key) DO NOTHING"""
