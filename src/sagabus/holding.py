@@ -59,15 +59,24 @@ class Hand:
         ]
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
-        """Take note of the lanes owned now; the mailboxes that belong to others from now on."""
+        """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
+
+        A lane that was lost and won again in the meantime is begun anew: what is still on its way from before comes
+        too late to be waited for, or its key's later messages could overtake it.
+        """
         now = {(lane.channel, lane.lane): lane for lane in lanes}
         gone = {place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch}
+        lost = [mailbox for mailbox in self.mailboxes() if mailbox.place in gone] if gone else []
+        for position in [position for position, mailbox in self.envelopes.items() if mailbox.place in gone]:
+            del self.envelopes[position]
         for place in gone:
             del self.lanes[place]
         for place, lane in now.items():
             if place not in self.lanes:
                 self.lanes[place] = HeldLane(lane)
-        return [mailbox for mailbox in list(self.mailboxes()) if mailbox.place in gone]
+        for mailbox in lost:
+            self._empty(mailbox)
+        return lost
 
     def in_use(self) -> list[Lane]:
         """Lanes with a message that runs now, or whose outcome is on its way."""
@@ -117,10 +126,15 @@ class Hand:
         if held is not None:
             held.in_hand += 1
 
-    def put_down(self, envelope: Envelope) -> None:
-        """An envelope is no longer in hand; one that was not is fine."""
-        if self.envelopes.pop(envelope.position, None) is None:
+    def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
+        """Whether an envelope is in hand in this very mailbox: that of a lane that was lost holds nothing any more."""
+        return self.envelopes.get(envelope.position) is mailbox
+
+    def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
+        """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
+        if not self.holds(envelope, mailbox):
             return
+        del self.envelopes[envelope.position]
         if self.fetching:
             self.settled.add(envelope.position)
         held = self.lanes.get((envelope.channel, envelope.lane))
@@ -128,9 +142,15 @@ class Hand:
             held.in_hand -= 1
 
     def drop(self, mailbox: Mailbox) -> None:
-        """Forget a mailbox and what waits in it; what runs or is being committed settles by itself."""
-        for envelope in mailbox.queue:
-            self.put_down(envelope)
+        """Forget a mailbox with all that is in hand of it; what runs or is being committed settles by itself."""
+        for position in [position for position, other in self.envelopes.items() if other is mailbox]:
+            del self.envelopes[position]
+            held = self.lanes.get(mailbox.place)
+            if held is not None:
+                held.in_hand -= 1
+        self._empty(mailbox)
+
+    def _empty(self, mailbox: Mailbox) -> None:
         mailbox.queue.clear()
         mailbox.rewind([])
         if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:

@@ -71,7 +71,7 @@ class Serving:
         finally:
             if mailbox.running is not None:
                 # Rolled back: it stays in the store, and runs again elsewhere or later.
-                self._hand.put_down(mailbox.running)
+                self._hand.put_down(mailbox.running, mailbox)
                 mailbox.running = None
                 mailbox.cell = None
             if mailbox.queue and not self.stopping:
@@ -83,6 +83,8 @@ class Serving:
     async def _one(self, mailbox: Mailbox, envelope: Envelope) -> None:
         if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
             await self._load(mailbox)
+        if not self._hand.holds(envelope, mailbox):
+            return  # its lane was lost meanwhile
         if mailbox.place[0] in self._lending and self._lends_to(mailbox, envelope):
             await self._alone(mailbox, envelope)
             return
@@ -94,7 +96,7 @@ class Serving:
     def _finish(self, mailbox: Mailbox, envelope: Envelope, outcome: Outcome, epoch: int) -> None:
         if mailbox.epoch != epoch:
             # Meanwhile a commit has said that this run saw a state that never was.
-            if envelope.position in self._hand.envelopes:
+            if self._hand.holds(envelope, mailbox):
                 mailbox.put_back([envelope])
             return
         self._settlement.finish(mailbox, outcome)
@@ -147,6 +149,8 @@ class Serving:
     async def _alone(self, mailbox: Mailbox, envelope: Envelope) -> None:
         """Run with the open transaction in the handler's hands, and commit it with the outcome."""
         await mailbox.all_settled()
+        if not self._hand.holds(envelope, mailbox):
+            return  # its lane was lost meanwhile
         if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition):
             mailbox.put_back([envelope])
             return

@@ -67,7 +67,7 @@ class Settlement:
         if type(outcome) is not Completed and _holds(outcome):
             mailbox.held = True
             for envelope in mailbox.queue:
-                self._hand.put_down(envelope)
+                self._hand.put_down(envelope, mailbox)
             mailbox.queue.clear()
         self._committer.add(mailbox, outcome)
 
@@ -118,7 +118,7 @@ class Settlement:
 
     def _committed(self, mailbox: Mailbox, outcome: Outcome) -> None:
         envelope = outcome.envelope
-        self._hand.put_down(envelope)
+        self._hand.put_down(envelope, mailbox)
         self._statistics[(envelope.channel, _KINDS.get(type(outcome), "other"))] += 1
         if type(outcome) is Completed:
             if envelope.due_at:
@@ -151,10 +151,11 @@ class Settlement:
         if mailbox.held:
             mailbox.held = False
             self._hand.rescan_lane(mailbox.place)
-        if verdict in _AGAIN and envelope.position in self._hand.envelopes:
+        is_ours = self._hand.holds(envelope, mailbox)
+        if verdict in _AGAIN and is_ours:
             again.append(envelope)
-        elif verdict in (Verdict.GONE, Verdict.FENCED) or envelope.position not in self._hand.envelopes:
-            self._hand.put_down(envelope)
+        elif verdict in (Verdict.GONE, Verdict.FENCED) or not is_ours:
+            self._hand.put_down(envelope, mailbox)
         else:
             instead.append((mailbox, self._instead(mailbox, envelope, answer)))
 

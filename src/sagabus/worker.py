@@ -37,6 +37,7 @@ _SMALLEST_WINDOW = 4
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
 _LONGEST_RENEWAL = 1.0
+"""So the lanes of a worker that died go on soon after its lease has ended."""
 _OBEYED_WITHIN = 0.1
 _MOST_CANCELLATIONS = 50
 
@@ -70,7 +71,6 @@ class Worker:
         self._codec = codec
         self._clock = clock
         self._lease = settings.lease.total_seconds()
-        # By the latter, the lanes of a worker that died go on soon after its lease has ended.
         self._renewal = min(self._lease / 3, _LONGEST_RENEWAL)
         self._channels = tuple(definitions)
         self.hand = Hand(definitions, max(_SMALLEST_WINDOW, settings.prefetch // settings.lanes))
@@ -79,8 +79,7 @@ class Worker:
         self._committer = Committer(
             store, sender, clock, self._runners, epochs=lambda: self.hand.epochs, settled=self._settled
         )
-        self._progress = asyncio.Event()
-        self._room = asyncio.Event()
+        self._progress, self._room = asyncio.Event(), asyncio.Event()
         self._settlement = Settlement(
             self.hand,
             self._committer,
@@ -291,10 +290,15 @@ class Worker:
             self.hand.take(envelope, mailbox)
             mailbox.queue.append(envelope)
             filled.append(mailbox)
-        await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
-        hit("fetch.loaded")
-        for mailbox in filled:
-            self._runners.offer(mailbox)
+        try:
+            await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
+            hit("fetch.loaded")
+        except StoreError as error:
+            log.warning("cannot load ahead of the handlers: %s", error)
+        finally:
+            # In any case, since they are in hand: who serves a mailbox without its state asks for it until it is there.
+            for mailbox in filled:
+                self._runners.offer(mailbox)
         hit("fetch.dispatched")
 
     def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
@@ -342,14 +346,9 @@ class Worker:
         self._renewed = begun
         self._refresh = False
         for mailbox in self.hand.own(lanes):
-            self._withdraw(mailbox)
+            self._committer.withdraw(mailbox)
         # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
         self.hand.rescan()
-
-    def _withdraw(self, mailbox: Mailbox) -> None:
-        for envelope in self._committer.withdraw(mailbox):
-            self.hand.put_down(envelope)
-        self.hand.drop(mailbox)
 
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):
