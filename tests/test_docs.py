@@ -19,8 +19,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import asgiref.local
 import click
+import django.conf
+import django.db
+import django.utils.functional
 import pytest
+from tests.databases import own_database
 
 import sagabus
 from sagabus.cli.main import root as command_line
@@ -111,7 +116,25 @@ def promised(text: str) -> list[str]:
     return re.findall(r"# → (.*?)$", text, flags=re.MULTILINE)
 
 
+@pytest.fixture
+def databases(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """New databases on the servers whose addresses a page takes from its environment; Django as if it were new."""
+    text = page.read_text(encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        for kind, variable in (("postgres", "SHOP_POSTGRES"), ("mysql", "SHOP_MYSQL")):
+            if variable in text:
+                monkeypatch.setenv(variable, stack.enter_context(own_database(kind)))
+        for name in list(vars(django.conf.settings)):
+            monkeypatch.delitem(vars(django.conf.settings), name)
+        monkeypatch.setitem(vars(django.conf.settings), "_wrapped", django.utils.functional.empty)
+        monkeypatch.setattr(django.db.connections, "_settings", None)
+        monkeypatch.setattr(django.db.connections, "_connections", asgiref.local.Local())
+        monkeypatch.delitem(vars(django.db.connections), "settings", raising=False)
+        yield
+
+
 @every_page
+@pytest.mark.usefixtures("databases")
 def test_the_python_of_a_page_runs_and_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

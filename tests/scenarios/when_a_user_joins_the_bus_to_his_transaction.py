@@ -187,6 +187,31 @@ async def test_a_race_costs_neither_transaction_on_postgres(postgres: Any) -> No
     assert postgres.rows("id") == [("slow",)]
 
 
+async def others_work(url: str) -> None:
+    async with asyncio.timeout(5), Bus(url, note) as bus:
+        await bus.publish(Noted(key="B"))
+        await until_handled("B")
+
+
+async def test_while_he_takes_his_time_others_open_and_work_on_postgres(postgres: Any) -> None:
+    async with Bus(postgres.url, note):
+        pass
+    connection = await asyncpg.connect(POSTGRES)
+    async with connection.transaction():
+        await Bus(postgres.url).join(connection).publish(Noted(key="A"))
+        await others_work(postgres.url)
+    await connection.close()
+
+
+async def test_while_he_takes_his_time_others_open_and_work_on_mysql(mysql: Any) -> None:
+    async with Bus(mysql.url, note):
+        pass
+    with closing(pymysql.connect(**mysql_place())) as connection:
+        Bus(mysql.url).join(connection).publish(Noted(key="A"))
+        await others_work(mysql.url)
+        connection.commit()
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 

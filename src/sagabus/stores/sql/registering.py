@@ -23,7 +23,14 @@ def read() -> Steps[Routing]:
 
 
 def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing]:
-    """Add subscriptions, in the caller's open transaction."""
+    """Add subscriptions, in the caller's open transaction. Where nothing is new nobody is waited for: transactions that
+    have routed by what there is hold it as it is, and may take long.
+    """
+    wanted = {(each.message_type, each.channel): msgspec.json.encode(each).decode() for each in subscriptions}
+    known = yield from _known()
+    if wanted.items() <= known.items() and (yield Ask("lanes_setting")).value is not None:
+        hit("register.before_commit")
+        return (yield from read())
     yield Ask("lock_routing")
     yield Ask("put_lanes", (lanes,))
     lanes = (yield Ask("lanes_setting")).value
@@ -35,12 +42,12 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
     problems += _given_twice(subscriptions)
     if problems:
         raise ConfigurationError(*problems)
-    known = {(row[1], row[2]): row[0] for row in (yield Ask("subscriptions")).rows}
+    known = yield from _known()
     changed = 0
     for subscription in sorted(subscriptions, key=lambda each: (each.channel, each.message_type)):
-        definition = msgspec.json.encode(subscription).decode()
-        if known.get((subscription.message_type, subscription.channel)) != definition:
-            yield Ask("put_subscription", (subscription.message_type, subscription.channel, definition))
+        place = (subscription.message_type, subscription.channel)
+        if known.get(place) != wanted[place]:
+            yield Ask("put_subscription", (*place, wanted[place]))
             changed += 1
         yield from leasing.add_lanes(subscription.channel, lanes)
         # Always there, so that whoever relies on it can hold on to it.
@@ -57,6 +64,10 @@ def unregister(channel: str, message_type: str) -> Steps[Routing]:
     if (yield Ask("drop_subscription", (channel, message_type))).changed:
         yield Ask("raise_routing")
     return (yield from read())
+
+
+def _known() -> Steps[dict[tuple[str, str], str]]:
+    return {(row[1], row[2]): row[0] for row in (yield Ask("subscriptions")).rows}
 
 
 def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
