@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from tests.faults.application import LaterClock
 
 from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
-from sagabus.errors import ForkedProcess, StoreError
+from sagabus.errors import ForkedProcess, NoOpenTransaction, StoreError
 
 TABLES = "CREATE TABLE IF NOT EXISTS done (subscription TEXT, message_id TEXT, number INTEGER, attempt INTEGER);"
 DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, ?, ?, ?)"
@@ -128,7 +128,11 @@ async def forking(message: Task, ctx: Context) -> None:
     if message.number % 4 == 0:
         child = os.fork()
         if child == 0:
-            os._exit(await refused(message.number))
+            code = 4
+            try:
+                code = await refused(message.number)
+            finally:
+                os._exit(code)
         _, status = os.waitpid(child, 0)  # noqa: ASYNC222  # nothing else is to run meanwhile
         assert os.waitstatus_to_exitcode(status) == 0, "the child could use the parent's bus"
 
@@ -142,8 +146,9 @@ async def refused(number: int) -> int:
     else:
         return 1
     try:
+        # A connection of the child's own is welcome, and needs nothing of the parent's; this one has no transaction.
         bus.join(sqlite3.connect(present.path))
-    except ForkedProcess:
+    except NoOpenTransaction:
         pass
     else:
         return 2
