@@ -1,4 +1,4 @@
-"""Several workers on one store, by the real clock: they share its lanes, and hand them over when they come, go or die."""
+"""Several workers on one store, by the real clock: they share its lanes and hand them over, come, go or die."""
 
 import asyncio
 import os
