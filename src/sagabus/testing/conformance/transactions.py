@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sagabus.errors import SagaBusError, StatementRefused, StoreError, UnsupportedCapability
+from sagabus.lending import AsyncConnection, Connection
 from sagabus.outcome import Admission, Statement, Verdict
-from sagabus.store import Batch, Capability
+from sagabus.store import Batch, Capability, Store
 from sagabus.testing.conformance.trial import (
     COMMITTED,
     StoreSuite,
@@ -15,6 +16,16 @@ from sagabus.testing.conformance.trial import (
     conformance,
     save,
 )
+
+
+def lends(store: Store, kind: type | None) -> bool:
+    """Whether the store says that it lends its transaction as this type."""
+    try:
+        store.check_lending(kind)
+    except UnsupportedCapability:
+        return False
+    return True
+
 
 REFUSED = (
     *("COMMIT", "ROLLBACK", "BEGIN", "SAVEPOINT s", "commit", " /* well */ COMMIT", "COMMIT; BEGIN", "END"),
@@ -180,6 +191,42 @@ class ConnectionConformance(StoreSuite):
                 await self.execute(connection, self.insert_row, ("late",))
         with pytest.raises(SagaBusError):
             await self.execute(connection, self.insert_row, ("later",))
+
+        assert list(await self.user_rows()) == []
+
+    @conformance
+    async def test_it_lends_what_it_says_it_lends_and_nothing_else(self, trial: Trial) -> None:
+        with pytest.raises(UnsupportedCapability):
+            trial.store.check_lending(int)
+        if not trial.has(Capability.CONNECTION):
+            with pytest.raises(UnsupportedCapability):
+                trial.store.check_lending(None)
+            return
+        await self.make_user_table()
+        kinds = [kind for kind in (None, Connection, AsyncConnection) if lends(trial.store, kind)]
+        for number, kind in enumerate(kinds):
+            async with trial.store.transaction() as unit:
+                lent = await unit.lend(kind)
+                await self.execute(lent.handle, self.insert_row, (str(number),))
+                await lent.settle()
+                with pytest.raises(SagaBusError):
+                    await self.execute(lent.handle, self.insert_row, ("late",))
+                await unit.commit()
+
+        assert None in kinds
+        assert list(await self.user_rows()) == [str(number) for number in range(len(kinds))]
+
+    @conformance
+    async def test_what_was_lent_goes_with_a_unit_that_does_not_commit(self, trial: Trial) -> None:
+        if not trial.has(Capability.CONNECTION):
+            return
+        await self.make_user_table()
+        for settles in (True, False):
+            async with trial.store.transaction() as unit:
+                lent = await unit.lend(None)
+                await self.execute(lent.handle, self.insert_row, ("lost",))
+                if settles:
+                    await lent.settle()
 
         assert list(await self.user_rows()) == []
 

@@ -30,9 +30,13 @@ class PymysqlConnection(PlainNative):
         what = f"the {self._driver} connection"
         if not self._native.open:
             raise no_transaction(what, "it is closed")
-        # MySQLdb keeps the server's word on it to itself: with autocommit, nobody can tell.
-        if self._native.get_autocommit() and not getattr(self._native, "server_status", 0) & _IN_TRANSACTION:
-            raise no_transaction(what, _BEGIN)
+        if self._native.get_autocommit():
+            # MySQLdb keeps the server's word on it to itself: with autocommit, nobody can tell.
+            status: int | None = getattr(self._native, "server_status", None)
+            if status is None:
+                raise no_transaction(what, "turn autocommit off; with it there may be one, but the driver does not say")
+            if not status & _IN_TRANSACTION:
+                raise no_transaction(what, _BEGIN)
 
     def run(self, sql: str, parameters: Sequence[Any], *, gives: bool) -> Answer:
         plain: Any = sys.modules[f"{self._driver}.cursors"].Cursor
