@@ -27,7 +27,7 @@ class Shop:
     def __init__(self, ground: Any) -> None:
         self.ground = ground
         ground.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
-        self.insert = ground.local("INSERT INTO ledger VALUES (?, ?)")
+        self.insert = ground.sql("INSERT INTO ledger VALUES (?, ?)")
 
         class Base(DeclarativeBase):
             pass
@@ -60,7 +60,7 @@ def by_asyncmy(shop: Shop) -> Any:
     async def driver(message: Noted, db: asyncmy.Connection) -> None:
         async with db.cursor(DictCursor) as cursor:
             await cursor.execute(shop.insert, (message.key, message.number))
-            await cursor.execute(shop.ground.local("SELECT amount FROM ledger WHERE id = ?"), (message.key,))
+            await cursor.execute(shop.ground.sql("SELECT amount FROM ledger WHERE id = ?"), (message.key,))
             assert await cursor.fetchone() == {"amount": message.number}
         if message.number == 13:
             raise ValueError(message.number)
