@@ -40,9 +40,10 @@ class Hand:
 class Crew:
     """Some worker processes on one store; `size` of them live except between a kill and the replacement."""
 
-    def __init__(self, url: str, process: str, folder: Path, size: int = 2) -> None:
+    def __init__(self, url: str, process: str, folder: Path, *, lease: int, size: int = 2) -> None:
         self._url = url
         self._process = process
+        self._lease = lease
         self._folder = folder
         self._size = size
         self._started = 0
@@ -62,7 +63,7 @@ class Crew:
         with complaints.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "sagabus.cli.demonstration.worker"),
-                *(self._url, self._process, str(tally)),
+                *(self._url, self._process, str(tally), str(self._lease)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -122,7 +122,7 @@ async def play(bus: Bus, setting: Setting, piece: Piece) -> Result:
     """Run the course with a crew and its progress on show, then audit; no worker is left, however this ends."""
     began = time.monotonic()
     venue = setting.venue
-    crew = Crew(venue.url, setting.process, setting.folder)
+    crew = Crew(venue.url, setting.process, setting.folder, lease=venue.lease)
     with Show(setting.console, len(piece.publications), piece.expected, piece.what) as show:
         chance = random.Random(f"course {setting.seed}")  # noqa: S311  # repeatable on purpose
         course = Course(bus, crew, piece.channels, chance, show)

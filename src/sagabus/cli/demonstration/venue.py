@@ -67,6 +67,8 @@ class Venue:
     url: str
     server: OwnServer | None = None
     """A server that is the demonstration's own to end."""
+    lease: int = 1
+    """Seconds after which a killed worker's messages go to others; more where each look takes a way over a network."""
 
 
 def is_private(store: str | None) -> bool:
@@ -92,10 +94,14 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
             file_of(store)
         room = room_at(store, f"demo_{secrets.token_hex(5)}")
         if room is None:
-            yield Venue(store)
+            yield Venue(store, lease=_lease(store))
         else:
             async with _furnished(room):
-                yield Venue(room.url)
+                yield Venue(room.url, lease=_lease(store))
+
+
+def _lease(store: str) -> int:
+    return 1 if urlsplit(store).scheme == "sqlite" else 3
 
 
 @asynccontextmanager

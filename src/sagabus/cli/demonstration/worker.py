@@ -1,4 +1,4 @@
-"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker URL PROCESS TALLY`.
+"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker URL PROCESS TALLY LEASE`.
 
 It says `ready` on stdout once it works, and stops when its stdin ends: so none outlives the command that started it,
 however that one dies.
@@ -19,14 +19,13 @@ from sagabus.cli.demonstration.tally import Tally, counting
 from sagabus.clock import SystemClock
 from sagabus.opening import open_store
 
-LEASE = timedelta(seconds=1)
 PROCESSES = {"orders": (orders.definitions, 6), "replay": (replay.definitions, 50)}
 
 
-async def work(url: str, process: str, tally: Tally) -> None:
+async def work(url: str, process: str, tally: Tally, lease: timedelta) -> None:
     """Handle messages until stdin ends."""
     definitions, concurrency = PROCESSES[process]
-    settings = Settings(concurrency=concurrency, prefetch=128, lease=LEASE, grace=timedelta(seconds=5))
+    settings = Settings(concurrency=concurrency, prefetch=128, lease=lease, grace=timedelta(seconds=5))
     store = counting(open_store(url, SystemClock(), settings.lanes), tally)
     async with Bus(store, *definitions(database_at(url).words), settings=settings, middleware=[tally]):
         print("ready", flush=True)
@@ -39,4 +38,4 @@ def _wait_for_end() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], sys.argv[2], Tally(Path(sys.argv[3]))))
+    asyncio.run(work(sys.argv[1], sys.argv[2], Tally(Path(sys.argv[3])), timedelta(seconds=int(sys.argv[4]))))
