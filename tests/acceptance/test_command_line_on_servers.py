@@ -115,3 +115,17 @@ def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
         ground.close()
 
     assert "applied 1" in finished.stdout, finished.stderr
+
+
+def test_tables_may_be_moved_to_another_schema() -> None:
+    ground = server_ground("postgres")
+    elsewhere = f"{ground.name}_moved"
+    run("migrate", "--store", ground.url)
+    ground.run(f"ALTER SCHEMA {ground.name} RENAME TO {elsewhere}")
+    try:
+        finished = run("migrate", "--store", ground.url.replace(ground.name, elsewhere))
+    finally:
+        ground.run(f"DROP SCHEMA {elsewhere} CASCADE")
+        ground.close()
+
+    assert "nothing to do" in finished.stdout, finished.stderr

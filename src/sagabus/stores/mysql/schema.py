@@ -11,6 +11,7 @@ from hashlib import blake2b
 
 from sagabus.stores.sql import migrating
 from sagabus.stores.sql.dialect import TABLES, Statement, quoted
+from sagabus.stores.sql.migrating import Migration
 
 CHANNEL = "VARBINARY(255)"
 KEY = "VARBINARY(2004)"
@@ -161,9 +162,9 @@ def names(tables: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {**tables, **{index: quoted(prefix + index, "`") for index in INDEXES}}
 
 
-def migrations(named: Mapping[str, str]) -> list[tuple[int, str]]:
+def migrations(named: Mapping[str, str]) -> list[Migration]:
     """All migrations, with the tables named."""
-    return [(version, template.format_map(named)) for version, template in _TEMPLATES]
+    return [Migration.of(version, template, named) for version, template in _TEMPLATES]
 
 
 def script(named: Mapping[str, str], now: str) -> str:

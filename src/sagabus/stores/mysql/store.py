@@ -28,6 +28,7 @@ from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.natives import MYSQL
 from sagabus.stores.sql.server import ServerStore
 
@@ -109,7 +110,7 @@ class MysqlStore(ServerStore):
             told=partial(told, self.place),
         )
 
-    def _migrations(self) -> Sequence[tuple[int, str]]:
+    def _migrations(self) -> Sequence[Migration]:
         return schema.migrations(self._names)
 
     def script(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sagabus.stores.postgres.words import NOW
 from sagabus.stores.sql import migrating
 from sagabus.stores.sql.dialect import Statement, quoted
+from sagabus.stores.sql.migrating import Migration
 
 QUOTE = '"'
 
@@ -149,10 +150,10 @@ VERSIONS = {
 }
 
 
-def migrations(tables: Mapping[str, str], prefix: str) -> list[tuple[int, str]]:
+def migrations(tables: Mapping[str, str], prefix: str) -> list[Migration]:
     """All migrations, with the tables named."""
     names = {**tables, **{index: quoted(prefix + index, QUOTE) for index in _INDEXES}}
-    return [(version, template.format_map(names)) for version, template in _TEMPLATES]
+    return [Migration.of(version, template, names) for version, template in _TEMPLATES]
 
 
 def make_schema(name: str) -> str:

@@ -23,6 +23,7 @@ from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.natives import POSTGRES
 from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.settling import COMMITTED
@@ -131,7 +132,7 @@ class PostgresStore(ServerStore):
         joining = PostgresJoining(self._tables, rows_of, schema=options.schema, prefix=options.prefix, place=self.place)
         return ServerHome(POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, told=joining.told)
 
-    def _migrations(self) -> Sequence[tuple[int, str]]:
+    def _migrations(self) -> Sequence[Migration]:
         return schema.migrations(self._tables, self._address.prefix)
 
     def script(self) -> str:

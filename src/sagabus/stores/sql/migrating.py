@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
+from typing import NamedTuple
 
 from sagabus.errors import SchemaTooNew, StoreCorrupt, StoreError
 from sagabus.failpoint import hit
@@ -12,14 +13,25 @@ from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.link import Link
 
 
-def checksum(script: str) -> str:
-    """What a migration's text is recognised by."""
-    return blake2b(script.encode(), digest_size=8).hexdigest()
+class Migration(NamedTuple):
+    """One step of the schema."""
+
+    version: int
+    script: str
+    """Ready to be run."""
+    checksum: str
+    """What its text is recognised by, whatever its tables are called: they may be moved to another schema."""
+
+    @classmethod
+    def of(cls, version: int, template: str, names: Mapping[str, str] | None = None) -> Migration:
+        """A step with its tables named; without names, the text as it is."""
+        script = template if names is None else template.format_map(names)
+        return cls(version, script, blake2b(template.encode(), digest_size=8).hexdigest())
 
 
-def missing(migrations: Sequence[tuple[int, str]], done: Mapping[int, str], place: str) -> list[tuple[int, str]]:
+def missing(migrations: Sequence[Migration], done: Mapping[int, str], place: str) -> list[Migration]:
     """The migrations still to come; raises when the store is of a newer release or its migrations differ from ours."""
-    latest = migrations[-1][0]
+    latest = migrations[-1].version
     if done and max(done) > latest:
         raise SchemaTooNew(
             f"{place} has schema version {max(done)}, this release of sagabus knows {latest}: upgrade sagabus",
@@ -27,29 +39,29 @@ def missing(migrations: Sequence[tuple[int, str]], done: Mapping[int, str], plac
             supported=latest,
             store=place,
         )
-    for version, script in migrations:
-        if version in done and done[version] != checksum(script):
+    for version, _, checksum in migrations:
+        if done.get(version, checksum) != checksum:
             raise StoreCorrupt(
                 f"{place}: schema migration {version} is not the one that this release ships", store=place
             )
-    return [(version, script) for version, script in migrations if version not in done]
+    return [migration for migration in migrations if migration.version not in done]
 
 
-def script(preparing: Sequence[str], migrations: Sequence[tuple[int, str]], *, versions: str, now: str) -> str:
+def script(preparing: Sequence[str], migrations: Sequence[Migration], *, versions: str, now: str) -> str:
     """All migrations as one text, for those who apply schemas by hand: a bus finds nothing to do afterwards.
 
     `preparing` makes the table `versions`; `now` is an expression, in microseconds since 1970.
     """
     parts = [f"{statement.strip()};" for statement in preparing]
-    parts += [f"-- migration {version}, checksum {checksum(text)}\n{text.strip()}" for version, text in migrations]
+    parts += [f"-- migration {version}, checksum {checksum}\n{text.strip()}" for version, text, checksum in migrations]
     parts += [
-        f"INSERT INTO {versions} (version, checksum, applied_at) VALUES ({version}, '{checksum(text)}', {now});"
-        for version, text in migrations
+        f"INSERT INTO {versions} (version, checksum, applied_at) VALUES ({version}, '{checksum}', {now});"
+        for version, _, checksum in migrations
     ]
     return "\n\n".join(parts)
 
 
-async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str, now: int) -> list[int]:
+async def migrate(link: Link, migrations: Sequence[Migration], place: str, now: int) -> list[int]:
     """Apply what is missing on a server; the versions applied. Applying twice changes nothing."""
     if not await to_come(link, migrations, place):
         return []
@@ -59,9 +71,9 @@ async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str,
         await link.answer(Ask("lock_versions"))
         found = missing(migrations, await _applied(link), place)
         hit("migrate.begun")
-        for version, script in found:
-            await link.run_script(script)
-            await link.answer(Ask("put_version", (version, checksum(script), now)))
+        for migration in found:
+            await link.run_script(migration.script)
+            await link.answer(Ask("put_version", (migration.version, migration.checksum, now)))
         hit("migrate.before_commit")
         await link.answer(Ask("unlock_versions"))
     except BaseException:
@@ -70,7 +82,7 @@ async def migrate(link: Link, migrations: Sequence[tuple[int, str]], place: str,
         raise
     await link.commit()
     hit("migrate.after_commit")
-    return [version for version, _ in found]
+    return [migration.version for migration in found]
 
 
 async def versions(link: Link) -> list[int]:
@@ -79,7 +91,7 @@ async def versions(link: Link) -> list[int]:
     return sorted(await _applied(link)) if known else []
 
 
-async def to_come(link: Link, migrations: Sequence[tuple[int, str]], place: str) -> list[tuple[int, str]]:
+async def to_come(link: Link, migrations: Sequence[Migration], place: str) -> list[Migration]:
     """The migrations that the database has not had; raises for one of a newer release, or of another."""
     known = bool((await link.answer(Ask("has_versions"))).value)
     return missing(migrations, await _applied(link) if known else {}, place)

@@ -29,7 +29,7 @@ from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.lending import Lender
 from sagabus.stores.sql.link import Link
-from sagabus.stores.sql.migrating import migrate, versions
+from sagabus.stores.sql.migrating import Migration, migrate, versions
 from sagabus.stores.sql.pool import Pool
 from sagabus.stores.sql.unit import ServerUnit
 from sagabus.stores.sql.vetting import vet
@@ -82,7 +82,7 @@ class ServerStore(SqlCalls):
         raise UnsupportedCapability("joining a transaction", self.place)
 
     @abstractmethod
-    def _migrations(self) -> Sequence[tuple[int, str]]:
+    def _migrations(self) -> Sequence[Migration]:
         """Numbered scripts, in order."""
 
     @abstractmethod

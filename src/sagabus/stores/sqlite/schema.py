@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from sagabus.failpoint import hit
 from sagabus.stores.sql import migrating
-from sagabus.stores.sql.migrating import checksum, missing
+from sagabus.stores.sql.migrating import Migration, missing
 from sagabus.stores.sqlite.driver import Driver
 
-MIGRATIONS: tuple[tuple[int, str], ...] = (
-    (
+MIGRATIONS = (
+    Migration.of(
         1,
         """
 CREATE TABLE sagabus_meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -127,7 +127,7 @@ CREATE INDEX sagabus_dead_letter_closed ON sagabus_dead_letter (channel, closed_
     ),
 )
 
-LATEST = MIGRATIONS[-1][0]
+LATEST = MIGRATIONS[-1].version
 
 VERSION_TABLE = """
 CREATE TABLE IF NOT EXISTS sagabus_schema_version (
@@ -146,7 +146,7 @@ def applied(connection: Driver) -> dict[int, str]:
     return {row[0]: row[1] for row in connection.execute("SELECT version, checksum FROM sagabus_schema_version")}
 
 
-def check(connection: Driver, path: str) -> list[tuple[int, str]]:
+def check(connection: Driver, path: str) -> list[Migration]:
     """The migrations still to come; raises when the file is of a newer release or its migrations differ from ours."""
     return missing(MIGRATIONS, applied(connection), path)
 
@@ -158,14 +158,14 @@ def migrate(connection: Driver, path: str, now: int) -> list[int]:
         return []
     hit("migrate.begun")
     connection.execute(VERSION_TABLE)
-    for version, script in to_come:
+    for version, script, checksum in to_come:
         connection.execute(script)
         connection.execute(
             "INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (?, ?, ?)",
-            (version, checksum(script), now),
+            (version, checksum, now),
         )
     hit("migrate.before_commit")
-    return [version for version, _ in to_come]
+    return [migration.version for migration in to_come]
 
 
 def script() -> str:
