@@ -27,6 +27,7 @@ _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
     (("08", "57P", "53300", "25P03", "28", "3D000", "XX", "58"), StoreUnavailable),
 )
 """SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
+_NO_RIGHT = "42501"
 
 
 def kind_of(sqlstate: str) -> type[StoreError] | None:
@@ -149,7 +150,9 @@ class PostgresLink:
 
     def _raise(self, error: Exception) -> NoReturn:
         ours = translated_error(error, self._place)
-        if ours is None and (getattr(error, "sqlstate", None) or "").startswith(("42", "3F")):
+        if ours is None and getattr(error, "sqlstate", None) == _NO_RIGHT:
+            ours = StoreUnavailable(f"{self._place}: {error}; grant the user its rights", store=self._place)
+        elif ours is None and (getattr(error, "sqlstate", None) or "").startswith(("42", "3F")):
             ours = StoreUnavailable(f"{self._place}: the bus's tables are not as they were left: {error}")
         raise ours or StoreError(f"{self._place}: {type(error).__name__}: {error}", store=self._place) from error
 
