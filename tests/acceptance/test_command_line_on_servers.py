@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -100,21 +101,36 @@ def test_no_password_is_printed_whatever_becomes_of_the_command(ground: ServerGr
     assert "secret" not in "".join(one.stdout + one.stderr for one in finished)
 
 
-def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
-    ground = server_ground("postgres")
-    role = f"{ground.name}_role"
-    ground.run(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
-    ground.run(f"ALTER SCHEMA {ground.name} OWNER TO {role}")
+@contextmanager
+def role(ground: ServerGround) -> Iterator[tuple[str, str]]:
+    """A user who may do nothing yet, and the URL of the ground for it."""
+    name = f"{ground.name}_role"
+    ground.run(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
     parts = urlsplit(ground.url)
     try:
-        url = urlunsplit(parts._replace(netloc=f"{role}:secret@{parts.hostname}:{parts.port}"))
-        finished = run("migrate", "--store", url)
+        yield name, urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.hostname}:{parts.port}"))
     finally:
-        ground.run(f"DROP OWNED BY {role} CASCADE")
-        ground.run(f"DROP ROLE {role}")
+        ground.run(f"DROP OWNED BY {name} CASCADE")
+        ground.run(f"DROP ROLE {name}")
         ground.close()
 
+
+def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
+    ground = server_ground("postgres")
+    with role(ground) as (name, url):
+        ground.run(f"ALTER SCHEMA {ground.name} OWNER TO {name}")
+
+        finished = run("migrate", "--store", url)
+
     assert "applied 1" in finished.stdout, finished.stderr
+
+
+def test_a_missing_right_is_told_for_what_it_is() -> None:
+    with role(server_ground("postgres")) as (_, url):
+        finished = run("migrate", "--store", url)
+
+    assert finished.returncode == 2
+    assert "grant the user its rights" in finished.stderr
 
 
 def test_tables_may_be_moved_to_another_schema() -> None:
