@@ -166,6 +166,8 @@ async def test_eight_workers_on_one_hot_key_are_no_storm(ground: Ground) -> None
 async def test_the_keys_of_a_dead_worker_move_within_its_lease_and_a_second(
     ground: Ground, nursery: Nursery, how: signal.Signals
 ) -> None:
+    if how is signal.SIGSTOP and ground.url.startswith("sqlite"):
+        pytest.skip("who is frozen while it writes holds the whole file, for as long as it is frozen")
     lease = 2.0
     async with worker(ground, lease=timedelta(seconds=lease)) as bus:
         child = nursery.start("tests.faults.test_many_workers:work_for_ever", ground.url, int(lease * 1000))
