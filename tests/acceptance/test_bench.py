@@ -13,7 +13,7 @@ from sagabus.cli.benchmark.rounds import percentile
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 KEYS = {
     *("messages_per_second", "published_per_second", "p50_ms", "p99_ms", "peak_rss_mb"),
-    *("baseline_batched_per_second", "baseline_single_per_second", "ratio"),
+    *("baseline_batched_per_second", "baseline_single_per_second", "ratio", "one_worker_per_second", "scaling"),
 }
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -36,6 +36,17 @@ def test_every_figure_is_there_and_they_agree(tmp_path: Path) -> None:
         found["messages_per_second"] / found["baseline_batched_per_second"], rel=0.01
     )
     assert sorted(path.name.partition("-")[0] for path in tmp_path.iterdir())[:1] == ["bench.db"]
+
+
+def test_several_workers_are_measured_against_one() -> None:
+    finished = bench("--sagas", "100", "--json", "--workers", "2")
+
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    assert found.keys() >= KEYS
+    assert found["workers"] == 2
+    assert found["one_worker_per_second"] != found["messages_per_second"]
+    assert found["scaling"] == pytest.approx(found["messages_per_second"] / found["one_worker_per_second"], rel=0.01)
 
 
 def test_a_person_gets_a_table(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
     type=click.IntRange(min=10),
     default=5000,
     show_default=True,
-    help="Sagas per round; three messages each.",
+    help="Sagas per round and worker; three messages each.",
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes on the full queue."
@@ -88,8 +88,10 @@ def _measure(found: Venue, sagas: int, workers: int) -> Figures:
 
 _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
     ("messages_per_second", lambda value: f"{value:,.0f}", "messages handled per second, from a full queue"),
+    ("one_worker_per_second", lambda value: f"{value:,.0f}", "the same by one worker process"),
+    ("scaling", lambda value: f"{value:.2f}", "the first against that"),
     ("baseline_batched_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, 100 messages per commit"),
-    ("ratio", lambda value: f"{value:.2f}", "the first against the second"),
+    ("ratio", lambda value: f"{value:.2f}", "all workers against the loop"),
     ("baseline_single_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, one message per commit"),
     ("published_per_second", lambda value: f"{value:,.0f}", "publishing by 100 tasks, one await per message"),
     ("published_singly_per_second", lambda value: f"{value:,.0f}", "publishing one after another"),

@@ -16,6 +16,7 @@ import msgspec
 
 from sagabus import Bus
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, STEPS, WORKED, Probed, Submitted, Ticked
+from sagabus.cli.process import own_process
 from sagabus.outcome import Settled
 from sagabus.store import Batch, Store
 
@@ -23,6 +24,7 @@ _SINGLE = 500
 _PROBES = 100
 _PUBLISHERS = 100
 _WARM_UP = 50
+_PUBLISHED_AT_ONCE = 5_000
 _PAUSE = 0.004
 _LOOK = 0.01
 
@@ -31,6 +33,8 @@ class EngineFigures(msgspec.Struct, frozen=True):
     """What one round of the engine came to."""
 
     messages_per_second: float
+    one_worker_per_second: float
+    """The same by one worker process, where the first is by several."""
     published_per_second: float
     published_singly_per_second: float
     hot_key_per_second: float
@@ -42,22 +46,31 @@ class EngineFigures(msgspec.Struct, frozen=True):
 
 async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigures:
     """One round: publish one by one, work that off as a warm-up, probe at low load, publish by many, work that off;
-    then the same number of messages for one key.
+    then as many messages for one key.
+
+    Several workers have so many times the messages, so that what is measured is not how they begin; and one of them
+    alone works the same off once more.
     """
     singly = await _publish_singly(url, token)
     latencies = await _probe(url, token)
-    published = await _publish_by_many(url, token, sagas)
-    handled = await (_work_off(url, sagas) if workers == 1 else _work_off_together(url, sagas, workers))
-    hot = await _one_hot_key(url, token, sagas)
-    return EngineFigures(handled, published, singly, hot, latencies, peak_rss_mb())
+    published = await _publish_by_many(url, token, sagas * workers)
+    handled = await _worked_off(url, sagas * workers * STEPS, workers)
+    alone = handled
+    if workers > 1:
+        await _publish_by_many(url, f"{token}-alone", sagas * workers)
+        alone = await _worked_off_by_crew(url, sagas * workers * STEPS, 1)
+    hot = await _one_hot_key(url, token, sagas * workers, workers)
+    return EngineFigures(handled, alone, published, singly, hot, latencies, peak_rss_mb())
 
 
 async def serve(url: str) -> None:
     """One worker of several: begins when a line comes in, and ends with the input."""
+    bus = Bus(url, *WORKED)  # all is imported by now, as in the process that works alone
+    own_process()
     print("ready", flush=True)  # to the half that waits for it
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.readline)
-    async with Bus(url, *WORKED):
+    async with bus:
         await loop.run_in_executor(None, sys.stdin.read)
 
 
@@ -120,17 +133,20 @@ async def _publish_by_many(url: str, token: str, sagas: int) -> float:
     return sagas / elapsed
 
 
-async def _work_off(url: str, sagas: int) -> float:
+async def _worked_off(url: str, messages: int, workers: int) -> float:
+    """Messages per second until nothing is due."""
+    if workers > 1:
+        return await _worked_off_by_crew(url, messages, workers)
     bus = Bus(url, *WORKED)
     began = time.perf_counter()
     await bus.open()
     await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
     await bus.close()
-    return sagas * STEPS / elapsed
+    return messages / elapsed
 
 
-async def _work_off_together(url: str, sagas: int, workers: int) -> float:
+async def _worked_off_by_crew(url: str, messages: int, workers: int) -> float:
     bus = Bus(url, *WORKED)
     await bus.open(worker=False)
     crew = [await _hire(url) for _ in range(workers)]
@@ -143,7 +159,7 @@ async def _work_off_together(url: str, sagas: int, workers: int) -> float:
         _input(worker).close()
         await worker.wait()
     await bus.close()
-    return sagas * STEPS / elapsed
+    return messages / elapsed
 
 
 async def _hire(url: str) -> asyncio.subprocess.Process:
@@ -163,20 +179,17 @@ def _input(worker: asyncio.subprocess.Process) -> asyncio.StreamWriter:
     return worker.stdin
 
 
-async def _one_hot_key(url: str, token: str, messages: int) -> float:
+async def _one_hot_key(url: str, token: str, messages: int, workers: int) -> float:
     bus = Bus(url, *WORKED)
     await bus.open(worker=False)
-    await bus.publish_many([Ticked(clock_id=token, number=number) for number in range(messages)])
-    await bus.close()
-    bus = Bus(url, *WORKED)
-    began = time.perf_counter()
-    await bus.open()
-    await _until_nothing_is_due(bus)
-    elapsed = time.perf_counter() - began
+    for first in range(0, messages, _PUBLISHED_AT_ONCE):
+        numbers = range(first, min(first + _PUBLISHED_AT_ONCE, messages))
+        await bus.publish_many([Ticked(clock_id=token, number=number) for number in numbers])
+    handled = await _worked_off(url, messages, workers)
     if await bus.dead_letters.list():
         raise RuntimeError("messages of the hot key are dead")
     await bus.close()
-    return messages / elapsed
+    return handled
 
 
 async def _until_nothing_is_due(bus: Bus) -> None:

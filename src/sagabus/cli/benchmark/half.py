@@ -23,10 +23,10 @@ def run(half: str, place: str, *options: str) -> bytes:
         measure = import_module(f"sagabus.cli.benchmark.loops.{half.removeprefix('loop-')}").measure
         found = measure(place, int(options[0]))
         return msgspec.json.encode(found if not asyncio.iscoroutine(found) else asyncio.run(found))
-    own_process()  # as `sagabus run` does
     if half == "worker":
         asyncio.run(engine.serve(place))
         return b""
+    own_process()  # as `sagabus run` does
     sagas, token, workers = options
     return msgspec.json.encode(asyncio.run(engine.measure(place, int(sagas), token, int(workers))))
 

@@ -42,10 +42,13 @@ class Figures:
     def summary(self) -> dict[str, float]:
         """The medians over all rounds; of latencies, the percentiles over all of them; of memory, the most."""
         handled = median(figures.messages_per_second for figures in self.engine)
+        alone = median(figures.one_worker_per_second for figures in self.engine)
         batched = median(figures.batched_per_second for figures in self.loop)
         latencies = sorted(latency for figures in self.engine for latency in figures.latencies)
         return {
             "messages_per_second": round(handled, 1),
+            "one_worker_per_second": round(alone, 1),
+            "scaling": round(handled / alone, 4),
             "published_per_second": round(median(figures.published_per_second for figures in self.engine), 1),
             "published_singly_per_second": round(
                 median(figures.published_singly_per_second for figures in self.engine), 1
@@ -70,18 +73,19 @@ def run_rounds(venue: Venue, sagas: int, workers: int, done: Callable[[str], Non
     figures = Figures()
     token = f"{time.time_ns() // 1_000_000:x}"
     for number in range(ROUNDS):
-        engine = _half("engine", venue.engine(number), sagas, f"{token}-{number}", str(workers))
+        engine = _half("engine", venue.engine(number), sagas, f"{token}-{number}", str(workers), weight=2 * workers)
         figures.engine.append(msgspec.json.decode(engine, type=EngineFigures))
-        done(f"round {number + 1}: sagabus {figures.engine[-1].messages_per_second:,.0f} messages/s")
+        by = "one worker" if workers == 1 else f"{workers} workers"
+        done(f"round {number + 1}: sagabus, {by}: {figures.engine[-1].messages_per_second:,.0f} messages/s")
         loop = _half(f"loop-{venue.kind}", venue.loop(number), sagas)
         figures.loop.append(msgspec.json.decode(loop, type=LoopFigures))
         done(f"round {number + 1}: hand-written loop {figures.loop[-1].batched_per_second:,.0f} messages/s")
     return figures
 
 
-def _half(name: str, place: str, sagas: int, *options: str) -> bytes:
+def _half(name: str, place: str, sagas: int, *options: str, weight: int = 1) -> bytes:
     command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, place, str(sagas), *options]
-    patience = _PATIENCE + sagas / _SLOWEST
+    patience = _PATIENCE + sagas * weight / _SLOWEST
     try:
         finished = subprocess.run(command, capture_output=True, check=False, timeout=patience)  # noqa: S603  # our own
     except subprocess.TimeoutExpired:
