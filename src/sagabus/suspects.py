@@ -63,6 +63,8 @@ class Suspects:
         self._sender = sender
         self._processing = processing
         self._settlement = settlement
+        self._in_doubt: dict[int, tuple[int, int]] = {}
+        """By position, the epoch and the attempt that a commit without an answer was to write."""
 
     async def run(self, envelopes: Sequence[Envelope]) -> None:
         """Run each of them alone, in the order of the store."""
@@ -79,28 +81,43 @@ class Suspects:
         mailbox = self._intake.hand.mailbox(envelope)
         if mailbox.held_through >= self._intake.hand.fetches and envelope.due_at == 0:
             return
-        outcome = self._processing.failing.killer(mailbox.definition, envelope)
+        outcome = None if self._is_counted(envelope) else self._processing.failing.killer(mailbox.definition, envelope)
         if outcome is not None:
             self._intake.hand.take(envelope, mailbox)
             self._settlement.finish(mailbox, outcome)
             await self._alone()
             return
-        if not await self._count(envelope):
+        run = await self._count(envelope)
+        if run is None:
             return
         counted = self._processing.failing.counted_before
         counted.add(envelope.position)
         try:
-            await self._intake.dispatch([msgspec.structs.replace(envelope, attempt=envelope.attempt + 1)])
+            await self._intake.dispatch([run])
             await self._alone()
         finally:
             counted.discard(envelope.position)
 
-    async def _count(self, envelope: Envelope) -> bool:
-        place = (envelope.channel, envelope.lane)
-        epochs = {place: self._intake.hand.lanes[place].epoch}
-        (answer,) = await self._store.commit(Batch([Attempted(envelope)], self._sender.table.version, epochs))
+    def _is_counted(self, envelope: Envelope) -> bool:
+        """Whether the run to come has been counted, by a commit whose answer was lost."""
+        return self._in_doubt.get(envelope.position) == (self._epoch(envelope), envelope.attempt)
+
+    def _epoch(self, envelope: Envelope) -> int:
+        return self._intake.hand.lanes[envelope.channel, envelope.lane].epoch
+
+    async def _count(self, envelope: Envelope) -> Envelope | None:
+        """The envelope with the run to come counted, once; None for one that is gone."""
+        if self._is_counted(envelope):
+            del self._in_doubt[envelope.position]
+            return envelope
+        epoch = self._epoch(envelope)
+        batch = Batch([Attempted(envelope)], self._sender.table.version, {(envelope.channel, envelope.lane): epoch})
+        counted = msgspec.structs.replace(envelope, attempt=envelope.attempt + 1)
+        self._in_doubt[envelope.position] = (epoch, counted.attempt)
+        (answer,) = await self._store.commit(batch)
         hit("handle.suspect_counted")
-        return answer.verdict is Verdict.COMMITTED
+        del self._in_doubt[envelope.position]
+        return counted if answer.verdict is Verdict.COMMITTED else None
 
     async def _alone(self) -> None:
         while not self._intake.settled and not self._intake.stopping:

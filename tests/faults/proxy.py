@@ -6,6 +6,7 @@ What it has done is counted, so that a test can wait for its fault and prove tha
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Callable
@@ -15,11 +16,20 @@ from typing import Self, TypeAlias
 
 from sagabus.testing.shelter import HOST, ReservedPort
 
-Chosen: TypeAlias = bytes | Callable[[bytes], bool]
+
+@dataclass(frozen=True, slots=True)
+class CommitOf:
+    """The COMMIT of a transaction in which something was said."""
+
+    mark: bytes
+
+
+Chosen: TypeAlias = bytes | CommitOf | Callable[[bytes], bool]
 """Which bytes of a client: those that end with a needle in them, or those of which a predicate says so."""
 
 _CHUNK = 65536
-_LOOK_BACK = 4096
+_LOOK_BACK = 65536
+_COMMIT = re.compile(rb"COMMIT(?!TED)")
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -77,6 +87,7 @@ class Proxy:
         self._flowing.set()
         self._released = asyncio.Event()
         self._hold: Chosen | None = None
+        self._hold_once = False
         self._swallow: tuple[Chosen, Callable[[bytes], bool]] | None = None
         self._changed = asyncio.Event()
 
@@ -123,9 +134,12 @@ class Proxy:
         """Pass on what has waited, and all that follows."""
         self._flowing.set()
 
-    def hold_client_bytes_when(self, chosen: Chosen) -> None:
-        """Keep back what is chosen, and what follows it on its connection, until `release`."""
-        self._hold = chosen
+    def hold_client_bytes_when(self, chosen: Chosen, *, once: bool = False) -> None:
+        """Keep back what is chosen, and what follows it on its connection, until `release`.
+
+        `once`: the next request that is chosen, and no other.
+        """
+        self._hold, self._hold_once = chosen, once
         self._released.clear()
 
     def release(self) -> None:
@@ -222,6 +236,7 @@ class Proxy:
     async def _not_held(self, link: _Link, chunk: bytes) -> None:
         if self._hold is not None and _is_chosen(self._hold, link.said, chunk):
             self.held += 1
+            self._hold = None if self._hold_once else self._hold
             self._tell()
             await self._released.wait()
 
@@ -233,6 +248,9 @@ class Proxy:
 
 
 def _is_chosen(chosen: Chosen, before: bytes, chunk: bytes) -> bool:
+    if isinstance(chosen, CommitOf):
+        transaction = (before + chunk).rpartition(b"BEGIN")[2]
+        return _COMMIT.search(chunk) is not None and chosen.mark in _COMMIT.split(transaction)[0]
     if not isinstance(chosen, bytes):
         return chosen(chunk)
     return chosen in before[max(0, len(before) - len(chosen) + 1) :] + chunk

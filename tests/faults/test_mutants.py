@@ -231,8 +231,8 @@ MUTANTS = [
     Mutant(
         "suspects are not counted first",
         "sagabus.suspects",
-        "if not await self._count(envelope):",
-        "if False:",
+        "run = await self._count(envelope)",
+        "run = envelope",
         scenario(when_two_workers_share_a_store.test_a_killer_is_dead_lettered_after_its_counted_runs),
     ),
     Mutant(

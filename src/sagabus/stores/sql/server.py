@@ -255,13 +255,29 @@ class ServerStore(SqlCalls):
             link.terminate()
 
     async def _within(self, work: Awaitable[T], link: Link) -> T:
-        """Wait for it no longer than the deadline; a server that does not answer loses its connection."""
-        try:
-            async with asyncio.timeout(self._deadline):
-                return await work
-        except TimeoutError:
+        """Wait for it no longer than the deadline; a server that does not answer loses its connection.
+
+        The work is not cancelled but hears that its connection has ended: a driver that is cancelled asks the server to
+        cancel too, which may meet a COMMIT that waits for its replica, and waits for an answer that may never come.
+        """
+        late = False
+
+        def cut() -> None:
+            nonlocal late
+            late = True
             link.terminate()
-            raise StoreUnavailable(f"{self.place}: no answer within {self._deadline:g} s", store=self.place) from None
+
+        timer = asyncio.get_running_loop().call_later(self._deadline, cut)
+        try:
+            return await work
+        except Exception as error:
+            if late:
+                raise StoreUnavailable(
+                    f"{self.place}: no answer within {self._deadline:g} s", store=self.place
+                ) from error
+            raise
+        finally:
+            timer.cancel()
 
     async def _sync(self, link: Link) -> None:
         if self._database_clock is not None:

@@ -1,0 +1,242 @@
+"""The server has committed and nobody has heard of it; or has not, and will. Whoever repeats meets his own rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncmy
+import asyncpg
+import pytest
+from tests.conftest import Take
+from tests.faults.conftest import Heard
+from tests.faults.proxy import Chosen, CommitOf
+from tests.faults.tasks import Step
+from tests.faults.wires import AT_ONCE, RECORD, Wire, die, until, wired
+from tests.grounds import SERVERS, ServerGround
+
+from sagabus import Bus, Context, Receipt, RetryPolicy, StoreUnavailable, handler
+
+pytestmark = pytest.mark.faults
+
+LOST = (StoreUnavailable, ConnectionResetError, asyncpg.ConnectionDoesNotExistError, asyncmy.errors.OperationalError)
+
+MARKS = {"buffered": "buffered A", "lent": "lent A", "walk": "numbers"}
+"""What the flush of each kind of reader says."""
+
+
+@pytest.fixture(params=SERVERS)
+def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
+    ground = take(request.param)
+    assert isinstance(ground, ServerGround)
+    return ground
+
+
+def appended_with(wire: Wire, message_id: str) -> Chosen:
+    """The end of an append, which is one statement on PostgreSQL."""
+    return _says(message_id) if wire.ground.kind == "postgres" else CommitOf(message_id.encode())
+
+
+def flush_of(wire: Wire, kind: str) -> Chosen:
+    """The end of the flush of a reader."""
+    return _says(MARKS[kind]) if is_one_statement(wire, kind) else CommitOf(MARKS[kind].encode())
+
+
+def is_one_statement(wire: Wire, kind: str) -> bool:
+    """Whether its flush is a transaction by itself: of sagas alone, on PostgreSQL."""
+    return wire.ground.kind == "postgres" and kind == "walk"
+
+
+def _says(mark: str) -> Chosen:
+    return lambda chunk: mark.encode() in chunk
+
+
+async def test_a_publish_whose_reply_is_lost_is_a_duplicate_when_repeated(ground: ServerGround) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+        wire.proxy.swallow_reply_after(appended_with(wire, "lost-0"), whole=wire.whole)
+
+        with pytest.raises(StoreUnavailable):
+            await bus.publish(Step(key="A", number=0), message_id="lost-0")
+
+        receipt = await bus.publish(Step(key="A", number=0), message_id="lost-0")
+        await bus.idle(20)
+        assert (wire.proxy.swallowed, receipt.status) == (1, "duplicate")
+        wire.check({"A": 1})
+
+
+async def test_of_many_whose_reply_is_lost_each_is_a_duplicate_when_repeated(ground: ServerGround) -> None:
+    many = [(Step(key="A", number=number), f"lost-{number}") for number in range(20)]
+    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+        wire.proxy.swallow_reply_after(appended_with(wire, "lost-19"), whole=wire.whole)
+
+        with pytest.raises(StoreUnavailable):
+            await bus.publish_many(many)
+
+        receipts = await bus.publish_many(many)
+        await bus.idle(20)
+        assert (wire.proxy.swallowed, {receipt.status for receipt in receipts}) == (1, {"duplicate"})
+        wire.check({"A": 20})
+
+
+async def in_a_block(bus: Bus, wire: Wire) -> Receipt:
+    async with bus.transaction() as tx:
+        tx.publish(Step(key="A", number=0), message_id="lost-0")
+    return await bus.publish(Step(key="A", number=0), message_id="lost-0")
+
+
+async def joined(bus: Bus, wire: Wire) -> Receipt:
+    """A transaction of the user's own, on a connection of his own through the same wire."""
+    if wire.ground.kind == "postgres":
+        connection: Any = await asyncpg.connect(**wire.own_connection())
+        await connection.execute("BEGIN")
+    else:
+        connection = await asyncmy.connect(**wire.own_connection())
+        await connection.begin()
+    try:
+        receipt = await bus.join(connection).publish(Step(key="A", number=0), message_id="lost-0")
+        await (connection.execute("COMMIT") if wire.ground.kind == "postgres" else connection.commit())
+    finally:
+        await connection.close() if wire.ground.kind == "postgres" else connection.close()
+    return receipt
+
+
+@pytest.mark.parametrize("publish", [in_a_block, joined])
+async def test_a_transaction_whose_reply_is_lost_finds_its_message_there(
+    ground: ServerGround, publish: Callable[[Bus, Wire], Awaitable[Receipt]]
+) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+        wire.proxy.swallow_reply_after(CommitOf(b"lost-0"), whole=wire.whole)
+
+        with pytest.raises(LOST):
+            await publish(bus, wire)
+
+        assert wire.proxy.swallowed == 1
+        receipt = await bus.publish(Step(key="A", number=0), message_id="lost-0")
+        assert receipt.status == "duplicate"
+        await bus.idle(20)
+        wire.check({"A": 1})
+
+
+@pytest.mark.parametrize("kind", MARKS)
+async def test_a_flush_whose_reply_is_lost_finds_its_messages_gone(ground: ServerGround, kind: str) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(kind)) as bus:
+        wire.proxy.swallow_reply_after(flush_of(wire, kind), whole=wire.whole)
+        for number in range(10):
+            await bus.publish(Step(key="A", number=number), message_id=f"step-{number}")
+
+        await bus.idle(20)
+
+        assert wire.proxy.swallowed == 1
+        wire.check({"A": 10})
+
+
+async def test_a_failed_run_is_counted_once_though_the_reply_is_lost(ground: ServerGround) -> None:
+    runs: list[int] = []
+
+    @handler("clumsy", key="key", retry=AT_ONCE)
+    def clumsy(message: Step, ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        if len(runs) == 1:
+            wire.proxy.swallow_reply_after(CommitOf(b"the-key"), whole=wire.whole)
+            raise ValueError(message)
+        ctx.execute(ground.sql(RECORD), (message.key, message.number))
+
+    async with wired(ground) as wire, wire.bus(clumsy) as bus:
+        await bus.publish(Step(key="the-key", number=0), message_id="step-0")
+
+        await until(lambda: ground.rows() != [])
+        await bus.idle(20)
+
+        assert (wire.proxy.swallowed, runs) == (1, [1, 2])
+        assert ground.rows() == [("the-key", 0)]
+        wire.check_books(1)
+
+
+async def test_there_is_one_dead_letter_though_the_reply_is_lost(ground: ServerGround) -> None:
+    runs: list[int] = []
+
+    @handler("hopeless", key="key", retry=RetryPolicy(attempts=1))
+    def hopeless(message: Step, ctx: Context) -> None:
+        runs.append(ctx.attempt)
+        wire.proxy.swallow_reply_after(CommitOf(b"step-0"), whole=wire.whole)
+        raise ValueError(message)
+
+    async with wired(ground) as wire, wire.bus(hopeless) as bus:
+        await bus.publish(Step(key="A", number=0), message_id="step-0")
+
+        await until(lambda: ground.of_bus("dead_letter") != [])
+        await bus.idle(20)
+
+        assert (wire.proxy.swallowed, runs) == (1, [1])
+        assert ground.of_bus("dead_letter", "attempts") == [(1,)]
+        assert ground.of_bus("envelope") == []
+
+
+async def test_a_suspect_is_counted_once_though_the_reply_is_lost(ground: ServerGround) -> None:
+    reached, attempts = asyncio.Event(), list[int]()
+
+    @handler("slow", key="key", retry=RetryPolicy(attempts=1))
+    async def slow(message: Step, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        if not reached.is_set():
+            reached.set()
+            await asyncio.Event().wait()
+        ctx.execute(ground.sql(RECORD), (message.key, message.number))
+
+    async with wired(ground) as wire:
+        dying = wire.bus(slow, lease=0.5)
+        await dying.open()
+        await dying.publish(Step(key="A", number=0), message_id="step-0")
+        await reached.wait()
+        await die(dying)
+        wire.proxy.swallow_reply_after(CommitOf(b"attempt = attempt + 1"), whole=wire.whole)
+
+        async with wire.bus(slow, lease=5):
+            await until(lambda: ground.rows() != [])
+
+        assert (wire.proxy.swallowed, attempts) == (1, [1, 1])
+        wire.check_books(1)
+
+
+@pytest.mark.parametrize("kind", MARKS)
+async def test_a_commit_that_arrives_after_its_client_gave_up_has_one_effect(
+    ground: ServerGround, kind: str, heard: Heard
+) -> None:
+    """Kept back on its way until the message is handled again: the repetition waits for what the server may yet commit,
+    or is done by then, where all of it was in the bytes that were kept back.
+    """
+    async with wired(ground) as wire, wire.bus(*wire.readers(kind), deadline=1) as bus:
+        wire.proxy.hold_client_bytes_when(flush_of(wire, kind), once=True)
+        await bus.publish(Step(key="A", number=0), message_id="step-0")
+        await heard.until("no answer within 1 s")
+        if is_one_statement(wire, kind):
+            await until(lambda: ground.of_bus("envelope") == [])
+        sent = wire.proxy.sent
+
+        wire.proxy.release()
+
+        await wire.proxy.until(lambda proxy: proxy.sent > sent)
+        await bus.publish(Step(key="A", number=1), message_id="step-1")
+        await bus.idle(20)
+        assert wire.proxy.held == 1
+        wire.check({"A": 2})
+
+
+async def test_an_append_that_arrives_after_its_publisher_gave_up_has_one_effect(ground: ServerGround) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=1) as bus:
+        wire.proxy.hold_client_bytes_when(appended_with(wire, "step-0"), once=True)
+        with pytest.raises(StoreUnavailable):
+            await bus.publish(Step(key="A", number=0), message_id="step-0")
+        again = asyncio.create_task(bus.publish(Step(key="A", number=0), message_id="step-0"))
+        if ground.kind == "postgres":  # elsewhere it waits for what was kept back
+            await again
+        sent = wire.proxy.sent
+
+        wire.proxy.release()
+
+        await wire.proxy.until(lambda proxy: proxy.sent > sent)
+        receipt = await again
+        await bus.idle(20)
+        assert (wire.proxy.held, receipt.status) == (1, "accepted" if ground.kind == "postgres" else "duplicate")
+        wire.check({"A": 1})

@@ -1,0 +1,132 @@
+"""A bus whose only way to its server is a proxy that does harm, beside a straight way for whoever looks afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from tests.faults.proxy import Proxy, ready_for_query
+from tests.faults.tasks import Step
+from tests.grounds import ServerGround
+
+from sagabus import AsyncConnection, Bus, Context, Linear, RetryPolicy, Saga, Settings, handler, starts
+from sagabus.testing.shelter import HOST
+
+RECORD = "INSERT INTO ledger (id, amount) VALUES (?, ?)"
+AT_ONCE = RetryPolicy(attempts=3, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)
+
+Whole: TypeAlias = Callable[[bytes], bool]
+
+
+class Walk(Saga, name="walk", key="key"):
+    """What was applied, in order; a step that is lost or doubled shows here and in the number of versions."""
+
+    key: str
+    numbers: tuple[int, ...] = ()
+
+    @starts
+    def step(self, message: Step, ctx: Context) -> None:
+        self.numbers = (*self.numbers, message.number)
+
+
+class Wire:
+    """The tables of one test, the proxy before them, and what is expected of every bus that went through it."""
+
+    def __init__(self, ground: ServerGround, proxy: Proxy) -> None:
+        self.ground = ground
+        self.proxy = proxy
+        self.kinds: tuple[str, ...] = ()
+        self.attempts: list[int] = []
+        """Of every run that any handler of `readers` had."""
+        self.whole: Whole = ready_for_query if ground.kind == "postgres" else bool
+
+    def url(self, **options: object) -> str:
+        """Through the proxy. `options`: the bus's own."""
+        given = "".join(f"&{name}={value}" for name, value in options.items())
+        server = urlsplit(self.ground._server)
+        netloc = f"{(server.username or '')}@{HOST}:{self.proxy.port}"
+        return self.ground.url_at(server._replace(netloc=netloc).geturl()) + given
+
+    def own_connection(self) -> dict[str, Any]:
+        """What a driver is told for a connection of the user's through the proxy."""
+        server = urlsplit(self.ground._server)
+        told = {"host": HOST, "port": self.proxy.port, "user": server.username, "database": server.path[1:]}
+        if self.ground.kind == "postgres":
+            return told | {"server_settings": {"search_path": self.ground.name}}
+        return told
+
+    def bus(self, *definitions: Any, lease: float = 30, **options: object) -> Bus:
+        """Few lanes and a long lease, so that what happens is what the test does."""
+        settings = Settings(lanes=2, lease=timedelta(seconds=lease), grace=timedelta(seconds=5))
+        return Bus(self.url(**options), *definitions, settings=settings)
+
+    def readers(self, *kinds: str) -> list[Any]:
+        """Subscribers of these kinds, or of all: a buffered statement, the open transaction, and a saga."""
+
+        @handler("buffered", key="key", retry=AT_ONCE)
+        def buffered(message: Step, ctx: Context) -> None:
+            self.attempts.append(ctx.attempt)
+            ctx.execute(self.ground.sql(RECORD), (f"buffered {message.key}", message.number))
+
+        @handler("lent", key="key", retry=AT_ONCE)
+        async def lent(message: Step, ctx: Context, connection: AsyncConnection) -> None:
+            self.attempts.append(ctx.attempt)
+            await connection.execute(self.ground.sql(RECORD), (f"lent {message.key}", message.number))
+
+        self.kinds = kinds or ("buffered", "lent", "walk")
+        return [{"buffered": buffered, "lent": lent, "walk": Walk}[kind] for kind in self.kinds]
+
+    def check(self, steps: dict[str, int]) -> None:
+        """That each key's steps from 0 on took effect once, in order, through all `readers`, and nothing else is there.
+
+        Read straight from the server. The versions of each saga are a chain without gaps, of one link for each step.
+        """
+        in_rows = [kind for kind in self.kinds if kind != "walk"]
+        done = [(f"{kind} {key}", n) for kind in in_rows for key in steps for n in range(steps[key])]
+        assert self.ground.rows() == sorted(done)
+        walks = {state["key"]: (version, state["numbers"]) for version, state in self.walks()}
+        walked = {key: (count, list(range(count))) for key, count in steps.items()}
+        assert walks == (walked if "walk" in self.kinds else {})
+        self.check_books(sum(steps.values()) * len(self.kinds))
+
+    def walks(self) -> list[tuple[int, Any]]:
+        """Version and state of each saga."""
+        return [(version, json.loads(state)) for version, state in self.ground.of_bus("instance", "version, state")]
+
+    def check_books(self, accepted: int) -> None:
+        """That nothing waits, nothing is dead or held back, and each id is remembered for each subscription."""
+        assert self.ground.of_bus("envelope") == []
+        assert self.ground.of_bus("dead_letter") == []
+        assert self.ground.of_bus("held_key") == []
+        assert len(self.ground.of_bus("inbox")) == accepted
+        assert set(self.attempts) <= {1}
+
+
+@asynccontextmanager
+async def wired(ground: ServerGround) -> AsyncIterator[Wire]:
+    """A proxy before the server of a ground, which gets its ledger."""
+    ground.make()
+    server = urlsplit(ground._server)
+    async with Proxy(server.hostname or "127.0.0.1", server.port or 0) as proxy:
+        yield Wire(ground, proxy)
+
+
+async def until(holds: Callable[[], bool], timeout: float = 20) -> None:
+    """Wait until something holds that has no event of its own."""
+    async with asyncio.timeout(timeout):
+        while not holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def die(bus: Bus) -> None:
+    """End like a process that was killed: nothing is finished, committed or released."""
+    assert bus._worker is not None
+    assert bus._housekeeping is not None
+    await bus._housekeeping.stop()
+    await bus._worker.abandon()
+    await bus.store.close()
