@@ -29,7 +29,7 @@ HOT: dict[str, Ask] = {
     ask.name: ask
     for ask in (
         Ask("head", (), [("orders", 1)]),
-        Ask("is_stored", (7,)),
+        Ask("which_stored", (), POSITIONS),
         Ask("remove", (), POSITIONS),
         Ask("cancel_all_timers", (), PLACES),
         Ask("let_go", (), POSITIONS),

@@ -16,6 +16,7 @@ HOT = (
     "instances",
     "stashed",
     "remove",
+    "which_stored",
     "create_instances",
     "change_instances",
     "cancel_all_timers",

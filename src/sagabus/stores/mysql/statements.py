@@ -57,7 +57,7 @@ UNION ALL
         f"channel {CHANNEL}, lane INT",
         gives=True,
     ),
-    "is_stored": Statement("SELECT COUNT(*) FROM {envelope} WHERE position = ?1", gives=True),
+    "which_stored": Statement(f"SELECT e.position FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT}", _POSITION, gives=True),
     "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})", gives=True),
     "remove": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT}", _POSITION),
     "create_instances": Statement(f"INSERT INTO {{instance}} ({_INSTANCE_NAMES}) VALUES {{values}}", INSTANCE),

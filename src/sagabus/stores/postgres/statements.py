@@ -34,7 +34,9 @@ LEFT JOIN (SELECT l.channel, l.lane, l.epoch FROM {rows} CROSS JOIN LATERAL (
         "channel text, lane int",
         gives=True,
     ),
-    "is_stored": Statement("SELECT count(*) FROM {envelope} WHERE position = ?1", gives=True),
+    "which_stored": Statement(
+        f"SELECT position FROM {{envelope}} WHERE position = {POSITIONS}", "position bigint", gives=True
+    ),
     "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})::int", gives=True),
     "remove": Statement(f"DELETE FROM {{envelope}} WHERE position = {POSITIONS}", "position bigint"),
     "create_instances": Statement(create(_RECORDS), INSTANCE),

@@ -38,45 +38,68 @@ def settle(batch: Batch, now: int, check: Check) -> Steps[list[Settled]]:
     heads = (yield Ask("head", rows=list(batch.epochs))).rows
     routing = heads[0][0] if heads else None
     epochs = {(channel, lane): epoch for _, channel, lane, epoch in heads}
-    stale = routing != batch.routing
-    outcomes = batch.outcomes
-    if not stale and all(epochs.get(place) == epoch for place, epoch in batch.epochs.items()):
-        try:
-            yield from _under_savepoint(outcomes, now, check)
-        except Lost:
-            pass  # somebody is at fault: find out who
-        else:
-            hit("commit.before_commit")
-            return [COMMITTED] * len(outcomes)
-    return (yield from _singly(batch, epochs, now, check, stale=stale))
+    moved = {place for place, epoch in batch.epochs.items() if epochs.get(place) != epoch}
+    refused = _refused(batch.outcomes, moved, stale=routing != batch.routing)
+    kept = [outcome for number, outcome in enumerate(batch.outcomes) if number not in refused]
+    answers = iter((yield from _all_or_each(kept, now, check)))
+    if refused:
+        yield from _tell_gone(batch.outcomes, refused)
+    hit("commit.before_commit")
+    return [Settled(refused[number]) if number in refused else next(answers) for number in range(len(batch.outcomes))]
 
 
-def _singly(
-    batch: Batch, epochs: dict[tuple[str, int], int], now: int, check: Check, *, stale: bool
-) -> Steps[list[Settled]]:
-    broken: set[tuple[str, str]] = set()
+def _refused(outcomes: Sequence[Outcome], moved: set[tuple[str, int]], *, stale: bool) -> dict[int, Verdict]:
+    """Those that cannot commit whatever their rows say, and what rests on them: by their number in the batch."""
+    refused: dict[int, Verdict] = {}
+    if not moved and not stale:
+        return refused
+    broken: set[tuple[str, str | None]] = set()
+    for number, outcome in enumerate(outcomes):
+        chain = (outcome.envelope.channel, outcome.envelope.partition_key)
+        if chain in broken:
+            refused[number] = Verdict.DROPPED
+        elif (outcome.envelope.channel, outcome.envelope.lane) in moved:
+            refused[number] = Verdict.FENCED
+        elif stale and isinstance(outcome, Completed) and outcome.effects.is_routed:
+            refused[number] = Verdict.STALE_ROUTING
+        if number in refused and chain[1] is not None:
+            broken.add(chain)
+    return refused
+
+
+def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Steps[None]:
+    """Whose message is not even stored any more is told so."""
+    asked = {n: outcomes[n].envelope.position for n, verdict in refused.items() if verdict is not Verdict.DROPPED}
+    stored = (yield Ask("which_stored", rows=[(position,) for position in asked.values()])).rows
+    there = {position for (position,) in stored}
+    refused.update((number, Verdict.GONE) for number, position in asked.items() if position not in there)
+
+
+def _all_or_each(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[list[Settled]]:
+    if not outcomes:
+        return []
+    try:
+        yield from _under_savepoint(outcomes, now, check)
+    except Lost:
+        return (yield from _singly(outcomes, now, check))  # somebody is at fault: find out who
+    return [COMMITTED] * len(outcomes)
+
+
+def _singly(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[list[Settled]]:
+    broken: set[tuple[str, str | None]] = set()
     answers: list[Settled] = []
-    for outcome in batch.outcomes:
-        envelope = outcome.envelope
-        chain = (envelope.channel, envelope.partition_key) if envelope.partition_key is not None else None
-        place = (envelope.channel, envelope.lane)
-        fenced = place in batch.epochs and epochs.get(place) != batch.epochs[place]
-        if chain is not None and chain in broken:
-            answer = Settled(Verdict.DROPPED)
-        else:
-            answer = yield from _one(outcome, now, check, fenced=fenced, stale=stale)
-        if answer.verdict is not Verdict.COMMITTED and chain is not None:
+    for outcome in outcomes:
+        chain = (outcome.envelope.channel, outcome.envelope.partition_key)
+        answer = Settled(Verdict.DROPPED)
+        if chain not in broken:
+            answer = yield from _one(outcome, now, check)
+        if answer.verdict is not Verdict.COMMITTED and chain[1] is not None:
             broken.add(chain)
         answers.append(answer)
-    hit("commit.before_commit")
     return answers
 
 
-def _one(outcome: Outcome, now: int, check: Check, *, fenced: bool, stale: bool) -> Steps[Settled]:
-    sends = isinstance(outcome, Completed) and outcome.effects.is_routed
-    if fenced or (stale and sends):
-        gone = not (yield Ask("is_stored", (outcome.envelope.position,))).value
-        return Settled(Verdict.GONE if gone else Verdict.FENCED if fenced else Verdict.STALE_ROUTING)
+def _one(outcome: Outcome, now: int, check: Check) -> Steps[Settled]:
     try:
         yield from _under_savepoint((outcome,), now, check)
     except Lost as lost:

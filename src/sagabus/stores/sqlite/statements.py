@@ -37,6 +37,7 @@ _instances = msgspec.json.Decoder(list[InstanceRow]).decode
 _letters = msgspec.json.Decoder(list[LetterRow]).decode
 _heads = msgspec.json.Decoder(list[HeadRow]).decode
 _known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+_positions = msgspec.json.Decoder(list[tuple[int]]).decode
 
 _ENVELOPE = f"json_array(position, {rows.ENVELOPE_COLUMNS})"
 _INSTANCE = f"json_array({rows.INSTANCE_COLUMNS})"
@@ -74,7 +75,10 @@ WHERE m.name = 'routing'
 """,
         _heads,
     ),
-    "is_stored": Plain("SELECT count(*) FROM sagabus_envelope WHERE position = ?1"),
+    "which_stored": Packed(
+        f"SELECT json_group_array(json_array(position)) FROM sagabus_envelope WHERE position IN ({_SINGLES})",
+        _positions,
+    ),
     "any_held": Plain("SELECT EXISTS (SELECT 1 FROM sagabus_held_key)"),
     "remove": Packed(f"DELETE FROM sagabus_envelope WHERE position IN ({_SINGLES})"),
     "create_instances": Values(
