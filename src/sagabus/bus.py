@@ -7,6 +7,7 @@ what runs.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,8 @@ from sagabus.sending import Sender
 from sagabus.settings import Settings
 from sagabus.store import ChannelCounts, Retention, Routing, Store
 from sagabus.worker import Worker
+
+log = logging.getLogger("sagabus")
 
 
 class Bus:
@@ -250,14 +253,21 @@ class Bus:
     def _make_sender(self) -> Sender:
         return Sender(self._codec, self._defined.keys, self.store, self.settings.max_hops)
 
-    async def _register(self) -> Any:
+    async def _register(self) -> Routing:
         window = micros(self.settings.retention)
         asked = [
             subscription
             for definition in self.definitions
             for subscription in subscriptions_of(definition, window, self._defined.undeduplicated)
         ]
-        return await self.store.register(asked)
+        routing = await self.store.register(asked)
+        if self.settings.lanes is not None and routing.lanes not in (0, self.settings.lanes):
+            log.warning(
+                "the store has %d lanes, not the %d of Settings.lanes, and keeps them: `sagabus lanes` changes them",
+                routing.lanes,
+                self.settings.lanes,
+            )
+        return routing
 
     async def _start_worker(self) -> None:
         processing = Processing(

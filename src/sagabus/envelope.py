@@ -6,6 +6,8 @@ frozen dataclass costs three times as much to make.
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import msgspec
 
 
@@ -45,6 +47,15 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     guarded: bool = False
     """On the way into a store only: copies of this message id are to be dropped by an inbox row."""
     position: int = 0
+
+
+LANES = 16
+"""Of a store that is made without another number."""
+
+
+def lane_of(key: str, lanes: int) -> int:
+    """The lane of a key, or of the id of a message without one: the same in every process and release."""
+    return crc32(key.encode()) % lanes
 
 
 class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote, urlsplit
 
 from sagabus.clock import Clock, SystemClock
+from sagabus.envelope import LANES
 from sagabus.errors import ConfigurationError
 from sagabus.store import Store
 
@@ -14,8 +15,11 @@ _KNOWN = (
 )
 
 
-def open_store(url: str, clock: Clock, lanes: int) -> Store:
-    """The store that a URL names, not opened yet. ConfigurationError for one that names none."""
+def open_store(url: str, clock: Clock, lanes: int | None = None) -> Store:
+    """The store that a URL names, not opened yet; should it be made, with so many lanes. ConfigurationError for a URL
+    that names none.
+    """
+    lanes = LANES if lanes is None else lanes
     parts = urlsplit(url)
     if url == "memory:":
         from sagabus.stores.memory import MemoryStore  # an adapter is loaded only when it is used

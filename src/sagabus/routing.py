@@ -7,11 +7,11 @@ the store refuses what was addressed under an older one, and it is addressed ane
 from __future__ import annotations
 
 from collections.abc import Mapping
-from zlib import crc32
 
 import msgspec
 
 from sagabus.correlation import KeyOf, as_key
+from sagabus.envelope import lane_of
 from sagabus.handler import HandlerDefinition
 from sagabus.message import MessageType
 from sagabus.reaction import declared
@@ -48,7 +48,7 @@ class RoutingTable:
 
     def lane(self, key: str) -> int:
         """The lane of a key: the same in every process and release."""
-        return crc32(key.encode()) % self.lanes
+        return lane_of(key, self.lanes)
 
 
 def subscriptions_of(

@@ -35,8 +35,9 @@ class Settings:
     """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
     deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
     """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
-    lanes: int = 16
-    """Shares of each channel, fixed when the store is made; the most workers that one channel can occupy."""
+    lanes: int | None = None
+    """Shares of each channel, the most workers that one channel can occupy: for a store that is made (16 for None). One
+    that exists has its number, which `sagabus lanes` changes; a bus that asks for another says so in its log."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -50,7 +51,7 @@ class Settings:
                 "max_hops",
                 "lanes",
             )
-            if (value := getattr(self, name)) < 1
+            if (value := getattr(self, name)) is not None and value < 1
         ]
         problems += [
             f"Settings.{name} must be longer than nothing, not {value}"

@@ -62,6 +62,16 @@ class Routing(msgspec.Struct, frozen=True):
     subscriptions: tuple[Subscription, ...]
 
 
+class Divided(msgspec.Struct, frozen=True, gc=False):
+    """What dividing the channels anew came to."""
+
+    before: int
+    """The number of lanes that there was."""
+    lanes: int
+    moved: int = 0
+    """Envelopes that are in another lane now."""
+
+
 class Lane(msgspec.Struct, frozen=True, gc=False):
     """A share of one channel that this worker owns until its lease ends."""
 
@@ -275,6 +285,15 @@ class Store(Protocol):
 
     async def routing(self) -> Routing:
         """The subscriptions as they are now."""
+        ...
+
+    async def divide(self, lanes: int) -> Divided:
+        """Divide every channel into so many lanes, in one transaction; the number that there is changes nothing.
+
+        All stored envelopes go to the lanes that `lane_of` says, by their key or else their id; the routing's version
+        rises, so that others address anew. No lane has an owner afterwards and every epoch is one that there never was,
+        so whatever is in somebody's hands is fenced off. What a dead worker may have had in hand stays suspect.
+        """
         ...
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:

@@ -67,13 +67,13 @@ class Worker:
         statistics: Counter[tuple[str, str]],
     ) -> None:
         self.identity = identity
-        self._store = store
-        self._codec = codec
+        self._store, self._sender, self._codec = store, sender, codec
         self._clock = clock
         self._lease = settings.lease.total_seconds()
         self._renewal = min(self._lease / 3, _LONGEST_RENEWAL)
         self._channels = tuple(definitions)
-        self.hand = Hand(definitions, max(_SMALLEST_WINDOW, settings.prefetch // settings.lanes))
+        self.hand = Hand(definitions, _SMALLEST_WINDOW)
+        self._prefetch = settings.prefetch
         self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = Runners(self._serving.serve, settings.concurrency)
         self._committer = Committer(
@@ -341,6 +341,7 @@ class Worker:
 
     async def _renew(self) -> None:
         begun = self._clock.monotonic()
+        self.hand.lane_window = max(_SMALLEST_WINDOW, self._prefetch // self._sender.table.lanes)
         lanes = await self._store.lease(self.identity, self._channels, **self._terms)
         hit("lease.taken")
         self._renewed = begun

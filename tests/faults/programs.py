@@ -265,6 +265,14 @@ async def replay_all(path: str, incarnation: int) -> None:
         await emptied(bus)
 
 
+async def divide(url: str, lanes: int) -> None:
+    """Change the number of lanes of any store."""
+    bus = Bus(url)
+    await bus.open(worker=False)
+    await bus.store.divide(lanes)
+    await bus.close()
+
+
 async def open_unprivileged(path: str) -> None:
     """Try to use a file as somebody who may not."""
     if os.geteuid() == 0:

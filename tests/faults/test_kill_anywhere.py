@@ -14,7 +14,7 @@ ORDERS = "tests.faults.application:orders"
 
 AFTER_A_DEATH = "handle.suspect_counted"
 """Passed only by a worker that comes after one that died."""
-OTHER_PATHS = ("purge", "replay")
+OTHER_PATHS = ("purge", "replay", "divide")
 """See test_kill_beside_the_way.py."""
 ON_THE_WAY = [name for name in NAMES if name != AFTER_A_DEATH and name.split(".")[0] not in OTHER_PATHS]
 ON_THE_COMMIT_PATH = [name for name in NAMES if name.split(".")[0] in ("handle", "commit", "unit")]

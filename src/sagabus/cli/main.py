@@ -17,6 +17,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "bench": ("sagabus.cli.benchmark:bench", "Measure messages per second beside a hand-written loop."),
     "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until it is told to stop."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
+    "lanes": ("sagabus.cli.lanes:lanes", "Show the number of lanes of a store, or change it."),
+    "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove those that are gone."),
     "dead-letters": ("sagabus.cli.letters:dead_letters", "List, show, replay and discard dead letters."),
     "sagas": ("sagabus.cli.sagas:sagas", "List saga instances and show one."),
     "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),

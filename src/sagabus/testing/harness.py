@@ -289,7 +289,7 @@ class _ObservedBus(Bus):
 
 
 def _opener(
-    store: str | os.PathLike[str] | Callable[[Clock], Store] | None, clock: ManualClock, lanes: int
+    store: str | os.PathLike[str] | Callable[[Clock], Store] | None, clock: ManualClock, lanes: int | None
 ) -> Callable[[], Store]:
     """What makes a store; one in memory is made once, for it has nothing to be opened again from."""
     if callable(store):

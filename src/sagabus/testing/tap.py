@@ -23,6 +23,7 @@ from sagabus.store import (
     Batch,
     Capability,
     Cursor,
+    Divided,
     Fetched,
     Inspection,
     Joined,
@@ -82,6 +83,9 @@ class StoreTap:
 
     async def unregister(self, channel: str, message_type: str) -> Routing:
         return await self._watched(self.store.unregister(channel, message_type))
+
+    async def divide(self, lanes: int) -> Divided:
+        return await self._watched(self.store.divide(lanes))
 
     async def routing(self) -> Routing:
         return await self._watched(self.store.routing())

@@ -5,12 +5,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from sagabus.codec import fingerprint
-from sagabus.envelope import DeadLetter
+from sagabus.envelope import DeadLetter, lane_of
 from sagabus.store import ReplayResult
 from sagabus.stores.memory.tables import LetterRow, Tables
 
 
-def put_back(tables: Tables, letter_id: int, *, force: bool, now: int) -> ReplayResult:
+def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: int) -> ReplayResult:
     """Replay: one more delivery of the same id, attempts at nought."""
     if (answer := _not_open(tables, letter_id)) is not None:
         return answer
@@ -22,7 +22,9 @@ def put_back(tables: Tables, letter_id: int, *, force: bool, now: int) -> Replay
     if _has_taken_effect(tables, letter) or _was_replaced(tables, letter):
         return _give_up(tables, letter, now, ReplayResult.ALREADY_DONE)
     # Due by schedule, as a retry is: workers know by this that a key may be let go when it has been settled.
-    fresh = replace(letter.envelope, attempt=0, failed_at=None, due_at=1, stashed=False)
+    key = letter.envelope.partition_key
+    lane = lane_of(letter.envelope.message_id if key is None else key, lanes)
+    fresh = replace(letter.envelope, lane=lane, attempt=0, failed_at=None, due_at=1, stashed=False)
     stored = tables.queue.add(fresh, now)
     if letter.parked:
         tables.hold(stored, stored.position)

@@ -70,16 +70,8 @@ class Leasing:
         row = self._tables.lanes[place]
         suspect_until = row.suspect_until
         if row.owner is not None:
-            suspect_until = max(suspect_until, self._last_in_hand(place, row.window))
+            suspect_until = max(suspect_until, _last_in_hand(self._tables, place, row.window, self._now))
         self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspect_until=suspect_until))
-
-    def _last_in_hand(self, place: Place, window: int) -> int:
-        """The highest position the dead owner may have held; what is held back did not count against its window."""
-        queue = self._tables.queue
-        at_once = (envelope for envelope in queue.at_once(*place) if not self._tables.is_held(envelope))
-        positions = [envelope.position for envelope in islice(at_once, window)]
-        positions += [envelope.position for envelope in queue.due_by(*place, self._now)]
-        return max(positions, default=0)
 
     def _renew(self, place: Place) -> Lane:
         row = replace(self._tables.lanes[place], expires_at=self._now + self._duration, window=self._window)
@@ -88,6 +80,25 @@ class Leasing:
 
     def _put(self, place: Place, row: LaneRow) -> None:
         self._tables.journal.put(self._tables.lanes, place, row)
+
+
+def divide(tables: Tables, lanes: int, now: int) -> int:
+    """Divide every channel anew; the envelopes that are in another lane now."""
+    tables.crew += 1
+    tables.version += 1
+    for channel in {channel for channel, _ in tables.lanes}:
+        rows = {place: row for place, row in tables.lanes.items() if place[0] == channel}
+        doubtful = [row.suspect_until for row in rows.values()]
+        doubtful += [
+            _last_in_hand(tables, place, row.window, now)
+            for place, row in rows.items()
+            if row.owner is not None and row.expires_at < now
+        ]
+        fresh = LaneRow(epoch=1 + max(row.epoch for row in rows.values()), suspect_until=max(doubtful))
+        for place in rows:
+            del tables.lanes[place]
+        tables.lanes.update({(channel, lane): fresh for lane in range(lanes)})
+    return tables.queue.divide(lanes)
 
 
 def give_back(tables: Tables, worker: str, lanes: Sequence[Lane] | None) -> None:
@@ -116,6 +127,14 @@ def leave(tables: Tables, worker: str, keeping: Sequence[Lane], expires_at: int)
 def crew(tables: Tables, now: int) -> int:
     """Another number whenever a worker came, went or died, or left lanes to others."""
     return tables.crew * 1000 + sum(ends < now for ends in tables.workers.values())
+
+
+def _last_in_hand(tables: Tables, place: Place, window: int, now: int) -> int:
+    """The highest position the dead owner may have held; what is held back did not count against its window."""
+    at_once = (envelope for envelope in tables.queue.at_once(*place) if not tables.is_held(envelope))
+    positions = [envelope.position for envelope in islice(at_once, window)]
+    positions += [envelope.position for envelope in tables.queue.due_by(*place, now)]
+    return max(positions, default=0)
 
 
 def _forget(tables: Tables, worker: str) -> None:

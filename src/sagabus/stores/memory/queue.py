@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, lane_of
 from sagabus.stores.memory.journal import Index, Journal
 
 Address = tuple[str, str]
@@ -112,6 +112,18 @@ class Queue:
         index = self._lanes[channel, lane]
         index.at_once.tidy(self._is_at_once)
         index.timed.tidy(self._is_timed)
+
+    def divide(self, lanes: int) -> int:
+        """Send every envelope to its lane of so many; how many went. Nothing of it can be undone."""
+        self._lanes.clear()
+        moved = 0
+        for position, envelope in self.envelopes.items():
+            key = envelope.partition_key
+            lane = lane_of(envelope.message_id if key is None else key, lanes)
+            moved += lane != envelope.lane
+            self.envelopes[position] = replace(envelope, lane=lane)
+            self._index(self.envelopes[position])
+        return moved
 
     def lanes(self, channels: Iterable[str]) -> list[tuple[str, int]]:
         """The lanes of these channels that ever had an envelope."""

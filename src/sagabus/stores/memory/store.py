@@ -8,13 +8,14 @@ from itertools import islice
 from typing import NoReturn
 
 from sagabus.clock import Clock, SystemClock
-from sagabus.envelope import Envelope
+from sagabus.envelope import LANES, Envelope
 from sagabus.errors import ConfigurationError, UnsupportedCapability
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
 from sagabus.store import (
     Batch,
     Capability,
     Cursor,
+    Divided,
     Fetched,
     Inspection,
     Joined,
@@ -31,7 +32,7 @@ from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
-from sagabus.stores.memory.leasing import Leasing, crew, ensure_lanes, give_back, leave
+from sagabus.stores.memory.leasing import Leasing, crew, divide, ensure_lanes, give_back, leave
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
@@ -41,9 +42,8 @@ from sagabus.stores.memory.waking import Bell
 class MemoryStore:
     """All promises of the port but durability and the user's own SQL. Closing it keeps what it holds."""
 
-    def __init__(self, clock: Clock | None = None, *, lanes: int = 16) -> None:
-        if lanes < 1:
-            raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
+    def __init__(self, clock: Clock | None = None, *, lanes: int = LANES) -> None:
+        _check_lanes(lanes)
         self._clock = clock or SystemClock()
         self._lanes = lanes
         self._tables = Tables()
@@ -74,6 +74,13 @@ class MemoryStore:
         if subscribing.remove(self._tables, channel, message_type):
             self._bell.ring()
         return subscribing.routing(self._tables, self._lanes)
+
+    async def divide(self, lanes: int) -> Divided:
+        _check_lanes(lanes)
+        before, self._lanes = self._lanes, lanes
+        moved = divide(self._tables, lanes, self._clock.now()) if before != lanes else 0
+        self._bell.ring()
+        return Divided(before, lanes, moved)
 
     async def routing(self) -> Routing:
         return subscribing.routing(self._tables, self._lanes)
@@ -161,7 +168,7 @@ class MemoryStore:
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
         with self._call():
-            answer = dead_letters.put_back(self._tables, letter, force=force, now=self._clock.now())
+            answer = dead_letters.put_back(self._tables, letter, force=force, now=self._clock.now(), lanes=self._lanes)
         if answer is ReplayResult.DONE:
             self._bell.ring()
         return answer
@@ -203,6 +210,11 @@ class MemoryStore:
             self._tables.journal.commit()
         finally:
             self._tables.journal.rollback()
+
+
+def _check_lanes(lanes: int) -> None:
+    if lanes < 1:
+        raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
 
 
 def _refuse(capability: Capability) -> NoReturn:

@@ -230,6 +230,26 @@ ON DUPLICATE KEY UPDATE definition = ?3
     ),
 }
 
+_DIVIDING = {
+    "channels_with_lanes": Statement("SELECT DISTINCT channel FROM {lane} ORDER BY channel", gives=True),
+    "marks_of_lanes": Statement("SELECT MAX(epoch), MAX(suspect_until) FROM {lane} WHERE channel = ?1", gives=True),
+    "drop_lanes": Statement("DELETE FROM {lane} WHERE channel = ?1 AND lane >= ?2"),
+    "begin_lanes": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+"""),
+    "set_lanes": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'lanes'"),
+    "page_of_lanes": Statement(
+        """
+SELECT position, lane, COALESCE(partition_key, message_id) FROM {envelope}
+WHERE position > ?1 ORDER BY position LIMIT ?2
+""",
+        gives=True,
+    ),
+    "move_envelopes": Statement(
+        f"UPDATE {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT} SET e.lane = r.lane", f"{_POSITION}, lane INT"
+    ),
+}
+
 _INSTANCE = ", ".join(f"i.`{name}`" for name in rows.INSTANCE_COLUMNS.split(", "))
 _NO_INSTANCE = ", ".join("NULL" for _ in rows.INSTANCE_COLUMNS.split(", "))
 _NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
@@ -351,6 +371,7 @@ STATEMENTS: dict[str, Statement] = {
     **_APPENDING,
     **_LEASING,
     **_REGISTERING,
+    **_DIVIDING,
     **_READING,
     **_LETTERS,
 }

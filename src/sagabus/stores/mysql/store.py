@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from sagabus.clock import Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import LANES, Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
@@ -24,7 +24,7 @@ from sagabus.stores.mysql.statements import NOW, STATEMENTS
 from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.asking import Answering, Ask, Steps
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
@@ -43,7 +43,7 @@ class MysqlStore(ServerStore):
     The user's statements run in its session: strict, READ COMMITTED, their parameters written `%s`.
     """
 
-    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = 16) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)
         super().__init__(
             options.place,
@@ -87,11 +87,11 @@ class MysqlStore(ServerStore):
         self._waiting.wake()
         return answers
 
-    async def _transact(self, link: Link, begin: Callable[[], Steps[T]]) -> T:
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], answer: Answering | None = None) -> T:
         ours = _ours(link)
         ours.repeats = True
         try:
-            return await super()._transact(link, begin)
+            return await super()._transact(link, begin, answer)
         finally:
             ours.repeats = False
 

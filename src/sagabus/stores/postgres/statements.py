@@ -212,6 +212,27 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
     ),
 }
 
+_DIVIDING = {
+    "channels_with_lanes": Statement("SELECT DISTINCT channel FROM {lane} ORDER BY channel", gives=True),
+    "marks_of_lanes": Statement("SELECT max(epoch), max(suspect_until) FROM {lane} WHERE channel = ?1", gives=True),
+    "drop_lanes": Statement("DELETE FROM {lane} WHERE channel = ?1 AND lane >= ?2"),
+    "begin_lanes": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+"""),
+    "set_lanes": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'lanes'"),
+    "page_of_lanes": Statement(
+        """
+SELECT position, lane, coalesce(partition_key, message_id) FROM {envelope}
+WHERE position > ?1 ORDER BY position LIMIT ?2
+""",
+        gives=True,
+    ),
+    "move_envelopes": Statement(
+        "UPDATE {envelope} AS e SET lane = r.lane FROM {rows} WHERE e.position = r.position",
+        "position bigint, lane int",
+    ),
+}
+
 _LETTERS = {
     "lock_letter": Statement("SELECT id FROM {dead_letter} WHERE id = ?1 FOR UPDATE", gives=True),
     "close_letter": Statement("UPDATE {dead_letter} SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"),
@@ -258,6 +279,7 @@ STATEMENTS: dict[str, Statement] = {
     **_APPENDING,
     **_LEASING,
     **_REGISTERING,
+    **_DIVIDING,
     **READING,
     **_LETTERS,
 }

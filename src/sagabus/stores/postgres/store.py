@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.clock import Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import LANES, Envelope
 from sagabus.errors import StoreReadOnly, UnsupportedCapability
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
@@ -40,7 +40,7 @@ class PostgresStore(ServerStore):
 
     _fetches_instances = True
 
-    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = 16) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)
         super().__init__(
             options.place,

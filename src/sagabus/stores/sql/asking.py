@@ -72,7 +72,10 @@ def drive(steps: Steps[T], execute: Callable[[Ask | AskUser], Answer]) -> T:
         steps.close()
 
 
-async def drive_async(steps: Steps[T], execute: Callable[[Ask | AskUser], Awaitable[Answer]]) -> T:
+Answering: TypeAlias = Callable[[Ask | AskUser], Awaitable[Answer]]
+
+
+async def drive_async(steps: Steps[T], execute: Answering) -> T:
     """Run the logic on a connection that has to be waited for. Cancelled, it leaves the transaction where it was."""
     try:
         ask = next(steps)

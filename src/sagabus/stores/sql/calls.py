@@ -11,12 +11,14 @@ from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import (
     Batch,
     ChannelCounts,
     Cursor,
+    Divided,
     Fetched,
     Lane,
     Loaded,
@@ -26,7 +28,7 @@ from sagabus.store import (
     Routing,
     Subscription,
 )
-from sagabus.stores.sql import appending, leasing, letters, reading, registering, settling
+from sagabus.stores.sql import appending, dividing, leasing, letters, reading, registering, settling
 from sagabus.stores.sql.asking import Steps
 
 T = TypeVar("T")
@@ -41,6 +43,10 @@ class SqlCalls(ABC):
     @abstractmethod
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         """Run the logic in one write transaction and commit; on any error nothing of it remains."""
+
+    async def _write_long(self, begin: Callable[[], Steps[T]]) -> T:
+        """The same for what may have to look at everything there is."""
+        return await self._write(begin)
 
     @abstractmethod
     async def _read(self, steps: Steps[T]) -> T:
@@ -68,6 +74,14 @@ class SqlCalls(ABC):
     async def routing(self) -> Routing:
         """The subscriptions as they are now."""
         return await self._read(registering.read())
+
+    async def divide(self, lanes: int) -> Divided:
+        """Divide every channel into so many lanes."""
+        if lanes < 1:
+            raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
+        divided = await self._write_long(lambda: dividing.divide(lanes, self._clock.now()))
+        hit("divide.after_commit")
+        return divided
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""

@@ -24,14 +24,20 @@ def lease(
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
     died = (yield Ask("forget_workers", (now,))).changed
     is_new = not (yield Ask("knows_worker", (worker,))).rows
-    lanes = (yield Ask("lanes_setting")).value or lanes
+    number = 0
     for channel in sorted(channels):
         # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
         held = (yield Ask("lock_lanes", (channel,))).rows
         if not held:
-            yield from add_lanes(channel, lanes)
+            yield Ask("routing")  # held: there is nothing else to hold on to
+            yield Ask("put_lanes", (lanes,))
+        if not number:
+            # Not before: who divides channels anew holds all their lanes.
+            number = (yield Ask("lanes_setting")).value or lanes
+        if not held:
+            yield from add_lanes(channel, number)
         yield Ask("alive", (worker, channel, now + duration, duration))
-        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=lanes)
+        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number)
         is_new = is_new or shed
     if died or is_new:
         yield Ask("raise_crew")

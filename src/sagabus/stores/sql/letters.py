@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sagabus.envelope import DeadLetter
+from sagabus.envelope import DeadLetter, lane_of
 from sagabus.failpoint import hit
 from sagabus.store import Purged, ReplayResult, Retention
 from sagabus.stores.sql import appending, reading, rows
@@ -15,6 +15,7 @@ from sagabus.stores.sql.asking import Ask, Steps
 
 def replay(letter_id: int, now: int, *, force: bool) -> Steps[ReplayResult]:
     """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be."""
+    yield Ask("routing")  # held, so that the number of lanes stays
     yield Ask("lock_letter", (letter_id,))
     letter = yield from reading.dead_letter(letter_id)
     if letter is None:
@@ -63,8 +64,11 @@ def _refusal(letter: DeadLetter) -> Steps[ReplayResult | None]:
 
 
 def _put_back(letter: DeadLetter) -> Steps[None]:
+    lanes: int | None = (yield Ask("lanes_setting")).value
+    key = letter.envelope.partition_key
+    lane = lane_of(letter.envelope.message_id if key is None else key, lanes) if lanes else letter.envelope.lane
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
-    envelope = msgspec.structs.replace(letter.envelope, attempt=0, failed_at=None, due_at=1, stashed=False)
+    envelope = msgspec.structs.replace(letter.envelope, lane=lane, attempt=0, failed_at=None, due_at=1, stashed=False)
     stamp = letter.envelope.sent_at
     yield Ask("insert_envelopes", rows=[rows.envelope_row(envelope, 1, stamp)])
     if letter.parked:

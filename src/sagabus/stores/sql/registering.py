@@ -28,7 +28,7 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
     """
     wanted = {(each.message_type, each.channel): msgspec.json.encode(each).decode() for each in subscriptions}
     known = yield from _known()
-    if wanted.items() <= known.items() and (yield Ask("lanes_setting")).value is not None:
+    if wanted.items() <= known.items() and (not wanted or (yield Ask("lanes_setting")).value is not None):
         hit("register.before_commit")
         return (yield from read())
     yield Ask("lock_routing")

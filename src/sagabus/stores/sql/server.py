@@ -21,7 +21,7 @@ from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Ask, Steps, drive_async
+from sagabus.stores.sql.asking import Answering, Ask, Steps, drive_async
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
 from sagabus.stores.sql.fetching import Fetching
@@ -202,16 +202,27 @@ class ServerStore(SqlCalls):
         self._waiting.wake()
         return result
 
+    async def _write_long(self, begin: Callable[[], Steps[T]]) -> T:
+        """The deadline holds for each statement, not for all of them."""
+
+        async def work(link: Link) -> T:
+            return await self._transact(link, begin, lambda ask: self._within(link.answer(ask), link))
+
+        result: T = await self._alone(work, bounded=False)
+        self._fetching.news_anywhere()
+        self._waiting.wake()
+        return result
+
     async def _read(self, steps: Steps[T]) -> T:
         """Each statement is a transaction of its own."""
         return await self._alone(lambda link: drive_async(steps, link.answer))
 
-    async def _alone(self, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def _alone(self, work: Callable[[Link], Awaitable[T]], *, bounded: bool = True) -> T:
         """Do it on a connection of its own; a cancellation is raised only after it has ended, so nobody follows it too
         early.
         """
         self._check_process()
-        running = asyncio.ensure_future(self._on_a_link(work))
+        running = asyncio.ensure_future(self._on_a_link(work, bounded=bounded))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -220,18 +231,18 @@ class ServerStore(SqlCalls):
                 running.exception()  # looked at, so that nobody is told it was forgotten
             raise
 
-    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]]) -> T:
+    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]], *, bounded: bool) -> T:
         async with self._pool.link() as link:
-            result: T = await self._within(work(link), link)
+            result: T = await (self._within(work(link), link) if bounded else work(link))
             return result
 
-    async def _transact(self, link: Link, begin: Callable[[], Steps[T]]) -> T:
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], answer: Answering | None = None) -> T:
         for round_ in range(_ROUNDS):
             if round_:
                 await asyncio.sleep(_FIRST_PAUSE * 3**round_)  # not at once again against the same opponent
             try:
                 await link.begin()
-                result = await drive_async(begin(), link.answer)
+                result = await drive_async(begin(), answer or link.answer)
                 await link.commit()
             except BaseException as error:
                 await self._undo(link)

@@ -36,6 +36,7 @@ _envelopes = msgspec.json.Decoder(list[EnvelopeRow]).decode
 _instances = msgspec.json.Decoder(list[InstanceRow]).decode
 _letters = msgspec.json.Decoder(list[LetterRow]).decode
 _heads = msgspec.json.Decoder(list[HeadRow]).decode
+_places = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
 _known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _positions = msgspec.json.Decoder(list[tuple[int]]).decode
 
@@ -238,6 +239,27 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
     ),
 }
 
+_DIVIDING: dict[str, Form] = {
+    "channels_with_lanes": Plain("SELECT DISTINCT channel FROM sagabus_lane ORDER BY channel"),
+    "marks_of_lanes": Plain("SELECT max(epoch), max(suspect_until) FROM sagabus_lane WHERE channel = ?1"),
+    "drop_lanes": Plain("DELETE FROM sagabus_lane WHERE channel = ?1 AND lane >= ?2"),
+    "begin_lanes": Plain("""
+UPDATE sagabus_lane SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+"""),
+    "set_lanes": Plain("UPDATE sagabus_meta SET value = ?1 WHERE name = 'lanes'"),
+    "page_of_lanes": Packed(
+        """
+SELECT json_group_array(json_array(position, lane, coalesce(partition_key, message_id))) FROM (
+    SELECT * FROM sagabus_envelope WHERE position > ?1 ORDER BY position LIMIT ?2)
+""",
+        _places,
+    ),
+    "move_envelopes": Packed("""
+UPDATE sagabus_envelope SET lane = moved.value ->> 1 FROM json_each(?1) AS moved
+WHERE sagabus_envelope.position = moved.value ->> 0
+"""),
+}
+
 _READING: dict[str, Form] = {
     "ready": Packed(_envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes),
     "due": Packed(_envelopes_of_lanes("e.due_at BETWEEN 1 AND ?3", "e.due_at, e.position"), _envelopes),
@@ -335,6 +357,7 @@ STATEMENTS: dict[str, Form] = {
     **_APPENDING,
     **_LEASING,
     **_REGISTERING,
+    **_DIVIDING,
     **_READING,
     **_LETTERS,
 }

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from sagabus.clock import Clock, SystemClock
+from sagabus.envelope import LANES
 from sagabus.errors import ForkedProcess, StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Parameters
@@ -42,7 +43,12 @@ class SqliteStore(SqlCalls):
     capabilities = frozenset(Capability)
 
     def __init__(
-        self, path: str | os.PathLike[str], *, clock: Clock | None = None, lanes: int = 16, busy_timeout: float = 30.0
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock | None = None,
+        lanes: int = LANES,
+        busy_timeout: float = 30.0,
     ) -> None:
         self.path: str = os.path.abspath(path)  # noqa: PTH100  # links stay, `..` goes: no method of Path does that
         self._clock = clock or SystemClock()

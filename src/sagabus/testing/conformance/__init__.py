@@ -12,7 +12,18 @@ from __future__ import annotations
 import pytest
 
 _SUBJECTS = (
-    *("append", "commits", "dead_letters", "fetching", "inspecting", "joining", "leasing", "races", "retention"),
+    *(
+        "append",
+        "commits",
+        "dead_letters",
+        "dividing",
+        "fetching",
+        "inspecting",
+        "joining",
+        "leasing",
+        "races",
+        "retention",
+    ),
     *("retries", "sagas", "suspicion", "timers", "transactions", "trial"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))

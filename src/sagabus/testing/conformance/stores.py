@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagabus.testing.conformance.append import AppendConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
+from sagabus.testing.conformance.dividing import DividingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.inspecting import (
     InspectionConformance,
@@ -26,6 +27,7 @@ class StoreConformance(
     AppendConformance,
     FetchingConformance,
     LeasingConformance,
+    DividingConformance,
     SuspicionConformance,
     CommitConformance,
     ClaimConformance,

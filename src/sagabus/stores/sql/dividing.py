@@ -1,0 +1,68 @@
+"""The number of lanes, changed: every envelope goes to its new lane, and what is in anybody's hands is fenced off."""
+
+from __future__ import annotations
+
+from sagabus.envelope import lane_of
+from sagabus.failpoint import hit
+from sagabus.store import Divided
+from sagabus.stores.sql import leasing
+from sagabus.stores.sql.asking import Ask, Steps
+
+_AT_ONCE = 2_000
+"""Envelopes looked at together: the memory that this takes does not depend on how many there are."""
+
+
+def divide(lanes: int, now: int) -> Steps[Divided]:
+    """Divide every channel anew, in the caller's open transaction. Whoever sends or commits holds the routing, and
+    whoever leases holds lanes: both are waited for, and wait.
+    """
+    yield Ask("lock_routing")
+    yield Ask("put_lanes", (lanes,))
+    before: int = (yield Ask("lanes_setting")).value
+    if before == lanes:
+        return Divided(before, lanes)
+    channels: list[str] = [row[0] for row in (yield Ask("channels_with_lanes")).rows]
+    for channel in channels:
+        yield Ask("lock_lanes", (channel,))
+    hit("divide.begun")
+    suspects: dict[str, int] = {}
+    for channel in channels:
+        suspects[channel] = yield from _suspects(channel, now)
+    moved = yield from _move(lanes)
+    for channel in channels:
+        yield from _make_lanes(channel, lanes, suspects[channel])
+    yield Ask("set_lanes", (lanes,))
+    yield Ask("raise_routing")
+    yield Ask("raise_crew")
+    hit("divide.before_commit")
+    return Divided(before, lanes, moved)
+
+
+def _suspects(channel: str, now: int) -> Steps[int]:
+    """Up to where envelopes of a channel may have been in the hands of the dead: they may come into any lane now."""
+    found = [0]
+    for lane, abandoned, held in (yield Ask("free_lanes", (channel, now))).rows:
+        if abandoned:
+            found.append((yield Ask("suspects", (channel, lane, held, now))).value)
+    return max(found)
+
+
+def _move(lanes: int) -> Steps[int]:
+    """Send envelopes to their new lanes, a bounded number at once; how many went."""
+    moved = after = 0
+    while found := (yield Ask("page_of_lanes", (after, _AT_ONCE))).rows:
+        after = found[-1][0]
+        going = [(position, new) for position, lane, key in found if (new := lane_of(key, lanes)) != lane]
+        if going:
+            yield Ask("move_envelopes", rows=going)
+            moved += len(going)
+        hit("divide.moved")
+    return moved
+
+
+def _make_lanes(channel: str, lanes: int, suspect_until: int) -> Steps[None]:
+    """All with one epoch that no lane of the channel ever had: lane 0 is always there to know it by."""
+    ((epoch, suspicion),) = (yield Ask("marks_of_lanes", (channel,))).rows
+    yield from leasing.add_lanes(channel, lanes)
+    yield Ask("drop_lanes", (channel, lanes))
+    yield Ask("begin_lanes", (channel, epoch + 1, max(suspicion, suspect_until)))

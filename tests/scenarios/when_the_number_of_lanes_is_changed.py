@@ -1,0 +1,126 @@
+"""Another number of lanes, while workers run: order and effects are those of a store that always had it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.conftest import Take
+from tests.scenarios.conftest import PATIENCE, MakeHarness, until
+from tests.scenarios.shop import Noted, OrderSaga, OrderSubmitted, Tally, capture
+from tests.scenarios.when_two_workers_share_a_store import glances, lanes
+
+from sagabus import Bus, Settings, handler
+from sagabus.envelope import lane_of
+from sagabus.testing import Harness, ManualClock
+
+KEYS = [f"K{number}" for number in range(12)]
+
+
+async def numbers_of(harness: Harness) -> dict[str, list[int]]:
+    return {record.key: record.state.numbers for record in await harness.bus.sagas.list(Tally, limit=100)}
+
+
+async def test_workers_share_the_new_lanes(on_ground: MakeHarness, clock: ManualClock) -> None:
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        for number in (40, 6):
+            await second.bus.store.divide(number)
+            await glances(clock, first, second)
+
+            assert (lanes(first), lanes(second)) == (number / 2, number / 2)
+
+
+async def test_the_order_of_each_key_is_kept_while_two_work_and_two_publish(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    sent = 0
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        for number in (5, 40, 1, 16):
+            for publisher in (first, second, first):
+                sent += 1
+                await publisher.bus.publish_many([Noted(key=key, number=sent) for key in KEYS])
+            dividing = asyncio.create_task(first.bus.store.divide(number))
+            await glances(clock, first, second, number=4)
+            await dividing
+            sent += 1
+            await second.bus.publish_many([Noted(key=key, number=sent) for key in KEYS])
+        await glances(clock, first, second)
+        await first.idle()
+        await second.idle()
+
+        assert await numbers_of(first) == {key: list(range(1, sent + 1)) for key in KEYS}
+
+
+async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarness) -> None:
+    gate, runs = asyncio.Event(), list[str]()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        runs.append(message.text)
+        if len(runs) == 1:
+            await gate.wait()
+
+    async with harness(slow) as only:
+        await only.bus.publish_many([Noted(key="K", number=n, text=f"{n}") for n in (1, 2)])
+        await until(lambda: bool(runs))
+        await only.bus.store.divide(7)
+        gate.set()
+        await only.idle()
+
+        assert (runs[0], runs[-2:]) == ("1", ["1", "2"])  # what came of those between is thrown away
+        assert only.bus.statistics["slow", "completed"] == 2
+        assert await only.dead_letters() == []
+
+
+async def test_sagas_go_on_with_their_timers_and_answers(harness: MakeHarness) -> None:
+    async with harness(OrderSaga, capture) as only:
+        await only.bus.publish_many([OrderSubmitted(order_id=f"A{n}", total=n) for n in range(10)])
+        await only.bus.store.divide(3)
+        await only.idle()
+        await only.publish(OrderSubmitted(order_id="B1"))
+
+        records = await only.bus.sagas.list(OrderSaga, limit=100)
+        assert {(record.status, record.version) for record in records} == {("paid", 2)}
+        assert len(records) == 11
+
+
+async def test_what_is_published_in_a_transaction_afterwards_goes_to_the_new_lane(
+    on_ground: MakeHarness, ground: Any
+) -> None:
+    async with on_ground(Tally) as only:
+        await only.bus.close()
+        await only.bus.open(worker=False)
+        async with Bus(ground.url) as other:
+            await other.store.divide(64)
+        async with only.bus.transaction() as tx:
+            tx.publish(Noted(key="K1", number=1))
+
+        (stored,) = await only.bus.store.inspect.envelopes("tally")
+        assert stored.lane == lane_of("K1", 64)
+
+
+async def test_a_bus_that_asks_for_another_number_is_told_and_works(
+    kind: str, take: Take, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = "memory:" if kind == "memory" else take(kind).url
+    store = None if kind == "memory" else url
+    async with Harness(Tally, store=store, patience=PATIENCE, settings=Settings(lanes=4)) as first:
+        assert (await first.bus.store.routing()).lanes == 4
+        assert not caplog.messages
+        for asked, said in ((None, False), (4, False), (64, True)):
+            caplog.clear()
+            bus = Bus(first.bus.store if store is None else url, Tally, settings=Settings(lanes=asked))
+            await bus.open(worker=False)
+            assert (await bus.store.routing()).lanes == 4
+            await (bus.close() if store else asyncio.sleep(0))
+
+            assert any("has 4 lanes, not the 64" in message for message in caplog.messages) is said
+
+
+async def test_to_look_at_a_new_store_does_not_settle_the_number(on_ground: MakeHarness, ground: Any) -> None:
+    async with Bus(ground.url):
+        pass
+
+    async with on_ground(Tally, settings=Settings(lanes=5)) as first:
+        assert lanes(first) == 5

@@ -1,0 +1,129 @@
+"""`sagabus lanes` and `sagabus subscriptions`, on every kind of database."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from tests.conftest import Take
+
+from sagabus import Bus, command, event, handler
+from sagabus.cli import main
+
+
+@event("cli.rang")
+class Rang:
+    door: str
+
+
+@command("cli.open")
+class Open:
+    door: str
+
+
+@handler("butler", key="door")
+def answer(message: Rang | Open) -> None:
+    """Nothing."""
+
+
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
+def url(request: pytest.FixtureRequest, take: Take) -> str:
+    url = take(request.param).url
+    asyncio.run(publish(url))
+    return url
+
+
+async def publish(url: str) -> None:
+    bus = Bus(url, answer)
+    await bus.open(worker=False)
+    await bus.publish_many([Rang(door=f"D{number}") for number in range(8)])
+    await bus.close()
+
+
+async def work_off(url: str) -> None:
+    async with Bus(url, answer) as bus:
+        await bus.idle()
+
+
+async def receivers(url: str) -> list[str]:
+    async with Bus(url) as bus:
+        return sorted(each.message_type for each in (await bus.store.routing()).subscriptions)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    return (code, *capsys.readouterr())
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    return json.loads(run(capsys, *arguments, "--json")[1])
+
+
+def test_the_number_of_lanes_is_shown_and_changed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "lanes", "--store", url) == (0, "16 lanes\n", "")
+
+    changed = run(capsys, "lanes", "64", "--store", url)
+
+    assert changed[0] == 0
+    assert changed[1].startswith("16 lanes became 64; ")
+    assert run(capsys, "lanes", "64", "--store", url)[1] == "64 lanes already: nothing to do\n"
+    assert run_json(capsys, "lanes", "--store", url) == {"before": 64, "lanes": 64, "moved": 0}
+    assert run_json(capsys, "lanes", "1", "--store", url)["lanes"] == 1
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "many", "1.5", "²"])
+def test_what_is_no_number_of_lanes_is_refused(number: str, take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "lanes", "--store", take("sqlite").url, "--", number)
+
+    assert (code, out) == (2, "")
+    assert "is no number of lanes" in err
+
+
+def test_a_store_that_nobody_has_used_has_no_number_yet(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    url = take("sqlite").url
+    run(capsys, "migrate", "--store", url)
+
+    assert run(capsys, "lanes", "--store", url)[1].startswith("no lanes yet")
+
+
+def test_subscriptions_are_listed_with_what_waits(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    listed = run_json(capsys, "subscriptions", "list", "--store", url)
+
+    each = {"subscription": "butler", "waiting": 8, "dead": 0}
+    assert listed == [
+        each | {"message": "cli.open", "kind": "command"},
+        each | {"message": "cli.rang", "kind": "event"},
+    ]
+    assert "SUBSCRIPTION" in run(capsys, "subscriptions", "list", "--store", url)[1]
+
+
+def test_a_subscription_with_messages_is_not_removed_unless_forced(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler")
+    assert (code, out) == (1, "")
+    assert "8 messages in butler: remove it with --force" in err
+    assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
+
+    code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler", "--force")
+
+    assert (code, out.splitlines()[0]) == (0, "butler no longer receives cli.open")
+    assert "8 messages in butler: they stay" in err
+    assert asyncio.run(receivers(url)) == []
+
+
+def test_one_message_of_a_subscription_is_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(work_off(url))
+
+    told = run_json(capsys, "subscriptions", "remove", "--store", url, "butler", "cli.open")
+
+    assert told == {"subscription": "butler", "removed": ["cli.open"], "waiting": 0}
+    assert asyncio.run(receivers(url)) == ["cli.rang"]
+
+
+def test_what_is_not_there_cannot_be_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for names in (["cook"], ["butler", "cli.baked"]):
+        code, out, err = run(capsys, "subscriptions", "remove", "--store", url, *names)
+
+        assert (code, out) == (1, "")
+        assert f"no such subscription: {' '.join(names)}" in err
