@@ -175,7 +175,8 @@ INSERT INTO sagabus_meta (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO 
     "lanes_setting": Plain("SELECT value FROM sagabus_meta WHERE name = 'lanes'"),
     "lock_lanes": Plain("SELECT lane FROM sagabus_lane WHERE channel = ?1 LIMIT 1"),  # the file is locked as a whole
     "add_lanes": Packed("""
-INSERT INTO sagabus_lane SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
+INSERT INTO sagabus_lane (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
+SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
 ON CONFLICT (channel, lane) DO NOTHING
 """),
     "alive": Plain("""

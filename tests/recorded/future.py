@@ -1,0 +1,47 @@
+"""A release to come, whose schema has one more migration: a column in every table, and an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from sagabus import Bus
+from sagabus.stores.mysql import schema as mysql
+from sagabus.stores.postgres import schema as postgres
+from sagabus.stores.sql.dialect import TABLES
+from sagabus.stores.sql.migrating import Migration
+from sagabus.stores.sqlite import schema as sqlite
+
+OF_BUS = [table for table in TABLES if table != "schema_version"]
+
+
+def second(kind: str) -> list[str]:
+    """The statements of the migration; tables in braces."""
+    unless = "IF NOT EXISTS " if kind == "mysql" else ""  # each may be run again there
+    added = [f"ALTER TABLE {{{table}}} ADD COLUMN {unless}later INTEGER DEFAULT 7 NOT NULL" for table in OF_BUS]
+    return [*added, f"CREATE INDEX {unless}later_index ON {{envelope}} (later)"]
+
+
+def text(statements: Sequence[str]) -> str:
+    return ";\n".join(statements) + ";\n"
+
+
+@contextmanager
+def release_to_come() -> Iterator[None]:
+    """Whatever is opened inside is of that release; what is open already stays as it is."""
+    own = text(second("sqlite")).format_map({table: f"sagabus_{table}" for table in OF_BUS})
+    with (
+        patch.object(sqlite, "MIGRATIONS", (*sqlite.MIGRATIONS, Migration.of(2, own))),
+        patch.object(postgres, "_TEMPLATES", (*postgres._TEMPLATES, (2, text(second("postgres"))))),
+        patch.object(mysql, "_TEMPLATES", (*mysql._TEMPLATES, (2, text(second("mysql"))))),
+    ):
+        yield
+
+
+async def upgrade(url: str) -> None:
+    """A process of that release, which starts and stops."""
+    with release_to_come():
+        bus = Bus(url)
+        await bus.open(worker=False)
+        await bus.close()

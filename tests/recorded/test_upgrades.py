@@ -1,0 +1,190 @@
+"""Stores of every released schema, opened and worked off by this release; and this one's by a release to come."""
+
+import asyncio
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.nursery import Nursery
+from tests.grounds import Ground, SqliteGround, server_ground
+from tests.recorded.future import OF_BUS, release_to_come, second, upgrade
+from tests.recorded.record import HERE, ddl, load, recording
+from tests.recorded.workload import DEFINITIONS, EXPECTED, RECORDED, finish
+
+from sagabus import Bus, SchemaTooNew, StoreCorrupt
+from sagabus.failpoint import NAMES
+from sagabus.store import Subscription
+from sagabus.testing import Harness, ManualClock
+
+KINDS = ["sqlite", "postgres", "mysql"]
+VERSIONS = sorted(int(folder.name.removeprefix("schema_")) for folder in HERE.glob("schema_*"))
+LATER = Subscription(message_type="recorded.later", channel="later", kind="event")
+UPGRADE = "tests.recorded.future:upgrade"
+
+pytestmark = pytest.mark.acceptance
+
+
+@pytest.fixture(params=KINDS)
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+    """A place that nobody has used."""
+    if request.param == "sqlite":
+        yield SqliteGround(tmp_path / "bus.db")
+        return
+    server = server_ground(request.param)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def recorded(ground: Ground) -> Ground:
+    """A store as the latest schema leaves it."""
+    load(ground, recording(VERSIONS[-1], ground.kind).read_text(encoding="utf-8"))
+    return ground
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    nursery.close()
+
+
+def harness_at(ground: Ground, clock: ManualClock | None = None) -> Harness:
+    return Harness(*DEFINITIONS, store=ground.url, clock=clock or ManualClock(RECORDED), patience=60.0)
+
+
+def applied(ground: Ground) -> list[int]:
+    return sorted(row[0] for row in ground.of_bus("schema_version", "version"))
+
+
+def rows(ground: Ground) -> dict[str, Sequence[Any]]:
+    return {table: sorted(ground.of_bus(table), key=repr) for table in [*OF_BUS, "schema_version"]}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_recorded_store_is_brought_up_to_date_and_worked_off(version: int, ground: Ground) -> None:
+    load(ground, recording(version, ground.kind).read_text(encoding="utf-8"))
+
+    assert asyncio.run(finish(harness_at(ground))) == EXPECTED
+
+
+def test_the_schema_of_this_release_is_recorded(ground: Ground) -> None:
+    schema = ddl(ground).strip()
+    latest = max(int(number) for number in re.findall(r"^-- migration (\d+),", schema, flags=re.MULTILINE))
+
+    kept = recording(latest, ground.kind)
+
+    assert kept.exists(), "there is a new migration: run tests/recorded/record.py"
+    assert kept.read_text(encoding="utf-8").startswith(schema), (
+        "a migration was changed: never, once it is released; until then run tests/recorded/record.py"
+    )
+
+
+def test_a_recording_has_something_of_everything(recorded: Ground) -> None:
+    envelopes = recorded.of_bus("envelope", "due_at > 0, attempt > 0, timer IS NOT NULL, stashed = 1")
+    kinds = {tuple(map(bool, row)) for row in envelopes}
+    ready, scheduled, retried = (False,) * 4, (True, False, False, False), (True, True, False, False)
+    timer, stashed = (True, False, True, False), (True, False, False, True)
+
+    assert kinds == {ready, scheduled, retried, timer, stashed}
+    assert {row[0] > 0 for row in recorded.of_bus("held_key", "position")} == {True, False}
+    assert len(set(recorded.of_bus("dead_letter", "status"))) == 3
+    assert {bool(row[0]) for row in recorded.of_bus("instance", "completed_at IS NULL")} == {True, False}
+    assert {bool(row[0]) for row in recorded.of_bus("horizon", "stamp > 0")} == {True}
+    assert {bool(row[0]) for row in recorded.of_bus("lane", "owner IS NOT NULL")} == {True}
+    assert all(recorded.of_bus(table) for table in ("inbox", "worker", "subscription"))
+
+
+def test_a_release_to_come_adds_to_it(recorded: Ground) -> None:
+    before = rows(recorded)
+
+    asyncio.run(upgrade(recorded.url))
+
+    assert applied(recorded) == [1, 2]
+    for table in OF_BUS:
+        assert sorted(recorded.of_bus(table), key=repr) == sorted([(*row, 7) for row in before[table]], key=repr)
+    with release_to_come():
+        assert asyncio.run(finish(harness_at(recorded))) == EXPECTED
+
+
+def test_workers_of_the_release_before_go_on_beside_those_of_the_next(recorded: Ground) -> None:
+    async def both() -> dict[str, Any]:
+        clock = ManualClock(RECORDED)
+        old, new = harness_at(recorded, clock), harness_at(recorded, clock)
+        await old.bus.open(worker=False)
+        with release_to_come():
+            await new.bus.open()
+        try:
+            await old.bus.store.register([LATER])
+            await old.bus.store.divide(20)
+            await old.bus._start_worker()
+            return await finish(old)
+        finally:
+            worked.extend([sum(harness.bus.statistics.values()) for harness in (old, new)])
+            await new.bus.close()
+
+    worked: list[int] = []
+    assert asyncio.run(both()) == EXPECTED | {"waiting": EXPECTED["waiting"] | {"later": 0}}
+    assert min(worked) > 0
+    assert applied(recorded) == [1, 2]
+
+
+def test_several_processes_upgrade_at_once(recorded: Ground, nursery: Nursery) -> None:
+    children = [nursery.start(UPGRADE, recorded.url) for _ in range(5)]
+
+    for child in children:
+        end = nursery.wait(child)
+        assert end.code == 0, end.log
+    assert applied(recorded) == [1, 2]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("migrate.")])
+def test_killed_while_upgrading_the_next_one_does_it(name: str, recorded: Ground, nursery: Nursery) -> None:
+    assert nursery.run(UPGRADE, recorded.url, failpoints=f"{name}=kill9").killed
+    assert applied(recorded) == ([1, 2] if name == "migrate.after_commit" else [1])
+
+    asyncio.run(upgrade(recorded.url))
+    assert applied(recorded) == [1, 2]
+    assert {row[-1] for table in OF_BUS for row in recorded.of_bus(table)} == {7}
+
+
+@pytest.mark.parametrize("ground", ["mysql"], indirect=True)
+@pytest.mark.parametrize("done", [1, len(OF_BUS), len(second("mysql"))])
+def test_cut_short_where_each_statement_commits_it_is_finished(done: int, recorded: Ground) -> None:
+    names = {table: recorded.own(table) for table in OF_BUS}
+    for statement in second("mysql")[:done]:
+        recorded.run(statement.format_map(names))
+    assert asyncio.run(worked_for_a_moment(recorded)) == 16
+
+    with release_to_come():
+        assert asyncio.run(finish(harness_at(recorded))) == EXPECTED
+    assert applied(recorded) == [1, 2]
+
+
+async def worked_for_a_moment(ground: Ground) -> int:
+    """The release before, on a schema that is half of the next one; its lanes."""
+    async with Bus(ground.url) as bus:
+        return (await bus.store.routing()).lanes
+
+
+def test_the_release_before_is_refused_once_it_starts_anew(recorded: Ground) -> None:
+    asyncio.run(upgrade(recorded.url))
+    before = rows(recorded)
+
+    with pytest.raises(SchemaTooNew) as refused:
+        asyncio.run(worked_for_a_moment(recorded))
+
+    assert (refused.value.found, refused.value.supported) == (2, 1)
+    assert rows(recorded) == before
+
+
+def test_a_migration_that_was_tampered_with_is_refused(recorded: Ground) -> None:
+    recorded.run(f"UPDATE {recorded.own('schema_version')} SET checksum = 'another'")
+    before = rows(recorded)
+
+    with pytest.raises(StoreCorrupt, match="schema migration 1 is not the one that this release ships"):
+        asyncio.run(upgrade(recorded.url))
+
+    assert rows(recorded) == before
