@@ -139,7 +139,10 @@ def _standing_rows(after: Mapping[Lane, int], standing: Sequence[Row]) -> list[R
     positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
     for channel, lane, position in standing:
         positions[(channel, lane)].append(position)
-    return [[-1, *place, 0, *[None] * (_WIDTH - 4), found] for place, found in positions.items()]
+    return [
+        [-1, *place, 0, None, None, None, _encode(found).decode(), *[None] * (_WIDTH - 8)]
+        for place, found in positions.items()
+    ]
 
 
 def _int(value: object) -> int:

@@ -14,13 +14,15 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
-from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, NOW, create, recordset, upsert
+from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, MOSTLY_ZERO, NOW, recordset, write_instances
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan
 
 _TIMER = "channel text, partition_key text, timer text"
 _LANE = "channel text, lane int, epoch bigint"
+_SAVED = INSTANCE.rpartition(", created_at")[0]
+_HANDLED = "ANY ((SELECT positions FROM handled)::bigint[])"
 _GIVEN = f"{ENVELOPE}, guarded int, fingerprint text, stamp bigint, origin bigint"
 
 _FLUSH = f"""
@@ -28,22 +30,23 @@ WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR
 held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
     CROSS JOIN LATERAL (SELECT l.epoch FROM {{lane}} AS l WHERE l.channel = r.channel AND l.lane = r.lane LIMIT 1) AS l
     WHERE l.epoch = r.epoch),
-removed AS (DELETE FROM {{envelope}} WHERE position = ANY (?3::bigint[]) RETURNING 1),
-created AS ({create(recordset("?4", INSTANCE))} RETURNING 1),
-changed AS ({upsert(recordset("?5", INSTANCE))} RETURNING 1),
+handled AS MATERIALIZED (SELECT ?3::text::bigint[] AS positions),
+removed AS (DELETE FROM {{envelope}} WHERE position = {_HANDLED} RETURNING 1),
+saved AS ({write_instances(recordset("?4", _SAVED), "?5::bigint")}),
 off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
     FROM {recordset("?6", _TIMER)} AS r CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
     AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
-    AND position <> ALL (?3::bigint[]) RETURNING position),
+    AND (position = {_HANDLED}) IS NOT TRUE RETURNING position),
 sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
     SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {recordset("?7", ENVELOPE)} AS r
     RETURNING 1),
 loosened AS (DELETE FROM {{held_key}} WHERE EXISTS (SELECT 1 FROM {{held_key}})
-    AND (position = ANY (?3::bigint[]) OR position = ANY (ARRAY(SELECT position FROM off))))
+    AND (position = {_HANDLED} OR position = ANY (ARRAY(SELECT position FROM off))))
 SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM held) = ?8::int
-    AND (SELECT count(*) FROM removed) = cardinality(?3::bigint[]) AND (SELECT count(*) FROM created) = ?9::int
-    AND (SELECT count(*) FROM changed) = ?10::int AND (SELECT count(*) FROM sent) >= 0 THEN 1 ELSE 0 END)
+    AND (SELECT count(*) FROM removed) = ?9::int
+    AND (SELECT count(*) FROM saved WHERE read_version >= 0) = ?10::int
+    AND (SELECT count(*) FROM sent) >= 0 THEN 1 ELSE 0 END)
 """
 
 # The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
@@ -68,7 +71,8 @@ SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) <
 _STATEMENTS = {"flush": Statement(_FLUSH), "append": Statement(_APPEND)}
 _GIVEN_WIDTH = _GIVEN.count(",") + 1
 _ENVELOPE_WIDTH = ENVELOPE.count(",") + 1
-_INSTANCE_WIDTH = INSTANCE.count(",") + 1
+_SAVED_WIDTH = _SAVED.count(",") + 1
+_ZEROS = tuple(number for number, column in enumerate(ENVELOPE.split(", ")) if column.split()[0] in MOSTLY_ZERO)
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -96,19 +100,20 @@ class HotStatements:
         if found.others or found.claims or found.statements or found.woken or any(e.guarded for e in found.sent):
             return None
         created, changed = found.saved(now)
+        saved = created + changed
         lanes = [(*place, epoch) for place, epoch in batch.epochs.items()]
         sent = [appending.scheduled(envelope, now) for envelope in found.all_sent]
         parameters = (
             batch.routing,
             packed(lanes, 3),
-            found.removed,
-            packed(created, _INSTANCE_WIDTH),
-            packed(changed, _INSTANCE_WIDTH),
+            f"{{{','.join(map(str, found.removed))}}}",
+            packed([row[:_SAVED_WIDTH] for row in saved], _SAVED_WIDTH),
+            now,
             packed(_off(found), 3),
-            packed(sent, _ENVELOPE_WIDTH),
+            packed(sent, _ENVELOPE_WIDTH, _ZEROS),
             len(lanes),
-            len(created),
-            len(changed),
+            len(found.removed),
+            len(saved),
         )
         return Written(self._flush, parameters)
 
@@ -120,7 +125,7 @@ class HotStatements:
         given = [_given(envelope, now) for envelope in envelopes]
         channels = sorted({envelope.channel for envelope in envelopes})
         guarded = sum(envelope.guarded for envelope in envelopes)
-        return Written(self._append, (routing, packed(given, _GIVEN_WIDTH), channels, guarded))
+        return Written(self._append, (routing, packed(given, _GIVEN_WIDTH, _ZEROS), channels, guarded))
 
 
 def taken(told: str | None) -> set[tuple[str, str]] | None:

@@ -10,6 +10,12 @@ _COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMN
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
 _NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
 
+_STANDING = f"""SELECT -1, c.channel, c.lane, 0, NULL, NULL, NULL, array_to_json(ARRAY(
+    SELECT e.position FROM {{envelope}} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD}
+))::text, {_NULLS.split(", ", 4)[4]}"""
+"""What stands before the cursor, in the place of the body."""
+
 _NO_INSTANCE = (
     "NULL::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint"
 )
@@ -19,18 +25,16 @@ READING = {
     "fetch": Statement(
         f"""
 WITH c AS MATERIALIZED (SELECT * FROM {{rows}})
-SELECT e.*, NULL::bigint[] FROM c CROSS JOIN LATERAL
+SELECT e.* FROM c CROSS JOIN LATERAL
     {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
 UNION ALL
-SELECT e.*, NULL FROM c CROSS JOIN LATERAL
+SELECT e.* FROM c CROSS JOIN LATERAL
     {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e
 UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL FROM c CROSS JOIN LATERAL (SELECT due_at FROM {{envelope}} AS e
+SELECT 0, NULL, NULL, min(e.due_at), {_NULLS} FROM c CROSS JOIN LATERAL (SELECT due_at FROM {{envelope}} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
 UNION ALL
-SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD})
-FROM c WHERE c.after > 0
+{_STANDING} FROM c WHERE c.after > 0
 """,
         "channel text, lane int, after bigint",
         gives=True,
@@ -45,18 +49,15 @@ found AS MATERIALIZED (
     UNION ALL
     SELECT e.* FROM c CROSS JOIN LATERAL
         {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e)
-SELECT *, NULL::bigint[], {_NO_INSTANCE} FROM found
+SELECT *, {_NO_INSTANCE} FROM found
 UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, NULL, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
+SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
     SELECT due_at FROM {{envelope}} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
 UNION ALL
-SELECT -1, c.channel, c.lane, 0, {_NULLS}, ARRAY(SELECT e.position FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD}),
-    {_NO_INSTANCE}
-FROM c WHERE c.after > 0
+{_STANDING}, {_NO_INSTANCE} FROM c WHERE c.after > 0
 UNION ALL
-SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, NULL, i.*
+SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, i.*
 FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
 LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
 ON true

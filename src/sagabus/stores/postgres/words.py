@@ -21,9 +21,13 @@ INSTANCE = (
 )
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
+MOSTLY_ZERO = ("due_at", "attempt", "stashed", "hops")
+"""Columns that travel only where they are not nought."""
 POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
-NOT_HELD = """(SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
-    AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL"""
+# Nobody asks for each row while nothing at all is held back: most of the time.
+NOT_HELD = """((SELECT NOT EXISTS (SELECT 1 FROM {held_key}))
+    OR (SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL)"""
 
 
 def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
@@ -37,9 +41,27 @@ def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
 def recordset(parameter: str, columns: str) -> str:
     """The set of rows that a parameter holds, as `packed` writes it, under the names of its columns."""
     pairs = [column.split() for column in columns.split(", ")]
-    names = ", ".join(f"{key} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
+    names = ", ".join(f"{_value(key, name)} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
     types = ", ".join(f"{key} {kind}" for key, (_, kind) in zip(KEYS, pairs, strict=False))
     return f"(SELECT {names} FROM json_to_recordset({parameter}::json) AS given({types}))"
+
+
+def _value(key: str, name: str) -> str:
+    return f"coalesce({key}, 0)" if name in MOSTLY_ZERO else key
+
+
+def write_instances(given: str, now: str) -> str:
+    """Make the instances that rest on nothing, and save others over the version that was read. Gives the version that
+    each rests on, for those that are saved; below nought where there was none to save over, and it was made anew.
+    """
+    return f"""
+INSERT INTO {{instance}} AS i ({INSTANCE_NAMES})
+SELECT saga, key, version, -read_version, state, status, timers, completed_at, {now}, {now} FROM {given} AS r
+ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = -excluded.read_version,
+    state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
+    updated_at = excluded.updated_at
+WHERE i.version = -excluded.read_version
+RETURNING read_version"""
 
 
 def upsert(given: str) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Outcome
@@ -28,11 +30,14 @@ _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
 """So many lanes are asked together with the instances of their keys: a round trip less when there is little to do."""
 
+_decode_positions = msgspec.json.Decoder(list[int]).decode
+
 _NEXT = 0
 _STANDING = -1
 _INSTANCE = -2
-_POSITIONS = 17
-_STATE = 18
+_POSITIONS = 7
+"""As a JSON array, where messages have their body."""
+_STATE = 17
 
 
 class Fetching:
@@ -113,7 +118,7 @@ class Fetching:
         late: list[int] = []
         for row in answer:
             if row[0] == _STANDING:
-                place, positions = (row[1], row[2]), row[_POSITIONS]
+                place, positions = (row[1], row[2]), _decode_positions(row[_POSITIONS])
                 handed = self._handed.get(place, set())
                 late += [position for position in positions if position not in handed]
                 self._handed[place] = handed.intersection(positions)
