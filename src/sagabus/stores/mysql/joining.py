@@ -10,7 +10,8 @@ from sagabus.outcome import Admission
 from sagabus.stores.mysql.errors import DUPLICATE, kind_of
 from sagabus.stores.mysql.forms import forms, portions
 from sagabus.stores.mysql.schema import versions
-from sagabus.stores.mysql.statements import NOW, STATEMENTS
+from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Answer, Ask, Row, Steps, causes
 from sagabus.stores.sql.dialect import Statement, Style

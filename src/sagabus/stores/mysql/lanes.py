@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.stores.mysql.forms import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
-from sagabus.stores.mysql.statements import COLUMNS, DUE, NOT_HELD
+from sagabus.stores.mysql.words import COLUMNS, DUE, NOT_HELD
 from sagabus.stores.sql.asking import Answer, Ask, Row
 
 Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]

@@ -14,7 +14,7 @@ from sagabus.stores.mysql.errors import BROKEN, DUPLICATE, code_of, of_our_own, 
 from sagabus.stores.mysql.forms import Form, Rows, portions
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
-from sagabus.stores.mysql.statements import NOW
+from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed, causes
 

@@ -10,27 +10,22 @@ the row alias that MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE. IGNORE 
 
 from __future__ import annotations
 
+from sagabus.stores.mysql.leases import LEASING
 from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
+from sagabus.stores.mysql.words import (
+    COLUMNS,
+    DUE,
+    ENVELOPE,
+    ENVELOPE_AT,
+    INSTANCE,
+    INSTANCE_NAMES,
+    NOT_HELD,
+    PLACE,
+    POSITION,
+    WAITING,
+)
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
-
-NOW = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-"""Not by way of the session's time zone: in some hour of the year that is ambiguous."""
-
-ENVELOPE = rows.ENVELOPE_COLUMNS.replace(",", " ANY,") + " ANY"
-INSTANCE = (
-    "saga ANY, `key` ANY, version ANY, read_version ANY, state ANY, status ANY, timers ANY, completed_at ANY, "
-    "created_at ANY, updated_at ANY"
-)
-_INSTANCE_NAMES = INSTANCE.replace(" ANY", "")
-_PLACE = f"channel {CHANNEL}, partition_key {KEY}"
-_POSITION = "position BIGINT"
-NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel
-    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
-COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
-DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
-_WAITING = "{envelope} AS e FORCE INDEX ({envelope_waits}) ON e.waits = r.partition_key AND e.channel = r.channel"
-_ENVELOPE_AT = "{envelope} AS e FORCE INDEX (PRIMARY) ON e.position = r.position"
 
 
 def _if_unchanged(*columns: str) -> str:
@@ -57,19 +52,17 @@ UNION ALL
         f"channel {CHANNEL}, lane INT",
         gives=True,
     ),
-    "which_stored": Statement(f"SELECT e.position FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT}", _POSITION, gives=True),
+    "which_stored": Statement(f"SELECT e.position FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT}", POSITION, gives=True),
     "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})", gives=True),
-    "remove": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT}", _POSITION),
-    "create_instances": Statement(f"INSERT INTO {{instance}} ({_INSTANCE_NAMES}) VALUES {{values}}", INSTANCE),
+    "remove": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT}", POSITION),
+    "create_instances": Statement(f"INSERT INTO {{instance}} ({INSTANCE_NAMES}) VALUES {{values}}", INSTANCE),
     # What is not there any more is made anew by this, and counted otherwise: see `Upsert`.
     "change_instances": Statement(
-        f"INSERT INTO {{instance}} ({_INSTANCE_NAMES}) VALUES {{values}} ON DUPLICATE KEY UPDATE "
+        f"INSERT INTO {{instance}} ({INSTANCE_NAMES}) VALUES {{values}} ON DUPLICATE KEY UPDATE "
         + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "read_version", "version"),
         INSTANCE,
     ),
-    "cancel_all_timers": Statement(
-        f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_WAITING} WHERE e.timer IS NOT NULL", _PLACE
-    ),
+    "cancel_all_timers": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {WAITING} WHERE e.timer IS NOT NULL", PLACE),
     "hold": Statement("""
 INSERT INTO {held_key} (channel, partition_key, position) VALUES (?1, ?2, ?3)
 ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
@@ -77,7 +70,7 @@ ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
     "let_go": Statement(
         "DELETE k FROM {rows} STRAIGHT_JOIN {held_key} AS k FORCE INDEX ({held_key_position}) "
         "ON k.position = r.position",
-        _POSITION,
+        POSITION,
     ),
     "retry": Statement("""
 UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0
@@ -88,7 +81,7 @@ UPDATE {envelope} SET attempt = attempt + 1, failed_at = COALESCE(failed_at, ?3)
 """),
     "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Statement(
-        f"UPDATE {{rows}} STRAIGHT_JOIN {_WAITING} SET e.stashed = 0, e.due_at = 1 WHERE e.stashed = 1", _PLACE
+        f"UPDATE {{rows}} STRAIGHT_JOIN {WAITING} SET e.stashed = 0, e.due_at = 1 WHERE e.stashed = 1", PLACE
     ),
 }
 
@@ -97,7 +90,7 @@ _APPENDING = {
     "insert_envelopes": Statement(f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) VALUES {{values}}", ENVELOPE),
     "last_position": Statement("SELECT LAST_INSERT_ID()", gives=True),
     "cancel_timers": Statement(
-        f"DELETE e FROM {{rows}} STRAIGHT_JOIN {_WAITING} AND e.timer = r.timer", f"{_PLACE}, timer {TIMER}"
+        f"DELETE e FROM {{rows}} STRAIGHT_JOIN {WAITING} AND e.timer = r.timer", f"{PLACE}, timer {TIMER}"
     ),
     "let_loose": Statement(
         """
@@ -105,7 +98,7 @@ DELETE k FROM {rows} STRAIGHT_JOIN {held_key} AS k FORCE INDEX (PRIMARY)
     ON k.channel = r.channel AND k.partition_key = r.partition_key
 WHERE k.position > 0 AND NOT EXISTS (SELECT 1 FROM {envelope} AS e WHERE e.position = k.position)
 """,
-        _PLACE,
+        PLACE,
     ),
     "known": Statement(
         """
@@ -135,79 +128,6 @@ VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type = ?7, error_text = ?8, traceback = ?9,
     attempts = ?10, first_failed_at = ?11, last_failed_at = ?12, parked = ?13
 """),
-}
-
-# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
-_LEASING = {
-    "forget_workers": Statement("DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
-    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
-    "crew": Statement(
-        """
-SELECT value * 1000 + (SELECT COUNT(*) FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
-FROM {meta} WHERE name = 'crew'
-""",
-        gives=True,
-    ),
-    "raise_crew": Statement("""
-INSERT INTO {meta} (name, value) VALUES ('crew', 1) ON DUPLICATE KEY UPDATE value = value + 1
-"""),
-    "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
-    "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
-    "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),
-    "add_lanes": Statement(
-        """
-INSERT INTO {lane} (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
-SELECT r.channel, r.lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON DUPLICATE KEY UPDATE {lane}.lane = {lane}.lane
-""",
-        f"channel {CHANNEL}, lane INT",
-    ),
-    "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4
-"""),
-    "living": Statement(
-        """
-SELECT COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END) FROM {worker}
-WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
-""",
-        gives=True,
-    ),
-    "renew": Statement(
-        "UPDATE {lane} SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
-    ),
-    "shed_lanes": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3
-"""),
-    "free_lanes": Statement(
-        """
-SELECT lane, owner IS NOT NULL, held_window FROM {lane}
-WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
-""",
-        gives=True,
-    ),
-    "take_lane": Statement("""
-UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = GREATEST(suspect_until, ?6)
-WHERE channel = ?1 AND lane = ?2
-"""),
-    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
-    "suspects": Statement(
-        f"""
-SELECT GREATEST(
-    COALESCE((SELECT MAX(ready.position) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
-        AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT ?3) AS ready), 0),
-    COALESCE((SELECT MAX(e.position) FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
-        AND e.scheduled = 1 AND e.due_at <= ?4), 0))
-""",
-        gives=True,
-    ),
-    "owned_lanes": Statement(
-        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
-    ),
-    "release_lane": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
-"""),
-    "release_all": Statement("UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
 }
 
 _REGISTERING = {
@@ -246,7 +166,7 @@ WHERE position > ?1 ORDER BY position LIMIT ?2
         gives=True,
     ),
     "move_envelopes": Statement(
-        f"UPDATE {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT} SET e.lane = r.lane", f"{_POSITION}, lane INT"
+        f"UPDATE {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} SET e.lane = r.lane", f"{POSITION}, lane INT"
     ),
 }
 
@@ -256,7 +176,7 @@ _NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
 
 _READING = {
     "at_positions": Statement(
-        f"SELECT {COLUMNS} FROM {{rows}} STRAIGHT_JOIN {_ENVELOPE_AT} WHERE {NOT_HELD}", _POSITION, gives=True
+        f"SELECT {COLUMNS} FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} WHERE {NOT_HELD}", POSITION, gives=True
     ),
     # Instances and what is stashed for them, in one answer.
     "load": Statement(
@@ -369,7 +289,7 @@ STATEMENTS: dict[str, Statement] = {
     **_TRANSACTION,
     **_SETTLING,
     **_APPENDING,
-    **_LEASING,
+    **LEASING,
     **_REGISTERING,
     **_DIVIDING,
     **_READING,

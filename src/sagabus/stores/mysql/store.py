@@ -20,8 +20,9 @@ from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.mysql.looking import LOOK, at_one_look
-from sagabus.stores.mysql.statements import NOW, STATEMENTS
+from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.mysql.vetting import vet
+from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.asking import Answering, Ask, Steps

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from sagabus.stores.postgres.leases import LEASING
 from sagabus.stores.postgres.queries import READING
-from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, PLACE, POSITIONS, create, of_lane, recordset, upsert
+from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
@@ -118,82 +119,6 @@ ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', en
 """),
 }
 
-# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
-_LEASING = {
-    "forget_workers": Statement(
-        "DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length"
-    ),
-    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
-    "crew": Statement(
-        """
-SELECT value * 1000 + (SELECT count(*) FROM {worker}
-    WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length)
-FROM {meta} WHERE name = 'crew'
-""",
-        gives=True,
-    ),
-    "raise_crew": Statement("""
-INSERT INTO {meta} AS m (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = m.value + 1
-"""),
-    "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
-    "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
-    "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),
-    "add_lanes": Statement(
-        """
-INSERT INTO {lane} (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
-SELECT channel, lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON CONFLICT (channel, lane) DO NOTHING
-""",
-        "channel text, lane int",
-    ),
-    "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
-"""),
-    "living": Statement(
-        """
-SELECT count(*), count(*) FILTER (WHERE worker < ?3) FROM {worker}
-WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length
-""",
-        gives=True,
-    ),
-    "renew": Statement(
-        "UPDATE {lane} SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
-    ),
-    "shed_lanes": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
-AND lane IN (SELECT lane FROM {lane} WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)
-"""),
-    "free_lanes": Statement(
-        """
-SELECT lane, owner IS NOT NULL, held_window FROM {lane} WHERE channel = ?1
-AND (owner IS NULL OR expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length) ORDER BY lane
-""",
-        gives=True,
-    ),
-    "take_lane": Statement("""
-UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = greatest(suspect_until, ?6)
-WHERE channel = ?1 AND lane = ?2
-"""),
-    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
-    "suspects": Statement(
-        f"""
-SELECT greatest(
-    (SELECT max(position) FROM {of_lane("?1::text, ?2::int", "0, 0", "0", "position", "LIMIT ?3")} AS ready),
-    (SELECT max(position + 0) FROM {{envelope}}
-        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4::bigint), 0)
-""",
-        gives=True,
-    ),
-    "owned_lanes": Statement(
-        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
-    ),
-    "release_lane": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
-"""),
-    "release_all": Statement("UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
-}
-
 _REGISTERING = {
     "lock_routing": Statement("SELECT value FROM {meta} WHERE name = 'routing' FOR UPDATE", gives=True),
     "meta": Statement("SELECT name, value FROM {meta}", gives=True),
@@ -277,7 +202,7 @@ STATEMENTS: dict[str, Statement] = {
     **_TRANSACTION,
     **_SETTLING,
     **_APPENDING,
-    **_LEASING,
+    **LEASING,
     **_REGISTERING,
     **_DIVIDING,
     **READING,

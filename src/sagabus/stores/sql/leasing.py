@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from sagabus.store import Lane
 from sagabus.stores.sharing import fair_share
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.asking import Ask, Row, Steps
 
 
 def add_lanes(channel: str, lanes: int) -> Steps[None]:
@@ -22,6 +22,8 @@ def lease(
     worker: str, channels: Sequence[str], now: int, *, duration: int, window: int, lanes: int
 ) -> Steps[list[Lane]]:
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
+    if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
+        return (yield from _owned(worker))
     died = (yield Ask("forget_workers", (now,))).changed
     is_new = not (yield Ask("knows_worker", (worker,))).rows
     number = 0
@@ -44,6 +46,25 @@ def lease(
     return (yield from _owned(worker))
 
 
+def _renewed(worker: str, channels: Sequence[str], now: int, *, duration: int, window: int) -> Steps[bool]:
+    """Renew all at once where there is nothing to share out anew: most of the time."""
+    standing = (yield Ask("standing", (worker, now))).rows
+    if {row[0] for row in standing} != set(channels) or not all(map(_is_settled, standing)):
+        return False
+    if (yield Ask("renew_worker", (worker, now + duration, duration))).changed != len(standing):
+        return False  # taken for dead meanwhile
+    # In the order in which others lock them, so that no two wait for one another.
+    yield Ask("lock_own", (worker,))
+    yield Ask("renew_all", (worker, now + duration, window, duration))
+    return True
+
+
+def _is_settled(standing: Row) -> bool:
+    channel, lanes, owned, free, living, rank = standing
+    share = fair_share(channel, lanes, living=living, rank=rank)
+    return owned == share or (owned < share and not free)
+
+
 def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[bool]:
     """Whether it gave lanes up."""
     ((living, rank),) = (yield Ask("living", (channel, now, worker))).rows
@@ -53,8 +74,13 @@ def _share(worker: str, channel: str, now: int, *, duration: int, window: int, l
         yield Ask("shed_lanes", (channel, worker, owned - share))
         return True
     free = (yield Ask("free_lanes", (channel, now))).rows
-    for lane, abandoned, held in free[: share - owned]:
-        suspect: int = (yield Ask("suspects", (channel, lane, held, now))).value if abandoned else 0
+    wanted = free[: share - owned]
+    abandoned = [(lane, held) for lane, is_abandoned, held in wanted if is_abandoned]
+    if len(abandoned) < len(wanted):
+        left = len(wanted) - len(abandoned)
+        yield Ask("take_free", (channel, worker, now + duration, window, duration, left))
+    for lane, held in abandoned:
+        suspect: int = (yield Ask("suspects", (channel, lane, held, now))).value
         yield Ask("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
     return False
 

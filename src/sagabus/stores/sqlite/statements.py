@@ -7,6 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from sagabus.stores.sql import rows
+from sagabus.stores.sqlite.leases import LEASING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values
 
 EnvelopeRow: TypeAlias = tuple[
@@ -160,68 +161,6 @@ ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', en
 """),
 }
 
-# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
-_LEASING: dict[str, Form] = {
-    "forget_workers": Plain("DELETE FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
-    "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
-    "crew": Plain("""
-SELECT value * 1000 + (SELECT count(*) FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
-FROM sagabus_meta WHERE name = 'crew'
-"""),
-    "raise_crew": Plain("""
-INSERT INTO sagabus_meta (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
-"""),
-    "forget_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1"),
-    "lanes_setting": Plain("SELECT value FROM sagabus_meta WHERE name = 'lanes'"),
-    "lock_lanes": Plain("SELECT lane FROM sagabus_lane WHERE channel = ?1 LIMIT 1"),  # the file is locked as a whole
-    "add_lanes": Packed("""
-INSERT INTO sagabus_lane (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
-SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
-ON CONFLICT (channel, lane) DO NOTHING
-"""),
-    "alive": Plain("""
-INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
-"""),
-    "living": Plain("""
-SELECT count(*), coalesce(sum(worker < ?3), 0) FROM sagabus_worker
-WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
-"""),
-    "renew": Plain(
-        "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
-    ),
-    "shed_lanes": Plain("""
-UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
-AND lane IN (SELECT lane FROM sagabus_lane WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)
-"""),
-    "free_lanes": Plain("""
-SELECT lane, owner IS NOT NULL, held_window FROM sagabus_lane
-WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
-"""),
-    "take_lane": Plain("""
-UPDATE sagabus_lane SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = max(suspect_until, ?6)
-WHERE channel = ?1 AND lane = ?2
-"""),
-    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
-    "suspects": Plain("""
-SELECT max(
-    coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e
-        WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND NOT EXISTS (SELECT 1 FROM sagabus_held_key AS h
-            WHERE h.channel = e.channel AND h.partition_key = e.partition_key AND h.position <> e.position)
-        ORDER BY position LIMIT ?3)), 0),
-    coalesce((SELECT max(position) FROM sagabus_envelope
-        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
-"""),
-    "owned_lanes": Plain(
-        "SELECT channel, lane, epoch, suspect_until FROM sagabus_lane WHERE owner = ?1 ORDER BY channel, lane"
-    ),
-    "release_lane": Plain("""
-UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
-"""),
-    "release_all": Plain("UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
-}
-
 _REGISTERING: dict[str, Form] = {
     "lock_routing": Plain("SELECT 1"),  # the file is locked as a whole
     "meta": Plain("SELECT name, value FROM sagabus_meta"),
@@ -356,7 +295,7 @@ STATEMENTS: dict[str, Form] = {
     **_TRANSACTION,
     **_SETTLING,
     **_APPENDING,
-    **_LEASING,
+    **LEASING,
     **_REGISTERING,
     **_DIVIDING,
     **_READING,

@@ -1,0 +1,24 @@
+"""What the statements on MySQL and MariaDB are put together from; an index is named wherever rows are looked up."""
+
+from __future__ import annotations
+
+from sagabus.stores.mysql.schema import CHANNEL, KEY
+from sagabus.stores.sql import rows
+
+NOW = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+"""Not by way of the session's time zone: in some hour of the year that is ambiguous."""
+
+ENVELOPE = rows.ENVELOPE_COLUMNS.replace(",", " ANY,") + " ANY"
+INSTANCE = (
+    "saga ANY, `key` ANY, version ANY, read_version ANY, state ANY, status ANY, timers ANY, completed_at ANY, "
+    "created_at ANY, updated_at ANY"
+)
+INSTANCE_NAMES = INSTANCE.replace(" ANY", "")
+PLACE = f"channel {CHANNEL}, partition_key {KEY}"
+POSITION = "position BIGINT"
+NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel
+    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
+COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
+DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
+WAITING = "{envelope} AS e FORCE INDEX ({envelope_waits}) ON e.waits = r.partition_key AND e.channel = r.channel"
+ENVELOPE_AT = "{envelope} AS e FORCE INDEX (PRIMARY) ON e.position = r.position"

@@ -1,0 +1,49 @@
+"""What leases cost in statements: a renewal, made every second by every worker, the same for any number of channels."""
+
+import pytest
+from tests.unit.asked import Ground
+
+from sagabus.store import Lane
+from sagabus.stores.sql import leasing
+
+SECOND = 1_000_000
+LANES = 16
+
+
+def lease(ground: Ground, worker: str, channels: list[str], now: int) -> list[Lane]:
+    return ground.run(leasing.lease(worker, channels, now, duration=10 * SECOND, window=5, lanes=LANES))
+
+
+@pytest.mark.parametrize("channels", [["a"], [f"c{n}" for n in range(30)]])
+def test_a_renewal_with_nothing_to_share_is_a_few_statements(channels: list[str]) -> None:
+    ground = Ground()
+    first = lease(ground, "w", channels, SECOND)
+    ground.asked.clear()
+
+    again = lease(ground, "w", channels, 2 * SECOND)
+
+    assert again == first
+    assert len(again) == LANES * len(channels)
+    assert ground.asked.total() <= 5
+
+
+def test_free_lanes_are_taken_by_one_statement_for_each_channel() -> None:
+    ground = Ground()
+
+    taken = lease(ground, "w", ["a", "b"], SECOND)
+
+    assert len(taken) == 2 * LANES
+    assert ground.asked["take_free"] == 2
+    assert ground.asked["take_lane"] == 0
+
+
+def test_a_renewal_sees_who_came_and_who_died() -> None:
+    ground = Ground()
+    lease(ground, "one", ["a"], SECOND)
+    lease(ground, "two", ["a"], SECOND)
+
+    shared = lease(ground, "one", ["a"], 2 * SECOND), lease(ground, "two", ["a"], 2 * SECOND)
+    alone = lease(ground, "one", ["a"], 30 * SECOND)
+
+    assert [len(lanes) for lanes in shared] == [LANES // 2, LANES // 2]
+    assert len(alone) == LANES
