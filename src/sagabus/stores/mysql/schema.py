@@ -179,19 +179,18 @@ def statements_of(script: str) -> list[str]:
 
 def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
     """The statements of migrating. No table lock would outlast the first change of the schema; a named lock does."""
-    place = f"'{_literal(schema)}'" if schema else "DATABASE()"
+    place = _text(schema) if schema else "DATABASE()"
     # A lock's name has 64 characters and is shared by all databases of the server.
-    lock = f"SHA1(CONCAT({place}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'))"
-    ours = ", ".join(f"'{_literal(prefix + table)}'" for table in TABLES)
+    lock = f"SHA1(CONCAT({_bytes(place)}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'))"
+    in_place = f"information_schema.tables WHERE {_same('table_schema', place)}"
+    ours = ", ".join(_bytes(_text(prefix + table)) for table in TABLES)
     return {
         "has_versions": Statement(
-            f"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = {place} "
-            f"AND table_name = '{_literal(prefix)}schema_version'",
-            gives=True,
+            f"SELECT COUNT(*) FROM {in_place} AND {_same('table_name', _text(prefix + 'schema_version'))}", gives=True
         ),
         "is_home": Statement(
-            "SELECT COUNT(*), @@character_set_client FROM information_schema.tables "
-            f"WHERE table_schema = {place} AND table_name = '{_literal(prefix)}meta'",
+            f"SELECT COUNT(*), @@character_set_client FROM {in_place} "
+            f"AND {_same('table_name', _text(prefix + 'meta'))}",
             gives=True,
         ),
         "make_versions": Statement(_VERSIONS),
@@ -200,12 +199,21 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
         "versions": Statement("SELECT version, checksum FROM {schema_version}", gives=True),
         "put_version": Statement("INSERT INTO {schema_version} (version, checksum, applied_at) VALUES (?1, ?2, ?3)"),
         "engines": Statement(
-            f"SELECT table_name, engine FROM information_schema.tables WHERE table_schema = {place} "
-            f"AND table_name IN ({ours}) AND engine <> 'InnoDB'",
+            f"SELECT table_name, engine FROM {in_place} AND {_bytes('table_name')} IN ({ours}) AND engine <> 'InnoDB'",
             gives=True,
         ),
     }
 
 
-def _literal(name: str) -> str:
-    return name.replace("\\", "\\\\").replace("'", "''").replace("{", "{{").replace("}", "}}")
+def _text(name: str) -> str:
+    """A name as a value, whatever is in it and however the session reads quotes and backslashes."""
+    return f"CONVERT(X'{name.encode().hex()}' USING utf8mb4)"
+
+
+def _bytes(name: str) -> str:
+    """What tells a name from all others: there `é` equals `e`, and upper case lower case if so the server was set."""
+    return f"CAST(IF(@@lower_case_table_names = 0, {name}, LOWER({name})) AS BINARY)"
+
+
+def _same(column: str, name: str) -> str:
+    return f"({column} = {name} AND {_bytes(column)} = {_bytes(name)})"  # the first part for the server to look there

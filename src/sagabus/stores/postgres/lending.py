@@ -15,7 +15,7 @@ from sagabus.stores.sql.lenders import DriverLender
 from sagabus.stores.sql.lending import Gate
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.sessions import Engines
-from sagabus.stores.sql.vetting import vet_for_library
+from sagabus.stores.sql.vetting import is_own, vet_for_library
 
 Check = Callable[[str], None]
 
@@ -64,7 +64,7 @@ class LentConnection:
 
     def _copy(self, name: str, /, table_name: str, **options: Any) -> Any:
         self._gate.check()
-        if table_name.lower().startswith(self._prefix.lower()):
+        if is_own(table_name, self._prefix):
             raise StatementRefused(f"the table {table_name} is the bus's own")
         return getattr(self._native, name)(table_name, **options)
 

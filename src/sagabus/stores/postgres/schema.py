@@ -138,7 +138,7 @@ _INDEXES = (
 )
 
 VERSIONS = {
-    "has_versions": Statement("SELECT count(*) FROM pg_class WHERE oid = to_regclass('{schema_version}')", gives=True),
+    "has_versions": Statement("SELECT count(*) FROM pg_class WHERE oid = to_regclass({a_name})", gives=True),
     "make_versions": Statement(
         "CREATE TABLE IF NOT EXISTS {schema_version} "
         "(version int PRIMARY KEY, checksum text NOT NULL, applied_at bigint NOT NULL)"
@@ -148,6 +148,12 @@ VERSIONS = {
     "versions": Statement("SELECT version, checksum FROM {schema_version}", gives=True),
     "put_version": Statement("INSERT INTO {schema_version} (version, checksum, applied_at) VALUES (?1, ?2, ?3)"),
 }
+
+
+def names(tables: Mapping[str, str]) -> dict[str, str]:
+    """What the statements of migrating name: the tables, and one of them as a value."""
+    value = tables["schema_version"].replace("\\", "\\\\").replace("'", "\\'")
+    return {**tables, "a_name": f"E'{value}'"}
 
 
 def migrations(tables: Mapping[str, str], prefix: str) -> list[Migration]:

@@ -54,7 +54,7 @@ class PostgresStore(ServerStore):
         self._tables = table_names(options.prefix, '"', options.schema)
         self._lender = lender(self._check, options.prefix)
         self._hot = HotStatements(self._tables)
-        self._statements = ready({**STATEMENTS, **schema.VERSIONS}, self._tables, rows_of, DOLLARS)
+        self._statements = ready({**STATEMENTS, **schema.VERSIONS}, schema.names(self._tables), rows_of, DOLLARS)
         self._connecting = Connecting(options, self._statements, options.deadline)
         self._announcing: Announcing | None = None
 

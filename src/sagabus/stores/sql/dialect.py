@@ -87,12 +87,15 @@ def ready(
 
 
 def _ready(statement: Statement, tables: Mapping[str, str], rows_of: RowsOf, style: Style) -> Ready:
-    sql = statement.sql.format_map({**tables, "rows": rows_of(statement.columns)}).strip()
+    sql = statement.sql.replace("{rows}", rows_of(statement.columns)).strip()
     order = tuple(int(number) - 1 for number in _PARAMETER.findall(sql)) if style.by_place else ()
     if style.doubled:
         sql = sql.replace(style.doubled, style.doubled * 2)
+        tables = {name: table.replace(style.doubled, style.doubled * 2) for name, table in tables.items()}
+    # The tables last: whatever their names look like, nothing in them is a parameter.
+    sql = _PARAMETER.sub(lambda found: style.placeholder(int(found[1])), sql).format_map(tables)
     names = tuple(column.split()[0] for column in statement.columns.split(", ")) if statement.columns else ()
-    return Ready(_PARAMETER.sub(lambda found: style.placeholder(int(found[1])), sql), names, statement.gives, order)
+    return Ready(sql, names, statement.gives, order)
 
 
 def packed(rows: Sequence[Sequence[object]], width: int, zeros: tuple[int, ...] = ()) -> str:
@@ -122,12 +125,15 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 def quoted(name: str, mark: str) -> str:
     """An identifier as the database takes it literally, whatever is in it; ConfigurationError for one that cannot be.
 
-    `mark` is the quotation mark: doubled inside, by the SQL standard.
+    `mark` is the quotation mark: doubled inside, by the SQL standard. The backtick's databases have names in the Basic
+    Multilingual Plane that do not end with a blank.
     """
     if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
         raise ConfigurationError(
             f"{name!r} cannot be part of a table's name: 1 to {_LONGEST_NAME} bytes of printable text, please"
         )
+    if mark == "`" and (max(name) > "\uffff" or name.endswith(" ")):
+        raise ConfigurationError(f"{name!r} cannot be a name on MySQL: no emoji, and no blank at its end, please")
     return mark + name.replace(mark, mark * 2) + mark
 
 

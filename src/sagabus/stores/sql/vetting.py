@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from sagabus.errors import StatementRefused
+from sagabus.stores.sql.dialect import TABLES
 
 _FORBIDDEN = frozenset(
     [
@@ -108,8 +109,18 @@ def vet(sql: str, prefix: str, token: re.Pattern[str] = _TOKEN) -> None:
     if first in _FORBIDDEN:
         raise _refused(first.upper(), sql)
     for kind, text in meaning:
-        if kind == "name" and text.strip('"`').lower().startswith(prefix.lower()):
+        if kind == "name" and is_own(_unquoted(text), prefix):
             raise _refused(f"the table {text}", sql)
+
+
+def is_own(table: str, prefix: str) -> bool:
+    """Whether a table is one of the bus's, in whatever case it is written."""
+    return table.lower().startswith(prefix.lower()) if prefix else table.lower() in TABLES
+
+
+def _unquoted(name: str) -> str:
+    mark = name[0]
+    return name[1:-1].replace(mark * 2, mark) if mark in '"`' else name
 
 
 def _refused(what: str, sql: str) -> StatementRefused:

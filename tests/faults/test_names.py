@@ -1,0 +1,203 @@
+"""Schemas and prefixes of any name: each is taken literally or refused at once, and no name is taken for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.databases import own_database
+from tests.faults.databases import connect_mysql, query
+
+from sagabus import Bus, ConfigurationError, Context, StatementRefused, event, handler
+from sagabus.stores.sql.dialect import TABLES
+
+HOSTILE = [
+    "o'dd\"`b.c\\",
+    "\\'; DROP TABLE x; -- ",
+    "?1 $1 %s %(a)s ?",
+    "{envelope}{rows}{0}{{",
+    "/*! x */ #",
+    "SELECT",
+    "Straße ﬁ İ",
+    "\u200b\u202ea\u0301",
+    " ",
+]
+REFUSED = ["a\0b", "a\nb", "\x7f", "x" * 64, "é" * 32]
+LOOK_ALIKES = ["e_", "E_", "é_", "e\u0301_", "ｅ_", "е_"]  # that is the point
+
+seen: list[str] = []
+
+
+@event("names.said")
+class Said:
+    word: str
+
+
+class Place(NamedTuple):
+    """A database of our own, and which of its two names is to be any."""
+
+    server: str
+    option: str
+
+    @property
+    def mark(self) -> str:
+        return "`" if self.server.startswith("mysql") else '"'
+
+    def url(self, name: str) -> str:
+        return f"{self.server}?{self.option}={quote(name, safe='')}"
+
+    def table(self, name: str, table: str) -> str:
+        quoted = name.replace(self.mark, self.mark * 2)
+        if self.option == "prefix":
+            return f"{self.mark}{quoted}{table}{self.mark}"
+        return f"{self.mark}{quoted}{self.mark}.sagabus_{table}"
+
+
+@pytest.fixture(params=["postgres-prefix", "postgres-schema", "mysql-prefix", "mysql-schema"], scope="module")
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    kind, _, option = request.param.partition("-")
+    with own_database(kind) as server:
+        yield Place(server, option)
+
+
+@contextmanager
+def schema_of(place: Place, name: str) -> Iterator[None]:
+    """On MySQL a schema is a database, which has to be there."""
+    if place.option == "prefix" or place.mark == '"':
+        yield
+        return
+    asyncio.run(on_mysql(place.server, f"CREATE DATABASE `{name.replace('`', '``')}`"))
+    try:
+        yield
+    finally:
+        asyncio.run(on_mysql(place.server, f"DROP DATABASE `{name.replace('`', '``')}`"))
+
+
+async def on_mysql(server: str, sql: str) -> None:
+    connection = await connect_mysql(server)
+    await connection.query(sql)
+    connection.close()
+
+
+async def say(url: str, word: str, steal: str = "") -> bool:
+    """Work a message through a store, sent and joined; whether its handler could not touch the store's own tables."""
+    refusals: list[bool] = []
+
+    @handler("listener", key="word")
+    def listen(message: Said, ctx: Context) -> None:
+        seen.append(message.word)
+        if steal:
+            with suppress(StatementRefused):
+                ctx.execute(f"DELETE FROM {steal}")
+                refusals.append(False)
+            refusals.append(True)
+
+    async with Bus(url, listen) as bus:
+        await bus.publish(Said(word=word))
+        await bus.idle()
+        async with bus.transaction() as tx:
+            tx.publish(Said(word=word))
+        await bus.idle()
+    return all(refusals)
+
+
+async def check(place: Place, name: str) -> None:
+    seen.clear()
+    assert await say(place.url(name), "hello", steal=place.table(name, "inbox"))
+    assert await say(place.url(name), "again", steal=place.table(name, "meta"))
+    assert seen == ["hello", "hello", "again", "again"]
+    for table in TABLES:
+        assert await query(place.server, f"SELECT 1 FROM {place.table(name, table)} LIMIT 1") is not None
+
+
+def joined(place: Place, name: str) -> None:
+    """Drivers that write their parameters as `%s` take names with such things in them as well."""
+    connection = user_connection(place.server)
+    bus = Bus(place.url(name))
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SELECT 1" if place.mark == '"' else "BEGIN")
+        assert bus.join(connection).publish(Said(word="joined"), message_id="j")
+        connection.commit()
+    finally:
+        connection.close()
+
+
+def user_connection(server: str) -> Any:
+    import psycopg
+    import pymysql
+    from tests.grounds import MySqlGround
+
+    if server.startswith("postgres"):
+        return psycopg.connect(server)
+    connection: pymysql.Connection[Any] = MySqlGround(server)._connect()
+    return connection
+
+
+@pytest.mark.parametrize("name", [*HOSTILE[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in HOSTILE[4:])])
+def test_a_store_of_any_name_works(name: str, place: Place) -> None:
+    if place.option == "schema" and place.mark == "`" and name.endswith(" "):
+        with pytest.raises(ConfigurationError, match="no blank at its end"):
+            Bus(place.url(name))
+        return
+    with schema_of(place, name):
+        asyncio.run(check(place, name))
+        joined(place, name)
+
+
+@given(name=st.text("ab\"'`\\.%?1${}; -/*#é\u0301Aﬁ$", min_size=1, max_size=20).map(lambda text: text + "_"))
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_so_does_one_of_a_name_that_nobody_thought_of(place: Place, name: str) -> None:
+    with schema_of(place, name):
+        asyncio.run(check(place, name))
+        joined(place, name)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_be_no_name_is_refused_before_anything_is_opened(name: str, place: Place) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be part of a table's name"):
+        Bus(place.url(name))
+
+
+def test_names_outside_the_basic_plane_are_refused_where_they_cannot_be(place: Place) -> None:
+    if place.mark == "`":
+        with pytest.raises(ConfigurationError, match="no emoji"):
+            Bus(place.url("🦀"))
+    else:
+        asyncio.run(check(place, "🦀"))
+
+
+async def test_names_that_look_alike_are_different_stores(place: Place) -> None:
+    if place.option == "schema" and place.mark == "`":
+        return  # whether databases look alike is the administrator's choice
+    for name in LOOK_ALIKES:
+        seen.clear()
+        await say(place.url(name), name)
+
+        assert seen == [name, name]
+        assert await query(place.server, f"SELECT COUNT(*) FROM {place.table(name, 'inbox')}") == [(2,)]
+
+
+async def test_without_a_prefix_the_tables_of_the_bus_are_its_own_and_others_are_not(place: Place) -> None:
+    if place.option == "schema":
+        return
+    await query(place.server, "CREATE TABLE ledger (id VARCHAR(10))")
+
+    @handler("bare", key="word")
+    def note(message: Said, ctx: Context) -> None:
+        ctx.execute("INSERT INTO ledger (id) VALUES ('a')")
+        with pytest.raises(StatementRefused):
+            ctx.execute(f"DELETE FROM {place.mark}Inbox{place.mark}")
+
+    async with Bus(f"{place.server}?prefix=", note) as bus:
+        await bus.publish(Said(word="w"))
+        await bus.idle()
+
+    assert await query(place.server, "SELECT id FROM ledger") == [("a",)]
+    assert await query(place.server, "SELECT COUNT(*) FROM dead_letter") == [(0,)]
