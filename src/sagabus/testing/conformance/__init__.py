@@ -13,6 +13,7 @@ import pytest
 
 _SUBJECTS = (
     *(
+        "alikes",
         "append",
         "commits",
         "dead_letters",

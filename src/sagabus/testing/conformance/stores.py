@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.testing.conformance.alikes import AlikeConformance
 from sagabus.testing.conformance.append import AppendConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
@@ -25,6 +26,7 @@ from sagabus.testing.conformance.transactions import ConnectionConformance, Stat
 
 class StoreConformance(
     AppendConformance,
+    AlikeConformance,
     FetchingConformance,
     LeasingConformance,
     DividingConformance,
