@@ -42,6 +42,10 @@ class _Cut(Exception):
     """That a connection ends with a reset."""
 
 
+class _End(Exception):
+    """That a connection ends after what has passed on it."""
+
+
 @dataclass(slots=True)
 class _Link:
     """One connection through the proxy."""
@@ -81,6 +85,8 @@ class Proxy:
         """Replies that the server has given and no client has heard."""
         self.cuts = 0
         """Connections that the proxy has reset on purpose."""
+        self.ended = 0
+        """Connections that the proxy has ended in the middle of what was said."""
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._flowing = asyncio.Event()
@@ -89,6 +95,7 @@ class Proxy:
         self._hold: Chosen | None = None
         self._hold_once = False
         self._swallow: tuple[Chosen, Callable[[bytes], bool]] | None = None
+        self._left: dict[str, int | None] = {}
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -155,6 +162,13 @@ class Proxy:
         """
         self._swallow = chosen, whole
 
+    def end_after(self, *, sent: int | None = None, received: int | None = None) -> None:
+        """Pass on so many bytes more, of all connections together, and then end the one that the last of them is on.
+
+        What has passed arrives. `sent` to the server, or `received` by clients.
+        """
+        self._left = {"sent": sent, "received": received}
+
     async def until(self, claim: Callable[[Proxy], bool], timeout: float = 20) -> None:
         """Wait until a claim about the proxy's counts holds."""
         async with asyncio.timeout(timeout):
@@ -187,6 +201,8 @@ class Proxy:
                 directions.create_task(self._forth(link))
                 directions.create_task(self._back(link))
             finish = asyncio.StreamWriter.close
+        except* _End:
+            finish = asyncio.StreamWriter.close
         except* (OSError, _Cut):
             pass  # whatever has happened to one side happens to the other
         finally:
@@ -203,10 +219,12 @@ class Proxy:
             if self._swallow is not None and _is_chosen(self._swallow[0], link.said, chunk):
                 link.answer, link.is_whole, self._swallow = b"", self._swallow[1], None
             link.said = (link.said + chunk)[-_LOOK_BACK:]
-            link.to_server.write(chunk)
-            self.sent += len(chunk)
+            passing, is_last = self._up_to_its_end("sent", chunk)
+            link.to_server.write(passing)
+            self.sent += len(passing)
             self._tell()
             await link.to_server.drain()
+            self._end_if(is_last)
         await self._not_stalled()
         link.to_server.write_eof()
 
@@ -216,14 +234,31 @@ class Proxy:
             if link.answer is not None:
                 self._lose(link, chunk)
                 continue
-            link.to_client.write(chunk)
-            self.received += len(chunk)
+            passing, is_last = self._up_to_its_end("received", chunk)
+            link.to_client.write(passing)
+            self.received += len(passing)
             self._tell()
             await link.to_client.drain()
+            self._end_if(is_last)
         await self._not_stalled()
         if link.answer is not None:
             raise _Cut  # a server that ends without an answer: the client is not told that, either
         link.to_client.write_eof()
+
+    def _up_to_its_end(self, direction: str, chunk: bytes) -> tuple[bytes, bool]:
+        """What of it may pass, and whether the connection is to end with it."""
+        left = self._left.get(direction)
+        if left is None:
+            return chunk, False
+        is_last = left <= len(chunk)
+        self._left[direction] = None if is_last else left - len(chunk)
+        return chunk[:left], is_last
+
+    def _end_if(self, due: bool) -> None:  # the one thing it is told
+        if due:
+            self.ended += 1
+            self._tell()
+            raise _End
 
     def _lose(self, link: _Link, chunk: bytes) -> None:
         link.answer = (link.answer or b"") + chunk

@@ -60,7 +60,7 @@ async def test_a_publish_whose_reply_is_lost_is_a_duplicate_when_repeated(ground
             await bus.publish(Step(key="A", number=0), message_id="lost-0")
 
         receipt = await bus.publish(Step(key="A", number=0), message_id="lost-0")
-        await bus.idle(20)
+        await wire.emptied()
         assert (wire.proxy.swallowed, receipt.status) == (1, "duplicate")
         wire.check({"A": 1})
 
@@ -74,7 +74,7 @@ async def test_of_many_whose_reply_is_lost_each_is_a_duplicate_when_repeated(gro
             await bus.publish_many(many)
 
         receipts = await bus.publish_many(many)
-        await bus.idle(20)
+        await wire.emptied()
         assert (wire.proxy.swallowed, {receipt.status for receipt in receipts}) == (1, {"duplicate"})
         wire.check({"A": 20})
 
@@ -114,7 +114,7 @@ async def test_a_transaction_whose_reply_is_lost_finds_its_message_there(
         assert wire.proxy.swallowed == 1
         receipt = await bus.publish(Step(key="A", number=0), message_id="lost-0")
         assert receipt.status == "duplicate"
-        await bus.idle(20)
+        await wire.emptied()
         wire.check({"A": 1})
 
 
@@ -125,7 +125,7 @@ async def test_a_flush_whose_reply_is_lost_finds_its_messages_gone(ground: Serve
         for number in range(10):
             await bus.publish(Step(key="A", number=number), message_id=f"step-{number}")
 
-        await bus.idle(20)
+        await wire.emptied()
 
         assert wire.proxy.swallowed == 1
         wire.check({"A": 10})
@@ -146,7 +146,7 @@ async def test_a_failed_run_is_counted_once_though_the_reply_is_lost(ground: Ser
         await bus.publish(Step(key="the-key", number=0), message_id="step-0")
 
         await until(lambda: ground.rows() != [])
-        await bus.idle(20)
+        await wire.emptied()
 
         assert (wire.proxy.swallowed, runs) == (1, [1, 2])
         assert ground.rows() == [("the-key", 0)]
@@ -166,7 +166,7 @@ async def test_there_is_one_dead_letter_though_the_reply_is_lost(ground: ServerG
         await bus.publish(Step(key="A", number=0), message_id="step-0")
 
         await until(lambda: ground.of_bus("dead_letter") != [])
-        await bus.idle(20)
+        await wire.emptied()
 
         assert (wire.proxy.swallowed, runs) == (1, [1])
         assert ground.of_bus("dead_letter", "attempts") == [(1,)]
@@ -211,14 +211,14 @@ async def test_a_commit_that_arrives_after_its_client_gave_up_has_one_effect(
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await heard.until("no answer within 1 s")
         if is_one_statement(wire, kind):
-            await until(lambda: ground.of_bus("envelope") == [])
+            await wire.emptied()
         sent = wire.proxy.sent
 
         wire.proxy.release()
 
         await wire.proxy.until(lambda proxy: proxy.sent > sent)
         await bus.publish(Step(key="A", number=1), message_id="step-1")
-        await bus.idle(20)
+        await wire.emptied()
         assert wire.proxy.held == 1
         wire.check({"A": 2})
 
@@ -237,6 +237,6 @@ async def test_an_append_that_arrives_after_its_publisher_gave_up_has_one_effect
 
         await wire.proxy.until(lambda proxy: proxy.sent > sent)
         receipt = await again
-        await bus.idle(20)
+        await wire.emptied()
         assert (wire.proxy.held, receipt.status) == (1, "accepted" if ground.kind == "postgres" else "duplicate")
         wire.check({"A": 1})

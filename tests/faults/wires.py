@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -14,7 +15,19 @@ from tests.faults.proxy import Proxy, ready_for_query
 from tests.faults.tasks import Step
 from tests.grounds import ServerGround
 
-from sagabus import AsyncConnection, Bus, Context, Linear, RetryPolicy, Saga, Settings, handler, starts
+from sagabus import (
+    AsyncConnection,
+    Bus,
+    Context,
+    Linear,
+    RetryPolicy,
+    Saga,
+    Settings,
+    StoreBusy,
+    StoreUnavailable,
+    handler,
+    starts,
+)
 from sagabus.testing.shelter import HOST
 
 RECORD = "INSERT INTO ledger (id, amount) VALUES (?, ?)"
@@ -81,6 +94,12 @@ class Wire:
         self.kinds = kinds or ("buffered", "lent", "walk")
         return [{"buffered": buffered, "lent": lent, "walk": Walk}[kind] for kind in self.kinds]
 
+    async def emptied(self) -> None:
+        """Wait until all is done, that which runs again in a moment as well."""
+        async with asyncio.timeout(30):
+            while self.ground.of_bus("envelope"):  # noqa: ASYNC110  # the fact has no event of its own
+                await asyncio.sleep(0.01)
+
     def check(self, steps: dict[str, int]) -> None:
         """That each key's steps from 0 on took effect once, in order, through all `readers`, and nothing else is there.
 
@@ -119,7 +138,7 @@ async def wired(ground: ServerGround) -> AsyncIterator[Wire]:
 async def until(holds: Callable[[], bool], timeout: float = 20) -> None:
     """Wait until something holds that has no event of its own."""
     async with asyncio.timeout(timeout):
-        while not holds():  # noqa: ASYNC110
+        while not holds():  # noqa: ASYNC110  # the fact has no event of its own
             await asyncio.sleep(0.005)
 
 
@@ -130,3 +149,15 @@ async def die(bus: Bus) -> None:
     await bus._housekeeping.stop()
     await bus._worker.abandon()
     await bus.store.close()
+
+
+async def published(bus: Bus, message: object, message_id: str) -> int:
+    """Publish as everybody should: again under the same id until it is accepted. How often that took."""
+    for calls in count(1):
+        try:
+            receipt = await bus.publish(message, message_id=message_id)
+        except (StoreUnavailable, StoreBusy):
+            continue
+        assert receipt.status in ("accepted", "duplicate")
+        return calls
+    raise AssertionError("unreachable")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sagabus.errors import StoreError, StoreUnavailable
+from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
 from sagabus.stores.sql.address import Address
@@ -18,6 +18,8 @@ from sagabus.stores.sql.dialect import Ready
 
 _PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"}
 """Plans are kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then."""
+_LOOK = "SELECT current_setting('enable_seqscan'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+"""Whether settings got through, and whether this is the primary: after a failover it may be another server."""
 _PROTOCOL_VIOLATION = "08P01"
 
 
@@ -53,10 +55,24 @@ class Connecting:
             if getattr(error.__cause__, "sqlstate", None) == _PROTOCOL_VIOLATION:
                 return None
             raise
-        if await native.fetchval("SHOW enable_seqscan") == "off":
-            return native
+        try:
+            planning, standby, read_only = await native.fetchrow(_LOOK)
+        except BaseException as error:
+            native.terminate()
+            if (ours := translated_error(error, self._address.place)) is not None:
+                raise ours from error
+            raise
+        if planning == "off":
+            return self._writable(native, standby=standby, read_only=read_only)
         native.terminate()
         return None
+
+    def _writable(self, native: Any, *, standby: bool, read_only: bool) -> Any:
+        if not standby and not read_only:
+            return native
+        native.terminate()
+        kind, place = "a standby" if standby else "read-only", self._address.place
+        raise StoreReadOnly(f"{place} is {kind}: point the bus at the primary", store=place)
 
     async def _open(self, **options: Any) -> Any:
         place = self._address.place

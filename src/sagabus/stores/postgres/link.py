@@ -21,13 +21,15 @@ from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed, cau
 from sagabus.stores.sql.dialect import Ready
 
 _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
-    (("40001", "40P01", "55P03"), StoreBusy),
+    (("40001", "40P01", "55P03", "57014"), StoreBusy),
     (("53100", "53200", "53400"), StoreFull),
     (("25006",), StoreReadOnly),
-    (("08", "57P", "53300", "25P03", "28", "3D000", "XX", "58"), StoreUnavailable),
+    (("08", "57P", "53300", "25P03", "25P04", "28", "3D000", "XX", "58"), StoreUnavailable),
 )
 """SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
 _NO_RIGHT = "42501"
+_CANCELLED = "57014"
+"""By the operator, or by statement_timeout: of our statements the work is repeated; a user's may just be too slow."""
 
 
 def kind_of(sqlstate: str) -> type[StoreError] | None:
@@ -93,7 +95,8 @@ class PostgresLink:
     def told(self, error: BaseException) -> StoreError | None:
         """The store's error for one of the driver's that is of the database as a whole."""
         # Of others the driver says by the same class that the connection is lost, and that parameters do not fit.
-        mine = (each for each in causes(error) if self.native.is_closed() or isinstance(each, asyncpg.PostgresError))
+        other = [each for each in causes(error) if getattr(each, "sqlstate", None) != _CANCELLED]
+        mine = (each for each in other if self.native.is_closed() or isinstance(each, asyncpg.PostgresError))
         return next((found for each in mine if (found := translated_error(each, self._place))), None)
 
     async def run_script(self, script: str) -> None:

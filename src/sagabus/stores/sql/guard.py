@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from sagabus.errors import TransactionLost
 from sagabus.outcome import Parameters
 from sagabus.stores.sql.link import Link
+
+Within: TypeAlias = Callable[[Awaitable[Any], Link], Awaitable[Any]]
+"""Waits for something that is done on a connection, as long as a call may take."""
 
 
 class GuardedLink:
@@ -18,9 +21,10 @@ class GuardedLink:
     error and goes on. After the handler it is closed and every call raises TransactionLost.
     """
 
-    def __init__(self, link: Link, check: Callable[[str], None]) -> None:
+    def __init__(self, link: Link, check: Callable[[str], None], within: Within) -> None:
         self._link: Link | None = link
         self._check = check
+        self._within = within
         self.broken_by: BaseException | None = None
         """The error after which only a rollback is possible."""
 
@@ -35,10 +39,11 @@ class GuardedLink:
             raise TransactionLost("an error has ended this transaction; only a rollback is left") from self.broken_by
         self._check(sql)
         try:
-            return await link.query(sql, parameters)
+            found: Sequence[tuple[Any, ...]] = await self._within(link.query(sql, parameters), link)
         except BaseException as error:
             self.broken_by = error
             raise
+        return found
 
     async def executemany(self, sql: str, parameters: Sequence[Parameters]) -> None:
         """Run one statement once for each set of parameters."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
@@ -14,7 +13,7 @@ from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.asking import drive_async
-from sagabus.stores.sql.guard import GuardedLink
+from sagabus.stores.sql.guard import GuardedLink, Within
 from sagabus.stores.sql.lending import Lender, Loan
 from sagabus.stores.sql.link import Link
 
@@ -27,7 +26,7 @@ class ServerUnit:
         link: Link,
         clock: Clock,
         check: Callable[[str], None],
-        within: Callable[[Awaitable[Any], Link], Awaitable[Any]],
+        within: Within,
         *,
         lender: Lender,
     ) -> None:
@@ -38,7 +37,7 @@ class ServerUnit:
         self._lender = lender
         self._loan: Loan | None = None
         self._open = False
-        self._handle = GuardedLink(link, check)
+        self._handle = GuardedLink(link, check, within)
 
     @property
     def connection(self) -> GuardedLink:

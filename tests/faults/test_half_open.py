@@ -1,0 +1,148 @@
+"""Nothing passes and nothing ends: connections that look open. Each call ends by its deadline, and work resumes."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from tests.conftest import Take
+from tests.faults.conftest import Heard
+from tests.faults.tasks import Step
+from tests.faults.wires import RECORD, published, until, wired
+from tests.grounds import SERVERS, ServerGround
+
+from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreUnavailable, handler
+
+pytestmark = pytest.mark.faults
+
+DEADLINE = 0.5
+
+
+@pytest.fixture(params=SERVERS)
+def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
+    ground = take(request.param)
+    assert isinstance(ground, ServerGround)
+    return ground
+
+
+async def test_a_publisher_is_told_within_the_deadline_and_workers_resume(ground: ServerGround, heard: Heard) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
+        await published(bus, Step(key="A", number=0), "step-0")
+        wire.proxy.stall()
+        begun = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await bus.publish(Step(key="A", number=1), message_id="step-1")
+        took = time.monotonic() - begun
+        await heard.until("cannot fetch")
+
+        wire.proxy.flow()
+
+        await published(bus, Step(key="A", number=1), "step-1")
+        await wire.emptied()
+        assert took < DEADLINE * 1.5
+        assert wire.proxy.stalled > 0
+        wire.check({"A": 2})
+
+
+async def test_new_connections_that_are_half_open_are_given_up_too(ground: ServerGround) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
+        wire.proxy.stall()
+        for _ in range(2):
+            begun = time.monotonic()
+            with pytest.raises(StoreUnavailable):
+                await bus.publish(Step(key="A", number=0), message_id="step-0")
+            assert time.monotonic() - begun < DEADLINE * 1.5
+
+        wire.proxy.flow()
+
+        await published(bus, Step(key="A", number=0), "step-0")
+        await wire.emptied()
+        wire.check({"A": 1})
+
+
+async def test_many_publishers_at_once_are_all_told(ground: ServerGround) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, pool=2) as bus:
+        wire.proxy.stall()
+        begun = time.monotonic()
+        calls = [bus.publish(Step(key="A", number=n), message_id=f"step-{n}") for n in range(100)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        took = time.monotonic() - begun
+
+        wire.proxy.flow()
+
+        assert {type(answer) for answer in answers} == {StoreUnavailable}
+        assert took < DEADLINE * 2.5  # that of the flush before, and its own
+        await bus.publish_many([(Step(key="A", number=n), f"step-{n}") for n in range(100)])
+        await wire.emptied()
+        wire.check({"A": 100})
+
+
+async def test_closing_a_bus_that_hears_nothing_comes_to_an_end(ground: ServerGround) -> None:
+    async with wired(ground) as wire:
+        bus = wire.bus(*wire.readers(), deadline=DEADLINE, lease=1)
+        await bus.open()
+        await bus.publish_many([(Step(key="A", number=n), f"step-{n}") for n in range(20)])
+        wire.proxy.stall()
+        begun = time.monotonic()
+
+        await bus.close()
+
+        assert time.monotonic() - begun < 5
+        wire.proxy.flow()
+        async with wire.bus(*wire.readers()):
+            await wire.emptied()
+        wire.check({"A": 20})
+
+
+async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(ground: ServerGround) -> None:
+    attempts: list[int] = []
+
+    @handler("asking", key="key", retry=RetryPolicy(attempts=1, transient_attempts=1))
+    async def asking(message: Step, ctx: Context, connection: AsyncConnection) -> None:
+        attempts.append(ctx.attempt)
+        if len(attempts) == 1:
+            wire.proxy.stall()
+        await connection.execute(ground.sql("SELECT id FROM ledger WHERE id = ?"), (message.key,))
+        ctx.execute(ground.sql(RECORD), (message.key, message.number))
+
+    async with wired(ground) as wire, wire.bus(asking, deadline=DEADLINE) as bus:
+        await bus.publish(Step(key="A", number=0), message_id="step-0")
+        await wire.proxy.until(lambda proxy: proxy.stalled > 0)
+        await asyncio.sleep(DEADLINE * 1.2)  # that it is given up on a connection that does not end takes time
+
+        wire.proxy.flow()
+
+        await until(lambda: ground.rows() != [])
+        await wire.emptied()
+        assert attempts == [1] * len(attempts)
+        assert len(attempts) > 1
+        wire.check_books(1)
+
+
+async def test_lanes_that_were_lost_in_the_silence_belong_to_another(ground: ServerGround) -> None:
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    def reader(name: str) -> Any:
+        @handler("slow", key="key")
+        async def slow(message: Step, ctx: Context) -> None:
+            ctx.execute(ground.sql(RECORD), (name, message.number))
+            if name == "silent":
+                reached.set()
+                await go_on.wait()
+
+        return slow
+
+    async with wired(ground) as wire, wire.bus(reader("silent"), deadline=DEADLINE, lease=1) as bus:
+        await bus.publish(Step(key="A", number=0), message_id="step-0")
+        await reached.wait()
+        wire.proxy.stall()
+        async with Bus(ground.url, reader("heir")) as other:
+            await until(lambda: ground.rows() != [])
+            go_on.set()
+
+            wire.proxy.flow()
+
+            await until(lambda: bus.statistics["slow", "lost: gone"] + bus.statistics["slow", "lost: fenced"] > 0)
+            await other.idle(20)
+        assert ground.rows() == [("heir", 0)]
+        wire.check_books(1)

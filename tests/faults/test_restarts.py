@@ -1,0 +1,179 @@
+"""Servers that go and come back under load, are full, or end the bus's connections one by one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import asyncmy
+import psycopg
+import pymysql
+import pytest
+from tests.faults.conftest import Heard
+from tests.faults.databases import query, require
+from tests.faults.tasks import Step
+from tests.faults.wires import Wire, published, until, wired
+from tests.grounds import MySqlGround, PostgresGround, ServerGround
+
+from sagabus import Bus, StoreUnavailable
+from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
+
+pytestmark = pytest.mark.faults
+
+KINDS = {"postgres": (PrivatePostgres, PostgresGround), "mysql": (PrivateMariaDB, MySqlGround)}
+FEW = {"max_connections": "12"}
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
+    kind, _ = KINDS[request.param]
+    require(kind)
+    with kind(FEW) as server:
+        yield server
+
+
+@pytest.fixture
+def ground(server: PrivateServer) -> Iterator[ServerGround]:
+    """Each look at it is on a connection of its own: the server does not keep them."""
+    (ground_kind,) = (ground for kind, ground in KINDS.values() if isinstance(server, kind))
+    ground = ground_kind(server.url, keep=False)
+    yield ground
+    ground.clear()
+    ground.close()
+
+
+async def keep_publishing(bus: Bus, key: str, stop: asyncio.Event) -> int:
+    """One after another until told to stop; how many were accepted."""
+    number = 0
+    while not stop.is_set():
+        await published(bus, Step(key=key, number=number), f"{key}-{number}")
+        number += 1
+    return number
+
+
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [("killed", 1), *(pytest.param(how, 5, marks=pytest.mark.slow) for how in ("stopped", "killed", "refused"))],
+)
+async def test_load_goes_on_over_restarts(server: PrivateServer, ground: ServerGround, how: str, times: int) -> None:
+    stop = asyncio.Event()
+    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4, deadline=5) as bus:
+        keys = ["A", "B", "C"]
+        publishers = [asyncio.create_task(keep_publishing(bus, key, stop)) for key in keys]
+        for _ in range(times):
+            done = len(wire.attempts)
+            await until(lambda done=done: len(wire.attempts) > done + 20)
+            await gone_and_back(server, wire, how)
+        stop.set()
+        counts = await asyncio.gather(*publishers)
+        await wire.emptied()
+
+        wire.check(dict(zip(keys, counts, strict=True)))
+
+
+async def gone_and_back(server: PrivateServer, wire: Wire, how: str) -> None:
+    if how == "refused":
+        wire.proxy.refuse()
+        cuts = wire.proxy.cuts
+        wire.proxy.cut()
+        await wire.proxy.until(lambda proxy: proxy.cuts > cuts)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", wire.proxy.port)
+        wire.proxy.accept()
+        return
+    connections = wire.proxy.connections
+    await asyncio.to_thread(server.restart, kill=how == "killed")
+    await wire.proxy.until(lambda proxy: proxy.connections > connections)
+
+
+async def test_a_server_without_a_connection_left_is_waited_for(
+    server: PrivateServer, ground: ServerGround, heard: Heard
+) -> None:
+    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4) as bus:
+        await published(bus, Step(key="A", number=0), "step-0")
+        await wire.emptied()
+        wire.proxy.refuse()
+        wire.proxy.cut()
+        await heard.until("cannot fetch")
+        guests = await take_all_connections(server)
+        wire.proxy.accept()
+
+        with pytest.raises(StoreUnavailable, match=r"[Tt]oo many"):
+            await bus.publish(Step(key="A", number=1), message_id="step-1")
+        for guest in guests:
+            guest.close()
+
+        await published(bus, Step(key="A", number=1), "step-1")
+        await wire.emptied()
+        wire.check({"A": 2})
+
+
+async def take_all_connections(server: PrivateServer) -> list[Any]:
+    """Connections that others have taken, until there is none left."""
+    taken: list[Any] = []
+    while True:
+        try:
+            taken.append(await asyncio.to_thread(_take, server))
+        except (psycopg.OperationalError, pymysql.err.OperationalError):
+            return taken
+
+
+def _take(server: PrivateServer) -> Any:
+    if isinstance(server, PrivatePostgres):
+        return psycopg.connect(server.url, connect_timeout=10)
+    return pymysql.connect(host="127.0.0.1", port=server.port, user="root", connect_timeout=10)
+
+
+@pytest.mark.parametrize("how", ["end", "cancel"])
+async def test_what_the_operator_does_to_connections_is_no_failure(
+    server: PrivateServer, ground: ServerGround, how: str
+) -> None:
+    """Everything waits for a lock when its statement is cancelled, or its connection ended; again and again."""
+    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4) as bus:
+        await published(bus, Step(key="A", number=0), "step-0")
+        await wire.emptied()
+        with held(ground, "instance"):
+            with held(ground, "envelope"):
+                publishing = asyncio.create_task(published(bus, Step(key="A", number=1), "step-1"))
+                assert [await struck(server, how) for _ in range(2)] == [True] * 2
+            await publishing
+            assert [await struck(server, how) for _ in range(2)] == [True] * 2
+        await wire.emptied()
+        wire.check({"A": 2})
+
+
+@contextmanager
+def held(ground: ServerGround, table: str) -> Iterator[None]:
+    """Nobody else writes to a table of the bus."""
+    with closing(ground._connect()) as holder, holder.cursor() as cursor:
+        if ground.kind == "postgres":
+            holder.autocommit = False
+            cursor.execute(f"LOCK TABLE {ground.own(table)} IN EXCLUSIVE MODE")
+        else:
+            cursor.execute(f"LOCK TABLES {ground.own(table)} READ")
+        yield
+
+
+async def struck(server: PrivateServer, how: str) -> bool:
+    """Cancel what waits for a lock, or end its connection; whether there was any within some time."""
+    async with asyncio.timeout(10):
+        while not (waiting := await waiting_for_locks(server)):  # noqa: ASYNC110  # others wait, without an event
+            await asyncio.sleep(0.005)
+    if isinstance(server, PrivatePostgres):
+        function = {"end": "pg_terminate_backend", "cancel": "pg_cancel_backend"}[how]
+        found = await query(server.url, *(f"SELECT {function}({pid})" for pid in waiting))
+        return bool(found[0][0])
+    for number in waiting:
+        with suppress(asyncmy.errors.OperationalError):  # it has ended since
+            await query(server.url, f"KILL {'QUERY' if how == 'cancel' else ''} {number}")
+    return True
+
+
+async def waiting_for_locks(server: PrivateServer) -> list[int]:
+    if isinstance(server, PrivatePostgres):
+        sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'sagabus' AND wait_event_type = 'Lock'"
+    else:
+        sql = "SELECT id FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'"
+    return [row[0] for row in await query(server.url, sql)]
