@@ -28,14 +28,7 @@ class Pool:
     @asynccontextmanager
     async def link(self) -> AsyncGenerator[Link, None]:
         """A connection for the block. It is kept for the next user only if it is in order afterwards."""
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._places.acquire()
-        except TimeoutError:
-            raise StoreUnavailable(
-                f"{self._place}: all {self._size} connections have been in use for {self._patience:g} s",
-                store=self._place,
-            ) from None
+        await self._enter()
         try:
             link = await self._take()
             self._busy.add(link)
@@ -58,6 +51,19 @@ class Pool:
             link.terminate()
         for link in list(self._busy):
             link.terminate()
+
+    async def _enter(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(
+                f"{self._place}: all {self._size} connections have been in use for {self._patience:g} s",
+                store=self._place,
+            ) from None
 
     async def _take(self) -> Link:
         if self._closed:

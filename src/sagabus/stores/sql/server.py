@@ -31,6 +31,7 @@ from sagabus.stores.sql.lending import Lender
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration, migrate, versions
 from sagabus.stores.sql.pool import Pool
+from sagabus.stores.sql.shielding import unbroken
 from sagabus.stores.sql.unit import ServerUnit
 from sagabus.stores.sql.vetting import vet
 from sagabus.stores.sql.waiting import Waiting
@@ -222,14 +223,7 @@ class ServerStore(SqlCalls):
         early.
         """
         self._check_process()
-        running = asyncio.ensure_future(self._on_a_link(work, bounded=bounded))
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            if not running.cancelled():
-                running.exception()  # looked at, so that nobody is told it was forgotten
-            raise
+        return await unbroken(self._on_a_link(work, bounded=bounded))
 
     async def _on_a_link(self, work: Callable[[Link], Awaitable[T]], *, bounded: bool) -> T:
         async with self._pool.link() as link:

@@ -1,0 +1,41 @@
+"""Work that is not broken off when whoever waits for it is cancelled: a transaction runs to its end.
+
+As `asyncio.shield`, but the answer comes a turn of the event loop sooner, and a cancellation waits for the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def unbroken(work: Awaitable[T]) -> T:
+    """What the work comes to. Cancelled meanwhile, this raises CancelledError only after the work has ended, so nobody
+    follows it too early; what it came to is lost then.
+    """
+    answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    running = asyncio.ensure_future(_tell(work, answer))
+    try:
+        return await answer
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        if not answer.cancelled():
+            answer.exception()  # looked at, so that nobody is told it was forgotten
+        raise
+
+
+async def _tell(work: Awaitable[T], answer: asyncio.Future[T]) -> None:
+    try:
+        result = await work
+    except asyncio.CancelledError:
+        answer.cancel()
+        raise
+    except BaseException as error:  # noqa: BLE001  # whoever waits is told
+        if not answer.done():
+            answer.set_exception(error)
+    else:
+        if not answer.done():
+            answer.set_result(result)
