@@ -11,12 +11,12 @@ import os
 import re
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -28,6 +28,8 @@ MYSQL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
 LEDGER = "CREATE TABLE ledger (id TEXT, amount INTEGER CHECK (amount >= 0))"
 
 KINDS = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
+_OF_A_BUS = ("schema", "prefix", "pool", "deadline", "pooler", "notify", "search_path", "synchronous_commit")
+"""What is said in a bus's URL, and not to other drivers."""
 _USERS = re.compile(r"\b(ledger|placed|done)\b")
 """The tables of the user's that there are in tests."""
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
@@ -137,7 +139,9 @@ class SqliteGround(Ground):
         return f"sagabus_{table}"
 
     def clear(self) -> None:
-        """The directory is the test's own."""
+        self.tables.clear()
+        for file in self.path.parent.glob(f"{self.path.name}*"):
+            file.unlink()
 
 
 class ServerGround(Ground):
@@ -217,8 +221,7 @@ class PostgresGround(ServerGround):
         super().close()
 
     def _connect(self) -> Any:
-        options = f"-c search_path={self.name} -c client_min_messages=error"
-        return psycopg.connect(self._server, autocommit=True, connect_timeout=10, options=options)
+        return stranger(self.url)
 
 
 class MySqlGround(ServerGround):
@@ -250,16 +253,7 @@ class MySqlGround(ServerGround):
         super().close()
 
     def _connect(self) -> Any:
-        place = urlsplit(self._server)
-        return pymysql.connect(
-            host=place.hostname,
-            port=place.port or 3306,
-            user=unquote(place.username or ""),
-            password=unquote(place.password or ""),
-            database=place.path[1:],
-            autocommit=True,
-            connect_timeout=10,
-        )
+        return stranger(self.url)
 
 
 SERVERS: dict[str, type[PostgresGround | MySqlGround]] = {"postgres": PostgresGround, "mysql": MySqlGround}
@@ -277,6 +271,42 @@ def server_ground(kind: str) -> ServerGround:
         return ground
     except (psycopg.OperationalError, pymysql.err.OperationalError) as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no server for {kind}: {error}")
+
+
+@contextmanager
+def fresh_ground(kind: str, folder: Path) -> Iterator[Ground]:
+    """A place where nothing has been yet, not even the bus's tables; gone afterwards."""
+    if kind == "sqlite":
+        yield SqliteGround(folder / "fresh.db")
+        return
+    ground = server_ground(kind)
+    try:
+        yield ground
+    finally:
+        ground.clear()
+        ground.close()
+
+
+def stranger(url: str) -> Any:
+    """A connection by another driver than the bus's to where a URL points; on a server it commits each statement."""
+    place = urlsplit(url)
+    kind = KINDS[place.scheme]
+    if kind == "sqlite":
+        return sqlite3.connect(place.path[1:])
+    if kind == "postgres":
+        told = dict(parse_qsl(place.query))
+        options = f"-c search_path={told.get('schema', 'public')} -c client_min_messages=error"
+        server = place._replace(query=urlencode({name: told[name] for name in told if name not in _OF_A_BUS})).geturl()
+        return psycopg.connect(server, autocommit=True, connect_timeout=10, options=options)
+    return pymysql.connect(
+        host=place.hostname,
+        port=place.port or 3306,
+        user=unquote(place.username or ""),
+        password=unquote(place.password or ""),
+        database=place.path[1:],
+        autocommit=True,
+        connect_timeout=10,
+    )
 
 
 def _with_options(server: str, *options: str) -> str:

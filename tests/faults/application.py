@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Literal
 
+from tests.grounds import Words
+
 from sagabus import (
+    AsyncConnection,
     Bus,
-    Connection,
     Context,
     Linear,
     RetryPolicy,
@@ -29,13 +33,13 @@ from sagabus import (
     starts,
     timer,
 )
-from sagabus.clock import SECOND, SystemClock
+from sagabus.clock import SECOND, Cancellable, SystemClock
 from sagabus.retry import Rule
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS ledger (subscription TEXT, message_id TEXT, order_id TEXT, note TEXT);
-CREATE TABLE IF NOT EXISTS placed (order_id TEXT);
-"""
+TABLES = (
+    "CREATE TABLE ledger (subscription TEXT, message_id TEXT, order_id TEXT, note TEXT)",
+    "CREATE TABLE placed (order_id TEXT)",
+)
 RECORD = "INSERT INTO ledger (subscription, message_id, order_id, note) VALUES (?, ?, ?, ?)"
 PATIENT = RetryPolicy(
     attempts=1000,
@@ -45,6 +49,13 @@ PATIENT = RetryPolicy(
     rules={ZeroDivisionError: Rule.DEAD_LETTER},
 )
 ORDERS = ("plain", "fails-once", "early", "in-transaction", "in-batch")
+here = SimpleNamespace(words=Words("sqlite:"), records=True)
+"""The database that this process works on, and whether its handlers add statements to what is committed anyway."""
+
+
+def record(ctx: Context, *values: str) -> None:
+    if here.records:
+        ctx.execute(here.words.sql(RECORD), values)
 
 
 @event("faults.submitted")
@@ -103,7 +114,7 @@ class Order(Saga, name="orders", key="order_id", retry=PATIENT):
 
     def step(self, name: str, ctx: Context) -> None:
         self.steps = (*self.steps, f"{name} {ctx.message_id}")
-        ctx.execute(RECORD, ("orders", ctx.message_id, self.order_id, name))
+        record(ctx, "orders", ctx.message_id, self.order_id, name)
 
     @starts
     def submitted(self, message: Submitted, ctx: Context) -> None:
@@ -148,23 +159,25 @@ class Customer(Saga, name="customers", key="customer", retry=PATIENT):
     @starts
     def order_closed(self, message: Closed, ctx: Context) -> None:
         self.closed = (*self.closed, f"{message.order_id} {ctx.message_id}")
-        ctx.execute(RECORD, ("customers", ctx.message_id, message.order_id, ""))
+        record(ctx, "customers", ctx.message_id, message.order_id, "")
 
 
 @handler("capture", key="order_id", retry=PATIENT)
 async def capture(message: Capture, ctx: Context) -> None:
     if message.order_id == "fails-once" and ctx.attempt == 1:
         raise ConnectionError("the payment service does not answer")
-    ctx.execute(RECORD, ("capture", ctx.message_id, message.order_id, ctx.idempotency_key("charge")))
+    record(ctx, "capture", ctx.message_id, message.order_id, ctx.idempotency_key("charge"))
     ctx.publish(Captured(order_id=message.order_id))
     ctx.publish(Audited(order_id=message.order_id), message_id=f"audit-{message.order_id}")
 
 
 @handler("reserve", key="order_id", retry=PATIENT)
-async def reserve(message: Reserve, ctx: Context, connection: Connection) -> None:
-    connection.execute(RECORD, ("reserve", ctx.message_id, message.order_id, ""))
-    seen = connection.execute(
-        "SELECT count(*) FROM ledger WHERE subscription = 'reserve' AND order_id = ?", (message.order_id,)
+async def reserve(message: Reserve, ctx: Context, connection: AsyncConnection) -> None:
+    await here.words.execute(connection, RECORD, ("reserve", ctx.message_id, message.order_id, ""))
+    seen = await here.words.execute(
+        connection,
+        "SELECT count(*) FROM ledger WHERE subscription = 'reserve' AND order_id = ?",
+        (message.order_id,),
     )
     if message.order_id == "fails-once" and ctx.attempt == 1:
         raise ConnectionError("the warehouse does not answer")
@@ -173,43 +186,57 @@ async def reserve(message: Reserve, ctx: Context, connection: Connection) -> Non
 
 @handler("mailer", thread=True, retry=PATIENT)
 def mailer(message: Closed, ctx: Context) -> None:
-    ctx.execute(RECORD, ("mailer", ctx.message_id, message.order_id, ""))
+    record(ctx, "mailer", ctx.message_id, message.order_id, "")
 
 
 @handler("auditor", retry=PATIENT)
 def auditor(message: Audited, ctx: Context) -> None:
-    ctx.execute(RECORD, ("auditor", ctx.message_id, message.order_id, ""))
+    record(ctx, "auditor", ctx.message_id, message.order_id, "")
 
 
 @handler("noise", retry=PATIENT)
 def noise(message: Noise, ctx: Context) -> None:
-    ctx.execute(RECORD, ("noise", ctx.message_id, "", "must not be seen"))
+    record(ctx, "noise", ctx.message_id, "", "must not be seen")
     raise ZeroDivisionError("this message cannot succeed")
 
 
 DEFINITIONS = (Order, Customer, capture, reserve, mailer, auditor, noise)
 
 
-class LaterClock(SystemClock):
-    """Each process begins long after the leases of the one before have ended, so nobody has to wait for that."""
+class LaterClock:
+    """Each process begins long after the leases of the one before have ended, so nobody has to wait for that. No
+    system's clock, so that a bus on a server goes by it as well, and not by the server's.
+    """
 
     def __init__(self, later: timedelta) -> None:
-        self._offset = int(later.total_seconds() * SECOND)
+        self._local = SystemClock()
+        self.offset = int(later.total_seconds() * SECOND)
 
     def now(self) -> int:
-        return super().now() + self._offset
+        return self._local.now() + self.offset
+
+    def monotonic(self) -> float:
+        return self._local.monotonic()
+
+    def call_after(self, seconds: float, callback: Callable[[], object]) -> Cancellable:
+        return self._local.call_after(seconds, callback)
 
 
-def make_bus(path: str, incarnation: int = 0, **settings: object) -> Bus:
+def bus_at(url: str, incarnation: int, *definitions: object, **settings: object) -> Bus:
+    here.words = Words(url)
     clock = LaterClock(timedelta(minutes=incarnation))
-    return Bus(f"sqlite:///{path}", *DEFINITIONS, settings=Settings(lanes=2, **settings), clock=clock)
+    return Bus(url, *definitions, settings=Settings(**settings), clock=clock)
+
+
+def make_bus(url: str, incarnation: int = 0, **settings: object) -> Bus:
+    return bus_at(url, incarnation, *DEFINITIONS, **{"lanes": 2, **settings})
 
 
 async def place_in_transaction(bus: Bus) -> None:
     """Whoever finds the row trusts that the message went with it."""
     async with bus.transaction() as tx:
-        if not tx.connection.execute("SELECT 1 FROM placed"):
-            tx.connection.execute("INSERT INTO placed (order_id) VALUES ('in-transaction')")
+        if not await here.words.execute(tx.connection, "SELECT 1 FROM placed"):
+            await here.words.execute(tx.connection, "INSERT INTO placed (order_id) VALUES ('in-transaction')")
             tx.publish(Submitted(order_id="in-transaction", customer="Ada"), message_id="submit-in-transaction")
 
 
@@ -237,11 +264,17 @@ async def drained(bus: Bus) -> None:
         await asyncio.sleep(0.001)
 
 
-async def orders(path: str, incarnation: int) -> None:
+async def orders(url: str, incarnation: int) -> None:
     """Place all orders and see them through."""
-    async with make_bus(path, incarnation) as bus:
+    async with make_bus(url, incarnation) as bus:
         await place(bus)
         await drained(bus)
+
+
+async def orders_unrecorded(url: str, incarnation: int) -> None:
+    """As `orders`, with nothing in a shared commit but what the bus has there: that is the short way on PostgreSQL."""
+    here.records = False
+    await orders(url, incarnation)
 
 
 class CountingFailpoints:
@@ -254,22 +287,23 @@ class CountingFailpoints:
         self.hits[name] += 1
 
 
-async def orders_counted(path: str, incarnation: int) -> None:
+async def orders_counted(url: str, incarnation: int, records: bool = True) -> None:
     """As `orders`; prints the number of hits of each failpoint."""
     failpoint._armed = counting = CountingFailpoints()
-    await orders(path, incarnation)
+    here.records = records
+    await orders(url, incarnation)
     print(json.dumps(counting.hits))
 
 
-async def see_through(path: str, incarnation: int) -> None:
+async def see_through(url: str, incarnation: int) -> None:
     """Work on what others have placed."""
-    async with make_bus(path, incarnation) as bus:
+    async with make_bus(url, incarnation) as bus:
         await drained(bus)
 
 
-async def publish_only(path: str, incarnation: int) -> None:
+async def publish_only(url: str, incarnation: int) -> None:
     """Place all orders and leave the work to others."""
-    bus = make_bus(path, incarnation)
+    bus = make_bus(url, incarnation)
     await bus.open(worker=False)
     await place(bus)
     await bus.close()

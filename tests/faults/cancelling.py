@@ -65,26 +65,26 @@ CALLS: dict[str, Callable[[Bus], Awaitable[Any]]] = {
 }
 
 
-async def call_cancelled(path: str, incarnation: int, call: str, cancel_at: int) -> None:
+async def call_cancelled(url: str, incarnation: int, call: str, cancel_at: int) -> None:
     """Cancel one call of a publisher at its n-th await; the process goes on, places everything, sees it through."""
 
     async def run(bus: Bus) -> None:
         await CALLS[call](bus)
 
-    async with make_bus(path, incarnation) as bus:
+    async with make_bus(url, incarnation) as bus:
         awaits = await stepped(run(bus), cancel_at)
         print("awaits", awaits)
         await place(bus)
         await drained(bus)
 
 
-async def call_cancelled_by_time(path: str, incarnation: int, call: str, turns: int) -> None:
+async def call_cancelled_by_time(url: str, incarnation: int, call: str, turns: int) -> None:
     """Cancel one call after so many turns of the event loop: what others do for it is at another stage each time."""
 
     async def run(bus: Bus) -> None:
         await CALLS[call](bus)
 
-    async with make_bus(path, incarnation) as bus:
+    async with make_bus(url, incarnation) as bus:
         task = asyncio.create_task(run(bus))
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -125,10 +125,10 @@ def cancel_tasks_of(name: str, cancel_at: int) -> Callable[[], int]:
     return lambda: total
 
 
-async def task_cancelled(path: str, incarnation: int, name: str, patience: float, cancel_at: int) -> None:
+async def task_cancelled(url: str, incarnation: int, name: str, patience: float, cancel_at: int) -> None:
     """Cancel one of the bus's own tasks at its n-th await; then all that has to be seen through is seen through."""
     count = cancel_tasks_of(name, cancel_at)
-    bus = make_bus(path, incarnation, lease=timedelta(seconds=1))
+    bus = make_bus(url, incarnation, lease=timedelta(seconds=1))
     await bus.open()
     try:
         async with asyncio.timeout(patience if cancel_at else None):
@@ -143,13 +143,13 @@ async def task_cancelled(path: str, incarnation: int, name: str, patience: float
     await bus.close()
 
 
-async def close_cancelled(path: str, incarnation: int, work: bool, cancel_at: int) -> None:
-    """Cancel `bus.close()` at its n-th await with everything under way; the file must be free again, here and now."""
-    bus = make_bus(path, incarnation)
+async def close_cancelled(url: str, incarnation: int, work: bool, cancel_at: int) -> None:
+    """Cancel `bus.close()` at its n-th await with everything under way; the store must be free again, here and now."""
+    bus = make_bus(url, incarnation)
     await bus.open(worker=work)
     await place(bus)
     print("awaits", await stepped(bus.close(), cancel_at))
     await bus.close()
-    async with make_bus(path, incarnation + 1) as again:
+    async with make_bus(url, incarnation + 1) as again:
         await place(again)
         await drained(again)

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Take
+from tests.faults.application import TABLES
 from tests.faults.nursery import Nursery
-from tests.faults.oracle import check_undisturbed, left_by, prepare
+from tests.faults.oracle import check_undisturbed, left_by
+from tests.grounds import SERVERS, Ground, fresh_ground
 
 from sagabus import failpoint
 
@@ -32,21 +35,52 @@ def nursery() -> Iterator[Nursery]:
     nursery.close()
 
 
+@pytest.fixture(params=["sqlite", *SERVERS])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of database."""
+    return str(request.param)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    path = tmp_path / "orders.db"
-    prepare(path)
-    return path
+def ground(kind: str, take: Take) -> Ground:
+    """A place for a bus in each kind of database."""
+    return take(kind)
+
+
+@pytest.fixture
+def orders(ground: Ground) -> Ground:
+    """The same with the tables that the orders of `application` are recorded in."""
+    ground.make(*TABLES)
+    return ground
+
+
+class Undisturbed:
+    """What a run without faults leaves, by the kind of database and by the program."""
+
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
+        self._nursery = nursery
+        self._folder = folder
+        self._known: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def on(self, kind: str, program: str = ORDERS) -> dict[str, Any]:
+        if (kind, program) not in self._known:
+            with fresh_ground(kind, self._folder) as ground:
+                ground.make(*TABLES)
+                end = self._nursery.run(program, ground.url, 0)
+                assert end.code == 0, end.log
+                self._known[kind, program] = left_by(ground)
+        return self._known[kind, program]
 
 
 @pytest.fixture(scope="session")
-def undisturbed(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def without_faults(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return Undisturbed(nursery, tmp_path_factory.mktemp("undisturbed"))
+
+
+@pytest.fixture
+def undisturbed(kind: str, without_faults: Undisturbed) -> dict[str, Any]:
     """What a run without faults leaves."""
-    path = tmp_path_factory.mktemp("undisturbed") / "orders.db"
-    prepare(path)
-    end = nursery.run(ORDERS, path, 0)
-    assert end.code == 0, end.log
-    left = left_by(path)
+    left = without_faults.on(kind)
     check_undisturbed(left)
     return left
 

@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
-from tests.faults.application import ORDERS, TABLES
+from tests.faults.application import ORDERS
+from tests.grounds import Ground, SqliteGround
+
+SAGAS = "i.saga, i.key, i.version, i.status, i.completed_at IS NOT NULL, i.state, i.timers"
 
 
-def prepare(path: Path, tables: str = TABLES) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(tables)
+def found_in(ground: Ground, table: str, columns: str = "*", where: str = "") -> list[tuple[Any, ...]]:
+    """Rows of the bus's own; where ids are bytes, as what they say."""
+    return [
+        tuple(value.decode() if isinstance(value, bytes) else value for value in row)
+        for row in ground.of_bus(table, columns, where)
+    ]
 
 
-def query(path: Path, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return connection.execute(sql, parameters).fetchall()
-
-
-def left_by(path: Path) -> dict[str, Any]:
-    """Everything that must be the same after every fault."""
-    sagas = query(
-        path, "SELECT saga, key, version, status, completed_at IS NOT NULL, state, timers FROM sagabus_instance"
-    )
+def left_by(ground: Ground) -> dict[str, Any]:
+    """Everything that must be the same after every fault, and on every database."""
+    sagas = found_in(ground, "instance", SAGAS, "AS i")
     return {
-        "ledger": sorted(query(path, "SELECT * FROM ledger")),
-        "placed": query(path, "SELECT * FROM placed"),
+        "ledger": ground.rows("*"),
+        "placed": ground.rows("*", "placed"),
         "sagas": {(saga, key): (*rest, _state(saga, key, state)) for saga, key, *rest, state, _ in sagas},
         "timers": sorted((saga, key, timers) for saga, key, *_, timers in sagas if timers),
-        "dead": sorted(query(path, "SELECT channel, message_id, status, reason, body FROM sagabus_dead_letter")),
-        "inbox": sorted(query(path, "SELECT channel, message_id FROM sagabus_inbox")),
-        "waiting": query(path, "SELECT * FROM sagabus_envelope"),
-        "held": query(path, "SELECT * FROM sagabus_held_key"),
-        "file": query(path, "PRAGMA integrity_check"),
+        "dead": sorted(found_in(ground, "dead_letter", "channel, message_id, status, reason, body")),
+        "inbox": sorted(found_in(ground, "inbox", "channel, message_id")),
+        "waiting": found_in(ground, "envelope"),
+        "held": found_in(ground, "held_key"),
+        "file": ground.run("PRAGMA integrity_check") if isinstance(ground, SqliteGround) else [("ok",)],
     }
 
 
-def lanes_owned(path: Path) -> int:
-    count: int = query(path, "SELECT count(*) FROM sagabus_lane WHERE owner IS NOT NULL")[0][0]
+def lanes_owned(ground: Ground) -> int:
+    count: int = ground.of_bus("lane", "count(*)", "WHERE owner IS NOT NULL")[0][0]
     return count
 
 

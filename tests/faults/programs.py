@@ -1,22 +1,23 @@
-"""Small processes with one bad habit each. All take (path, incarnation, …) and leave a ledger without unique keys."""
+"""Small processes with one bad habit each. All take (url, incarnation, …) and leave a ledger without unique keys."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import sqlite3
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.faults.application import LaterClock
+from tests.faults.application import LaterClock, here
+from tests.faults.application import bus_at as bus_with_settings
+from tests.grounds import Words, stranger
 
-from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
+from sagabus import AsyncConnection, Bus, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
 from sagabus.errors import ForkedProcess, NoOpenTransaction, StoreError
 
-TABLES = "CREATE TABLE IF NOT EXISTS done (subscription TEXT, message_id TEXT, number INTEGER, attempt INTEGER);"
+TABLES = ("CREATE TABLE done (subscription TEXT, message_id TEXT, number INTEGER, attempt INTEGER)",)
 DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, ?, ?, ?)"
 TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)
 PATIENT = RetryPolicy(
@@ -39,30 +40,29 @@ class Move:
     amount: int
 
 
-present = SimpleNamespace(terminate_at=-1, bus=None, path="", cured=False)
+present = SimpleNamespace(terminate_at=-1, bus=None, url="", cured=False)
 """What handlers of this process have to know of it."""
 
 
 def record(ctx: Context, number: int) -> None:
-    ctx.execute(DONE, (ctx.subscription, ctx.message_id, number, ctx.attempt))
+    ctx.execute(here.words.sql(DONE), (ctx.subscription, ctx.message_id, number, ctx.attempt))
 
 
-def bus_at(path: str, incarnation: int, *definitions: object, **settings: object) -> Bus:
-    clock = LaterClock(timedelta(minutes=incarnation))
-    return Bus(f"sqlite:///{path}", *definitions, settings=Settings(**{"lanes": 4, **settings}), clock=clock)
+def bus_at(url: str, incarnation: int, *definitions: object, **settings: object) -> Bus:
+    return bus_with_settings(url, incarnation, *definitions, **{"lanes": 4, **settings})
 
 
-async def publish_tasks(path: str, incarnation: int, kind: str, count: int = COUNT) -> None:
+async def publish_tasks(url: str, incarnation: int, kind: str, count: int = COUNT) -> None:
     """Put tasks before a worker that does not run yet."""
-    bus = bus_at(path, incarnation, *definitions_of(kind))
+    bus = bus_at(url, incarnation, *definitions_of(kind))
     await bus.open(worker=False)
     await bus.publish_many([(Task(number=number), f"task-{number}") for number in range(count)])
     await bus.close()
 
 
-async def work(path: str, incarnation: int, kind: str) -> None:
+async def work(url: str, incarnation: int, kind: str) -> None:
     """Handle what is there."""
-    async with bus_at(path, incarnation, *definitions_of(kind)) as bus:
+    async with bus_at(url, incarnation, *definitions_of(kind)) as bus:
         await emptied(bus)
 
 
@@ -84,8 +84,8 @@ async def aborting(message: Task, ctx: Context) -> None:
 
 
 @handler("aborting-alone", retry=TWICE)
-async def aborting_alone(message: Task, ctx: Context, connection: Connection) -> None:
-    connection.execute(DONE, (ctx.subscription, ctx.message_id, message.number, ctx.attempt))
+async def aborting_alone(message: Task, ctx: Context, connection: AsyncConnection) -> None:
+    await here.words.execute(connection, DONE, (ctx.subscription, ctx.message_id, message.number, ctx.attempt))
     if message.number == 5:
         os.abort()
 
@@ -109,12 +109,12 @@ async def terminated(message: Task, ctx: Context) -> None:
     await asyncio.sleep(0.001 * (message.number % 3))
 
 
-async def work_until_terminated(path: str, incarnation: int, at: int) -> None:
+async def work_until_terminated(url: str, incarnation: int, at: int) -> None:
     """A worker with the usual manners: SIGTERM closes the bus."""
     present.terminate_at = at
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked.set)
-    async with bus_at(path, incarnation, terminated, concurrency=4, prefetch=8):
+    async with bus_at(url, incarnation, terminated, concurrency=4, prefetch=8):
         await asked.wait()
 
 
@@ -147,7 +147,7 @@ async def refused(number: int) -> int:
         return 1
     try:
         # A connection of the child's own is welcome, and needs nothing of the parent's; this one has no transaction.
-        bus.join(sqlite3.connect(present.path))
+        bus.join(stranger(present.url))
     except NoOpenTransaction:
         pass
     else:
@@ -159,9 +159,9 @@ async def refused(number: int) -> int:
         return 0
 
 
-async def work_and_fork(path: str, incarnation: int) -> None:
-    async with bus_at(path, incarnation, forking) as bus:
-        present.bus, present.path = bus, path
+async def work_and_fork(url: str, incarnation: int) -> None:
+    async with bus_at(url, incarnation, forking) as bus:
+        present.bus, present.url = bus, url
         await emptied(bus)
 
 
@@ -183,30 +183,30 @@ class Account(Saga, name="accounts", key="account", retry=PATIENT):
 
 
 @handler("mirror", retry=PATIENT)
-async def mirror(message: Move, ctx: Context, connection: Connection) -> None:
-    connection.execute(DONE, (ctx.subscription, ctx.message_id, message.amount, 0))
+async def mirror(message: Move, ctx: Context, connection: AsyncConnection) -> None:
+    await here.words.execute(connection, DONE, (ctx.subscription, ctx.message_id, message.amount, 0))
 
 
 MANY = (Account, mirror)
 
 
-async def work_among_others(path: str, until: int, lease: int) -> None:
+async def work_among_others(url: str, until: int, lease: int) -> None:
     """One of several workers on the real clock; ends when so many rows are there."""
     settings = {"lease": timedelta(milliseconds=lease), "lanes": 8}
-    async with bus_at(path, 0, *MANY, **settings) as bus:
+    async with bus_at(url, 0, *MANY, **settings) as bus:
         while await rows_in(bus) < until:  # noqa: ASYNC110  # others write the rows
             await asyncio.sleep(0.01)
 
 
 async def rows_in(bus: Bus) -> int:
     async with bus.transaction() as tx:
-        (found,) = tx.connection.execute("SELECT count(*) FROM done")
+        (found,) = await here.words.execute(tx.connection, "SELECT count(*) FROM done")
     return int(found[0])
 
 
-async def publish_moves(path: str, publisher: int, count: int) -> None:
+async def publish_moves(url: str, publisher: int, count: int) -> None:
     """One of several publishers of the same ids; each in another order."""
-    bus = bus_at(path, 0, *MANY)
+    bus = bus_at(url, 0, *MANY)
     await bus.open(worker=False)
     numbers = [(number * 7 + publisher * 13) % count for number in range(count)]
     for start in range(0, count, 10):
@@ -227,10 +227,11 @@ def forgetting(message: Task, ctx: Context) -> None:
     record(ctx, message.number)
 
 
-async def forget(path: str, days_later: int) -> None:
+async def forget(url: str, days_later: int) -> None:
     """Purge after more than a week, then deliver every message once more, as late as copies can be."""
     clock = LaterClock(timedelta(days=days_later))
-    async with Bus(f"sqlite:///{path}", forgetting, clock=clock, settings=Settings(lanes=4)) as bus:
+    here.words = Words(url)
+    async with Bus(url, forgetting, clock=clock, settings=Settings(lanes=4)) as bus:
         if days_later:
             await bus.purge()
         for number in range(COUNT):
@@ -248,17 +249,17 @@ def cured(message: Task, ctx: Context) -> None:
     record(ctx, message.number)
 
 
-async def fail_all(path: str, incarnation: int) -> None:
+async def fail_all(url: str, incarnation: int) -> None:
     """Everything dies."""
-    async with bus_at(path, incarnation, cured) as bus:
+    async with bus_at(url, incarnation, cured) as bus:
         await bus.publish_many([(Task(number=number), f"task-{number}") for number in range(COUNT)])
         await emptied(bus)
 
 
-async def replay_all(path: str, incarnation: int) -> None:
+async def replay_all(url: str, incarnation: int) -> None:
     """Every letter is replayed by an operator who clicks twice."""
     present.cured = True
-    async with bus_at(path, incarnation, cured) as bus:
+    async with bus_at(url, incarnation, cured) as bus:
         letters = await bus.dead_letters.list(status=None)
         for letter in letters:
             await asyncio.gather(bus.dead_letters.replay(letter.id), bus.dead_letters.replay(letter.id))

@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import timedelta
-from pathlib import Path
 
-from tests.faults.oracle import query
+from tests.faults.application import here
+from tests.faults.oracle import found_in
+from tests.grounds import Ground
 
 from sagabus import Bus, Linear, RetryPolicy, event
 
-TABLES = "CREATE TABLE done (number INTEGER, note TEXT)"
+TABLES = ("CREATE TABLE done (number INTEGER, note TEXT)",)
 DONE = "INSERT INTO done VALUES (?, ?)"
 FAST = {"backoff": Linear(timedelta(milliseconds=1), step=timedelta(0)), "jitter": False}
 ONCE = RetryPolicy(attempts=1, transient_attempts=1)
@@ -26,20 +27,21 @@ class Step:
     number: int
 
 
-def make_bus(store: Path, *definitions: object, **options: object) -> Bus:
-    return Bus(f"sqlite:///{store}", *definitions, **options)
+def make_bus(ground: Ground, *definitions: object, **options: object) -> Bus:
+    here.words = ground.words
+    return Bus(ground.url, *definitions, **options)
 
 
-async def emptied(bus: Bus, store: Path) -> None:
+async def emptied(bus: Bus, ground: Ground) -> None:
     async with asyncio.timeout(30):
-        while query(store, "SELECT 1 FROM sagabus_envelope"):
+        while ground.of_bus("envelope", "1"):
             await bus.idle()
             await asyncio.sleep(0.002)
 
 
-def dead(store: Path) -> dict[str, tuple[str, int]]:
-    return {row[0]: row[1:] for row in query(store, "SELECT message_id, error_type, attempts FROM sagabus_dead_letter")}
+def dead(ground: Ground) -> dict[str, tuple[str, int]]:
+    return {row[0]: row[1:] for row in found_in(ground, "dead_letter", "message_id, error_type, attempts")}
 
 
-def numbers(store: Path) -> list[int]:
-    return sorted(row[0] for row in query(store, "SELECT number FROM done"))
+def numbers(ground: Ground) -> list[int]:
+    return [row[0] for row in ground.rows("number", "done")]

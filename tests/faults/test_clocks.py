@@ -1,12 +1,14 @@
 """Wall clocks that jump while all is running: nothing stops, nothing happens twice, timers and their end agree."""
 
+import asyncio
+import json
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from tests.faults.oracle import prepare, query
+from tests.faults.application import LaterClock, here
 from tests.faults.tasks import DONE, TABLES, Step, emptied, make_bus, numbers
+from tests.grounds import SERVERS, Ground
 
 from sagabus import (
     Context,
@@ -23,18 +25,27 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    prepare(tmp_path / "bus.db", TABLES)
-    return tmp_path / "bus.db"
+def place(ground: Ground) -> Ground:
+    ground.make(*TABLES)
+    return ground
 
 
-class JumpingClock(SystemClock):
-    """A wall clock that an administrator sets while all is running."""
+class JumpingClock(LaterClock):
+    """A wall clock that an administrator sets while all is running. The store goes by it, on servers too: they cannot
+    be given another time.
+    """
 
-    offset = 0
+    def jump(self, by: timedelta) -> None:
+        self.offset += int(by.total_seconds() * SECOND)
+
+
+class WrongClock(SystemClock):
+    """That of a machine which differs from the server's."""
+
+    offset = timedelta()
 
     def now(self) -> int:
-        return super().now() + self.offset
+        return super().now() + int(self.offset.total_seconds() * SECOND)
 
 
 class Meter(Saga, name="meters", key="key"):
@@ -44,44 +55,66 @@ class Meter(Saga, name="meters", key="key"):
     @starts
     def step(self, message: Step, ctx: Context) -> None:
         self.steps = (*self.steps, message.number)
-        ctx.execute(DONE, (message.number, self.key))
+        ctx.execute(here.words.sql(DONE), (message.number, self.key))
         ctx.set_timer("late", after=timedelta(hours=1))
 
     @timer("late")
     def late(self, ctx: Context) -> None:
-        ctx.execute(DONE, (-1, self.key))
+        ctx.execute(here.words.sql(DONE), (-1, self.key))
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(minutes=-5), timedelta(minutes=5)])
-async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: timedelta, store: Path) -> None:
-    clock = JumpingClock()
-    async with make_bus(store, Meter, clock=clock, settings=Settings(lease=timedelta(milliseconds=200))) as bus:
+async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: timedelta, place: Ground) -> None:
+    clock = JumpingClock(timedelta())
+    async with make_bus(place, Meter, clock=clock, settings=Settings(lease=timedelta(milliseconds=200))) as bus:
         for number in range(40):
             if number == 20:
-                clock.offset += int(jump.total_seconds() * SECOND)
+                clock.jump(jump)
             await bus.publish(Step(key=f"k{number % 3}", number=number), message_id=f"s{number}")
         await bus.idle(20)
-        async with make_bus(store, Meter, clock=clock) as other:
+        async with make_bus(place, Meter, clock=clock) as other:
             await other.publish(Step(key="k0", number=40), message_id="s40")
             await other.idle(20)
 
-    assert numbers(store) == list(range(41))
-    assert [row[0] for row in query(store, "SELECT state ->> 'steps' FROM sagabus_instance WHERE key = 'k1'")] == [
-        "[" + ",".join(str(number) for number in range(40) if number % 3 == 1) + "]"
-    ]
+    assert numbers(place) == list(range(41))
+    ((state,),) = place.of_bus("instance", "i.state", "AS i WHERE i.key = 'k1'")
+    assert json.loads(state)["steps"] == [number for number in range(40) if number % 3 == 1]
 
 
-async def test_a_clock_set_forward_fires_timers_once(store: Path) -> None:
-    clock = JumpingClock()
-    async with make_bus(store, Meter, clock=clock) as bus:
+async def test_a_clock_set_forward_fires_timers_once(place: Ground) -> None:
+    clock = JumpingClock(timedelta())
+    async with make_bus(place, Meter, clock=clock) as bus:
         await bus.publish(Step(key="a", number=0), message_id="s0")
         await bus.idle(20)
-        clock.offset += 7200 * SECOND
-        await emptied(bus, store)
-        clock.offset -= 7200 * SECOND
+        clock.jump(timedelta(hours=2))
+        await emptied(bus, place)
+        clock.jump(timedelta(hours=-2))
         await bus.idle(20)
 
-    assert numbers(store) == [-1, 0]
+    assert numbers(place) == [-1, 0]
+
+
+@pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
+@pytest.mark.parametrize("offset", [timedelta(days=-400), timedelta(hours=2)])
+async def test_a_process_whose_clock_is_not_the_servers_goes_by_the_servers(offset: timedelta, place: Ground) -> None:
+    """No timer early, no lease lost or kept for ever, whatever the machine believes."""
+    clock = WrongClock()
+    clock.offset = offset
+    settings = Settings(lease=timedelta(milliseconds=200))
+    async with make_bus(place, Meter, clock=clock, settings=settings) as bus, make_bus(place, Meter) as right:
+        async with asyncio.timeout(20):
+            while place.of_bus("lane", "count(DISTINCT owner)") != [(2,)]:  # noqa: ASYNC110  # seen from outside
+                await asyncio.sleep(0.005)
+        for number in range(10):
+            await (bus, right)[number % 2].publish(Step(key=f"k{number}", number=number), message_id=f"s{number}")
+        await bus.idle(20)
+        await right.idle(20)
+        owners = place.of_bus("lane", "count(DISTINCT owner)")
+        waiting = place.of_bus("envelope", "timer")
+
+    assert numbers(place) == list(range(10))
+    assert owners == [(2,)]
+    assert len(waiting) == 10
 
 
 @event("endurance.started")
@@ -102,23 +135,23 @@ class Race(Saga, name="races", key="key"):
     def cancel(self, message: Step, ctx: Context) -> None:
         ctx.cancel_timer("race")
         self.cancelled = True
-        ctx.execute(DONE, (0, f"cancelled {self.key}"))
+        ctx.execute(here.words.sql(DONE), (0, f"cancelled {self.key}"))
 
     @timer("race")
     def fire(self, ctx: Context) -> None:
-        ctx.execute(DONE, (1, f"fired {self.key} {'too late' if self.cancelled else 'in time'}"))
+        ctx.execute(here.words.sql(DONE), (1, f"fired {self.key} {'too late' if self.cancelled else 'in time'}"))
 
 
-async def test_a_timer_and_its_cancellation_race_and_one_of_them_wins(store: Path) -> None:
-    async with make_bus(store, Race) as bus:
+async def test_a_timer_and_its_cancellation_race_and_one_of_them_wins(place: Ground) -> None:
+    async with make_bus(place, Race) as bus:
         for number in range(200):
             await bus.publish(Started(key=f"k{number}", number=number))
             if number % 2:
                 await bus.idle(20)
             await bus.publish(Step(key=f"k{number}", number=number))
-        await emptied(bus, store)
+        await emptied(bus, place)
 
-    notes = Counter(row[0] for row in query(store, "SELECT note FROM done"))
+    notes = Counter(row[0] for row in place.rows("note", "done"))
     assert set(notes.values()) == {1}
     assert sum(note.startswith("cancelled") for note in notes) == 200
     assert [note for note in notes if note.endswith("too late")] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.faults.conftest import Heard
-from tests.faults.oracle import prepare, query
+from tests.faults.files import prepare, query
 
 from sagabus import Bus, Connection, Context, RetryPolicy, Settings, event, failpoint, handler
 from sagabus.errors import StoreFull, TransactionLost

@@ -6,9 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.faults.files import prepare, query
 from tests.faults.nursery import Nursery
-from tests.faults.oracle import prepare, query
 from tests.faults.tasks import TABLES, Task, make_bus
+from tests.grounds import SqliteGround
 
 from sagabus import (
     handler,
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    prepare(tmp_path / "bus.db", TABLES)
+    prepare(tmp_path / "bus.db", *TABLES)
     return tmp_path / "bus.db"
 
 
@@ -56,7 +57,7 @@ def not_a_database(path: Path) -> None:
 
 
 def torn(path: Path) -> None:
-    prepare(path, TABLES)
+    prepare(path, *TABLES)
     path.write_bytes(path.read_bytes()[:100] + bytes(4000))
 
 
@@ -100,7 +101,7 @@ async def test_a_file_that_cannot_be_used_is_named_and_left_alone(
     before = content(path)
 
     with pytest.raises(error, match=str(path)):
-        await make_bus(path, anybody).open()
+        await make_bus(SqliteGround(path), anybody).open()
 
     assert content(path) == before
 
@@ -109,7 +110,7 @@ async def test_a_file_that_cannot_be_used_is_named_and_left_alone(
 def test_a_file_without_permission_is_named(mode: int, nursery: Nursery, tmp_path: Path) -> None:
     """In a process without privileges: root may read and write everything."""
     path = tmp_path / "private.db"
-    prepare(path, TABLES)
+    prepare(path, *TABLES)
     path.chmod(mode)
 
     end = nursery.run("tests.faults.programs:open_unprivileged", path)

@@ -1,72 +1,108 @@
-"""A process killed at a named stop of a message's way: the next goes on; the ledger is that of an undisturbed run."""
+"""A process killed at a named stop of a message's way: the next goes on; the ledger is that of an undisturbed run.
+
+On servers the killed one's connections end with it, and the server undoes what was open.
+"""
 
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.faults.application import TABLES
+from tests.faults.conftest import Undisturbed
 from tests.faults.nursery import Nursery
 from tests.faults.oracle import lanes_owned, left_by
+from tests.faults.shares import some
+from tests.grounds import Ground, fresh_ground
 
 from sagabus.failpoint import NAMES
 
 ORDERS = "tests.faults.application:orders"
+UNRECORDED = "tests.faults.application:orders_unrecorded"
 
 AFTER_A_DEATH = "handle.suspect_counted"
 """Passed only by a worker that comes after one that died."""
-OTHER_PATHS = ("purge", "replay", "divide")
-"""See test_kill_beside_the_way.py."""
+OTHER_PATHS = ("migrate", "purge", "replay", "divide")
+"""Where the bus's tables are made; test_kill_beside_the_way.py; test_kill_while_dividing.py."""
+MAKING_TABLES = [name for name in NAMES if name.startswith("migrate.")]
 ON_THE_WAY = [name for name in NAMES if name != AFTER_A_DEATH and name.split(".")[0] not in OTHER_PATHS]
 ON_THE_COMMIT_PATH = [name for name in NAMES if name.split(".")[0] in ("handle", "commit", "unit")]
+ON_THE_SHORT_WAY = [
+    *("append.begun", "append.before_commit", "append.after_commit"),
+    *("commit.begun", "commit.before_commit", "commit.after_commit", "commit.settled"),
+]
 LATER = (3, 11)
 PAIRS = list(product(ON_THE_COMMIT_PATH, repeat=2))
-ONE_IN = 6
-"""Which share of the pairs is tried every time; the others are `slow`."""
 
 
-def some(cases: list[Any], one_in: int) -> list[Any]:
-    """All cases, of which one in so many is quick; spread so that every name is among them."""
-    return [
-        pytest.param(*case, id="-".join(map(str, case)), marks=[] if number % one_in == 0 else pytest.mark.slow)
-        for number, case in enumerate(cases)
-    ]
-
-
-def survive(nursery: Nursery, store: Path, *kills: str, surely: bool = True) -> dict[str, Any]:
+def survive(nursery: Nursery, ground: Ground, *kills: str, surely: bool = True, program: str = ORDERS) -> Any:
     """Let one process after the other die, each at its own failpoint; what the last one, undisturbed, leaves."""
     for incarnation, kill in enumerate(kills):
-        end = nursery.run(ORDERS, store, incarnation, failpoints=kill)
+        end = nursery.run(program, ground.url, incarnation, failpoints=kill)
         assert end.killed or not (surely or end.code), f"not killed at {kill} but ended with {end.code}:\n{end.log}"
-    end = nursery.run(ORDERS, store, len(kills))
+    end = nursery.run(program, ground.url, len(kills))
     assert end.code == 0, end.log
-    assert lanes_owned(store) == 0
-    return left_by(store)
+    assert lanes_owned(ground) == 0
+    return left_by(ground)
+
+
+@pytest.mark.faults
+def test_an_undisturbed_run_leaves_the_same_in_every_database(undisturbed: Any, without_faults: Undisturbed) -> None:
+    assert undisturbed == without_faults.on("sqlite")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", MAKING_TABLES)
+def test_killed_while_the_tables_are_made(
+    name: str, kind: str, nursery: Nursery, tmp_path: Path, undisturbed: Any
+) -> None:
+    with fresh_ground(kind, tmp_path) as untouched:
+        untouched.make(*TABLES)
+
+        assert survive(nursery, untouched, f"{name}=kill9") == undisturbed
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ON_THE_WAY)
-def test_killed_once(name: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]) -> None:
-    assert survive(nursery, store, f"{name}=kill9") == undisturbed
+def test_killed_once(name: str, nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
+    assert survive(nursery, orders, f"{name}=kill9") == undisturbed
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("name", "count"), some(list(product(ON_THE_WAY, LATER)), 3))
-def test_killed_later(name: str, count: int, nursery: Nursery, store: Path, undisturbed: dict[str, Any]) -> None:
-    assert survive(nursery, store, f"{name}=kill9@{count}", surely=False) == undisturbed
+@pytest.mark.parametrize(
+    ("kind", "name", "count"),
+    some(list(product(ON_THE_WAY, LATER)), sqlite=3, postgres=11, mysql=11),
+    indirect=["kind"],
+)
+def test_killed_later(name: str, count: int, nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
+    assert survive(nursery, orders, f"{name}=kill9@{count}", surely=False) == undisturbed
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("first", "second"), some(PAIRS, ONE_IN))
+@pytest.mark.parametrize(("kind", "first", "second"), some(PAIRS, sqlite=7, postgres=41, mysql=41), indirect=["kind"])
 def test_killed_again_while_recovering(
-    first: str, second: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]
+    first: str, second: str, nursery: Nursery, orders: Ground, undisturbed: Any
 ) -> None:
     before = [] if first != AFTER_A_DEATH else ["handle.returned=kill9"]
 
-    assert survive(nursery, store, *before, f"{first}=kill9", f"{second}=kill9", surely=False) == undisturbed
+    assert survive(nursery, orders, *before, f"{first}=kill9", f"{second}=kill9", surely=False) == undisturbed
 
 
 @pytest.mark.faults
-def test_killed_at_every_incarnation(nursery: Nursery, store: Path, undisturbed: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "count"), some(list(product(ON_THE_SHORT_WAY, range(1, 12))), postgres=7), indirect=["kind"]
+)
+def test_killed_on_the_short_way(
+    name: str, count: int, kind: str, nursery: Nursery, orders: Ground, without_faults: Undisturbed
+) -> None:
+    """PostgreSQL is given a whole flush as one statement, unless somebody's own statements are in it."""
+    left = survive(nursery, orders, f"{name}=kill9@{count}", surely=False, program=UNRECORDED)
+
+    assert left == without_faults.on(kind, UNRECORDED)
+
+
+@pytest.mark.faults
+def test_killed_at_every_incarnation(nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
     kills = [f"{name}=kill9@2" for name in ON_THE_COMMIT_PATH]
 
-    assert survive(nursery, store, *kills, surely=False) == undisturbed
+    assert survive(nursery, orders, *kills, surely=False) == undisturbed

@@ -1,11 +1,10 @@
 """A process killed while it forgets, or while it puts dead letters back: nothing runs twice, nothing is lost."""
 
-from pathlib import Path
-
 import pytest
 from tests.faults.nursery import Nursery
-from tests.faults.oracle import prepare, query
+from tests.faults.oracle import found_in
 from tests.faults.programs import COUNT, TABLES
+from tests.grounds import Ground
 
 from sagabus.failpoint import NAMES
 
@@ -17,46 +16,48 @@ WEEK = 8
 pytestmark = pytest.mark.faults
 
 
+OPEN = "WHERE status = 'open'"
+
+
 @pytest.fixture
-def tasks(tmp_path: Path) -> Path:
-    path = tmp_path / "tasks.db"
-    prepare(path, TABLES)
-    return path
+def tasks(ground: Ground) -> Ground:
+    ground.make(*TABLES)
+    return ground
 
 
-def done(path: Path) -> list[int]:
-    return sorted(row[0] for row in query(path, "SELECT number FROM done"))
+def done(ground: Ground) -> list[int]:
+    return [row[0] for row in ground.rows("number", "done")]
 
 
 @pytest.mark.parametrize("name", PURGE)
-def test_killed_while_purging_no_late_copy_runs(name: str, nursery: Nursery, tasks: Path) -> None:
-    assert nursery.run(PROGRAMS + "forget", tasks, 0).code == 0
+def test_killed_while_purging_no_late_copy_runs(name: str, nursery: Nursery, tasks: Ground) -> None:
+    assert nursery.run(PROGRAMS + "forget", tasks.url, 0).code == 0
     assert done(tasks) == list(range(COUNT))
 
-    assert nursery.run(PROGRAMS + "forget", tasks, WEEK, failpoints=f"{name}=kill9").killed
-    end = nursery.run(PROGRAMS + "forget", tasks, WEEK)
+    assert nursery.run(PROGRAMS + "forget", tasks.url, WEEK, failpoints=f"{name}=kill9").killed
+    end = nursery.run(PROGRAMS + "forget", tasks.url, WEEK)
 
     assert end.code == 0, end.log
     assert done(tasks) == list(range(COUNT))
-    held = query(tasks, "SELECT message_id, reason FROM sagabus_dead_letter WHERE status = 'open'")
+    held = found_in(tasks, "dead_letter", "message_id, reason", OPEN)
     assert sorted(held) == sorted(
         (f"task-{number}", "too old: stamped before the de-duplication horizon") for number in range(COUNT)
     )
-    assert query(tasks, "SELECT * FROM sagabus_inbox") == []
+    assert tasks.of_bus("inbox") == []
 
 
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("name", REPLAY)
 def test_killed_while_replaying_each_letter_is_replayed_once(
-    name: str, count: int, nursery: Nursery, tasks: Path
+    name: str, count: int, nursery: Nursery, tasks: Ground
 ) -> None:
-    assert nursery.run(PROGRAMS + "fail_all", tasks, 0).code == 0
-    assert len(query(tasks, "SELECT * FROM sagabus_dead_letter WHERE status = 'open'")) == COUNT
+    assert nursery.run(PROGRAMS + "fail_all", tasks.url, 0).code == 0
+    assert len(tasks.of_bus("dead_letter", "*", OPEN)) == COUNT
 
-    assert nursery.run(PROGRAMS + "replay_all", tasks, 1, failpoints=f"{name}=kill9@{count}").killed
-    end = nursery.run(PROGRAMS + "replay_all", tasks, 2)
+    assert nursery.run(PROGRAMS + "replay_all", tasks.url, 1, failpoints=f"{name}=kill9@{count}").killed
+    end = nursery.run(PROGRAMS + "replay_all", tasks.url, 2)
 
     assert end.code == 0, end.log
     assert done(tasks) == list(range(COUNT))
-    assert query(tasks, "SELECT * FROM sagabus_dead_letter WHERE status = 'open'") == []
-    assert query(tasks, "SELECT * FROM sagabus_envelope") == []
+    assert tasks.of_bus("dead_letter", "*", OPEN) == []
+    assert tasks.of_bus("envelope") == []

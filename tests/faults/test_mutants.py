@@ -16,7 +16,7 @@ import pytest
 from tests.conformance.test_sqlite_store import TestSqliteStore as SqliteSuite
 from tests.faults import test_disk_full, test_vandals
 from tests.faults.conftest import listening
-from tests.faults.oracle import prepare
+from tests.faults.files import prepare
 from tests.scenarios import when_handlers_send, when_two_workers_share_a_store
 
 from sagabus.testing import Harness

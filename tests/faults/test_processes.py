@@ -1,45 +1,48 @@
 """Processes that crash, freeze, fork, are told to stop, or share one file: each message still takes effect once."""
 
+import json
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.faults.nursery import Nursery
-from tests.faults.oracle import lanes_owned, left_by, prepare, query
+from tests.faults.oracle import found_in, lanes_owned, left_by
 from tests.faults.programs import COUNT, TABLES
+from tests.grounds import Ground
 
 PROGRAMS = "tests.faults.programs:"
 ORDERS = "tests.faults.application:orders"
-DEAD = "SELECT message_id, reason, attempts FROM sagabus_dead_letter WHERE status = 'open'"
 
 pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> Path:
-    path = tmp_path / "tasks.db"
-    prepare(path, TABLES)
-    return path
+def tasks(ground: Ground) -> Ground:
+    ground.make(*TABLES)
+    return ground
 
 
-def done(path: Path) -> list[int]:
-    return sorted(row[0] for row in query(path, "SELECT number FROM done"))
+def done(ground: Ground) -> list[int]:
+    return [row[0] for row in ground.rows("number", "done")]
 
 
-@pytest.mark.parametrize("kind", ["aborting", "aborting-alone", "aborting-in-a-thread"])
+def dead(ground: Ground) -> list[tuple[object, ...]]:
+    return found_in(ground, "dead_letter", "message_id, reason, attempts", "WHERE status = 'open'")
+
+
+@pytest.mark.parametrize("way", ["aborting", "aborting-alone", "aborting-in-a-thread"])
 def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_done(
-    kind: str, nursery: Nursery, tasks: Path
+    way: str, nursery: Nursery, tasks: Ground
 ) -> None:
-    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, kind).code == 0
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks.url, 0, way).code == 0
 
-    ends = [nursery.run(PROGRAMS + "work", tasks, incarnation, kind) for incarnation in range(4)]
+    ends = [nursery.run(PROGRAMS + "work", tasks.url, incarnation, way) for incarnation in range(4)]
 
     assert [end.code for end in ends] == [-signal.SIGABRT] * 3 + [0], ends[-1].log
     assert done(tasks) == [number for number in range(COUNT) if number != 5]
-    assert query(tasks, DEAD) == [("task-5", "its worker died 2 times while it ran alone", 2)]
+    assert dead(tasks) == [("task-5", "its worker died 2 times while it ran alone", 2)]
 
 
 FROZEN = [
@@ -57,96 +60,95 @@ FROZEN = [
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_worker_frozen_past_its_lease_commits_nothing_stale(
-    name: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]
+    name: str, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
 ) -> None:
     program = ORDERS
     if not name.startswith("append"):  # nobody publishes meanwhile: frozen in that, it would hold the file
         program = "tests.faults.application:see_through"
-        assert nursery.run("tests.faults.application:publish_only", store, 0).code == 0
-    zombie = nursery.start(program, store, 0, failpoints=f"{name}=stop")
+        assert nursery.run("tests.faults.application:publish_only", orders.url, 0).code == 0
+    zombie = nursery.start(program, orders.url, 0, failpoints=f"{name}=stop")
     assert nursery.wait_until_stopped(zombie)
-    assert nursery.run(ORDERS, store, 1).code == 0
-    assert left_by(store) == undisturbed
+    assert nursery.run(ORDERS, orders.url, 1).code == 0
+    assert left_by(orders) == undisturbed
 
     os.kill(zombie, signal.SIGCONT)
 
     assert nursery.wait(zombie).code == 0
-    assert left_by(store) == undisturbed
+    assert left_by(orders) == undisturbed
 
 
 @pytest.mark.parametrize("name", ["append.before_commit", "commit.saved", "commit.before_commit", "unit.begun"])
 def test_a_worker_frozen_in_a_transaction_holds_others_up_and_then_goes_on(
-    name: str, nursery: Nursery, store: Path, undisturbed: dict[str, Any]
+    name: str, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
 ) -> None:
-    frozen = nursery.start(ORDERS, store, 0, failpoints=f"{name}=stop")
+    frozen = nursery.start(ORDERS, orders.url, 0, failpoints=f"{name}=stop")
     assert nursery.wait_until_stopped(frozen)
-    other = nursery.start(ORDERS, store, 1)
+    other = nursery.start(ORDERS, orders.url, 0)  # they live at the same time, so they have the same clock
 
     os.kill(frozen, signal.SIGCONT)
 
     assert (nursery.wait(frozen).code, nursery.wait(other).code) == (0, 0)
-    assert left_by(store) == undisturbed
+    assert left_by(orders) == undisturbed
 
 
 @pytest.mark.parametrize("at", [0, 3, 7, 11])
 def test_a_worker_told_to_stop_leaves_nothing_in_hand_and_counts_nothing(
-    at: int, nursery: Nursery, tasks: Path
+    at: int, nursery: Nursery, tasks: Ground
 ) -> None:
-    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "terminated").code == 0
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks.url, 0, "terminated").code == 0
 
-    end = nursery.run(PROGRAMS + "work_until_terminated", tasks, 0, at)
+    end = nursery.run(PROGRAMS + "work_until_terminated", tasks.url, 0, at)
 
     assert end.code == 0, end.log
     assert lanes_owned(tasks) == 0
-    assert query(tasks, "SELECT message_id FROM sagabus_envelope WHERE attempt > 0") == []
+    assert tasks.of_bus("envelope", "*", "WHERE attempt > 0") == []
     assert at in done(tasks)
-    last = nursery.run(PROGRAMS + "work", tasks, 0, "terminated")
+    last = nursery.run(PROGRAMS + "work", tasks.url, 0, "terminated")
     assert (last.code, "worker that died" in last.log) == (0, False)
     assert done(tasks) == list(range(COUNT))
-    assert {row[0] for row in query(tasks, "SELECT attempt FROM done")} == {1}
+    assert {row[0] for row in tasks.rows("attempt", "done")} == {1}
 
 
-def test_a_forked_child_cannot_use_the_bus_of_its_parent_and_does_not_harm_it(nursery: Nursery, tasks: Path) -> None:
-    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "forking").code == 0
+def test_a_forked_child_cannot_use_the_bus_of_its_parent_and_does_not_harm_it(nursery: Nursery, tasks: Ground) -> None:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks.url, 0, "forking").code == 0
 
-    end = nursery.run(PROGRAMS + "work_and_fork", tasks, 0)
+    end = nursery.run(PROGRAMS + "work_and_fork", tasks.url, 0)
 
     assert end.code == 0, end.log
     assert end.log.count("open a bus of its own after the fork") == 3
     assert done(tasks) == list(range(COUNT))
-    assert query(tasks, DEAD) == []
+    assert dead(tasks) == []
 
 
 MOVES = 120
 LEASE = 300
 
 
-def start_workers(nursery: Nursery, tasks: Path, number: int, failpoints: str = "") -> list[int]:
+def start_workers(nursery: Nursery, tasks: Ground, number: int, failpoints: str = "") -> list[int]:
     return [
-        nursery.start(PROGRAMS + "work_among_others", tasks, 2 * MOVES, LEASE, failpoints=failpoints)
+        nursery.start(PROGRAMS + "work_among_others", tasks.url, 2 * MOVES, LEASE, failpoints=failpoints)
         for _ in range(number)
     ]
 
 
-def start_publishers(nursery: Nursery, tasks: Path, number: int) -> list[int]:
-    assert nursery.run(PROGRAMS + "publish_tasks", tasks, 0, "many", 0).code == 0
-    return [nursery.start(PROGRAMS + "publish_moves", tasks, publisher, MOVES) for publisher in range(number)]
+def start_publishers(nursery: Nursery, tasks: Ground, number: int) -> list[int]:
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks.url, 0, "many", 0).code == 0
+    return [nursery.start(PROGRAMS + "publish_moves", tasks.url, publisher, MOVES) for publisher in range(number)]
 
 
-def check_moves(tasks: Path) -> None:
-    rows = Counter(query(tasks, "SELECT subscription, message_id FROM done"))
+def check_moves(tasks: Ground) -> None:
+    rows = Counter(tasks.rows("subscription, message_id", "done"))
     assert set(rows.values()) == {1}
     assert len(rows) == 2 * MOVES
-    for _, key, version, state in query(tasks, "SELECT saga, key, version, json(state) FROM sagabus_instance"):
-        expected = sorted(f"move-{number}" for number in range(MOVES) if f"account-{number % 5}" == key)
-        (moves,) = query(tasks, "SELECT json_group_array(value) FROM json_each(?, '$.moves')", (state,))[0]
-        assert query(tasks, "SELECT json_array_length(?)", (moves,)) == [(version,)]
-        assert sorted(row[0] for row in query(tasks, "SELECT value FROM json_each(?)", (moves,))) == expected
-    assert query(tasks, "SELECT * FROM sagabus_envelope") == []
-    assert query(tasks, DEAD) == []
+    for key, version, state in found_in(tasks, "instance", "i.key, i.version, i.state", "AS i"):
+        moves = json.loads(state)["moves"]
+        assert len(moves) == version
+        assert sorted(moves) == sorted(f"move-{n}" for n in range(MOVES) if f"account-{n % 5}" == key)
+    assert tasks.of_bus("envelope") == []
+    assert dead(tasks) == []
 
 
-def test_processes_that_publish_the_same_ids_at_once_are_believed_once(nursery: Nursery, tasks: Path) -> None:
+def test_processes_that_publish_the_same_ids_at_once_are_believed_once(nursery: Nursery, tasks: Ground) -> None:
     publishers = start_publishers(nursery, tasks, 4)
     assert [nursery.wait(child).code for child in publishers] == [0] * 4
 
@@ -156,7 +158,7 @@ def test_processes_that_publish_the_same_ids_at_once_are_believed_once(nursery: 
     check_moves(tasks)
 
 
-def test_workers_that_start_while_others_run_take_no_work_that_lives(nursery: Nursery, tasks: Path) -> None:
+def test_workers_that_start_while_others_run_take_no_work_that_lives(nursery: Nursery, tasks: Ground) -> None:
     workers = start_workers(nursery, tasks, 3)
     publishers = start_publishers(nursery, tasks, 2)
     workers += start_workers(nursery, tasks, 3)
@@ -168,7 +170,7 @@ def test_workers_that_start_while_others_run_take_no_work_that_lives(nursery: Nu
     assert lanes_owned(tasks) == 0
 
 
-def test_workers_killed_under_load_by_the_dozen(nursery: Nursery, tasks: Path) -> None:
+def test_workers_killed_under_load_by_the_dozen(nursery: Nursery, tasks: Ground) -> None:
     publishers = start_publishers(nursery, tasks, 2)
     kills = ["handle.entered", "commit.saved", "commit.before_commit", "commit.after_commit", "unit.before_commit"]
     killed = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from tests.faults.oracle import prepare, query
+from tests.faults.files import prepare, query
 
 from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Settings, event, handler
 from sagabus.errors import StatementRefused, TransactionLost
