@@ -44,7 +44,9 @@ class CommitConformance(StoreSuite):
         stored = await trial.accept_one()
         await trial.commit(completed(stored))
 
-        assert await trial.commit(completed(stored, save=save(), sent=(trial.envelope("m2"),))) == [Verdict.GONE]
+        assert await trial.commit(completed(stored, save=save(), sent=(trial.envelope("m2", guarded=False),))) == [
+            Verdict.GONE
+        ]
         assert await trial.stored() == []
         assert await trial.instance() is None
 
@@ -193,7 +195,7 @@ class CommitConformance(StoreSuite):
         stored = await trial.accept(*(trial.envelope(f"m{i}", f"k{i}") for i in range(2)))
         await trial.store.unregister(BILLING, "orders.submitted")
 
-        sending = completed(stored[0], save=save(), sent=(trial.envelope("s1", channel=BILLING),))
+        sending = completed(stored[0], save=save(), sent=(trial.envelope("s1", channel=BILLING, guarded=False),))
         verdicts = await trial.commit(sending, completed(stored[1], save=save(key="B2")))
 
         assert verdicts == [Verdict.STALE_ROUTING, COMMITTED]

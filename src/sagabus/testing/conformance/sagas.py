@@ -61,7 +61,8 @@ class SagaConformance(StoreSuite):
     async def test_a_version_built_on_an_old_one_is_a_conflict_and_leaves_nothing(self, trial: Trial) -> None:
         stored = await trial.accept(*(trial.envelope(f"m{i}") for i in range(3)))
         await trial.commit(completed(stored[0], save=save(0)), completed(stored[1], save=save(1)))
-        late = completed(stored[2], save=save(1, state=b"late"), sent=(trial.envelope("s1"), trial.timer()))
+        sent = (trial.envelope("s1", guarded=False), trial.timer())
+        late = completed(stored[2], save=save(1, state=b"late"), sent=sent)
 
         assert await trial.commit(late) == [Verdict.CONFLICT]
 
