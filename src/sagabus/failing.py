@@ -9,7 +9,7 @@ import msgspec
 
 from sagabus.clock import SECOND, Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError
+from sagabus.errors import StoreError, StoreReadOnly
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
@@ -103,7 +103,8 @@ class Failing:
 
 
 def _of_the_store(error: BaseException | None) -> bool:
-    return isinstance(error, StoreError) and error.is_transient
+    # One that is read-only for the time being is so by a failover, and no message is to blame for that either.
+    return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -204,7 +204,7 @@ MUTANTS = [
     Mutant(
         "a full disk is an attempt",
         "sagabus.failing",
-        "return isinstance(error, StoreError) and error.is_transient",
+        "return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)",
         "return False",
         full_disk,
     ),

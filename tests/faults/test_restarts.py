@@ -14,10 +14,10 @@ import pytest
 from tests.faults.conftest import Heard
 from tests.faults.databases import query, require
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, published, until, wired
+from tests.faults.wires import Wire, keep_publishing, published, until, wired
 from tests.grounds import MySqlGround, PostgresGround, ServerGround
 
-from sagabus import Bus, StoreUnavailable
+from sagabus import StoreUnavailable
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
 pytestmark = pytest.mark.faults
@@ -42,15 +42,6 @@ def ground(server: PrivateServer) -> Iterator[ServerGround]:
     yield ground
     ground.clear()
     ground.close()
-
-
-async def keep_publishing(bus: Bus, key: str, stop: asyncio.Event) -> int:
-    """One after another until told to stop; how many were accepted."""
-    number = 0
-    while not stop.is_set():
-        await published(bus, Step(key=key, number=number), f"{key}-{number}")
-        number += 1
-    return number
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import count
@@ -50,13 +50,21 @@ class Walk(Saga, name="walk", key="key"):
 class Wire:
     """The tables of one test, the proxy before them, and what is expected of every bus that went through it."""
 
-    def __init__(self, ground: ServerGround, proxy: Proxy) -> None:
+    def __init__(self, ground: ServerGround, proxy: Proxy | None = None) -> None:
         self.ground = ground
-        self.proxy = proxy
+        self._proxy = proxy
         self.kinds: tuple[str, ...] = ()
+        self.before_each: Callable[[], Awaitable[None]] | None = None
+        """What a handler does first of all."""
         self.attempts: list[int] = []
         """Of every run that any handler of `readers` had."""
         self.whole: Whole = ready_for_query if ground.kind == "postgres" else bool
+
+    @property
+    def proxy(self) -> Proxy:
+        """What does the harm; not there where the server itself is harmed."""
+        assert self._proxy is not None
+        return self._proxy
 
     def url(self, **options: object) -> str:
         """Through the proxy. `options`: the bus's own."""
@@ -82,17 +90,22 @@ class Wire:
         """Subscribers of these kinds, or of all: a buffered statement, the open transaction, and a saga."""
 
         @handler("buffered", key="key", retry=AT_ONCE)
-        def buffered(message: Step, ctx: Context) -> None:
-            self.attempts.append(ctx.attempt)
+        async def buffered(message: Step, ctx: Context) -> None:
+            await self._note(ctx)
             ctx.execute(self.ground.sql(RECORD), (f"buffered {message.key}", message.number))
 
         @handler("lent", key="key", retry=AT_ONCE)
         async def lent(message: Step, ctx: Context, connection: AsyncConnection) -> None:
-            self.attempts.append(ctx.attempt)
+            await self._note(ctx)
             await connection.execute(self.ground.sql(RECORD), (f"lent {message.key}", message.number))
 
         self.kinds = kinds or ("buffered", "lent", "walk")
         return [{"buffered": buffered, "lent": lent, "walk": Walk}[kind] for kind in self.kinds]
+
+    async def _note(self, ctx: Context) -> None:
+        self.attempts.append(ctx.attempt)
+        if self.before_each is not None:
+            await self.before_each()
 
     async def emptied(self) -> None:
         """Wait until all is done, that which runs again in a moment as well."""
@@ -160,4 +173,13 @@ async def published(bus: Bus, message: object, message_id: str) -> int:
             continue
         assert receipt.status in ("accepted", "duplicate")
         return calls
+    raise AssertionError("unreachable")
+
+
+async def keep_publishing(bus: Bus, key: str, stop: asyncio.Event) -> int:
+    """One after another until told to stop; how many were accepted."""
+    for number in count():
+        if stop.is_set():
+            return number
+        await published(bus, Step(key=key, number=number), f"{key}-{number}")
     raise AssertionError("unreachable")

@@ -250,6 +250,7 @@ class TestAddress:
             ("mysql://host/db?ssl_ca=/no/such/file", "cannot be read"),
             ("mysql://host:x/db", "port"),
             ("mysql://host/db?pool=none", "pool"),
+            ("mysql://u:p@one:3306,two:3307/db", "mysql://one:3306,two:3307/db: one host"),
         ],
     )
     def test_a_url_that_cannot_be_used_says_why(self, url: str, why: str) -> None:

@@ -21,7 +21,7 @@ SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_ty
 """
 # What another transaction has committed meanwhile is seen, and gaps between keys are not locked.
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
-_LOOK = "SELECT @@sql_mode, @@max_allowed_packet"
+_LOOK = "SELECT @@sql_mode, @@max_allowed_packet, @@global.read_only"
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only", "transaction_read_only", "tx_read_only")
 _VARIABLES = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ("
@@ -43,6 +43,8 @@ def arguments(address: Address) -> dict[str, Any]:
         for name in options
         if name not in _OPTIONS
     ]
+    if "," in parts.netloc.rpartition("@")[2]:
+        raise ConfigurationError(f"{address.place}: one host, which is always the primary's")
     database = unquote(parts.path.removeprefix("/"))
     if not database:
         problems.append(f"{address.place} names no database: mysql://user@host/database")
@@ -92,16 +94,19 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
         await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
         await cursor.execute(_ISOLATION)
         await cursor.execute(_LOOK)
-        mode, packet = await cursor.fetchone()
+        mode, packet, read_only = await cursor.fetchone()
     except BaseException:
         native.close()
         raise
-    return native, mode, packet
+    return native, mode, packet, _is_on(read_only)
 
 
 async def connected(address: Address, told: dict[str, Any]) -> tuple[Any, int]:
     """A connection in a strict session, and how many characters a packet has room for."""
-    native, mode, packet = await connect(told, address.deadline)
+    native, mode, packet, read_only = await connect(told, address.deadline)
+    if read_only:  # each time, since what answers at an address may be another server after a failover
+        native.close()
+        raise StoreReadOnly(f"{address.place} is read-only: point the bus at the primary", store=address.place)
     if "STRICT_TRANS_TABLES" not in mode.split(","):
         native.close()
         raise StoreError(f"{address.place}: the session cannot be made strict, it is {mode!r}", store=address.place)
@@ -118,11 +123,15 @@ async def look_over(link: Link, place: str) -> None:
             store=place,
         )
     found = {str(name).lower(): str(value).upper() for name, value in await link.query(_VARIABLES, ())}
-    on = [name for name in _READ_ONLY if found.get(name, "OFF") not in ("OFF", "0", "")]
+    on = [name for name in _READ_ONLY if _is_on(found.get(name, "OFF"))]
     if on:
         raise StoreReadOnly(f"{place} is read-only ({', '.join(on)}): point the bus at the primary", store=place)
     if found.get("log_bin") in ("ON", "1") and found.get("binlog_format") == "STATEMENT":
         raise StoreError(f"{place} has binlog_format=STATEMENT: the bus needs ROW or MIXED", store=place)
+
+
+def _is_on(value: object) -> bool:
+    return str(value).upper() not in ("OFF", "0", "")
 
 
 def _version(told: str) -> tuple[str, tuple[int, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
@@ -28,6 +29,7 @@ class Connecting:
 
     def __init__(self, address: Address, statements: Mapping[str, Ready], deadline: float) -> None:
         self._address = address
+        self._dsn = _to_the_primary(address.dsn)
         self._statements = statements
         self._deadline = deadline
         self.pooled = address.pooler
@@ -77,7 +79,15 @@ class Connecting:
     async def _open(self, **options: Any) -> Any:
         place = self._address.place
         try:
-            return await asyncpg.connect(self._address.dsn, timeout=self._deadline, **options)
+            return await asyncpg.connect(self._dsn, timeout=self._deadline, **options)
         except Exception as error:
             ours = translated_error(error, place)
             raise ours or StoreError(f"{place}: {error}", store=place) from error
+
+
+def _to_the_primary(dsn: str) -> str:
+    """Of several hosts, the one that can be written to, unless the address says otherwise."""
+    parts = urlsplit(dsn)
+    if "," not in parts.netloc or "target_session_attrs" in parts.query:
+        return dsn
+    return urlunsplit(parts._replace(query=f"{parts.query}&target_session_attrs=read-write".lstrip("&")))

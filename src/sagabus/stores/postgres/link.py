@@ -105,9 +105,9 @@ class PostgresLink:
             await self.native.execute(script)
 
     async def begin(self) -> None:
-        """Begin, at the level that the shared logic is made for, whatever the default is."""
+        """Begin, at the level that the shared logic is made for; read-only, where the operator has made that so."""
         with self._translated():
-            await self.native.execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            await self.native.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
 
     async def commit(self) -> None:
         """Commit; a failed transaction answers COMMIT with ROLLBACK, and without an error."""

@@ -35,18 +35,14 @@ class Address:
         given = parse_qsl(parts.query, keep_blank_values=True)
         own = {name: value for name, value in given if name in _OWN}
         theirs = urlencode([(name, value) for name, value in given if name not in _OWN])
-        host = parts.hostname or ""
-        try:
-            port = f":{parts.port}" if parts.port else ""
-        except ValueError as error:
-            raise ConfigurationError(f"the store's URL has a port that is none: {error}") from None
+        hosts = ",".join(_host(f"{parts.scheme}://{host}") for host in parts.netloc.rpartition("@")[2].split(","))
         prefix = own.get("prefix", "sagabus_")
         quoted(prefix + "dead_letter_closed", '"')
         if "schema" in own:
             quoted(own["schema"], '"')
         return cls(
             dsn=urlunsplit(parts._replace(query=theirs)),
-            place=f"{parts.scheme}://{host}{port}{parts.path}",
+            place=f"{parts.scheme}://{hosts}{parts.path}",
             schema=own.get("schema"),
             prefix=prefix,
             pool=int(_number(own, "pool", 8, least=2)),
@@ -54,6 +50,15 @@ class Address:
             pooler=_number(own, "pooler", 0, least=0) > 0,
             notify=_number(own, "notify", 0, least=0) > 0,
         )
+
+
+def _host(url: str) -> str:
+    """One of the hosts, of which PostgreSQL's addresses may have several, with its port."""
+    parts = urlsplit(url)
+    try:
+        return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
+    except ValueError as error:
+        raise ConfigurationError(f"the store's URL has a port that is none: {error}") from None
 
 
 def _number(own: dict[str, str], name: str, default: float, *, least: float) -> float:

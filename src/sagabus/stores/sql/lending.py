@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from sagabus.errors import StoreError, TransactionLost, UnsupportedCapability
+from sagabus.errors import StoreError, StoreReadOnly, TransactionLost, UnsupportedCapability
 from sagabus.lending import AsyncConnection
 from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.guard import GuardedLink
@@ -85,7 +85,7 @@ class NativeLoan(Loan):
     def told(self, error: BaseException) -> BaseException:
         """The store's error where the database as a whole is behind it."""
         found = self._link.told(error)
-        if found is None or not found.is_transient:
+        if found is None or not (found.is_transient or isinstance(found, StoreReadOnly)):
             return error
         found.__cause__ = error
         return found

@@ -18,6 +18,7 @@ class Pool:
     def __init__(self, connect: Callable[[], Awaitable[Link]], size: int, patience: float, place: str) -> None:
         self._connect = connect
         self._places = asyncio.Semaphore(size)
+        self._loans = asyncio.Semaphore(size - 1)
         self._size = size
         self._patience = patience
         self._place = place
@@ -26,9 +27,21 @@ class Pool:
         self._closed = False
 
     @asynccontextmanager
+    async def lent(self) -> AsyncGenerator[Link, None]:
+        """The same for a transaction that waits for user code, of which there is one less than there are connections:
+        leases are renewed and messages committed while all of them wait.
+        """
+        await self._one_of(self._loans, self._size - 1)
+        try:
+            async with self.link() as link:
+                yield link
+        finally:
+            self._loans.release()
+
+    @asynccontextmanager
     async def link(self) -> AsyncGenerator[Link, None]:
         """A connection for the block. It is kept for the next user only if it is in order afterwards."""
-        await self._enter()
+        await self._one_of(self._places, self._size)
         try:
             link = await self._take()
             self._busy.add(link)
@@ -52,16 +65,16 @@ class Pool:
         for link in list(self._busy):
             link.terminate()
 
-    async def _enter(self) -> None:
-        if not self._places.locked():
-            await self._places.acquire()  # at once
+    async def _one_of(self, places: asyncio.Semaphore, size: int) -> None:
+        if not places.locked():
+            await places.acquire()  # at once
             return
         try:
             async with asyncio.timeout(self._patience):
-                await self._places.acquire()
+                await places.acquire()
         except TimeoutError:
             raise StoreUnavailable(
-                f"{self._place}: all {self._size} connections have been in use for {self._patience:g} s",
+                f"{self._place}: all {size} connections that may be have been in use for {self._patience:g} s",
                 store=self._place,
             ) from None
 

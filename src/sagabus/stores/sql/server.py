@@ -161,8 +161,7 @@ class ServerStore(SqlCalls):
     async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
         """Renew, share out and take over, by the database's clock of this moment."""
         if self._database_clock is not None:
-            async with self._borrowed() as link:
-                await self._within(self._sync(link), link)
+            await self._alone(self._sync)
         return await super().lease(worker, channels, duration=duration, window=window)
 
     # --- transactions -------------------------------------------------------------------------------------------------
@@ -170,7 +169,8 @@ class ServerStore(SqlCalls):
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[ServerUnit, None]:
         """Open a transaction on a connection of its own."""
-        async with self._borrowed() as link:
+        self._check_process()
+        async with self._pool.lent() as link:
             unit = ServerUnit(link, self._clock, self._check, self._within, lender=self._lender)
             try:
                 await unit.begin()  # cancelled meanwhile it has begun all the same, and is to end
@@ -287,12 +287,6 @@ class ServerStore(SqlCalls):
     async def _sync(self, link: Link) -> None:
         if self._database_clock is not None:
             self._database_clock.set(await link.now())
-
-    @asynccontextmanager
-    async def _borrowed(self) -> AsyncGenerator[Link, None]:
-        self._check_process()
-        async with self._pool.link() as link:
-            yield link
 
     def _check_process(self) -> None:
         if not self._opened:
