@@ -14,7 +14,7 @@ from sagabus import Bus, StoreUnavailable
 
 pytestmark = pytest.mark.faults
 
-CUTS = 5
+CUTS = 3
 SLOW_CUTS = 150
 
 

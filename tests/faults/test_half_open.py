@@ -15,7 +15,7 @@ from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreUnavailable
 
 pytestmark = pytest.mark.faults
 
-DEADLINE = 0.5
+DEADLINE = 0.3
 
 
 @pytest.fixture(params=SERVERS)

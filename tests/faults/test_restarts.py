@@ -117,7 +117,7 @@ def _take(server: PrivateServer) -> Any:
     return pymysql.connect(host="127.0.0.1", port=server.port, user="root", connect_timeout=10)
 
 
-@pytest.mark.parametrize("how", ["end", "cancel"])
+@pytest.mark.parametrize("how", ["cancel", pytest.param("end", marks=pytest.mark.slow)])
 async def test_what_the_operator_does_to_connections_is_no_failure(
     server: PrivateServer, ground: ServerGround, how: str
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sagabus.errors import StoreBusy, StoreError, TransactionLost
+from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Parameters
 from sagabus.stores.mysql.driver import asyncmy_errors
 from sagabus.stores.mysql.errors import BROKEN, DUPLICATE, code_of, of_our_own, translated
@@ -90,7 +90,11 @@ class MysqlLink:
     def told(self, error: BaseException) -> StoreError | None:
         """The store's error for one of the driver's that is of the database as a whole."""
         mine = (each for each in causes(error) if not self._connected or code_of(each))
-        return next((found for each in mine if (found := translated(each, self._place))), None)
+        found = next((found for each in mine if (found := translated(each, self._place))), None)
+        if found is None and not self._connected:
+            # Whatever came of it, such as what a library says of a transaction that it knows to have failed before.
+            return StoreUnavailable(f"{self._place}: the connection has ended: {error}", store=self._place)
+        return found
 
     async def run_script(self, script: str) -> None:
         """Run several statements. Those that change the schema end the transaction; what follows is in a new one."""

@@ -97,7 +97,11 @@ class PostgresLink:
         # Of others the driver says by the same class that the connection is lost, and that parameters do not fit.
         other = [each for each in causes(error) if getattr(each, "sqlstate", None) != _CANCELLED]
         mine = (each for each in other if self.native.is_closed() or isinstance(each, asyncpg.PostgresError))
-        return next((found for each in mine if (found := translated_error(each, self._place))), None)
+        found = next((found for each in mine if (found := translated_error(each, self._place))), None)
+        if found is None and self.native.is_closed():
+            # Whatever came of it, such as what a library says of a transaction that it knows to have failed before.
+            return StoreUnavailable(f"{self._place}: the connection has ended: {error}", store=self._place)
+        return found
 
     async def run_script(self, script: str) -> None:
         """Run several statements."""

@@ -51,7 +51,7 @@ class Link(Protocol):
 
     def told(self, error: BaseException) -> StoreError | None:
         """The store's error for one of the driver's that is of the database as a whole, or was made from such a one by
-        a library; None for any other.
+        a library, and for any while the connection has ended; None for any other.
         """
         ...
 
