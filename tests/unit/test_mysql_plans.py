@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -75,6 +76,8 @@ def database() -> Iterator[Any]:
     url = MYSQL.rpartition("/")[0]
     connection = connect(url)
     with connection.cursor() as cursor:
+        with suppress(pymysql.err.OperationalError):  # MariaDB has one form only, and MySQL this one too
+            cursor.execute("SET SESSION explain_json_format_version = 1")
         cursor.execute(f"CREATE DATABASE {name}")
         asyncio.run(make_tables(f"{url}/{name}"))
         cursor.execute(f"USE {name}")
@@ -152,7 +155,9 @@ def test_a_lane_is_read_from_its_cursor_on(database: Any, name: str) -> None:
 
     assert lane["key"] == "sagabus_envelope_due"
     assert lane["used_key_parts"][:4] == ["channel", "lane", "scheduled", "due_at"]
-    assert "filesort" not in json.dumps(plan)
+    text = json.dumps(plan)
+    assert '"filesort":' not in text
+    assert '"using_filesort": true' not in text
 
 
 def sagabus_names() -> dict[str, str]:

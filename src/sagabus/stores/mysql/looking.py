@@ -28,7 +28,7 @@ UNION ALL
 (SELECT {_KNOWN}, i.channel, i.message_id, i.fingerprint, NULL FROM {{rows}}
     STRAIGHT_JOIN {{inbox}} AS i FORCE INDEX (PRIMARY) ON i.channel = r.channel AND i.message_id = r.message_id)
 UNION ALL
-(SELECT {_HORIZON}, h.channel, NULL, NULL, h.stamp FROM {_CHANNELS}
+(SELECT {_HORIZON}, h.channel, NULL, NULL, h.stamp FROM (SELECT r.* FROM {_CHANNELS}) AS r
     STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE)
 """,
         STATEMENTS["known"].columns,

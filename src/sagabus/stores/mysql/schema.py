@@ -181,7 +181,7 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
     """The statements of migrating. No table lock would outlast the first change of the schema; a named lock does."""
     place = _text(schema) if schema else "DATABASE()"
     # A lock's name has 64 characters and is shared by all databases of the server.
-    lock = f"SHA1(CONCAT({_bytes(place)}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'))"
+    lock = f"SHA2(CONCAT({_bytes(place)}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'), 256)"
     in_place = f"information_schema.tables WHERE {_same('table_schema', place)}"
     ours = ", ".join(_bytes(_text(prefix + table)) for table in TABLES)
     return {

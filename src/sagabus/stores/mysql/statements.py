@@ -112,11 +112,12 @@ SELECT i.channel, i.message_id, i.fingerprint FROM {rows} STRAIGHT_JOIN {inbox} 
         "INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES {values}",
         "channel ANY, message_id ANY, fingerprint ANY, stamp ANY",
     ),
-    # The lock makes a purge wait for whoever relies on the horizon, and the other way round.
+    # The lock makes a purge wait for whoever relies on the horizon, and the other way round. MySQL cannot lock what
+    # JSON_TABLE gives beside it, and does not see it inside a derived table.
     "horizons": Statement(
         """
-SELECT h.channel, h.stamp FROM {rows} STRAIGHT_JOIN {horizon} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel
-LOCK IN SHARE MODE
+SELECT h.channel, h.stamp FROM (SELECT r.* FROM {rows}) AS r
+STRAIGHT_JOIN {horizon} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE
 """,
         f"channel {CHANNEL}",
         gives=True,
