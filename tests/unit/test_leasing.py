@@ -37,6 +37,19 @@ def test_free_lanes_are_taken_by_one_statement_for_each_channel() -> None:
     assert ground.asked["take_lane"] == 0
 
 
+def test_the_dead_are_forgotten_once_the_lanes_are_held() -> None:
+    """Who is late with its renewal takes the two in this order: in the other one each would wait for the other."""
+    ground = Ground()
+    lease(ground, "one", ["a", "b"], SECOND)
+    ground.asked.clear()
+
+    lease(ground, "two", ["a", "b"], 30 * SECOND)
+
+    order = list(ground.asked)
+    assert order.index("lock_lanes") < order.index("dead_workers") < order.index("forget_dead_worker")
+    assert ground.asked["forget_dead_worker"] == 2
+
+
 def test_a_renewal_sees_who_came_and_who_died() -> None:
     ground = Ground()
     lease(ground, "one", ["a"], SECOND)

@@ -8,7 +8,12 @@ from sagabus.stores.sql.dialect import Statement
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 LEASING: dict[str, Statement] = {
-    "forget_workers": Statement("DELETE FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "dead_workers": Statement(
+        "SELECT worker, channel FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length "
+        "FOR UPDATE SKIP LOCKED",
+        gives=True,
+    ),
+    "forget_dead_worker": Statement("DELETE FROM {worker} WHERE worker = ?1 AND channel = ?2"),
     "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
     "crew": Statement(
         """

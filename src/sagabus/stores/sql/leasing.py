@@ -24,7 +24,6 @@ def lease(
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
     if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
         return (yield from _owned(worker))
-    died = (yield Ask("forget_workers", (now,))).changed
     is_new = not (yield Ask("knows_worker", (worker,))).rows
     number = 0
     for channel in sorted(channels):
@@ -41,9 +40,19 @@ def lease(
         yield Ask("alive", (worker, channel, now + duration, duration))
         shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number)
         is_new = is_new or shed
-    if died or is_new:
+    if (yield from _forget_the_dead(now)) or is_new:
         yield Ask("raise_crew")
     return (yield from _owned(worker))
+
+
+def _forget_the_dead(now: int) -> Steps[bool]:
+    """Whether there were any. Last, and past those that are at it themselves: a worker that is late with its renewal
+    holds its lanes and wants its own row, so whoever wants them the other way round would wait for it, and it for him.
+    """
+    dead = (yield Ask("dead_workers", (now,))).rows
+    for worker, channel in dead:
+        yield Ask("forget_dead_worker", (worker, channel))
+    return bool(dead)
 
 
 def _renewed(worker: str, channels: Sequence[str], now: int, *, duration: int, window: int) -> Steps[bool]:

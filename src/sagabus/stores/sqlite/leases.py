@@ -6,7 +6,10 @@ from sagabus.stores.sqlite.sets import Form, Packed, Plain
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 LEASING: dict[str, Form] = {
-    "forget_workers": Plain("DELETE FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"),
+    "dead_workers": Plain(
+        "SELECT worker, channel FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length"
+    ),
+    "forget_dead_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1 AND channel = ?2"),
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
     "crew": Plain("""
 SELECT value * 1000 + (SELECT count(*) FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
