@@ -57,19 +57,19 @@ async def test_a_late_renewal_and_its_heir_do_not_wait_for_each_other(ground: Se
     await late.register([Subscription(message_type="x", channel="orders", kind="event")])
     await late.lease("late", ["orders"], **TERMS)
     clock.advance(timedelta(seconds=9))
-    async with late._borrowed() as link:
-        await link.begin()
-        steps = leasing.lease("late", ["orders", "refunds"], clock.now(), lanes=4, **TERMS)
-        question: Any = next(steps)
-        while question.name != "alive":
-            question = steps.send(await link.answer(question))
-        clock.advance(timedelta(seconds=2))
-        inheriting = asyncio.create_task(heir.lease("heir", ["orders"], **TERMS))
-        await one_waits(ground)
+    link = await late._connect()
+    await link.begin()
+    steps = leasing.lease("late", ["orders", "refunds"], clock.now(), lanes=4, **TERMS)
+    question: Any = next(steps)
+    while question.name != "alive":
+        question = steps.send(await link.answer(question))
+    clock.advance(timedelta(seconds=2))
+    inheriting = asyncio.create_task(heir.lease("heir", ["orders"], **TERMS))
+    await one_waits(ground)
 
-        held = await to_the_end(steps, question, link)
-        shared = await inheriting
-
+    held = await to_the_end(steps, question, link)
+    shared = await inheriting
+    link.terminate()
     await late.close()
     await heir.close()
     assert (len(held), len(shared), undone) == (8, 0, [])
