@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from sagabus.clock import Clock, sleep
@@ -33,6 +33,9 @@ _LONGEST_PAUSE = 5.0
 
 _OF_THE_ROWS = (TransactionLost, StoreError)
 """Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
+
+
+_FENCED = Settled(Verdict.FENCED)
 
 
 class Entry:
@@ -118,13 +121,11 @@ class Committer:
         clock: Clock,
         runners: Runners,
         *,
-        epochs: Callable[[], dict[tuple[str, int], int]],
         settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
     ) -> None:
         self._store = store
         self._sender = sender
         self._clock = clock
-        self._epochs = epochs
         self._settled = settled
         self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
 
@@ -174,7 +175,7 @@ class Committer:
 
     def _give_up(self, entries: list[Entry]) -> None:
         # Cut off before the answer: out of our hands, and the rows say what is still to be done.
-        self._tell(entries, [Settled(Verdict.FENCED)] * len(entries))
+        self._tell(entries, [_FENCED] * len(entries))
 
     async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
         pause = _SHORTEST_PAUSE
@@ -187,16 +188,20 @@ class Committer:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
+        epochs: dict[tuple[str, int], int] = {}
+        for entry in entries:
+            epochs[entry.mailbox.place] = max(entry.mailbox.lane_epoch, epochs.get(entry.mailbox.place, 0))
+        if any(_is_former(entry, epochs) for entry in entries):
+            # Its lane has been lost and won again: what was taken before is not this worker's to commit.
+            present = [entry for entry in entries if not _is_former(entry, epochs)]
+            answers = iter(await self._commit(present) if present else ())
+            return [_FENCED if _is_former(entry, epochs) else next(answers) for entry in entries]
         version = self._sender.table.version
         stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
         if stale:
             # Addressed before the routing changed: the whole flush is answered by the store's own rule.
             version = stale[0].routing
-        epochs = self._epochs()
-        places = {entry.mailbox.place for entry in entries}
-        batch = Batch(
-            [entry.outcome for entry in entries], version, {place: epochs[place] for place in places if place in epochs}
-        )
+        batch = Batch([entry.outcome for entry in entries], version, epochs)
         try:
             return await self._store.commit(batch)
         except Exception as error:
@@ -222,6 +227,10 @@ class Committer:
             if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
                 broken.add(chain)
         return answers
+
+
+def _is_former(entry: Entry, epochs: Mapping[tuple[str, int], int]) -> bool:
+    return entry.mailbox.lane_epoch < epochs[entry.mailbox.place]
 
 
 def _sends(outcome: Outcome) -> bool:

@@ -46,11 +46,6 @@ class Hand:
         self.fetching = False
         self._mailboxes: dict[tuple[str, str], Mailbox] = {}
 
-    @property
-    def epochs(self) -> dict[Place, int]:
-        """The epoch of each lane in hand."""
-        return {place: held.epoch for place, held in self.lanes.items()}
-
     def hungry(self) -> list[Cursor]:
         """Lanes that have room for more."""
         half = self.lane_window // 2
@@ -110,12 +105,13 @@ class Hand:
     def mailbox(self, envelope: Envelope) -> Mailbox:
         """The mailbox of an envelope's key; one of its own for an envelope without a key."""
         place = (envelope.channel, envelope.lane)
+        epoch = self.lanes[place].epoch if place in self.lanes else -1
         key = envelope.partition_key
         if key is None:
-            return Mailbox(self._definitions[envelope.channel], None, place)
+            return Mailbox(self._definitions[envelope.channel], None, place, epoch)
         found = self._mailboxes.get((envelope.channel, key))
         if found is None or found.place != place:
-            found = Mailbox(self._definitions[envelope.channel], key, place)
+            found = Mailbox(self._definitions[envelope.channel], key, place, epoch)
             self._mailboxes[(envelope.channel, key)] = found
         return found
 

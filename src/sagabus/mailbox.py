@@ -53,6 +53,8 @@ class Mailbox:
     key: str | None
     place: tuple[str, int]
     """Channel and lane."""
+    lane_epoch: int
+    """Of the lane when its messages were taken from it: under no later one may they commit."""
     queue: deque[Envelope] = field(default_factory=deque[Envelope])
     cell: Cell | None = None
     epoch: int = 0

@@ -160,9 +160,7 @@ class Serving:
                 outcome = await self._processing.run(mailbox, envelope, unit)
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
-                    held = self._hand.lanes.get(mailbox.place)
-                    epochs = {mailbox.place: held.epoch} if held is not None else {mailbox.place: -1}
-                    batch = Batch([outcome], self._sender.table.version, epochs)
+                    batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
                     self._settlement.answered(mailbox, outcome, answer)
                     self._keep_stash(mailbox, outcome)

@@ -76,9 +76,7 @@ class Worker:
         self._prefetch = settings.prefetch
         self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = Runners(self._serving.serve, settings.concurrency)
-        self._committer = Committer(
-            store, sender, clock, self._runners, epochs=lambda: self.hand.epochs, settled=self._settled
-        )
+        self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
         self._progress, self._room = asyncio.Event(), asyncio.Event()
         self._settlement = Settlement(
             self.hand,

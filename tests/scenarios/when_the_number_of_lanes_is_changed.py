@@ -1,15 +1,17 @@
 """Another number of lanes, while workers run: order and effects are those of a store that always had it."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 from tests.conftest import Take
+from tests.grounds import SERVERS
 from tests.scenarios.conftest import PATIENCE, MakeHarness, until
 from tests.scenarios.shop import Noted, OrderSaga, OrderSubmitted, Tally, capture
 from tests.scenarios.when_two_workers_share_a_store import glances, lanes
 
-from sagabus import Bus, Settings, handler
+from sagabus import Bus, Saga, Settings, handler, starts
 from sagabus.envelope import lane_of
 from sagabus.testing import Harness, ManualClock
 
@@ -124,3 +126,35 @@ async def test_to_look_at_a_new_store_does_not_settle_the_number(on_ground: Make
 
     async with on_ground(Tally, settings=Settings(lanes=5)) as first:
         assert lanes(first) == 5
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_what_still_runs_after_two_changes_does_not_overtake(server: str, take: Take) -> None:
+    """Two, before the worker looks at who works: the first one's run is in nobody's books then."""
+    url, clock = take(server).url, ManualClock()
+    gates = {1: asyncio.Event(), 2: asyncio.Event(), 3: asyncio.Event()}
+    runs = Counter[int]()
+
+    class Walk(Saga, name="walks", key="key"):
+        key: str
+        numbers: tuple[int, ...] = ()
+
+        @starts
+        async def step(self, message: Noted) -> None:
+            runs[message.number] += 1
+            await gates[message.number].wait()
+            self.numbers = (*self.numbers, message.number)
+
+    assert len({lane_of("K", number) for number in (16, 7, 5)}) == 3
+    async with Harness(Walk, store=url, clock=clock, patience=PATIENCE) as only, Bus(url, clock=clock) as other:
+        for number, lanes_then in ((1, 7), (2, 5), (3, 5)):
+            await only.publish(Noted(key="K", number=number), wait=False)
+            await until(lambda n=number: runs[n] > 0)
+            await other.store.divide(lanes_then)
+        await glances(only.clock, only, number=40)
+        for number in (2, 3, 1):
+            gates[number].set()
+            await glances(only.clock, only, number=10)
+        await only.idle()
+
+        assert (await only.saga(Walk, "K")) == Walk(key="K", numbers=(1, 2, 3))

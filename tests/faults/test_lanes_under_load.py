@@ -1,0 +1,78 @@
+"""The number of lanes changed again and again beside real workers, one of which dies: every key in order, once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import timedelta
+
+import pytest
+from tests.conftest import Take
+from tests.faults.nursery import Nursery
+from tests.faults.tasks import Step
+from tests.faults.test_many_workers import Walk
+from tests.grounds import SERVERS
+
+from sagabus import Bus, Settings
+
+pytestmark = pytest.mark.faults
+
+KEYS = [f"K{number}" for number in range(10)]
+STEPS = 60
+LANES = {10: 5, 20: 40, 30: 1, 40: 16, 50: 7}
+"""After which step there are how many."""
+DIES_AT = 33
+
+
+def walker(url: str) -> Bus:
+    return Bus(url, Walk, settings=Settings(lease=timedelta(seconds=1)))
+
+
+async def walk_for_ever(url: str) -> None:
+    """A process of its own."""
+    async with walker(url):
+        print("walking", flush=True)
+        await asyncio.Event().wait()
+
+
+async def walked(bus: Bus) -> dict[str, tuple[int, ...]]:
+    return {record.key: record.state.numbers for record in await bus.sagas.list(Walk)}
+
+
+async def until_walked(bus: Bus) -> None:
+    async with asyncio.timeout(40):
+        while sum(map(len, (await walked(bus)).values())) < len(KEYS) * STEPS:  # noqa: ASYNC110  # others write the rows
+            await asyncio.sleep(0.02)
+
+
+async def go(bus: Bus, doomed: int) -> None:
+    """Publish all steps, dividing meanwhile."""
+    dividing: list[asyncio.Task[object]] = []
+    for number in range(STEPS):
+        await bus.publish_many([Step(key=key, number=number) for key in KEYS])
+        if number in LANES:
+            await asyncio.gather(*dividing)
+            dividing.append(asyncio.create_task(bus.store.divide(LANES[number])))
+        if number == DIES_AT:
+            os.kill(doomed, signal.SIGKILL)
+    await asyncio.gather(*dividing)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", *SERVERS])
+async def test_each_key_is_walked_in_order_once(kind: str, take: Take, nursery: Nursery) -> None:
+    url = take(kind).url
+    async with walker(url) as bus:
+        doomed, other = (nursery.start("tests.faults.test_lanes_under_load:walk_for_ever", url) for _ in range(2))
+        async with asyncio.timeout(20):
+            while not all(nursery.has_said(child, "walking") for child in (doomed, other)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await go(bus, doomed)
+        await until_walked(bus)
+
+        assert await walked(bus) == {key: tuple(range(STEPS)) for key in KEYS}
+        assert (await bus.store.routing()).lanes == LANES[max(LANES)]
+        assert await bus.dead_letters.list() == []
+    os.kill(other, signal.SIGKILL)
+    assert nursery.wait(doomed).killed
+    assert nursery.wait(other).killed
