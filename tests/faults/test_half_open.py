@@ -146,3 +146,32 @@ async def test_lanes_that_were_lost_in_the_silence_belong_to_another(ground: Ser
             await other.idle(20)
         assert ground.rows() == [("heir", 0)]
         wire.check_books(1)
+
+
+async def test_hints_come_again_after_a_silence(take: Take, heard: Heard) -> None:
+    ground = take("postgres")
+    assert isinstance(ground, ServerGround)
+    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, notify=1) as bus:
+        await published(bus, Step(key="A", number=0), "step-0")
+        await wire.emptied()
+        wire.proxy.hold_client_bytes_when(b"NOTIFY")
+        await heard.until("no hints between processes for a moment: TimeoutError")
+
+        wire.proxy.release()
+
+        await published(bus, Step(key="A", number=1), "step-1")
+        await wire.emptied()
+        wire.check({"A": 2})
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "COMMIT"])
+async def test_lanes_are_not_divided_for_ever_in_a_silence(ground: ServerGround, word: str) -> None:
+    """Which has no deadline as a whole, but for each of its steps."""
+    async with wired(ground) as wire, wire.bus(deadline=DEADLINE) as bus:
+        wire.proxy.hold_client_bytes_when(lambda chunk: word in chunk.decode(errors="replace").replace("COMMITTED", ""))
+
+        with pytest.raises(StoreUnavailable, match="no answer within"):
+            await bus.store.divide(4)
+
+        wire.proxy.release()
+        assert (await bus.store.divide(4)).lanes == 4

@@ -25,13 +25,13 @@ from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Answering, Ask, Steps
+from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.natives import MYSQL
-from sagabus.stores.sql.server import ServerStore
+from sagabus.stores.sql.server import Bound, ServerStore
 
 T = TypeVar("T")
 
@@ -88,11 +88,11 @@ class MysqlStore(ServerStore):
         self._waiting.wake()
         return answers
 
-    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], answer: Answering | None = None) -> T:
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], each: Bound | None = None) -> T:
         ours = _ours(link)
         ours.repeats = True
         try:
-            return await super()._transact(link, begin, answer)
+            return await super()._transact(link, begin, each)
         finally:
             ours.repeats = False
 

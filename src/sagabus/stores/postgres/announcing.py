@@ -51,7 +51,7 @@ class Announcing:
             try:
                 await self._converse()
             except Exception as error:  # noqa: BLE001  # hints only: whatever it is, looking goes on
-                log.warning("%s: no hints between processes for a moment: %s", self._place, error)
+                log.warning("%s: no hints between processes for a moment: %r", self._place, error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _converse(self) -> None:

@@ -45,8 +45,8 @@ class Connecting:
         return PooledLink(native, self._statements, self._address.place)
 
     async def listener(self) -> Any:
-        """A connection of the driver's own to listen on."""
-        return await self._open()
+        """A connection of the driver's own to listen on, on which nothing takes longer than the deadline."""
+        return await self._open(command_timeout=self._deadline)
 
     async def _straight(self) -> Any:
         """A connection with all settings in force; None where a pooler does not let them through."""

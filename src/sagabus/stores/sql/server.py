@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from operator import attrgetter
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
@@ -21,7 +21,7 @@ from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Answering, Ask, Steps, drive_async
+from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive_async
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
 from sagabus.stores.sql.fetching import Fetching
@@ -41,6 +41,9 @@ T = TypeVar("T")
 _ROUNDS = 5
 """How often a transaction is begun anew because another one was quicker."""
 _FIRST_PAUSE = 0.001
+
+Bound: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
+"""Waits for a step on a connection, as long as it may take."""
 
 
 class ServerStore(SqlCalls):
@@ -207,7 +210,7 @@ class ServerStore(SqlCalls):
         """The deadline holds for each statement, not for all of them."""
 
         async def work(link: Link) -> T:
-            return await self._transact(link, begin, lambda ask: self._within(link.answer(ask), link))
+            return await self._transact(link, begin, lambda step: self._within(step, link))
 
         result: T = await self._alone(work, bounded=False)
         self._fetching.news_anywhere()
@@ -230,16 +233,23 @@ class ServerStore(SqlCalls):
             result: T = await (self._within(work(link), link) if bounded else work(link))
             return result
 
-    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], answer: Answering | None = None) -> T:
+    async def _transact(self, link: Link, begin: Callable[[], Steps[T]], each: Bound | None = None) -> T:
+        """`each`: waits for one step, where the whole is not bounded."""
+        bound = each or _as_it_is
+
+        async def answer(ask: Ask | AskUser) -> Answer:
+            found: Answer = await bound(link.answer(ask))
+            return found
+
         for round_ in range(_ROUNDS):
             if round_:
                 await asyncio.sleep(_FIRST_PAUSE * 3**round_)  # not at once again against the same opponent
             try:
-                await link.begin()
-                result = await drive_async(begin(), answer or link.answer)
-                await link.commit()
+                await bound(link.begin())
+                result = await drive_async(begin(), link.answer if each is None else answer)
+                await bound(link.commit())
             except BaseException as error:
-                await self._undo(link)
+                await self._undo(link, bound)
                 # A deadlock, or the same id twice at the same time: the database has undone it, and nothing is lost.
                 if round_ < _ROUNDS - 1 and isinstance(error, (Raced, StoreBusy)):
                     continue
@@ -251,11 +261,11 @@ class ServerStore(SqlCalls):
         raise AssertionError("unreachable")
 
     @staticmethod
-    async def _undo(link: Link) -> None:
+    async def _undo(link: Link, bound: Bound) -> None:
         if link.usable:
             return
         try:
-            await link.rollback()
+            await bound(link.rollback())
         except StoreError:
             link.terminate()
 
@@ -297,3 +307,7 @@ class ServerStore(SqlCalls):
                 "open a bus of its own after the fork",
                 store=self.place,
             )
+
+
+def _as_it_is(step: Awaitable[T]) -> Awaitable[T]:
+    return step
