@@ -186,7 +186,7 @@ async def test_an_implicit_commit_by_the_back_door_is_found_out(shop: Shop) -> N
         nonlocal runs
         runs += 1
         native: Any = vars(db)["_native"]
-        await native.cursor().execute(f"CREATE OR REPLACE TABLE users_{shop.ground.name}_other (id INT)")
+        await native.cursor().execute(f"CREATE TABLE IF NOT EXISTS users_{shop.ground.name}_other (id INT)")
         await native.begin()
         await db.cursor().execute(shop.insert, (f"run {runs}", 1))
         ctx.publish(Ended(key="A"))

@@ -14,9 +14,11 @@ from sagabus.stores.sql.link import Link
 
 _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""
-# Only MariaDB runs what is in the comment: remembering what a subquery gave costs more than to ask it again.
+# MySQL warns where strictness leaves its dates out. Only MariaDB runs what is in the last comment: remembering what a
+# subquery gave costs more than to ask it again.
 _SESSION = f"""
-SET SESSION sql_mode = '{_STRICT}', innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0
+SET SESSION sql_mode = CONCAT('{_STRICT}' /*!80000 , ',NO_ZERO_DATE,NO_ZERO_IN_DATE' */),
+    innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0
     /*M! , optimizer_switch = 'subquery_cache=off' */
 """
 # What another transaction has committed meanwhile is seen, and gaps between keys are not locked.

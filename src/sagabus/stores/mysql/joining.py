@@ -11,7 +11,7 @@ from sagabus.stores.mysql.errors import DUPLICATE, kind_of
 from sagabus.stores.mysql.forms import forms, portions
 from sagabus.stores.mysql.schema import versions
 from sagabus.stores.mysql.statements import STATEMENTS
-from sagabus.stores.mysql.words import NOW
+from sagabus.stores.mysql.words import LOCKABLE_ROWS, NOW
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Answer, Ask, Row, Steps, causes
 from sagabus.stores.sql.dialect import Statement, Style
@@ -31,7 +31,7 @@ _LOOK = f"SELECT name, value, {NOW} FROM {{meta}} WHERE name IN ('routing', 'lan
 
 def _locking(sql: str) -> Statement:
     """Reads what has been committed by now, even where the transaction otherwise sees the past (REPEATABLE READ)."""
-    return Statement(f"{sql.rstrip()} LOCK IN SHARE MODE", gives=True)
+    return Statement(f"{sql.rstrip().replace('{rows}', LOCKABLE_ROWS)} LOCK IN SHARE MODE", gives=True)
 
 
 class MysqlWords:

@@ -11,6 +11,7 @@ from sagabus.envelope import Envelope
 from sagabus.stores.mysql.forms import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
 from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.words import LOCKABLE_ROWS
 from sagabus.stores.sql.asking import Answer, Ask, Row, Steps
 from sagabus.stores.sql.dialect import Statement
 
@@ -28,7 +29,7 @@ UNION ALL
 (SELECT {_KNOWN}, i.channel, i.message_id, i.fingerprint, NULL FROM {{rows}}
     STRAIGHT_JOIN {{inbox}} AS i FORCE INDEX (PRIMARY) ON i.channel = r.channel AND i.message_id = r.message_id)
 UNION ALL
-(SELECT {_HORIZON}, h.channel, NULL, NULL, h.stamp FROM (SELECT r.* FROM {_CHANNELS}) AS r
+(SELECT {_HORIZON}, h.channel, NULL, NULL, h.stamp FROM {LOCKABLE_ROWS.format(rows=_CHANNELS)}
     STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE)
 """,
         STATEMENTS["known"].columns,

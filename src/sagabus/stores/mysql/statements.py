@@ -19,6 +19,7 @@ from sagabus.stores.mysql.words import (
     ENVELOPE_AT,
     INSTANCE,
     INSTANCE_NAMES,
+    LOCKABLE_ROWS,
     NOT_HELD,
     PLACE,
     POSITION,
@@ -112,12 +113,11 @@ SELECT i.channel, i.message_id, i.fingerprint FROM {rows} STRAIGHT_JOIN {inbox} 
         "INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES {values}",
         "channel ANY, message_id ANY, fingerprint ANY, stamp ANY",
     ),
-    # The lock makes a purge wait for whoever relies on the horizon, and the other way round. MySQL cannot lock what
-    # JSON_TABLE gives beside it, and does not see it inside a derived table.
+    # The lock makes a purge wait for whoever relies on the horizon, and the other way round.
     "horizons": Statement(
-        """
-SELECT h.channel, h.stamp FROM (SELECT r.* FROM {rows}) AS r
-STRAIGHT_JOIN {horizon} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE
+        f"""
+SELECT h.channel, h.stamp FROM {LOCKABLE_ROWS}
+STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE
 """,
         f"channel {CHANNEL}",
         gives=True,

@@ -21,4 +21,6 @@ NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.chan
 COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
 DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
 WAITING = "{envelope} AS e FORCE INDEX ({envelope_waits}) ON e.waits = r.partition_key AND e.channel = r.channel"
+LOCKABLE_ROWS = "(SELECT r.* FROM {rows}) AS r"
+"""The set of rows in a statement that locks: MySQL refuses to lock what JSON_TABLE gives, but where it is derived."""
 ENVELOPE_AT = "{envelope} AS e FORCE INDEX (PRIMARY) ON e.position = r.position"
