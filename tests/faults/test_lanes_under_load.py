@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.conftest import Take
@@ -15,6 +16,10 @@ from tests.faults.test_many_workers import Walk
 from tests.grounds import SERVERS
 
 from sagabus import Bus, Settings
+from sagabus.outcome import RetryAt, Verdict
+from sagabus.store import Batch
+from sagabus.stores.sql.asking import drive_async
+from sagabus.stores.sql.dividing import divide
 
 pytestmark = pytest.mark.faults
 
@@ -76,3 +81,38 @@ async def test_each_key_is_walked_in_order_once(kind: str, take: Take, nursery: 
     os.kill(other, signal.SIGKILL)
     assert nursery.wait(doomed).killed
     assert nursery.wait(other).killed
+
+
+WAITS = {
+    "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?",
+    "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND '' NOT LIKE ?",
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: str, take: Take) -> None:
+    """What a statement saw before it waited is not what is so afterwards."""
+    ground = take(kind)
+    first, other = walker(ground.url), walker(ground.url)
+    await first.open(worker=False)
+    await other.open(worker=False)
+    await first.publish(Step(key="K", number=1))
+    (stored,) = await first.store.inspect.envelopes("walks")
+    lanes = await first.store.lease("w", ["walks"], duration=60_000_000, window=10)
+    epochs = {(lane.channel, lane.lane): lane.epoch for lane in lanes}
+    batch = Batch([RetryAt(envelope=stored, delay=1, holds=True)], (await first.store.routing()).version, epochs)
+
+    async with other.store.transaction() as unit:
+        link: Any = unit
+        await drive_async(divide(5, 0), link._link.answer)
+        committing = asyncio.create_task(first.store.commit(batch))
+        async with asyncio.timeout(20):
+            while not committing.done() and ground.run(WAITS[kind], [f"%{ground.name}%"]) == [(0,)]:  # noqa: ASYNC110
+                await asyncio.sleep(
+                    0.15
+                )  # MySQL refreshes the answer only when nobody has asked for a tenth of a second
+        await unit.commit()
+
+    assert [answer.verdict for answer in await committing] == [Verdict.FENCED]
+    await first.close()
+    await other.close()

@@ -37,6 +37,9 @@ def settle(batch: Batch, now: int, check: Check) -> Steps[list[Settled]]:
     hit("commit.begun")
     heads = (yield Ask("head", rows=list(batch.epochs))).rows
     routing = heads[0][0] if heads else None
+    if routing != batch.routing:
+        # Who waited for the routing's row has looked at the lanes before that.
+        heads = (yield Ask("head", rows=list(batch.epochs))).rows
     epochs = {(channel, lane): epoch for _, channel, lane, epoch in heads}
     moved = {place for place, epoch in batch.epochs.items() if epochs.get(place) != epoch}
     refused = _refused(batch.outcomes, moved, stale=routing != batch.routing)
