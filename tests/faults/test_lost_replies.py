@@ -22,6 +22,8 @@ pytestmark = pytest.mark.faults
 
 LOST = (StoreUnavailable, ConnectionResetError, asyncpg.ConnectionDoesNotExistError, asyncmy.errors.OperationalError)
 
+CANCEL_REQUEST = (80877102).to_bytes(4, "big")
+"""What PostgreSQL is told on a connection of its own."""
 MARKS = {"buffered": "buffered A", "lent": "lent A", "walk": "numbers"}
 """What the flush of each kind of reader says."""
 
@@ -247,4 +249,29 @@ async def test_an_append_that_arrives_after_its_publisher_gave_up_has_one_effect
         receipt = await again
         await wire.emptied()
         assert (wire.proxy.held, receipt.status) == (1, "accepted" if ground.kind == "postgres" else "duplicate")
+        wire.check({"A": 1})
+
+
+async def test_a_block_that_is_cancelled_in_its_commit_leaves_it_to_the_server_to_answer(ground: ServerGround) -> None:
+    """Cancelled at the server, a COMMIT that waits for a replica is one that the replica may never have."""
+    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+        wire.proxy.hold_client_bytes_when(CommitOf(b"step-0"), once=True)
+
+        async def block() -> None:
+            async with bus.transaction() as tx:
+                tx.publish(Step(key="A", number=0), message_id="step-0")
+
+        task = asyncio.create_task(block())
+        await wire.proxy.until(lambda proxy: proxy.held == 1)
+        task.cancel()
+        await asyncio.sleep(0)  # it has been thrown in by then, and waits
+
+        wire.proxy.release()
+        wire.proxy.hold_client_bytes_when(CANCEL_REQUEST)
+
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        receipt = await bus.publish(Step(key="A", number=0), message_id="step-0")
+        await wire.emptied()
+        assert (wire.proxy.held, receipt.status) == (1, "duplicate")
         wire.check({"A": 1})

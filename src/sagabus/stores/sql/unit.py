@@ -16,6 +16,7 @@ from sagabus.stores.sql.asking import drive_async
 from sagabus.stores.sql.guard import GuardedLink, Within
 from sagabus.stores.sql.lending import Lender, Loan
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.shielding import unbroken
 
 
 class ServerUnit:
@@ -65,9 +66,10 @@ class ServerUnit:
         return answers
 
     async def commit(self, batch: Batch | None = None) -> Sequence[Settled]:
-        """Commit everything, or roll everything back and say why."""
+        """Commit everything, or roll everything back and say why. Cancelled, it ends first."""
         self._handle.close()
-        settled: Sequence[Settled] = await self._within(self._commit(batch), self._link)
+        # Not broken off: a driver that is cancelled has the server cancel a COMMIT that waits for its replica.
+        settled: Sequence[Settled] = await unbroken(self._within(self._commit(batch), self._link))
         self._open = False
         hit("unit.after_commit")
         return settled
