@@ -75,13 +75,14 @@ async def migrate(link: Link, migrations: Sequence[Migration], place: str, now: 
             await link.run_script(migration.script)
             await link.answer(Ask("put_version", (migration.version, migration.checksum, now)))
         hit("migrate.before_commit")
-        await link.answer(Ask("unlock_versions"))
     except BaseException:
         with suppress(StoreError):  # the connection may be gone; what went wrong is told, not that
             await link.rollback()
         raise
     await link.commit()
     hit("migrate.after_commit")
+    # Not before: who has the lock next has to see what was done.
+    await link.answer(Ask("unlock_versions"))
     return [migration.version for migration in found]
 
 
