@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from sagabus.clock import Clock, sleep
 from sagabus.envelope import Envelope
@@ -23,6 +23,8 @@ from sagabus.store import Batch, Store
 
 log = logging.getLogger("sagabus")
 T = TypeVar("T")
+Chain: TypeAlias = tuple[str, str | None]
+"""Channel and key: each outcome of one builds on those before it."""
 
 LARGEST_FLUSH = 2_000
 _COMFORTABLE = 512
@@ -178,14 +180,33 @@ class Committer:
         self._tell(entries, [_FENCED] * len(entries))
 
     async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
-        pause = _SHORTEST_PAUSE
-        while True:
+        """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call."""
+        answers: list[Settled] = []
+        broken: set[Chain] = set()
+        pause, share = _SHORTEST_PAUSE, len(entries)
+        while len(answers) < len(entries):
+            part = entries[len(answers) : len(answers) + share]
             try:
-                return await self._commit(entries)
+                answers += await self._share(part, broken)
             except StoreError as error:
-                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(entries), pause, error)
-            await sleep(self._clock, pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
+                await sleep(self._clock, pause)
+                pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
+            else:
+                pause, share = _SHORTEST_PAUSE, share * 2
+        return answers
+
+    async def _share(self, entries: list[Entry], broken: set[Chain]) -> Sequence[Settled]:
+        """A part of a flush; what has built on something that was refused before is dropped."""
+        going = [entry for entry in entries if _chain(entry) not in broken] if broken else entries
+        answers: Sequence[Settled] = await self._commit(going) if going else ()
+        for entry, answer in zip(going, answers, strict=True):
+            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
+                broken.add(_chain(entry))
+        if len(going) == len(entries):
+            return answers
+        known = dict(zip(map(id, going), answers, strict=True))
+        return [known.get(id(entry)) or Settled(Verdict.DROPPED) for entry in entries]
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
         epochs: dict[tuple[str, int], int] = {}
@@ -216,9 +237,9 @@ class Committer:
     async def _singly(self, entries: list[Entry]) -> list[Settled]:
         """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
         answers: list[Settled] = []
-        broken: set[tuple[str, str | None]] = set()
+        broken: set[Chain] = set()
         for entry in entries:
-            chain = (entry.mailbox.place[0], entry.mailbox.key)
+            chain = _chain(entry)
             if chain in broken:
                 answers.append(Settled(Verdict.DROPPED))
                 continue
@@ -231,6 +252,10 @@ class Committer:
 
 def _is_former(entry: Entry, epochs: Mapping[tuple[str, int], int]) -> bool:
     return entry.mailbox.lane_epoch < epochs[entry.mailbox.place]
+
+
+def _chain(entry: Entry) -> Chain:
+    return entry.mailbox.place[0], entry.mailbox.key
 
 
 def _sends(outcome: Outcome) -> bool:

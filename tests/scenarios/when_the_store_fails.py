@@ -10,7 +10,8 @@ from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
 from sagabus import Bus, Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
-from sagabus.store import Cursor, Fetched
+from sagabus.outcome import Settled
+from sagabus.store import Batch, Cursor, Fetched
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
 
@@ -142,3 +143,39 @@ async def test_a_lost_store_is_asked_again_at_growing_intervals(clock: ManualClo
             asked.append(store.asked)
 
     assert asked == [1, 2, 2, 3, 4, 5]
+
+
+class Narrow:
+    """A store that has time for so many outcomes at once, and no more."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._store = MemoryStore(clock)
+        self.sizes: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        self.sizes.append(len(batch.outcomes))
+        if len(batch.outcomes) > 10:
+            raise StoreUnavailable
+        return await self._store.commit(batch)
+
+
+async def test_a_flush_that_is_too_much_for_one_call_goes_in_smaller_shares(clock: ManualClock) -> None:
+    store = Narrow(clock)
+
+    async with Bus(store, Tally, clock=clock) as bus:
+        await bus.publish_many([Noted(key=f"K{n % 4}", number=n) for n in range(200)])
+        async with asyncio.timeout(10):
+            while not all(await tallied(bus)):
+                clock.advance(timedelta(seconds=5))
+                await asyncio.sleep(0)
+
+    assert max(store.sizes) > 40
+
+
+async def tallied(bus: Bus) -> list[bool]:
+    """Of each of the four, whether it has heard all that it was to hear, in order."""
+    records = {record.key: record.state.numbers for record in await bus.sagas.list(Tally)}
+    return [records.get(f"K{n}") == list(range(n, 200, 4)) for n in range(4)]
