@@ -53,11 +53,13 @@ async def test_load_goes_on_over_restarts(server: PrivateServer, ground: ServerG
     async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4, deadline=5) as bus:
         keys = ["A", "B", "C"]
         publishers = [asyncio.create_task(keep_publishing(bus, key, stop)) for key in keys]
-        for _ in range(times):
-            done = len(wire.attempts)
-            await until(lambda done=done: len(wire.attempts) > done + 20)
-            await gone_and_back(server, wire, how)
-        stop.set()
+        try:
+            for _ in range(times):
+                done = len(wire.attempts)
+                await until(lambda done=done: len(wire.attempts) > done + 20)
+                await gone_and_back(server, wire, how)
+        finally:
+            stop.set()
         counts = await asyncio.gather(*publishers)
         await wire.emptied()
 
@@ -67,9 +69,7 @@ async def test_load_goes_on_over_restarts(server: PrivateServer, ground: ServerG
 async def gone_and_back(server: PrivateServer, wire: Wire, how: str) -> None:
     if how == "refused":
         wire.proxy.refuse()
-        cuts = wire.proxy.cuts
         wire.proxy.cut()
-        await wire.proxy.until(lambda proxy: proxy.cuts > cuts)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", wire.proxy.port)
         wire.proxy.accept()
