@@ -17,8 +17,13 @@ from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_er
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
 
-_PLANNING = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"}
-"""Plans are kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then."""
+_PLANNING = {
+    **{"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"},
+    "plan_cache_mode": "force_generic_plan",
+}
+"""One plan for each statement, whatever the values: there is one good way to run each, and planning takes longer than
+running. It is kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then.
+"""
 _LOOK = "SELECT current_setting('enable_seqscan'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 """Whether settings got through, and whether this is the primary: after a failover it may be another server."""
 _PROTOCOL_VIOLATION = "08P01"
