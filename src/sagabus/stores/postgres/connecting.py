@@ -18,7 +18,10 @@ from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
 
 _PLANNING = {
-    **{"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off", "jit": "off"},
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
     "plan_cache_mode": "force_generic_plan",
 }
 """One plan for each statement, whatever the values: there is one good way to run each, and planning takes longer than
