@@ -8,48 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
-from sagabus.clock import Clock, sleep
+from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import SagaBusError, StoreError, StoreUnavailable, TransactionLost
+from sagabus.errors import SagaBusError, StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.mailbox import Mailbox
-from sagabus.outcome import Admission, Completed, Outcome, Settled, Verdict
+from sagabus.outcome import Admission, Outcome, Settled, Verdict
+from sagabus.persisting import FENCED, Entry, Persisting
 from sagabus.running import Runners
 from sagabus.sending import Sender
-from sagabus.store import Batch, Store
+from sagabus.store import Store
 
 log = logging.getLogger("sagabus")
 T = TypeVar("T")
-Chain: TypeAlias = tuple[str, str | None]
-"""Channel and key: each outcome of one builds on those before it."""
 
 LARGEST_FLUSH = 2_000
 _COMFORTABLE = 512
 _TURNS = 8
-_SHORTEST_PAUSE = 0.05
-_LONGEST_PAUSE = 5.0
-
-
-_OF_THE_ROWS = (TransactionLost, StoreError)
-"""Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
-
-
-_FENCED = Settled(Verdict.FENCED)
-
-
-class Entry:
-    """One outcome on its way, with what it was built on."""
-
-    __slots__ = ("epoch", "mailbox", "outcome", "routing")
-
-    def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
-        self.mailbox = mailbox
-        self.outcome = outcome
-        self.epoch = mailbox.epoch
-        self.routing = routing
 
 
 class GroupCommit(Generic[T]):
@@ -127,7 +105,7 @@ class Committer:
     ) -> None:
         self._store = store
         self._sender = sender
-        self._clock = clock
+        self._persisting = Persisting(store, sender, clock)
         self._settled = settled
         self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
 
@@ -161,7 +139,7 @@ class Committer:
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")
         try:
-            answers = await self._persist(entries)
+            answers = await self._persisting.persist(entries)
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
                 self._sender.use(await self._store.routing())
         except BaseException:
@@ -177,89 +155,7 @@ class Committer:
 
     def _give_up(self, entries: list[Entry]) -> None:
         # Cut off before the answer: out of our hands, and the rows say what is still to be done.
-        self._tell(entries, [_FENCED] * len(entries))
-
-    async def _persist(self, entries: list[Entry]) -> Sequence[Settled]:
-        """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call."""
-        answers: list[Settled] = []
-        broken: set[Chain] = set()
-        pause, share = _SHORTEST_PAUSE, len(entries)
-        while len(answers) < len(entries):
-            part = entries[len(answers) : len(answers) + share]
-            try:
-                answers += await self._share(part, broken)
-            except StoreError as error:
-                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
-                await sleep(self._clock, pause)
-                pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
-            else:
-                pause, share = _SHORTEST_PAUSE, share * 2
-        return answers
-
-    async def _share(self, entries: list[Entry], broken: set[Chain]) -> Sequence[Settled]:
-        """A part of a flush; what has built on something that was refused before is dropped."""
-        going = [entry for entry in entries if _chain(entry) not in broken] if broken else entries
-        answers: Sequence[Settled] = await self._commit(going) if going else ()
-        for entry, answer in zip(going, answers, strict=True):
-            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
-                broken.add(_chain(entry))
-        if len(going) == len(entries):
-            return answers
-        known = dict(zip(map(id, going), answers, strict=True))
-        return [known.get(id(entry)) or Settled(Verdict.DROPPED) for entry in entries]
-
-    async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
-        epochs: dict[tuple[str, int], int] = {}
-        for entry in entries:
-            epochs[entry.mailbox.place] = max(entry.mailbox.lane_epoch, epochs.get(entry.mailbox.place, 0))
-        if any(_is_former(entry, epochs) for entry in entries):
-            # Its lane has been lost and won again: what was taken before is not this worker's to commit.
-            present = [entry for entry in entries if not _is_former(entry, epochs)]
-            answers = iter(await self._commit(present) if present else ())
-            return [_FENCED if _is_former(entry, epochs) else next(answers) for entry in entries]
-        version = self._sender.table.version
-        stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
-        if stale:
-            # Addressed before the routing changed: the whole flush is answered by the store's own rule.
-            version = stale[0].routing
-        batch = Batch([entry.outcome for entry in entries], version, epochs)
-        try:
-            return await self._store.commit(batch)
-        except Exception as error:
-            if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:
-                raise
-            log.warning("%d outcomes cannot be committed together: %s", len(entries), error)
-            if len(entries) > 1:
-                return await self._singly(entries)
-            cause = error.__cause__ if isinstance(error, StoreError) else None
-            return [Settled(Verdict.REFUSED, cause or error)]
-
-    async def _singly(self, entries: list[Entry]) -> list[Settled]:
-        """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
-        answers: list[Settled] = []
-        broken: set[Chain] = set()
-        for entry in entries:
-            chain = _chain(entry)
-            if chain in broken:
-                answers.append(Settled(Verdict.DROPPED))
-                continue
-            (answer,) = await self._commit([entry])
-            answers.append(answer)
-            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
-                broken.add(chain)
-        return answers
-
-
-def _is_former(entry: Entry, epochs: Mapping[tuple[str, int], int]) -> bool:
-    return entry.mailbox.lane_epoch < epochs[entry.mailbox.place]
-
-
-def _chain(entry: Entry) -> Chain:
-    return entry.mailbox.place[0], entry.mailbox.key
-
-
-def _sends(outcome: Outcome) -> bool:
-    return isinstance(outcome, Completed) and outcome.effects.is_routed
+        self._tell(entries, [FENCED] * len(entries))
 
 
 class Publication:

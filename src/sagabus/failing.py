@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import OrderedDict
 
 import msgspec
 
 from sagabus.clock import SECOND, Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError, StoreReadOnly
+from sagabus.errors import StoreError, StoreReadOnly, TransactionLost
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
@@ -23,6 +24,8 @@ _LONGEST_TRACEBACK = 20_000
 _UPGRADE_PAUSE = 5 * SECOND
 _UPGRADE_PATIENCE = 3600 * SECOND
 _CANCELLED_PAUSE = SECOND
+_MOST_INTERRUPTIONS = 5
+_REMEMBERED = 10_000
 
 
 class Failing:
@@ -33,6 +36,8 @@ class Failing:
         self._clock = clock
         self.counted_before: set[int] = set()
         """Positions of envelopes whose present run was counted before it began."""
+        self._interrupted: OrderedDict[int, int] = OrderedDict()
+        """How often in a row, by position; the oldest are forgotten."""
 
     def failed(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
@@ -69,7 +74,14 @@ class Failing:
         return RetryAt(envelope=envelope, delay=_CANCELLED_PAUSE, failure=None, counted=False, holds=definition.ordered)
 
     def interrupted(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
-        """The database was lost under the run: it runs again, uncounted."""
+        """The database was lost under the run: it runs again, uncounted; but not for ever, in case it is lost by it."""
+        times = self._interrupted.pop(envelope.position, 0) + 1
+        if times > _MOST_INTERRUPTIONS:
+            text = f"the database was lost under it {times} times in a row, each time it ran"
+            return self.failed(definition, envelope, TransactionLost(text))
+        self._interrupted[envelope.position] = times
+        if len(self._interrupted) > _REMEMBERED:
+            self._interrupted.popitem(last=False)
         return RetryAt(envelope=envelope, delay=SECOND, counted=False, holds=definition.ordered)
 
     def unknown(

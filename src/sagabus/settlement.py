@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sagabus.clock import Clock, sleep
-from sagabus.committing import Committer, Entry
+from sagabus.committing import Committer
 from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
 from sagabus.envelope import Envelope
 from sagabus.holding import Hand
@@ -25,6 +25,7 @@ from sagabus.outcome import (
     Stashed,
     Verdict,
 )
+from sagabus.persisting import Entry
 from sagabus.processing import Processing
 from sagabus.running import Runners
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
-from sagabus.committing import Committer, Entry
+from sagabus.committing import Committer
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
@@ -21,6 +21,7 @@ from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
 from sagabus.mailbox import Cell, Mailbox
 from sagabus.outcome import Settled
+from sagabus.persisting import Entry
 from sagabus.processing import Processing, with_key
 from sagabus.running import Runners
 from sagabus.saga import SagaDefinition

@@ -51,6 +51,11 @@ class MysqlLink:
         return self._connected and not self.native.get_transaction_status()
 
     @property
+    def ends_it(self) -> str | None:
+        """What another connection says to the server to have this one ended."""
+        return f"KILL {int(self.native.thread_id())}"
+
+    @property
     def _connected(self) -> bool:
         return bool(self.native.connected) and not self._transport.is_closing()
 

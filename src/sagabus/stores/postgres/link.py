@@ -62,6 +62,14 @@ class PostgresLink:
         """Connected, and in no transaction."""
         return not self.native.is_closed() and not self.native.is_in_transaction()
 
+    @property
+    def ends_it(self) -> str | None:
+        """What another connection says to the server to have this one ended."""
+        return (
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {int(self.native.get_server_pid())} "
+            "AND usename = current_user AND application_name = current_setting('application_name')"
+        )
+
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement."""
         if isinstance(ask, AskUser):
@@ -166,6 +174,11 @@ class PostgresLink:
 
 class PooledLink(PostgresLink):
     """The same behind a transaction pooler, where only a transaction is sure to stay with one server process."""
+
+    @property
+    def ends_it(self) -> str | None:
+        """Nothing: the number is the pooler's own, and may be that of another's process."""
+        return None
 
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement, in a transaction of its own unless there is one."""

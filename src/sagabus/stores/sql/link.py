@@ -23,6 +23,11 @@ class Link(Protocol):
         """Whether it is connected and in no transaction: fit for the next user."""
         ...
 
+    @property
+    def ends_it(self) -> str | None:
+        """What another connection says to the server to have this one ended; None where that might end another's."""
+        ...
+
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement."""
         ...

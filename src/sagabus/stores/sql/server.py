@@ -24,6 +24,7 @@ from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive_async
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
+from sagabus.stores.sql.deadline import Deadline
 from sagabus.stores.sql.fetching import Fetching
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
@@ -61,7 +62,8 @@ class ServerStore(SqlCalls):
         """The server, without its password."""
         self._prefix = prefix
         self._lanes = lanes
-        self._deadline = deadline
+        self._patience = deadline
+        self._deadline = Deadline(deadline, place, lambda: self._connect())  # noqa: PLW0108  # a test may replace it
         self._pool_size = pool_size
         self._database_clock = DatabaseClock(SystemClock()) if clock is None else None
         self._clock = clock or self._database_clock or SystemClock()
@@ -107,7 +109,7 @@ class ServerStore(SqlCalls):
         """Connect and bring the schema up to date."""
         if self._opened:
             return
-        self._pool = Pool(self._connect, self._pool_size, self._deadline, self.place)
+        self._pool = Pool(self._connect, self._pool_size, self._patience, self.place)
         self._waiting = Waiting(self._clock)
         self._fetching = Fetching(self._clock)
         self._pid = os.getpid()
@@ -126,6 +128,7 @@ class ServerStore(SqlCalls):
             return
         self._opened = False
         self._waiting.wake()
+        await self._deadline.close()
         await self._pool.close()
 
     async def _begin_life(self, link: Link) -> None:
@@ -270,29 +273,8 @@ class ServerStore(SqlCalls):
             link.terminate()
 
     async def _within(self, work: Awaitable[T], link: Link) -> T:
-        """Wait for it no longer than the deadline; a server that does not answer loses its connection.
-
-        The work is not cancelled but hears that its connection has ended: a driver that is cancelled asks the server to
-        cancel too, which may meet a COMMIT that waits for its replica, and waits for an answer that may never come.
-        """
-        late = False
-
-        def cut() -> None:
-            nonlocal late
-            late = True
-            link.terminate()
-
-        timer = asyncio.get_running_loop().call_later(self._deadline, cut)
-        try:
-            return await work
-        except Exception as error:
-            if late:
-                raise StoreUnavailable(
-                    f"{self.place}: no answer within {self._deadline:g} s", store=self.place
-                ) from error
-            raise
-        finally:
-            timer.cancel()
+        """Wait for it no longer than the deadline; a server that does not answer loses its connection."""
+        return await self._deadline.within(work, link)
 
     async def _sync(self, link: Link) -> None:
         if self._database_clock is not None:

@@ -1,0 +1,53 @@
+"""A call that was cut for taking too long does not go on at the server: its locks would hold up whoever repeats it."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from tests.conftest import Take
+from tests.grounds import SERVERS, Ground, ServerGround
+
+from sagabus import StoreUnavailable
+from sagabus.clock import SystemClock
+from sagabus.opening import open_store
+from sagabus.stores.sql.server import ServerStore
+
+pytestmark = pytest.mark.faults
+
+SLEEP = {"postgres": "SELECT pg_sleep(60)", "mysql": "SELECT SLEEP(60)"}
+RUNNING = {
+    "postgres": "SELECT count(*) FROM pg_stat_activity WHERE query LIKE ? AND pid <> pg_backend_pid()",
+    "mysql": "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ? AND id <> connection_id()",
+}
+
+
+@pytest.fixture(params=SERVERS)
+def place(request: pytest.FixtureRequest, take: Take) -> Ground:
+    ground = take(request.param)
+    ground.make()
+    return ground
+
+
+def running(place: Ground, mark: str) -> int:
+    ((found,),) = place.run(RUNNING[place.kind], [f"%{mark}%"])
+    return int(found)
+
+
+async def test_it_is_ended_at_the_server_with_all_its_locks(place: Ground) -> None:
+    assert isinstance(place, ServerGround)
+    store = open_store(f"{place.url}&deadline=1", SystemClock())
+    assert isinstance(store, ServerStore)
+    mark = uuid4().hex
+    await store.open()
+
+    async with store.transaction() as unit:
+        await unit.connection.execute(place.sql("INSERT INTO ledger (id, amount) VALUES (?, ?)"), ("A", 1))
+        with pytest.raises(StoreUnavailable, match="no answer within 1 s"):
+            await unit.connection.execute(f"{SLEEP[place.kind]} /* {mark} */", ())
+    async with asyncio.timeout(10):
+        while running(place, mark):  # noqa: ASYNC110  # the server is watched, as by anybody
+            await asyncio.sleep(0.02)
+    place.run("DROP TABLE ledger")  # waits for nobody's lock
+    await store.close()
+
+    assert place.tables.pop() == "ledger"

@@ -1,0 +1,137 @@
+"""A statement of a handler's that ends its connection each time, or never comes to its end, is its message's fault: the
+neighbours go on, and it ends in the dead letters. A database that does not answer is nobody's.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.grounds import SERVERS, Ground, ServerGround
+from tests.scenarios.conftest import Take
+from tests.scenarios.shop import Noted
+
+from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreBusy, StoreUnavailable, handler
+from sagabus.outcome import Completed, Settled
+from sagabus.store import Batch, Routing
+from sagabus.stores.sqlite import SqliteStore
+from sagabus.testing import ManualClock
+
+BAD = 7
+MANY = 20
+RECORD = "INSERT INTO ledger (id, amount) VALUES (?, ?)"
+ONCE = RetryPolicy(attempts=1)
+DEADLY = {
+    "postgres": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mysql": "SELECT SLEEP(30)",  # longer than a call may take
+}
+
+
+@pytest.fixture(params=SERVERS)
+def place(request: pytest.FixtureRequest, take: Take) -> Ground:
+    ground = take(request.param)
+    ground.make()
+    return ground
+
+
+def url(place: Ground) -> str:
+    assert isinstance(place, ServerGround)
+    return f"{place.url}&deadline=1"
+
+
+async def worked_off(place: Ground, spoiler: Any) -> tuple[list[int], list[tuple[str, int]]]:
+    """The numbers whose effect is there, and the dead letters with their attempts."""
+    async with Bus(url(place), spoiler) as bus:
+        await bus.publish_many([(Noted(key=f"K{n}", number=n), f"m{n}") for n in range(MANY)])
+        async with asyncio.timeout(50):
+            while len(place.rows()) + len(letters := await bus.dead_letters.list()) < MANY:  # noqa: ASYNC110  # as others look
+                await asyncio.sleep(0.05)
+    return [amount for _, amount in place.rows("amount, amount")], [
+        (x.envelope.message_id, x.attempts) for x in letters
+    ]
+
+
+async def test_buffered_it_is_found_among_its_neighbours(place: Ground) -> None:
+    @handler("buffered", retry=ONCE)
+    def spoil(message: Noted, ctx: Context) -> None:
+        ctx.execute(place.sql(RECORD), (message.key, message.number))
+        if message.number == BAD:
+            ctx.execute(DEADLY[place.kind], ())
+
+    done, dead = await worked_off(place, spoil)
+
+    assert done == [number for number in range(MANY) if number != BAD]
+    assert dead == [(f"m{BAD}", 1)]
+
+
+async def test_on_a_lent_connection_it_does_not_go_on_for_ever(place: Ground) -> None:
+    @handler("lent", retry=ONCE)
+    async def spoil(message: Noted, connection: AsyncConnection) -> None:
+        await place.execute(connection, RECORD, (message.key, message.number))
+        if message.number == BAD:
+            await connection.execute(DEADLY[place.kind], ())
+
+    done, dead = await worked_off(place, spoil)
+
+    assert done == [number for number in range(MANY) if number != BAD]
+    assert dead == [(f"m{BAD}", 1)]
+
+
+class Poisoned:
+    """A store that is lost with each commit of a certain statement; and, when told so, does not answer at all."""
+
+    def __init__(self, path: Path, clock: ManualClock, error: type[Exception]) -> None:
+        self._store = SqliteStore(path, clock=clock)
+        self._error = error
+        self.silent = False
+        self.tried = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def routing(self) -> Routing:
+        if self.silent:
+            raise StoreUnavailable
+        return await self._store.routing()
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        done = [outcome for outcome in batch.outcomes if isinstance(outcome, Completed)]
+        if any(statement.sql == "SELECT 7" for outcome in done for statement in outcome.effects.statements):
+            self.tried += 1
+            raise self._error
+        return await self._store.commit(batch)
+
+
+@handler("spoiler", retry=ONCE)
+def spoil(message: Noted, ctx: Context) -> None:
+    ctx.execute("SELECT 7" if message.number == BAD else "SELECT 1", ())
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable, StoreBusy])
+async def test_it_is_blamed_only_while_the_store_answers(
+    tmp_path: Path, clock: ManualClock, error: type[Exception]
+) -> None:
+    store = Poisoned(tmp_path / "bus.db", clock, error)
+    store.silent = True
+
+    async with Bus(store, spoil, clock=clock) as bus:
+        await bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(MANY)])
+        await passed(clock, lambda: store.tried >= 30)
+        before = await bus.dead_letters.list()
+        store.silent = False
+        await passed(clock, lambda: bus.statistics["spoiler", "dead-lettered"] == 1)
+        after = await bus.dead_letters.list()
+
+    assert before == []
+    assert [(letter.attempts, letter.error_type) for letter in after] == [(1, "sagabus.errors.TransactionLost")]
+    assert bus.statistics["spoiler", "completed"] == MANY - 1
+
+
+async def passed(clock: ManualClock, holds: Any) -> None:
+    """Let time pass until something holds."""
+    async with asyncio.timeout(20):
+        while not holds():
+            clock.advance(timedelta(seconds=5))
+            await asyncio.sleep(0.001)
