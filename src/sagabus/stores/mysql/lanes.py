@@ -16,6 +16,7 @@ from sagabus.stores.mysql.forms import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
 from sagabus.stores.mysql.words import COLUMNS, DUE, NOT_HELD
 from sagabus.stores.sql.asking import Answer, Ask, Row
+from sagabus.stores.sql.fetching import Beside
 
 Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
 Lane: TypeAlias = tuple[str, int]
@@ -86,8 +87,11 @@ class LaneQueries:
         return Answer(
             [
                 *(row for row in found if row[0] > 0),
-                _next_row([row[3] for row in found if row[0] == 0 and row[3] is not None]),
-                *_standing_rows(after, [row[1:4] for row in found if row[0] < 0]),
+                _beside_row(
+                    [row[3] for row in found if row[0] == 0 and row[3] is not None],
+                    after,
+                    [row[1:4] for row in found if row[0] < 0],
+                ),
             ]
         )
 
@@ -111,7 +115,7 @@ class LaneQueries:
         found = await self._all(run, self._ready, ready)
         found += await self._all(run, self._scheduled, [(*lane, limit) for lane in due])
         upcoming += [at for (at,) in await self._all(run, self._next, due) if at is not None]
-        return Answer([*found, _next_row(upcoming), *_standing_rows(after, standing)])
+        return Answer([*found, _beside_row(upcoming, after, standing)])
 
     @staticmethod
     async def _all(run: Run, each: str, lanes: Sequence[tuple[object, ...]]) -> list[Row]:
@@ -131,18 +135,12 @@ def _padded(lanes: Sequence[tuple[object, ...]], size: int) -> list[tuple[object
     return [*lanes, *[nowhere] * (size - len(lanes))]
 
 
-def _next_row(upcoming: Sequence[int]) -> Row:
-    return [0, None, None, min(upcoming, default=None), *[None] * (_WIDTH - 3)]
-
-
-def _standing_rows(after: Mapping[Lane, int], standing: Sequence[Row]) -> list[Row]:
+def _beside_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Sequence[Row]) -> Row:
     positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
     for channel, lane, position in standing:
         positions[(channel, lane)].append(position)
-    return [
-        [-1, *place, 0, None, None, None, _encode(found).decode(), *[None] * (_WIDTH - 8)]
-        for place, found in positions.items()
-    ]
+    beside = Beside(min(upcoming, default=None), [(*place, found) for place, found in positions.items()])
+    return [0, *[None] * 6, _encode(beside).decode(), *[None] * (_WIDTH - 8)]
 
 
 def _int(value: object) -> int:

@@ -10,61 +10,57 @@ _COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMN
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
 _NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
 
-_STANDING = f"""SELECT -1, c.channel, c.lane, 0, NULL, NULL, NULL, array_to_json(ARRAY(
-    SELECT e.position FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0 AND e.position <= c.after AND {NOT_HELD}
-))::text, {_NULLS.split(", ", 4)[4]}"""
-"""What stands before the cursor, in the place of the body."""
-
-_NO_INSTANCE = (
-    "NULL::text, NULL::text, NULL::bigint, NULL::text, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::bigint"
-)
-
-READING = {
-    # For each lane with a cursor, besides, what stands before it: a transaction may commit after a later one. A lane
-    # with nothing in it costs one look: at rest, those are all.
-    "fetch": Statement(
-        f"""
-WITH c AS MATERIALIZED (SELECT r.* FROM {{rows}} CROSS JOIN LATERAL (
-    SELECT 1 FROM {{envelope}} AS e WHERE e.channel = r.channel AND e.lane = r.lane LIMIT 1) AS anything)
-SELECT e.* FROM c CROSS JOIN LATERAL
-    {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
-UNION ALL
-SELECT e.* FROM c CROSS JOIN LATERAL
-    {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e
-UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS} FROM c CROSS JOIN LATERAL (SELECT due_at FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
-UNION ALL
-{_STANDING} FROM c WHERE c.after > 0
-""",
-        "channel text, lane int, after bigint",
-        gives=True,
-    ),
-    # The same for few lanes, with the instances of the keys, but for keys that have something stashed.
-    "fetch_few": Statement(
-        f"""
-WITH c AS MATERIALIZED (SELECT * FROM {{rows}}),
-found AS MATERIALIZED (
-    SELECT e.* FROM c CROSS JOIN LATERAL
-        {of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")} AS e
-    UNION ALL
-    SELECT e.* FROM c CROSS JOIN LATERAL
-        {of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")} AS e)
-SELECT *, {_NO_INSTANCE} FROM found
-UNION ALL
-SELECT 0, NULL, NULL, min(e.due_at), {_NULLS}, {_NO_INSTANCE} FROM c CROSS JOIN LATERAL (
-    SELECT due_at FROM {{envelope}} AS e
-    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e
-UNION ALL
-{_STANDING}, {_NO_INSTANCE} FROM c WHERE c.after > 0
-UNION ALL
-SELECT -2, k.channel, 0, 0, NULL, NULL, k.key, {_NULLS.split(", ", 3)[3]}, i.*
+_UPCOMING = """(SELECT min(e.due_at) FROM c CROSS JOIN LATERAL (SELECT due_at FROM {envelope} AS e
+    WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e)"""
+# What stands before the cursors: a transaction may commit after a later one.
+_STANDING = f"""(SELECT coalesce(json_agg(json_build_array(c.channel, c.lane, ARRAY(
+    SELECT e.position FROM {{envelope}} AS e WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0
+    AND e.position <= c.after AND {NOT_HELD}))), '[]'::json) FROM c WHERE c.after > 0)"""
+# But for keys that have something stashed.
+_INSTANCES = f"""(SELECT coalesce(json_agg(json_build_array(k.channel, k.key,
+    CASE WHEN i.key IS NOT NULL THEN json_build_array({_INSTANCE}) END)), '[]'::json)
 FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
 LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
 ON true
 WHERE (SELECT e.position FROM {{envelope}} AS e
-    WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL
+    WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL)"""
+
+
+def _beside(instances: str) -> str:
+    """All that is not an envelope, as one row with one text: each column of each row more is work for nothing."""
+    told = f"json_build_array({_UPCOMING}, {_STANDING}, {instances})::text"
+    return f"SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {told}, {_NULLS.split(', ', 4)[4]}"
+
+
+_READY = of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")
+_DUE = of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")
+
+READING = {
+    # A lane with nothing in it costs one look: at rest, those are all.
+    "fetch": Statement(
+        f"""
+WITH c AS MATERIALIZED (SELECT r.* FROM {{rows}} CROSS JOIN LATERAL (
+    SELECT 1 FROM {{envelope}} AS e WHERE e.channel = r.channel AND e.lane = r.lane LIMIT 1) AS anything)
+SELECT e.* FROM c CROSS JOIN LATERAL {_READY} AS e
+UNION ALL
+SELECT e.* FROM c CROSS JOIN LATERAL {_DUE} AS e
+UNION ALL
+{_beside("'[]'::json")}
+""",
+        "channel text, lane int, after bigint",
+        gives=True,
+    ),
+    # The same for few lanes, with the instances of the keys.
+    "fetch_few": Statement(
+        f"""
+WITH c AS MATERIALIZED (SELECT * FROM {{rows}}),
+found AS MATERIALIZED (
+    SELECT e.* FROM c CROSS JOIN LATERAL {_READY} AS e
+    UNION ALL
+    SELECT e.* FROM c CROSS JOIN LATERAL {_DUE} AS e)
+SELECT * FROM found
+UNION ALL
+{_beside(_INSTANCES)}
 """,
         "channel text, lane int, after bigint",
         gives=True,

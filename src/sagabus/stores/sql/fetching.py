@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -22,7 +23,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.asking import Ask, Row, Steps
+from sagabus.stores.sql.asking import Ask, Steps
 
 Place = tuple[str, int]
 
@@ -30,14 +31,22 @@ _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
 """So many lanes are asked together with the instances of their keys: a round trip less when there is little to do."""
 
-_decode_positions = msgspec.json.Decoder(list[int]).decode
+InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
 
-_NEXT = 0
-_STANDING = -1
-_INSTANCE = -2
-_POSITIONS = 7
-"""As a JSON array, where messages have their body."""
-_STATE = 17
+
+class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a fetch tells beside the envelopes: in the body of the one row whose position is nought."""
+
+    upcoming: int | None
+    """When the next envelope of these lanes is due."""
+    standing: list[tuple[str, int, list[int]]]
+    """Channel, lane, and the positions that stand before its cursor."""
+    instances: list[tuple[str, str, InstanceRow | None]] = []
+    """Channel and key of some of the envelopes, and the instance that is stored."""
+
+
+_beside = msgspec.json.Decoder(Beside).decode
+_BODY = 7
 
 
 class Fetching:
@@ -77,17 +86,18 @@ class Fetching:
         name = "fetch_few" if with_instances and len(asked) <= _FEW else "fetch"
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
         answer = (yield Ask(name, (limit, now), lanes)).rows
-        envelopes = [rows.envelope_of(row) for row in answer if row[0] > _NEXT]
-        late = self._late(asked, answer)
+        envelopes = [rows.envelope_of(row) for row in answer if row[0]]
+        beside = _beside(next(row[_BODY] for row in answer if not row[0]))
+        late = self._late(asked, beside)
         if late:
             found = yield Ask("at_positions", rows=[(position,) for position in late])
             envelopes += map(rows.envelope_of, found.rows)
         envelopes.sort(key=_position)
         self._note(asked, envelopes, limit)
-        upcoming: int | None = next(row[3] for row in answer if row[0] == _NEXT)
+        upcoming = beside.upcoming
         if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
             self._upcoming = upcoming
-        return Fetched(tuple(envelopes), self._until(now), _loaded(answer), crew)
+        return Fetched(tuple(envelopes), self._until(now), _loaded(beside), crew)
 
     def _until(self, now: int) -> int | None:
         return None if self._upcoming is None else max(self._upcoming - now, 0)
@@ -111,17 +121,15 @@ class Fetching:
         self._news.difference_update([(cursor.channel, cursor.lane) for cursor in asked])
         return asked
 
-    def _late(self, asked: Sequence[Cursor], answer: Sequence[Row]) -> list[int]:
+    def _late(self, asked: Sequence[Cursor], beside: Beside) -> list[int]:
         for cursor in asked:
             if cursor.after == 0:
                 self._handed.pop((cursor.channel, cursor.lane), None)
         late: list[int] = []
-        for row in answer:
-            if row[0] == _STANDING:
-                place, positions = (row[1], row[2]), _decode_positions(row[_POSITIONS])
-                handed = self._handed.get(place, set())
-                late += [position for position in positions if position not in handed]
-                self._handed[place] = handed.intersection(positions)
+        for channel, lane, positions in beside.standing:
+            handed = self._handed.get((channel, lane), set())
+            late += [position for position in positions if position not in handed]
+            self._handed[channel, lane] = handed.intersection(positions)
         return late
 
     def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
@@ -142,11 +150,9 @@ class Fetching:
                 self._drained.pop(place, None)
 
 
-def _loaded(answer: Sequence[Row]) -> tuple[tuple[str, Loaded], ...]:
+def _loaded(beside: Beside) -> tuple[tuple[str, Loaded], ...]:
     return tuple(
-        (row[1], Loaded(row[6], rows.instance_of(row[_STATE:]) if row[_STATE] is not None else None))
-        for row in answer
-        if row[0] == _INSTANCE
+        [(channel, Loaded(key, rows.instance_of(row) if row else None)) for channel, key, row in beside.instances]
     )
 
 
