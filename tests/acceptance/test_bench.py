@@ -14,6 +14,7 @@ SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 KEYS = {
     *("messages_per_second", "published_per_second", "p50_ms", "p99_ms", "peak_rss_mb"),
     *("baseline_batched_per_second", "baseline_single_per_second", "ratio", "one_worker_per_second", "scaling"),
+    "baseline_single_p50_ms",
 }
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -98,6 +98,7 @@ _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
     ("hot_key_per_second", lambda value: f"{value:,.0f}", "messages handled per second, all of one saga"),
     ("p50_ms", lambda value: f"{value:.2f} ms", "from publish to committed at low load, half of the messages"),
     ("p99_ms", lambda value: f"{value:.2f} ms", "and 99 in 100"),
+    ("baseline_single_p50_ms", lambda value: f"{value:.2f} ms", "one commit of the loop at the same low load"),
     ("peak_rss_mb", lambda value: f"{value:.0f} MB", "the most memory of the process"),
 )
 

@@ -15,17 +15,16 @@ from pathlib import Path
 import msgspec
 
 from sagabus import Bus
-from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, STEPS, WORKED, Probed, Submitted, Ticked
+from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
+from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
 from sagabus.cli.process import own_process
 from sagabus.outcome import Settled
 from sagabus.store import Batch, Store
 
 _SINGLE = 500
-_PROBES = 100
 _PUBLISHERS = 100
 _WARM_UP = 50
 _PUBLISHED_AT_ONCE = 5_000
-_PAUSE = 0.004
 _LOOK = 0.01
 
 
@@ -107,8 +106,8 @@ async def _probe(url: str, token: str) -> list[float]:
     committed = _watch(bus.store)
     async with bus:
         await bus.idle()  # the warm-up: what was published singly
-        for number in range(_PROBES):
-            await asyncio.sleep(_PAUSE)
+        for number in range(PROBES):
+            await asyncio.sleep(PAUSE)
             committed.clear()
             began = time.perf_counter()
             await bus.publish(Probed(order_id=f"{token}-p{number}", amount=number))

@@ -123,4 +123,3 @@ def enter(message: Completed, ctx: Context) -> None:
 WORKED = (BenchSaga, ProbeSaga, ClockSaga)
 EVERYTHING = (BenchSaga, ProbeSaga, ClockSaga, enter)
 CHANNELS = ("bench-orders", "bench-probes", "bench-clocks")
-STEPS = 3

@@ -45,6 +45,7 @@ class Figures:
         alone = median(figures.one_worker_per_second for figures in self.engine)
         batched = median(figures.batched_per_second for figures in self.loop)
         latencies = sorted(latency for figures in self.engine for latency in figures.latencies)
+        singles = sorted(latency for figures in self.loop for latency in figures.single_latencies)
         return {
             "messages_per_second": round(handled, 1),
             "one_worker_per_second": round(alone, 1),
@@ -58,6 +59,7 @@ class Figures:
             "p99_ms": round(percentile(latencies, 0.99) * 1000, 3),
             "peak_rss_mb": round(max(figures.peak_rss_mb for figures in self.engine), 1),
             "baseline_batched_per_second": round(batched, 1),
+            "baseline_single_p50_ms": round(percentile(singles, 0.50) * 1000, 3),
             "baseline_single_per_second": round(median(figures.single_per_second for figures in self.loop), 1),
             "ratio": round(handled / batched, 4),
         }

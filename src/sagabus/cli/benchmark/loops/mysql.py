@@ -5,7 +5,18 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from sagabus.cli.benchmark.loops.work import BATCH, SINGLE, WARM_UP, LoopFigures, instant, orders, step
+from sagabus.cli.benchmark.loops.work import (
+    BATCH,
+    PROBES,
+    SINGLE,
+    STEPS,
+    WARM_UP,
+    LoopFigures,
+    instant,
+    orders,
+    rest,
+    step,
+)
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.connecting import arguments, connected
 from sagabus.stores.sql.address import Address
@@ -48,8 +59,11 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     batched = await loop.timed(BATCH)
     await loop.fill("single", min(sagas, SINGLE))
     single = await loop.timed(1)
+    await loop.fill("paced", min(sagas, PROBES // STEPS))
+    latencies: list[float] = []
+    await loop.work_off(1, latencies)
     native.close()
-    return LoopFigures(batched, single)
+    return LoopFigures(batched, single, latencies)
 
 
 class _Loop:
@@ -58,9 +72,12 @@ class _Loop:
         self._cursor = native.cursor()
         self._tables = tables
 
-    async def work_off(self, batch: int) -> int:
-        """Handle everything in the queue, so many messages per commit; how many there were."""
+    async def work_off(self, batch: int, paced: list[float] | None = None) -> int:
+        """Handle everything in the queue, so many messages per commit; how many there were. `paced`: with a pause
+        before each commit, the seconds of which are added there.
+        """
         handled, after = 0, 0
+        began = await rest(paced)
         while taken := await self._rows(_TAKE, [after, batch]):
             found = await self._rows(_LOAD, [row[3] for row in taken])
             done = step(taken, {row[0]: (row[1], row[2]) for row in found}, instant())
@@ -71,6 +88,7 @@ class _Loop:
             await self._native.commit()
             handled += len(taken)
             after = taken[-1][0]
+            began = await rest(paced, began)
         return handled
 
     async def fill(self, name: str, sagas: int) -> None:

@@ -8,7 +8,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sagabus.cli.benchmark.loops.work import BATCH, SINGLE, WARM_UP, LoopFigures, instant, orders, step
+from sagabus.cli.benchmark.loops.work import (
+    BATCH,
+    PROBES,
+    SINGLE,
+    STEPS,
+    WARM_UP,
+    LoopFigures,
+    instant,
+    orders,
+    rest,
+    step,
+)
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.sql.address import Address
@@ -61,19 +72,26 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     batched = await _timed(connection, BATCH)
     await _fill(connection, "single", min(sagas, SINGLE))
     single = await _timed(connection, 1)
+    await _fill(connection, "paced", min(sagas, PROBES // STEPS))
+    latencies: list[float] = []
+    await work_off(connection, 1, latencies)
     await connection.close()
-    return LoopFigures(batched, single)
+    return LoopFigures(batched, single, latencies)
 
 
-async def work_off(connection: Any, batch: int) -> int:
-    """Handle everything in the queue, so many messages per commit; how many there were."""
+async def work_off(connection: Any, batch: int, paced: list[float] | None = None) -> int:
+    """Handle everything in the queue, so many messages per commit; how many there were. `paced`: with a pause before
+    each commit, the seconds of which are added there.
+    """
     handled, after = 0, 0
+    began = await rest(paced)
     while taken := await connection.fetch(_TAKE, after, batch):
         found = await connection.fetch(_LOAD, [row[3] for row in taken])
         done = step(taken, {row[0]: (row[1], row[2]) for row in found}, instant())
         await connection.execute(_WRITE, done.removed, *_columns(done.saved), *_columns(done.added))
         handled += len(taken)
         after = taken[-1][0]
+        began = await rest(paced, began)
     return handled
 
 

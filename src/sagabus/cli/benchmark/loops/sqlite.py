@@ -8,7 +8,20 @@ from typing import Any, TypeAlias
 
 import apsw
 
-from sagabus.cli.benchmark.loops.work import BATCH, SINGLE, WARM_UP, LoopFigures, Stored, Taken, instant, orders, step
+from sagabus.cli.benchmark.loops.work import (
+    BATCH,
+    PAUSE,
+    PROBES,
+    SINGLE,
+    STEPS,
+    WARM_UP,
+    LoopFigures,
+    Stored,
+    Taken,
+    instant,
+    orders,
+    step,
+)
 from sagabus.stores.sqlite import schema
 
 _ADD = """
@@ -44,8 +57,11 @@ def measure(path: str, sagas: int) -> LoopFigures:
     batched = _timed(connection, BATCH)
     _fill(connection, "single", min(sagas, SINGLE))
     single = _timed(connection, 1)
+    _fill(connection, "paced", min(sagas, PROBES // STEPS))
+    latencies: list[float] = []
+    work_off(connection, 1, latencies)
     connection.close()
-    return LoopFigures(batched, single)
+    return LoopFigures(batched, single, latencies)
 
 
 def prepared(path: str, sagas: int) -> Connection:
@@ -55,10 +71,15 @@ def prepared(path: str, sagas: int) -> Connection:
     return connection
 
 
-def work_off(connection: Connection, batch: int) -> int:
-    """Handle everything in the queue, so many messages per commit; how many there were."""
+def work_off(connection: Connection, batch: int, paced: list[float] | None = None) -> int:
+    """Handle everything in the queue, so many messages per commit; how many there were. `paced`: with a pause before
+    each commit, the seconds of which are added there.
+    """
     handled, after = 0, 0
     while True:
+        if paced is not None:
+            time.sleep(PAUSE)
+        began = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
         taken: list[Taken] = connection.execute(_TAKE, (after, batch)).fetchall()
         stored: dict[str, Stored] = {}
@@ -73,6 +94,8 @@ def work_off(connection: Connection, batch: int) -> int:
         connection.execute("COMMIT")
         if not taken:
             return handled
+        if paced is not None:
+            paced.append(time.perf_counter() - began)
         handled += len(taken)
         after = taken[-1][0]
 

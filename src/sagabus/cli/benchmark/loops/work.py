@@ -5,6 +5,7 @@ Nothing of the engine is in it, no routing, retry, timer or isolation of failure
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -13,7 +14,12 @@ import msgspec
 
 BATCH = 100
 SINGLE = 500
+STEPS = 3
 WARM_UP = 300
+PROBES = 100
+"""Messages at low load."""
+PAUSE = 0.004
+"""Seconds between two of them: long enough that nothing waits, and that processors and disks have come to rest."""
 
 
 class Message(msgspec.Struct):
@@ -37,6 +43,8 @@ class LoopFigures(msgspec.Struct, frozen=True):
 
     batched_per_second: float
     single_per_second: float
+    single_latencies: list[float]
+    """Seconds that each message took at low load, in a commit of its own."""
 
 
 Taken: TypeAlias = tuple[int, str, str, str, str, str | None]
@@ -82,6 +90,15 @@ def step(taken: Sequence[Taken], stored: Mapping[str, Stored], now: int) -> Done
             (channel, 0, 0, sent_id, follow_up, key, sent, None, conversation, message_id, now, 0, None, None, 0, 0)
         )
     return done
+
+
+async def rest(paced: list[float] | None, began: float | None = None) -> float:
+    """Between two commits at low load: note what the last one took, and pause. When the next one begins."""
+    if paced is not None:
+        if began is not None:
+            paced.append(time.perf_counter() - began)
+        await asyncio.sleep(PAUSE)
+    return time.perf_counter()
 
 
 def orders(name: str, sagas: int) -> list[tuple[object, ...]]:
