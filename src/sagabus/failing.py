@@ -10,7 +10,7 @@ import msgspec
 
 from sagabus.clock import SECOND, Clock
 from sagabus.envelope import Envelope
-from sagabus.errors import StoreError, StoreReadOnly, TransactionLost
+from sagabus.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
@@ -43,10 +43,11 @@ class Failing:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
         """The outcome of a run that raised `error`, by the policy of its subscription."""
-        if _of_the_store(error) or _of_the_store(error.__cause__):
-            # A full or lost database is nobody's fault: no attempt.
+        by = next(filter(_of_the_store, (error, error.__cause__)), None)
+        if by is not None:
             log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
-            return self.interrupted(definition, envelope)
+            return self.interrupted(definition, envelope, by)
+        self._interrupted.pop(envelope.position, None)
         policy = definition.retry
         counted = envelope.position not in self.counted_before
         attempt = envelope.attempt + 1 if counted else envelope.attempt
@@ -73,15 +74,20 @@ class Failing:
         log.warning("%s: %s %s was cancelled from inside", envelope.channel, envelope.message_type, envelope.message_id)
         return RetryAt(envelope=envelope, delay=_CANCELLED_PAUSE, failure=None, counted=False, holds=definition.ordered)
 
-    def interrupted(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
-        """The database was lost under the run: it runs again, uncounted; but not for ever, in case it is lost by it."""
-        times = self._interrupted.pop(envelope.position, 0) + 1
-        if times > _MOST_INTERRUPTIONS:
-            text = f"the database was lost under it {times} times in a row, each time it ran"
-            return self.failed(definition, envelope, TransactionLost(text))
-        self._interrupted[envelope.position] = times
-        if len(self._interrupted) > _REMEMBERED:
-            self._interrupted.popitem(last=False)
+    def interrupted(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, by: BaseException | None = None
+    ) -> Outcome:
+        """The database failed the run, or refused it one: nobody's fault, so it runs again, uncounted. `by`: the error
+        that ended a run that had begun; a connection may be lost by the run itself, so that is not repeated for ever.
+        """
+        if isinstance(by, (StoreUnavailable, StoreBusy)):
+            times = self._interrupted.pop(envelope.position, 0) + 1
+            if times > _MOST_INTERRUPTIONS:
+                text = f"the database was lost under it {times} times in a row: {by}"
+                return self.failed(definition, envelope, TransactionLost(text))
+            self._interrupted[envelope.position] = times
+            if len(self._interrupted) > _REMEMBERED:
+                self._interrupted.popitem(last=False)
         return RetryAt(envelope=envelope, delay=SECOND, counted=False, holds=definition.ordered)
 
     def unknown(

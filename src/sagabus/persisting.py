@@ -23,9 +23,13 @@ Chain: TypeAlias = tuple[str, str | None]
 FENCED = Settled(Verdict.FENCED)
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
-_TRIES_ALONE = 3
+_SMALL_SHARE = 8
+"""So many outcomes at once, where one of them may cost the connection each time."""
+_TRIES_WITH_STATEMENTS = 3
 """So often in a row may a commit be lost that has nothing in it but one run with statements of the user's, while the
-store answers: then it is by them that it is lost."""
+store takes others: then it is by them that it is lost."""
+_TRIES_ALONE = 10
+"""The same without any: it may be too much for one call all by itself."""
 _OF_THE_ROWS = (TransactionLost, StoreError)
 """Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
 
@@ -33,12 +37,11 @@ _OF_THE_ROWS = (TransactionLost, StoreError)
 class Entry:
     """One outcome on its way, with what it was built on."""
 
-    __slots__ = ("epoch", "mailbox", "outcome", "routing")
+    __slots__ = ("mailbox", "outcome", "routing")
 
     def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
         self.mailbox = mailbox
         self.outcome = outcome
-        self.epoch = mailbox.epoch
         self.routing = routing
 
 
@@ -51,8 +54,8 @@ class Persisting:
         self._clock = clock
 
     async def persist(self, entries: list[Entry]) -> Sequence[Settled]:
-        """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call; and
-        one by one when a statement of the user's may end its connection each time.
+        """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
+        fails alone again and again, while the store takes other commits, is refused.
         """
         answers: list[Settled] = []
         broken: set[Chain] = set()
@@ -63,28 +66,31 @@ class Persisting:
             try:
                 answers += await self._share(part, broken)
             except StoreError as error:
-                is_suspect = await self._may_be_by_statements(part, error)
-                alone = alone + 1 if is_suspect and len(part) == 1 else 0
-                if alone == _TRIES_ALONE:
-                    answers.append(_refused(part[0], error, broken))
+                is_its_own = await self._takes_others(error)
+                alone = alone + 1 if is_its_own and len(part) == 1 else 0
+                if alone and alone >= _tries_alone(part[0]):
+                    answers.append(_refused(part[0], alone, error, broken))
                     pause, alone = _SHORTEST_PAUSE, 0
                     continue
                 log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
                 await sleep(self._clock, pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
-                most = 1 if is_suspect else most
-                share = 1 if is_suspect else max(share // 2, 1)
+                pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
+                if is_its_own and any(map(_has_statements, part)):
+                    share, most = 1, _SMALL_SHARE
             else:
                 pause, share, alone = _SHORTEST_PAUSE, min(share * 2, most), 0
         return answers
 
-    async def _may_be_by_statements(self, entries: list[Entry], error: StoreError) -> bool:
-        if not isinstance(error, (StoreUnavailable, StoreBusy)) or not any(map(_has_statements, entries)):
+    async def _takes_others(self, error: StoreError) -> bool:
+        """Whether the store commits something else just now. To read would not do: what stops writers may let others
+        read.
+        """
+        if not isinstance(error, (StoreUnavailable, StoreBusy)):
             return False
         try:
-            await self._store.routing()
+            await self._store.commit(Batch([], self._sender.table.version, {}))
         except StoreError:
-            return False  # nobody's fault: it does not answer
+            return False
         return True
 
     async def _share(self, entries: list[Entry], broken: set[Chain]) -> Sequence[Settled]:
@@ -127,24 +133,18 @@ class Persisting:
 
     async def _singly(self, entries: list[Entry]) -> list[Settled]:
         """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
-        answers: list[Settled] = []
         broken: set[Chain] = set()
-        for entry in entries:
-            chain = _chain(entry)
-            if chain in broken:
-                answers.append(Settled(Verdict.DROPPED))
-                continue
-            (answer,) = await self._commit([entry])
-            answers.append(answer)
-            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
-                broken.add(chain)
-        return answers
+        return [answer for entry in entries for answer in await self._share([entry], broken)]
 
 
-def _refused(entry: Entry, error: StoreError, broken: set[Chain]) -> Settled:
+def _tries_alone(entry: Entry) -> int:
+    return _TRIES_WITH_STATEMENTS if _has_statements(entry) else _TRIES_ALONE
+
+
+def _refused(entry: Entry, times: int, error: StoreError, broken: set[Chain]) -> Settled:
     if entry.mailbox.key is not None:
         broken.add(_chain(entry))
-    text = f"its statements lost the transaction {_TRIES_ALONE} times in a row, while the database answered: {error}"
+    text = f"its commit was lost {times} times in a row, while the database took others: {error}"
     return Settled(Verdict.REFUSED, TransactionLost(text))
 
 

@@ -2,7 +2,7 @@
 text.
 
 Delays and attempts live in the store, so they survive the process. A version conflict, a lost database and a stopped
-worker are not failures of the message and never come here.
+worker are not failures of the message and do not come here, unless the database is lost by the message each time.
 """
 
 from __future__ import annotations

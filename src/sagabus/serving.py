@@ -154,9 +154,10 @@ class Serving:
         if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition):
             mailbox.put_back([envelope])
             return
-        epoch = mailbox.epoch
+        epoch, has_begun = mailbox.epoch, False
         try:
             async with self._store.transaction() as unit:
+                has_begun = True
                 outcome = await self._processing.run(mailbox, envelope, unit)
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
@@ -172,7 +173,7 @@ class Serving:
             if isinstance(error, TransactionLost):
                 outcome = failing.failed(mailbox.definition, envelope, error)
             else:
-                outcome = failing.interrupted(mailbox.definition, envelope)
+                outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.cell = None
         self._finish(mailbox, envelope, outcome, epoch)
 

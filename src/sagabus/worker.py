@@ -340,6 +340,11 @@ class Worker:
 
     async def _renew(self) -> None:
         begun = self._clock.monotonic()
+        if self._refresh:
+            # Lanes are shared anew, or subscriptions have changed: who sends nothing would never be told of these.
+            routing = await self._store.routing()
+            if routing.version != self._sender.table.version:
+                self._sender.use(routing)
         self.hand.lane_window = max(_SMALLEST_WINDOW, self._prefetch // self._sender.table.lanes)
         lanes = await self._store.lease(self.identity, self._channels, **self._terms)
         hit("lease.taken")

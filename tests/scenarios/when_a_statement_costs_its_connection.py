@@ -3,7 +3,8 @@ neighbours go on, and it ends in the dead letters. A database that does not answ
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,21 @@ from typing import Any
 import pytest
 from tests.grounds import SERVERS, Ground, ServerGround
 from tests.scenarios.conftest import Take
-from tests.scenarios.shop import Noted
+from tests.scenarios.shop import Ended, Noted
 
-from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreBusy, StoreUnavailable, handler
+from sagabus import (
+    AsyncConnection,
+    Bus,
+    Connection,
+    Context,
+    RetryPolicy,
+    StoreBusy,
+    StoreFull,
+    StoreUnavailable,
+    handler,
+)
 from sagabus.outcome import Completed, Settled
-from sagabus.store import Batch, Routing
+from sagabus.store import Batch
 from sagabus.stores.sqlite import SqliteStore
 from sagabus.testing import ManualClock
 
@@ -80,7 +91,7 @@ async def test_on_a_lent_connection_it_does_not_go_on_for_ever(place: Ground) ->
 
 
 class Poisoned:
-    """A store that is lost with each commit of a certain statement; and, when told so, does not answer at all."""
+    """A store that is lost with each commit of a certain statement; and, when told so, can be read but takes none."""
 
     def __init__(self, path: Path, clock: ManualClock, error: type[Exception]) -> None:
         self._store = SqliteStore(path, clock=clock)
@@ -91,12 +102,9 @@ class Poisoned:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def routing(self) -> Routing:
-        if self.silent:
-            raise StoreUnavailable
-        return await self._store.routing()
-
     async def commit(self, batch: Batch) -> Sequence[Settled]:
+        if self.silent and not batch.outcomes:
+            raise StoreUnavailable  # though it may be read all the while
         done = [outcome for outcome in batch.outcomes if isinstance(outcome, Completed)]
         if any(statement.sql == "SELECT 7" for outcome in done for statement in outcome.effects.statements):
             self.tried += 1
@@ -135,3 +143,69 @@ async def passed(clock: ManualClock, holds: Any) -> None:
         while not holds():
             clock.advance(timedelta(seconds=5))
             await asyncio.sleep(0.001)
+
+
+class Unlending:
+    """A store that lends no transaction for a while, or has no room in any."""
+
+    def __init__(self, path: Path, clock: ManualClock, error: type[Exception]) -> None:
+        self._store = SqliteStore(path, clock=clock)
+        self._error = error
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Any, None]:
+        if self.refused < 40 and self._error is StoreUnavailable:
+            self.refused += 1
+            raise self._error
+        async with self._store.transaction() as unit:
+            yield unit
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable, StoreFull])
+async def test_a_run_that_could_not_begin_or_had_no_room_is_never_counted(
+    tmp_path: Path, clock: ManualClock, error: type[Exception]
+) -> None:
+    store = Unlending(tmp_path / "bus.db", clock, error)
+    runs: list[int] = []
+
+    @handler("borrower", retry=ONCE)
+    def borrow(message: Noted, connection: Connection) -> None:
+        runs.append(message.number)
+        if error is StoreFull and len(runs) < 40:
+            raise StoreFull
+
+    async with Bus(store, borrow, clock=clock) as bus:
+        await bus.publish(Noted(key="K", number=1))
+        await passed(clock, lambda: bus.statistics["borrower", "completed"] == 1)
+        letters = await bus.dead_letters.list()
+
+    assert letters == []
+    assert store.refused + len(runs) > 40 - 1
+
+
+async def test_an_outcome_that_is_too_much_by_itself_is_refused_in_the_end(tmp_path: Path, clock: ManualClock) -> None:
+    class Narrow(Poisoned):
+        async def commit(self, batch: Batch) -> Sequence[Settled]:
+            if sum(len(o.effects.sent) for o in batch.outcomes if isinstance(o, Completed)) > 50:
+                raise StoreUnavailable
+            return await super().commit(batch)
+
+    @handler("talker", retry=ONCE)
+    def talk(message: Noted, ctx: Context) -> None:
+        for number in range(100 if message.number == BAD else 1):
+            ctx.publish(Ended(key=message.key, number=number))
+
+    @handler("listener")
+    def listen(message: Ended) -> None:
+        pass
+
+    store = Narrow(tmp_path / "bus.db", clock, StoreUnavailable)
+    async with Bus(store, talk, listen, clock=clock) as bus:
+        await bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(MANY)])
+        await passed(clock, lambda: bus.statistics["talker", "dead-lettered"] == 1)
+
+    assert bus.statistics["talker", "completed"] == MANY - 1

@@ -220,6 +220,23 @@ async def test_a_subscription_added_meanwhile_gets_its_copy(on_ground: MakeHarne
             assert seen == [2]
 
 
+async def test_a_worker_that_sends_nothing_hears_of_a_new_routing_too(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    """Or each of its flushes would rest on an old one, and take the long way on PostgreSQL for ever."""
+
+    @handler("newcomer")
+    def newcomer(message: Ended) -> None:
+        pass
+
+    async with on_ground(Tally, clock=clock) as first:
+        before = first.bus._sender.table.version
+        async with on_ground(newcomer, clock=clock) as second:
+            await glances(clock, first, second)
+
+            assert first.bus._sender.table.version == second.bus._sender.table.version > before
+
+
 async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_ground: MakeHarness, clock: ManualClock) -> None:
     gate, runs = asyncio.Event(), Counter[str]()
 

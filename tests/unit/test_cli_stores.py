@@ -122,7 +122,7 @@ def test_one_message_of_a_subscription_is_removed(url: str, capsys: pytest.Captu
 
 
 def test_what_is_not_there_cannot_be_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for names in (["cook"], ["butler", "cli.baked"]):
+    for names in (["cook"], ["butler", "cli.baked"], ["butler", "cli.open", "cli.baked"]):
         code, out, err = run(capsys, "subscriptions", "remove", "--store", url, *names)
 
         assert (code, out) == (1, "")

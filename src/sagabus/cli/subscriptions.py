@@ -96,7 +96,7 @@ async def _remove(
     """The messages no longer received, and how many wait there."""
     async with opened(target, url) as bus:
         known = {each.message_type for each in (await bus.store.routing()).subscriptions if each.channel == channel}
-        chosen = sorted(known.intersection(messages) if messages else known)
+        chosen = sorted(messages or known) if known.issuperset(messages) else []
         if chosen and not force and (waiting := await _count(bus, channel)):
             return [], waiting
         for name in chosen:

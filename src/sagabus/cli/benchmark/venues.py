@@ -124,7 +124,7 @@ class Prefixes(_Beside):
         from sagabus.stores.sql.dialect import TABLES
 
         address = Address.of(self._store)
-        native, _ = await connected(address, arguments(address))
+        native = (await connected(address, arguments(address))).native
         cursor = native.cursor()
         for prefix in self._made:
             await cursor.execute("DROP TABLE IF EXISTS " + ", ".join(f"`{prefix}{table}`" for table in TABLES))

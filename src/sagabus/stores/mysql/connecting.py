@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
@@ -23,7 +23,7 @@ SET SESSION sql_mode = CONCAT('{_STRICT}' /*!80000 , ',NO_ZERO_DATE,NO_ZERO_IN_D
 """
 # What another transaction has committed meanwhile is seen, and gaps between keys are not locked.
 _ISOLATION = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"
-_LOOK = "SELECT @@sql_mode, @@max_allowed_packet, @@global.read_only"
+_LOOK = "SELECT @@sql_mode, @@max_allowed_packet, @@global.read_only, CONCAT_WS(':', @@hostname, @@port, @@server_id)"
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only", "transaction_read_only", "tx_read_only")
 _VARIABLES = (
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ("
@@ -96,23 +96,33 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
         await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
         await cursor.execute(_ISOLATION)
         await cursor.execute(_LOOK)
-        mode, packet, read_only = await cursor.fetchone()
+        mode, packet, read_only, server = await cursor.fetchone()
     except BaseException:
         native.close()
         raise
-    return native, mode, packet, _is_on(read_only)
+    return native, mode, packet, _is_on(read_only), str(server)
 
 
-async def connected(address: Address, told: dict[str, Any]) -> tuple[Any, int]:
-    """A connection in a strict session, and how many characters a packet has room for."""
-    native, mode, packet, read_only = await connect(told, address.deadline)
+class Connected(NamedTuple):
+    """A connection in a strict session."""
+
+    native: Any
+    room: int
+    """So many characters fit into a packet."""
+    server: str
+    """Host, port and number of the server that has answered."""
+
+
+async def connected(address: Address, told: dict[str, Any]) -> Connected:
+    """A connection to a server that can be written to."""
+    native, mode, packet, read_only, server = await connect(told, address.deadline)
     if read_only:  # each time, since what answers at an address may be another server after a failover
         native.close()
         raise StoreReadOnly(f"{address.place} is read-only: point the bus at the primary", store=address.place)
     if "STRICT_TRANS_TABLES" not in mode.split(","):
         native.close()
         raise StoreError(f"{address.place}: the session cannot be made strict, it is {mode!r}", store=address.place)
-    return native, packet // _BYTES_OF_A_CHARACTER // 2
+    return Connected(native, packet // _BYTES_OF_A_CHARACTER // 2, server)
 
 
 async def look_over(link: Link, place: str) -> None:

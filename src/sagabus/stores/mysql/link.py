@@ -17,6 +17,7 @@ from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
 from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed, causes
+from sagabus.stores.sql.link import Link
 
 _SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoint"])
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
@@ -27,9 +28,21 @@ class MysqlLink:
     """See `sagabus.stores.sql.link.Link`."""
 
     def __init__(
-        self, native: Any, forms: Mapping[str, Form], lane_queries: LaneQueries, place: str, *, largest_text: int
+        self,
+        native: Any,
+        forms: Mapping[str, Form],
+        lane_queries: LaneQueries,
+        place: str,
+        *,
+        largest_text: int,
+        server: str,
     ) -> None:
         self.native = native
+        self.number = int(native.thread_id())
+        """By which its server knows it."""
+        self.server = server
+        """Tells it from others that answer at the same address."""
+        self.began = asyncio.get_running_loop().time()
         self._largest_text = largest_text
         self._transport = native._transport  # noqa: SLF001  # the driver has no way to cut a connection at once
         self._forms = forms
@@ -49,11 +62,6 @@ class MysqlLink:
     def usable(self) -> bool:
         """Connected, and in no transaction."""
         return self._connected and not self.native.get_transaction_status()
-
-    @property
-    def ends_it(self) -> str | None:
-        """What another connection says to the server to have this one ended."""
-        return f"KILL {int(self.native.thread_id())}"
 
     @property
     def _connected(self) -> bool:
@@ -140,6 +148,19 @@ class MysqlLink:
         """Cut the connection."""
         self._transport.abort()
         self.native.close()
+
+    async def end(self, cut: Link) -> None:
+        """Have the server end a connection that was cut. Its number is another's on another server, and after a
+        restart.
+        """
+        if not isinstance(cut, MysqlLink) or cut.server != self.server:
+            return
+        age = asyncio.get_running_loop().time() - cut.began
+        ((_, uptime),) = await self.query("SHOW GLOBAL STATUS LIKE 'Uptime'", ())
+        found = await self.query(f"SELECT state FROM information_schema.processlist WHERE id = {cut.number}", ())
+        # A COMMIT that waits for its replica would be left half done: on this server, and not on that.
+        if int(uptime) >= int(age) and found and "semi" not in str(found[0][0]).lower():
+            await self.run_script(f"KILL {cut.number}")
 
     async def close(self) -> None:
         """Say goodbye."""

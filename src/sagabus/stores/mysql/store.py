@@ -128,10 +128,10 @@ class MysqlStore(ServerStore):
 
     async def _connect(self) -> Link:
         try:
-            native, room = await connecting.connected(self._address, self._arguments)
+            native, room, server = await connecting.connected(self._address, self._arguments)
         except Exception as error:
             raise of_our_own(error, self.place) from error
-        return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room)
+        return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room, server=server)
 
 
 def _ours(link: Link) -> MysqlLink:

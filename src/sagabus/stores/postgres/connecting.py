@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
+from sagabus.stores.postgres.words import BORN
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
 
@@ -27,7 +28,10 @@ _PLANNING = {
 """One plan for each statement, whatever the values: there is one good way to run each, and planning takes longer than
 running. It is kept from when the tables were empty, and reading all of one, or sorting it, was cheap: never, then.
 """
-_LOOK = "SELECT current_setting('enable_seqscan'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
+_LOOK = f"""
+SELECT current_setting('enable_seqscan'), pg_is_in_recovery(), current_setting('transaction_read_only') = 'on',
+    (SELECT {BORN} FROM pg_stat_activity WHERE pid = pg_backend_pid())
+"""
 """Whether settings got through, and whether this is the primary: after a failover it may be another server."""
 _PROTOCOL_VIOLATION = "08P01"
 
@@ -45,9 +49,9 @@ class Connecting:
     async def connect(self) -> PostgresLink:
         """A new connection; raises StoreUnavailable, or another StoreError with the way out."""
         if not self.pooled:
-            native = await self._straight()
-            if native is not None:
-                return PostgresLink(native, self._statements, self._address.place)
+            link = await self._straight()
+            if link is not None:
+                return link
             self.pooled = True
         native = await self._open(statement_cache_size=0)
         return PooledLink(native, self._statements, self._address.place)
@@ -56,7 +60,7 @@ class Connecting:
         """A connection of the driver's own to listen on, on which nothing takes longer than the deadline."""
         return await self._open(command_timeout=self._deadline)
 
-    async def _straight(self) -> Any:
+    async def _straight(self) -> PostgresLink | None:
         """A connection with all settings in force; None where a pooler does not let them through."""
         settings = {"application_name": "sagabus", **_PLANNING}
         try:
@@ -66,14 +70,15 @@ class Connecting:
                 return None
             raise
         try:
-            planning, standby, read_only = await native.fetchrow(_LOOK)
+            planning, standby, read_only, born = await native.fetchrow(_LOOK)
         except BaseException as error:
             native.terminate()
             if (ours := translated_error(error, self._address.place)) is not None:
                 raise ours from error
             raise
         if planning == "off":
-            return self._writable(native, standby=standby, read_only=read_only)
+            native = self._writable(native, standby=standby, read_only=read_only)
+            return PostgresLink(native, self._statements, self._address.place, born=born or "")
         native.terminate()
         return None
 

@@ -16,9 +16,10 @@ from sagabus.errors import (
 )
 from sagabus.outcome import Parameters
 from sagabus.stores.postgres.driver import asyncpg
-from sagabus.stores.postgres.words import NOW
+from sagabus.stores.postgres.words import BORN, NOW
 from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed, causes
 from sagabus.stores.sql.dialect import Ready
+from sagabus.stores.sql.link import Link
 
 _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
     (("40001", "40P01", "55P03", "57014"), StoreBusy),
@@ -28,6 +29,9 @@ _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
 )
 """SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
 _NO_RIGHT = "42501"
+# A COMMIT that waits for its replica would be left half done: on this server, and not on that.
+_END = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid = $1 AND {BORN} = $2 AND wait_event IS DISTINCT FROM 'SyncRep'"""
 _CANCELLED = "57014"
 """By the operator, or by statement_timeout: of our statements the work is repeated; a user's may just be too slow."""
 
@@ -52,8 +56,12 @@ def translated_error(error: BaseException, place: str) -> StoreError | None:
 class PostgresLink:
     """See `sagabus.stores.sql.link.Link`."""
 
-    def __init__(self, native: Any, statements: Mapping[str, Ready], place: str) -> None:
+    def __init__(self, native: Any, statements: Mapping[str, Ready], place: str, *, born: str = "") -> None:
         self.native = native
+        self.number: int = native.get_server_pid()
+        """Of its server process."""
+        self.born = born
+        """When its server process began, which tells it from any other that is given its number."""
         self._statements = statements
         self._place = place
 
@@ -61,14 +69,6 @@ class PostgresLink:
     def usable(self) -> bool:
         """Connected, and in no transaction."""
         return not self.native.is_closed() and not self.native.is_in_transaction()
-
-    @property
-    def ends_it(self) -> str | None:
-        """What another connection says to the server to have this one ended."""
-        return (
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {int(self.native.get_server_pid())} "
-            "AND usename = current_user AND application_name = current_setting('application_name')"
-        )
 
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement."""
@@ -143,6 +143,11 @@ class PostgresLink:
         """Cut the connection."""
         self.native.terminate()
 
+    async def end(self, cut: Link) -> None:
+        """Have the server end a connection that was cut."""
+        if isinstance(cut, PostgresLink) and cut.born:
+            await self.query(_END, (cut.number, cut.born))
+
     async def close(self) -> None:
         """Say goodbye."""
         await self.native.close()
@@ -173,12 +178,9 @@ class PostgresLink:
 
 
 class PooledLink(PostgresLink):
-    """The same behind a transaction pooler, where only a transaction is sure to stay with one server process."""
-
-    @property
-    def ends_it(self) -> str | None:
-        """Nothing: the number is the pooler's own, and may be that of another's process."""
-        return None
+    """The same behind a transaction pooler, where only a transaction is sure to stay with one server process. Nobody
+    ends that: the number it is known by is the pooler's own.
+    """
 
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement, in a transaction of its own unless there is one."""

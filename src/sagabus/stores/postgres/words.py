@@ -10,6 +10,8 @@ from __future__ import annotations
 from sagabus.stores.sql.dialect import KEYS
 
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+BORN = "extract(epoch FROM backend_start)::text"
+"""When a server process began: in pg_stat_activity."""
 ENVELOPE = (
     "channel text, lane int, due_at bigint, message_id text, message_type text, partition_key text, body text, "
     "headers text, correlation_id text, causation_id text, sent_at bigint, attempt int, failed_at bigint, timer text, "

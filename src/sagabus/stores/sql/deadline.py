@@ -59,20 +59,18 @@ class Deadline:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def _cut(self, link: Link) -> None:
-        ends_it = link.ends_it
         link.terminate()
-        if ends_it is not None:
-            task = asyncio.get_running_loop().create_task(self._end(ends_it), name="sagabus-ending")
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+        task = asyncio.get_running_loop().create_task(self._end(link), name="sagabus-ending")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
 
-    async def _end(self, ends_it: str) -> None:
+    async def _end(self, cut: Link) -> None:
         """Once, and no longer than a call may take: a server that does not answer has other things to end."""
         try:
             async with asyncio.timeout(self._seconds):
                 link = await self._connect()
                 try:
-                    await link.run_script(ends_it)
+                    await link.end(cut)
                 finally:
                     link.terminate()
         except (StoreError, TimeoutError) as error:

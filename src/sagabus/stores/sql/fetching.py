@@ -79,6 +79,8 @@ class Fetching:
 
     def fetch(self, cursors: Sequence[Cursor], limit: int, now: int, *, with_instances: bool) -> Steps[Fetched]:
         """What is due in the lanes at the cursors."""
+        if not cursors:
+            self._upcoming = None  # in lanes of others by now
         crew = (yield Ask("crew", (now,))).value or 0 if self._everywhere(now) else None
         asked = self._worth_asking(cursors, everywhere=crew is not None)
         if not asked:

@@ -23,11 +23,6 @@ class Link(Protocol):
         """Whether it is connected and in no transaction: fit for the next user."""
         ...
 
-    @property
-    def ends_it(self) -> str | None:
-        """What another connection says to the server to have this one ended; None where that might end another's."""
-        ...
-
     async def answer(self, ask: Ask | AskUser) -> Answer:
         """Run one statement."""
         ...
@@ -66,6 +61,12 @@ class Link(Protocol):
 
     def terminate(self) -> None:
         """Cut the connection at once, whatever it is doing."""
+        ...
+
+    async def end(self, cut: Link) -> None:
+        """Have the server end a connection that was cut: only one that is surely there still and no other's, and not
+        while its COMMIT waits for a replica.
+        """
         ...
 
     async def close(self) -> None:

@@ -53,7 +53,7 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
         # Always there, so that whoever relies on it can hold on to it.
         yield Ask("raise_horizon", (subscription.channel, 0))
     if changed:
-        yield Ask("raise_routing")
+        yield from _raise()
     hit("register.before_commit")
     return (yield from read())
 
@@ -62,8 +62,14 @@ def unregister(channel: str, message_type: str) -> Steps[Routing]:
     """Remove one subscription, in the caller's open transaction."""
     yield Ask("lock_routing")
     if (yield Ask("drop_subscription", (channel, message_type))).changed:
-        yield Ask("raise_routing")
+        yield from _raise()
     return (yield from read())
+
+
+def _raise() -> Steps[None]:
+    """A new version, of which every worker hears with its next fetch."""
+    yield Ask("raise_routing")
+    yield Ask("raise_crew")
 
 
 def _known() -> Steps[dict[tuple[str, str], str]]:

@@ -63,7 +63,7 @@ class ServerStore(SqlCalls):
         self._prefix = prefix
         self._lanes = lanes
         self._patience = deadline
-        self._deadline = Deadline(deadline, place, lambda: self._connect())  # noqa: PLW0108  # a test may replace it
+        self._deadline = Deadline(deadline, place, self._connect)
         self._pool_size = pool_size
         self._database_clock = DatabaseClock(SystemClock()) if clock is None else None
         self._clock = clock or self._database_clock or SystemClock()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -21,7 +22,9 @@ async def unbroken(work: Awaitable[T]) -> T:
     try:
         return await answer
     except asyncio.CancelledError:
-        await asyncio.wait([running])
+        while not running.done():
+            with suppress(asyncio.CancelledError):  # once more: whoever cancels may be impatient
+                await asyncio.wait([running])
         if not answer.cancelled():
             answer.exception()  # looked at, so that nobody is told it was forgotten
         raise

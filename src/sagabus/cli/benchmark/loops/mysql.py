@@ -51,7 +51,7 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     await store.open()
     await store.close()
     address = Address.of(url)
-    native, _ = await connected(address, arguments(address))
+    native = (await connected(address, arguments(address))).native
     loop = _Loop(native, {name: quoted(address.prefix + name, "`") for name in ("envelope", "instance")})
     await loop.fill("warm", min(sagas, WARM_UP))
     await loop.work_off(BATCH)
