@@ -315,7 +315,7 @@ def test_a_store_of_a_newer_release_is_not_touched() -> None:
 
 def test_help_lists_every_command() -> None:
     top = run("--help")
-    names = ["demo", "bench", "run", "migrate", "dead-letters", "sagas", "check", "graph"]
+    names = ["demo", "bench", "run", "migrate", "lanes", "subscriptions", "dead-letters", "sagas", "check", "graph"]
 
     assert top.returncode == 0
     assert [line.split()[0] for line in top.stdout.partition("Commands:\n")[2].splitlines() if line[2] != " "] == names

@@ -1,5 +1,6 @@
 """Transactions on MySQL or MariaDB joined through each driver and library that has them."""
 
+import sys
 from typing import Any
 
 import asyncmy
@@ -18,6 +19,10 @@ from tests.conformance.joined import (
 from sagabus.testing.conformance.joining import JoinConformance
 
 pymysql.install_as_MySQLdb()  # for Django
+# Its parts as well, or Django would load each a second time: with errors that nobody catches by the driver's own names.
+for name, module in list(sys.modules.items()):
+    if name.startswith("pymysql."):
+        sys.modules.setdefault(name.replace("pymysql", "MySQLdb", 1), module)
 
 
 class TestJoinedByPymysql(OnMysql, JoinConformance):
