@@ -49,8 +49,8 @@ class Failing:
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
-        counted = envelope.position not in self.counted_before
-        attempt = envelope.attempt + 1 if counted else envelope.attempt
+        counted = int(envelope.position not in self.counted_before)
+        attempt = envelope.attempt + counted
         rule = policy.rule_for(error)
         failure = failure_of(error)
         log.warning(
@@ -72,7 +72,7 @@ class Failing:
     ) -> Outcome:
         """A handler that cancels itself has not failed and not succeeded: it runs again soon, uncounted."""
         log.warning("%s: %s %s was cancelled from inside", envelope.channel, envelope.message_type, envelope.message_id)
-        return RetryAt(envelope=envelope, delay=_CANCELLED_PAUSE, failure=None, counted=False, holds=definition.ordered)
+        return self._uncounted(definition, envelope, _CANCELLED_PAUSE)
 
     def interrupted(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, by: BaseException | None = None
@@ -88,7 +88,7 @@ class Failing:
             self._interrupted[envelope.position] = times
             if len(self._interrupted) > _REMEMBERED:
                 self._interrupted.popitem(last=False)
-        return RetryAt(envelope=envelope, delay=SECOND, counted=False, holds=definition.ordered)
+        return self._uncounted(definition, envelope, SECOND)
 
     def unknown(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
@@ -100,9 +100,7 @@ class Failing:
             return self._bury(definition, envelope, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
             log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
-        return RetryAt(
-            envelope=envelope, delay=_UPGRADE_PAUSE, failure=failure, counted=False, holds=definition.ordered
-        )
+        return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
 
     def killer(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome | None:
         """A dead letter for a message whose runs are used up by workers that died over it; None while some are left."""
@@ -110,6 +108,16 @@ class Failing:
             return None
         reason = f"its worker died {envelope.attempt} times while it ran alone"
         return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+
+    def _uncounted(
+        self,
+        definition: HandlerDefinition | SagaDefinition,
+        envelope: Envelope,
+        delay: int,
+        failure: Failure | None = None,
+    ) -> RetryAt:
+        counted = -1 if envelope.position in self.counted_before else 0
+        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
 
     def _bury(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, reason: str, failure: Failure

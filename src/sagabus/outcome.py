@@ -89,8 +89,9 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     envelope: Envelope
     delay: int
     failure: Failure | None = None
-    counted: bool = True
-    """False where the message is not to blame: an unknown type during an upgrade, a lost database."""
+    counted: int = 1
+    """Runs to count: 0 where the message is not to blame (an unknown type during an upgrade, a lost database), -1 where
+    that run had been counted before it began."""
     holds: bool = True
     """Later messages of its key wait until it is settled."""
 

@@ -104,8 +104,8 @@ MUTANTS = [
     Mutant(
         "attempts not counted",
         SQL + "settling",
-        "int(outcome.counted)",
-        "0",
+        "outcome.counted, due_at",
+        "0, due_at",
         promise("test_a_retry_keeps_the_message_and_its_place"),
     ),
     Mutant(
@@ -194,7 +194,7 @@ MUTANTS = [
     ),
     Mutant(
         "a flush is never taken apart",
-        "sagabus.committing",
+        "sagabus.persisting",
         "if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:",
         "if isinstance(error, StoreError):",
         vandals(

@@ -208,7 +208,7 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
     if isinstance(outcome, RetryAt):
         failed_at = now if outcome.failure is not None else None
         due_at = now + max(outcome.delay, 1)
-        retry = (envelope.position, envelope.attempt, int(outcome.counted), due_at, failed_at)
+        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at)
         marked = (yield Ask("retry", retry)).changed
     elif isinstance(outcome, Attempted):
         marked = (yield Ask("attempt", (envelope.position, envelope.attempt, now))).changed

@@ -50,11 +50,21 @@ class RetryConformance(StoreSuite):
     async def test_a_retry_that_is_not_the_messages_fault_is_not_counted(self, trial: Trial) -> None:
         stored = await trial.accept_one()
 
-        await trial.commit(RetryAt(envelope=stored, delay=MINUTE, counted=False))
+        await trial.commit(RetryAt(envelope=stored, delay=MINUTE, counted=0))
 
         after = (await trial.stored())[0]
         assert (after.attempt, after.failed_at) == (0, None)
         assert after.due_at == trial.clock.now() + MINUTE
+
+    @conformance
+    async def test_a_run_that_was_counted_before_it_began_can_be_taken_back(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        await trial.commit(Attempted(stored))
+        counted = (await trial.stored())[0]
+
+        await trial.commit(RetryAt(envelope=counted, delay=MINUTE, counted=-1))
+
+        assert (counted.attempt, (await trial.stored())[0].attempt) == (1, 0)
 
     @conformance
     async def test_a_retry_without_a_delay_is_due_by_schedule(self, trial: Trial) -> None:

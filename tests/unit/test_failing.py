@@ -1,0 +1,75 @@
+"""What is counted against a message when its run ends badly, and what is not."""
+
+import pytest
+
+from sagabus import Bus, RetryPolicy, StoreFull, StoreUnavailable, event, handler
+from sagabus.clock import SystemClock
+from sagabus.envelope import Envelope
+from sagabus.failing import Failing
+from sagabus.identity import SystemIdentity
+from sagabus.outcome import DeadLettered, RetryAt
+
+
+@event("failing.noted")
+class Noted:
+    number: int
+
+
+@handler("taker", retry=RetryPolicy(attempts=1))
+def take(message: Noted) -> None:
+    pass
+
+
+(DEFINITION,) = Bus("memory:", take).definitions
+LOST = StoreUnavailable("lost")
+
+
+def failing() -> Failing:
+    clock = SystemClock()
+    return Failing(SystemIdentity(clock), clock)
+
+
+def envelope(position: int = 7, attempt: int = 0) -> Envelope:
+    return Envelope(
+        message_id="m", message_type="failing.noted", body=b"{}", channel="taker", position=position, attempt=attempt
+    )
+
+
+def test_a_lost_database_is_not_counted_but_not_for_ever() -> None:
+    ours = failing()
+
+    ends = [ours.failed(DEFINITION, envelope(), LOST) for _ in range(6)]
+
+    assert [end.counted for end in ends if isinstance(end, RetryAt)] == [0] * 5
+    assert isinstance(ends[5], DeadLettered)
+    assert "6 times in a row" in ends[5].reason
+
+
+def test_what_counts_once_in_a_while_begins_anew_after_another_failure() -> None:
+    ours = failing()
+    for _ in range(5):
+        ours.failed(DEFINITION, envelope(), LOST)
+
+    ours.failed(DEFINITION, envelope(), ValueError())
+
+    assert isinstance(ours.failed(DEFINITION, envelope(), LOST), RetryAt)
+
+
+@pytest.mark.parametrize("error", [StoreFull("full"), None])
+def test_no_room_and_no_beginning_are_never_counted(error: StoreFull | None) -> None:
+    ours = failing()
+
+    ends = [ours.interrupted(DEFINITION, envelope(), error) for _ in range(50)]
+
+    assert [end.counted for end in ends if isinstance(end, RetryAt)] == [0] * 50
+
+
+def test_what_was_counted_before_is_taken_back_when_the_database_is_lost() -> None:
+    """A suspect is counted before it runs; it is not to blame for that the database went away meanwhile."""
+    ours = failing()
+    ours.counted_before.add(7)
+
+    end = ours.failed(DEFINITION, envelope(attempt=1), LOST)
+
+    assert isinstance(end, RetryAt)
+    assert end.counted == -1
