@@ -86,12 +86,14 @@ def _encrypted(options: dict[str, str], place: str) -> ssl.SSLContext | None:
 
 
 async def connect(told: dict[str, Any], patience: float) -> Any:
-    """A connection, and how many bytes a packet may have. The driver's errors come through."""
+    """A connection, and what its session and its server say of themselves. The driver's errors come through; cancelled
+    in whatever greeting, it leaves no socket open.
+    """
     native = asyncmy.Connection(**told, connect_timeout=max(patience, 1))
     # Whatever somebody hides in a statement: the server takes one at a time.
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
-    await native.connect()
     try:
+        await native.connect()
         cursor = native.cursor()
         await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
         await cursor.execute(_ISOLATION)
