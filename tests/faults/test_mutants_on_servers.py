@@ -84,8 +84,8 @@ MUTANTS = [
     Mutant(
         "postgres: versions are not compared in a flush",
         POSTGRES + "flushing",
-        'saved AS ({write_instances(recordset("?4", _SAVED), "?5::bigint")}),',
-        'saved AS ({write_instances(recordset("?4", _SAVED), "?5::bigint")'
+        'saved AS ({write_instances(lines.instances("?4"), "?5::bigint")}),',
+        'saved AS ({write_instances(lines.instances("?4"), "?5::bigint")'
         '.replace("WHERE i.version = -excluded.read_version", "")}),',
         promise("postgres", "test_a_version_built_on_an_old_one_is_a_conflict_and_leaves_nothing"),
     ),

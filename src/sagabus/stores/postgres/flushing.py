@@ -14,16 +14,15 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
-from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, MOSTLY_ZERO, NOW, recordset, write_instances
-from sagabus.stores.sql import appending, rows
+from sagabus.stores.postgres import lines
+from sagabus.stores.postgres.words import NOW, recordset, write_instances
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan
 
 _TIMER = "channel text, partition_key text, timer text"
 _LANE = "channel text, lane int, epoch bigint"
-_SAVED = INSTANCE.rpartition(", created_at")[0]
 _HANDLED = "ANY ((SELECT positions FROM handled)::bigint[])"
-_GIVEN = f"{ENVELOPE}, guarded int, fingerprint text, stamp bigint, origin bigint"
 
 _FLUSH = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
@@ -32,14 +31,14 @@ held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
     WHERE l.epoch = r.epoch),
 handled AS MATERIALIZED (SELECT ?3::text::bigint[] AS positions),
 removed AS (DELETE FROM {{envelope}} WHERE position = {_HANDLED} RETURNING 1),
-saved AS ({write_instances(recordset("?4", _SAVED), "?5::bigint")}),
+saved AS ({write_instances(lines.instances("?4"), "?5::bigint")}),
 off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
     FROM {recordset("?6", _TIMER)} AS r CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
     AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
     AND (position = {_HANDLED}) IS NOT TRUE RETURNING position),
 sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
-    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {recordset("?7", ENVELOPE)} AS r
+    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {lines.envelopes("?7")} AS r
     RETURNING 1),
 loosened AS (DELETE FROM {{held_key}} WHERE EXISTS (SELECT 1 FROM {{held_key}})
     AND (position = {_HANDLED} OR position = ANY (ARRAY(SELECT position FROM off))))
@@ -53,7 +52,7 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 _APPEND = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = ANY (?3::text[]) FOR SHARE),
-given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {recordset("?2", _GIVEN)} AS g
+given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {lines.given("?2")} AS g
     CROSS JOIN (SELECT count(*) FROM lowest) AS locked),
 fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
     SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g
@@ -69,10 +68,6 @@ SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) <
 """
 
 _STATEMENTS = {"flush": Statement(_FLUSH), "append": Statement(_APPEND)}
-_GIVEN_WIDTH = _GIVEN.count(",") + 1
-_ENVELOPE_WIDTH = ENVELOPE.count(",") + 1
-_SAVED_WIDTH = _SAVED.count(",") + 1
-_ZEROS = tuple(number for number, column in enumerate(ENVELOPE.split(", ")) if column.split()[0] in MOSTLY_ZERO)
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -99,21 +94,22 @@ class HotStatements:
             return None
         if found.others or found.claims or found.statements or found.woken or any(e.guarded for e in found.sent):
             return None
-        created, changed = found.saved(now)
-        saved = created + changed
+        saved = lines.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
+        sent = lines.packed_envelopes(found.all_sent, now)
+        if saved is None or sent is None:
+            return None
         lanes = [(*place, epoch) for place, epoch in batch.epochs.items()]
-        sent = [appending.scheduled(envelope, now) for envelope in found.all_sent]
         parameters = (
             batch.routing,
             packed(lanes, 3),
             f"{{{','.join(map(str, found.removed))}}}",
-            packed([row[:_SAVED_WIDTH] for row in saved], _SAVED_WIDTH),
+            saved,
             now,
             packed(_off(found), 3),
-            packed(sent, _ENVELOPE_WIDTH, _ZEROS),
+            sent,
             len(lanes),
             len(found.removed),
-            len(saved),
+            len(found.last),
         )
         return Written(self._flush, parameters)
 
@@ -122,23 +118,17 @@ class HotStatements:
         places = {(envelope.channel, envelope.message_id) for envelope in envelopes}
         if len(places) < len(envelopes) or any(envelope.timer is not None for envelope in envelopes):
             return None
-        given = [_given(envelope, now) for envelope in envelopes]
+        given = lines.packed_given(envelopes, now)
+        if given is None:
+            return None
         channels = sorted({envelope.channel for envelope in envelopes})
         guarded = sum(envelope.guarded for envelope in envelopes)
-        return Written(self._append, (routing, packed(given, _GIVEN_WIDTH, _ZEROS), channels, guarded))
+        return Written(self._append, (routing, given, channels, guarded))
 
 
 def taken(told: str | None) -> set[tuple[str, str]] | None:
     """The (channel, id) that an append has taken, of those with a record; None when it took them all."""
     return None if told is None else set(_decode_places(told))
-
-
-def _given(envelope: Envelope, now: int) -> tuple[object, ...]:
-    row = appending.scheduled(envelope, now)
-    if not envelope.guarded:
-        return (*row, 0, None, None, None)
-    _, _, fingerprint, stamp = appending.inbox_row(envelope, now)
-    return (*row, 1, fingerprint, stamp, envelope.sent_at)
 
 
 def _off(found: Plan) -> list[tuple[str, str | None, str | None]]:

@@ -23,8 +23,6 @@ INSTANCE = (
 )
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
-MOSTLY_ZERO = ("due_at", "attempt", "stashed", "hops")
-"""Columns that travel only where they are not nought."""
 POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
 # Nobody asks for each row while nothing at all is held back: most of the time.
 NOT_HELD = """((SELECT NOT EXISTS (SELECT 1 FROM {held_key}))
@@ -43,13 +41,9 @@ def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
 def recordset(parameter: str, columns: str) -> str:
     """The set of rows that a parameter holds, as `packed` writes it, under the names of its columns."""
     pairs = [column.split() for column in columns.split(", ")]
-    names = ", ".join(f"{_value(key, name)} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
+    names = ", ".join(f"{key} AS {name}" for key, (name, _) in zip(KEYS, pairs, strict=False))
     types = ", ".join(f"{key} {kind}" for key, (_, kind) in zip(KEYS, pairs, strict=False))
     return f"(SELECT {names} FROM json_to_recordset({parameter}::json) AS given({types}))"
-
-
-def _value(key: str, name: str) -> str:
-    return f"coalesce({key}, 0)" if name in MOSTLY_ZERO else key
 
 
 def write_instances(given: str, now: str) -> str:

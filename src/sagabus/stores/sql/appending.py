@@ -93,10 +93,10 @@ def cancel_timers(places: Sequence[tuple[str, str | None, str]]) -> Steps[None]:
 
 def scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
     """The row of an envelope that is accepted now."""
-    return rows.envelope_row(envelope, *_times(envelope, now))
+    return rows.envelope_row(envelope, *times(envelope, now))
 
 
-def _times(envelope: Envelope, now: int) -> tuple[int, int]:
+def times(envelope: Envelope, now: int) -> tuple[int, int]:
     """Due time and send stamp: what is scheduled counts as sent when due, or its record would expire before that."""
     due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
     return due_at, max(envelope.sent_at, due_at)
@@ -104,7 +104,7 @@ def _times(envelope: Envelope, now: int) -> tuple[int, int]:
 
 def inbox_row(envelope: Envelope, now: int) -> tuple[str, str, str, int]:
     """What is remembered of an envelope that is guarded."""
-    return envelope.channel, envelope.message_id, rows.fingerprint(envelope), _times(envelope, now)[1]
+    return envelope.channel, envelope.message_id, rows.fingerprint(envelope), times(envelope, now)[1]
 
 
 def bury(

@@ -98,23 +98,20 @@ def _ready(statement: Statement, tables: Mapping[str, str], rows_of: RowsOf, sty
     return Ready(sql, names, statement.gives, order)
 
 
-def packed(rows: Sequence[Sequence[object]], width: int, zeros: tuple[int, ...] = ()) -> str:
-    """A set of rows as the one text that passes it: objects with a letter for each column, without what is NULL, and
-    without what is nought in the columns of which the statement takes a missing one for that (`zeros`).
+def packed(rows: Sequence[Sequence[object]], width: int) -> str:
+    """A set of rows as the one text that passes it: objects with a letter for each column, without what is NULL.
 
     The text is most of what a flush sends and the database reads: names would double it.
     """
     if width == 1:
         return _encode([row[0] for row in rows]).decode()
-    row_type = _row_type(width, zeros)
+    row_type = _row_type(width)
     return _encode([row_type(*row) for row in rows]).decode()
 
 
 @cache
-def _row_type(width: int, zeros: tuple[int, ...]) -> type[msgspec.Struct]:
-    fields: list[tuple[str, type, Any]] = [
-        (key, object, 0 if number in zeros else None) for number, key in enumerate(KEYS[:width])
-    ]
+def _row_type(width: int) -> type[msgspec.Struct]:
+    fields: list[tuple[str, type, Any]] = [(key, object, None) for key in KEYS[:width]]
     return msgspec.defstruct(f"Row{width}", fields, omit_defaults=True, gc=False)
 
 

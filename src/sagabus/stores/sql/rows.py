@@ -28,7 +28,6 @@ _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, 
 
 def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object, ...]:
     """An envelope in the order of ENVELOPE_COLUMNS."""
-    headers = envelope.headers
     return (
         envelope.channel,
         envelope.lane,
@@ -37,7 +36,7 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
         envelope.message_type,
         envelope.partition_key,
         body_text(envelope),
-        _encode(headers).decode() if headers else None,
+        headers_text(envelope),
         envelope.correlation_id,
         envelope.causation_id,
         sent_at,
@@ -47,6 +46,11 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
         1 if envelope.stashed else 0,
         envelope.hops,
     )
+
+
+def headers_text(envelope: Envelope) -> str | None:
+    """The headers as they are stored."""
+    return _encode(envelope.headers).decode() if envelope.headers else None
 
 
 def body_text(envelope: Envelope) -> str:

@@ -21,6 +21,7 @@ from sagabus.testing.conformance.trial import (
 
 ALIKE = ("A1", "a1", "A1 ", " A1", "Á1", "A\u03011", "ａ1", "А1")  # that is the point
 OTHERS = set(ALIKE[1:])
+ODD = ("A\x1f1", "A\x1e1", "A\x1a", "A\t1\n", 'A"1', "A\\1", "A'1", "{A,1}", "%s ?1 $1", "NULL", "\x7f")
 
 
 class AlikeConformance(StoreSuite):
@@ -34,6 +35,23 @@ class AlikeConformance(StoreSuite):
         await trial.accept(*[trial.envelope(f"m {key}", key) for key in ALIKE])
 
         assert set(await trial.due_ids()) == {f"m {key}" for key in OTHERS}
+
+    @conformance
+    async def test_a_text_that_a_database_has_a_use_for_is_kept_as_it_is(self, trial: Trial) -> None:
+        bodies = {key: f"\x1f{key}\x1e".encode() for key in ODD}
+        stored = await trial.accept(*[trial.envelope(f"m {key}", key, body=bodies[key]) for key in ODD])
+        assert {envelope.partition_key: envelope.body for envelope in stored} == bodies
+
+        sent = [trial.envelope(f"next {key}", key, body=bodies[key], guarded=False) for key in ODD]
+        runs = [
+            completed(one, save=save(key=key), sent=(next_,)) for one, key, next_ in zip(stored, ODD, sent, strict=True)
+        ]
+        assert await trial.commit(*runs) == [COMMITTED] * len(ODD)
+
+        assert {found.key for found in await trial.store.load(ORDERS, ODD) if found.instance} == set(ODD)
+        assert {envelope.message_id: envelope.body for envelope in (await trial.fetch()).envelopes} == {
+            f"next {key}": bodies[key] for key in ODD
+        }
 
     @conformance
     async def test_a_key_that_is_parked_holds_back_and_lets_go_no_key_like_it(self, trial: Trial) -> None:
