@@ -29,7 +29,8 @@ _GIVEN = ("guarded", "fingerprint", "stamp", "origin", *_ENVELOPE)
 _INSTANCE = ("saga", "key", "version", "read_version", "state", "status", "timers", "completed_at")
 
 _GUARD = "guarded int, fingerprint text, stamp bigint, origin bigint"
-_KINDS = dict(column.split() for column in f"{ENVELOPE}, {INSTANCE}, {_GUARD}".split(", "))
+_COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {_GUARD}".split(", ")]
+_KINDS = {name: kind for name, _, kind in _COLUMNS}
 
 
 def envelopes(parameter: str) -> str:
