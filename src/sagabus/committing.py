@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
 from sagabus.clock import Clock
@@ -119,14 +119,21 @@ class Committer:
         mailbox.unflushed += 1
         self._group.add(Entry(mailbox, outcome, self._sender.table.version))
 
-    def withdraw(self, mailbox: Mailbox) -> list[Envelope]:
-        """Take a mailbox's outcomes that are not in flight back out; their envelopes."""
-        mine = [entry for entry in self._group.waiting if entry.mailbox is mailbox]
-        if mine:
-            self._group.waiting = [entry for entry in self._group.waiting if entry.mailbox is not mailbox]
-            for _ in mine:
+    def withdraw(self, mailboxes: Collection[Mailbox]) -> dict[Mailbox, list[Envelope]]:
+        """Take the outcomes of some mailboxes that are not in flight back out; the envelopes of each."""
+        back: dict[Mailbox, list[Envelope]] = {mailbox: [] for mailbox in mailboxes}
+        left: list[Entry] = []
+        for entry in self._group.waiting:
+            mine = back.get(entry.mailbox)
+            if mine is None:
+                left.append(entry)
+            else:
+                mine.append(entry.outcome.envelope)
+        self._group.waiting = left
+        for mailbox, envelopes in back.items():
+            for _ in envelopes:
                 mailbox.one_settled()
-        return [entry.outcome.envelope for entry in mine]
+        return back
 
     async def drain(self) -> None:
         """Wait until everything is committed."""

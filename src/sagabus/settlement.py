@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sagabus.clock import Clock, sleep
 from sagabus.committing import Committer
@@ -83,8 +83,8 @@ class Settlement:
             else:
                 fenced = fenced or answer.verdict is Verdict.FENCED
                 self._lost(entry.mailbox, entry.outcome, answer, back, instead)
-        for mailbox, envelopes in back.items():
-            self._rewind(mailbox, envelopes)
+        if back:
+            self._rewind(back)
         for mailbox, outcome in instead:
             self.finish(mailbox, outcome)
         for entry, _ in answers:
@@ -103,8 +103,7 @@ class Settlement:
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
         self._lost(mailbox, outcome, answer, back, instead)
-        for rewound, envelopes in back.items():
-            self._rewind(rewound, envelopes)
+        self._rewind(back)
         for rewound, other in instead:
             self.finish(rewound, other)
 
@@ -112,10 +111,12 @@ class Settlement:
         """A moment for a database in trouble."""
         await sleep(self._clock, 0.2)
 
-    def _rewind(self, mailbox: Mailbox, envelopes: list[Envelope]) -> None:
-        mailbox.rewind(envelopes + self._committer.withdraw(mailbox))
-        if mailbox.queue:
-            self._runners.offer(mailbox)
+    def _rewind(self, back: Mapping[Mailbox, list[Envelope]]) -> None:
+        withdrawn = self._committer.withdraw(back)
+        for mailbox, envelopes in back.items():
+            mailbox.rewind(envelopes + withdrawn[mailbox])
+            if mailbox.queue:
+                self._runners.offer(mailbox)
 
     def _committed(self, mailbox: Mailbox, outcome: Outcome) -> None:
         envelope = outcome.envelope

@@ -350,8 +350,7 @@ class Worker:
         hit("lease.taken")
         self._renewed = begun
         self._refresh = False
-        for mailbox in self.hand.own(lanes):
-            self._committer.withdraw(mailbox)
+        self._committer.withdraw(self.hand.own(lanes))
         # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
         self.hand.rescan()
 

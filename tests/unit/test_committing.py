@@ -1,0 +1,98 @@
+"""What waits to be committed is taken back in one look, however many keys a lane that is lost had in hand."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sagabus import Bus, event, handler
+from sagabus.clock import SystemClock
+from sagabus.committing import Committer
+from sagabus.envelope import Envelope
+from sagabus.mailbox import Mailbox
+from sagabus.outcome import Completed, Effects, Settled, Verdict
+from sagabus.running import Runners
+from sagabus.store import Batch
+
+MANY = 20_000
+
+
+@event("committing.noted")
+class Noted:
+    number: int
+
+
+@handler("taker")
+def take(message: Noted) -> None:
+    pass
+
+
+(DEFINITION,) = Bus("memory:", take).definitions
+
+
+class Table:
+    version = 1
+
+
+class SenderOfNothing:
+    table = Table()
+
+
+class SlowStore:
+    """Does not answer until it is let."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+        self.committed: list[int] = []
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        self.asked.set()
+        await self.answer.wait()
+        self.committed += [outcome.envelope.position for outcome in batch.outcomes]
+        return [Settled(Verdict.COMMITTED)] * len(batch.outcomes)
+
+
+async def serve_nothing(mailbox: Mailbox) -> None:
+    pass
+
+
+def outcome(position: int) -> Completed:
+    envelope = Envelope(
+        message_id=f"m{position}", message_type="committing.noted", body=b"{}", channel="taker", position=position
+    )
+    return Completed(envelope, Effects())
+
+
+def test_the_outcomes_of_very_many_keys_are_taken_back_at_once() -> None:
+    asyncio.run(take_back_very_many())
+
+
+async def take_back_very_many() -> None:
+    store: Any = SlowStore()
+    sender: Any = SenderOfNothing()
+    told: list[int] = []
+    committer = Committer(
+        store,
+        sender,
+        SystemClock(),
+        Runners(serve_nothing, 1),
+        settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
+    )
+    mailboxes = [Mailbox(DEFINITION, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
+    committer.add(mailboxes[0], outcome(0))
+    await store.asked.wait()  # in flight from here on
+    for number in range(1, MANY + 2):
+        committer.add(mailboxes[number], outcome(number))
+
+    began = time.perf_counter()
+    back = committer.withdraw(mailboxes[: MANY + 1])
+    elapsed = time.perf_counter() - began
+
+    assert elapsed < 2.0  # a look at everything for each key would take a minute
+    assert back[mailboxes[0]] == []
+    assert [envelope.position for found in back.values() for envelope in found] == list(range(1, MANY + 1))
+    assert all(mailbox.unflushed == 0 for mailbox in mailboxes[1 : MANY + 1])
+    store.answer.set()
+    await committer.drain()
+    assert store.committed == told == [0, MANY + 1]
