@@ -27,7 +27,7 @@ HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
     *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
-    *("retry", "attempt", "stash", "hold", "timer_is_set", "flush", "append"),
+    *("retry", "attempt", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
 )
 FULL = """
 INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed,

@@ -15,7 +15,8 @@ import msgspec
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
 from sagabus.stores.postgres import lines
-from sagabus.stores.postgres.words import NOW, recordset, write_instances
+from sagabus.stores.postgres.queries import STANDING, instances_of
+from sagabus.stores.postgres.words import NOW, of_lane, recordset, write_instances
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan
@@ -49,7 +50,7 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 """
 
 # The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
-_APPEND = f"""
+_ACCEPTING = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = ANY (?3::text[]) FOR SHARE),
 given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {lines.given("?2")} AS g
@@ -62,12 +63,28 @@ fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
 stored AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
     SELECT {", ".join("g." + name for name in rows.ENVELOPE_COLUMNS.split(", "))} FROM given AS g
     LEFT JOIN fresh AS f ON f.channel = g.channel AND f.message_id = g.message_id
-    WHERE (SELECT value FROM head) = ?1::bigint AND (g.guarded < 1 OR f.message_id IS NOT NULL) ORDER BY g.ordinality)
-SELECT (SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) < ?4::int
-    THEN (SELECT coalesce(json_agg(json_build_array(channel, message_id)), '[]'::json) FROM fresh)::text END
+    WHERE (SELECT value FROM head) = ?1::bigint AND (g.guarded < 1 OR f.message_id IS NOT NULL) ORDER BY g.ordinality
+    RETURNING position)"""
+_ACCEPTED = f"""(SELECT value FROM head), {NOW}, CASE WHEN (SELECT count(*) FROM fresh) < ?4::int
+    THEN (SELECT coalesce(json_agg(json_build_array(channel, message_id)), '[]'::json) FROM fresh)::text END"""
+
+_APPEND = f"{_ACCEPTING}\nSELECT {_ACCEPTED}"
+
+_MORE = of_lane("c.channel, c.lane", "0, c.after", "0", "1", "LIMIT 1")
+# The same, and what the next fetch of these lanes would have to ask, unless there is more for it to find there.
+_APPEND_AND_TELL = f"""{_ACCEPTING},
+c AS MATERIALIZED (SELECT * FROM {recordset("?5", "channel text, lane int, after bigint")} AS r)
+SELECT {_ACCEPTED}, CASE WHEN NOT EXISTS (SELECT 1 FROM {{held_key}})
+    AND NOT EXISTS (SELECT 1 FROM c CROSS JOIN LATERAL {_MORE} AS e)
+    THEN json_build_array((SELECT json_agg(position ORDER BY position) FROM stored), {STANDING},
+        {instances_of("given")})::text END
 """
 
-_STATEMENTS = {"flush": Statement(_FLUSH), "append": Statement(_APPEND)}
+_STATEMENTS = {
+    "flush": Statement(_FLUSH),
+    "append": Statement(_APPEND),
+    "append_and_tell": Statement(_APPEND_AND_TELL),
+}
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -85,6 +102,7 @@ class HotStatements:
         found: dict[str, Ready] = ready(_STATEMENTS, tables, lambda _: "", DOLLARS)
         self._flush = found["flush"].sql
         self._append = found["append"].sql
+        self._append_and_tell = found["append_and_tell"].sql
 
     def flush(self, batch: Batch, now: int) -> Written | None:
         """The flush of outcomes that completed, with their states, messages and timers; None for any others."""
@@ -113,8 +131,12 @@ class HotStatements:
         )
         return Written(self._flush, parameters)
 
-    def append(self, envelopes: Sequence[Envelope], routing: int, now: int) -> Written | None:
-        """The append of messages from outside; None for one that has an id twice, or timers."""
+    def append(
+        self, envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[tuple[str, int, int]] = ()
+    ) -> Written | None:
+        """The append of messages from outside; None for one that has an id twice, or timers. `lanes`: theirs, each with
+        its cursor, if a worker here waits for whatever comes in.
+        """
         places = {(envelope.channel, envelope.message_id) for envelope in envelopes}
         if len(places) < len(envelopes) or any(envelope.timer is not None for envelope in envelopes):
             return None
@@ -123,7 +145,10 @@ class HotStatements:
             return None
         channels = sorted({envelope.channel for envelope in envelopes})
         guarded = sum(envelope.guarded for envelope in envelopes)
-        return Written(self._append, (routing, given, channels, guarded))
+        parameters = (routing, given, channels, guarded)
+        if lanes:
+            return Written(self._append_and_tell, (*parameters, packed(lanes, 3)))
+        return Written(self._append, parameters)
 
 
 def taken(told: str | None) -> set[tuple[str, str]] | None:

@@ -13,13 +13,16 @@ _NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", 
 _UPCOMING = """(SELECT min(e.due_at) FROM c CROSS JOIN LATERAL (SELECT due_at FROM {envelope} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e)"""
 # What stands before the cursors: a transaction may commit after a later one.
-_STANDING = f"""(SELECT coalesce(json_agg(json_build_array(c.channel, c.lane, ARRAY(
+STANDING = f"""(SELECT coalesce(json_agg(json_build_array(c.channel, c.lane, ARRAY(
     SELECT e.position FROM {{envelope}} AS e WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at = 0
     AND e.position <= c.after AND {NOT_HELD}))), '[]'::json) FROM c WHERE c.after > 0)"""
-# But for keys that have something stashed.
-_INSTANCES = f"""(SELECT coalesce(json_agg(json_build_array(k.channel, k.key,
+
+
+def instances_of(envelopes: str) -> str:
+    """The instances of the keys of some envelopes, but for keys that have something stashed."""
+    return f"""(SELECT coalesce(json_agg(json_build_array(k.channel, k.key,
     CASE WHEN i.key IS NOT NULL THEN json_build_array({_INSTANCE}) END)), '[]'::json)
-FROM (SELECT DISTINCT channel, partition_key AS key FROM found WHERE partition_key IS NOT NULL) AS k
+FROM (SELECT DISTINCT channel, partition_key AS key FROM {envelopes} WHERE partition_key IS NOT NULL) AS k
 LEFT JOIN LATERAL (SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = k.channel AND i.key = k.key LIMIT 1) AS i
 ON true
 WHERE (SELECT e.position FROM {{envelope}} AS e
@@ -28,7 +31,7 @@ WHERE (SELECT e.position FROM {{envelope}} AS e
 
 def _beside(instances: str) -> str:
     """All that is not an envelope, as one row with one text: each column of each row more is work for nothing."""
-    told = f"json_build_array({_UPCOMING}, {_STANDING}, {instances})::text"
+    told = f"json_build_array({_UPCOMING}, {STANDING}, {instances})::text"
     return f"SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {told}, {_NULLS.split(', ', 4)[4]}"
 
 
@@ -60,7 +63,7 @@ found AS MATERIALIZED (
     SELECT e.* FROM c CROSS JOIN LATERAL {_DUE} AS e)
 SELECT * FROM found
 UNION ALL
-{_beside(_INSTANCES)}
+{_beside(instances_of("found"))}
 """,
         "channel text, lane int, after bigint",
         gives=True,

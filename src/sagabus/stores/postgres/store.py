@@ -94,15 +94,16 @@ class PostgresStore(ServerStore):
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably: one statement for what is new, the shared logic for the rest."""
-        written = self._hot.append(envelopes, routing, self._clock.now())
+        lanes = self._fetching.drained(envelopes)
+        written = self._hot.append(envelopes, routing, self._clock.now(), lanes)
         if written is None:
             return await super().append(envelopes, routing)
-        current, told = await self._alone(lambda link: self._append(_ours(link), written))
+        current, told, beside = await self._alone(lambda link: self._append(_ours(link), written))
         if current != routing:
             return None
         fresh = taken(told)
         hit("append.after_commit")
-        self._fetching.news((envelope.channel, envelope.lane) for envelope in envelopes)
+        self._fetching.stored(envelopes, lanes, beside if fresh is None else None)
         self._waiting.wake()
         if fresh is None:
             return [Admission.ACCEPTED] * len(envelopes)
@@ -119,13 +120,13 @@ class PostgresStore(ServerStore):
         hit("commit.before_commit")
         return bool(await link.run_hot(written.sql, written.parameters))
 
-    async def _append(self, link: PostgresLink, written: Written) -> tuple[int, str | None]:
+    async def _append(self, link: PostgresLink, written: Written) -> tuple[int, str | None, str | None]:
         hit("append.begun")
         hit("append.before_commit")
-        ((current, now, told),) = await link.run_hot(written.sql, written.parameters)
+        ((current, now, told, *beside),) = await link.run_hot(written.sql, written.parameters)
         if self._database_clock is not None:
             self._database_clock.set(now)
-        return current, told
+        return current, told, beside[0] if beside else None
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address

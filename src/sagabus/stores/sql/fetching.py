@@ -7,14 +7,14 @@ which was accepted before the other was sent, the first is visible whenever the 
 
 News. A lane that gave less than it was asked for has nothing more, until somebody appends to it. What this process
 appended itself it knows; others are looked for in all lanes at short intervals. Between them, a fetch asks only the
-lanes with news.
+lanes with news. And where an append has told that nothing else was new in its lanes, what it stored is handed out as it
+is, without being asked for.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 import msgspec
 
@@ -24,14 +24,11 @@ from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.asking import Ask, Steps
-
-Place = tuple[str, int]
+from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, told_by
 
 _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
 """So many lanes are asked together with the instances of their keys: a round trip less when there is little to do."""
-
-InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
 
 
 class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -39,10 +36,8 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     upcoming: int | None
     """When the next envelope of these lanes is due."""
-    standing: list[tuple[str, int, list[int]]]
-    """Channel, lane, and the positions that stand before its cursor."""
-    instances: list[tuple[str, str, InstanceRow | None]] = []
-    """Channel and key of some of the envelopes, and the instance that is stored."""
+    standing: list[Standing]
+    instances: list[KeyRow] = []
 
 
 _beside = msgspec.json.Decoder(Beside).decode
@@ -57,6 +52,7 @@ class Fetching:
         self._handed: dict[Place, set[int]] = {}
         self._drained: dict[Place, int] = {}
         self._news: set[Place] = set()
+        self._handover = Handover()
         self._everywhere_at = 0.0
         self._upcoming: int | None = None
 
@@ -64,9 +60,31 @@ class Fetching:
         """This process has stored something in these lanes."""
         self._news.update(places)
 
+    def drained(self, envelopes: Sequence[Envelope]) -> list[LaneCursor]:
+        """The lanes of a few envelopes that are due at once, where all that was stored in them is handed out; else
+        none: whoever stores these has no use in asking what a fetch would.
+        """
+        if len(envelopes) > MOST or any(envelope.due_at or envelope.delay > 0 for envelope in envelopes):
+            return []
+        places = {(envelope.channel, envelope.lane) for envelope in envelopes}
+        is_known = places <= self._drained.keys() and self._news.isdisjoint(places)
+        if not is_known or len(places) > _FEW or self._handover.waits_in(places):
+            return []
+        return [(*place, self._drained[place]) for place in places]
+
+    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: str | None) -> None:
+        """This process has stored these envelopes; what it was told of their lanes, if nothing else was new there."""
+        if told is not None and all(self._drained.get((lane[0], lane[1])) == lane[2] for lane in lanes):
+            beside = told_by(told)
+            if len(beside.positions) == len(envelopes) and not self._late_of(beside.standing):
+                self._handover.take(envelopes, lanes, beside)
+                return
+        self.news((envelope.channel, envelope.lane) for envelope in envelopes)
+
     def news_anywhere(self) -> None:
         """This process has stored something, nobody knows where."""
         self._everywhere_at = 0.0
+        self._news.update(self._handover.drop())
 
     def news_of(self, outcomes: Iterable[Outcome]) -> None:
         """These outcomes were committed: what they sent is there, and keys that waited for a retry go on."""
@@ -82,9 +100,11 @@ class Fetching:
         if not cursors:
             self._upcoming = None  # in lanes of others by now
         crew = (yield Ask("crew", (now,))).value or 0 if self._everywhere(now) else None
-        asked = self._worth_asking(cursors, everywhere=crew is not None)
+        given = Given() if crew is not None or not self._handover else self._given(cursors, limit)
+        asked = self._worth_asking([c for c in cursors if c not in given.cursors], everywhere=crew is not None)
+        self._note(given.cursors, given.envelopes, limit)
         if not asked:
-            return Fetched((), self._until(now), crew=crew)
+            return Fetched(tuple(given.envelopes), self._until(now), _loaded(given.instances), crew)
         name = "fetch_few" if with_instances and len(asked) <= _FEW else "fetch"
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
         answer = (yield Ask(name, (limit, now), lanes)).rows
@@ -99,7 +119,14 @@ class Fetching:
         upcoming = beside.upcoming
         if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
             self._upcoming = upcoming
-        return Fetched(tuple(envelopes), self._until(now), _loaded(beside), crew)
+        loaded = _loaded([*given.instances, *beside.instances])
+        return Fetched((*given.envelopes, *envelopes), self._until(now), loaded, crew)
+
+    def _given(self, cursors: Sequence[Cursor], limit: int) -> Given:
+        # In a lane with other news the order is the database's to tell.
+        given = self._handover.give([c for c in cursors if (c.channel, c.lane) not in self._news], limit)
+        self._news.update(given.left)
+        return given
 
     def _until(self, now: int) -> int | None:
         return None if self._upcoming is None else max(self._upcoming - now, 0)
@@ -107,9 +134,12 @@ class Fetching:
     def _everywhere(self, now: int) -> bool:
         """Whether it is time to look at all lanes, and at who else works on them."""
         moment = self._clock.monotonic()
-        if moment < self._everywhere_at and (self._upcoming is None or now < self._upcoming):
+        # What has been handed over goes first, once.
+        patience = _EVERYWHERE_SECONDS if self._handover else 0.0
+        if moment < self._everywhere_at + patience and (self._upcoming is None or now < self._upcoming):
             return False
         self._everywhere_at = moment + _EVERYWHERE_SECONDS
+        self._news.update(self._handover.drop())
         return True
 
     def _worth_asking(self, cursors: Sequence[Cursor], *, everywhere: bool) -> Sequence[Cursor]:
@@ -127,12 +157,19 @@ class Fetching:
         for cursor in asked:
             if cursor.after == 0:
                 self._handed.pop((cursor.channel, cursor.lane), None)
-        late: list[int] = []
+        late = self._late_of(beside.standing)
         for channel, lane, positions in beside.standing:
-            handed = self._handed.get((channel, lane), set())
-            late += [position for position in positions if position not in handed]
-            self._handed[channel, lane] = handed.intersection(positions)
+            self._handed[channel, lane] = self._handed.get((channel, lane), set()).intersection(positions)
         return late
+
+    def _late_of(self, standing: Iterable[Standing]) -> list[int]:
+        """Those that stand before a cursor and were not handed out."""
+        nothing: set[int] = set()
+        return [
+            position
+            for channel, lane, positions in standing
+            for position in set(positions) - self._handed.get((channel, lane), nothing)
+        ]
 
     def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
         ready: Counter[Place] = Counter()
@@ -152,10 +189,8 @@ class Fetching:
                 self._drained.pop(place, None)
 
 
-def _loaded(beside: Beside) -> tuple[tuple[str, Loaded], ...]:
-    return tuple(
-        [(channel, Loaded(key, rows.instance_of(row) if row else None)) for channel, key, row in beside.instances]
-    )
+def _loaded(instances: Iterable[KeyRow]) -> tuple[tuple[str, Loaded], ...]:
+    return tuple([(channel, Loaded(key, rows.instance_of(row) if row else None)) for channel, key, row in instances])
 
 
 def _position(envelope: Envelope) -> int:

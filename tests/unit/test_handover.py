@@ -1,0 +1,300 @@
+"""What an append hands over to the next fetch: nothing else is new in its lanes, in no order but the accepted one."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from tests.grounds import POSTGRES
+
+from sagabus.envelope import Envelope
+from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed, Verdict
+from sagabus.store import Batch, Cursor, Subscription
+from sagabus.stores.postgres import PostgresStore
+from sagabus.stores.postgres.link import PostgresLink
+from sagabus.stores.sql.asking import Answer, Ask, AskUser
+from sagabus.testing import ManualClock
+
+ORDERS = "orders"
+LANE = 3
+
+
+class Ground:
+    """Two stores on the same tables, and what the first of them asked the database for."""
+
+    def __init__(self, ours: PostgresStore, other: PostgresStore, clock: ManualClock, url: str) -> None:
+        self.ours, self.other, self.clock, self.url = ours, other, clock, url
+        self.asked: list[str] = []
+        self.after = 0
+        self.routing = 0
+
+    def envelope(self, message_id: str, key: str | None = "k", **fields: Any) -> Envelope:
+        chosen: dict[str, Any] = {"lane": LANE, "sent_at": self.clock.now(), "guarded": True}
+        return Envelope(
+            message_id=message_id,
+            message_type="noted",
+            body=b'{"of":"%s"}' % message_id.encode(),
+            channel=ORDERS,
+            partition_key=key,
+            **chosen | fields,
+        )
+
+    async def append(self, *envelopes: Envelope, store: PostgresStore | None = None) -> None:
+        answers = await (store or self.ours).append(envelopes, self.routing)
+        assert answers is not None
+
+    async def fetch(self, *, limit: int = 10, other_lanes: bool = True) -> list[Envelope]:
+        """As a worker does, which goes on where it has come to."""
+        self.asked.clear()
+        lanes = range(16) if other_lanes else [LANE]
+        cursors = [Cursor(ORDERS, lane, self.after if lane == LANE else 0) for lane in lanes]
+        self.fetched = await self.ours.fetch(cursors, limit)
+        found = list(self.fetched.envelopes)
+        self.after = max([self.after, *(each.position for each in found if each.due_at == 0)])
+        return found
+
+    async def ids(self, **options: Any) -> list[str]:
+        return [envelope.message_id for envelope in await self.fetch(**options)]
+
+    async def as_stored(self) -> list[Envelope]:
+        """What a process that was just started would fetch."""
+        return list((await self.other.fetch([Cursor(ORDERS, LANE, 0)], 100)).envelopes)
+
+    async def commit(self, *outcomes: Any) -> None:
+        answers = await self.ours.commit(Batch(outcomes, self.routing, {}))
+        assert {answer.verdict for answer in answers} == {Verdict.COMMITTED}
+
+
+@asynccontextmanager
+async def standing(patch: pytest.MonkeyPatch) -> AsyncGenerator[Ground, None]:
+    schema = f"handover_{uuid4().hex[:12]}"
+    url, clock = f"{POSTGRES}?schema={schema}", ManualClock()
+    ground = Ground(PostgresStore(url, clock=clock), PostgresStore(url, clock=clock), clock, url)
+    answer = PostgresLink.answer
+
+    async def noting(link: PostgresLink, ask: Ask | AskUser) -> Answer:
+        if isinstance(ask, Ask):
+            ground.asked.append(ask.name)
+        return await answer(link, ask)
+
+    patch.setattr(PostgresLink, "answer", noting)
+    await ground.ours.open()
+    await ground.other.open()
+    try:
+        subscription = Subscription(message_type="noted", channel=ORDERS, kind="event", window=10**12)
+        ground.routing = (await ground.ours.register([subscription])).version
+        assert await ground.ids() == []  # every lane has been looked at
+        assert await ground.ids() == []
+        yield ground
+    finally:
+        await ground.ours.close()
+        await ground.other.close()
+        connection = await asyncpg.connect(POSTGRES)
+        await connection.execute(f"DROP SCHEMA {schema} CASCADE")
+        await connection.close()
+
+
+@pytest.fixture
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Ground], Awaitable[None]]], None]:
+    async def run(scene: Callable[[Ground], Awaitable[None]]) -> None:
+        async with standing(monkeypatch) as ground:
+            await scene(ground)
+
+    return lambda scene: asyncio.run(run(scene))
+
+
+Play = Callable[[Callable[[Ground], Awaitable[None]]], None]
+
+
+def test_what_was_appended_to_drained_lanes_is_fetched_without_asking(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        for number in range(5):
+            await ground.append(
+                ground.envelope(f"a{number}", headers={"trace": "1"} if number % 2 else {}, correlation_id="c", hops=3)
+            )
+            found = await ground.fetch()
+            assert ground.asked == []
+            assert found == [(await ground.as_stored())[-1]]
+            assert [(channel, loaded.key, loaded.instance) for channel, loaded in ground.fetched.loaded] == [
+                (ORDERS, "k", None)
+            ]
+        assert await ground.ids() == []
+
+    play(scene)
+
+
+def test_several_are_handed_over_in_their_order(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(*[ground.envelope(f"a{number}", f"k{number}") for number in range(8)])
+        found = await ground.fetch()
+        assert ground.asked == []
+        assert found == await ground.as_stored()
+
+    play(scene)
+
+
+def test_the_instance_comes_along(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        (first,) = await ground.fetch()
+        save = Save(saga=ORDERS, key="k", base=0, state=b"{}", status="open", timers={"t": "1"}, completed=False)
+        await ground.commit(Completed(first, Effects(save=save)))
+        await ground.fetch()
+
+        await ground.append(ground.envelope("b"))
+        assert await ground.ids() == ["b"]
+
+        assert ground.asked == []
+        ((_, loaded),) = ground.fetched.loaded
+        assert loaded.instance == (await ground.other.load(ORDERS, ["k"]))[0].instance
+        assert loaded.instance is not None
+
+    play(scene)
+
+
+def test_what_another_process_appended_before_goes_before(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("theirs"), store=ground.other)
+        await ground.append(ground.envelope("ours"))
+        assert await ground.ids() == ["theirs", "ours"]
+
+    play(scene)
+
+
+def test_what_another_process_appends_meanwhile_is_found_afterwards(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("ours"))
+        await ground.append(ground.envelope("theirs"), store=ground.other)
+        assert await ground.ids() == ["ours"]
+        ground.clock.advance(timedelta(seconds=1))
+        assert await ground.ids() == ["theirs"]
+
+    play(scene)
+
+
+def test_what_had_its_position_early_and_was_committed_late_goes_before(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        async with ground.other.transaction() as late:
+            await late.append([ground.envelope("late")], ground.routing)
+            await ground.append(ground.envelope("early"))
+            assert await ground.ids() == ["early"]
+            await late.commit()
+        await ground.append(ground.envelope("ours"))
+
+        found = await ground.ids()
+
+        assert sorted(found) == ["late", "ours"]
+        assert found == ["late", "ours"]
+
+    play(scene)
+
+
+def test_a_key_that_is_held_back_is_not_handed_over(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        (first,) = await ground.fetch()
+        await ground.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
+        await ground.fetch()
+
+        await ground.append(ground.envelope("b"))
+
+        assert await ground.ids() == []
+
+    play(scene)
+
+
+def test_what_was_handed_over_waits_for_a_retry_that_was_committed_meanwhile(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        (first,) = await ground.fetch()
+        await ground.append(ground.envelope("b"))
+        await ground.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
+
+        assert await ground.ids() == []
+
+    play(scene)
+
+
+def test_a_key_with_something_stashed_brings_no_instance(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        (first,) = await ground.fetch()
+        await ground.commit(Stashed(first, patience=60_000_000))
+        await ground.fetch()
+        await ground.append(ground.envelope("b"))
+
+        assert await ground.ids() == ["b"]
+        assert ground.fetched.loaded == ()
+
+    play(scene)
+
+
+def test_a_lane_that_has_no_room_gets_it_later(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        assert (await ground.ours.fetch([Cursor(ORDERS, LANE + 1, 0)], 10)).envelopes == ()
+        assert await ground.ids(other_lanes=False) == ["a"]
+
+    play(scene)
+
+
+def test_a_lane_that_is_begun_anew_gets_everything(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        assert await ground.ids() == ["a"]
+        await ground.append(ground.envelope("b"))
+        ground.after = 0
+        assert await ground.ids() == ["a", "b"]
+
+    play(scene)
+
+
+def test_more_than_a_fetch_may_bring_is_asked_for(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(*[ground.envelope(f"a{number}", f"k{number}") for number in range(5)])
+        assert await ground.ids(limit=3) == ["a0", "a1", "a2"]
+        assert await ground.ids(limit=3) == ["a3", "a4"]
+
+    play(scene)
+
+
+def test_a_second_append_before_the_fetch_keeps_the_order(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        await ground.append(ground.envelope("b"))
+        assert await ground.ids() == ["a", "b"]
+
+    play(scene)
+
+
+def test_what_is_scheduled_or_known_is_not_handed_over(play: Play) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("later", delay=60_000_000))
+        assert await ground.ids() == []
+        await ground.append(ground.envelope("a"))
+        assert await ground.ids() == ["a"]
+        await ground.append(ground.envelope("a"), ground.envelope("b"))
+        assert await ground.ids() == ["b"]
+
+    play(scene)
+
+
+def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(ground: Ground) -> None:
+        await ground.append(ground.envelope("a"))
+        ground.ours._fetching.news([(ORDERS, LANE + 1)])
+        with monkeypatch.context() as patch:
+
+            async def broken(link: PostgresLink, ask: Ask | AskUser) -> Answer:
+                raise OSError("cut")
+
+            patch.setattr(PostgresLink, "answer", broken)
+            with pytest.raises(OSError, match="cut"):
+                await ground.fetch()
+        assert await ground.ids() == ["a"]
+
+    play(scene)
