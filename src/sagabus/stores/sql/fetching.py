@@ -13,7 +13,6 @@ is, without being asked for.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -28,7 +27,7 @@ from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCurso
 
 _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
-"""So many lanes are asked together with the instances of their keys: a round trip less when there is little to do."""
+"""So many lanes that were empty are asked together with the instances of their keys: a round trip less then."""
 
 
 class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -105,7 +104,7 @@ class Fetching:
         self._note(given.cursors, given.envelopes, limit)
         if not asked:
             return Fetched(tuple(given.envelopes), self._until(now), _loaded(given.instances), crew)
-        name = "fetch_few" if with_instances and len(asked) <= _FEW else "fetch"
+        name = "fetch_few" if with_instances and self._are_nearly_drained(asked) else "fetch"
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
         answer = (yield Ask(name, (limit, now), lanes)).rows
         envelopes = [rows.envelope_of(row) for row in answer if row[0]]
@@ -121,6 +120,10 @@ class Fetching:
             self._upcoming = upcoming
         loaded = _loaded([*given.instances, *beside.instances])
         return Fetched((*given.envelopes, *envelopes), self._until(now), loaded, crew)
+
+    def _are_nearly_drained(self, asked: Sequence[Cursor]) -> bool:
+        """Whether a few lanes will hardly give much: of a full one most keys are known here."""
+        return len(asked) <= _FEW and all((cursor.channel, cursor.lane) in self._drained for cursor in asked)
 
     def _given(self, cursors: Sequence[Cursor], limit: int) -> Given:
         # In a lane with other news the order is the database's to tell.
@@ -172,19 +175,20 @@ class Fetching:
         ]
 
     def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
-        ready: Counter[Place] = Counter()
-        last: dict[Place, int] = {(cursor.channel, cursor.lane): cursor.after for cursor in asked}
+        ready: dict[Place, list[int]] = {(cursor.channel, cursor.lane): [] for cursor in asked}
+        full: set[Place] = set()
         for envelope in envelopes:
             place = (envelope.channel, envelope.lane)
             if envelope.due_at == 0:
-                ready[place] += 1
-                last[place] = max(last[place], envelope.position)
-                self._handed.setdefault(place, set()).add(envelope.position)
+                ready[place].append(envelope.position)
             else:
-                ready[place] += limit  # what is due comes again, as long as it is stored
-        for place, position in last.items():
-            if ready[place] < limit:
-                self._drained[place] = position
+                full.add(place)  # what is due comes again, as long as it is stored
+        for cursor in asked:
+            place = (cursor.channel, cursor.lane)
+            positions = ready[place]
+            self._handed.setdefault(place, set()).update(positions)
+            if len(positions) < limit and place not in full:
+                self._drained[place] = max([cursor.after, *positions[-1:]])
             else:
                 self._drained.pop(place, None)
 
