@@ -28,6 +28,8 @@ class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     completed: bool
     wakes: bool = False
     """What is stashed for this instance is due from this commit on: it has started, or its status has changed."""
+    leaves_timers: bool = True
+    """Timers of this instance may be stored: if it is completed, they go."""
 
     @property
     def version(self) -> int:

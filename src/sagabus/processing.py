@@ -218,6 +218,7 @@ class Processing:
             timers={} if ctx.completed else timers,
             completed=ctx.completed,
             wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
+            leaves_timers=bool(cell.timers),
         )
 
     def _context(self, envelope: Envelope, *, stateful: bool) -> Context:

@@ -253,3 +253,27 @@ async def test_a_message_published_with_a_delay_waits_in_the_store(harness: Make
         assert copy.status == "duplicate"
         assert before == []
         assert len(seen) == 1
+
+
+@pytest.mark.parametrize(("before", "leaves"), [("wait", True), ("cancel", False), ("replace", True)])
+async def test_who_ends_without_a_timer_costs_the_store_no_search_for_one(
+    harness: MakeHarness, before: str, leaves: bool
+) -> None:
+    async with harness(Alarm) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.publish(Told(key="A", what=before))
+        saves: list[Any] = []
+        commit = bus.bus.store.commit
+
+        async def noting(batch: Any) -> Any:
+            saves.extend(outcome.effects.save for outcome in batch.outcomes)
+            return await commit(batch)
+
+        bus.bus.store.commit = noting  # type: ignore[method-assign]
+        await bus.publish(Told(key="A", what="complete"))
+
+        assert [(save.completed, save.leaves_timers) for save in saves] == [(True, leaves)]
+        bus.clock.advance(timedelta(days=1))
+        await bus.idle()
+        assert (await alarm(bus)).fired == 0
+        assert {count.timers for count in await bus.bus.counts()} == {0}

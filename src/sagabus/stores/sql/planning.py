@@ -133,5 +133,6 @@ def _plan_save(found: Plan, save: Save) -> None:
     if save.wakes:
         found.woken.append(place)
     if save.completed:
-        found.finished[place] = None
+        if save.leaves_timers:
+            found.finished[place] = None
         found.timers.pop(place, None)
