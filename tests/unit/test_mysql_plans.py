@@ -42,6 +42,7 @@ HOT: dict[str, Ask] = {
         Ask("let_loose", (), PLACES),
         Ask("known", (), [("orders", "m7")]),
         Ask("look", ('["orders"]',), [("orders", "m7")]),
+        Ask("look_and_tell", ('["orders"]', "orders", 1, 100, "k7"), [("orders", "m7")]),
         Ask("horizons", (), [("orders",)]),
         Ask("at_positions", (), POSITIONS),
         Ask("load", ("orders",), [("k7",)]),

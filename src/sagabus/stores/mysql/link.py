@@ -57,6 +57,8 @@ class MysqlLink:
         self._cautious = False
         """A savepoint was needed: the next transaction is to have them. Without any it is two round trips less."""
         self._undid = False
+        self.written_at = 0
+        """The number that the server has given to the row written last, or to the first one of several."""
 
     @property
     def usable(self) -> bool:
@@ -195,7 +197,9 @@ class MysqlLink:
             for portion in portions(rows, self._largest_text):
                 parameters = [value for row in portion for value in row]
                 try:
-                    written += (await self._run(form.with_values(len(portion)), parameters)).affected_rows
+                    result = await self._run(form.with_values(len(portion)), parameters)
+                    written += result.affected_rows
+                    self.written_at = result.insert_id
                 except asyncmy_errors.IntegrityError as error:
                     if code_of(error) != DUPLICATE:
                         raise

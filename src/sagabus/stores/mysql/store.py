@@ -19,7 +19,7 @@ from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
-from sagabus.stores.mysql.looking import LOOK, at_one_look
+from sagabus.stores.mysql.looking import LOOK, Heard, at_one_look
 from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.mysql.words import NOW
@@ -63,13 +63,21 @@ class MysqlStore(ServerStore):
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""
+        # Of several rows the server is free to say nothing but the first one's position.
+        lanes = self._fetching.drained(envelopes) if len(envelopes) == 1 else []
+        heard = Heard()
 
         def begin() -> Steps[list[Admission] | None]:
-            return at_one_look(appending.append_at(envelopes, routing, self._clock.now()), envelopes)
+            steps = appending.append_at(envelopes, routing, self._clock.now())
+            return at_one_look(steps, envelopes, lanes[0] if lanes else None, heard)
 
-        answers = await self._alone(lambda link: self._transact(link, begin))
+        async def work(link: Link) -> tuple[list[Admission] | None, int]:
+            return await self._transact(link, begin), _ours(link).written_at
+
+        answers, position = await self._alone(work)
         hit("append.after_commit")
-        self._fetching.news((envelope.channel, envelope.lane) for envelope in envelopes)
+        is_told = bool(lanes) and answers == [Admission.ACCEPTED]
+        self._fetching.stored(envelopes, lanes, heard.told(envelopes[0], position) if is_told else None)
         self._waiting.wake()
         return answers
 

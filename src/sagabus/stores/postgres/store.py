@@ -21,6 +21,7 @@ from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.postgres.words import recordset
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
+from sagabus.stores.sql.handover import told_by
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
@@ -103,7 +104,7 @@ class PostgresStore(ServerStore):
             return None
         fresh = taken(told)
         hit("append.after_commit")
-        self._fetching.stored(envelopes, lanes, beside if fresh is None else None)
+        self._fetching.stored(envelopes, lanes, told_by(beside) if beside and fresh is None else None)
         self._waiting.wake()
         if fresh is None:
             return [Admission.ACCEPTED] * len(envelopes)

@@ -23,7 +23,7 @@ from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.asking import Ask, Steps
-from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, told_by
+from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, Told
 
 _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
@@ -71,14 +71,13 @@ class Fetching:
             return []
         return [(*place, self._drained[place]) for place in places]
 
-    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: str | None) -> None:
+    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: Told | None) -> None:
         """This process has stored these envelopes; what it was told of their lanes, if nothing else was new there."""
-        if told is not None and all(self._drained.get((lane[0], lane[1])) == lane[2] for lane in lanes):
-            beside = told_by(told)
-            if len(beside.positions) == len(envelopes) and not self._late_of(beside.standing):
-                self._handover.take(envelopes, lanes, beside)
-                return
-        self.news((envelope.channel, envelope.lane) for envelope in envelopes)
+        is_next = all(self._drained.get((channel, lane)) == after for channel, lane, after in lanes)
+        if told is None or not is_next or len(told.positions) < len(envelopes) or self._late_of(told.standing):
+            self.news((envelope.channel, envelope.lane) for envelope in envelopes)
+        else:
+            self._handover.take(envelopes, lanes, told)
 
     def news_anywhere(self) -> None:
         """This process has stored something, nobody knows where."""
