@@ -16,7 +16,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.mailbox import Mailbox
-from sagabus.outcome import Admission, Outcome, Settled, Verdict
+from sagabus.outcome import Admission, Outcome, Settled
 from sagabus.persisting import FENCED, Entry, Persisting
 from sagabus.running import Runners
 from sagabus.sending import Sender
@@ -103,9 +103,8 @@ class Committer:
         *,
         settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
     ) -> None:
-        self._store = store
         self._sender = sender
-        self._persisting = Persisting(store, sender, clock)
+        self._persisting = Persisting(store, sender, clock, self._tell)
         self._settled = settled
         self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
 
@@ -146,13 +145,10 @@ class Committer:
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")
         try:
-            answers = await self._persisting.persist(entries)
-            if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
-                self._sender.use(await self._store.routing())
+            await self._persisting.persist(entries)
         except BaseException:
-            self._give_up(entries)
+            self._give_up(entries)  # what is left there was not told
             raise
-        self._tell(entries, answers)
         hit("commit.settled")
 
     def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:

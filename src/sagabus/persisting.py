@@ -6,7 +6,8 @@ Between `committing`, which gathers what has finished, and `store.commit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from sagabus.clock import Clock, sleep
@@ -21,6 +22,7 @@ Chain: TypeAlias = tuple[str, str | None]
 """Channel and key: each outcome of one builds on those before it."""
 
 FENCED = Settled(Verdict.FENCED)
+DROPPED = Settled(Verdict.DROPPED)
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
 _SMALL_SHARE = 8
@@ -48,38 +50,43 @@ class Entry:
 class Persisting:
     """Commits flushes, one at a time."""
 
-    def __init__(self, store: Store, sender: Sender, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, sender: Sender, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
+    ) -> None:
         self._store = store
         self._sender = sender
         self._clock = clock
+        self._tell = tell
 
-    async def persist(self, entries: list[Entry]) -> Sequence[Settled]:
+    async def persist(self, entries: list[Entry]) -> None:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
-        fails alone again and again, while the store takes other commits, is refused.
+        fails alone again and again, while the store takes other commits, is refused; its neighbours go first.
+
+        Each share is told as it commits, and taken out of `entries`: what is left there when this is cut off was not.
         """
-        answers: list[Settled] = []
-        broken: set[Chain] = set()
-        pause, share, alone = _SHORTEST_PAUSE, len(entries), 0
+        pause, share, lost = _SHORTEST_PAUSE, len(entries), Counter[Entry]()
         most = share
-        while len(answers) < len(entries):
-            part = entries[len(answers) : len(answers) + share]
+        while entries:
+            part = _part(entries, share, lost)
             try:
-                answers += await self._share(part, broken)
+                answers = await self._commit(part)
             except StoreError as error:
                 is_its_own = await self._takes_others(error)
-                alone = alone + 1 if is_its_own and len(part) == 1 else 0
-                if alone and alone >= _tries_alone(part[0]):
-                    answers.append(_refused(part[0], alone, error, broken))
-                    pause, alone = _SHORTEST_PAUSE, 0
+                if self._is_refused(entries, part, lost, error if is_its_own else None):
+                    pause = _SHORTEST_PAUSE
                     continue
                 log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
                 await sleep(self._clock, pause)
                 pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
                 if is_its_own and any(map(_has_statements, part)):
                     share, most = 1, _SMALL_SHARE
-            else:
-                pause, share, alone = _SHORTEST_PAUSE, min(share * 2, most), 0
-        return answers
+                continue
+            if not answers:
+                share = 1
+                continue
+            await self._answered(entries, part, answers)
+            if answers[-1].verdict is not Verdict.REFUSED or len(part) > 1:
+                pause, share = _SHORTEST_PAUSE, min(share * 2, most)
 
     async def _takes_others(self, error: StoreError) -> bool:
         """Whether the store commits something else just now. To read would not do: what stops writers may let others
@@ -93,27 +100,57 @@ class Persisting:
             return False
         return True
 
-    async def _share(self, entries: list[Entry], broken: set[Chain]) -> Sequence[Settled]:
-        """A part of a flush; what has built on something that was refused before is dropped."""
-        going = [entry for entry in entries if _chain(entry) not in broken] if broken else entries
-        answers: Sequence[Settled] = await self._commit(going) if going else ()
-        for entry, answer in zip(going, answers, strict=True):
-            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None:
-                broken.add(_chain(entry))
-        if len(going) == len(entries):
-            return answers
-        known = dict(zip(map(id, going), answers, strict=True))
-        return [known.get(id(entry)) or Settled(Verdict.DROPPED) for entry in entries]
+    def _is_refused(
+        self, entries: list[Entry], part: list[Entry], lost: Counter[Entry], error: StoreError | None
+    ) -> bool:
+        """Count a commit that was lost by its own doing, if it was (there is the error then): that of a single one is
+        set aside until its neighbours are through, and refused after too many in a row.
+        """
+        if error is None:
+            lost.clear()
+            return False
+        if len(part) > 1:
+            return False
+        (alone,) = part
+        lost[alone] += 1
+        if lost[alone] >= _tries_alone(alone):
+            self._pass_on(entries, part, [_refused(lost[alone], error)])
+            return True
+        behind = [entry for entry in entries if entry is alone or _is_built_on(entry, alone)]
+        entries[:] = [entry for entry in entries if not (entry is alone or _is_built_on(entry, alone))] + behind
+        return False
+
+    async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
+        if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
+            if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
+                # Before it is told: whoever runs again because of it is to send by the new one.
+                self._sender.use(await self._store.routing())
+            self._pass_on(entries, part, answers)
+            return
+        del entries[: len(part)]
+        self._tell(part, answers)
+
+    def _pass_on(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
+        """Tell a share in which something was lost, together with all that was built on that in the shares to come: the
+        key begins anew with all of its messages, or the later ones would overtake.
+        """
+        broken = {
+            _chain(entry)
+            for entry, answer in zip(part, answers, strict=True)
+            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None
+        }
+        rest = entries[len(part) :]
+        dropped = [entry for entry in rest if _chain(entry) in broken]
+        entries[:] = [entry for entry in rest if _chain(entry) not in broken]
+        self._tell(part + dropped, [*answers, *[DROPPED] * len(dropped)])
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
+        """The answers; none if this cannot commit together, and has to be taken apart."""
         epochs: dict[tuple[str, int], int] = {}
         for entry in entries:
             epochs[entry.mailbox.place] = max(entry.mailbox.lane_epoch, epochs.get(entry.mailbox.place, 0))
         if any(_is_former(entry, epochs) for entry in entries):
-            # Its lane has been lost and won again: what was taken before is not this worker's to commit.
-            present = [entry for entry in entries if not _is_former(entry, epochs)]
-            answers = iter(await self._commit(present) if present else ())
-            return [FENCED if _is_former(entry, epochs) else next(answers) for entry in entries]
+            return await self._without_former(entries, epochs)
         version = self._sender.table.version
         stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
         if stale:
@@ -127,25 +164,39 @@ class Persisting:
                 raise
             log.warning("%d outcomes cannot be committed together: %s", len(entries), error)
             if len(entries) > 1:
-                return await self._singly(entries)
+                return ()
             cause = error.__cause__ if isinstance(error, StoreError) else None
             return [Settled(Verdict.REFUSED, cause or error)]
 
-    async def _singly(self, entries: list[Entry]) -> list[Settled]:
-        """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
-        broken: set[Chain] = set()
-        return [answer for entry in entries for answer in await self._share([entry], broken)]
+    async def _without_former(self, entries: list[Entry], epochs: Mapping[tuple[str, int], int]) -> Sequence[Settled]:
+        """Their lane has been lost and won again: what was taken before is not this worker's to commit."""
+        present = [entry for entry in entries if not _is_former(entry, epochs)]
+        found = await self._commit(present)
+        answers = iter(found)
+        return [FENCED if _is_former(entry, epochs) else next(answers) for entry in entries] if found else ()
+
+
+def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[Entry]:
+    """What to try next: whoever has been lost alone before is tried alone again, and not with its neighbours."""
+    part = entries[:share]
+    if lost:
+        alone = next((at for at, entry in enumerate(part) if lost.get(entry)), len(part))
+        return part[: max(alone, 1)]
+    return part
 
 
 def _tries_alone(entry: Entry) -> int:
     return _TRIES_WITH_STATEMENTS if _has_statements(entry) else _TRIES_ALONE
 
 
-def _refused(entry: Entry, times: int, error: StoreError, broken: set[Chain]) -> Settled:
-    if entry.mailbox.key is not None:
-        broken.add(_chain(entry))
+def _refused(times: int, error: StoreError) -> Settled:
     text = f"its commit was lost {times} times in a row, while the database took others: {error}"
     return Settled(Verdict.REFUSED, TransactionLost(text))
+
+
+def _is_built_on(entry: Entry, other: Entry) -> bool:
+    """Of two that have not been committed, in their order."""
+    return other.mailbox.key is not None and _chain(entry) == _chain(other)
 
 
 def _has_statements(entry: Entry) -> bool:
