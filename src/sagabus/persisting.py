@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from sagabus.clock import Clock, sleep
+from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.mailbox import Mailbox
-from sagabus.outcome import Completed, Outcome, Settled, Verdict
+from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
 from sagabus.sending import Sender
 from sagabus.store import Batch, Store
 
@@ -21,6 +22,8 @@ log = logging.getLogger("sagabus")
 Chain: TypeAlias = tuple[str, str | None]
 """Channel and key: each outcome of one builds on those before it."""
 
+_NOBODYS = Completed(Envelope(message_id="", message_type="", body=b"", position=-1), Effects())
+"""Of a message that was never stored: to be told so, a commit has to get at our tables."""
 FENCED = Settled(Verdict.FENCED)
 DROPPED = Settled(Verdict.DROPPED)
 _SHORTEST_PAUSE = 0.05
@@ -90,12 +93,12 @@ class Persisting:
 
     async def _takes_others(self, error: StoreError) -> bool:
         """Whether the store commits something else just now. To read would not do: what stops writers may let others
-        read.
+        read. Nor would a commit of nothing: it may be our tables that are locked.
         """
         if not isinstance(error, (StoreUnavailable, StoreBusy)):
             return False
         try:
-            await self._store.commit(Batch([], self._sender.table.version, {}))
+            await self._store.commit(Batch([_NOBODYS], self._sender.table.version, {}))
         except StoreError:
             return False
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import asyncmy
@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from tests.faults.conftest import Heard
 from tests.faults.databases import query, require
+from tests.faults.locks import held
 from tests.faults.tasks import Step
 from tests.faults.wires import Wire, keep_publishing, published, until, wired
 from tests.grounds import MySqlGround, PostgresGround, ServerGround
@@ -125,26 +126,14 @@ async def test_what_the_operator_does_to_connections_is_no_failure(
     async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
-        with held(ground, "instance"):
-            with held(ground, "envelope"):
+        async with held(ground, "instance"):
+            async with held(ground, "envelope"):
                 publishing = asyncio.create_task(published(bus, Step(key="A", number=1), "step-1"))
                 assert [await struck(server, how) for _ in range(2)] == [True] * 2
             await publishing
             assert [await struck(server, how) for _ in range(2)] == [True] * 2
         await wire.emptied()
         wire.check({"A": 2})
-
-
-@contextmanager
-def held(ground: ServerGround, table: str) -> Iterator[None]:
-    """Nobody else writes to a table of the bus."""
-    with closing(ground._connect()) as holder, holder.cursor() as cursor:
-        if ground.kind == "postgres":
-            holder.autocommit = False
-            cursor.execute(f"LOCK TABLE {ground.own(table)} IN EXCLUSIVE MODE")
-        else:
-            cursor.execute(f"LOCK TABLES {ground.own(table)} READ")
-        yield
 
 
 async def struck(server: PrivateServer, how: str) -> bool:

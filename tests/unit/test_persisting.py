@@ -67,7 +67,7 @@ class Scripted:
         self.version = 1
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
-        names = [outcome.envelope.message_id for outcome in batch.outcomes]
+        names = [outcome.envelope.message_id for outcome in batch.outcomes if outcome.envelope.message_id]
         if names:
             self.commits.append(names)
         return await self._script(names) or [Settled(COMMITTED)] * len(names)

@@ -32,6 +32,8 @@ _NO_RIGHT = "42501"
 # A COMMIT that waits for its replica would be left half done: on this server, and not on that.
 _END = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND {BORN} = $2 AND wait_event IS DISTINCT FROM 'SyncRep'"""
+_CUT_OFF = "SyncRepWaitForLSN"
+"""Where a server says that somebody has cancelled the wait of a commit for its replica."""
 _CANCELLED = "57014"
 """By the operator, or by statement_timeout: of our statements the work is repeated; a user's may just be too slow."""
 
@@ -64,6 +66,9 @@ class PostgresLink:
         """When its server process began, which tells it from any other that is given its number."""
         self._statements = statements
         self._place = place
+        self._is_alone = False
+        """A commit has happened on this server, and perhaps on no other."""
+        native.add_log_listener(self._heard)
 
     @property
     def usable(self) -> bool:
@@ -88,7 +93,8 @@ class PostgresLink:
                 rows: Sequence[Any] = await self.native.fetch(sql, *parameters)
             except asyncpg.DivisionByZeroError:
                 return ()
-            return rows
+        self._check_replicated()
+        return rows
 
     async def query(self, sql: str, parameters: Parameters) -> Sequence[tuple[Any, ...]]:
         """Run one statement of the user's on the open transaction; its rows."""
@@ -127,6 +133,7 @@ class PostgresLink:
             status = await self.native.execute("COMMIT")
         if status != "COMMIT":
             raise TransactionLost(f"{self._place}: the transaction had failed and was rolled back", store=self._place)
+        self._check_replicated()
 
     async def rollback(self) -> None:
         """Roll back."""
@@ -160,6 +167,19 @@ class PostgresLink:
                 raise ours from error
             raise StatementFailed(error) from error
         return Answer()
+
+    def _heard(self, _: object, notice: Any) -> None:
+        # Said by a warning, in the server's language; the name of its function is the same in every one.
+        self._is_alone = self._is_alone or notice.server_source_function == _CUT_OFF
+
+    def _check_replicated(self) -> None:
+        """A failover would lose what nobody but this server has: neither done nor undone. Whoever repeats it takes a
+        lock by which the repetition waits for the replica, too.
+        """
+        if self._is_alone:
+            self._is_alone = False
+            text = "a commit was cut off while it waited for its replica: it may be on this server only"
+            raise StoreUnavailable(f"{self._place}: {text}", store=self._place)
 
     @contextmanager
     def _translated(self) -> Generator[None, None, None]:

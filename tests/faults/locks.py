@@ -1,0 +1,68 @@
+"""Locks that keep the bus's statements waiting at their server, and an operator who cancels what waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+
+import pymysql
+from tests.grounds import ServerGround
+
+_WRITERS = {"postgres": "LOCK TABLE {} IN EXCLUSIVE MODE", "mysql": "LOCK TABLES {} READ"}
+_EVERYBODY = {"postgres": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql": "LOCK TABLES {} WRITE"}
+_WAITING = {
+    "postgres": "SELECT pid, query_start::text FROM pg_stat_activity WHERE application_name = 'sagabus' "
+    "AND state = 'active' AND wait_event_type = ? AND query LIKE ?",
+    "mysql": "SELECT id, query_id FROM information_schema.processlist WHERE state LIKE ? AND info LIKE ?",
+}
+_CANCEL = {"postgres": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
+_FOR = {"postgres": "Lock", "mysql": "Waiting for table%"}
+
+
+@asynccontextmanager
+async def held(ground: ServerGround, table: str, *, readers: bool = False) -> AsyncIterator[None]:
+    """Nobody else writes to a table of the bus, or reads it either. A bus that has begun may finish first."""
+    with closing(ground._connect()) as holder, holder.cursor() as cursor:
+        if ground.kind == "postgres":
+            holder.autocommit = False
+        await asyncio.to_thread(
+            cursor.execute, (_EVERYBODY if readers else _WRITERS)[ground.kind].format(ground.own(table))
+        )
+        yield
+
+
+def waiting(ground: ServerGround, what: str = "", text: str = "") -> set[tuple[int, str]]:
+    """Connections of buses with a statement that waits, for a lock on this ground unless told otherwise; which of its
+    statements it is comes with it.
+    """
+    found = ground.run(_WAITING[ground.kind], (what or _FOR[ground.kind], f"%{text}%" if what else f"%{ground.name}%"))
+    return {(number, str(statement)) for number, statement in found}
+
+
+async def cancelled(ground: ServerGround, what: str = "") -> None:
+    """Cancel all that waits, as soon as anything does, and see it end."""
+    async with asyncio.timeout(20):
+        while not (found := waiting(ground, what)):  # noqa: ASYNC110  # others wait, without an event
+            await asyncio.sleep(0.005)
+        for number, _ in found:
+            with suppress(pymysql.err.OperationalError):  # it has ended since
+                ground.run(_CANCEL[ground.kind].format(number))
+        while found & waiting(ground, what):  # noqa: ASYNC110  # it hears of it a moment later
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def cancelling(ground: ServerGround, what: str = "") -> AsyncIterator[None]:
+    """Meanwhile everything is cancelled that waits."""
+
+    async def strike() -> None:
+        while True:
+            await cancelled(ground, what)
+
+    striking = asyncio.create_task(strike())
+    try:
+        yield
+    finally:
+        striking.cancel()
+        await asyncio.wait([striking])
