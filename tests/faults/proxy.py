@@ -6,6 +6,7 @@ What it has done is counted, so that a test can wait for its fault and prove tha
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import re
 import socket
 import struct
@@ -30,6 +31,8 @@ Chosen: TypeAlias = bytes | CommitOf | Callable[[bytes], bool]
 _CHUNK = 65536
 _LOOK_BACK = 65536
 _COMMIT = re.compile(rb"COMMIT(?!TED)")
+_ATTACH_FILTER, _RETURN = 26, 6
+"""Of Linux: SO_ATTACH_FILTER, and the instruction BPF_RET, which lets so many bytes of a packet through."""
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -85,8 +88,11 @@ class Proxy:
         """Replies that the server has given and no client has heard."""
         self.cuts = 0
         """Connections that the proxy has reset on purpose."""
+        self.vanished = 0
+        """Connections that hear nothing more, and are not told that."""
         self.ended = 0
         """Connections that the proxy has ended in the middle of what was said."""
+        self._present: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._flowing = asyncio.Event()
@@ -118,6 +124,16 @@ class Proxy:
                 task.cancel()
                 self.cuts += 1
         self._tell()
+
+    def vanish(self) -> None:
+        """Be a machine without power to all connections that there are: nothing that they send is even acknowledged.
+
+        New ones are welcome. Needs Linux.
+        """
+        drop = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))
+        for connection in self._present:
+            connection.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop)))
+        self.vanished += len(self._present)
 
     def refuse(self) -> None:
         """Refuse new connections, as a host whose server is down; present ones go on."""
@@ -183,10 +199,15 @@ class Proxy:
         with suppress(BlockingIOError, ConnectionAbortedError):
             connection, _ = listener.accept()
             self.connections += 1
+            self._present.add(connection)
             task = asyncio.create_task(self._serve(connection))
-            task.add_done_callback(lambda _: connection.close())  # one cancelled before its first step never did
+            task.add_done_callback(lambda _: self._close(connection))
             self._tasks.append(task)
             self._tell()
+
+    def _close(self, connection: socket.socket) -> None:
+        self._present.discard(connection)
+        connection.close()  # who was cancelled before its first step never did
 
     async def _serve(self, connection: socket.socket) -> None:
         writers: list[asyncio.StreamWriter] = []

@@ -11,6 +11,7 @@ from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
 from sagabus.stores.mysql.driver import asyncmy, asyncmy_flags
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.silence import notice_silence
 
 _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""
@@ -94,6 +95,7 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
     try:
         await native.connect()
+        notice_silence(native._transport, patience)  # noqa: SLF001  # the driver shows its socket nowhere else
         cursor = native.cursor()
         await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
         await cursor.execute(_ISOLATION)

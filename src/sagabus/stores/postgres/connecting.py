@@ -17,6 +17,7 @@ from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_er
 from sagabus.stores.postgres.words import BORN
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
+from sagabus.stores.sql.silence import notice_silence
 
 _PLANNING = {
     "enable_seqscan": "off",
@@ -92,10 +93,12 @@ class Connecting:
     async def _open(self, **options: Any) -> Any:
         place = self._address.place
         try:
-            return await asyncpg.connect(self._dsn, timeout=self._deadline, **options)
+            native = await asyncpg.connect(self._dsn, timeout=self._deadline, **options)
         except Exception as error:
             ours = translated_error(error, place)
             raise ours or StoreError(f"{place}: {error}", store=place) from error
+        notice_silence(native._transport, self._deadline)  # noqa: SLF001  # the driver shows its socket nowhere else
+        return native
 
 
 def _to_the_primary(dsn: str) -> str:
