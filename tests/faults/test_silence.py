@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,11 +14,12 @@ import asyncmy
 import asyncpg
 import pytest
 from tests.conftest import Take
+from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
 from tests.faults.wires import RECORD, until, wired
 from tests.grounds import SERVERS, ServerGround
 
-from sagabus import Context, RetryPolicy, handler
+from sagabus import Context, Linear, RetryPolicy, handler
 from sagabus.clock import SystemClock
 from sagabus.opening import open_store
 from sagabus.stores.sql.server import ServerStore
@@ -26,6 +28,7 @@ from sagabus.stores.sql.silence import notice_silence
 pytestmark = pytest.mark.faults
 
 ONCE = RetryPolicy(attempts=1, transient_attempts=1)
+TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)))
 SLEEP = {"postgres": "SELECT pg_sleep({}) /* {} */", "mysql": "SELECT SLEEP({}) /* {} */"}
 SLEEPING = {
     "postgres": "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE ? AND pid <> pg_backend_pid()",
@@ -42,21 +45,21 @@ def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
     return ground
 
 
-def sleeper(ground: ServerGround, seconds: Callable[[], float], begun: list[int], mark: str = "") -> Any:
+def sleeper(
+    ground: ServerGround, seconds: Callable[[], float], begun: list[int], mark: str = "", *, limit: float | None = None
+) -> Any:
     """A handler that sleeps at the server, on a connection of the driver's own."""
 
     async def sleep(message: Step, ctx: Context, connection: Any) -> None:
         begun.append(ctx.attempt)
         ctx.execute(ground.sql(RECORD), (message.key, message.number))
         statement = SLEEP[ground.kind].format(seconds(), mark)
-        if ground.kind == "postgres":
-            await connection.fetch(statement)
-        else:
-            await connection.cursor().execute(statement)
+        async with asyncio.timeout(limit):
+            await (connection.fetch if ground.kind == "postgres" else connection.cursor().execute)(statement)
 
     native = asyncpg.Connection if ground.kind == "postgres" else asyncmy.Connection
     sleep.__annotations__ |= {"message": Step, "ctx": Context, "connection": native, "return": None}
-    return handler("sleeper", key="key", retry=ONCE)(sleep)
+    return handler("sleeper", key="key", retry=TWICE if limit else ONCE)(sleep)
 
 
 async def test_a_slow_statement_on_a_native_handle_goes_on_beyond_the_deadline(ground: ServerGround) -> None:
@@ -115,6 +118,26 @@ async def test_a_native_handle_hears_of_a_server_that_is_gone_when_it_asks_somet
         assert ground.rows() == [("A", 0)]
         assert begun == [1, 1]
         wire.check_books(1)
+
+
+async def test_a_handler_that_gives_up_a_server_that_hangs_is_free_of_it(ground: ServerGround, heard: Heard) -> None:
+    """The machine answers and the server does not: nothing but the handler's own limit ends that."""
+    begun: list[int] = []
+
+    def stalled() -> float:
+        if len(begun) == 1:
+            wire.proxy.stall()
+        return 0
+
+    async with wired(ground) as wire, wire.bus(sleeper(ground, stalled, begun, limit=0.2), deadline=1) as bus:
+        await bus.publish(Step(key="A", number=0), message_id="step-0")
+        await heard.until("sleeper: ")
+
+        wire.proxy.flow()
+
+        await wire.emptied()
+        assert ground.rows() == [("A", 0)]
+        assert begun == [1, 2 if ground.kind == "postgres" else 1]  # the other driver ends a connection by that
 
 
 @LINUX
