@@ -13,7 +13,8 @@ from tests.faults.tasks import Step
 from tests.faults.wires import Wire, keep_publishing, published, until, wired
 from tests.grounds import MySqlGround, PostgresGround, ServerGround
 
-from sagabus import Bus, Settings, StoreReadOnly
+from sagabus import Bus, Settings, StoreReadOnly, StoreUnavailable
+from sagabus.stores.postgres import PostgresStore
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, _program
 from sagabus.testing.shelter import HOST
 
@@ -121,3 +122,114 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(
         await wire.emptied()
 
     wire.check(dict(zip("ABC", counts, strict=True)))
+
+
+class Lagging:
+    """A bus on a primary whose standby may stop to follow: what comes later is lost with the primary."""
+
+    def __init__(self, primary: PrivatePostgres, standby: Standby) -> None:
+        self._primary, self._standby = primary, standby
+        self.ground = PostgresGround(primary.url, keep=False)
+        self.ground.make()
+        hosts = f"{HOST}:{primary.port},{HOST}:{standby.port}"
+        self.url = self.ground.url.replace(f"{HOST}:{primary.port}", hosts)
+
+    async def stop_following(self) -> None:
+        """The standby has all that is committed so far, and gets nothing more."""
+        ((end,),) = await query(self._primary.url, "SELECT pg_current_wal_lsn()::text")
+        reached = f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"
+        while await query(self._standby.url, reached) != [(True,)]:  # noqa: ASYNC110  # others do it, without an event
+            await asyncio.sleep(0.01)
+        await query(self._standby.url, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
+        while await query(self._primary.url, "SELECT 1 FROM pg_stat_replication"):  # noqa: ASYNC110  # likewise
+            await asyncio.sleep(0.01)
+
+    async def fail_over(self) -> None:
+        """The primary is gone, and the standby leads on."""
+        await asyncio.to_thread(self._primary.kill)
+        await asyncio.to_thread(self._standby.promote)
+        self.ground._server = self._standby.url
+
+    async def come_back(self) -> None:
+        """The former primary is started again."""
+        await asyncio.to_thread(self._primary.start)
+
+
+@pytest.fixture
+def lagging() -> Iterator[Lagging]:
+    require(PrivatePostgres)
+    with PrivatePostgres() as primary, Standby(primary) as standby:
+        yield Lagging(primary, standby)
+
+
+async def test_a_running_bus_goes_on_with_what_a_lagging_standby_knows(lagging: Lagging) -> None:
+    """Rows, sagas and the inbox are as of some time ago; who publishes again under the same ids loses nothing."""
+    wire = Wire(lagging.ground)
+    async with Bus(lagging.url, *wire.readers(), settings=Settings(lanes=2)) as bus:
+        for number in range(5):
+            await published(bus, Step(key="A", number=number), f"A-{number}")
+        await wire.emptied()
+        await lagging.stop_following()
+        for number in range(5, 10):
+            await published(bus, Step(key="A", number=number), f"A-{number}")
+        await wire.emptied()
+
+        await lagging.fail_over()
+        for number in range(12):
+            await published(bus, Step(key="A", number=number), f"A-{number}")
+
+        await wire.emptied()
+        wire.check({"A": 12})
+
+
+async def test_what_is_in_hand_when_a_lagging_standby_takes_over_is_nobody_elses_row(lagging: Lagging) -> None:
+    """The new primary gives the numbers of rows that it never had to others: to remove the ones by the handlers of the
+    others would lose them.
+    """
+    wire = Wire(lagging.ground)
+    go_on = asyncio.Event()
+    many = 200  # a standby's sequence is ahead by some numbers
+
+    async def wait() -> None:
+        await go_on.wait()
+
+    async with Bus(lagging.url, *wire.readers("buffered"), settings=Settings(lanes=2, concurrency=many)) as bus:
+        await published(bus, Step(key="A", number=0), "A-0")
+        go_on.set()
+        await wire.emptied()
+        await lagging.stop_following()
+        wire.before_each = wait
+        go_on.clear()
+        await bus.publish_many([(Step(key=f"lost {n}", number=0), f"lost-{n}") for n in range(many)])
+        await until(lambda: len(wire.attempts) == 1 + many)
+
+        await lagging.fail_over()
+        later = [(Step(key=f"later {n}", number=0), f"later-{n}") for n in range(many)]
+        while True:
+            try:
+                await bus.publish_many(later)
+                break
+            except (StoreUnavailable, StoreReadOnly):
+                continue
+        go_on.set()
+
+        await wire.emptied()
+        wire.check({"A": 1} | {f"later {n}": 1 for n in range(many)})
+
+
+async def test_a_bus_that_has_followed_does_not_go_back_to_the_former_primary(lagging: Lagging) -> None:
+    """Which comes back and takes writes, as if nothing had happened: by an oversight."""
+    wire = Wire(lagging.ground)
+    async with Bus(lagging.url, *wire.readers("walk"), settings=Settings(lanes=2)) as bus:
+        await published(bus, Step(key="A", number=0), "A-0")
+        await wire.emptied()
+        await lagging.stop_following()
+        await lagging.fail_over()
+        await published(bus, Step(key="A", number=1), "A-1")
+        await wire.emptied()
+
+        await lagging.come_back()
+
+        assert isinstance(bus.store, PostgresStore)
+        with pytest.raises(StoreUnavailable, match="a former primary is there again"):
+            await bus.store._connect()

@@ -104,7 +104,8 @@ def test_a_release_to_come_adds_to_it(recorded: Ground) -> None:
 
     assert applied(recorded) == [1, 2]
     for table in OF_BUS:
-        assert sorted(recorded.of_bus(table), key=repr) == sorted([(*row, 7) for row in before[table]], key=repr)
+        found = [row for row in recorded.of_bus(table) if row[0] != "timeline"]  # noted by whoever opens the store
+        assert sorted(found, key=repr) == sorted([(*row, 7) for row in before[table]], key=repr)
     with release_to_come():
         assert asyncio.run(finish(harness_at(recorded))) == EXPECTED
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
+from sagabus.stores.postgres.timelines import timeline_of
 from sagabus.stores.postgres.words import BORN
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
@@ -72,6 +73,7 @@ class Connecting:
             raise
         try:
             planning, standby, read_only, born = await native.fetchrow(_LOOK)
+            timeline = 0 if standby else await timeline_of(native)
         except BaseException as error:
             native.terminate()
             if (ours := translated_error(error, self._address.place)) is not None:
@@ -79,7 +81,7 @@ class Connecting:
             raise
         if planning == "off":
             native = self._writable(native, standby=standby, read_only=read_only)
-            return PostgresLink(native, self._statements, self._address.place, born=born or "")
+            return PostgresLink(native, self._statements, self._address.place, born=born or "", timeline=timeline)
         native.terminate()
         return None
 

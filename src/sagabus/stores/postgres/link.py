@@ -58,12 +58,16 @@ def translated_error(error: BaseException, place: str) -> StoreError | None:
 class PostgresLink:
     """See `sagabus.stores.sql.link.Link`."""
 
-    def __init__(self, native: Any, statements: Mapping[str, Ready], place: str, *, born: str = "") -> None:
+    def __init__(
+        self, native: Any, statements: Mapping[str, Ready], place: str, *, born: str = "", timeline: int = 0
+    ) -> None:
         self.native = native
         self.number: int = native.get_server_pid()
         """Of its server process."""
         self.born = born
         """When its server process began, which tells it from any other that is given its number."""
+        self.timeline = timeline
+        """Of its server's history; 0 if that is not known."""
         self._statements = statements
         self._place = place
         self._is_alone = False

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import LANES, Envelope
-from sagabus.errors import StoreReadOnly, UnsupportedCapability
+from sagabus.errors import StoreReadOnly, StoreUnavailable, UnsupportedCapability
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
-from sagabus.stores.postgres import schema
+from sagabus.stores.postgres import schema, timelines
 from sagabus.stores.postgres.announcing import Announcing
 from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
@@ -18,6 +18,7 @@ from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.lending import lender
 from sagabus.stores.postgres.link import PostgresLink
 from sagabus.stores.postgres.statements import STATEMENTS
+from sagabus.stores.postgres.timelines import begin_timeline
 from sagabus.stores.postgres.words import recordset
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
@@ -55,7 +56,11 @@ class PostgresStore(ServerStore):
         self._tables = table_names(options.prefix, '"', options.schema)
         self._lender = lender(self._check, options.prefix)
         self._hot = HotStatements(self._tables)
-        self._statements = ready({**STATEMENTS, **schema.VERSIONS}, schema.names(self._tables), rows_of, DOLLARS)
+        self._statements = ready(
+            {**STATEMENTS, **schema.VERSIONS, **timelines.STATEMENTS}, schema.names(self._tables), rows_of, DOLLARS
+        )
+        self._timeline = 0
+        """Of the server, as far as it is known that its lanes began with it."""
         self._connecting = Connecting(options, self._statements, options.deadline)
         self._announcing: Announcing | None = None
 
@@ -151,9 +156,26 @@ class PostgresStore(ServerStore):
         if place is not None and not await link.query(_SCHEMA, (place,)):
             await link.run_script(schema.make_schema(place))
         await super()._begin_life(link)
+        await self._begin_timeline(_ours(link))
 
     async def _connect(self) -> Link:
-        return await self._connecting.connect()
+        link = await self._connecting.connect()
+        if 0 < link.timeline < self._timeline:
+            link.terminate()
+            text = "a former primary is there again, or an older copy: point the bus at the primary, or start it anew"
+            raise StoreUnavailable(f"{self.place}: {text}", store=self.place)
+        if self._timeline and link.timeline > self._timeline:
+            try:
+                await self._within(self._begin_timeline(link), link)
+            except BaseException:
+                link.terminate()
+                raise
+        return link
+
+    async def _begin_timeline(self, link: PostgresLink) -> None:
+        if link.timeline:
+            await self._transact(link, lambda: begin_timeline(link.timeline))
+            self._timeline = link.timeline
 
 
 def _ours(link: Link) -> PostgresLink:

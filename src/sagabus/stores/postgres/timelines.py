@@ -1,0 +1,41 @@
+"""What a standby that leads on makes of beliefs about the former primary.
+
+It may not have got all of it. Then it gives positions a second time: what a worker has in hand from before stands where
+somebody else's message is now, and settling the one would remove the other. So the first connection to a new timeline
+has all lanes begin anew; whatever was taken before commits nothing, and runs again as far as it is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.dialect import Statement
+
+_TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+_UNHEARD_OF = 1_000
+"""Epochs that lanes have reached on the former primary, and nobody knows of any more, are fewer beyond the known."""
+
+STATEMENTS = {
+    "put_timeline": Statement("INSERT INTO {meta} (name, value) VALUES ('timeline', ?1) ON CONFLICT (name) DO NOTHING"),
+    "raise_timeline": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'timeline' AND value <> ?1"),
+    "begin_all_lanes": Statement(f"UPDATE {{lane}} SET epoch = epoch + {_UNHEARD_OF}"),
+}
+
+
+async def timeline_of(native: Any) -> int:
+    """The number that rises with each standby that begins to lead, or restored copy; 0 where servers do not tell."""
+    try:
+        return int(await native.fetchval(_TIMELINE), 16)
+    except asyncpg.PostgresError:
+        return 0
+
+
+def begin_timeline(timeline: int) -> Steps[None]:
+    """Unless somebody has done it already."""
+    if (yield Ask("put_timeline", (timeline,))).changed:
+        return
+    if (yield Ask("raise_timeline", (timeline,))).changed:
+        yield Ask("begin_all_lanes")
+        yield Ask("raise_crew")
