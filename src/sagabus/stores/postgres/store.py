@@ -21,6 +21,7 @@ from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.postgres.timelines import begin_timeline
 from sagabus.stores.postgres.words import recordset
 from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.handover import told_by
 from sagabus.stores.sql.home import ServerHome
@@ -173,9 +174,12 @@ class PostgresStore(ServerStore):
         return link
 
     async def _begin_timeline(self, link: PostgresLink) -> None:
-        if link.timeline:
+        if not link.timeline:
+            return
+        known = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
+        if known.get("timeline") != link.timeline:
             await self._transact(link, lambda: begin_timeline(link.timeline))
-            self._timeline = link.timeline
+        self._timeline = link.timeline
 
 
 def _ours(link: Link) -> PostgresLink:
