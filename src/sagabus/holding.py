@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from sagabus.envelope import Envelope
@@ -73,6 +74,14 @@ class Hand:
             self._empty(mailbox)
         return lost
 
+    def fullest(self) -> int:
+        """The most envelopes that there are of one lane."""
+        return max((held.in_hand for held in self.lanes.values()), default=0)
+
+    def most_lanes(self) -> int | None:
+        """The most lanes of one channel that are owned; None without any."""
+        return max(Counter(channel for channel, _ in self.lanes).values(), default=None)
+
     def in_use(self) -> list[Lane]:
         """Lanes with a message that runs now, or whose outcome is on its way."""
         places = {mailbox.place for mailbox in self.mailboxes() if mailbox.running is not None or mailbox.unflushed}
@@ -104,15 +113,14 @@ class Hand:
 
     def mailbox(self, envelope: Envelope) -> Mailbox:
         """The mailbox of an envelope's key; one of its own for an envelope without a key."""
-        place = (envelope.channel, envelope.lane)
-        epoch = self.lanes[place].epoch if place in self.lanes else -1
-        key = envelope.partition_key
-        if key is None:
-            return Mailbox(self._definitions[envelope.channel], None, place, epoch)
-        found = self._mailboxes.get((envelope.channel, key))
-        if found is None or found.place != place:
-            found = Mailbox(self._definitions[envelope.channel], key, place, epoch)
-            self._mailboxes[(envelope.channel, key)] = found
+        channel, key = envelope.channel, envelope.partition_key
+        found = None if key is None else self._mailboxes.get((channel, key))
+        if found is not None and found.place[1] == envelope.lane:
+            return found
+        place = (channel, envelope.lane)
+        found = Mailbox(self._definitions[channel], key, place, self.lanes[place].epoch if place in self.lanes else -1)
+        if key is not None:
+            self._mailboxes[(channel, key)] = found
         return found
 
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
@@ -128,11 +136,12 @@ class Hand:
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
-        if not self.holds(envelope, mailbox):
+        position = envelope.position
+        if self.envelopes.get(position) is not mailbox:
             return
-        del self.envelopes[envelope.position]
+        del self.envelopes[position]
         if self.fetching:
-            self.settled.add(envelope.position)
+            self.settled.add(position)
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
             held.in_hand -= 1

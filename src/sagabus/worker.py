@@ -142,7 +142,7 @@ class Worker:
                 self._renewed = self._clock.monotonic()
                 kept = lanes
                 try:
-                    await self._store.leave(self.identity, lanes, **self._terms)
+                    await self._store.leave(self.identity, lanes, **self._terms(self.hand.lane_window))
                 except StoreError as error:
                     log.warning("cannot hand over the lanes that are idle: %s", error)
                     kept = []
@@ -329,9 +329,11 @@ class Worker:
         if self._refresh or self._until_renewal() <= 0:
             await self._renew()
 
-    @property
-    def _terms(self) -> dict[str, int]:
-        return {"duration": int(self._lease * 1_000_000), "window": self.hand.lane_window}
+    def _terms(self, window: int) -> dict[str, int]:
+        """`window`: the most that is to be in hand of a lane from now on. What there is counts too: should this worker
+        die, all of it is suspect.
+        """
+        return {"duration": int(self._lease * 1_000_000), "window": max(window, self.hand.fullest())}
 
     def _until_renewal(self) -> float:
         if self._renewed is None:
@@ -345,9 +347,11 @@ class Worker:
             routing = await self._store.routing()
             if routing.version != self._sender.table.version:
                 self._sender.use(routing)
-        self.hand.lane_window = max(_SMALLEST_WINDOW, self._prefetch // self._sender.table.lanes)
-        lanes = await self._store.lease(self.identity, self._channels, **self._terms)
+        window = max(_SMALLEST_WINDOW, self._prefetch // (self.hand.most_lanes() or self._sender.table.lanes))
+        self.hand.lane_window = min(window, self.hand.lane_window)
+        lanes = await self._store.lease(self.identity, self._channels, **self._terms(window))
         hit("lease.taken")
+        self.hand.lane_window = window
         self._renewed = begun
         self._refresh = False
         self._committer.withdraw(self.hand.own(lanes))
