@@ -23,6 +23,11 @@ Chain: TypeAlias = tuple[str, str | None]
 FENCED = Settled(Verdict.FENCED)
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
+_MOST_STEPS = 250
+"""So many steps at most in one commit: each is a round trip to a server, all of them together have the deadline of one
+call, and what they lock is locked until the last. What waited out an outage would be too much for it.
+"""
+_STEPS_OF_A_MARK = 3
 _SMALL_SHARE = 8
 """So many outcomes at once, where one of them may cost the connection each time."""
 _TRIES_WITH_STATEMENTS = 3
@@ -62,7 +67,7 @@ class Persisting:
         pause, share, alone = _SHORTEST_PAUSE, len(entries), 0
         most = share
         while len(answers) < len(entries):
-            part = entries[len(answers) : len(answers) + share]
+            part = _fitting(entries[len(answers) : len(answers) + share])
             try:
                 answers += await self._share(part, broken)
             except StoreError as error:
@@ -74,7 +79,7 @@ class Persisting:
                     continue
                 log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
                 await sleep(self._clock, pause)
-                pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
+                pause, share = min(pause * 2, _LONGEST_PAUSE), max(len(part) // 2, 1)
                 if is_its_own and any(map(_has_statements, part)):
                     share, most = 1, _SMALL_SHARE
             else:
@@ -135,6 +140,21 @@ class Persisting:
         """Each in a commit of its own, so that the one at fault pays alone, with what its key has built on it."""
         broken: set[Chain] = set()
         return [answer for entry in entries for answer in await self._share([entry], broken)]
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """The first of them that one commit has room for: one at least."""
+    steps = 0
+    for number, entry in enumerate(entries):
+        steps += _steps(entry.outcome)
+        if steps > _MOST_STEPS and number:
+            return entries[:number]
+    return entries
+
+
+def _steps(outcome: Outcome) -> int:
+    """What it adds to a commit beside the sets of rows, which are written together."""
+    return len(outcome.effects.statements) if isinstance(outcome, Completed) else _STEPS_OF_A_MARK
 
 
 def _tries_alone(entry: Entry) -> int:
