@@ -185,6 +185,19 @@ class Worker:
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
         self._progress.clear()
 
+    async def settle_down(self) -> None:
+        """Wait until nothing is in hand, or it stops. Leases are kept meanwhile: a handler may take longer than one."""
+        while not self.settled and not self._stopping:
+            try:
+                await self.renew_when_due()
+            except StoreError as error:
+                log.warning("cannot renew the leases of what runs: %s", error)
+            timer = self._clock.call_after(max(self._until_renewal(), _PAUSE_AFTER_ERROR), self._progress.set)
+            try:
+                await self.progress(1.0)
+            finally:
+                timer.cancel()
+
     # --- intake -------------------------------------------------------------------------------------------------------
 
     async def _intake(self) -> None:
