@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -122,8 +123,10 @@ class Wire:
 
     async def emptied(self) -> None:
         """Wait until all is done, that which runs again in a moment as well."""
+        look = partial(self.ground.of_bus, "envelope", "1", "LIMIT 1")
         async with asyncio.timeout(30):
-            while self.ground.of_bus("envelope", "1", "LIMIT 1"):  # noqa: ASYNC110  # the fact has no event of its own
+            # In a thread: a new connection for each look, on a busy machine, would leave the bus no time in its loop.
+            while await asyncio.to_thread(look):  # noqa: ASYNC110  # the fact has no event of its own
                 await asyncio.sleep(0.01)
 
     def check(self, steps: dict[str, int]) -> None:
