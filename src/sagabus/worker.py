@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
@@ -23,7 +24,7 @@ from sagabus.mailbox import Cell, Mailbox
 from sagabus.outcome import Settled
 from sagabus.persisting import Entry
 from sagabus.processing import Processing, with_key
-from sagabus.running import Runners
+from sagabus.running import Runners, cancel
 from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.serving import Serving
@@ -39,8 +40,6 @@ _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
 _LONGEST_RENEWAL = 1.0
 """So the lanes of a worker that died go on soon after its lease has ended."""
-_OBEYED_WITHIN = 0.1
-_MOST_CANCELLATIONS = 50
 
 
 class Worker:
@@ -50,6 +49,8 @@ class Worker:
     _busy_intake = False
     _refresh = False
     _crew: int | None = None
+    _cut_off = False
+    _patient_until = -inf
 
     _full = False
     """Every lane in hand has as much as it may: the next fetch waits for room."""
@@ -120,7 +121,7 @@ class Worker:
             finally:
                 leaving.cancel()
                 await asyncio.wait([leaving])
-            await _cancel(late)
+            await cancel(late)
         try:
             await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
         except TimeoutError:
@@ -158,7 +159,7 @@ class Worker:
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
             tasks.add(self._intake_task)
-        await _cancel(tasks)
+        await cancel(tasks)
         await self._committer.stop()
 
     @property
@@ -340,7 +341,11 @@ class Worker:
     async def renew_when_due(self) -> None:
         """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
         if self._refresh or self._until_renewal() <= 0:
-            await self._renew()
+            try:
+                await self._renew()
+            except StoreError:
+                self._cut_off = True
+                raise
 
     @property
     def _terms(self) -> dict[str, int]:
@@ -359,14 +364,23 @@ class Worker:
             if routing.version != self._sender.table.version:
                 self._sender.use(routing)
         self.hand.lane_window = max(_SMALLEST_WINDOW, self._prefetch // self._sender.table.lanes)
-        lanes = await self._store.lease(self.identity, self._channels, **self._terms)
+        patient = self._is_patient(begun)
+        lanes = await self._store.lease(self.identity, self._channels, **self._terms, patient=patient)
         hit("lease.taken")
         self._renewed = begun
-        self._refresh = False
+        self._refresh = self._cut_off = False
         for mailbox in self.hand.own(lanes):
             self._committer.withdraw(mailbox)
         # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
         self.hand.rescan()
+
+    def _is_patient(self, moment: float) -> bool:
+        """Who could not renew for longer than a lease was cut off from the store, and so may the others have been: they
+        have time to come back before they are taken for dead, and what they have in hand for suspect.
+        """
+        if self._cut_off and self._renewed is not None and moment - self._renewed > self._lease:
+            self._patient_until = moment + _LONGEST_PAUSE + _LONGEST_RENEWAL
+        return moment < self._patient_until
 
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):
@@ -376,18 +390,6 @@ class Worker:
     def _note_progress(self) -> None:
         self._room.set()
         self._progress.set()
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until it is obeyed: user code may swallow a cancellation and go on waiting."""
-    left = set(tasks)
-    for _ in range(_MOST_CANCELLATIONS):
-        for task in left:
-            task.cancel()
-        if left:
-            _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
-    if left:
-        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))
 
 
 def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:
