@@ -66,6 +66,8 @@ class Housekeeping:
                 await self.purge_all()
             except StoreError as error:
                 log.warning("cannot purge now: %s", error)
+            except Exception:
+                log.exception("a purge broke off; the next one comes at its time")
 
     def _clock_offset(self) -> int:
         return self._clock.now() - int(self._clock.monotonic() * SECOND)

@@ -28,6 +28,11 @@ FENCED = Settled(Verdict.FENCED)
 DROPPED = Settled(Verdict.DROPPED)
 _SHORTEST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
+_MOST_STEPS = 250
+"""So many steps at most in one commit: each is a round trip to a server, all of them together have the deadline of one
+call, and what they lock is locked until the last. What waited out an outage would be too much for it.
+"""
+_STEPS_OF_A_MARK = 3
 _SMALL_SHARE = 8
 """So many outcomes at once, where one of them may cost the connection each time."""
 _TRIES_WITH_STATEMENTS = 3
@@ -70,7 +75,7 @@ class Persisting:
         pause, share, lost = _SHORTEST_PAUSE, len(entries), Counter[Entry]()
         most = share
         while entries:
-            part = _part(entries, share, lost)
+            part = _fitting(_part(entries, share, lost))
             try:
                 answers = await self._commit(part)
             except StoreError as error:
@@ -80,7 +85,7 @@ class Persisting:
                     continue
                 log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
                 await sleep(self._clock, pause)
-                pause, share = min(pause * 2, _LONGEST_PAUSE), max(share // 2, 1)
+                pause, share = min(pause * 2, _LONGEST_PAUSE), max(len(part) // 2, 1)
                 if is_its_own and any(map(_has_statements, part)):
                     share, most = 1, _SMALL_SHARE
                 continue
@@ -186,6 +191,21 @@ def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[E
         alone = next((at for at, entry in enumerate(part) if lost.get(entry)), len(part))
         return part[: max(alone, 1)]
     return part
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """The first of them that one commit has room for: one at least."""
+    steps = 0
+    for number, entry in enumerate(entries):
+        steps += _steps(entry.outcome)
+        if steps > _MOST_STEPS and number:
+            return entries[:number]
+    return entries
+
+
+def _steps(outcome: Outcome) -> int:
+    """What it adds to a commit beside the sets of rows, which are written together."""
+    return len(outcome.effects.statements) if isinstance(outcome, Completed) else _STEPS_OF_A_MARK
 
 
 def _tries_alone(entry: Entry) -> int:

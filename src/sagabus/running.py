@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from sagabus.mailbox import Mailbox
 
 log = logging.getLogger("sagabus")
 
+_OBEYED_WITHIN = 0.1
+_MOST_CANCELLATIONS = 50
 _BURST = 64
 """Messages served before the event loop gets a turn: about a millisecond and a half."""
 
@@ -107,3 +109,15 @@ class Runners:
                     await future
                 finally:
                     self._relief = False
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it is obeyed: user code may swallow a cancellation and go on waiting."""
+    left = set(tasks)
+    for _ in range(_MOST_CANCELLATIONS):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
+    if left:
+        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))

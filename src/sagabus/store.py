@@ -314,13 +314,15 @@ class Store(Protocol):
         """
         ...
 
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+    async def lease(
+        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+    ) -> Sequence[Lane]:
         """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
 
         A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel
         share its lanes evenly, to one lane; so the answer may miss lanes owned before (and their envelopes in hand go).
         `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies, that many, and
-        all that are due by schedule, become suspects of the next.
+        all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead by this call.
         """
         ...
 

@@ -34,13 +34,8 @@ class Intake(Protocol):
         """Whether it takes nothing new any more."""
         ...
 
-    @property
-    def settled(self) -> bool:
-        """Nothing in hand, and nothing on its way into the store."""
-        ...
-
-    async def progress(self, timeout: float) -> None:
-        """Wait until something has been settled."""
+    async def settle_down(self) -> None:
+        """Wait until nothing is in hand and nothing on its way into the store, or it stops; the leases are kept."""
         ...
 
     async def renew_when_due(self) -> None:
@@ -69,7 +64,7 @@ class Suspects:
     async def run(self, envelopes: Sequence[Envelope]) -> None:
         """Run each of them alone, in the order of the store."""
         log.warning("%d messages were in the hands of a worker that died: each runs alone now", len(envelopes))
-        await self._alone()
+        await self._intake.settle_down()
         for envelope in sorted(envelopes, key=lambda suspect: suspect.position):
             if self._intake.stopping:
                 return
@@ -85,7 +80,7 @@ class Suspects:
         if outcome is not None:
             self._intake.hand.take(envelope, mailbox)
             self._settlement.finish(mailbox, outcome)
-            await self._alone()
+            await self._intake.settle_down()
             return
         run = await self._count(envelope)
         if run is None:
@@ -94,7 +89,7 @@ class Suspects:
         counted.add(envelope.position)
         try:
             await self._intake.dispatch([run])
-            await self._alone()
+            await self._intake.settle_down()
         finally:
             counted.discard(envelope.position)
 
@@ -118,7 +113,3 @@ class Suspects:
         hit("handle.suspect_counted")
         del self._in_doubt[envelope.position]
         return counted if answer.verdict is Verdict.COMMITTED else None
-
-    async def _alone(self) -> None:
-        while not self._intake.settled and not self._intake.stopping:
-            await self._intake.progress(1.0)

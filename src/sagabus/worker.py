@@ -19,11 +19,12 @@ from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.holding import Hand
+from sagabus.leases import SMALLEST_WINDOW, Leases
 from sagabus.mailbox import Cell, Mailbox
 from sagabus.outcome import Settled
 from sagabus.persisting import Entry
 from sagabus.processing import Processing, with_key
-from sagabus.running import Runners
+from sagabus.running import Runners, cancel
 from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.serving import Serving
@@ -34,13 +35,8 @@ from sagabus.suspects import Suspects
 
 log = logging.getLogger("sagabus")
 
-_SMALLEST_WINDOW = 4
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
-_LONGEST_RENEWAL = 1.0
-"""So the lanes of a worker that died go on soon after its lease has ended."""
-_OBEYED_WITHIN = 0.1
-_MOST_CANCELLATIONS = 50
 
 
 class Worker:
@@ -48,8 +44,6 @@ class Worker:
 
     _stopping = False
     _busy_intake = False
-    _refresh = False
-    _crew: int | None = None
 
     _full = False
     """Every lane in hand has as much as it may: the next fetch waits for room."""
@@ -70,11 +64,8 @@ class Worker:
         self.identity = identity
         self._store, self._sender, self._codec = store, sender, codec
         self._clock = clock
-        self._lease = settings.lease.total_seconds()
-        self._renewal = min(self._lease / 3, _LONGEST_RENEWAL)
-        self._channels = tuple(definitions)
-        self.hand = Hand(definitions, _SMALLEST_WINDOW)
-        self._prefetch = settings.prefetch
+        self.hand = Hand(definitions, SMALLEST_WINDOW)
+        self._leases = Leases(identity, store, sender, clock, self.hand, channels=tuple(definitions), settings=settings)
         self._serving = Serving(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = Runners(self._serving.serve, settings.concurrency)
         self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
@@ -90,14 +81,13 @@ class Worker:
         )
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
-        self._renewed: float | None = None
         self._intake_task: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take lanes and begin to work."""
-        await self._renew()
+        await self.renew_when_due()
         self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
 
     async def stop(self, grace: float) -> None:
@@ -120,33 +110,27 @@ class Worker:
             finally:
                 leaving.cancel()
                 await asyncio.wait([leaving])
-            await _cancel(late)
+            await cancel(late)
         try:
             await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")
             await self._committer.stop()
-        try:
-            hit("release.before")
-            await self._store.release(self.identity)
-            hit("release.after")
-        except StoreError as error:
-            log.warning("cannot release the lanes, they will expire: %s", error)
+        await self._leases.release()
 
     async def _leave(self) -> None:
         """While the last handlers finish: keep their lanes alive, and let others have all that fall idle."""
         kept: list[Lane] = []
         while lanes := self.hand.in_use():
             self._room.clear()
-            if lanes != kept or self._until_renewal() <= 0:
-                self._renewed = self._clock.monotonic()
+            if lanes != kept or self._leases.until_renewal() <= 0:
                 kept = lanes
                 try:
-                    await self._store.leave(self.identity, lanes, **self._terms(self.hand.lane_window))
+                    await self._leases.leave(lanes)
                 except StoreError as error:
                     log.warning("cannot hand over the lanes that are idle: %s", error)
                     kept = []
-            timer = self._clock.call_after(self._until_renewal() if kept else _PAUSE_AFTER_ERROR, self._room.set)
+            timer = self._clock.call_after(self._leases.until_renewal() if kept else _PAUSE_AFTER_ERROR, self._room.set)
             try:
                 await self._room.wait()
             finally:
@@ -158,7 +142,7 @@ class Worker:
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
             tasks.add(self._intake_task)
-        await _cancel(tasks)
+        await cancel(tasks)
         await self._committer.stop()
 
     @property
@@ -184,6 +168,19 @@ class Worker:
             return
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
         self._progress.clear()
+
+    async def settle_down(self) -> None:
+        """Wait until nothing is in hand, or it stops. Leases are kept meanwhile: a handler may take longer than one."""
+        while not self.settled and not self._stopping:
+            try:
+                await self.renew_when_due()
+            except StoreError as error:
+                log.warning("cannot renew the leases of what runs: %s", error)
+            timer = self._clock.call_after(max(self._leases.until_renewal(), _PAUSE_AFTER_ERROR), self._progress.set)
+            try:
+                await self.progress(1.0)
+            finally:
+                timer.cancel()
 
     # --- intake -------------------------------------------------------------------------------------------------------
 
@@ -223,7 +220,7 @@ class Worker:
         await self.renew_when_due()
         self._room.clear()
         cursors = self.hand.hungry()
-        until_renewal = self._until_renewal()
+        until_renewal = self._leases.until_renewal()
         # Without any lane there is nothing that could be settled: only the store can bring news then.
         self._full = not cursors and bool(self.hand.lanes)
         if self._full:
@@ -238,7 +235,7 @@ class Worker:
             hit("fetch.fetched")
         finally:
             self.hand.fetching = False
-        self._note_crew(fetched.crew)
+        self._leases.note_crew(fetched.crew)
         fresh = self._fresh(fetched.envelopes)
         suspects = [envelope for envelope in fresh if self._is_suspect(envelope)]
         if suspects:
@@ -251,17 +248,10 @@ class Worker:
             await asyncio.sleep(0)
             self._full = not self.hand.hungry()
             return until_renewal if self._full else 0.0
-        if self._refresh:
+        if self._leases.refresh:
             return 0.0
         upcoming = fetched.next_due_in
         return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
-
-    def _note_crew(self, crew: int | None) -> None:
-        """Lease anew at the next round when workers came or went, or lanes are free."""
-        if crew is not None and crew != self._crew:
-            # The first number is news to nobody: the lanes have been leased a moment ago.
-            self._refresh = self._refresh or self._crew is not None
-            self._crew = crew
 
     def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
         fresh: list[Envelope] = []
@@ -322,62 +312,19 @@ class Worker:
                 if mailbox.cell is None and not mailbox.unflushed:
                     mailbox.cell = Cell.of(found.instance, list(found.stashed))
 
-    # --- leases -------------------------------------------------------------------------------------------------------
-
     async def renew_when_due(self) -> None:
         """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
-        if self._refresh or self._until_renewal() <= 0:
-            await self._renew()
-
-    def _terms(self, window: int) -> dict[str, int]:
-        """`window`: the most that is to be in hand of a lane from now on. What there is counts too: should this worker
-        die, all of it is suspect.
-        """
-        return {"duration": int(self._lease * 1_000_000), "window": max(window, self.hand.fullest())}
-
-    def _until_renewal(self) -> float:
-        if self._renewed is None:
-            return 0.0
-        return max(self._renewed + self._renewal - self._clock.monotonic(), 0.0)
-
-    async def _renew(self) -> None:
-        begun = self._clock.monotonic()
-        if self._refresh:
-            # Lanes are shared anew, or subscriptions have changed: who sends nothing would never be told of these.
-            routing = await self._store.routing()
-            if routing.version != self._sender.table.version:
-                self._sender.use(routing)
-        window = max(_SMALLEST_WINDOW, self._prefetch // (self.hand.most_lanes() or self._sender.table.lanes))
-        self.hand.lane_window = min(window, self.hand.lane_window)
-        lanes = await self._store.lease(self.identity, self._channels, **self._terms(window))
-        hit("lease.taken")
-        self.hand.lane_window = window
-        self._renewed = begun
-        self._refresh = False
-        self._committer.withdraw(self.hand.own(lanes))
-        # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
-        self.hand.rescan()
+        if self._leases.are_due:
+            self._committer.withdraw(await self._leases.renew())
 
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):
-            self._refresh = True
+            self._leases.refresh = True
         self._note_progress()
 
     def _note_progress(self) -> None:
         self._room.set()
         self._progress.set()
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel until it is obeyed: user code may swallow a cancellation and go on waiting."""
-    left = set(tasks)
-    for _ in range(_MOST_CANCELLATIONS):
-        for task in left:
-            task.cancel()
-        if left:
-            _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
-    if left:
-        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))
 
 
 def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:

@@ -62,6 +62,7 @@ class _Link:
     answer: bytes | None = None
     """What of the reply to be lost has come; None while no reply is to be lost."""
     is_whole: Callable[[bytes], bool] = bool
+    is_forgotten: bool = False
 
 
 class Proxy:
@@ -95,6 +96,7 @@ class Proxy:
         self._present: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._links: list[_Link] = []
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._released = asyncio.Event()
@@ -157,6 +159,13 @@ class Proxy:
         """Pass on what has waited, and all that follows."""
         self._flowing.set()
 
+    def forget(self) -> None:
+        """Pass nothing on any more on the connections that there are, not even their end; new ones are welcome: as a
+        firewall does that has not heard of them for long.
+        """
+        for link in self._links:
+            link.is_forgotten = True
+
     def hold_client_bytes_when(self, chosen: Chosen, *, once: bool = False) -> None:
         """Keep back what is chosen, and what follows it on its connection, until `release`.
 
@@ -218,6 +227,7 @@ class Proxy:
             from_server, to_server = await asyncio.open_connection(*self._target)
             writers.append(to_server)
             link = _Link(from_client, to_client, from_server, to_server)
+            self._links.append(link)
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(self._forth(link))
                 directions.create_task(self._back(link))
@@ -236,7 +246,7 @@ class Proxy:
     async def _forth(self, link: _Link) -> None:
         while chunk := await link.from_client.read(_CHUNK):
             await self._not_held(link, chunk)
-            await self._not_stalled()
+            await self._not_stalled(link)
             if self._swallow is not None and _is_chosen(self._swallow[0], link.said, chunk):
                 link.answer, link.is_whole, self._swallow = b"", self._swallow[1], None
             link.said = (link.said + chunk)[-_LOOK_BACK:]
@@ -246,12 +256,12 @@ class Proxy:
             self._tell()
             await link.to_server.drain()
             self._end_if(is_last)
-        await self._not_stalled()
+        await self._not_stalled(link)
         link.to_server.write_eof()
 
     async def _back(self, link: _Link) -> None:
         while chunk := await link.from_server.read(_CHUNK):
-            await self._not_stalled()
+            await self._not_stalled(link)
             if link.answer is not None:
                 self._lose(link, chunk)
                 continue
@@ -261,7 +271,7 @@ class Proxy:
             self._tell()
             await link.to_client.drain()
             self._end_if(is_last)
-        await self._not_stalled()
+        await self._not_stalled(link)
         if link.answer is not None:
             raise _Cut  # a server that ends without an answer: the client is not told that, either
         link.to_client.write_eof()
@@ -296,7 +306,9 @@ class Proxy:
             self._tell()
             await self._released.wait()
 
-    async def _not_stalled(self) -> None:
+    async def _not_stalled(self, link: _Link) -> None:
+        if link.is_forgotten:
+            await asyncio.Event().wait()
         if not self._flowing.is_set():
             self.stalled += 1
             self._tell()

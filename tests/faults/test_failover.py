@@ -109,7 +109,7 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(
     stop = asyncio.Event()
     url = ground.url.replace(f"{HOST}:{primary.port}", hosts)
     async with Bus(url, *wire.readers(), settings=Settings(lanes=2)) as bus:
-        publishers = [asyncio.create_task(keep_publishing(bus, key, stop)) for key in "ABC"]
+        publishers = [asyncio.create_task(keep_publishing(bus, wire, key, stop)) for key in "ABC"]
         await until(lambda: len(wire.attempts) > 50)
         await asyncio.to_thread(primary.kill)
         await heard.until("cannot")

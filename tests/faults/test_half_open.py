@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ async def test_new_connections_that_are_half_open_are_given_up_too(ground: Serve
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
         wire.check({"A": 1})
+
+
+async def test_connections_that_were_lost_at_rest_cost_one_call_and_no_more(ground: ServerGround) -> None:
+    """Each would cost the next call its deadline, one after another, and there are as many as the pool has room for."""
+    async with wired(ground) as wire:
+        bus = wire.bus(*wire.readers("buffered"), deadline=DEADLINE, pool=6)
+        await bus.open(worker=False)
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                await stack.enter_async_context(bus.transaction())
+        wire.proxy.forget()
+
+        calls = await published(bus, Step(key="A", number=0), "step-0")
+
+        await bus.close()
+        assert calls == 2
 
 
 async def test_many_publishers_at_once_are_all_told(ground: ServerGround) -> None:

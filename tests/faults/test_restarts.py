@@ -53,7 +53,7 @@ async def test_load_goes_on_over_restarts(server: PrivateServer, ground: ServerG
     stop = asyncio.Event()
     async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4, deadline=5) as bus:
         keys = ["A", "B", "C"]
-        publishers = [asyncio.create_task(keep_publishing(bus, key, stop)) for key in keys]
+        publishers = [asyncio.create_task(keep_publishing(bus, wire, key, stop)) for key in keys]
         try:
             for _ in range(times):
                 done = len(wire.attempts)

@@ -1,6 +1,7 @@
 """A worker that was away for longer than its lease: others may have had its lanes, and its keys keep their order."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import field
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 from tests.scenarios.conftest import until
 from tests.scenarios.shop import Noted
 
-from sagabus import Bus, Context, Saga, StoreUnavailable, starts
+from sagabus import Bus, Context, Saga, StoreUnavailable, handler, starts
 from sagabus.settings import Settings
 from sagabus.store import Loaded
 from sagabus.stores.memory import MemoryStore
@@ -82,6 +83,52 @@ async def test_lanes_won_again_are_begun_anew_in_order(clock: ManualClock) -> No
 
         assert SlowTally.runs == [1, 1, 2, 3]
         assert await numbers(bus) == [1, 2, 3]
+
+
+class Away:
+    """A store of two workers' that nobody reaches for a while."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_away and name in ("lease", "fetch", "commit", "routing"):
+            raise StoreUnavailable
+        return getattr(self._store, name)
+
+
+async def test_nobody_is_taken_for_dead_because_the_store_was_away(clock: ManualClock) -> None:
+    """Or whoever is back first has all lanes, and what the others have in hand runs again, one after another."""
+    gate, runs = asyncio.Event(), Counter[str]()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        runs[message.key] += 1
+        await gate.wait()
+
+    store = Away(MemoryStore(clock))
+    async with Bus(store, slow, clock=clock) as first, Bus(store, slow, clock=clock) as second:
+        await passed(clock, timedelta(seconds=3))
+        await first.publish_many([Noted(key=f"K{n}", number=n) for n in range(40)])
+        await until(lambda: len(runs) == 40)
+        store.is_away = True
+        await passed(clock, 2 * LEASE)
+        store.is_away = False
+        await passed(clock, 2 * LEASE)
+        gate.set()
+        await first.idle(20)
+
+        assert set(runs.values()) == {1}
+        assert [bus.statistics["slow", "completed"] > 10 for bus in (first, second)] == [True, True]
+
+
+async def passed(clock: ManualClock, time: timedelta) -> None:
+    """Let time pass, a little at a time."""
+    for _ in range(time // timedelta(milliseconds=200)):
+        clock.advance(timedelta(milliseconds=200))
+        for _ in range(20):
+            await asyncio.sleep(0)
 
 
 class Forgetful:

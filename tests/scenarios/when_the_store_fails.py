@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
 from sagabus import Bus, Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
-from sagabus.outcome import Settled
+from sagabus.outcome import Completed, Settled
 from sagabus.store import Batch, Cursor, Fetched
 from sagabus.stores.memory import MemoryStore
+from sagabus.stores.sqlite import SqliteStore
 from sagabus.testing import ManualClock
 
 
@@ -179,3 +181,44 @@ async def tallied(bus: Bus) -> list[bool]:
     """Of each of the four, whether it has heard all that it was to hear, in order."""
     records = {record.key: record.state.numbers for record in await bus.sagas.list(Tally)}
     return [records.get(f"K{n}") == list(range(n, 200, 4)) for n in range(4)]
+
+
+class Measured:
+    """A store that notes how many statements of the user's, and outcomes of runs that failed, each commit has in it."""
+
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        self._store = SqliteStore(path, clock=clock)
+        self.statements: list[int] = []
+        self.failures: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        done = [outcome for outcome in batch.outcomes if isinstance(outcome, Completed)]
+        self.statements.append(sum(len(outcome.effects.statements) for outcome in done))
+        self.failures.append(len(batch.outcomes) - len(done))
+        return await self._store.commit(batch)
+
+
+async def test_what_has_gathered_goes_in_commits_that_a_call_has_time_for(tmp_path: Path, clock: ManualClock) -> None:
+    """Each statement is a round trip to a server; those of two thousand messages would take a call's whole deadline."""
+    store = Measured(tmp_path / "bus.db", clock)
+
+    @handler("writer")
+    def write(message: Noted, ctx: Context) -> None:
+        for _ in range(300 if message.number == 0 else 2):
+            ctx.execute("SELECT 1", ())
+
+    @handler("failure", retry=RetryPolicy(attempts=1))
+    def fail(message: Noted) -> None:
+        raise ValueError(message.key)
+
+    async with Bus(store, write, fail, clock=clock) as bus:
+        await bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(600)])
+        await bus.idle(20)
+
+    assert sum(store.statements) == 300 + 2 * 599
+    assert sorted(store.statements)[-2] <= 250 < max(store.statements) == 300
+    assert sum(store.failures) == 600
+    assert 20 < max(store.failures) <= 250 / 3

@@ -178,6 +178,34 @@ async def test_suspects_run_alone_and_are_counted_first(on_ground: MakeHarness) 
         assert bus.bus.statistics["alone", "completed"] == 3
 
 
+async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    """Or the next one takes it for a killer, and so on, until it ends as a dead letter of workers that all live."""
+    gate, ran = asyncio.Event(), Counter[str]()
+
+    def slow(name: str) -> Any:
+        @handler("slow", key="key")
+        async def wait(message: Noted) -> None:
+            ran[name] += 1
+            await gate.wait()
+
+        return wait
+
+    async with on_ground(slow("dead"), clock=clock) as dead:
+        await dead.publish(Noted(key="A"), wait=False)
+        await until(lambda: ran["dead"] == 1)
+        await dead._running.abandon()
+        async with on_ground(slow("first"), clock=clock) as first, on_ground(slow("second"), clock=clock) as second:
+            await glances(clock, first, second, number=4 * LEASE // GLANCE)
+            gate.set()
+            await first.idle()
+            await second.idle()
+
+            assert ran["dead"] == ran["first"] + ran["second"] == 1
+            assert await first.dead_letters() == []
+
+
 async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_ground: MakeHarness) -> None:
     runs: list[int] = []
 

@@ -81,10 +81,11 @@ def test_while_there_is_more_it_goes_on_at_once() -> None:
     run(scenario())
 
 
-def test_a_busy_store_is_tried_again_next_time() -> None:
+@pytest.mark.parametrize("error", [StoreBusy(), RuntimeError("of the driver's")])
+def test_whatever_goes_wrong_it_is_tried_again_next_time(error: Exception) -> None:
     async def scenario() -> None:
         trial = Trial()
-        trial.store.errors = [StoreBusy()]
+        trial.store.errors = [error]
         trial.housekeeping.start()
         await trial.passes(timedelta(0))
         await trial.passes(MINUTE)

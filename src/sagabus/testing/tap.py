@@ -101,8 +101,11 @@ class StoreTap:
     def join(self, native: object) -> Joined | AsyncJoined:
         return self.store.join(native)
 
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
-        return await self._watched(self.store.lease(worker, channels, duration=duration, window=window))
+    async def lease(
+        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+    ) -> Sequence[Lane]:
+        lease = self.store.lease(worker, channels, duration=duration, window=window, patient=patient)
+        return await self._watched(lease)
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         await self._watched(self.store.leave(worker, keeping, duration=duration, window=window))

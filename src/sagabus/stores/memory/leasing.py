@@ -24,12 +24,15 @@ def ensure_lanes(tables: Tables, channel: str, lanes: int) -> None:
 class Leasing:
     """One worker's call, at one instant."""
 
-    def __init__(self, tables: Tables, worker: str, *, now: int, duration: int, window: int) -> None:
+    def __init__(
+        self, tables: Tables, worker: str, *, now: int, duration: int, window: int, patient: bool = False
+    ) -> None:
         self._tables = tables
         self._worker = worker
         self._now = now
         self._duration = duration
         self._window = window
+        self._patient = patient
         self.gave_up = False
 
     def share(self, channel: str, lanes: int) -> Sequence[Lane]:
@@ -52,19 +55,22 @@ class Leasing:
         return [self._renew(place) for place in sorted(own[:fair])]
 
     def _living(self, channel: str) -> list[str]:
-        """Who shares the channel; the dead are forgotten here."""
+        """Who shares the channel; the dead are forgotten here, unless they may come back."""
         workers = self._tables.workers
-        for registration in [known for known, expires_at in workers.items() if self._has_ended(expires_at)]:
+        dead = {known for known, expires_at in workers.items() if self._has_ended(expires_at)}
+        for registration in () if self._patient else dead:
             self._tables.journal.drop(workers, registration)
             self._tables.crew += 1
-        return sorted(name for of, name in workers if of == channel)
+        return sorted(name for of, name in workers if of == channel and (of, name) not in dead)
 
     def _has_ended(self, expires_at: int) -> bool:
         """A lease far in the future was made before the clock was set back: nobody would ever end it."""
         return expires_at < self._now or expires_at > self._now + 2 * self._duration
 
     def _is_free(self, row: LaneRow) -> bool:
-        return row.owner is None or (row.owner != self._worker and self._has_ended(row.expires_at))
+        if row.owner is None or self._patient:
+            return row.owner is None
+        return row.owner != self._worker and self._has_ended(row.expires_at)
 
     def _take(self, place: Place) -> None:
         row = self._tables.lanes[place]

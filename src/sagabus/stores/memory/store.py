@@ -98,10 +98,14 @@ class MemoryStore:
     def join(self, native: object) -> Joined:
         return _refuse(Capability.JOIN)
 
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+    async def lease(
+        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+    ) -> Sequence[Lane]:
         owned: list[Lane] = []
         with self._call():
-            call = Leasing(self._tables, worker, now=self._clock.now(), duration=duration, window=window)
+            call = Leasing(
+                self._tables, worker, now=self._clock.now(), duration=duration, window=window, patient=patient
+            )
             for channel in dict.fromkeys(channels):
                 ensure_lanes(self._tables, channel, self._lanes)
                 owned.extend(call.share(channel, self._lanes))

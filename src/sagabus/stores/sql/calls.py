@@ -89,11 +89,19 @@ class SqlCalls(ABC):
         hit("append.after_commit")
         return answers
 
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+    async def lease(
+        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+    ) -> Sequence[Lane]:
         """Renew, share out and take over."""
         return await self._write(
             lambda: leasing.lease(
-                worker, channels, self._clock.now(), duration=duration, window=window, lanes=self._lanes
+                worker,
+                channels,
+                self._clock.now(),
+                duration=duration,
+                window=window,
+                lanes=self._lanes,
+                patient=patient,
             )
         )
 

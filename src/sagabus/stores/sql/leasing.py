@@ -19,7 +19,14 @@ def add_lanes(channel: str, lanes: int) -> Steps[None]:
 
 
 def lease(
-    worker: str, channels: Sequence[str], now: int, *, duration: int, window: int, lanes: int
+    worker: str,
+    channels: Sequence[str],
+    now: int,
+    *,
+    duration: int,
+    window: int,
+    lanes: int,
+    patient: bool = False,
 ) -> Steps[list[Lane]]:
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
     if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
@@ -38,9 +45,9 @@ def lease(
         if not held:
             yield from add_lanes(channel, number)
         yield Ask("alive", (worker, channel, now + duration, duration))
-        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number)
+        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number, patient=patient)
         is_new = is_new or shed
-    if (yield from _forget_the_dead(now)) or is_new:
+    if (not patient and (yield from _forget_the_dead(now))) or is_new:
         yield Ask("raise_crew")
     return (yield from _owned(worker))
 
@@ -74,7 +81,9 @@ def _is_settled(standing: Row) -> bool:
     return owned == share or (owned < share and not free)
 
 
-def _share(worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int) -> Steps[bool]:
+def _share(
+    worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int, patient: bool
+) -> Steps[bool]:
     """Whether it gave lanes up."""
     ((living, rank),) = (yield Ask("living", (channel, now, worker))).rows
     share = fair_share(channel, lanes, living=living, rank=rank)
@@ -83,6 +92,8 @@ def _share(worker: str, channel: str, now: int, *, duration: int, window: int, l
         yield Ask("shed_lanes", (channel, worker, owned - share))
         return True
     free = (yield Ask("free_lanes", (channel, now))).rows
+    if patient:
+        free = [row for row in free if not row[1]]
     wanted = free[: share - owned]
     abandoned = [(lane, held) for lane, is_abandoned, held in wanted if is_abandoned]
     if len(abandoned) < len(wanted):

@@ -47,6 +47,10 @@ class Pool:
             self._busy.add(link)
             try:
                 yield link
+            except StoreUnavailable:
+                if not link.usable:
+                    self._forget_the_idle()
+                raise
             finally:
                 self._busy.discard(link)
                 self._put_back(link)
@@ -93,6 +97,14 @@ class Pool:
             raise StoreUnavailable(
                 f"{self._place}: no connection within {self._patience:g} s", store=self._place
             ) from None
+
+    def _forget_the_idle(self) -> None:
+        """Whatever has ended one connection may have ended those at rest without a sign: a host that is gone, a
+        firewall that has forgotten them. Each of them would cost the next call its deadline.
+        """
+        idle, self._idle = self._idle, []
+        for link in idle:
+            link.terminate()
 
     def _put_back(self, link: Link) -> None:
         if link.usable and not self._closed:

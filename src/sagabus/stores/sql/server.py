@@ -164,11 +164,13 @@ class ServerStore(SqlCalls):
             waiting.sort(key=attrgetter("position"))
         return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
 
-    async def lease(self, worker: str, channels: Sequence[str], *, duration: int, window: int) -> Sequence[Lane]:
+    async def lease(
+        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+    ) -> Sequence[Lane]:
         """Renew, share out and take over, by the database's clock of this moment."""
         if self._database_clock is not None:
             await self._alone(self._sync)
-        return await super().lease(worker, channels, duration=duration, window=window)
+        return await super().lease(worker, channels, duration=duration, window=window, patient=patient)
 
     # --- transactions -------------------------------------------------------------------------------------------------
 

@@ -52,6 +52,28 @@ class LeasingConformance(StoreSuite):
         assert numbers(lanes) == set(range(trial.routing.lanes))
 
     @conformance
+    async def test_who_is_patient_takes_nobody_for_dead(self, trial: Trial) -> None:
+        await trial.lease("w1")
+        await trial.lease("w2")
+        before = [await trial.lease("w1"), await trial.lease("w2")]
+        trial.wait(31)
+
+        after = [await trial.lease("w1", patient=True), await trial.lease("w2", patient=True)]
+
+        assert list(map(epochs, after)) == list(map(epochs, before))
+        assert {lane.suspect_until for lanes in after for lane in lanes} == {0}
+
+    @conformance
+    async def test_who_is_patient_takes_what_nobody_owns(self, trial: Trial) -> None:
+        for worker in ("w1", "w2", "w1", "w2"):
+            await trial.lease(worker)
+        await trial.store.release("w1")
+        trial.wait(31)
+
+        assert len(await trial.lease("w3", patient=True)) == trial.routing.lanes // 2
+        assert len(await trial.lease("w3")) == trial.routing.lanes
+
+    @conformance
     async def test_renewing_keeps_lanes_and_epochs(self, trial: Trial) -> None:
         before = await trial.lease()
         trial.wait(20)

@@ -187,9 +187,12 @@ class Trial:
         assert await self.commit(outcome) == [COMMITTED]
         return (await self.letters())[-1]
 
-    async def lease(self, worker: str = "w1", *, seconds: int = 30, window: int = 10) -> list[Lane]:
+    async def lease(
+        self, worker: str = "w1", *, seconds: int = 30, window: int = 10, patient: bool = False
+    ) -> list[Lane]:
         """Lease the channel of most tests."""
-        return list(await self.store.lease(worker, [ORDERS], duration=seconds * SECOND, window=window))
+        terms = {"duration": seconds * SECOND, "window": window}
+        return list(await self.store.lease(worker, [ORDERS], **terms, patient=patient))
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, seconds: int = 30) -> None:
         """Give back all lanes but some."""
