@@ -1,0 +1,107 @@
+"""How much of each lane a worker may have in hand: never more than the store knows of, should the worker die."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from sagabus import Bus, Settings, StoreUnavailable, event, handler
+from sagabus.envelope import Envelope
+from sagabus.holding import Hand
+from sagabus.leases import SMALLEST_WINDOW, Leases
+from sagabus.store import Lane
+from sagabus.testing import ManualClock
+
+LANES = 16
+PREFETCH = 1600
+
+
+@event("leases.noted")
+class Noted:
+    number: int
+
+
+@handler("taker")
+def take(message: Noted) -> None:
+    pass
+
+
+(DEFINITION,) = Bus("memory:", take).definitions
+
+
+class Store:
+    """Gives the lanes it is told to give, and knows the window that it was told."""
+
+    def __init__(self) -> None:
+        self.lanes = LANES
+        self.away = False
+        self.known: int | None = None
+
+    async def lease(self, worker: str, channels: Sequence[str], *, window: int, **terms: Any) -> list[Lane]:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.known = window
+        return [Lane("taker", lane, epoch=1, suspect_until=0) for lane in range(self.lanes)]
+
+
+class Ground:
+    def __init__(self) -> None:
+        self.store: Any = Store()
+        sender: Any = type("Sender", (), {"table": type("Table", (), {"lanes": LANES, "version": 1})})
+        self.hand = Hand({"taker": DEFINITION}, SMALLEST_WINDOW)
+        self.leases = Leases(
+            "w",
+            self.store,
+            sender,
+            ManualClock(),
+            self.hand,
+            channels=("taker",),
+            settings=Settings(prefetch=PREFETCH),
+        )
+
+    def renew(self, lanes: int) -> tuple[int, int | None]:
+        """The window that the worker goes by afterwards, and that of which the store knows."""
+        self.store.lanes = lanes
+        asyncio.run(self.leases.renew())
+        return self.hand.lane_window, self.store.known
+
+    def fill(self, lane: int, number: int) -> None:
+        for position in range(1, number + 1):
+            envelope = Envelope(
+                message_id=f"m{position}",
+                message_type="leases.noted",
+                body=b"{}",
+                channel="taker",
+                lane=lane,
+                position=position,
+            )
+            self.hand.take(envelope, self.hand.mailbox(envelope))
+
+
+def test_a_worker_alone_shares_its_prefetch_among_all_lanes() -> None:
+    assert Ground().renew(LANES) == (100, 100)
+
+
+def test_with_few_lanes_each_may_have_more_once_the_store_knows() -> None:
+    ground = Ground()
+    assert ground.renew(4) == (100, 100)  # nobody knew how many there would be
+    assert ground.renew(4) == (400, 400)
+
+
+def test_what_is_in_hand_is_told_though_less_is_to_come() -> None:
+    ground = Ground()
+    ground.renew(4)
+    ground.renew(4)
+    ground.fill(2, 350)
+    assert ground.renew(16) == (400, 400)
+    assert ground.renew(16) == (100, 350)
+
+
+def test_a_window_that_the_store_was_not_told_of_is_not_used() -> None:
+    ground = Ground()
+    ground.renew(4)
+    ground.store.away = True
+    with pytest.raises(StoreUnavailable):
+        ground.renew(4)
+    assert ground.hand.lane_window == 100
