@@ -297,7 +297,8 @@ def stranger(url: str) -> Any:
         told = dict(parse_qsl(place.query))
         options = f"-c search_path={told.get('schema', 'public')} -c client_min_messages=error"
         server = place._replace(query=urlencode({name: told[name] for name in told if name not in _OF_A_BUS})).geturl()
-        return psycopg.connect(server, autocommit=True, connect_timeout=10, options=options)
+        # Tables of one name are made anew with other columns: a plan that is kept would be refused.
+        return psycopg.connect(server, autocommit=True, connect_timeout=10, options=options, prepare_threshold=None)
     return pymysql.connect(
         host=place.hostname,
         port=place.port or 3306,

@@ -321,7 +321,8 @@ def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_
         ground.add("a1", "b1", "c1", "d1")
         await reached.wait()
         ground.add("a2", "b2")
-        withdrawn = ground.committer.withdraw(ground.mailboxes["a"])
+        mailbox = ground.mailboxes["a"]
+        withdrawn = ground.committer.withdraw([mailbox])[mailbox]
         go_on.set()
         await ground.committer.drain()
         return ground, [envelope.message_id for envelope in withdrawn]
