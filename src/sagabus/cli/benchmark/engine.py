@@ -9,7 +9,8 @@ import asyncio
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
 from sagabus.cli.process import own_process
 from sagabus.outcome import Settled
-from sagabus.store import Batch, Store
+from sagabus.store import Batch, Store, Unit
 
 _SINGLE = 500
 _PUBLISHERS = 100
@@ -49,19 +50,23 @@ async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigur
     """One round: publish one by one, work that off as a warm-up, probe at low load, publish by many, work that off;
     then as many messages for one key.
 
-    Several workers have so many times the messages, so that what is measured is not how they begin; and one of them
-    alone works the same off once more.
+    Several workers have so many times the messages, and one of them alone works the same off once more.
     """
     singly = await _publish_singly(url, token)
     latencies = await _probe(url, token)
-    published = await _publish_by_many(url, token, sagas * workers)
-    handled = await _worked_off(url, sagas * workers * STEPS, workers)
-    alone = handled
+    published = await _publish_by_many(url, token, sagas)
     if workers > 1:
-        await _publish_by_many(url, f"{token}-alone", sagas * workers)
-        alone = await _worked_off_by_crew(url, sagas * workers * STEPS, 1)
+        handled = await _worked_off_by_crew(url, _orders(f"{token}-crew", sagas * workers), workers)
+        await _publish_by_many(url, f"{token}-warm", sagas)
+        alone = await _worked_off_by_crew(url, _orders(f"{token}-alone", sagas * workers), 1)
+    else:
+        handled = alone = await _worked_off(url, sagas * STEPS)
     hot = await _one_hot_key(url, token, sagas * workers, workers)
     return EngineFigures(handled, alone, published, singly, hot, latencies, peak_rss_mb())
+
+
+def _orders(token: str, sagas: int) -> list[object]:
+    return [Submitted(order_id=f"{token}-{number}", amount=number) for number in range(sagas)]
 
 
 async def serve(url: str) -> None:
@@ -72,6 +77,7 @@ async def serve(url: str) -> None:
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.readline)
     async with bus:
+        print("open", flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
 
 
@@ -100,6 +106,27 @@ def _watch(store: Store) -> asyncio.Event:
 
     store.commit = watched  # type: ignore[method-assign]  # of this one object
     return committed
+
+
+def _watch_transactions(store: Store) -> list[float]:
+    """When the commit of each transaction of the publisher's began."""
+    commits: list[float] = []
+    transaction = store.transaction
+
+    @asynccontextmanager
+    async def watched() -> AsyncGenerator[Unit, None]:
+        async with transaction() as unit:
+            commit = unit.commit
+
+            async def noted(batch: Batch | None = None) -> Sequence[Settled]:
+                commits.append(time.perf_counter())
+                return await commit(batch)
+
+            unit.commit = noted  # type: ignore[method-assign]  # of this one object
+            yield unit
+
+    store.transaction = watched  # type: ignore[method-assign]  # of this one object
+    return commits
 
 
 async def _probe(url: str, token: str) -> list[float]:
@@ -134,10 +161,8 @@ async def _publish_by_many(url: str, token: str, sagas: int) -> float:
     return sagas / elapsed
 
 
-async def _worked_off(url: str, messages: int, workers: int) -> float:
+async def _worked_off(url: str, messages: int) -> float:
     """Messages per second until nothing is due."""
-    if workers > 1:
-        return await _worked_off_by_crew(url, messages, workers)
     bus = Bus(url, *WORKED)
     began = time.perf_counter()
     await bus.open()
@@ -147,20 +172,30 @@ async def _worked_off(url: str, messages: int, workers: int) -> float:
     return messages / elapsed
 
 
-async def _worked_off_by_crew(url: str, messages: int, workers: int) -> float:
+async def _worked_off_by_crew(url: str, messages: Sequence[object], workers: int, steps: int = STEPS) -> float:
+    """The same of messages that come all at once to workers who have begun: they have shared the lanes and worked off
+    together what was there before. The loop by hand has had its warm-up as well.
+    """
     bus = Bus(url, *WORKED)
+    commits = _watch_transactions(bus.store)
     await bus.open(worker=False)
     crew = [await _hire(url) for _ in range(workers)]
-    began = time.perf_counter()
     for worker in crew:
         _input(worker).write(b"go\n")
+    for worker in crew:
+        await _heard(worker, b"open\n")
+    await _until_nothing_is_due(bus)
+    async with bus.transaction() as tx:
+        for message in messages:
+            tx.publish(message)
+    began = commits[-1]  # nobody has seen any of them before
     await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
     for worker in crew:
         _input(worker).close()
         await worker.wait()
     await bus.close()
-    return messages / elapsed
+    return len(messages) * steps / elapsed
 
 
 async def _hire(url: str) -> asyncio.subprocess.Process:
@@ -169,9 +204,13 @@ async def _hire(url: str) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    if worker.stdout is None or await worker.stdout.readline() != b"ready\n":
-        raise RuntimeError("a worker process did not begin")
+    await _heard(worker, b"ready\n")
     return worker
+
+
+async def _heard(worker: asyncio.subprocess.Process, line: bytes) -> None:
+    if worker.stdout is None or await worker.stdout.readline() != line:
+        raise RuntimeError("a worker process did not begin")
 
 
 def _input(worker: asyncio.subprocess.Process) -> asyncio.StreamWriter:
@@ -181,12 +220,16 @@ def _input(worker: asyncio.subprocess.Process) -> asyncio.StreamWriter:
 
 
 async def _one_hot_key(url: str, token: str, messages: int, workers: int) -> float:
+    ticks = [Ticked(clock_id=token, number=number) for number in range(messages)]
     bus = Bus(url, *WORKED)
     await bus.open(worker=False)
-    for first in range(0, messages, _PUBLISHED_AT_ONCE):
-        numbers = range(first, min(first + _PUBLISHED_AT_ONCE, messages))
-        await bus.publish_many([Ticked(clock_id=token, number=number) for number in numbers])
-    handled = await _worked_off(url, messages, workers)
+    if workers > 1:
+        await _publish_by_many(url, f"{token}-hot", messages // workers)
+        handled = await _worked_off_by_crew(url, ticks, workers, 1)
+    else:
+        for first in range(0, messages, _PUBLISHED_AT_ONCE):
+            await bus.publish_many(ticks[first : first + _PUBLISHED_AT_ONCE])
+        handled = await _worked_off(url, messages)
     if await bus.dead_letters.list():
         raise RuntimeError("messages of the hot key are dead")
     await bus.close()
