@@ -321,8 +321,8 @@ class Store(Protocol):
 
         A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel
         share its lanes evenly, to one lane; so the answer may miss lanes owned before (and their envelopes in hand go).
-        `window` is the most envelopes of a lane that this worker will ever hold: when the owner dies, that many, and
-        all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead by this call.
+        `window` is the most envelopes of a lane that this worker will hold until it leases again: when it dies, that
+        many, and all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead now.
         """
         ...
 

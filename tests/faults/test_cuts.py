@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from tests.conftest import Take
@@ -68,3 +69,16 @@ async def test_a_connection_that_ends_while_it_is_looked_over_is_unavailable(gro
 
         await wire.proxy.until(lambda proxy: proxy.swallowed == 1)
         wire.check({"K0": 2})
+
+
+@pytest.mark.parametrize("ground", ["postgres"], indirect=True)
+async def test_a_connection_that_ends_once_it_was_looked_over_is_unavailable(
+    ground: ServerGround, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ended(native: Any) -> int:
+        await native.close()
+        return 0
+
+    monkeypatch.setattr("sagabus.stores.postgres.connecting.timeline_of", ended)
+    with pytest.raises(StoreUnavailable, match="connection is closed"):
+        await Bus(ground.url).open()

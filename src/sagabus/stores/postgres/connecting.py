@@ -56,7 +56,7 @@ class Connecting:
                 return link
             self.pooled = True
         native = await self._open(statement_cache_size=0)
-        return PooledLink(native, self._statements, self._address.place)
+        return self._linked(PooledLink, native)
 
     async def listener(self) -> Any:
         """A connection of the driver's own to listen on, on which nothing takes longer than the deadline."""
@@ -81,9 +81,15 @@ class Connecting:
             raise
         if planning == "off":
             native = self._writable(native, standby=standby, read_only=read_only)
-            return PostgresLink(native, self._statements, self._address.place, born=born or "", timeline=timeline)
+            return self._linked(PostgresLink, native, born=born or "", timeline=timeline)
         native.terminate()
         return None
+
+    def _linked(self, kind: type[PostgresLink], native: Any, **known: Any) -> PostgresLink:
+        try:
+            return kind(native, self._statements, self._address.place, **known)
+        except asyncpg.InterfaceError as error:  # it has ended since it last answered
+            raise StoreUnavailable(f"{self._address.place}: {error}", store=self._address.place) from error
 
     def _writable(self, native: Any, *, standby: bool, read_only: bool) -> Any:
         if not standby and not read_only:
