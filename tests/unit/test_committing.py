@@ -5,29 +5,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sagabus import Bus, event, handler
+from tests.unit.taker import TAKER, stored
+
 from sagabus.clock import SystemClock
 from sagabus.committing import Committer
-from sagabus.envelope import Envelope
 from sagabus.mailbox import Mailbox
 from sagabus.outcome import Completed, Effects, Settled, Verdict
 from sagabus.running import Runners
 from sagabus.store import Batch
 
 MANY = 20_000
-
-
-@event("committing.noted")
-class Noted:
-    number: int
-
-
-@handler("taker")
-def take(message: Noted) -> None:
-    pass
-
-
-(DEFINITION,) = Bus("memory:", take).definitions
 
 
 class Table:
@@ -58,10 +45,7 @@ async def serve_nothing(mailbox: Mailbox) -> None:
 
 
 def outcome(position: int) -> Completed:
-    envelope = Envelope(
-        message_id=f"m{position}", message_type="committing.noted", body=b"{}", channel="taker", position=position
-    )
-    return Completed(envelope, Effects())
+    return Completed(stored(position), Effects())
 
 
 def test_the_outcomes_of_very_many_keys_are_taken_back_at_once() -> None:
@@ -79,7 +63,7 @@ async def take_back_very_many() -> None:
         Runners(serve_nothing, 1),
         settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
     )
-    mailboxes = [Mailbox(DEFINITION, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
+    mailboxes = [Mailbox(TAKER, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
     committer.add(mailboxes[0], outcome(0))
     await store.asked.wait()  # in flight from here on
     for number in range(1, MANY + 2):

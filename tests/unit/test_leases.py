@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tests.unit.taker import TAKER, stored
 
-from sagabus import Bus, Settings, StoreUnavailable, event, handler
-from sagabus.envelope import Envelope
+from sagabus import Settings, StoreUnavailable
 from sagabus.holding import Hand
 from sagabus.leases import SMALLEST_WINDOW, Leases
 from sagabus.store import Lane
@@ -15,19 +15,6 @@ from sagabus.testing import ManualClock
 
 LANES = 16
 PREFETCH = 1600
-
-
-@event("leases.noted")
-class Noted:
-    number: int
-
-
-@handler("taker")
-def take(message: Noted) -> None:
-    pass
-
-
-(DEFINITION,) = Bus("memory:", take).definitions
 
 
 class Store:
@@ -49,7 +36,7 @@ class Ground:
     def __init__(self) -> None:
         self.store: Any = Store()
         sender: Any = type("Sender", (), {"table": type("Table", (), {"lanes": LANES, "version": 1})})
-        self.hand = Hand({"taker": DEFINITION}, SMALLEST_WINDOW)
+        self.hand = Hand({"taker": TAKER}, SMALLEST_WINDOW)
         self.leases = Leases(
             "w",
             self.store,
@@ -68,14 +55,7 @@ class Ground:
 
     def fill(self, lane: int, number: int) -> None:
         for position in range(1, number + 1):
-            envelope = Envelope(
-                message_id=f"m{position}",
-                message_type="leases.noted",
-                body=b"{}",
-                channel="taker",
-                lane=lane,
-                position=position,
-            )
+            envelope = stored(position, lane)
             self.hand.take(envelope, self.hand.mailbox(envelope))
 
 

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
+from tests.unit.taker import TAKER
 
-from sagabus import Bus, StoreUnavailable, TransactionLost, event, handler
+from sagabus import StoreUnavailable, TransactionLost
 from sagabus.clock import Clock
 from sagabus.codec import JsonCodec
 from sagabus.committing import Committer
@@ -24,19 +25,6 @@ from sagabus.testing import ManualClock
 COMMITTED, REFUSED, DROPPED = Verdict.COMMITTED, Verdict.REFUSED, Verdict.DROPPED
 FENCED, CONFLICT, STALE = Verdict.FENCED, Verdict.CONFLICT, Verdict.STALE_ROUTING
 OF_THE_USER = (Statement("SELECT 1", ()),)
-
-
-@event("persisting.noted")
-class Noted:
-    number: int
-
-
-@handler("taker")
-def take(message: Noted) -> None:
-    pass
-
-
-(DEFINITION,) = Bus("memory:", take).definitions
 
 
 class Impatient:
@@ -97,7 +85,7 @@ class Ground:
         for position, name in enumerate(names):
             key = None if name.startswith("-") else name[0]
             mailbox = self.mailboxes.get(name[0]) if key else None
-            mailbox = mailbox or Mailbox(DEFINITION, key, ("taker", 0), 1)
+            mailbox = mailbox or Mailbox(TAKER, key, ("taker", 0), 1)
             self.mailboxes[name if key is None else name[0]] = mailbox
             envelope = Envelope(message_id=name, message_type="t", body=b"", channel="taker", position=position)
             effects = Effects(statements=OF_THE_USER if name in statements else ())
