@@ -136,12 +136,11 @@ class Hand:
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
-        position = envelope.position
-        if self.envelopes.get(position) is not mailbox:
+        if not self.holds(envelope, mailbox):
             return
-        del self.envelopes[position]
+        del self.envelopes[envelope.position]
         if self.fetching:
-            self.settled.add(position)
+            self.settled.add(envelope.position)
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
             held.in_hand -= 1
