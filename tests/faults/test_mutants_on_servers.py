@@ -1,5 +1,6 @@
 """The same for the protections that only the stores on servers have, or have in words of their own."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tests.faults import test_mysql
 from tests.faults.mutants import Mutant, check, finished
 from tests.grounds import fresh_ground
 from tests.scenarios import when_a_handler_asks_for_its_favourite_connection as favourites
+from tests.unit import test_handover
 
 from sagabus.clock import Clock
 from sagabus.store import Store
@@ -59,7 +61,43 @@ def on_mysql(test: Callable[..., Any], *arguments: str) -> Callable[[Path], None
     return run
 
 
+def handing_over(kind: str, test: Callable[[test_handover.Play], None]) -> Callable[[Path], None]:
+    """A test of test_handover.py, in a database of its own."""
+
+    def run(folder: Path) -> None:
+        with own_database(kind) as url, pytest.MonkeyPatch.context() as patch:
+
+            async def play(scene: test_handover.Scene) -> None:
+                async with test_handover.standing(url, kind, patch) as ground:
+                    await scene(ground)
+
+            test(lambda scene: asyncio.run(play(scene)))
+
+    return run
+
+
 MUTANTS = [
+    Mutant(
+        "postgres: what others appended is not looked for before a hand-over",
+        POSTGRES + "flushing",
+        "AND NOT EXISTS (SELECT 1 FROM c CROSS JOIN LATERAL {_MORE} AS e)",
+        "",
+        handing_over("postgres", test_handover.test_what_another_process_appended_before_goes_before),
+    ),
+    Mutant(
+        "mysql: what others appended is not looked for before a hand-over",
+        MYSQL + "looking",
+        "_NEW not in by_kind",
+        "True",
+        handing_over("mysql", test_handover.test_what_another_process_appended_before_goes_before),
+    ),
+    Mutant(
+        "what was committed late is not looked for before a hand-over",
+        SQL + "fetching",
+        " or self._late_of(told.standing)",
+        "",
+        handing_over("postgres", test_handover.test_what_had_its_position_early_and_was_committed_late_goes_before),
+    ),
     Mutant(
         "postgres: epochs are not compared in a flush",
         POSTGRES + "flushing",

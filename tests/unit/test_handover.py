@@ -106,7 +106,8 @@ def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield lambda scene: asyncio.run(run(scene))
 
 
-Play = Callable[[Callable[[Ground], Awaitable[None]]], None]
+Scene = Callable[[Ground], Awaitable[None]]
+Play = Callable[[Scene], None]
 
 
 def test_what_was_appended_to_drained_lanes_is_fetched_without_asking(play: Play) -> None:
