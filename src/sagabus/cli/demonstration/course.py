@@ -9,21 +9,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol
 
 from sagabus import Bus, Receipt
-from sagabus.cli.demonstration.crew import Crew, Hand
+from sagabus.cli.demonstration.crew import Crew
 from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.demonstration.show import Show
 from sagabus.cli.demonstration.venue import OwnServer
 
-Blow: TypeAlias = Callable[[], Awaitable[None]]
+
+class Blow(Protocol):
+    """Something that kills; whether it has, which it does to the idle only if it is told that it may."""
+
+    async def __call__(self, *, idle: bool) -> bool:
+        """Strike."""
+        ...
+
 
 _MOMENT = 0.02
 _NO_WORK = 5.0
-"""How long to wait for work in flight before a kill is given up as one that hits an idle worker."""
+"""How long to wait for work in flight before a kill is put off."""
 _NO_PROGRESS = 60.0
 _GROUP = 40
 _LONGEST_OUTAGE = 1.5
@@ -57,6 +64,7 @@ class Course:
         self._channels = frozenset(channels)
         self._chance = chance
         self._show = show
+        self._due: list[Blow] = []
         self.published = 0
         self.duplicates = 0
         """Publications that were told to be copies."""
@@ -77,16 +85,18 @@ class Course:
         self._chance.shuffle(blows)
         share = -(-len(publications) // (len(blows) + 1))
         for number, blow in enumerate([*blows, None]):
-            await self._play(publications[number * share : (number + 1) * share], blow)
+            self._due += [] if blow is None else [blow]
+            await self._play(publications[number * share : (number + 1) * share])
+        while self._due:
+            await self._due.pop()(idle=True)
         await self._drained()
         await self._crew.dismiss()
 
-    async def _play(self, part: Sequence[Publication], blow: Blow | None) -> None:
+    async def _play(self, part: Sequence[Publication]) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 publishing = tasks.create_task(self._publish(part))
-                if blow is not None:
-                    tasks.create_task(self._strike(blow, publishing))
+                tasks.create_task(self._strike(publishing))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from group  # one reason is what a person can read
 
@@ -103,35 +113,45 @@ class Course:
         self.duplicates += sum(not receipt.accepted for receipt in receipts)
         self._show.published(self.published)
 
-    async def _strike(self, blow: Blow, publishing: asyncio.Task[None]) -> None:
-        """Strike at a random moment at which work is in flight; at any moment when none is taken up for long."""
+    async def _strike(self, publishing: asyncio.Task[None]) -> None:
+        """Strike what is due, at random moments at which work is in flight; what finds none for long stays due."""
         end = time.monotonic() + _NO_WORK
-        while time.monotonic() < end:
+        while self._due and time.monotonic() < end:
             await asyncio.sleep(self._chance.uniform(0, _MOMENT))
-            if self._crew.busy() or (publishing.done() and not await self.left()):
-                break
-        await blow()
+            if self._crew.busy():
+                if await self._due[-1](idle=False):
+                    self._due.pop()
+            elif publishing.done() and not await self.left():
+                return
 
-    async def _kill(self) -> None:
-        """Kill a worker, one with work in flight if there is any, and put another in its place."""
-        victim: Hand = self._chance.choice(self._crew.busy() or self._crew.living)
+    async def _kill(self, *, idle: bool) -> bool:
+        """Kill a worker that is caught with work in flight, and put another in its place."""
+        victim = await self._crew.catch(self._chance)
+        if victim is None:
+            if not idle:
+                return False
+            victim = self._chance.choice(self._crew.living)
         cut = await self._crew.kill(victim)
         self.kills += 1
         self.kills_mid_work += cut.in_flight > 0
         self.kills_mid_commit += cut.committing > 0
         self._show.killed(victim.number, victim.process.pid, cut)
         await self._crew.hire()
+        return True
 
-    async def _restart(self, server: OwnServer) -> None:
+    async def _restart(self, server: OwnServer, *, idle: bool) -> bool:
         """End the server, without warning more often than not, and start it again after a while."""
         how: Literal["killed", "stopped"] = "killed" if self._chance.random() < 0.7 else "stopped"
         cut = self._crew.work  # before: without a server no commit is under way for long
+        if not cut.in_flight and not idle:
+            return False
         await server.end(how)
         await asyncio.sleep(self._chance.uniform(0, _LONGEST_OUTAGE))
         await server.start()
         self.restarts += 1
         self.restarts_mid_work += cut.in_flight > 0
         self._show.restarted(how, cut)
+        return True
 
     async def _drained(self) -> None:
         before, since = (-1, -1), time.monotonic()

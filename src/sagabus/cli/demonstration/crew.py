@@ -7,7 +7,11 @@ tidied up.
 from __future__ import annotations
 
 import asyncio
+import os
+import random
+import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +20,7 @@ from sagabus.cli.demonstration.tally import Work, read_tally
 
 _START = 60.0
 _STOP = 15.0
+_STANDSTILL = 2.0
 
 
 class WorkerEndedError(Exception):
@@ -81,6 +86,19 @@ class Crew:
             raise WorkerEndedError(f"worker {number} did not begin to work within {_START:.0f} s: {said}") from None
         return hand
 
+    async def catch(self, chance: random.Random) -> Hand | None:
+        """One that has been brought to a standstill with work in flight, to be killed; None when none has any.
+
+        Between a look at a worker that runs and its end, its work may be done.
+        """
+        candidates = self.busy()
+        while candidates:
+            hand = candidates.pop(chance.randrange(len(candidates)))
+            if await _stands_still(hand) and hand.work.in_flight:
+                return hand
+            _go_on(hand)
+        return None
+
     async def kill(self, hand: Hand) -> Work:
         """Kill one where it stands; what it was at."""
         self.living.remove(hand)
@@ -128,6 +146,26 @@ class Crew:
     def runs(self) -> int:
         """Handler runs begun by all workers that ever lived."""
         return sum(read_tally(self._folder / f"tally-{number}").begun for number in range(1, self._started + 1))
+
+
+def _go_on(hand: Hand) -> None:
+    if sys.platform == "linux":
+        with suppress(ProcessLookupError):
+            hand.process.send_signal(signal.SIGCONT)
+
+
+async def _stands_still(hand: Hand) -> bool:
+    """Stop a process where it is, and wait until it has stopped; whether it has."""
+    if sys.platform != "linux":
+        return True  # where stopping is not to be had or not to be waited for, the kill has to do
+    end = time.monotonic() + _STANDSTILL
+    with suppress(ProcessLookupError, ChildProcessError):
+        hand.process.send_signal(signal.SIGSTOP)
+        while time.monotonic() < end:
+            if os.waitid(os.P_PID, hand.process.pid, os.WSTOPPED | os.WNOHANG) is not None:  # noqa: ASYNC222  # returns at once
+                return True
+            await asyncio.sleep(0.001)
+    return False
 
 
 def _last_line(log: Path) -> str:

@@ -1,0 +1,68 @@
+"""Whoever is killed by the demonstration dies at work, however short the work is."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sagabus.cli.demonstration.crew import Crew, Hand
+
+# Works for a moment, rests for a moment, and so on; or only rests.
+RESTLESS = """
+import sys, time
+from pathlib import Path
+from sagabus.cli.demonstration.tally import Tally
+tally = Tally(Path(sys.argv[1]))
+print("ready", flush=True)
+while True:
+    if sys.argv[2] == "works":
+        tally.note(running=1)
+        time.sleep(0.0002)
+        tally.note(running=-1)
+    time.sleep(0.0002)
+"""
+
+
+@asynccontextmanager
+async def crew_of(tmp_path: Path, *kinds: str) -> AsyncIterator[Crew]:
+    crew = Crew("memory:", "orders", tmp_path, lease=1, size=len(kinds))
+    try:
+        for number, kind in enumerate(kinds):
+            tally = tmp_path / f"tally-{number}"
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", RESTLESS, str(tally), kind), stdout=asyncio.subprocess.PIPE
+            )
+            crew.living.append(Hand(number, process, tally, tmp_path / "none.log"))
+            assert process.stdout is not None
+            await process.stdout.readline()
+        yield crew
+    finally:
+        await crew.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is stopped before the kill")
+def test_whoever_is_caught_is_killed_at_work(tmp_path: Path) -> None:
+    async def kill_all() -> list[int]:
+        cut = []
+        async with crew_of(tmp_path, *["works"] * 8) as crew:
+            while crew.living:
+                hand = await crew.catch(random.Random(1))
+                if hand is not None:
+                    cut.append((await crew.kill(hand)).in_flight)
+        return cut
+
+    assert asyncio.run(kill_all()) == [1] * 8
+
+
+def test_an_idle_worker_is_not_caught_and_goes_on(tmp_path: Path) -> None:
+    async def look() -> None:
+        async with crew_of(tmp_path, "rests") as crew:
+            assert await crew.catch(random.Random(1)) is None
+            (hand,) = crew.living
+            assert hand.process.returncode is None
+
+    asyncio.run(look())
