@@ -1,8 +1,8 @@
 """PORT: the durable truth. One store is the queue, the outbox, the saga storage, the timers and the dead letters.
 
-Way of a message: `append` puts an envelope into the channel of each subscription; a worker leases lanes of channels,
-fetches, runs handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way
-in (`append`, or `join` inside the caller's own transaction) and one way on (`commit`).
+Way of a message: `append` puts an envelope into the channel of each subscription; a worker leases lanes, fetches, runs
+handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way in (`append`,
+or `join` inside the caller's own transaction) and one way on (`commit`).
 
 Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its kinds;
 `StoreUnavailable`, `StoreBusy` and `StoreFull` may pass by themselves and say nothing about any message. All calls may
@@ -66,7 +66,6 @@ class Divided(msgspec.Struct, frozen=True, gc=False):
     """What dividing the channels anew came to."""
 
     before: int
-    """The number of lanes that there was."""
     lanes: int
     moved: int = 0
     """Envelopes that are in another lane now."""
@@ -262,10 +261,7 @@ class Store(Protocol):
         ...
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date.
-
-        Raises SchemaTooNew, StoreCorrupt, StoreReadOnly or StoreUnavailable with the way out.
-        """
+        """Connect and bring the schema up to date; SchemaTooNew, StoreCorrupt, StoreReadOnly or StoreUnavailable."""
         ...
 
     async def close(self) -> None:
@@ -273,9 +269,8 @@ class Store(Protocol):
         ...
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
-        """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing.
-
-        A command that another channel receives already is a ConfigurationError and changes nothing.
+        """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing. A
+        command that another channel receives already is a ConfigurationError and changes nothing.
         """
         ...
 
@@ -293,6 +288,14 @@ class Store(Protocol):
         All stored envelopes go to the lanes that `lane_of` says, by their key or else their id; the routing's version
         rises, so that others address anew. No lane has an owner afterwards and every epoch is one that there never was,
         so whatever is in somebody's hands is fenced off. What a dead worker may have had in hand stays suspect.
+        """
+        ...
+
+    async def begin_anew(self) -> int:
+        """Have all lanes begin anew, in one transaction; how many there are. For a store that has gone back in time.
+
+        Epochs and the routing's version rise by a thousand, past all that were given in the time that is lost: whatever
+        is in somebody's hands is fenced off. Lanes keep their owners, and what is suspect stays so.
         """
         ...
 
@@ -367,11 +370,9 @@ class Store(Protocol):
         ...
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        """Put an open dead letter back into its channel, same id and bytes, attempts at nought, in one transaction with
-        its status.
+        """Put an open dead letter back into its channel (same id and bytes, no attempts), and close it in one commit.
 
-        One whose effect has committed is closed and ALREADY_DONE; one stamped below the horizon stays and is TOO_OLD
-        unless forced.
+        One whose effect has committed is closed and ALREADY_DONE; one below the horizon is TOO_OLD, unless forced.
         """
         ...
 
@@ -382,8 +383,7 @@ class Store(Protocol):
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window: at most `limit` inbox records, tombstones and closed dead letters each.
 
-        In one transaction with the records, the channel's horizon rises to just above the youngest of them, and never
-        falls.
+        In their transaction the channel's horizon rises to just above the youngest of them, and never falls.
         """
         ...
 

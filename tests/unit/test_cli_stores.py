@@ -84,6 +84,23 @@ def test_a_store_that_nobody_has_used_has_no_number_yet(take: Take, capsys: pyte
     run(capsys, "migrate", "--store", url)
 
     assert run(capsys, "lanes", "--store", url)[1].startswith("no lanes yet")
+    assert run(capsys, "lanes", "--begin-anew", "--store", url) == (0, "no lanes yet: nothing was in hand\n", "")
+
+
+def test_all_lanes_begin_anew(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "lanes", "--begin-anew", "--store", url)
+
+    assert (code, out) == (0, "16 lanes of all subscriptions began anew; what was in hand commits nothing\n")
+    assert run_json(capsys, "lanes", "--begin-anew", "--store", url) == {"begun": 16}
+    assert run(capsys, "lanes", "--store", url)[1] == "16 lanes\n"
+
+
+def test_lanes_that_begin_anew_do_not_change_their_number(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "lanes", "8", "--begin-anew", "--store", url)
+
+    assert (code, out) == (2, "")
+    assert "give --begin-anew or a number" in err
+    assert run(capsys, "lanes", "--store", url)[1] == "16 lanes\n"
 
 
 def test_subscriptions_are_listed_with_what_waits(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
+BEYOND_LOST = 1_000
+"""Epochs and versions that were given in a time of which a store knows nothing any more are fewer, beyond the known."""
+
 
 def fair_share(channel: str, lanes: int, *, living: int, rank: int) -> int:
     """How many lanes of a channel are the worker's that stands at `rank` among the living by name, from nought.

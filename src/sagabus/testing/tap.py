@@ -87,6 +87,9 @@ class StoreTap:
     async def divide(self, lanes: int) -> Divided:
         return await self._watched(self.store.divide(lanes))
 
+    async def begin_anew(self) -> int:
+        return await self._watched(self.store.begin_anew())
+
     async def routing(self) -> Routing:
         return await self._watched(self.store.routing())
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sagabus.store import Lane
 from sagabus.stores.memory.tables import LaneRow, Tables
-from sagabus.stores.sharing import fair_share
+from sagabus.stores.sharing import BEYOND_LOST, fair_share
 
 Place = tuple[str, int]
 
@@ -105,6 +105,15 @@ def divide(tables: Tables, lanes: int, now: int) -> int:
             del tables.lanes[place]
         tables.lanes.update({(channel, lane): fresh for lane in range(lanes)})
     return tables.queue.divide(lanes)
+
+
+def begin_anew(tables: Tables) -> int:
+    """Raise all epochs, and the version, past whatever was given; how many lanes there are."""
+    tables.crew += 1
+    tables.version += BEYOND_LOST
+    for place, row in tables.lanes.items():
+        tables.lanes[place] = replace(row, epoch=row.epoch + BEYOND_LOST)
+    return len(tables.lanes)
 
 
 def give_back(tables: Tables, worker: str, lanes: Sequence[Lane] | None) -> None:

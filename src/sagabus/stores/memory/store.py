@@ -32,7 +32,7 @@ from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
-from sagabus.stores.memory.leasing import Leasing, crew, divide, ensure_lanes, give_back, leave
+from sagabus.stores.memory.leasing import Leasing, begin_anew, crew, divide, ensure_lanes, give_back, leave
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
@@ -81,6 +81,11 @@ class MemoryStore:
         moved = divide(self._tables, lanes, self._clock.now()) if before != lanes else 0
         self._bell.ring()
         return Divided(before, lanes, moved)
+
+    async def begin_anew(self) -> int:
+        lanes = begin_anew(self._tables)
+        self._bell.ring()
+        return lanes
 
     async def routing(self) -> Routing:
         return subscribing.routing(self._tables, self._lanes)

@@ -145,7 +145,7 @@ INSERT INTO {subscription} (message_type, channel, definition) VALUES (?1, ?2, ?
 ON DUPLICATE KEY UPDATE definition = ?3
 """),
     "drop_subscription": Statement("DELETE FROM {subscription} WHERE channel = ?1 AND message_type = ?2"),
-    "raise_routing": Statement("UPDATE {meta} SET value = value + 1 WHERE name = 'routing'"),
+    "raise_routing": Statement("UPDATE {meta} SET value = value + ?1 WHERE name = 'routing'"),
     "other_receiver": Statement(
         "SELECT channel FROM {subscription} WHERE message_type = ?1 AND channel <> ?2 LIMIT 1", gives=True
     ),
@@ -158,6 +158,7 @@ _DIVIDING = {
     "begin_lanes": Statement("""
 UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
 """),
+    "raise_epochs": Statement("UPDATE {lane} SET epoch = epoch + ?1"),
     "set_lanes": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'lanes'"),
     "page_of_lanes": Statement(
         """

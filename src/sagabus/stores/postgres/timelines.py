@@ -10,17 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.sql import dividing
 from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.dialect import Statement
 
 _TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
-_UNHEARD_OF = 1_000
-"""Epochs that lanes have reached on the former primary, and nobody knows of any more, are fewer beyond the known."""
 
 STATEMENTS = {
     "put_timeline": Statement("INSERT INTO {meta} (name, value) VALUES ('timeline', ?1) ON CONFLICT (name) DO NOTHING"),
     "raise_timeline": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'timeline' AND value <> ?1"),
-    "begin_all_lanes": Statement(f"UPDATE {{lane}} SET epoch = epoch + {_UNHEARD_OF}"),
 }
 
 
@@ -37,5 +35,4 @@ def begin_timeline(timeline: int) -> Steps[None]:
     if (yield Ask("put_timeline", (timeline,))).changed:
         return
     if (yield Ask("raise_timeline", (timeline,))).changed:
-        yield Ask("begin_all_lanes")
-        yield Ask("raise_crew")
+        yield from dividing.begin_anew()

@@ -83,6 +83,10 @@ class SqlCalls(ABC):
         hit("divide.after_commit")
         return divided
 
+    async def begin_anew(self) -> int:
+        """Have all lanes begin anew."""
+        return await self._write(dividing.begin_anew)
+
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""
         answers = await self._write(lambda: appending.append_at(envelopes, routing, self._clock.now()))

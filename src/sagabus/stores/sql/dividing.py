@@ -1,10 +1,14 @@
-"""The number of lanes, changed: every envelope goes to its new lane, and what is in anybody's hands is fenced off."""
+"""The number of lanes, changed: every envelope goes to its new lane, and what is in anybody's hands is fenced off.
+
+And lanes that begin anew where they are, in a store that knows of less than it did: then for that fence alone.
+"""
 
 from __future__ import annotations
 
 from sagabus.envelope import lane_of
 from sagabus.failpoint import hit
 from sagabus.store import Divided
+from sagabus.stores.sharing import BEYOND_LOST
 from sagabus.stores.sql import leasing
 from sagabus.stores.sql.asking import Ask, Steps
 
@@ -21,9 +25,7 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
     before: int = (yield Ask("lanes_setting")).value
     if before == lanes:
         return Divided(before, lanes)
-    channels: list[str] = [row[0] for row in (yield Ask("channels_with_lanes")).rows]
-    for channel in channels:
-        yield Ask("lock_lanes", (channel,))
+    channels = yield from _lock_all_lanes()
     hit("divide.begun")
     suspects: dict[str, int] = {}
     for channel in channels:
@@ -32,10 +34,31 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
     for channel in channels:
         yield from _make_lanes(channel, lanes, suspects[channel])
     yield Ask("set_lanes", (lanes,))
-    yield Ask("raise_routing")
+    yield Ask("raise_routing", (1,))
     yield Ask("raise_crew")
     hit("divide.before_commit")
     return Divided(before, lanes, moved)
+
+
+def begin_anew() -> Steps[int]:
+    """Have all lanes begin anew, in the caller's open transaction; how many there are.
+
+    They keep their owners: those are as alive as before, and what the dead had in hand is found when it is taken over.
+    """
+    yield Ask("lock_routing")
+    yield from _lock_all_lanes()
+    lanes = (yield Ask("raise_epochs", (BEYOND_LOST,))).changed
+    yield Ask("raise_routing", (BEYOND_LOST,))
+    yield Ask("raise_crew")
+    return lanes
+
+
+def _lock_all_lanes() -> Steps[list[str]]:
+    """In the order of those who lease; their channels."""
+    channels: list[str] = [row[0] for row in (yield Ask("channels_with_lanes")).rows]
+    for channel in channels:
+        yield Ask("lock_lanes", (channel,))
+    return channels
 
 
 def _suspects(channel: str, now: int) -> Steps[int]:

@@ -173,7 +173,7 @@ INSERT INTO sagabus_subscription (message_type, channel, definition) VALUES (?1,
 ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition
 """),
     "drop_subscription": Plain("DELETE FROM sagabus_subscription WHERE channel = ?1 AND message_type = ?2"),
-    "raise_routing": Plain("UPDATE sagabus_meta SET value = value + 1 WHERE name = 'routing'"),
+    "raise_routing": Plain("UPDATE sagabus_meta SET value = value + ?1 WHERE name = 'routing'"),
     "other_receiver": Plain(
         "SELECT channel FROM sagabus_subscription WHERE message_type = ?1 AND channel <> ?2 LIMIT 1"
     ),
@@ -186,6 +186,7 @@ _DIVIDING: dict[str, Form] = {
     "begin_lanes": Plain("""
 UPDATE sagabus_lane SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
 """),
+    "raise_epochs": Plain("UPDATE sagabus_lane SET epoch = epoch + ?1"),
     "set_lanes": Plain("UPDATE sagabus_meta SET value = ?1 WHERE name = 'lanes'"),
     "page_of_lanes": Packed(
         """

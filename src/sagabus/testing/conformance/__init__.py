@@ -15,6 +15,7 @@ _SUBJECTS = (
     *(
         "alikes",
         "append",
+        "beginning",
         "commits",
         "dead_letters",
         "dividing",

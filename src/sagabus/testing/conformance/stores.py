@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sagabus.testing.conformance.alikes import AlikeConformance
 from sagabus.testing.conformance.append import AppendConformance
+from sagabus.testing.conformance.beginning import BeginningConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
@@ -30,6 +31,7 @@ class StoreConformance(
     FetchingConformance,
     LeasingConformance,
     DividingConformance,
+    BeginningConformance,
     SuspicionConformance,
     CommitConformance,
     ClaimConformance,

@@ -1,0 +1,84 @@
+"""A store that has gone back in time has all lanes begin anew, while workers run: each effect is there once, in order.
+
+What this is for, on a server that has lost something, is in `tests/faults/test_failover.py`.
+"""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.shop import Noted, Tally
+from tests.scenarios.when_two_workers_share_a_store import glances, lanes
+
+from sagabus import Bus, handler
+from sagabus.testing import ManualClock
+
+KEYS = [f"K{number}" for number in range(12)]
+
+
+async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarness) -> None:
+    gate, runs = asyncio.Event(), list[str]()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        runs.append(message.text)
+        if len(runs) == 1:
+            await gate.wait()
+
+    async with harness(slow) as only:
+        await only.bus.publish_many([Noted(key="K", number=n, text=f"{n}") for n in (1, 2)])
+        await until(lambda: bool(runs))
+        await only.bus.store.begin_anew()
+        gate.set()
+        await only.idle()
+
+        assert (runs[0], runs[-2:]) == ("1", ["1", "2"])  # what came of those between is thrown away
+        assert only.bus.statistics["slow", "completed"] == 2
+        assert await only.dead_letters() == []
+
+
+async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarness, clock: ManualClock) -> None:
+    sent = 0
+    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        for publisher in (first, second, first, second):
+            sent += 1
+            await publisher.bus.publish_many([Noted(key=key, number=sent) for key in KEYS])
+            await asyncio.gather(first.bus.store.begin_anew(), glances(clock, first, second, number=4))
+        await first.idle()
+        await second.idle()
+
+        assert (lanes(first), lanes(second)) == (8, 8)
+        numbers = {record.key: record.state.numbers for record in await first.bus.sagas.list(Tally, limit=100)}
+        assert numbers == {key: list(range(1, sent + 1)) for key in KEYS}
+
+
+async def test_a_copy_of_a_file_that_is_put_back_while_a_worker_runs(on_file: MakeHarness, file: Path) -> None:
+    """By SQLite's own means, as one should not; what the worker has in hand stands where others' messages are then."""
+    gate, runs = asyncio.Event(), list[int]()
+    copy = file.with_name("copy.db")
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        runs.append(message.number)
+        if message.number == 1:
+            await gate.wait()
+
+    async with on_file(slow) as only, Bus(f"sqlite:///{file}") as administrator:
+        await only.publish(Noted(key="K", number=0))
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        await only.bus.publish(Noted(key="K", number=1))
+        await until(lambda: 1 in runs)
+
+        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(file)) as target:
+            source.backup(target)
+        await administrator.store.begin_anew()
+        await only.bus.publish(Noted(key="K", number=2))
+        gate.set()
+        await only.idle()
+
+        assert runs[-1] == 2
+        assert only.bus.statistics["slow", "completed"] == 2
