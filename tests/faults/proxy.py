@@ -151,6 +151,10 @@ class Proxy:
             self._listener.setblocking(False)
             asyncio.get_running_loop().add_reader(self._listener, self._welcome, self._listener)
 
+    def lead_to(self, port: int) -> None:
+        """Take new connections to another server of this machine; present ones stay with theirs."""
+        self._target = HOST, port
+
     def stall(self) -> None:
         """Pass nothing on in either direction, not even the end of a connection."""
         self._flowing.clear()
