@@ -82,7 +82,7 @@ class Postgres:
 
 
 class Mysql:
-    numbers = "(SELECT seq AS i FROM seq_1_to_{rows}) AS n"
+    numbers = "JSON_TABLE(CONCAT('[1', REPEAT(',1', {rows} - 1), ']'), '$[*]' COLUMNS (i FOR ORDINALITY)) AS n"
     text = "CAST(i AS char)"
 
     def __init__(self) -> None:

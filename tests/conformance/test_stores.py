@@ -1,6 +1,7 @@
 """Every promise of the store port, on the stores that need no server."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -35,3 +36,10 @@ class TestMemoryStore(StoreConformance):
         await trial.accept_one()
 
         await asyncio.wait_for(asyncio.gather(*waiting), 10)
+
+
+def test_no_promise_hides_another() -> None:
+    """The suites are the bases of one class: of two tests with one name, the second would never run."""
+    names = Counter(name for suite in StoreConformance.__bases__ for name in vars(suite) if name.startswith("test_"))
+
+    assert [name for name, suites in names.items() if suites > 1] == []

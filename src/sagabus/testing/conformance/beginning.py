@@ -108,7 +108,7 @@ class BeginningConformance(StoreSuite):
         assert await trial.crew() != crew
 
     @conformance
-    async def test_what_the_dead_had_in_hand_stays_suspect(self, trial: Trial) -> None:
+    async def test_what_the_dead_had_in_hand_is_suspect_all_the_same(self, trial: Trial) -> None:
         stored = await trial.accept_one("poison")
         await trial.lease("dead", seconds=5)
         trial.wait(20)
@@ -119,7 +119,7 @@ class BeginningConformance(StoreSuite):
             await trial.store.begin_anew()
 
     @conformance
-    async def test_what_the_living_had_in_hand_is_not_suspect(self, trial: Trial) -> None:
+    async def test_what_was_in_living_hands_is_not_suspect_for_that(self, trial: Trial) -> None:
         await trial.accept_one()
         await trial.lease("living")
         await trial.store.begin_anew()
