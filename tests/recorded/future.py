@@ -16,11 +16,10 @@ from sagabus.stores.sqlite import schema as sqlite
 OF_BUS = [table for table in TABLES if table != "schema_version"]
 
 
-def second(kind: str) -> list[str]:
+def second() -> list[str]:
     """The statements of the migration; tables in braces."""
-    unless = "IF NOT EXISTS " if kind == "mysql" else ""  # each may be run again there
-    added = [f"ALTER TABLE {{{table}}} ADD COLUMN {unless}later INTEGER DEFAULT 7 NOT NULL" for table in OF_BUS]
-    return [*added, f"CREATE INDEX {unless}later_index ON {{envelope}} (later)"]
+    added = [f"ALTER TABLE {{{table}}} ADD COLUMN later INTEGER DEFAULT 7 NOT NULL" for table in OF_BUS]
+    return [*added, "CREATE INDEX later_index ON {envelope} (later)"]
 
 
 def text(statements: Sequence[str]) -> str:
@@ -30,11 +29,11 @@ def text(statements: Sequence[str]) -> str:
 @contextmanager
 def release_to_come() -> Iterator[None]:
     """Whatever is opened inside is of that release; what is open already stays as it is."""
-    own = text(second("sqlite")).format_map({table: f"sagabus_{table}" for table in OF_BUS})
+    own = text(second()).format_map({table: f"sagabus_{table}" for table in OF_BUS})
     with (
         patch.object(sqlite, "MIGRATIONS", (*sqlite.MIGRATIONS, Migration.of(2, own))),
-        patch.object(postgres, "_TEMPLATES", (*postgres._TEMPLATES, (2, text(second("postgres"))))),
-        patch.object(mysql, "_TEMPLATES", (*mysql._TEMPLATES, (2, text(second("mysql"))))),
+        patch.object(postgres, "_TEMPLATES", (*postgres._TEMPLATES, (2, text(second())))),
+        patch.object(mysql, "_TEMPLATES", (*mysql._TEMPLATES, (2, text(second())))),
     ):
         yield
 

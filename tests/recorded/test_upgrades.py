@@ -152,10 +152,10 @@ def test_killed_while_upgrading_the_next_one_does_it(name: str, recorded: Ground
 
 
 @pytest.mark.parametrize("ground", ["mysql"], indirect=True)
-@pytest.mark.parametrize("done", [1, len(OF_BUS), len(second("mysql"))])
+@pytest.mark.parametrize("done", [1, len(OF_BUS), len(second())])
 def test_cut_short_where_each_statement_commits_it_is_finished(done: int, recorded: Ground) -> None:
     names = {table: recorded.own(table) for table in OF_BUS}
-    for statement in second("mysql")[:done]:
+    for statement in second()[:done]:
         recorded.run(statement.format_map(names))
     assert asyncio.run(worked_for_a_moment(recorded)) == 16
 

@@ -8,6 +8,8 @@ from sagabus.errors import StoreBusy, StoreCorrupt, StoreError, StoreFull, Store
 from sagabus.stores.mysql.driver import asyncmy_errors
 
 DUPLICATE = 1062
+DONE_ALREADY = (1050, 1060, 1061)
+"""A table, a column or an index that a change of the schema would add is there."""
 
 _BUSY = (
     1205,  # lock wait timeout: one statement is undone, the transaction is not

@@ -10,7 +10,7 @@ from typing import Any
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Parameters
 from sagabus.stores.mysql.driver import asyncmy_errors
-from sagabus.stores.mysql.errors import BROKEN, DUPLICATE, code_of, of_our_own, translated
+from sagabus.stores.mysql.errors import BROKEN, DONE_ALREADY, DUPLICATE, code_of, of_our_own, translated
 from sagabus.stores.mysql.forms import Form, Rows, portions
 from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
@@ -112,10 +112,16 @@ class MysqlLink:
         return found
 
     async def run_script(self, script: str) -> None:
-        """Run several statements. Those that change the schema end the transaction; what follows is in a new one."""
+        """Run several statements. Those that change the schema end the transaction; what follows is in a new one. What
+        was done before somebody was cut short is passed over: only MariaDB has IF NOT EXISTS for columns and indexes.
+        """
         with self._translated():
             for statement in statements_of(script):
-                await self._execute(statement, ())
+                try:
+                    await self._execute(statement, ())
+                except asyncmy_errors.MySQLError as error:
+                    if code_of(error) not in DONE_ALREADY:
+                        raise
             await self.begin()
 
     async def begin(self) -> None:

@@ -1,7 +1,8 @@
 """The tables of a MySQL or MariaDB store. Ids and keys are VARBINARY: `A1`, `a1` and `a1 ` stay three ids.
 
 A statement that changes the schema commits by itself there. So a migration is a list of statements each of which may be
-run again, under a lock of its own, and its version is written down when all of them are done.
+run again (a table, a column or an index that is there already is passed over), under a lock of its own, and its version
+is written down when all of them are done.
 """
 
 from __future__ import annotations
