@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.stores.mysql.forms import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
-from sagabus.stores.mysql.words import COLUMNS, DUE, NOT_HELD
+from sagabus.stores.mysql.words import COLUMNS, DUE, FIRST, LAST, NOT_HELD
 from sagabus.stores.sql.asking import Answer, Ask, Row
 from sagabus.stores.sql.fetching import Beside
 
@@ -31,9 +31,9 @@ _NOWHERE = ""
 _OF_LANE = f"FROM {DUE} WHERE e.channel = r.channel AND e.lane = r.lane"
 _ENDS = f"""
 SELECT r.channel, r.lane,
-    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 ORDER BY e.due_at, e.position LIMIT 1),
-    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 ORDER BY e.due_at DESC, e.position DESC LIMIT 1),
-    (SELECT e.due_at {_OF_LANE} AND e.scheduled = 1 ORDER BY e.due_at, e.position LIMIT 1)
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 {FIRST}),
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 {LAST}),
+    (SELECT e.due_at {_OF_LANE} AND e.scheduled = 1 {FIRST})
 FROM {rows_of(f"channel {CHANNEL}, lane INT").replace("?1", "?")}
 """
 

@@ -17,6 +17,7 @@ from sagabus.stores.mysql.words import (
     DUE,
     ENVELOPE,
     ENVELOPE_AT,
+    FIRST,
     INSTANCE,
     INSTANCE_NAMES,
     LOCKABLE_ROWS,
@@ -198,9 +199,9 @@ UNION ALL
         f"""
 SELECT EXISTS (SELECT 1 FROM {{rows}} STRAIGHT_JOIN {{lane}} AS l FORCE INDEX (PRIMARY) ON l.channel = r.channel
 WHERE (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 0 AND {NOT_HELD}
-    ORDER BY e.due_at, e.position LIMIT 1) = 0
+    {FIRST}) = 0
 OR (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane AND e.scheduled = 1 AND {NOT_HELD}
-    ORDER BY e.due_at, e.position LIMIT 1) <= ?2)
+    {FIRST}) <= ?2)
 """,
         f"channel {CHANNEL}",
         gives=True,

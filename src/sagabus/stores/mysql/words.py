@@ -20,6 +20,11 @@ NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.chan
     AND h.partition_key = e.partition_key AND h.position <> e.position)"""
 COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
 DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
+FIRST = "ORDER BY e.channel, e.lane, e.scheduled, e.due_at, e.position LIMIT 1"
+LAST = "ORDER BY e.channel DESC, e.lane DESC, e.scheduled DESC, e.due_at DESC, e.position DESC LIMIT 1"
+"""Of a lane that another table names; by every column of the index. MySQL does not see that those in front are one
+value each there, and would sort whatever the lane holds.
+"""
 WAITING = "{envelope} AS e FORCE INDEX ({envelope_waits}) ON e.waits = r.partition_key AND e.channel = r.channel"
 LOCKABLE_ROWS = "(SELECT r.* FROM {rows}) AS r"
 """The set of rows in a statement that locks: MySQL refuses to lock what JSON_TABLE gives, but where it is derived."""
