@@ -15,6 +15,10 @@ _WAITING = {
     "postgres": "SELECT pid, query_start::text FROM pg_stat_activity WHERE application_name = 'sagabus' "
     "AND state = 'active' AND wait_event_type = ? AND query LIKE ?",
     "mysql": "SELECT id, query_id FROM information_schema.processlist WHERE state LIKE ? AND info LIKE ?",
+    # MariaDB has this as well, but it is off there; and only MariaDB has the other.
+    "MySQL itself": "SELECT t.processlist_id, s.event_id FROM performance_schema.threads AS t "
+    "JOIN performance_schema.events_statements_current AS s ON s.thread_id = t.thread_id "
+    "WHERE t.processlist_state LIKE ? AND t.processlist_info LIKE ?",
 }
 _CANCEL = {"postgres": "SELECT pg_cancel_backend({})", "mysql": "KILL QUERY {}"}
 _FOR = {"postgres": "Lock", "mysql": "Waiting for table%"}
@@ -36,7 +40,10 @@ def waiting(ground: ServerGround, what: str = "", text: str = "") -> set[tuple[i
     """Connections of buses with a statement that waits, for a lock on this ground unless told otherwise; which of its
     statements it is comes with it.
     """
-    found = ground.run(_WAITING[ground.kind], (what or _FOR[ground.kind], f"%{text}%" if what else f"%{ground.name}%"))
+    flavour = ground.kind
+    if flavour == "mysql" and "MariaDB" not in ground.run("SELECT VERSION()")[0][0]:
+        flavour = "MySQL itself"
+    found = ground.run(_WAITING[flavour], (what or _FOR[ground.kind], f"%{text}%" if what else f"%{ground.name}%"))
     return {(number, str(statement)) for number, statement in found}
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.faults
 STORES = {"postgres": PostgresStore, "mysql": MysqlStore}
 WAITING = {
     "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?",
-    "mysql": "SELECT count(*) FROM information_schema.innodb_locks WHERE lock_table LIKE ?",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
 }
 TERMS = {"duration": 10 * SECOND, "window": 5}
 
