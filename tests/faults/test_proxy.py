@@ -111,6 +111,18 @@ async def test_a_server_that_is_away_resets_the_client() -> None:
                 await client.hear()
 
 
+async def test_it_leads_new_connections_elsewhere_and_leaves_the_others() -> None:
+    async with proxied_echo() as (one, proxy), proxied_echo() as (other, further), client_of(proxy) as first:
+        await first.ask(b"1\n")
+
+        proxy.lead_to(further.port)
+
+        async with client_of(proxy) as second:
+            await second.ask(b"2\n")
+            await first.ask(b"3\n")
+        assert (one.heard, other.heard) == ([b"1\n", b"3\n"], [b"2\n"])
+
+
 async def test_refusal_is_for_new_connections_and_can_be_ended() -> None:
     async with proxied_echo() as (_, proxy), client_of(proxy) as client:
         await client.ask(b"before\n")
