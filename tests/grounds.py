@@ -30,7 +30,7 @@ LEDGER = "CREATE TABLE ledger (id TEXT, amount INTEGER CHECK (amount >= 0))"
 KINDS = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
 _OF_A_BUS = ("schema", "prefix", "pool", "deadline", "pooler", "notify", "search_path", "synchronous_commit")
 """What is said in a bus's URL, and not to other drivers."""
-_USERS = re.compile(r"\b(ledger|placed|done)\b")
+_USERS = re.compile(r"\b(ledger|placed|turn|done)\b")
 """The tables of the user's that there are in tests."""
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 

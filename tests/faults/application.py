@@ -39,6 +39,7 @@ from sagabus.retry import Rule
 TABLES = (
     "CREATE TABLE ledger (subscription TEXT, message_id TEXT, order_id TEXT, note TEXT)",
     "CREATE TABLE placed (order_id TEXT)",
+    "CREATE TABLE turn AS SELECT 0 AS taken",
 )
 RECORD = "INSERT INTO ledger (subscription, message_id, order_id, note) VALUES (?, ?, ?, ?)"
 PATIENT = RetryPolicy(
@@ -235,6 +236,8 @@ def make_bus(url: str, incarnation: int = 0, **settings: object) -> Bus:
 async def place_in_transaction(bus: Bus) -> None:
     """Whoever finds the row trusts that the message went with it."""
     async with bus.transaction() as tx:
+        # One process after another: two that look at once would both find nothing.
+        await here.words.execute(tx.connection, "UPDATE turn SET taken = taken + 1")
         if not await here.words.execute(tx.connection, "SELECT 1 FROM placed"):
             await here.words.execute(tx.connection, "INSERT INTO placed (order_id) VALUES ('in-transaction')")
             tx.publish(Submitted(order_id="in-transaction", customer="Ada"), message_id="submit-in-transaction")
