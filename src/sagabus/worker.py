@@ -112,7 +112,8 @@ class Worker:
                 await asyncio.wait([leaving])
             await cancel(late)
         try:
-            await asyncio.wait_for(self._committer.drain(), max(grace, 1.0))
+            async with asyncio.timeout(max(grace, 1.0)):
+                await self._committer.drain()
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")
             await self._committer.stop()
@@ -163,7 +164,8 @@ class Worker:
     async def progress(self, timeout: float) -> None:
         """Wait until something has been settled or fetched, at most `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._progress.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._progress.wait()
         except TimeoutError:
             return
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
@@ -210,7 +212,8 @@ class Worker:
             await self._store.changed(wait)
             return
         try:
-            await asyncio.wait_for(self._room.wait(), wait)
+            async with asyncio.timeout(wait):
+                await self._room.wait()
         except TimeoutError:
             return
 

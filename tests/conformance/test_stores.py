@@ -35,7 +35,8 @@ class TestMemoryStore(StoreConformance):
 
         await trial.accept_one()
 
-        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*waiting)
 
 
 def test_no_promise_hides_another() -> None:

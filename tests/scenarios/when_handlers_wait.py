@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.conftest import PATIENCE, MakeHarness, until
 from tests.scenarios.shop import Noted
 
 from sagabus import Context, RetryPolicy, Settings, handler
@@ -172,3 +172,19 @@ async def test_a_publish_that_is_cancelled_may_be_repeated(harness: MakeHarness)
             await bus.publish(Noted(key="A", number=turns), message_id=f"m{turns}")
 
         assert gate.done == [f"A{turns}" for turns in range(8)]
+
+
+async def test_whoever_waits_for_it_to_be_idle_is_cancelled_though_there_is_news(harness: MakeHarness) -> None:
+    """Or a limit in time would be none: what says that it is over would be lost, and is said only once."""
+    gate = Gate()
+    async with harness(gate.handler, settings=Settings(grace=timedelta(0))) as bus:
+        for turns in range(16):
+            waiting = asyncio.create_task(bus.bus.idle())
+            news = asyncio.create_task(bus.bus.publish(Noted(key=f"K{turns}")))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([news])
+            await asyncio.wait([waiting], timeout=PATIENCE)
+
+            assert waiting.cancelled()

@@ -211,7 +211,8 @@ class WakingConformance(StoreSuite):
 
         trial.clock.advance(timedelta(seconds=5))
 
-        await asyncio.wait_for(waiting, 10)
+        async with asyncio.timeout(10):
+            await waiting
 
     @conformance
     async def test_waiting_ends_when_something_is_appended(self, trial: Trial) -> None:
@@ -221,7 +222,8 @@ class WakingConformance(StoreSuite):
 
         await trial.accept_one()
 
-        await asyncio.wait_for(waiting, 10)
+        async with asyncio.timeout(10):
+            await waiting
 
     @conformance
     async def test_a_change_before_the_wait_is_not_missed(self, trial: Trial) -> None:
@@ -230,7 +232,8 @@ class WakingConformance(StoreSuite):
         await self.quiet(trial)
         await trial.commit(completed(stored, sent=(trial.envelope("s1"),)))
 
-        await asyncio.wait_for(trial.store.changed(None), 10)
+        async with asyncio.timeout(10):
+            await trial.store.changed(None)
 
     @conformance
     async def test_a_wait_may_be_cancelled(self, trial: Trial) -> None:
@@ -242,4 +245,5 @@ class WakingConformance(StoreSuite):
 
         await trial.accept_one()
 
-        await asyncio.wait_for(trial.store.changed(None), 10)
+        async with asyncio.timeout(10):
+            await trial.store.changed(None)
