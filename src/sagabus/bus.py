@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Self, overload
 
@@ -113,19 +113,19 @@ class Bus:
             raise
 
     async def close(self) -> None:
-        """Stop gracefully within the grace period and close the store. Nothing has failed by it; twice is harmless."""
+        """Stop gracefully within the grace period and close the store. Nothing has failed by it; twice is harmless.
+
+        Cancelled, it does all of that without the grace, and raises CancelledError afterwards.
+        """
         if not self._opened:
             return
-        try:
-            await self._publishing.drain()
+        async with AsyncExitStack() as ending:  # whatever is cancelled, the rest is done
+            ending.push_async_callback(self.store.close)
+            ending.callback(self._forget_parts)
+            ending.push_async_exit(self._stop_worker)
             if self._housekeeping is not None:
-                await self._housekeeping.stop()
-            if self._worker is not None:
-                await self._worker.stop(self.settings.grace.total_seconds())
-        finally:
-            self._opened = False
-            self._worker = self._housekeeping = None
-            await self.store.close()
+                ending.push_async_callback(self._housekeeping.stop)
+            await self._publishing.drain()
 
     async def __aenter__(self) -> Self:
         """Open, with a worker."""
@@ -307,6 +307,15 @@ class Bus:
             every=self.settings.purge_every.total_seconds(),
             limit=self.settings.purge_limit,
         )
+
+    async def _stop_worker(self, kind: object, *_: object) -> None:
+        if self._worker is not None:
+            # Who was cancelled before it came to this is not told again, and is to wait for no handler.
+            await self._worker.stop(self.settings.grace.total_seconds() if kind is None else 0.0)
+
+    def _forget_parts(self) -> None:
+        self._opened = False
+        self._worker = self._housekeeping = None
 
     async def _is_idle(self) -> bool:
         worker = self._worker

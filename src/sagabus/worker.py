@@ -94,11 +94,21 @@ class Worker:
         """Take nothing new; let running handlers finish for `grace` seconds, then roll them back; commit what finished;
         release.
 
-        Nothing of this counts as a failure of any message. Cancelled, it still releases as soon as it can.
+        Nothing of this counts as a failure of any message. Cancelled, it rolls back and gives up what has not ended,
+        and releases all the same.
         """
         self._stopping = True
         self._serving.stopping = True
         self._runners.close()
+        try:
+            await self._finish(grace)
+        except asyncio.CancelledError:
+            await self.abandon()
+            raise
+        finally:
+            await self._leases.release()
+
+    async def _finish(self, grace: float) -> None:
         if self._intake_task is not None:
             self._intake_task.cancel()
             await asyncio.wait([self._intake_task])
@@ -117,7 +127,6 @@ class Worker:
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")
             await self._committer.stop()
-        await self._leases.release()
 
     async def _leave(self) -> None:
         """While the last handlers finish: keep their lanes alive, and let others have all that fall idle."""
@@ -138,13 +147,15 @@ class Worker:
                 timer.cancel()
 
     async def abandon(self) -> None:
-        """Drop everything, as a killed process would: nothing is finished, committed or released. For tests."""
+        """Drop everything, as a killed process would: nothing is finished, committed or released."""
         self._stopping = self._serving.stopping = True
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
             tasks.add(self._intake_task)
-        await cancel(tasks)
-        await self._committer.stop()
+        try:
+            await cancel(tasks)
+        finally:
+            await self._committer.stop()
 
     @property
     def stopping(self) -> bool:

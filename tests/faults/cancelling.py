@@ -31,15 +31,30 @@ class Stepping:
                 return end.value
             self.awaits += 1
             if self.awaits == self._cancel_at:
-                task = asyncio.current_task()
-                assert task is not None
-                task.cancel()
+                self._cancel(waited_for)
             try:
                 sent = yield waited_for
             except BaseException as error:  # noqa: BLE001  # passed on, whatever it is
                 step = lambda error=error: self._coroutine.throw(error)  # noqa: E731
             else:
                 step = lambda sent=sent: self._coroutine.send(sent)  # noqa: E731
+
+    def _cancel(self, waited_for: asyncio.Future[Any] | None) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+
+class Crossing(Stepping):
+    """Cancelled as the n-th wait ends instead: the task is told at once that it may go on, and that it is to end."""
+
+    def _cancel(self, waited_for: asyncio.Future[Any] | None) -> None:
+        if waited_for is None:  # one turn of the event loop
+            super()._cancel(None)
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        waited_for.add_done_callback(lambda _: task.cancel())
 
 
 async def stepped(coroutine: Coroutine[Any, Any, Any], cancel_at: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import ssl
+from collections.abc import Awaitable
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -94,7 +96,7 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
     # Whatever somebody hides in a statement: the server takes one at a time.
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
     try:
-        await native.connect()
+        await _obediently(native.connect())
         notice_silence(native._transport, patience)  # noqa: SLF001  # the driver shows its socket nowhere else
         cursor = native.cursor()
         await cursor.execute(_SESSION % max(1, int(patience / 6)))  # several waits, before a call is out of time
@@ -105,6 +107,17 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
         native.close()
         raise
     return native, mode, packet, _is_on(read_only), str(server)
+
+
+async def _obediently(connecting: Awaitable[object]) -> None:
+    """Raise CancelledError for a cancellation that came as the server answered: until Python 3.12 `asyncio.wait_for`,
+    by which the driver waits for the socket, loses it, and with it the end of a `timeout` or of a whole task.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    await connecting
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Connected(NamedTuple):

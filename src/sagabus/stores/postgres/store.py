@@ -81,9 +81,11 @@ class PostgresStore(ServerStore):
     async def close(self) -> None:
         """Disconnect."""
         announcing, self._announcing = self._announcing, None
-        if announcing is not None:
-            await announcing.stop()
-        await super().close()
+        try:
+            if announcing is not None:
+                await announcing.stop()
+        finally:
+            await super().close()
 
     def _hear_of_others(self) -> None:
         self._fetching.news_anywhere()

@@ -58,16 +58,19 @@ class Pool:
             self._places.release()
 
     async def close(self) -> None:
-        """Say goodbye on every connection at rest, and cut the others; calling twice is harmless."""
+        """Say goodbye on every connection at rest, and cut the others; calling twice is harmless. Cancelled, it
+        cuts them all.
+        """
         self._closed = True
         idle, self._idle = self._idle, []
-        for link in idle:
-            with suppress(Exception):
-                async with asyncio.timeout(_GOODBYE_SECONDS):
-                    await link.close()
-            link.terminate()
-        for link in list(self._busy):
-            link.terminate()
+        try:
+            for link in idle:
+                with suppress(Exception):
+                    async with asyncio.timeout(_GOODBYE_SECONDS):
+                        await link.close()
+        finally:
+            for link in (*idle, *self._busy):
+                link.terminate()
 
     async def _one_of(self, places: asyncio.Semaphore, size: int) -> None:
         if not places.locked():

@@ -128,8 +128,10 @@ class ServerStore(SqlCalls):
             return
         self._opened = False
         self._waiting.wake()
-        await self._deadline.close()
-        await self._pool.close()
+        try:
+            await self._deadline.close()
+        finally:
+            await self._pool.close()
 
     async def _begin_life(self, link: Link) -> None:
         await self._sync(link)

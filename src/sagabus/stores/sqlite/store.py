@@ -22,6 +22,7 @@ from sagabus.store import AsyncJoined, Capability, Joined
 from sagabus.stores.sql.asking import Steps, drive
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
+from sagabus.stores.sql.shielding import unbroken
 from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
@@ -81,12 +82,22 @@ class SqliteStore(SqlCalls):
         self._opened = True
 
     async def close(self) -> None:
-        """Finish what runs and close every connection; the last one out tidies the write-ahead log."""
+        """Finish what runs and close every connection; the last one out tidies the write-ahead log. Cancelled, it does
+        so without waiting for open transactions, which are rolled back.
+        """
         if not self._opened:
             return
         self._opened = False
-        async with self._turn:
-            await self._stop()
+        try:
+            async with self._turn:
+                await unbroken(self._end())
+        except asyncio.CancelledError:
+            await unbroken(self._end())
+            raise
+
+    async def _end(self) -> None:
+        """Calling twice is harmless."""
+        await self._stop()
         self._waking.close()
         for connection in (
             self._read_connection,

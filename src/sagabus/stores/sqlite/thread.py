@@ -13,11 +13,13 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from sagabus.errors import StoreUnavailable
+
 T = TypeVar("T")
 
 
 class DatabaseThread:
-    """Runs calls one after another. `stop` lets the calls already made finish; calls after it raise RuntimeError."""
+    """Runs calls one after another. `stop` lets those already made finish; calls after it raise StoreUnavailable."""
 
     def __init__(self, name: str) -> None:
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -28,7 +30,7 @@ class DatabaseThread:
     def run(self, call: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         """A future of the call's result or exception, in the running event loop."""
         if self._stopped:
-            raise RuntimeError("the store is closed")
+            raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
