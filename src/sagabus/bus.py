@@ -107,8 +107,10 @@ class Bus:
             self._opened = True
             if worker and self._defined.by_name:
                 await self._start_worker()
-        except BaseException:
-            self._opened = False
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                await self._stop_worker(type(error))  # it may have taken lanes
+            self._forget_parts()
             await self.store.close()
             raise
 

@@ -1,5 +1,5 @@
-"""Cancelled in the very turn in which a wait ends: told to go on and to end, it ends; and a bus that is being closed
-leaves nothing behind.
+"""Cancelled in the very turn in which a wait ends: told to go on and to end, it ends. And what a bus whose opening or
+closing is cancelled leaves behind: nothing.
 """
 
 import asyncio
@@ -60,6 +60,24 @@ async def test_it_is_obeyed_at_every_await(call: str, orders: Ground) -> None:
         await bus.close()
 
     assert cancel_at > 1
+
+
+@pytest.mark.parametrize("how", [Stepping, Crossing])
+async def test_a_bus_whose_opening_is_cancelled_leaves_nothing_behind(how: type[Stepping], orders: Ground) -> None:
+    async with make_bus(orders.url):
+        pass
+    await asyncio.sleep(0)
+    files, cancel_at = open_files(), 1
+
+    while await is_cut((bus := make_bus(orders.url)).open(), how, cancel_at):
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}, f"cancelled at await {cancel_at}"
+        assert open_files() == files, f"cancelled at await {cancel_at}"
+        assert lanes_owned(orders) == 0, f"cancelled at await {cancel_at}"
+        cancel_at += 1
+    await bus.close()
+
+    assert cancel_at > 3
 
 
 async def closing_is_cut(ground: Ground, how: type[Stepping], cancel_at: int) -> bool:

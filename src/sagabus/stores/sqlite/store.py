@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES
@@ -57,6 +57,8 @@ class SqliteStore(SqlCalls):
         self._file = DatabaseFile(self.path, busy_timeout=busy_timeout)
         self._pid = 0
         self._opened = False
+        self._connections: list[Driver] = []
+        """In the order in which they were made; closed in the other, the one that writes last."""
 
     async def open(self) -> None:
         """Make or open the file and bring its schema up to date."""
@@ -67,19 +69,28 @@ class SqliteStore(SqlCalls):
         self._reader = DatabaseThread("sagabus-sqlite-reader")
         self._turn = asyncio.Lock()
         try:
-            self._write_connection = await self._writer.run(self._connect)
-            self._read_connection = await self._reader.run(self._file.connect)
-            self._unit_connection = await self._writer.run(self._file.connect, 0)
-            self._execute = Executor(self._write_connection, STATEMENTS)
-            self._execute_read = Executor(self._read_connection, STATEMENTS)
-            self._authorizer = Authorizer(self._unit_connection)
-            self._checker = StatementChecker(await self._writer.run(self._file.connect))
+            await unbroken(self._begin())
         except BaseException:
-            await self._stop()
+            await unbroken(self._end())
             raise
-        self._waking = Waking(self._file.connect(), self._clock)
         self._pid = os.getpid()
         self._opened = True
+
+    async def _begin(self) -> None:
+        self._write_connection = await self._made(self._writer, self._connect)
+        self._read_connection = await self._made(self._reader, self._file.connect)
+        self._unit_connection = await self._made(self._writer, self._file.connect, 0)
+        self._execute = Executor(self._write_connection, STATEMENTS)
+        self._execute_read = Executor(self._read_connection, STATEMENTS)
+        self._authorizer = Authorizer(self._unit_connection)
+        self._checker = StatementChecker(await self._made(self._writer, self._file.connect))
+        self._connections.append(watching := self._file.connect())
+        self._waking = Waking(watching, self._clock)
+
+    async def _made(self, thread: DatabaseThread, connect: Callable[..., Driver], *arguments: Any) -> Driver:
+        connection = await thread.run(connect, *arguments)
+        self._connections.append(connection)
+        return connection
 
     async def close(self) -> None:
         """Finish what runs and close every connection; the last one out tidies the write-ahead log. Cancelled, it does
@@ -88,6 +99,7 @@ class SqliteStore(SqlCalls):
         if not self._opened:
             return
         self._opened = False
+        self._waking.wake()
         try:
             async with self._turn:
                 await unbroken(self._end())
@@ -97,15 +109,11 @@ class SqliteStore(SqlCalls):
 
     async def _end(self) -> None:
         """Calling twice is harmless."""
-        await self._stop()
-        self._waking.close()
-        for connection in (
-            self._read_connection,
-            self._unit_connection,
-            self._checker.connection,
-            self._write_connection,
-        ):
-            connection.close()
+        await self._reader.stop()
+        await self._writer.stop()
+        self._file.let_go()
+        while self._connections:
+            self._connections.pop().close()
 
     def join(self, native: object) -> Joined | AsyncJoined:
         """Enter a transaction of the caller's on this file; whether this store is open makes no difference."""
@@ -172,11 +180,6 @@ class SqliteStore(SqlCalls):
     def _answered(self, steps: Steps[T]) -> T:
         with translated(self.path):
             return drive(steps, self._execute_read)
-
-    async def _stop(self) -> None:
-        await self._reader.stop()
-        await self._writer.stop()
-        self._file.let_go()
 
     def _check_process(self) -> None:
         if not self._opened:

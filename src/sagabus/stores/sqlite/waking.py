@@ -48,11 +48,6 @@ class Waking:
             pause = min(pause * 1.5, _LONGEST)
         self._woken = False
 
-    def close(self) -> None:
-        """Let the file go and the waiter return."""
-        self.wake()
-        self._connection.close()
-
     def _changed_elsewhere(self) -> bool:
         version = self._version()
         changed = version != self._seen
