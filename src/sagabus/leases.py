@@ -30,6 +30,8 @@ class Leases:
     refresh = False
     """Something said that lanes or subscriptions have changed: lease anew at once."""
     _crew: int | None = None
+    _looks_anew = False
+    """The next renewal asks for the routing as one after `refresh` does, but is not sooner for it."""
     _cut_off = False
     _patient_until = -inf
     _renewed: float | None = None
@@ -66,19 +68,23 @@ class Leases:
     def note_crew(self, crew: int | None) -> None:
         """Lease anew at the next round when workers came or went, or lanes are free."""
         if crew is not None and crew != self._crew:
-            # The first number is news to nobody: the lanes have been leased a moment ago.
-            self.refresh = self.refresh or self._crew is not None
+            # The first number hides what others have changed since this worker came. That can wait for the next
+            # renewal, or all workers that begin together would lease twice.
+            self.refresh, self._looks_anew = self.refresh or self._crew is not None, True
             self._crew = crew
 
     async def renew(self) -> list[Mailbox]:
         """Renew, share out and take over; the mailboxes of lanes that were lost, which are dropped."""
+        # What is said from here on is for the next time: the store may have been asked already.
+        anew, self.refresh = self.refresh or self._looks_anew, False
         try:
-            lanes = await self._lease()
-        except StoreError:
-            self._cut_off = True
+            lanes = await self._lease(anew=anew)
+        except BaseException as error:
+            self.refresh = self.refresh or anew
+            self._cut_off = self._cut_off or isinstance(error, StoreError)
             raise
         hit("lease.taken")
-        self.refresh = self._cut_off = False
+        self._cut_off = self._looks_anew = False
         lost = self._hand.own(lanes)
         # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
         self._hand.rescan()
@@ -98,9 +104,9 @@ class Leases:
         except StoreError as error:
             log.warning("cannot release the lanes, they will expire: %s", error)
 
-    async def _lease(self) -> Sequence[Lane]:
+    async def _lease(self, *, anew: bool) -> Sequence[Lane]:
         begun = self._clock.monotonic()
-        if self.refresh:
+        if anew:
             # Lanes are shared anew, or subscriptions have changed: who sends nothing would never be told of these.
             routing = await self._store.routing()
             if routing.version != self._sender.table.version:

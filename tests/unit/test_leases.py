@@ -1,7 +1,7 @@
 """How much of each lane a worker may have in hand: never more than the store knows of, should the worker die."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from tests.unit.taker import TAKER, stored
 from sagabus import Settings, StoreUnavailable
 from sagabus.holding import Hand
 from sagabus.leases import SMALLEST_WINDOW, Leases
-from sagabus.store import Lane
+from sagabus.store import Lane, Routing
 from sagabus.testing import ManualClock
 
 LANES = 16
@@ -24,23 +24,41 @@ class Store:
         self.lanes = LANES
         self.away = False
         self.known: int | None = None
+        self.version = 1
+        self.asked = 0
+        self.meanwhile: Callable[[], object] = lambda: None
 
     async def lease(self, worker: str, channels: Sequence[str], *, window: int, **terms: Any) -> list[Lane]:
         if self.away:
             raise StoreUnavailable("away")
         self.known = window
+        self.meanwhile()
         return [Lane("taker", lane, epoch=1, suspect_until=0) for lane in range(self.lanes)]
+
+    async def routing(self) -> Routing:
+        self.asked += 1
+        return Routing(self.version, LANES, ())
+
+
+class Sender:
+    """Knows a routing by its number of lanes and its version alone."""
+
+    def __init__(self) -> None:
+        self.table = Routing(1, LANES, ())
+
+    def use(self, routing: Routing) -> None:
+        self.table = routing
 
 
 class Ground:
     def __init__(self) -> None:
         self.store: Any = Store()
-        sender: Any = type("Sender", (), {"table": type("Table", (), {"lanes": LANES, "version": 1})})
+        self.sender: Any = Sender()
         self.hand = Hand({"taker": TAKER}, SMALLEST_WINDOW)
         self.leases = Leases(
             "w",
             self.store,
-            sender,
+            self.sender,
             ManualClock(),
             self.hand,
             channels=("taker",),
@@ -85,3 +103,27 @@ def test_a_window_that_the_store_was_not_told_of_is_not_used() -> None:
     with pytest.raises(StoreUnavailable):
         ground.renew(4)
     assert ground.hand.lane_window == 100
+
+
+def test_what_changed_before_the_first_fetch_is_heard_of_at_the_next_renewal() -> None:
+    """The first number of the crew says nothing of what had changed by then."""
+    ground = Ground()
+    ground.renew(LANES)
+    ground.store.version = 2
+    ground.leases.note_crew(7)
+    due = ground.leases.are_due
+    for _ in range(3):
+        ground.renew(LANES)
+
+    assert not due  # all workers begin at once, and would all lease twice
+    assert ground.sender.table.version == 2
+    assert ground.store.asked == 1
+
+
+def test_what_is_said_while_a_renewal_is_under_way_is_for_the_next_one() -> None:
+    ground = Ground()
+    ground.renew(LANES)
+    ground.store.meanwhile = lambda: setattr(ground.leases, "refresh", True)
+    ground.renew(LANES)
+
+    assert ground.leases.are_due
