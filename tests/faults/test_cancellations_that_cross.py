@@ -84,7 +84,11 @@ async def closing_is_cut(ground: Ground, how: type[Stepping], cancel_at: int) ->
     bus = make_bus(ground.url)
     await bus.open()
     await place(bus)
+    repeating = asyncio.create_task(place(bus))
+    await asyncio.sleep(0)
     cut = await is_cut(bus.close(), how, cancel_at)
+    await asyncio.wait([repeating])
+    assert isinstance(repeating.exception(), StoreUnavailable | None)
     await asyncio.sleep(0)  # a socket is closed a turn after it was cut
     return cut
 
