@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import Take
 from tests.faults.application import drained, make_bus, place, place_in_transaction
 from tests.faults.cancelling import Crossing, Stepping
 from tests.faults.oracle import lanes_owned, left_by
@@ -15,6 +16,7 @@ from tests.grounds import Ground
 
 from sagabus import Bus
 from sagabus.errors import StoreUnavailable
+from sagabus.stores.postgres import PostgresStore
 
 pytestmark = pytest.mark.faults
 
@@ -111,6 +113,25 @@ async def test_a_bus_whose_closing_is_cancelled_leaves_nothing_behind(
 
     assert cancel_at > 3
     assert left_by(orders) == undisturbed
+
+
+@pytest.mark.parametrize("how", [Stepping, Crossing])
+async def test_a_store_that_listens_is_closed_too(how: type[Stepping], take: Take) -> None:
+    store = PostgresStore(f"{take('postgres').url}&notify=1")
+    await store.open()
+    await store.close()
+    await asyncio.sleep(0)
+    files, cancel_at, goes_on = open_files(), 0, True
+
+    while goes_on:
+        cancel_at += 1
+        await store.open()
+        goes_on = await is_cut(store.close(), how, cancel_at)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}, f"cancelled at await {cancel_at}"
+        assert open_files() == files, f"cancelled at await {cancel_at}"
+
+    assert cancel_at > 2
 
 
 async def test_a_block_that_outlives_its_bus_is_told_and_leaves_nothing(orders: Ground) -> None:
