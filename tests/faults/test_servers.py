@@ -11,13 +11,18 @@ import pytest
 from tests.faults.databases import query, require
 
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer, ServerFailed
-from sagabus.testing.shelter import until
+from sagabus.testing.shelter import _OVER, _are, until
 
 pytestmark = pytest.mark.faults
 
 KINDS: list[type[PrivateServer]] = [PrivatePostgres, PrivateMariaDB]
 WRITE = ("CREATE TABLE note (text VARCHAR(20))", "INSERT INTO note VALUES ('kept')")
 READ = "SELECT text FROM note"
+HEADLESS = """
+import ctypes, sys, threading
+threading.Thread(target=sys.stdin.read).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
 ABANDONED = """
 import os, sys, time
 from sagabus.testing import servers
@@ -137,6 +142,22 @@ def test_only_a_server_that_runs_can_be_frozen(kind: type[PrivateServer]) -> Non
         server.freeze()
 
     server.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system tells of whole processes")
+def test_who_has_lost_only_its_first_thread_has_not_ended() -> None:
+    """A server that is killed may look so for a moment, and still listens."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HEADLESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdin is not None
+        assert until(lambda: ") Z " in Path(f"/proc/{child.pid}/stat").read_text(), 20)
+        seems_over = _are([child.pid], _OVER)
+
+        child.stdin.close()
+
+        assert not seems_over
+        assert until(lambda: _are([child.pid], _OVER), 20)
 
 
 def test_a_server_does_not_outlive_an_interpreter_that_is_killed(kind: type[PrivateServer]) -> None:

@@ -29,6 +29,8 @@ _ABRUPT = 5.0
 _DEATH = 10.0
 _STOPPED = frozenset("Tt")
 _OVER = frozenset("ZX")
+_THREADS = 17
+"""Where Linux tells their number, counted from the state."""
 
 
 class ServerFailed(Exception):
@@ -220,8 +222,10 @@ def _processes() -> dict[int, tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # it has ended since
-                state, parent = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[:2]
-                found[int(entry.name)] = int(parent), state
+                told = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+                # A process is not over with its first thread: while another one lives, its ports and files are open.
+                state = "D" if told[0] == "Z" and int(told[_THREADS]) > 1 else told[0]
+                found[int(entry.name)] = int(told[1]), state
     return found
 
 
