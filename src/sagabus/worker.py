@@ -102,11 +102,11 @@ class Worker:
         self._runners.close()
         try:
             await self._finish(grace)
-        except asyncio.CancelledError:
-            await self.abandon()
-            raise
-        finally:
             await self._leases.release()
+        except BaseException:
+            await self.abandon()
+            await self._leases.release()  # once more, if it was cancelled before its turn came
+            raise
 
     async def _finish(self, grace: float) -> None:
         if self._intake_task is not None:
