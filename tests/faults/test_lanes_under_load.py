@@ -85,8 +85,7 @@ async def test_each_key_is_walked_in_order_once(kind: str, take: Take, nursery: 
 
 WAITS = {
     "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?",
-    "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist "
-    "ON id = trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND info LIKE ?",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
 }
 
 
