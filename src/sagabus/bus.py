@@ -37,11 +37,12 @@ from sagabus.publishing import (
     TransactionPublisher,
     addressed_by,
 )
+from sagabus.questions import ChannelCounts
 from sagabus.routing import RoutingTable, subscriptions_of
 from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.settings import Settings
-from sagabus.store import ChannelCounts, Retention, Routing, Store
+from sagabus.store import Retention, Routing, Store
 from sagabus.worker import Worker
 
 log = logging.getLogger("sagabus")

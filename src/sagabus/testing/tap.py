@@ -18,6 +18,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.lending import Lent
 from sagabus.outcome import Admission, Completed, Outcome, Parameters, Settled, Verdict
+from sagabus.questions import Inspection
 from sagabus.store import (
     AsyncJoined,
     Batch,
@@ -25,7 +26,6 @@ from sagabus.store import (
     Cursor,
     Divided,
     Fetched,
-    Inspection,
     Joined,
     Lane,
     Loaded,

@@ -11,13 +11,13 @@ from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope
 from sagabus.errors import ConfigurationError, UnsupportedCapability
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
+from sagabus.questions import Inspection
 from sagabus.store import (
     Batch,
     Capability,
     Cursor,
     Divided,
     Fetched,
-    Inspection,
     Joined,
     Lane,
     Loaded,

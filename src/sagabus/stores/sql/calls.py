@@ -14,9 +14,9 @@ from sagabus.envelope import DeadLetter, Envelope, Instance
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
+from sagabus.questions import ChannelCounts
 from sagabus.store import (
     Batch,
-    ChannelCounts,
     Cursor,
     Divided,
     Fetched,
@@ -160,7 +160,7 @@ class Reads(Protocol):
 
 
 class SqlInspection:
-    """See `sagabus.store.Inspection`."""
+    """See `sagabus.questions.Inspection`."""
 
     def __init__(self, read: Reads, clock: Clock) -> None:
         self._read = read

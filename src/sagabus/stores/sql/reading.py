@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Instance
-from sagabus.store import ChannelCounts, Cursor, Fetched, Loaded
+from sagabus.questions import ChannelCounts
+from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.asking import Ask, Steps
 

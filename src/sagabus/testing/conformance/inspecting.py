@@ -9,7 +9,8 @@ import pytest
 
 from sagabus.errors import ConfigurationError
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
-from sagabus.store import ChannelCounts, Subscription
+from sagabus.questions import ChannelCounts
+from sagabus.store import Subscription
 from sagabus.testing.conformance.trial import (
     BILLING,
     FAILURE,

@@ -1,0 +1,63 @@
+"""PORT: the read-only side of a store, for whoever looks at it; no message passes here.
+
+A part of the contract in `store`, whose `inspect` gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from sagabus.envelope import DeadLetter, Envelope, Instance
+
+
+class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
+    """How many envelopes of a channel wait, and why."""
+
+    channel: str
+    ready: int = 0
+    scheduled: int = 0
+    timers: int = 0
+    retrying: int = 0
+    stashed: int = 0
+    held: int = 0
+    """Keys that a retry or a parked dead letter holds back."""
+    dead: int = 0
+    oldest_ready_age: int = 0
+    """Microseconds since the oldest ready envelope was sent."""
+
+
+class Inspection(Protocol):
+    """Read-only questions; answers are a snapshot."""
+
+    async def due(self, channels: Sequence[str]) -> bool:
+        """Whether any envelope of the channels could run now (held and stashed ones could not)."""
+        ...
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        """One row for each channel that has a subscription or an envelope."""
+        ...
+
+    async def instances(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Instance]:
+        """Instances of a saga by key, from the first key greater than `after`."""
+        ...
+
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
+        """What is stored in a channel, by position; of one partition key, or timers only, when asked."""
+        ...
+
+    async def dead_letters(
+        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        """Dead letters by id, from the first id greater than `after`."""
+        ...
+
+    async def dead_letter(self, letter: int) -> DeadLetter | None:
+        """One dead letter, whatever its status."""
+        ...
