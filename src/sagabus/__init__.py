@@ -39,7 +39,7 @@ from sagabus.errors import (
     WrongDatabase,
 )
 from sagabus.handler import handler
-from sagabus.inspection import SagaRecord, TimerRecord
+from sagabus.inspection import SagaRecord, TimerRecord, Transition
 from sagabus.message import command, event
 from sagabus.middleware import Middleware
 from sagabus.publishing import AsyncJoinedPublisher, JoinedPublisher, Receipt
@@ -95,6 +95,7 @@ __all__ = [
     "StoreUnavailable",
     "TimerRecord",
     "TransactionLost",
+    "Transition",
     "UnknownMessageType",
     "Unroutable",
     "UnsupportedCapability",

@@ -299,8 +299,11 @@ class Bus:
 
     def _make_housekeeping(self) -> Housekeeping:
         default = micros(self.settings.retention)
+        kept = self.settings.history_retention
+        history = None if kept is None else micros(kept)
+        windows = {name: rule.window for name, rule in self._defined.rules.items() if rule.window}
         retention = [
-            Retention(name, micros(rule.window) if (rule := self._defined.rules.get(name)) and rule.window else default)
+            Retention(name, micros(windows[name]) if name in windows else default, history)
             for name in self._defined.by_name
         ]
         return Housekeeping(

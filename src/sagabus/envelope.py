@@ -89,6 +89,29 @@ class Instance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     updated_at: int = 0
 
 
+class Recorded(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One transition of an instance, as the history of its saga keeps it.
+
+    `position` is given by the store: unique in it, and increasing along the transitions of an instance. The version is
+    neither: a key that is born again when its tombstone has gone begins at 1 again.
+    """
+
+    position: int
+    saga: str
+    key: str
+    version: int
+    at: int
+    """When it was committed, in microseconds since 1970 by the store's clock."""
+    message_id: str
+    message_type: str
+    timer: str | None
+    """The timer's name, where it was one that fired."""
+    status: str | None
+    completed: bool
+    state: bytes
+    """As the transition left it."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A message that a subscription could not take, held with the reason until it is replayed or discarded."""
 

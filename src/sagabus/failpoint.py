@@ -55,6 +55,7 @@ NAMES = (
     "commit.begun",
     "commit.removed",
     "commit.saved",
+    "commit.recorded",
     "commit.statements_run",
     "commit.sent_written",
     "commit.marked",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from sagabus.clock import moment
 from sagabus.codec import StateCodec
-from sagabus.envelope import DeadLetter, Instance
+from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.store import ReplayResult, Store
@@ -31,6 +32,27 @@ class SagaRecord:
     """Name of each timer that is set, with the message id of its setting."""
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One committed transition of a saga instance, as its history keeps it."""
+
+    position: int
+    """Where it stands in the history of the store: the `after` of the next page."""
+    saga: str
+    key: str
+    version: int
+    at: datetime
+    """When it was committed, by the store's clock."""
+    message_id: str
+    message_type: str
+    timer: str | None
+    """The timer's name, where it was one that fired."""
+    status: str | None
+    completed: bool
+    state: Any
+    """What it left, as it is stored: never an object of the class, which may have changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +85,16 @@ class Sagas:
         """A page of instances by key, from the first key greater than `after`."""
         found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
         return [self._record(instance) for instance in found]
+
+    async def history(
+        self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100
+    ) -> builtins.list[Transition]:
+        """A page of the transitions of a key in their order, from the first position greater than `after`.
+
+        Empty for a saga without `history=True`, for a key that never was, and when the retention has passed.
+        """
+        found = await self._store.inspect.history(saga_name(saga), key, after=after, limit=limit)
+        return [_transition(recorded) for recorded in found]
 
     def _record(self, instance: Instance) -> SagaRecord:
         definition = self._definitions.get(instance.saga)
@@ -126,6 +158,22 @@ class DeadLetters:
     async def discard(self, letter: int) -> ReplayResult:
         """Close it for good; a key that it parked goes on."""
         return await self._store.discard(letter)
+
+
+def _transition(recorded: Recorded) -> Transition:
+    return Transition(
+        position=recorded.position,
+        saga=recorded.saga,
+        key=recorded.key,
+        version=recorded.version,
+        at=moment(recorded.at),
+        message_id=recorded.message_id,
+        message_type=recorded.message_type,
+        timer=recorded.timer,
+        status=recorded.status,
+        completed=recorded.completed,
+        state=json.loads(recorded.state),
+    )
 
 
 def saga_name(saga: type[Saga] | str) -> str:

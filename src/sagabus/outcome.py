@@ -30,6 +30,8 @@ class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What is stashed for this instance is due from this commit on: it has started, or its status has changed."""
     leaves_timers: bool = True
     """Timers of this instance may be stored: if it is completed, they go."""
+    recorded: bool = False
+    """This version leaves a row in the history, in the same commit."""
 
     @property
     def version(self) -> int:

@@ -219,6 +219,7 @@ class Processing:
             completed=ctx.completed,
             wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
             leaves_timers=bool(cell.timers),
+            recorded=definition.options.history,
         )
 
     def _context(self, envelope: Envelope, *, stateful: bool) -> Context:

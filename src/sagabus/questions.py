@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 
 
 class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +44,10 @@ class Inspection(Protocol):
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
     ) -> Sequence[Instance]:
         """Instances of a saga by key, from the first key greater than `after`."""
+        ...
+
+    async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
+        """The recorded transitions of an instance in their order, from the first position greater than `after`."""
         ...
 
     async def envelopes(

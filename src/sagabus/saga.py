@@ -37,6 +37,7 @@ class SagaOptions:
     on_unexpected: Policy = "dead-letter"
     patience: timedelta = timedelta(hours=1)
     restart: bool = False
+    history: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     deduplication: Deduplication | None = None
     ordered: bool = True
@@ -54,7 +55,8 @@ class Saga:
     What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
     most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
-    starting message begin a finished instance anew. `retry`, `deduplication` and `parks` are as for `@handler`.
+    starting message begin a finished instance anew; `history=True` keeps a row of each transition. `retry`,
+    `deduplication` and `parks` are as for `@handler`.
     """
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None

@@ -24,6 +24,8 @@ class Settings:
     """How long running handlers may take to finish when the bus is closed; then they are rolled back."""
     retention: timedelta = timedelta(days=7)
     """How long de-duplication records, finished sagas and closed dead letters are kept (R of the guarantee)."""
+    history_retention: timedelta | None = None
+    """How long the rows of sagas with `history=True` are kept; None: as long as their de-duplication records."""
     short_retention: bool = False
     """Pass True to mean a retention under 24 hours."""
     purge_every: timedelta = timedelta(minutes=1)
@@ -55,8 +57,8 @@ class Settings:
         ]
         problems += [
             f"Settings.{name} must be longer than nothing, not {value}"
-            for name in ("lease", "purge_every", "retention")
-            if (value := getattr(self, name)) <= timedelta(0)
+            for name in ("lease", "purge_every", "retention", "history_retention")
+            if (value := getattr(self, name)) is not None and value <= timedelta(0)
         ]
         if self.grace < timedelta(0):
             problems.append(f"Settings.grace must not be negative, unlike {self.grace}")

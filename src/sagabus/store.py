@@ -128,6 +128,13 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
 
     channel: str
     window: int
+    history: int | None = None
+    """How long the history of its saga is kept; None: as long as everything else."""
+
+    @property
+    def history_window(self) -> int:
+        """How long the history of its saga is kept."""
+        return self.window if self.history is None else self.history
 
 
 class Purged(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +143,7 @@ class Purged(msgspec.Struct, frozen=True, gc=False):
     inbox: int = 0
     instances: int = 0
     dead_letters: int = 0
+    history: int = 0
     more: bool = False
 
 
@@ -305,8 +313,9 @@ class Store(Protocol):
         ...
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
-        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, append what it sent,
-        set and cancel timers, claim keys, run statements, write its dead letter. One answer for each outcome, in order.
+        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, record its transition,
+        append what it sent, set and cancel timers, claim keys, run statements, write its dead letter. One answer for
+        each outcome, in order.
 
         All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains.
         One outcome's failure costs only that outcome and those of the same (channel, partition key) after it, which are
@@ -332,7 +341,8 @@ class Store(Protocol):
         ...
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
-        """Forget what is older than its window: at most `limit` inbox records, tombstones and closed dead letters each.
+        """Forget what is older than its window: at most `limit` each of inbox records, tombstones, closed dead letters
+        and recorded transitions, the oldest first.
 
         In their transaction the channel's horizon rises to just above the youngest of them, and never falls.
         """

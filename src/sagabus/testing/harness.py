@@ -21,7 +21,7 @@ from sagabus.clock import Clock, micros
 from sagabus.envelope import DeadLetter
 from sagabus.errors import StoreBusy
 from sagabus.handler import HandlerOptions
-from sagabus.inspection import SagaRecord, saga_name
+from sagabus.inspection import SagaRecord, Transition, saga_name
 from sagabus.message import message_type_of
 from sagabus.middleware import Middleware
 from sagabus.opening import open_store
@@ -184,6 +184,13 @@ class Harness:
     async def record(self, saga: type[Saga] | str, key: str) -> SagaRecord | None:
         """All that is stored of an instance: state, version, status, timers."""
         return await self.bus.sagas.get(saga, key)
+
+    async def history(self, saga: type[Saga] | str, key: str) -> list[Transition]:
+        """All transitions of an instance that are recorded, in their order."""
+        found: list[Transition] = []
+        while page := await self.bus.sagas.history(saga, key, after=found[-1].position if found else 0):
+            found += page
+        return found
 
     async def timers(self, saga: type[Saga] | str, key: str) -> dict[str, datetime]:
         """The timers that are set, each with when it is due."""

@@ -118,6 +118,8 @@ def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> No
         admit(tables, sent, now)
     if effects.save is not None:
         tables.save(effects.save, now)
+        if effects.save.recorded:
+            tables.record(envelope, effects.save, now)
         if effects.save.wakes:
             _wake(tables, effects.save, now)
 

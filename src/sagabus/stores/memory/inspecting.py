@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.questions import ChannelCounts
 from sagabus.stores.memory.tables import Tables
 
@@ -62,6 +62,11 @@ class MemoryInspection:
         rows = (row.instance for (name, _), row in self._tables.instances.items() if name == saga)
         wanted = (each for each in rows if each.key > after and status in {None, each.status})
         return sorted(wanted, key=lambda each: each.key)[:limit]
+
+    async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
+        rows = self._tables.history.values()
+        wanted = (each for each in rows if (each.saga, each.key) == (saga, key) and each.position > after)
+        return sorted(wanted, key=lambda each: each.position)[:limit]
 
     async def envelopes(
         self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, takewhile
 
 from sagabus.store import Purged, Retention
 from sagabus.stores.memory.tables import Tables
@@ -15,8 +15,9 @@ def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Pur
     inbox = _forget_inbox(tables, retention.channel, cutoff, limit)
     instances = _forget_instances(tables, retention.channel, cutoff, limit)
     letters = _forget_letters(tables, retention.channel, cutoff, limit)
-    removed, more = zip(inbox, instances, letters, strict=True)
-    return Purged(inbox=removed[0], instances=removed[1], dead_letters=removed[2], more=any(more))
+    history = _forget_history(tables, retention.channel, now - retention.history_window, limit)
+    removed, more = zip(inbox, instances, letters, history, strict=True)
+    return Purged(inbox=removed[0], instances=removed[1], dead_letters=removed[2], history=removed[3], more=any(more))
 
 
 def _forget_inbox(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
@@ -71,8 +72,17 @@ def _forget_letters(tables: Tables, channel: str, cutoff: int, limit: int) -> tu
     return len(closed[:limit]), len(closed) > limit
 
 
+def _forget_history(tables: Tables, saga: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    old = takewhile(lambda entry: entry[0] < cutoff, tables.recorded[saga])
+    positions = list(islice((position for _, position in old if position in tables.history), limit + 1))
+    for position in positions[:limit]:
+        tables.journal.drop(tables.history, position)
+    return len(positions[:limit]), len(positions) > limit
+
+
 def tidy(tables: Tables, channel: str) -> None:
     """Let go of dead index entries; only between calls."""
-    inbox, instances = tables.inbox, tables.instances
+    inbox, instances, history = tables.inbox, tables.instances, tables.history
     tables.stamps[channel].tidy(lambda entry: (channel, entry[1]) in inbox)
     tables.tombstones[channel].tidy(lambda entry: (channel, entry[1]) in instances)
+    tables.recorded[channel].tidy(lambda entry: entry[1] in history)

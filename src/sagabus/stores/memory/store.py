@@ -199,6 +199,7 @@ class MemoryStore:
             inbox=sum(each.inbox for each in purged),
             instances=sum(each.instances for each in purged),
             dead_letters=sum(each.dead_letters for each in purged),
+            history=sum(each.history for each in purged),
             more=any(each.more for each in purged),
         )
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sagabus.codec import fingerprint
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
 from sagabus.store import Subscription
 from sagabus.stores.memory.journal import Index, Journal
@@ -57,6 +57,8 @@ class Tables:
         self.horizons: dict[str, int] = {}
         self.instances: dict[Address, InstanceRow] = {}
         self.tombstones: defaultdict[str, Index[tuple[int, str]]] = defaultdict(Index)
+        self.history: dict[int, Recorded] = {}
+        self.recorded: defaultdict[str, Index[tuple[int, int]]] = defaultdict(Index)
         self.holds: dict[Address, int] = {}
         self.letters: dict[int, LetterRow] = {}
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
@@ -67,6 +69,7 @@ class Tables:
         self.subscriptions: dict[tuple[str, str], Subscription] = {}
         self.version = 1
         self._last_letter = 0
+        self._last_recorded = 0
 
     def is_held(self, envelope: Envelope) -> bool:
         """Whether another envelope of its key, or a parked dead letter, goes first."""
@@ -133,6 +136,25 @@ class Tables:
         if save.completed:
             self.tombstones[save.saga].add((now, save.key))
             self.cancel(save.saga, save.key)
+
+    def record(self, envelope: Envelope, save: Save, now: int) -> None:
+        """Write a transition into the history, under a position that is never given twice."""
+        self._last_recorded += 1
+        row = Recorded(
+            position=self._last_recorded,
+            saga=save.saga,
+            key=save.key,
+            version=save.version,
+            at=now,
+            message_id=envelope.message_id,
+            message_type=envelope.message_type,
+            timer=envelope.timer,
+            status=save.status,
+            completed=save.completed,
+            state=save.state,
+        )
+        self.journal.put(self.history, row.position, row)
+        self.recorded[save.saga].add((now, row.position))
 
     def bury(self, letter: DeadLetter, now: int) -> None:
         """Write a dead letter; one for the same message and content is opened again and keeps its id."""

@@ -138,16 +138,37 @@ CREATE TABLE IF NOT EXISTS {{dead_letter}} (
 ) {_TABLE};
 """
 
+_SECOND = f"""
+-- By position, not by version: nothing in a history may make a commit fail, or take one transition for another.
+CREATE TABLE IF NOT EXISTS {{history}} (
+    position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    saga {CHANNEL} NOT NULL,
+    `key` {KEY} NOT NULL,
+    version BIGINT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    message_id {MESSAGE_ID} NOT NULL,
+    message_type VARBINARY(255) NOT NULL,
+    timer {TIMER},
+    status BLOB,
+    completed INT NOT NULL,
+    state {TEXT} NOT NULL,
+    INDEX {{history_instance}} (saga, `key`, position),
+    INDEX {{history_recorded}} (saga, recorded_at, position)
+) {_TABLE};
+"""
+
 _VERSIONS = (
     "CREATE TABLE IF NOT EXISTS {schema_version} "
     f"(version INT NOT NULL PRIMARY KEY, checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
 )
-_TEMPLATES = ((1, _FIRST),)
+_TEMPLATES = ((1, _FIRST), (2, _SECOND))
 
 INDEXES = (
     "envelope_due",
     "envelope_waits",
     "instance_completed",
+    "history_instance",
+    "history_recorded",
     "inbox_stamp",
     "held_key_position",
     "dead_letter_message",

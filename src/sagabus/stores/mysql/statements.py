@@ -18,6 +18,8 @@ from sagabus.stores.mysql.words import (
     ENVELOPE,
     ENVELOPE_AT,
     FIRST,
+    HISTORY,
+    HISTORY_NAMES,
     INSTANCE,
     INSTANCE_NAMES,
     LOCKABLE_ROWS,
@@ -64,6 +66,7 @@ UNION ALL
         + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "read_version", "version"),
         INSTANCE,
     ),
+    "record_history": Statement(f"INSERT INTO {{history}} ({HISTORY_NAMES}) VALUES {{values}}", HISTORY),
     "cancel_all_timers": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {WAITING} WHERE e.timer IS NOT NULL", PLACE),
     "hold": Statement("""
 INSERT INTO {held_key} (channel, partition_key, position) VALUES (?1, ?2, ?3)
@@ -230,6 +233,13 @@ WHERE i.saga = ?1 AND i.`key` > ?2 AND (?3 IS NULL OR i.status = ?3) ORDER BY i.
 """,
         gives=True,
     ),
+    "history_page": Statement(
+        f"""
+SELECT position, {HISTORY_NAMES} FROM {{history}} FORCE INDEX ({{history_instance}})
+WHERE saga = ?1 AND `key` = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+""",
+        gives=True,
+    ),
     "envelope_page": Statement(
         f"""
 SELECT {COLUMNS} FROM {{envelope}} AS e WHERE e.channel = ?1 AND (?2 IS NULL OR e.partition_key = ?2)
@@ -280,6 +290,11 @@ INSERT INTO {horizon} (channel, stamp) VALUES (?1, ?2) ON DUPLICATE KEY UPDATE s
 DELETE i FROM (SELECT old.`key` FROM {instance} AS old FORCE INDEX ({instance_completed})
     WHERE old.saga = ?1 AND old.completed_at < ?2 ORDER BY old.completed_at LIMIT ?3) AS r
 STRAIGHT_JOIN {instance} AS i FORCE INDEX (PRIMARY) ON i.saga = ?1 AND i.`key` = r.`key` WHERE i.completed_at < ?2
+"""),
+    "purge_history": Statement("""
+DELETE h FROM (SELECT old.position FROM {history} AS old FORCE INDEX ({history_recorded})
+    WHERE old.saga = ?1 AND old.recorded_at < ?2 ORDER BY old.recorded_at, old.position LIMIT ?3) AS r
+STRAIGHT_JOIN {history} AS h FORCE INDEX (PRIMARY) ON h.position = r.position
 """),
     "purge_letters": Statement("""
 DELETE d FROM (SELECT old.id FROM {dead_letter} AS old FORCE INDEX ({dead_letter_closed})

@@ -25,6 +25,7 @@ _TIMER = "channel text, partition_key text, timer text"
 _LANE = "channel text, lane int, epoch bigint"
 _HANDLED = "ANY ((SELECT positions FROM handled)::bigint[])"
 
+# Its one slot is for what only some sagas want: their history.
 _FLUSH = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
@@ -33,7 +34,7 @@ held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
 handled AS MATERIALIZED (SELECT ?3::text::bigint[] AS positions),
 removed AS (DELETE FROM {{envelope}} WHERE position = {_HANDLED} RETURNING 1),
 saved AS ({write_instances(lines.instances("?4"), "?5::bigint")}),
-off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
+{{also}}off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
     FROM {recordset("?6", _TIMER)} AS r CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
     AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
@@ -47,6 +48,11 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
     AND (SELECT count(*) FROM removed) = ?9::int
     AND (SELECT count(*) FROM saved WHERE read_version >= 0) = ?10::int
     AND (SELECT count(*) FROM sent) >= 0 THEN 1 ELSE 0 END)
+"""
+
+_RECORD = f"""recorded AS (INSERT INTO {{history}} ({rows.HISTORY_COLUMNS})
+    SELECT saga, key, version, ?5::bigint, message_id, message_type, timer, status, completed, state
+    FROM {lines.transitions("?11")} AS r),
 """
 
 # The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
@@ -81,7 +87,8 @@ SELECT {_ACCEPTED}, CASE WHEN NOT EXISTS (SELECT 1 FROM {{held_key}})
 """
 
 _STATEMENTS = {
-    "flush": Statement(_FLUSH),
+    "flush": Statement(_FLUSH.replace("{also}", "")),
+    "flush_and_record": Statement(_FLUSH.replace("{also}", _RECORD)),
     "append": Statement(_APPEND),
     "append_and_tell": Statement(_APPEND_AND_TELL),
 }
@@ -101,6 +108,7 @@ class HotStatements:
     def __init__(self, tables: Mapping[str, str]) -> None:
         found: dict[str, Ready] = ready(_STATEMENTS, tables, lambda _: "", DOLLARS)
         self._flush = found["flush"].sql
+        self._flush_and_record = found["flush_and_record"].sql
         self._append = found["append"].sql
         self._append_and_tell = found["append_and_tell"].sql
 
@@ -129,7 +137,10 @@ class HotStatements:
             len(found.removed),
             len(found.last),
         )
-        return Written(self._flush, parameters)
+        if not found.recorded:
+            return Written(self._flush, parameters)
+        recorded = lines.packed_transitions(found.recorded)
+        return None if recorded is None else Written(self._flush_and_record, (*parameters, recorded))
 
     def append(
         self, envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[tuple[str, int, int]] = ()

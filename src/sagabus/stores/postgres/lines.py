@@ -12,7 +12,7 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Save
-from sagabus.stores.postgres.words import ENVELOPE, INSTANCE
+from sagabus.stores.postgres.words import ENVELOPE, HISTORY, INSTANCE
 from sagabus.stores.sql.appending import times
 from sagabus.stores.sql.rows import fingerprint, headers_text
 
@@ -27,9 +27,10 @@ _ENVELOPE = (
 )
 _GIVEN = ("guarded", "fingerprint", "stamp", "origin", *_ENVELOPE)
 _INSTANCE = ("saga", "key", "version", "read_version", "state", "status", "timers", "completed_at")
+_HISTORY = ("saga", "key", "version", "message_id", "message_type", "timer", "status", "completed", "state")
 
 _GUARD = "guarded int, fingerprint text, stamp bigint, origin bigint"
-_COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {_GUARD}".split(", ")]
+_COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {HISTORY}, {_GUARD}".split(", ")]
 _KINDS = {name: kind for name, _, kind in _COLUMNS}
 
 
@@ -46,6 +47,11 @@ def given(parameter: str) -> str:
 def instances(parameter: str) -> str:
     """The set of rows that `packed_saves` has put into a parameter."""
     return _taken_apart(parameter, _INSTANCE)
+
+
+def transitions(parameter: str) -> str:
+    """The set of rows that `packed_transitions` has put into a parameter."""
+    return _taken_apart(parameter, _HISTORY)
 
 
 def _taken_apart(parameter: str, names: Iterable[str]) -> str:
@@ -78,6 +84,14 @@ def packed_saves(saves: Iterable[tuple[int, Save]], now: int) -> str | None:
     lines = _Lines()
     for base, save in saves:
         lines.add_save(base, save, now)
+    return lines.text()
+
+
+def packed_transitions(found: Iterable[tuple[Envelope, Save]]) -> str | None:
+    """Transitions for the history, each behind the message that made it."""
+    lines = _Lines()
+    for envelope, save in found:
+        lines.add_transition(envelope, save)
     return lines.text()
 
 
@@ -127,6 +141,15 @@ class _Lines:
         self._lines.append(
             f"{save.saga}\x1f{save.key}\x1f{save.version}\x1f{base}\x1f{save.state.decode()}\x1f"
             f"{self._or_null(save.status)}\x1f{self._or_null(timers)}\x1f{self._or_null(completed_at)}"
+        )
+
+    def add_transition(self, envelope: Envelope, save: Save) -> None:
+        """A transition."""
+        self._fields += 8
+        self._lines.append(
+            f"{save.saga}\x1f{save.key}\x1f{save.version}\x1f{envelope.message_id}\x1f{envelope.message_type}\x1f"
+            f"{self._or_null(envelope.timer)}\x1f{self._or_null(save.status)}\x1f{int(save.completed)}\x1f"
+            f"{save.state.decode()}"
         )
 
     def _rare(self, envelope: Envelope, due_at: int) -> str:

@@ -121,6 +121,13 @@ WHERE i.saga = ?1 AND i.key > ?2 AND (?3::text IS NULL OR i.status = ?3::text) O
 """,
         gives=True,
     ),
+    "history_page": Statement(
+        f"""
+SELECT position, {rows.HISTORY_COLUMNS} FROM {{history}}
+WHERE saga = ?1 AND key = ?2 AND position > ?3 ORDER BY saga, key, position LIMIT ?4
+""",
+        gives=True,
+    ),
     "envelope_page": Statement(
         f"""
 SELECT {_COLUMNS} FROM {{envelope}} AS e WHERE e.channel = ?1 AND (?2::text IS NULL OR e.partition_key = ?2::text)

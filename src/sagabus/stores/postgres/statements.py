@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagabus.stores.postgres.leases import LEASING
 from sagabus.stores.postgres.queries import READING
-from sagabus.stores.postgres.words import ENVELOPE, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
+from sagabus.stores.postgres.words import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
@@ -42,6 +42,9 @@ LEFT JOIN (SELECT l.channel, l.lane, l.epoch FROM {rows} CROSS JOIN LATERAL (
     "remove": Statement(f"DELETE FROM {{envelope}} WHERE position = {POSITIONS}", "position bigint"),
     "create_instances": Statement(create(_RECORDS), INSTANCE),
     "change_instances": Statement(upsert(_RECORDS), INSTANCE),
+    "record_history": Statement(
+        f"INSERT INTO {{history}} ({rows.HISTORY_COLUMNS}) SELECT {rows.HISTORY_COLUMNS} FROM {{rows}}", HISTORY
+    ),
     "cancel_all_timers": Statement(f"DELETE FROM {{envelope}} WHERE position = {_timers_of('')}", PLACE),
     "hold": Statement("""
 INSERT INTO {held_key} AS h (channel, partition_key, position) VALUES (?1, ?2, ?3)
@@ -191,6 +194,10 @@ ON CONFLICT (channel) DO UPDATE SET stamp = greatest(h.stamp, excluded.stamp)
 DELETE FROM {instance} WHERE saga = ?1 AND key = ANY (ARRAY(SELECT key FROM {instance}
     WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY saga, completed_at LIMIT ?3))
 AND completed_at < ?2
+"""),
+    "purge_history": Statement("""
+DELETE FROM {history} WHERE position = ANY (ARRAY(SELECT position FROM {history}
+    WHERE saga = ?1 AND recorded_at < ?2 ORDER BY saga, recorded_at, position LIMIT ?3))
 """),
     "purge_letters": Statement("""
 DELETE FROM {dead_letter} WHERE id = ANY (ARRAY(SELECT id FROM {dead_letter}

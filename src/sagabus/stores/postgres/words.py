@@ -21,6 +21,10 @@ INSTANCE = (
     "saga text, key text, version bigint, read_version bigint, state text, status text, timers text, "
     "completed_at bigint, created_at bigint, updated_at bigint"
 )
+HISTORY = (
+    "saga text, key text, version bigint, recorded_at bigint, message_id text, message_type text, timer text, "
+    "status text, completed int, state text"
+)
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
 POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"

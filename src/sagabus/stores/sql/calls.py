@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
@@ -179,6 +179,10 @@ class SqlInspection:
     ) -> Sequence[Instance]:
         """Instances of a saga by key."""
         return await self._read(reading.instances(saga, status, after, limit))
+
+    async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
+        """The recorded transitions of an instance."""
+        return await self._read(reading.history(saga, key, after, limit))
 
     async def envelopes(
         self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100

@@ -21,6 +21,7 @@ TABLES = (
     "meta",
     "envelope",
     "instance",
+    "history",
     "inbox",
     "horizon",
     "subscription",

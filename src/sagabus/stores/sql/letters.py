@@ -80,17 +80,19 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
     """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
     if not (yield Ask("own_purge")).rows:
         return Purged()  # somebody else is at it
-    inbox = instances = letters = 0
+    inbox = instances = letters = history = 0
     more = False
     for kept in sorted(retention, key=lambda each: each.channel):
         cutoff = now - kept.window
         gone, unfinished = yield from _purge_inbox(kept.channel, cutoff, limit)
         tombstones = (yield Ask("purge_instances", (kept.channel, cutoff, limit))).changed
         closed = (yield Ask("purge_letters", (kept.channel, cutoff, limit))).changed
-        inbox, instances, letters = inbox + gone, instances + tombstones, letters + closed
-        more = more or unfinished or limit in (tombstones, closed)
+        recorded = (yield Ask("purge_history", (kept.channel, now - kept.history_window, limit))).changed
+        inbox, instances = inbox + gone, instances + tombstones
+        letters, history = letters + closed, history + recorded
+        more = more or unfinished or limit in (tombstones, closed, recorded)
     hit("purge.before_commit")
-    return Purged(inbox, instances, letters, more)
+    return Purged(inbox=inbox, instances=instances, dead_letters=letters, history=history, more=more)
 
 
 def _purge_inbox(channel: str, cutoff: int, limit: int) -> Steps[tuple[int, bool]]:

@@ -25,6 +25,7 @@ CLAIM = "\x1f"
 """In front of a claimed key: no message id contains it, so neither can be taken for the other."""
 
 SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int]
+RecordedRow = tuple[str, str, int, int, str, str, str | None, str | None, int, str]
 
 
 class Lost(Exception):  # a signal between these modules, not an error
@@ -47,6 +48,8 @@ class Plan:
         default_factory=dict[tuple[str, str | None], dict[str, Envelope]]
     )
     cancelled: dict[tuple[str, str | None, str], None] = field(default_factory=dict[tuple[str, str | None, str], None])
+    recorded: list[tuple[Envelope, Save]] = field(default_factory=list[tuple[Envelope, Save]])
+    """Each transition that is to be in the history, of several of one instance all."""
     woken: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     finished: dict[tuple[str, str | None], None] = field(default_factory=dict[tuple[str, str | None], None])
     claims: list[tuple[str, str, str, int]] = field(default_factory=list[tuple[str, str, str, int]])
@@ -78,6 +81,24 @@ class Plan:
             )
             (changed if base else created).append(row)
         return created, changed
+
+    def history(self, now: int) -> list[RecordedRow]:
+        """The transitions in the order in which they ran."""
+        return [
+            (
+                save.saga,
+                save.key,
+                save.version,
+                now,
+                envelope.message_id,
+                envelope.message_type,
+                envelope.timer,
+                save.status,
+                int(save.completed),
+                save.state.decode(),
+            )
+            for envelope, save in self.recorded
+        ]
 
 
 def plan(outcomes: Sequence[Outcome]) -> Plan:
@@ -117,6 +138,8 @@ def _plan_effects(found: Plan, outcome: Completed) -> None:
             found.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
     if effects.save is not None:
         _plan_save(found, effects.save)
+        if effects.save.recorded:
+            found.recorded.append((envelope, effects.save))
     if effects.statements:
         found.statements.extend(effects.statements)
     for claim in effects.claims:

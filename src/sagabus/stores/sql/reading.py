@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.questions import ChannelCounts
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
@@ -47,6 +47,11 @@ def counts(now: int) -> Steps[list[ChannelCounts]]:
 def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:
     """A page of a saga's instances by key."""
     return list(map(rows.instance_of, (yield Ask("instance_page", (saga, after, status, limit))).rows))
+
+
+def history(saga: str, key: str, after: int, limit: int) -> Steps[list[Recorded]]:
+    """A page of an instance's recorded transitions by position."""
+    return list(map(rows.recorded_of, (yield Ask("history_page", (saga, key, after, limit))).rows))
 
 
 def envelopes(channel: str, key: str | None, limit: int, *, timers: bool = False) -> Steps[list[Envelope]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from sagabus import codec
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import MessageInvalid
 from sagabus.stores.sql.asking import Row
 
@@ -18,6 +18,7 @@ ENVELOPE_COLUMNS = (
     "sent_at, attempt, failed_at, timer, stashed, hops"
 )
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
+HISTORY_COLUMNS = "saga, key, version, recorded_at, message_id, message_type, timer, status, completed, state"
 LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
     "parked, status"
@@ -104,6 +105,23 @@ def instance_of(row: Row) -> Instance:
         completed=row[6] is not None,
         created_at=row[7],
         updated_at=row[8],
+    )
+
+
+def recorded_of(row: Row) -> Recorded:
+    """The transition of a row of `position` and HISTORY_COLUMNS."""
+    return Recorded(
+        position=row[0],
+        saga=row[1],
+        key=row[2],
+        version=row[3],
+        at=row[4],
+        message_id=row[5],
+        message_type=row[6],
+        timer=row[7],
+        status=row[8],
+        completed=bool(row[9]),
+        state=row[10].encode(),
     )
 
 

@@ -131,7 +131,6 @@ def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
         yield from _claim(found.claims)
     if found.last:
         yield from _save(found, now)
-        hit("commit.saved")
     yield from _cancel(found)
     for statement in found.statements:
         yield from _execute(statement, check)
@@ -157,6 +156,10 @@ def _save(found: Plan, now: int) -> Steps[None]:
         raise Lost(Verdict.CONFLICT)
     if changed and (yield Ask("change_instances", rows=changed)).changed != len(changed):
         raise Lost(Verdict.CONFLICT)
+    hit("commit.saved")
+    if found.recorded:
+        yield Ask("record_history", rows=found.history(now))
+        hit("commit.recorded")
 
 
 def _cancel(found: Plan) -> Steps[None]:

@@ -125,6 +125,27 @@ CREATE INDEX sagabus_dead_letter_status ON sagabus_dead_letter (status, id);
 CREATE INDEX sagabus_dead_letter_closed ON sagabus_dead_letter (channel, closed_at) WHERE status <> 'open';
 """,
     ),
+    Migration.of(
+        2,
+        """
+-- By position, not by version: nothing in a history may make a commit fail, or take one transition for another.
+CREATE TABLE sagabus_history (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    saga TEXT NOT NULL,
+    key TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    message_id TEXT NOT NULL,
+    message_type TEXT NOT NULL,
+    timer TEXT,
+    status TEXT,
+    completed INTEGER NOT NULL,
+    state TEXT NOT NULL
+) STRICT;
+CREATE INDEX sagabus_history_instance ON sagabus_history (saga, key);
+CREATE INDEX sagabus_history_recorded ON sagabus_history (saga, recorded_at);
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version

@@ -30,11 +30,13 @@ EnvelopeRow: TypeAlias = tuple[
     int,
 ]
 InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
+RecordedRow: TypeAlias = tuple[int, str, str, int, int, str, str, str | None, str | None, int, str]
 LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
 HeadRow: TypeAlias = tuple[int, str | None, int | None, int | None]
 
 _envelopes = msgspec.json.Decoder(list[EnvelopeRow]).decode
 _instances = msgspec.json.Decoder(list[InstanceRow]).decode
+_history = msgspec.json.Decoder(list[RecordedRow]).decode
 _letters = msgspec.json.Decoder(list[LetterRow]).decode
 _heads = msgspec.json.Decoder(list[HeadRow]).decode
 _places = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
@@ -99,6 +101,9 @@ UPDATE sagabus_instance SET version = r.column3, read_version = r.column4, state
 FROM {rows} AS r
 WHERE saga = r.column1 AND key = r.column2 AND version = r.column4
 """,
+    ),
+    "record_history": Values(
+        10, f"INSERT INTO sagabus_history ({rows.HISTORY_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
     ),
     "cancel_all_timers": Packed(
         f"DELETE FROM sagabus_envelope WHERE timer IS NOT NULL AND (channel, partition_key) IN ({_PAIRS})"
@@ -243,6 +248,11 @@ LEFT JOIN sagabus_envelope AS e ON e.channel = c.channel GROUP BY c.channel ORDE
     WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)""",
         _instances,
     ),
+    "history_page": Packed(
+        f"""SELECT json_group_array(json_array(position, {rows.HISTORY_COLUMNS})) FROM (SELECT * FROM sagabus_history
+    WHERE saga = ?1 AND key = ?2 AND position > ?3 ORDER BY position LIMIT ?4)""",
+        _history,
+    ),
     "envelope_page": Packed(
         f"""SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
     WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL)
@@ -285,6 +295,10 @@ ON CONFLICT (channel) DO UPDATE SET stamp = max(stamp, excluded.stamp)
     "purge_instances": Plain("""
 DELETE FROM sagabus_instance WHERE (saga, key) IN (SELECT saga, key FROM sagabus_instance
 WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY completed_at LIMIT ?3)
+"""),
+    "purge_history": Plain("""
+DELETE FROM sagabus_history WHERE position IN (SELECT position FROM sagabus_history
+WHERE saga = ?1 AND recorded_at < ?2 ORDER BY recorded_at, position LIMIT ?3)
 """),
     "purge_letters": Plain("""
 DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter
