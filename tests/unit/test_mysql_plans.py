@@ -56,7 +56,9 @@ HOT: dict[str, Ask] = {
         Ask("purge_inbox", ("orders", 1000)),
         Ask("purge_instances", ("orders", 1000, 100)),
         Ask("purge_letters", ("orders", 1000, 100)),
+        Ask("purge_history", ("orders", 1000, 100)),
         Ask("instance_page", ("orders", "k7", None, 100)),
+        Ask("history_page", ("orders", "k7", 5, 100)),
     )
 }
 LANES = {
@@ -122,6 +124,10 @@ def filling() -> Iterator[str]:
         "INSERT INTO sagabus_instance (saga, `key`, version, read_version, state, completed_at, created_at, updated_at)"
         " VALUES " + values("('orders', 'k{n}', 1, 0, '{{}}', IF({n} % 2, {n}, NULL), 1, 1)")
     )
+    yield (
+        "INSERT INTO sagabus_history (saga, `key`, version, recorded_at, message_id, message_type, completed, state) "
+        "VALUES " + values("('orders', 'k{lane}', {n}, {n}, 'm{n}', 'x', 0, '{{}}')")
+    )
     yield "INSERT INTO sagabus_inbox VALUES " + values("('orders', 'm{n}', 'f', {n})")
     yield "INSERT INTO sagabus_held_key VALUES " + values("('orders', 'k{n}', {n})")
     yield "INSERT INTO sagabus_horizon VALUES " + values("('c{n}', 1)")
@@ -172,6 +178,28 @@ def test_the_ends_of_a_lane_are_found_however_much_is_in_it(database: Any, name:
         sql, parameters = getattr(LaneQueries(sagabus_names()), name), LANES[name]
 
     assert rows_read(database, sql, parameters) < ROWS / 16 / 4
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "parts"),
+    [
+        ("history_page", "sagabus_history_instance", ["saga", "key", "position"]),
+        ("purge_history", "sagabus_history_recorded", ["saga", "recorded_at"]),
+    ],
+)
+def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(
+    database: Any, name: str, index: str, parts: list[str]
+) -> None:
+    form = hot_forms()[name]
+    (parameters,) = form.parameters(HOT[name])
+    plan = explained(database, form.ready.sql, parameters)
+
+    (found,) = [table for table in tables(plan) if table.get("key") == index]
+
+    assert found["used_key_parts"] == parts
+    text = json.dumps(plan)
+    assert '"filesort":' not in text
+    assert '"using_filesort": true' not in text
 
 
 def sagabus_names() -> dict[str, str]:

@@ -22,12 +22,13 @@ from sagabus.stores.postgres.store import rows_of
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 
 URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
-LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key")
+LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key", "history")
 HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
     *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
     *("retry", "attempt", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
+    *("record_history", "flush_and_record", "history_page", "purge_history"),
 )
 FULL = """
 INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed,
@@ -35,6 +36,8 @@ INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partiti
     '{{}}', 1, 0, 0, 0 FROM generate_series(1, 20000) AS n;
 INSERT INTO {instance} SELECT 's' || n % 4, 'k' || n, 1, 0, '{{}}', NULL, NULL, CASE WHEN n % 2 = 0 THEN n END, 1, 1
     FROM generate_series(1, 20000) AS n;
+INSERT INTO {history} (saga, key, version, recorded_at, message_id, message_type, completed, state)
+    SELECT 's' || n % 4, 'k' || n / 10, n % 10 + 1, n, 'm' || n, 't', 0, '{{}}' FROM generate_series(1, 20000) AS n;
 INSERT INTO {inbox} SELECT 'c' || n % 4, 'm' || n, 'f', n FROM generate_series(1, 20000) AS n;
 """
 
@@ -120,6 +123,22 @@ def test_a_lane_is_entered_and_left_by_the_index(ground: Ground, name: str) -> N
     lanes = [condition for condition in conditions if "due_at <=" in condition or "due_at = 0" in condition]
     assert len(lanes) >= 1
     assert [condition for condition in lanes if "channel =" not in condition or "lane =" not in condition] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "fields"),
+    [
+        ("history_page", "sagabus_history_instance", ("saga =", "key =", '"position" >')),
+        ("purge_history", "sagabus_history_recorded", ("saga =", "recorded_at <")),
+    ],
+)
+def test_a_history_is_read_and_forgotten_by_its_index(
+    ground: Ground, name: str, index: str, fields: tuple[str, ...]
+) -> None:
+    plan = list(nodes(ground.run(ground.plan(name))))
+
+    (condition,) = [node["Index Cond"] for node in plan if node.get("Index Name") == index]
+    assert [field for field in fields if field not in condition] == []
 
 
 def reads(node: Any, tables: set[str]) -> bool:

@@ -30,16 +30,36 @@ HOT = (
     "purge_inbox",
     "purge_instances",
     "purge_letters",
+    "record_history",
+    "history_page",
+    "purge_history",
 )
 
 
-@pytest.mark.parametrize("name", HOT)
-def test_no_hot_statement_scans_a_table(name: str) -> None:
+def planned(name: str) -> list[str]:
     connection = apsw.Connection(":memory:")
     schema.migrate(connection, "memory", 1)
     sql = STATEMENTS[name].sql
     parameters = max((int(number) for number in re.findall(r"\?(\d+)", sql)), default=sql.count("?"))
+    return [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, ("[]",) * parameters)]
 
-    plan = [row[3] for row in connection.execute("EXPLAIN QUERY PLAN " + sql, ("[]",) * parameters)]
+
+@pytest.mark.parametrize("name", HOT)
+def test_no_hot_statement_scans_a_table(name: str) -> None:
+    plan = planned(name)
 
     assert [step for step in plan if re.search(r"SCAN (sagabus_|[deihl]\b)", step)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("history_page", "sagabus_history_instance (saga=? AND key=? AND rowid>?)"),
+        ("purge_history", "sagabus_history_recorded (saga=? AND recorded_at<?)"),
+    ],
+)
+def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(name: str, index: str) -> None:
+    plan = planned(name)
+
+    assert [step for step in plan if step.endswith(index)] != []
+    assert [step for step in plan if "TEMP B-TREE" in step] == []
