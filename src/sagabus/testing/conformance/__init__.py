@@ -20,6 +20,7 @@ _SUBJECTS = (
         "dead_letters",
         "dividing",
         "fetching",
+        "histories",
         "inspecting",
         "joining",
         "leasing",

@@ -9,6 +9,7 @@ from sagabus.testing.conformance.commits import ClaimConformance, CommitConforma
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
+from sagabus.testing.conformance.histories import HistoryConformance
 from sagabus.testing.conformance.inspecting import (
     InspectionConformance,
     RoutingConformance,
@@ -36,6 +37,7 @@ class StoreConformance(
     CommitConformance,
     ClaimConformance,
     SagaConformance,
+    HistoryConformance,
     TimerConformance,
     RetryConformance,
     StashConformance,
