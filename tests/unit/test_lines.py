@@ -6,19 +6,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Save
+from sagabus.outcome import Completed, Effects, Save
+from sagabus.store import Batch
 from sagabus.stores.postgres import lines
+from sagabus.stores.postgres.flushing import HotStatements
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import inbox_row, scheduled
+from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.planning import Plan
 
 URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 NOW = 1_800_000_000_000_000
 MARKS = "\x1f\x1e\x1a"
+
+MESSAGE = Envelope(message_id="m", message_type="t", body=b"{}", channel="orders", partition_key="k", position=1)
+SAVE = Save(saga="orders", key="k", base=0, state=b"{}", status=None, timers={}, completed=False)
 
 text = st.text(
     st.one_of(st.sampled_from("a\"'\\{},\t\n\r \u20ac\U0001f600NUL"), st.characters(codec="utf-8")), max_size=8
@@ -130,6 +138,15 @@ def test_instances_arrive_as_they_were(server: Server, found: list[tuple[int, Sa
 
 
 @often
+@given(found=st.lists(st.tuples(envelopes(clean), saves), max_size=5))
+def test_transitions_arrive_as_they_were(server: Server, found: list[tuple[Envelope, Save]]) -> None:
+    packed = lines.packed_transitions(found)
+    assert packed is not None
+    columns = "saga, key, version, 7 AS recorded_at, message_id, message_type, timer, status, completed, state"
+    assert server.rows(lines.transitions("$1"), columns, packed) == Plan(recorded=found).history(7)
+
+
+@often
 @given(envelope=envelopes(clean), mark=st.sampled_from([*MARKS, "\0"]), data=st.data())
 def test_a_mark_inside_a_text_is_noticed_wherever_it_is(envelope: Envelope, mark: str, data: st.DataObject) -> None:
     names = ("channel", "message_id", "message_type", "partition_key", "correlation_id", "causation_id", "timer")
@@ -143,11 +160,30 @@ def test_a_mark_inside_a_text_is_noticed_wherever_it_is(envelope: Envelope, mark
 
 @pytest.mark.parametrize("mark", [*MARKS, "\0"])
 def test_a_mark_inside_an_instance_is_noticed(mark: str) -> None:
-    save = Save(saga="orders", key="k", base=0, state=b"{}", status=None, timers={}, completed=False)
-    assert lines.packed_saves([(0, save)], NOW) is not None
+    assert lines.packed_saves([(0, SAVE)], NOW) is not None
     for changed in ({"key": mark}, {"state": mark.encode()}, {"status": mark}, {"saga": f"a{mark}b"}):
-        fields = {field: getattr(save, field) for field in save.__struct_fields__}
+        fields = {field: getattr(SAVE, field) for field in SAVE.__struct_fields__}
         assert lines.packed_saves([(0, Save(**{**fields, **changed}))], NOW) is None
+        assert lines.packed_transitions([(MESSAGE, Save(**{**fields, **changed}))]) is None
+
+
+@pytest.mark.parametrize("field", ["message_id", "message_type", "timer"])
+@pytest.mark.parametrize("mark", [*MARKS, "\0"])
+def test_a_mark_inside_what_made_a_transition_is_noticed(field: str, mark: str) -> None:
+    assert lines.packed_transitions([(MESSAGE, SAVE)]) is not None
+
+    assert lines.packed_transitions([(msgspec.structs.replace(MESSAGE, **{field: mark}), SAVE)]) is None
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_flush_is_one_statement_with_a_history_as_well(recorded: bool) -> None:
+    hot = HotStatements(table_names("sagabus_", '"'))
+    outcome = Completed(MESSAGE, Effects(save=msgspec.structs.replace(SAVE, recorded=recorded)))
+
+    written = hot.flush(Batch([outcome], 1, {}), NOW)
+
+    assert written is not None
+    assert ("sagabus_history" in written.sql) is recorded
 
 
 def test_a_body_that_is_no_text_is_noticed() -> None:
