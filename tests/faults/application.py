@@ -1,8 +1,9 @@
 """The process under test: orders go through every stop that a message can pass, and leave tracks without unique keys.
 
-One saga per order in a straight line (so its list of steps has one right order), one saga per customer that hears of
-all its orders, handlers with buffered statements, with the open connection and in a thread, a timer that fires and one
-that is cancelled, a run that fails once, a message that cannot succeed, and one that comes before its saga.
+One saga per order in a straight line (so its list of steps has one right order) that keeps its history, one saga per
+customer that hears of all its orders, handlers with buffered statements, with the open connection and in a thread, a
+timer that fires and one that is cancelled, a run that fails once, a message that cannot succeed, and one that comes
+before its saga.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Noise:
     number: int
 
 
-class Order(Saga, name="orders", key="order_id", retry=PATIENT):
+class Order(Saga, name="orders", key="order_id", retry=PATIENT, history=True):
     order_id: str
     customer: str
     steps: tuple[str, ...] = ()

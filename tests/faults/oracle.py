@@ -26,12 +26,30 @@ def left_by(ground: Ground) -> dict[str, Any]:
         "ledger": ground.rows("*"),
         "placed": ground.rows("*", "placed"),
         "sagas": {(saga, key): (*rest, _state(saga, key, state)) for saga, key, *rest, state, _ in sagas},
+        "history": history_in(ground),
         "timers": sorted((saga, key, timers) for saga, key, *_, timers in sagas if timers),
         "dead": sorted(found_in(ground, "dead_letter", "channel, message_id, status, reason, body")),
         "inbox": sorted(found_in(ground, "inbox", "channel, message_id")),
         "waiting": found_in(ground, "envelope"),
         "held": found_in(ground, "held_key"),
         "file": ground.run("PRAGMA integrity_check") if isinstance(ground, SqliteGround) else [("ok",)],
+    }
+
+
+def history_in(ground: Ground) -> dict[tuple[str, str], Any]:
+    """Of each instance with a history: its versions in order, what made them, and the state at its end."""
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    key = "`key`" if ground.kind == "mysql" else "key"
+    columns = f"position, saga, {key}, version, message_id, message_type, timer, completed, state"
+    for _, *place, version, message, kind, timer, completed, state in sorted(found_in(ground, "history", columns)):
+        found.setdefault((place[0], place[1]), []).append((version, message, kind, timer, completed, state))
+    return {
+        place: (
+            [row[0] for row in rows],
+            sorted((row[1:4] for row in rows), key=repr),
+            _state(*place, rows[-1][5]),
+        )
+        for place, rows in found.items()
     }
 
 
@@ -70,6 +88,10 @@ def check_undisturbed(left: dict[str, Any]) -> None:
         ("customers", "Ada"): 4,
         ("customers", "Bob"): 1,
     }
+    assert {place: (versions, state) for place, (versions, _, state) in left["history"].items()} == {
+        key: (list(range(1, value[0] + 1)), value[3]) for key, value in left["sagas"].items() if key[0] == "orders"
+    }
+    assert [row[:2] for row in left["history"]["orders", "plain"][1]].count(("submit-plain", "faults.submitted")) == 1
     steps = [step.split()[0] for step in left["sagas"][("orders", "plain")][3]["steps"]]
     assert steps == ["submitted", "captured", "reserved", "closed"]
     assert all(row[3] == "reserved 1" for row in left["ledger"] if row[3].startswith("reserved"))
