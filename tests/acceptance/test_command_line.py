@@ -47,7 +47,7 @@ class TakeNap:
     seconds: float
 
 
-class OrderSaga(Saga, name="orders", key="order_id"):
+class OrderSaga(Saga, name="orders", key="order_id", history=True):
     order_id: str
     status: Literal["awaiting_payment", "paid", "cancelled"] = "awaiting_payment"
 
@@ -360,13 +360,43 @@ def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) 
     assert run("dead-letters", "replay", "shop:bus", str(letters[1]["id"])).returncode == 1
 
 
+def test_the_history_of_an_instance(folder: Path, worker: Callable[..., Worker]) -> None:
+    (folder / "card-machine").touch()
+    running = worker("shop:bus")
+    publish("bus", "OrderSubmitted(order_id='A1', total=5)")
+    wait_for(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
+    assert running.stop(signal.SIGTERM)[0] == 0
+
+    whole = run("sagas", "history", "shop:bus", "orders", "A1")
+    first = run("sagas", "history", "orders", "A1", "--store", "sqlite:///orders.db", "--limit", "1", "--json")
+    (begun,) = last(first)
+    second = run("sagas", "history", "shop:bus", "orders", "A1", "--after", str(begun["position"]), "--json")
+    nobody = run("sagas", "history", "shop:bus", "orders", "A9", "--json")
+
+    assert [line.split()[1] for line in whole.stdout.splitlines()] == ["VERSION", "1", "2"]
+    assert (begun["version"], begun["message_type"], begun["state"]["order_id"]) == (1, "orders.submitted", "A1")
+    assert f"--after {begun['position']}" in first.stderr
+    assert [(each["version"], each["status"], each["completed"]) for each in last(second)] == [(2, "paid", True)]
+    assert (nobody.returncode, last(nobody)) == (0, [])
+    assert "history=True" in nobody.stderr
+    assert run("sagas", "history", "shop:bus", "orders").returncode == 2
+
+
+HOSTILE = "\x1b[31m\x9b2J"
+
+
 def test_what_a_message_carries_never_reaches_the_terminal_as_it_is(worker: Callable[..., Worker]) -> None:
     running = worker("shop:bus")
-    publish("bus", r"OrderSubmitted(order_id='\x1b[31m\x9b2J', total=-1)")
+    publish("bus", f"OrderSubmitted(order_id={HOSTILE!r}, total=-1)")
     wait_for(listed)
     _, out, err = running.stop(signal.SIGTERM)
 
-    for words in (["dead-letters", "list"], ["dead-letters", "show", "1"], ["sagas", "list"]):
+    for words in (
+        ["dead-letters", "list"],
+        ["dead-letters", "show", "1"],
+        ["sagas", "list"],
+        ["sagas", "history", "orders", HOSTILE],
+    ):
         for options in ([], ["--json"]):
             out += run(*words, "--store", "sqlite:///orders.db", *options).stdout
 

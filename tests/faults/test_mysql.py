@@ -420,7 +420,7 @@ async def test_many_processes_may_start_at_once(url: str) -> None:
 
     for store in stores:
         await store.close()
-    assert await query(url, "SELECT COUNT(*) FROM sagabus_schema_version") == [(1,)]
+    assert await query(url, "SELECT COUNT(*) FROM sagabus_schema_version") == [(2,)]
     assert await query(url, "SELECT COUNT(*) FROM sagabus_meta") == [(3,)]
 
 

@@ -13,10 +13,11 @@ from sagabus.stores.sql.dialect import TABLES
 from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sqlite import schema as sqlite
 
+NEXT = sqlite.LATEST + 1
 OF_BUS = [table for table in TABLES if table != "schema_version"]
 
 
-def second() -> list[str]:
+def next_one() -> list[str]:
     """The statements of the migration; tables in braces."""
     added = [f"ALTER TABLE {{{table}}} ADD COLUMN later INTEGER DEFAULT 7 NOT NULL" for table in OF_BUS]
     return [*added, "CREATE INDEX later_index ON {envelope} (later)"]
@@ -29,11 +30,11 @@ def text(statements: Sequence[str]) -> str:
 @contextmanager
 def release_to_come() -> Iterator[None]:
     """Whatever is opened inside is of that release; what is open already stays as it is."""
-    own = text(second()).format_map({table: f"sagabus_{table}" for table in OF_BUS})
+    own = text(next_one()).format_map({table: f"sagabus_{table}" for table in OF_BUS})
     with (
-        patch.object(sqlite, "MIGRATIONS", (*sqlite.MIGRATIONS, Migration.of(2, own))),
-        patch.object(postgres, "_TEMPLATES", (*postgres._TEMPLATES, (2, text(second())))),
-        patch.object(mysql, "_TEMPLATES", (*mysql._TEMPLATES, (2, text(second())))),
+        patch.object(sqlite, "MIGRATIONS", (*sqlite.MIGRATIONS, Migration.of(NEXT, own))),
+        patch.object(postgres, "_TEMPLATES", (*postgres._TEMPLATES, (NEXT, text(next_one())))),
+        patch.object(mysql, "_TEMPLATES", (*mysql._TEMPLATES, (NEXT, text(next_one())))),
     ):
         yield
 

@@ -118,7 +118,7 @@ def _literals(ground: Ground, row: Sequence[Any]) -> Iterator[str]:
 
 def _counters(ground: Ground) -> Iterator[str]:
     """So that no position is given twice."""
-    for table, column in (("envelope", "position"), ("dead_letter", "id")):
+    for table, column in (("envelope", "position"), ("dead_letter", "id"), ("history", "position")):
         if ground.kind == "sqlite":
             ((last,),) = ground.run("SELECT seq FROM sqlite_sequence WHERE name = ?", [ground.own(table)])
             yield f"UPDATE sqlite_sequence SET seq = {last} WHERE name = '{ground.own(table)}';"

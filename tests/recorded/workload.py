@@ -12,7 +12,20 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Literal
 
-from sagabus import Bus, Context, Deduplication, Linear, RetryPolicy, Saga, event, handler, handles, starts, timer
+from sagabus import (
+    Bus,
+    Context,
+    Deduplication,
+    Linear,
+    RetryPolicy,
+    Saga,
+    Transition,
+    event,
+    handler,
+    handles,
+    starts,
+    timer,
+)
 from sagabus.store import ReplayResult
 from sagabus.testing import Harness
 
@@ -78,7 +91,7 @@ class Done:
     number: int
 
 
-class Account(Saga, name="accounts", key="account"):
+class Account(Saga, name="accounts", key="account", history=True):
     account: str
     status: Literal["open", "reminded", "closed"] = "open"
     moves: list[int] = field(default_factory=list)
@@ -206,6 +219,7 @@ async def finish(harness: Harness) -> dict[str, Any]:
             "copy": dict(again.subscriptions),
             "replayed": dict(replayed),
             "accounts": {each.key: (each.status, each.completed, each.state.moves) for each in accounts},
+            "last recorded": {key: _last(await harness.history(Account, key)) for key in ("A1", "A3")},
             "journal": {each.key: each.state.numbers for each in await harness.bus.sagas.list(Journal)},
             "letters": sorted((each.envelope.channel, each.reason) for each in await harness.dead_letters()),
             "waiting": {
@@ -213,6 +227,10 @@ async def finish(harness: Harness) -> dict[str, Any]:
                 for each in await harness.bus.counts()
             },
         }
+
+
+def _last(history: list[Transition]) -> tuple[str | None, str | None, Any]:
+    return history[-1].timer, history[-1].status, history[-1].state["moves"]
 
 
 EXPECTED: dict[str, Any] = {
@@ -223,6 +241,7 @@ EXPECTED: dict[str, Any] = {
         "A2": ("closed", True, []),
         "A3": ("reminded", False, [1, 2]),
     },
+    "last recorded": {"A1": ("reminder", "reminded", [5]), "A3": ("reminder", "reminded", [1, 2])},
     "journal": {
         "charging": [1],
         "fragile": [2, 3],

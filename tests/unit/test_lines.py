@@ -142,7 +142,7 @@ def test_instances_arrive_as_they_were(server: Server, found: list[tuple[int, Sa
 def test_transitions_arrive_as_they_were(server: Server, found: list[tuple[Envelope, Save]]) -> None:
     packed = lines.packed_transitions(found)
     assert packed is not None
-    columns = "saga, key, version, 7 AS recorded_at, message_id, message_type, timer, status, completed, state"
+    columns = "saga, key, version, 7 AS committed_at, message_id, message_type, timer, status, completed, state"
     assert server.rows(lines.transitions("$1"), columns, packed) == Plan(recorded=found).history(7)
 
 

@@ -125,7 +125,7 @@ def filling() -> Iterator[str]:
         " VALUES " + values("('orders', 'k{n}', 1, 0, '{{}}', IF({n} % 2, {n}, NULL), 1, 1)")
     )
     yield (
-        "INSERT INTO sagabus_history (saga, `key`, version, recorded_at, message_id, message_type, completed, state) "
+        "INSERT INTO sagabus_history (saga, `key`, version, committed_at, message_id, message_type, completed, state) "
         "VALUES " + values("('orders', 'k{lane}', {n}, {n}, 'm{n}', 'x', 0, '{{}}')")
     )
     yield "INSERT INTO sagabus_inbox VALUES " + values("('orders', 'm{n}', 'f', {n})")
@@ -184,7 +184,7 @@ def test_the_ends_of_a_lane_are_found_however_much_is_in_it(database: Any, name:
     ("name", "index", "parts"),
     [
         ("history_page", "sagabus_history_instance", ["saga", "key", "position"]),
-        ("purge_history", "sagabus_history_recorded", ["saga", "recorded_at"]),
+        ("purge_history", "sagabus_history_committed", ["saga", "committed_at"]),
     ],
 )
 def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(

@@ -36,7 +36,7 @@ INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partiti
     '{{}}', 1, 0, 0, 0 FROM generate_series(1, 20000) AS n;
 INSERT INTO {instance} SELECT 's' || n % 4, 'k' || n, 1, 0, '{{}}', NULL, NULL, CASE WHEN n % 2 = 0 THEN n END, 1, 1
     FROM generate_series(1, 20000) AS n;
-INSERT INTO {history} (saga, key, version, recorded_at, message_id, message_type, completed, state)
+INSERT INTO {history} (saga, key, version, committed_at, message_id, message_type, completed, state)
     SELECT 's' || n % 4, 'k' || n / 10, n % 10 + 1, n, 'm' || n, 't', 0, '{{}}' FROM generate_series(1, 20000) AS n;
 INSERT INTO {inbox} SELECT 'c' || n % 4, 'm' || n, 'f', n FROM generate_series(1, 20000) AS n;
 """
@@ -129,7 +129,7 @@ def test_a_lane_is_entered_and_left_by_the_index(ground: Ground, name: str) -> N
     ("name", "index", "fields"),
     [
         ("history_page", "sagabus_history_instance", ("saga =", "key =", '"position" >')),
-        ("purge_history", "sagabus_history_recorded", ("saga =", "recorded_at <")),
+        ("purge_history", "sagabus_history_committed", ("saga =", "committed_at <")),
     ],
 )
 def test_a_history_is_read_and_forgotten_by_its_index(

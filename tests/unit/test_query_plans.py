@@ -55,7 +55,7 @@ def test_no_hot_statement_scans_a_table(name: str) -> None:
     ("name", "index"),
     [
         ("history_page", "sagabus_history_instance (saga=? AND key=? AND rowid>?)"),
-        ("purge_history", "sagabus_history_recorded (saga=? AND recorded_at<?)"),
+        ("purge_history", "sagabus_history_committed (saga=? AND committed_at<?)"),
     ],
 )
 def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(name: str, index: str) -> None:

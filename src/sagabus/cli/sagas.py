@@ -1,8 +1,9 @@
-"""`sagabus sagas`: where the instances stand."""
+"""`sagabus sagas`: where the instances stand, and how they came there."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -15,14 +16,15 @@ from sagabus.cli.text import printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.inspection import SagaRecord
+    from sagabus.inspection import SagaRecord, Transition
 
+_TOLD = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
 
 
 @click.group("sagas")
 def sagas() -> None:
-    """List saga instances and show one.
+    """List saga instances, show one, and tell its history.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -90,6 +92,34 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
     click.echo("\nstate:\n" + "\n".join(map(printable, state.splitlines())))
 
 
+@sagas.command("history")
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
+@store_option
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="The next page.")
+@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many.")
+@json_option
+def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int, *, as_json: bool) -> None:
+    """List the transitions of one instance, the oldest first.
+
+    They are kept for sagas with history=True, as long as the retention says. --json has the state that each one left.
+
+    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) != 2:
+        raise click.UsageError("give a SAGA and a KEY")
+    found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1))
+    told = [_told_transition(transition) for transition in found[:limit]]
+    if as_json:
+        emit_json(told)
+    else:
+        show_table([name.replace("_", " ") for name in _TOLD], [[each[name] for name in _TOLD] for each in told])
+    if not found and not after:
+        click.echo("None: no such instance, older than the retention, or a saga without history=True.", err=True)
+    elif len(found) > limit:
+        click.echo(f"There are more: --after {found[limit - 1].position}", err=True)
+
+
 async def _list(
     target: str | None, url: str | None, names: list[str], *, status: str | None, after: str, limit: int
 ) -> dict[str, list[SagaRecord]]:
@@ -111,6 +141,13 @@ async def _get(
         return None if record is None else (record, {timer.name: time_text(timer.due_at) for timer in timers})
 
 
+async def _history(
+    target: str | None, url: str | None, saga: str, key: str, *, after: int, limit: int
+) -> list[Transition]:
+    async with opened(target, url) as bus:
+        return await bus.sagas.history(saga, key, after=after, limit=limit)
+
+
 async def _names(bus: Bus) -> list[str]:
     """Every subscription: those that are handlers have no instances."""
     return sorted({counted.channel for counted in await bus.counts()})
@@ -128,3 +165,7 @@ def _told(record: SagaRecord) -> dict[str, object]:
         "timers": sorted(record.timers),
         "state": record.state,
     }
+
+
+def _told_transition(transition: Transition) -> dict[str, object]:
+    return {**asdict(transition), "at": time_text(transition.at)}

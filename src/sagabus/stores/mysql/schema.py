@@ -145,7 +145,7 @@ CREATE TABLE IF NOT EXISTS {{history}} (
     saga {CHANNEL} NOT NULL,
     `key` {KEY} NOT NULL,
     version BIGINT NOT NULL,
-    recorded_at BIGINT NOT NULL,
+    committed_at BIGINT NOT NULL,
     message_id {MESSAGE_ID} NOT NULL,
     message_type VARBINARY(255) NOT NULL,
     timer {TIMER},
@@ -153,7 +153,7 @@ CREATE TABLE IF NOT EXISTS {{history}} (
     completed INT NOT NULL,
     state {TEXT} NOT NULL,
     INDEX {{history_instance}} (saga, `key`, position),
-    INDEX {{history_recorded}} (saga, recorded_at, position)
+    INDEX {{history_committed}} (saga, committed_at, position)
 ) {_TABLE};
 """
 
@@ -168,7 +168,7 @@ INDEXES = (
     "envelope_waits",
     "instance_completed",
     "history_instance",
-    "history_recorded",
+    "history_committed",
     "inbox_stamp",
     "held_key_position",
     "dead_letter_message",

@@ -292,8 +292,8 @@ DELETE i FROM (SELECT old.`key` FROM {instance} AS old FORCE INDEX ({instance_co
 STRAIGHT_JOIN {instance} AS i FORCE INDEX (PRIMARY) ON i.saga = ?1 AND i.`key` = r.`key` WHERE i.completed_at < ?2
 """),
     "purge_history": Statement("""
-DELETE h FROM (SELECT old.position FROM {history} AS old FORCE INDEX ({history_recorded})
-    WHERE old.saga = ?1 AND old.recorded_at < ?2 ORDER BY old.recorded_at, old.position LIMIT ?3) AS r
+DELETE h FROM (SELECT old.position FROM {history} AS old FORCE INDEX ({history_committed})
+    WHERE old.saga = ?1 AND old.committed_at < ?2 ORDER BY old.committed_at, old.position LIMIT ?3) AS r
 STRAIGHT_JOIN {history} AS h FORCE INDEX (PRIMARY) ON h.position = r.position
 """),
     "purge_letters": Statement("""

@@ -131,7 +131,7 @@ CREATE TABLE {history} (
     saga text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
     version bigint NOT NULL,
-    recorded_at bigint NOT NULL,
+    committed_at bigint NOT NULL,
     message_id text COLLATE "C" NOT NULL,
     message_type text COLLATE "C" NOT NULL,
     timer text COLLATE "C",
@@ -140,7 +140,7 @@ CREATE TABLE {history} (
     state text NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.1);
 CREATE INDEX {history_instance} ON {history} (saga, key, position);
-CREATE INDEX {history_recorded} ON {history} (saga, recorded_at, position);
+CREATE INDEX {history_committed} ON {history} (saga, committed_at, position);
 """
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND))
@@ -151,7 +151,7 @@ _INDEXES = (
     "envelope_stash",
     "instance_completed",
     "history_instance",
-    "history_recorded",
+    "history_committed",
     "inbox_stamp",
     "held_key_position",
     "dead_letter_status",

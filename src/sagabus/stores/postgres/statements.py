@@ -197,7 +197,7 @@ AND completed_at < ?2
 """),
     "purge_history": Statement("""
 DELETE FROM {history} WHERE position = ANY (ARRAY(SELECT position FROM {history}
-    WHERE saga = ?1 AND recorded_at < ?2 ORDER BY saga, recorded_at, position LIMIT ?3))
+    WHERE saga = ?1 AND committed_at < ?2 ORDER BY saga, committed_at, position LIMIT ?3))
 """),
     "purge_letters": Statement("""
 DELETE FROM {dead_letter} WHERE id = ANY (ARRAY(SELECT id FROM {dead_letter}

@@ -22,7 +22,7 @@ INSTANCE = (
     "completed_at bigint, created_at bigint, updated_at bigint"
 )
 HISTORY = (
-    "saga text, key text, version bigint, recorded_at bigint, message_id text, message_type text, timer text, "
+    "saga text, key text, version bigint, committed_at bigint, message_id text, message_type text, timer text, "
     "status text, completed int, state text"
 )
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))

@@ -18,7 +18,7 @@ ENVELOPE_COLUMNS = (
     "sent_at, attempt, failed_at, timer, stashed, hops"
 )
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
-HISTORY_COLUMNS = "saga, key, version, recorded_at, message_id, message_type, timer, status, completed, state"
+HISTORY_COLUMNS = "saga, key, version, committed_at, message_id, message_type, timer, status, completed, state"
 LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
     "parked, status"

@@ -134,7 +134,7 @@ CREATE TABLE sagabus_history (
     saga TEXT NOT NULL,
     key TEXT NOT NULL,
     version INTEGER NOT NULL,
-    recorded_at INTEGER NOT NULL,
+    committed_at INTEGER NOT NULL,
     message_id TEXT NOT NULL,
     message_type TEXT NOT NULL,
     timer TEXT,
@@ -143,7 +143,7 @@ CREATE TABLE sagabus_history (
     state TEXT NOT NULL
 ) STRICT;
 CREATE INDEX sagabus_history_instance ON sagabus_history (saga, key);
-CREATE INDEX sagabus_history_recorded ON sagabus_history (saga, recorded_at);
+CREATE INDEX sagabus_history_committed ON sagabus_history (saga, committed_at);
 """,
     ),
 )

@@ -298,7 +298,7 @@ WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY comp
 """),
     "purge_history": Plain("""
 DELETE FROM sagabus_history WHERE position IN (SELECT position FROM sagabus_history
-WHERE saga = ?1 AND recorded_at < ?2 ORDER BY recorded_at, position LIMIT ?3)
+WHERE saga = ?1 AND committed_at < ?2 ORDER BY committed_at, position LIMIT ?3)
 """),
     "purge_letters": Plain("""
 DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter
