@@ -53,7 +53,7 @@ def message(number: int, sent_at: int, prefix: str = "old") -> Envelope:
 
 
 def settled(envelope: Envelope) -> Outcome:
-    """Every third one dies, the others finish a saga; each claims a key."""
+    """Every third one dies, the others finish a saga and are recorded; each claims a key."""
     number = int(envelope.message_id.rpartition("-")[2])
     if number % 3 == 0:
         return DeadLettered(envelope=envelope, reason="no", failure=Failure("E", "no", ""), parks=False)
@@ -65,6 +65,7 @@ def settled(envelope: Envelope) -> Outcome:
         status=None,
         timers={},
         completed=True,
+        recorded=True,
     )
     return Completed(envelope, Effects(save=state, claims=(Claim(f"key {envelope.message_id}", b"f" * 16),)))
 
@@ -138,22 +139,24 @@ async def test_several_forget_at_once_beside_live_work_and_nobody_meets_a_deadlo
         assert max(step.inbox for step in steps) <= LIMIT
         assert max(step.instances for step in steps) <= LIMIT
         assert max(step.dead_letters for step in steps) <= LIMIT
+        assert 0 < max(step.history for step in steps) <= LIMIT
         assert set(first) | set(second) == {Admission.ACCEPTED}
         assert set(late) <= {Admission.DUPLICATE, Admission.TOO_OLD}
         await stores[0].purge(RETENTION, 10_000)
         assert left(ground) == await expected(stores[0])
 
 
-def left(ground: Ground) -> tuple[int, int]:
-    """Records and tombstones that are still there."""
-    return len(ground.of_bus("inbox", "channel")), len(ground.of_bus("instance", "saga"))
+def left(ground: Ground) -> tuple[int, int, int]:
+    """Records, tombstones and transitions that are still there."""
+    inbox, instances, history = (ground.of_bus(table, "count(*)") for table in ("inbox", "instance", "history"))
+    return inbox[0][0], instances[0][0], history[0][0]
 
 
-async def expected(store: Store) -> tuple[int, int]:
+async def expected(store: Store) -> tuple[int, int, int]:
     """Those of the live messages alone: a record for each id and for each key claimed."""
     finished = [number for number in range(200) if number % 3]
     assert await store.inspect.envelopes("orders") == []
-    return 2 * (200 + len(finished)), 2 * len(finished)
+    return 2 * (200 + len(finished)), 2 * len(finished), 2 * len(finished)
 
 
 async def test_who_finds_another_at_it_leaves_at_once(ground: Ground) -> None:

@@ -130,6 +130,17 @@ def test_names_that_cannot_be(name: str) -> None:
     assert "name" in problems(named)
 
 
+@pytest.mark.parametrize("option", ["history", "restart"])
+def test_what_is_on_or_off_and_was_given_something_else(option: str) -> None:
+    class Vague(Saga, name="vague", key="key", **{option: timedelta(days=30)}):  # type: ignore[misc]  # what a type checker would tell
+        key: str
+
+        @starts
+        def noted(self, message: Noted) -> None: ...
+
+    assert f"{option} must be True or False, not datetime.timedelta(days=30)" in problems(Vague)
+
+
 def test_options_without_a_name() -> None:
     with pytest.raises(TypeError, match="name"):
 
@@ -140,6 +151,8 @@ def test_options_without_a_name() -> None:
 def test_settings_are_listed_too() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Settings(concurrency=0, lease=timedelta(0), retention=timedelta(hours=1), grace=timedelta(seconds=-1))
+    with pytest.raises(ConfigurationError, match="history_retention must be longer than nothing"):
+        Settings(history_retention=timedelta(0))
 
     assert len(caught.value.problems) == 4
 

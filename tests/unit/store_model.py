@@ -42,6 +42,7 @@ class Model:
     withdrawn: set[Content] = field(default_factory=set)
     cancelled: set[Content] = field(default_factory=set)
     letters: dict[Content, Letter] = field(default_factory=dict)
+    history: list[tuple[str, int, str, int]] = field(default_factory=list)
     versions: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     holds: dict[str, Content | None] = field(default_factory=dict)
     epochs: dict[int, int] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Model:
         if effects.cancelled or effects.save.completed or sets_timer:
             self.withdraw_timers(row.key)
         self.versions[row.key] = (self.version_of(row.key) + 1, now if effects.save.completed else None)
+        self.history.append((row.key, self.versions[row.key][0], content[0], now))
         for each in effects.sent:
             key = str(each.partition_key)
             if each.timer:

@@ -3,10 +3,11 @@
 from collections import Counter
 
 import msgspec
+import pytest
 from tests.unit.asked import Ground
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Completed, Effects, Settled, Verdict
+from sagabus.outcome import Completed, Effects, Save, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, leasing, settling
 from sagabus.stores.sql.asking import Ask
@@ -48,6 +49,19 @@ def test_what_is_left_of_a_flush_whose_lane_was_lost_commits_together() -> None:
     ]
     assert ground.asked["remove"] == 1
     assert ground.asked.total() < 10
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_history_is_one_statement_and_without_one_there_is_none(recorded: bool) -> None:
+    ground, envelopes = stored()
+    state = Save(saga="c", key="", base=0, state=b"{}", status=None, timers={}, completed=False, recorded=recorded)
+    saves = [msgspec.structs.replace(state, key=str(each.partition_key)) for each in envelopes]
+    outcomes = [Completed(each, Effects(save=save)) for each, save in zip(envelopes, saves, strict=True)]
+
+    ground.run(settling.settle(Batch(outcomes, 1, {}), NOW, lambda _: None))
+
+    assert ground.asked["create_instances"] == 1
+    assert ground.asked["record_history"] == int(recorded)
 
 
 def test_of_messages_in_a_lost_lane_those_that_are_gone_are_told_so() -> None:

@@ -174,7 +174,14 @@ class StoreMachine(RuleBasedStateMachine):
             sent = (self.new_envelope("c", guarded=True),)
         effects = Effects(
             save=Save(
-                saga=CHANNEL, key=key, base=seen, state=b"{}", status=None, timers={}, completed=does == "complete"
+                saga=CHANNEL,
+                key=key,
+                base=seen,
+                state=b"{}",
+                status=None,
+                timers={},
+                completed=does == "complete",
+                recorded=True,
             ),
             sent=sent,
             cancelled=("payment",) if does == "cancel" else (),
@@ -285,6 +292,7 @@ class StoreMachine(RuleBasedStateMachine):
         model.horizon = max(model.horizon, cutoff)
         model.inbox = {name: row for name, row in model.inbox.items() if row[1] >= cutoff}
         model.versions = {key: row for key, row in model.versions.items() if row[1] is None or row[1] >= cutoff}
+        model.history = [row for row in model.history if row[3] >= cutoff]
         kept = {content_of(each.envelope) for each in self.run(self.store.inspect.dead_letters(status=None))}
         assert all(letter.status != "open" for content, letter in model.letters.items() if content not in kept)
         model.letters = {content: letter for content, letter in model.letters.items() if content in kept}
@@ -324,6 +332,15 @@ class StoreMachine(RuleBasedStateMachine):
         found = {each.key: each.instance.version for each in loaded if each.instance is not None}
 
         assert found == {key: version for key, (version, _) in self.model.versions.items()}
+
+    @invariant()
+    def each_transition_is_recorded_once_in_order(self) -> None:
+        key = "abc"[self.number % 3]  # each in its turn: a look costs as much as a step
+        found = self.run(self.store.inspect.history(CHANNEL, key))
+
+        assert [(key, each.version, each.message_id, each.at) for each in found] == [
+            row for row in self.model.history if row[0] == key
+        ]
 
     @invariant()
     def g8_nothing_accepted_before_is_forgotten_above_the_horizon(self) -> None:
