@@ -161,6 +161,8 @@ class HistoryConformance(StoreSuite):
 
     @conformance
     async def test_it_is_read_in_pages_by_position(self, trial: Trial) -> None:
+        others = await messages(trial, 9, "B2")  # so that no position is a version
+        await trial.commit(*(step(each, base, "B2") for base, each in enumerate(others)))
         stored = await messages(trial, 5)
         await trial.commit(*(step(each, base) for base, each in enumerate(stored)))
 
