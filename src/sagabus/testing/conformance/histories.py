@@ -185,7 +185,7 @@ class HistoryConformance(StoreSuite):
         assert [each.message_id for each in await trial.store.inspect.history("shipping", LOOK_ALIKES[0])] == ["other"]
 
     @conformance
-    async def test_states_survive_byte_for_byte(self, trial: Trial) -> None:
+    async def test_recorded_states_survive_byte_for_byte(self, trial: Trial) -> None:
         states = [b"{}", b'{"a":1.10}', "é\u0301\x1f\x1e\x1a".encode(), '{"n":"ä🎉 it\'s"}'.encode() * 8000]
         stored = await messages(trial, len(states))
 
