@@ -425,8 +425,8 @@ async def test_many_processes_may_start_at_once(url: str) -> None:
 
 
 async def test_a_migration_that_was_cut_short_anywhere_is_finished(url: str) -> None:
-    ((_, script, _),) = migrations(names(table_names("sagabus_", "`"), "sagabus_"))
-    statements = statements_of(script)
+    found = migrations(names(table_names("sagabus_", "`"), "sagabus_"))
+    statements = [statement for migration in found for statement in statements_of(migration.script)]
     for done in range(1, len(statements) + 1):
         for table in table_names("sagabus_", "`").values():
             await query(url, f"DROP TABLE IF EXISTS {table}")
