@@ -217,10 +217,10 @@ class StoreMachine(RuleBasedStateMachine):
         is_mark = isinstance(outcome, RetryAt | Attempted | Stashed)
         if row is None or self.positions().get(content_of(envelope)) != envelope.position:
             return Verdict.GONE
-        if is_mark and row.attempt != envelope.attempt:
-            return Verdict.GONE
         if lanes.get(envelope.lane, self.model.epochs.get(envelope.lane)) != self.model.epochs.get(envelope.lane):
             return Verdict.FENCED
+        if is_mark and row.attempt != envelope.attempt:
+            return Verdict.GONE
         if seen is not None and seen != self.model.version_of(row.key):
             return Verdict.CONFLICT
         return Verdict.COMMITTED

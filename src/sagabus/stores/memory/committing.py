@@ -60,22 +60,17 @@ def settle(tables: Tables, batch: Batch, now: int) -> Sequence[Settled]:
 
 
 def _settle_one(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> Settled:
-    if not _is_stored(tables, outcome):
+    stored = tables.queue.envelopes.get(outcome.envelope.position)
+    if stored is None:
         return Settled(Verdict.GONE)
     if _is_fenced(tables, batch, outcome.envelope):
         return Settled(Verdict.FENCED)
+    if isinstance(outcome, RetryAt | Attempted | Stashed) and stored.attempt != outcome.envelope.attempt:
+        return Settled(Verdict.GONE)
     if isinstance(outcome, Completed):
         return _complete(tables, batch, outcome, now)
     _MARKS[type(outcome)](tables, outcome, now)
     return _COMMITTED
-
-
-def _is_stored(tables: Tables, outcome: Outcome) -> bool:
-    stored = tables.queue.envelopes.get(outcome.envelope.position)
-    if stored is None:
-        return False
-    is_mark = isinstance(outcome, RetryAt | Attempted | Stashed)
-    return not is_mark or stored.attempt == outcome.envelope.attempt
 
 
 def _is_fenced(tables: Tables, batch: Batch, envelope: Envelope) -> bool:

@@ -16,6 +16,7 @@ from sagabus.testing.conformance.trial import (
     Trial,
     completed,
     conformance,
+    epochs,
     save,
 )
 
@@ -141,6 +142,19 @@ class RetryConformance(StoreSuite):
 
         for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Attempted(seen), Stashed(seen, MINUTE)):
             assert await trial.commit(outcome) == [Verdict.GONE], outcome
+
+        assert [(each.attempt, each.due_at) for each in await trial.stored()] == [(1, 0)]
+
+    @conformance
+    async def test_a_mark_on_an_envelope_that_was_marked_since_under_another_owner_is_fenced(self, trial: Trial) -> None:
+        seen = await trial.accept_one(key=None)
+        held = epochs(await trial.lease("w1", seconds=5))
+        trial.wait(20)
+        theirs = epochs(await trial.lease("w2"))
+        assert await trial.commit(Attempted(seen), epochs=theirs) == [COMMITTED]
+
+        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Attempted(seen), Stashed(seen, MINUTE)):
+            assert await trial.commit(outcome, epochs=held) == [Verdict.FENCED], outcome
 
         assert [(each.attempt, each.due_at) for each in await trial.stored()] == [(1, 0)]
 
