@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.databases import own_database
 from tests.faults.databases import connect_mysql, query
 
-from sagabus import Bus, ConfigurationError, Context, StatementRefused, event, handler
+from sagabus import Bus, ConfigurationError, Context, StatementRefused, StoreCorrupt, event, handler
 from sagabus.stores.sql.dialect import TABLES
 
 HOSTILE = [
@@ -201,3 +201,20 @@ async def test_without_a_prefix_the_tables_of_the_bus_are_its_own_and_others_are
 
     assert await query(place.server, "SELECT id FROM ledger") == [("a",)]
     assert await query(place.server, "SELECT COUNT(*) FROM dead_letter") == [(0,)]
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_tables_of_somebody_else_are_not_taken_for_those_of_the_bus(kind: str) -> None:
+    async def occupied(server: str) -> None:
+        place = Place(server, "prefix")
+        await query(server, "CREATE TABLE worker (name INT)")
+        with pytest.raises(StoreCorrupt, match=r"worker.* not the bus's: choose another prefix"):
+            await say(place.url(""), "hello")
+
+        assert await query(server, "SELECT * FROM worker") == []
+        assert await say(place.url("bus_"), "hello")
+        await query(server, "DROP TABLE worker")
+        assert await say(place.url(""), "hello")
+
+    with own_database(kind) as server:
+        asyncio.run(occupied(server))

@@ -206,13 +206,19 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
     lock = f"SHA2(CONCAT({_bytes(place)}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'), 256)"
     in_place = f"information_schema.tables WHERE {_same('table_schema', place)}"
     ours = ", ".join(_bytes(_text(prefix + table)) for table in TABLES)
+    is_meta = _same("table_name", _text(prefix + "meta"))
     return {
         "has_versions": Statement(
             f"SELECT COUNT(*) FROM {in_place} AND {_same('table_name', _text(prefix + 'schema_version'))}", gives=True
         ),
         "is_home": Statement(
-            f"SELECT COUNT(*), @@character_set_client FROM {in_place} "
-            f"AND {_same('table_name', _text(prefix + 'meta'))}",
+            f"SELECT COUNT(*), @@character_set_client FROM {in_place} AND {is_meta}",
+            gives=True,
+        ),
+        "strangers": Statement(  # of ours, `meta` is made first
+            f"SELECT table_name FROM {in_place} AND {_bytes('table_name')} IN ({ours}) "
+            f"AND NOT {_same('table_name', _text(prefix + 'schema_version'))} "
+            f"AND NOT EXISTS (SELECT 1 FROM {in_place} AND {is_meta}) ORDER BY table_name",
             gives=True,
         ),
         "make_versions": Statement(_VERSIONS),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sagabus.clock import Clock
 from sagabus.envelope import LANES, Envelope
-from sagabus.errors import StoreError
+from sagabus.errors import StoreCorrupt, StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
 from sagabus.store import Batch
@@ -128,6 +128,13 @@ class MysqlStore(ServerStore):
 
     async def _begin_life(self, link: Link) -> None:
         await connecting.look_over(link, self.place)
+        strangers = (await link.answer(Ask("strangers"))).rows
+        if strangers:
+            raise StoreCorrupt(
+                f"{self.place}: {', '.join(table for (table,) in strangers)} there is not the bus's: "
+                "choose another prefix (?prefix=…) or database (?schema=…)",
+                store=self.place,
+            )
         await super()._begin_life(link)
         others = (await link.answer(Ask("engines"))).rows
         if others:

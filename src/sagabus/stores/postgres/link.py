@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from sagabus.errors import (
     StoreBusy,
+    StoreCorrupt,
     StoreError,
     StoreFull,
     StoreReadOnly,
@@ -29,6 +30,7 @@ _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
 )
 """SQLSTATEs, whole or by their beginning; message texts change with the server's language."""
 _NO_RIGHT = "42501"
+_TAKEN = "42P07"
 # A COMMIT that waits for its replica would be left half done: on this server, and not on that.
 _END = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND {BORN} = $2 AND wait_event IS DISTINCT FROM 'SyncRep'"""
@@ -196,6 +198,9 @@ class PostgresLink:
         ours = translated_error(error, self._place)
         if ours is None and getattr(error, "sqlstate", None) == _NO_RIGHT:
             ours = StoreUnavailable(f"{self._place}: {error}; grant the user its rights", store=self._place)
+        elif ours is None and getattr(error, "sqlstate", None) == _TAKEN:
+            text = f"{error}, and is not the bus's: choose another prefix (?prefix=…) or schema (?schema=…)"
+            ours = StoreCorrupt(f"{self._place}: {text}", store=self._place)
         elif ours is None and (getattr(error, "sqlstate", None) or "").startswith(("42", "3F")):
             ours = StoreUnavailable(f"{self._place}: the bus's tables are not as they were left: {error}")
         raise ours or StoreError(f"{self._place}: {type(error).__name__}: {error}", store=self._place) from error

@@ -146,7 +146,9 @@ class RetryConformance(StoreSuite):
         assert [(each.attempt, each.due_at) for each in await trial.stored()] == [(1, 0)]
 
     @conformance
-    async def test_a_mark_on_an_envelope_that_was_marked_since_under_another_owner_is_fenced(self, trial: Trial) -> None:
+    async def test_a_mark_on_an_envelope_that_was_marked_since_under_another_owner_is_fenced(
+        self, trial: Trial
+    ) -> None:
         seen = await trial.accept_one(key=None)
         held = epochs(await trial.lease("w1", seconds=5))
         trial.wait(20)
