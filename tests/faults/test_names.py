@@ -203,18 +203,54 @@ async def test_without_a_prefix_the_tables_of_the_bus_are_its_own_and_others_are
     assert await query(place.server, "SELECT COUNT(*) FROM dead_letter") == [(0,)]
 
 
+@pytest.mark.parametrize("table", ["worker", "meta"])
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
-def test_tables_of_somebody_else_are_not_taken_for_those_of_the_bus(kind: str) -> None:
+def test_a_table_of_somebody_else_is_not_taken_for_one_of_the_bus(kind: str, table: str) -> None:
     async def occupied(server: str) -> None:
         place = Place(server, "prefix")
-        await query(server, "CREATE TABLE worker (name INT)")
-        with pytest.raises(StoreCorrupt, match=r"worker.* not the bus's: choose another prefix"):
+        await query(server, f"CREATE TABLE {table} (number INT)")
+        with pytest.raises(StoreCorrupt, match=rf"{table}.* not the bus's: choose another prefix"):
             await say(place.url(""), "hello")
 
-        assert await query(server, "SELECT * FROM worker") == []
+        assert await query(server, f"SELECT * FROM {table}") == []
         assert await say(place.url("bus_"), "hello")
-        await query(server, "DROP TABLE worker")
+        await query(server, f"DROP TABLE {table}")
         assert await say(place.url(""), "hello")
 
     with own_database(kind) as server:
         asyncio.run(occupied(server))
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_a_table_of_somebody_else_is_not_taken_for_one_that_a_newer_release_adds(kind: str) -> None:
+    async def occupied(server: str) -> None:
+        place = Place(server, "prefix")
+        assert await say(place.url(""), "hello")
+        await query(server, "DROP TABLE history", "DELETE FROM schema_version WHERE version = 2")
+        await query(server, "CREATE TABLE history (number INT)")
+        with pytest.raises(StoreCorrupt, match=r"history.* not the bus's: choose another prefix"):
+            await say(place.url(""), "hello")
+
+        await query(server, "DROP TABLE history")
+        assert await say(place.url(""), "hello")
+
+    with own_database(kind) as server:
+        asyncio.run(occupied(server))
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_many_who_open_a_new_store_at_once_find_it_made(kind: str) -> None:
+    async def opened(url: str, number: int, apart: float) -> None:
+        await asyncio.sleep(number * apart)
+        async with Bus(url):
+            pass
+
+    async def all_at_once(server: str) -> None:
+        for turn in range(8):
+            # On MySQL, where a schema is a database, nobody is asked to make one.
+            place = Place(server, "schema" if kind == "postgres" and turn % 2 else "prefix")
+            url = f"{place.url(f'turn{turn}_')}&pool=2"
+            await asyncio.gather(*(opened(url, number, turn % 4 * 0.002) for number in range(12)))
+
+    with own_database(kind) as server:
+        asyncio.run(all_at_once(server))

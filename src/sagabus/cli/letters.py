@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sagabus.cli.letter_choice import Choice, chosen, settle
-from sagabus.cli.opening import json_option, opened, split_target, store_option
+from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import body_text, printable, printable_lines, readable_body, time_text
@@ -36,8 +36,8 @@ def dead_letters() -> None:
 @click.option(
     "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only those in this state."
 )
-@click.option("--after", type=int, default=0, metavar="ID", help="Only those with a higher id: the next page.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many.")
+@click.option("--after", type=POSITION, default=0, metavar="ID", help="Only those with a higher id: the next page.")
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many.")
 @json_option
 def list_(
     *,

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+POSITION = click.IntRange(0, 2**63 - 1)
+"""Numbers of rows, in every database."""
+PAGE = click.IntRange(1, 1_000_000)
+"""How many rows may be asked for at once."""
+
 
 def json_option(function: F) -> F:
     """`--json`, the same for every command."""

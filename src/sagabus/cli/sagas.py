@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from sagabus.cli.opening import json_option, opened, split_target, store_option
+from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import printable, time_text
@@ -35,9 +35,7 @@ def sagas() -> None:
 @store_option
 @click.option("--status", metavar="STATUS", help="Only those in this status.")
 @click.option("--after", default="", metavar="KEY", help="Only those with a greater key: the next page.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many of each saga."
-)
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many of each saga.")
 @json_option
 def list_(
     arguments: tuple[str, ...], url: str | None, status: str | None, after: str, limit: int, *, as_json: bool
@@ -95,8 +93,8 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
 @sagas.command("history")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
 @store_option
-@click.option("--after", type=click.IntRange(min=0), default=0, metavar="POSITION", help="The next page.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most this many.")
+@click.option("--after", type=POSITION, default=0, metavar="POSITION", help="The next page.")
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many.")
 @json_option
 def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int, *, as_json: bool) -> None:
     """List the transitions of one instance, the oldest first.

@@ -109,7 +109,7 @@ def divide(tables: Tables, lanes: int, now: int) -> int:
 
 def begin_anew(tables: Tables) -> int:
     """Raise all epochs, and the version, past whatever was given; how many lanes there are."""
-    tables.crew += 1
+    tables.crew += BEYOND_LOST
     tables.version += BEYOND_LOST
     for place, row in tables.lanes.items():
         tables.lanes[place] = replace(row, epoch=row.epoch + BEYOND_LOST)

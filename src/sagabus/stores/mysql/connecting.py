@@ -21,7 +21,7 @@ _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_E
 # subquery gave costs more than to ask it again.
 _SESSION = f"""
 SET SESSION sql_mode = CONCAT('{_STRICT}' /*!80000 , ',NO_ZERO_DATE,NO_ZERO_IN_DATE' */),
-    innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0
+    innodb_lock_wait_timeout = %d, completion_type = 'NO_CHAIN', sql_notes = 0, sql_safe_updates = 0
     /*M! , optimizer_switch = 'subquery_cache=off' */
 """
 # What another transaction has committed meanwhile is seen, and gaps between keys are not locked.

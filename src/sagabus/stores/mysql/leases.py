@@ -23,7 +23,7 @@ FROM {meta} WHERE name = 'crew'
         gives=True,
     ),
     "raise_crew": Statement("""
-INSERT INTO {meta} (name, value) VALUES ('crew', 1) ON DUPLICATE KEY UPDATE value = value + 1
+INSERT INTO {meta} (name, value) VALUES ('crew', ?1) ON DUPLICATE KEY UPDATE value = value + ?1
 """),
     "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
     "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),

@@ -7,7 +7,8 @@ is written down when all of them are done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from sagabus.stores.sql import migrating
@@ -176,6 +177,16 @@ INDEXES = (
     "dead_letter_closed",
 )
 
+_COLUMN = re.compile(r"[(,]\s*`?(?!PRIMARY|UNIQUE|INDEX)(\w+)`? [A-Z]")
+
+
+def columns_made(to_come: Sequence[Migration]) -> dict[str, set[str]]:
+    """The columns of each table that these migrations make."""
+    text = "".join(dict(_TEMPLATES)[migration.version] for migration in to_come)
+    made = re.findall(r"CREATE TABLE IF NOT EXISTS \{(\w+)\} (\(.*?\)) ENGINE", text, re.DOTALL)
+    return {table: set(_COLUMN.findall(columns)) for table, columns in made}
+
+
 MIGRATION_LOCK = "lock_versions"
 
 
@@ -206,19 +217,21 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
     lock = f"SHA2(CONCAT({_bytes(place)}, '.{blake2b(prefix.encode(), digest_size=8).hexdigest()}'), 256)"
     in_place = f"information_schema.tables WHERE {_same('table_schema', place)}"
     ours = ", ".join(_bytes(_text(prefix + table)) for table in TABLES)
-    is_meta = _same("table_name", _text(prefix + "meta"))
     return {
         "has_versions": Statement(
             f"SELECT COUNT(*) FROM {in_place} AND {_same('table_name', _text(prefix + 'schema_version'))}", gives=True
         ),
         "is_home": Statement(
-            f"SELECT COUNT(*), @@character_set_client FROM {in_place} AND {is_meta}",
+            f"SELECT COUNT(*), @@character_set_client FROM {in_place} "
+            f"AND {_same('table_name', _text(prefix + 'meta'))}",
             gives=True,
         ),
-        "strangers": Statement(  # of ours, `meta` is made first
-            f"SELECT table_name FROM {in_place} AND {_bytes('table_name')} IN ({ours}) "
-            f"AND NOT {_same('table_name', _text(prefix + 'schema_version'))} "
-            f"AND NOT EXISTS (SELECT 1 FROM {in_place} AND {is_meta}) ORDER BY table_name",
+        "columns": Statement(
+            " UNION ALL ".join(
+                f"SELECT '{table}', column_name FROM information_schema.columns WHERE {_same('table_schema', place)} "
+                f"AND {_same('table_name', _text(prefix + table))}"
+                for table in TABLES
+            ),
             gives=True,
         ),
         "make_versions": Statement(_VERSIONS),

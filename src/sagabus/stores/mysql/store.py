@@ -128,18 +128,23 @@ class MysqlStore(ServerStore):
 
     async def _begin_life(self, link: Link) -> None:
         await connecting.look_over(link, self.place)
-        strangers = (await link.answer(Ask("strangers"))).rows
-        if strangers:
-            raise StoreCorrupt(
-                f"{self.place}: {', '.join(table for (table,) in strangers)} there is not the bus's: "
-                "choose another prefix (?prefix=…) or database (?schema=…)",
-                store=self.place,
-            )
         await super()._begin_life(link)
         others = (await link.answer(Ask("engines"))).rows
         if others:
             found = ", ".join(f"{table} is {engine}" for table, engine in others)
             raise StoreError(f"{self.place}: only InnoDB has transactions, but {found}", store=self.place)
+
+    async def _vet(self, link: Link, to_come: Sequence[Migration]) -> None:
+        # What a migration that was cut short has made is there with all its columns.
+        there: dict[str, set[str]] = {}
+        for table, column in (await link.answer(Ask("columns"))).rows:
+            there.setdefault(table, set()).add(column)
+        made = schema.columns_made(to_come).items()
+        strangers = sorted(table for table, columns in made if not columns <= there.get(table, columns))
+        if strangers:
+            names = ", ".join(self._names[table] for table in strangers)
+            way_out = "choose another prefix (?prefix=…) or database (?schema=…)"
+            raise StoreCorrupt(f"{self.place}: {names} is there, and is not the bus's: {way_out}", store=self.place)
 
     async def _connect(self) -> Link:
         try:

@@ -25,7 +25,8 @@ FROM {meta} WHERE name = 'crew'
         gives=True,
     ),
     "raise_crew": Statement("""
-INSERT INTO {meta} AS m (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = m.value + 1
+INSERT INTO {meta} AS m (name, value) VALUES ('crew', ?1)
+ON CONFLICT (name) DO UPDATE SET value = m.value + excluded.value
 """),
     "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
     "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),

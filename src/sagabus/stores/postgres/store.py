@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import LANES, Envelope
-from sagabus.errors import StoreReadOnly, StoreUnavailable, UnsupportedCapability
+from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable, UnsupportedCapability
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
@@ -157,7 +157,11 @@ class PostgresStore(ServerStore):
         place = self._address.schema
         # One that is there takes no right to make schemas.
         if place is not None and not await link.query(_SCHEMA, (place,)):
-            await link.run_script(schema.make_schema(place))
+            try:
+                await link.run_script(schema.make_schema(place))
+            except StoreError:  # as with tables: somebody else may have made it in the same moment
+                if not await link.query(_SCHEMA, (place,)):
+                    raise
         await super()._begin_life(link)
         await self._begin_timeline(_ours(link))
 

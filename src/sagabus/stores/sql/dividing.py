@@ -35,7 +35,7 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
         yield from _make_lanes(channel, lanes, suspects[channel])
     yield Ask("set_lanes", (lanes,))
     yield Ask("raise_routing", (1,))
-    yield Ask("raise_crew")
+    yield Ask("raise_crew", (1,))
     hit("divide.before_commit")
     return Divided(before, lanes, moved)
 
@@ -49,7 +49,7 @@ def begin_anew() -> Steps[int]:
     yield from _lock_all_lanes()
     lanes = (yield Ask("raise_epochs", (BEYOND_LOST,))).changed
     yield Ask("raise_routing", (BEYOND_LOST,))
-    yield Ask("raise_crew")
+    yield Ask("raise_crew", (BEYOND_LOST,))
     return lanes
 
 

@@ -48,7 +48,7 @@ def lease(
         shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number, patient=patient)
         is_new = is_new or shed
     if (not patient and (yield from _forget_the_dead(now))) or is_new:
-        yield Ask("raise_crew")
+        yield Ask("raise_crew", (1,))
     return (yield from _owned(worker))
 
 
@@ -115,7 +115,7 @@ def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, wind
             yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
     for channel in sorted({lane.channel for lane in keeping}):
         yield Ask("renew", (channel, worker, now + duration, window, duration))
-    yield Ask("raise_crew")
+    yield Ask("raise_crew", (1,))
 
 
 def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
@@ -126,7 +126,7 @@ def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
         yield Ask("forget_worker", (worker,))
     for lane in lanes or ():
         yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
-    yield Ask("raise_crew")
+    yield Ask("raise_crew", (1,))
 
 
 def _owned(worker: str) -> Steps[list[Lane]]:

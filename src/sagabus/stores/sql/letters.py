@@ -83,11 +83,11 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
     inbox = instances = letters = history = 0
     more = False
     for kept in sorted(retention, key=lambda each: each.channel):
-        cutoff = now - kept.window
+        cutoff = max(now - kept.window, 0)  # nobody may keep anything for longer than there are numbers
         gone, unfinished = yield from _purge_inbox(kept.channel, cutoff, limit)
         tombstones = (yield Ask("purge_instances", (kept.channel, cutoff, limit))).changed
         closed = (yield Ask("purge_letters", (kept.channel, cutoff, limit))).changed
-        recorded = (yield Ask("purge_history", (kept.channel, now - kept.history_window, limit))).changed
+        recorded = (yield Ask("purge_history", (kept.channel, max(now - kept.history_window, 0), limit))).changed
         inbox, instances = inbox + gone, instances + tombstones
         letters, history = letters + closed, history + recorded
         more = more or unfinished or limit in (tombstones, closed, recorded)

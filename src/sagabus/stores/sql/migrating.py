@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from sagabus.errors import SchemaTooNew, StoreCorrupt, StoreError
 from sagabus.failpoint import hit
@@ -27,6 +27,9 @@ class Migration(NamedTuple):
         """A step with its tables named; without names, the text as it is."""
         script = template if names is None else template.format_map(names)
         return cls(version, script, blake2b(template.encode(), digest_size=8).hexdigest())
+
+
+Vet: TypeAlias = Callable[[Link, Sequence[Migration]], Awaitable[None]]
 
 
 def missing(migrations: Sequence[Migration], done: Mapping[int, str], place: str) -> list[Migration]:
@@ -61,16 +64,20 @@ def script(preparing: Sequence[str], migrations: Sequence[Migration], *, version
     return "\n\n".join(parts)
 
 
-async def migrate(link: Link, migrations: Sequence[Migration], place: str, now: int) -> list[int]:
-    """Apply what is missing on a server; the versions applied. Applying twice changes nothing."""
+async def migrate(
+    link: Link, migrations: Sequence[Migration], place: str, now: int, *, vet: Vet | None = None
+) -> list[int]:
+    """Apply what is missing on a server; the versions applied. Applying twice changes nothing. `vet` may refuse to."""
     if not await to_come(link, migrations, place):
         return []
-    await link.answer(Ask("make_versions"))
+    await _make_versions(link)
     await link.begin()
     try:
         await link.answer(Ask("lock_versions"))
         found = missing(migrations, await _applied(link), place)
         hit("migrate.begun")
+        if vet is not None:
+            await vet(link, found)
         for migration in found:
             await link.run_script(migration.script)
             await link.answer(Ask("put_version", (migration.version, migration.checksum, now)))
@@ -84,6 +91,15 @@ async def migrate(link: Link, migrations: Sequence[Migration], place: str, now: 
     # Not before: who has the lock next has to see what was done.
     await link.answer(Ask("unlock_versions"))
     return [migration.version for migration in found]
+
+
+async def _make_versions(link: Link) -> None:
+    try:
+        await link.answer(Ask("make_versions"))
+    except StoreError:
+        # Of several who make a table IF NOT EXISTS at once, PostgreSQL fails all but one.
+        if not (await link.answer(Ask("has_versions"))).value:
+            raise
 
 
 async def versions(link: Link) -> list[int]:

@@ -69,7 +69,7 @@ def unregister(channel: str, message_type: str) -> Steps[Routing]:
 def _raise() -> Steps[None]:
     """A new version, of which every worker hears with its next fetch."""
     yield Ask("raise_routing", (1,))
-    yield Ask("raise_crew")
+    yield Ask("raise_crew", (1,))
 
 
 def _known() -> Steps[dict[tuple[str, str], str]]:

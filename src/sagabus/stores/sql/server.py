@@ -135,9 +135,12 @@ class ServerStore(SqlCalls):
 
     async def _begin_life(self, link: Link) -> None:
         await self._sync(link)
-        await migrate(link, self._migrations(), self.place, self._clock.now())
+        await migrate(link, self._migrations(), self.place, self._clock.now(), vet=self._vet)
         numbers = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
         self._identity = numbers.get("identity")
+
+    async def _vet(self, link: Link, to_come: Sequence[Migration]) -> None:
+        """Refuse to migrate where a table is there that is not ours, if nothing else would."""
 
     # --- calls that a server answers in its own way -------------------------------------------------------------------
 

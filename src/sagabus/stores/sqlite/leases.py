@@ -16,7 +16,8 @@ SELECT value * 1000 + (SELECT count(*) FROM sagabus_worker WHERE expires_at NOT 
 FROM sagabus_meta WHERE name = 'crew'
 """),
     "raise_crew": Plain("""
-INSERT INTO sagabus_meta (name, value) VALUES ('crew', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+INSERT INTO sagabus_meta (name, value) VALUES ('crew', ?1)
+ON CONFLICT (name) DO UPDATE SET value = value + excluded.value
 """),
     "forget_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1"),
     "lanes_setting": Plain("SELECT value FROM sagabus_meta WHERE name = 'lanes'"),

@@ -53,6 +53,17 @@ class HorizonConformance(StoreSuite):
         assert len(await trial.letters()) == 1
 
     @conformance
+    async def test_a_window_longer_than_there_are_numbers_keeps_everything(self, trial: Trial) -> None:
+        stored = await trial.accept(trial.envelope("m1"))
+        await trial.commit(completed(stored[0]))
+        trial.wait(400 * 86_400)
+
+        purged = await trial.store.purge([Retention(ORDERS, 2**66, 2**66)], 10)
+
+        assert (purged.inbox, purged.more) == (0, False)
+        assert await trial.append(trial.envelope("m1")) == [DUPLICATE]
+
+    @conformance
     async def test_records_inside_the_window_are_kept(self, trial: Trial) -> None:
         copy = trial.envelope("m1")
         await trial.accept(copy)
