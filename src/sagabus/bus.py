@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Self, overload
 
@@ -47,6 +47,8 @@ from sagabus.worker import Worker
 
 log = logging.getLogger("sagabus")
 
+_IN_HASTE = 1.0
+
 
 class Bus:
     """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
@@ -82,6 +84,8 @@ class Bus:
         self._housekeeping: Housekeeping | None = None
         self._opened = False
         self._joined_by: tuple[Routing, RoutingTable] | None = None
+        self._changing = asyncio.Lock()
+        """Opening and closing: one at a time, each to its end."""
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled, by what became of them."""
         self.dead_letters = DeadLetters(self.store)
@@ -100,35 +104,27 @@ class Bus:
 
         Opening twice is harmless.
         """
-        if self._opened:
-            return
-        await self.store.open()
-        try:
-            self._sender.use(await self._register())
-            self._opened = True
-            if worker and self._defined.by_name:
-                await self._start_worker()
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                await self._stop_worker(type(error))  # it may have taken lanes
-            self._forget_parts()
-            await self.store.close()
-            raise
+        async with self._changing:
+            if self._opened:
+                return
+            async with self._ending() as ending:  # unless all of it has been done
+                await self.store.open()
+                self._sender.use(await self._register())
+                self._opened = True
+                if worker and self._defined.by_name:
+                    await self._start_worker()
+                ending.pop_all()
 
     async def close(self) -> None:
         """Stop gracefully within the grace period and close the store. Nothing has failed by it; twice is harmless.
 
         Cancelled, it does all of that without the grace, and raises CancelledError afterwards.
         """
-        if not self._opened:
-            return
-        async with AsyncExitStack() as ending:  # whatever is cancelled, the rest is done
-            ending.push_async_callback(self.store.close)
-            ending.callback(self._forget_parts)
-            ending.push_async_exit(self._stop_worker)
-            if self._housekeeping is not None:
-                ending.push_async_callback(self._housekeeping.stop)
-            await self._publishing.drain()
+        async with self._changing:
+            if not self._opened:
+                return
+            async with self._ending():
+                await self._publishing.drain()
 
     async def __aenter__(self) -> Self:
         """Open, with a worker."""
@@ -314,10 +310,28 @@ class Bus:
             limit=self.settings.purge_limit,
         )
 
+    def _ending(self) -> AsyncExitStack:
+        """What ends a bus: whatever fails or is cancelled on the way, the rest is done."""
+        ending = AsyncExitStack()
+        ending.push_async_exit(self._close_store)
+        ending.callback(self._forget_parts)
+        ending.push_async_exit(self._stop_worker)
+        ending.push_async_callback(self._stop_housekeeping)
+        return ending
+
+    async def _stop_housekeeping(self) -> None:
+        if self._housekeeping is not None:
+            await self._housekeeping.stop()
+
     async def _stop_worker(self, kind: object, *_: object) -> None:
         if self._worker is not None:
             # Who was cancelled before it came to this is not told again, and is to wait for no handler.
             await self._worker.stop(self.settings.grace.total_seconds() if kind is None else 0.0)
+
+    async def _close_store(self, kind: object, *_: object) -> None:
+        with suppress(TimeoutError):  # then it has closed without waiting for anybody
+            async with asyncio.timeout(None if kind is None else _IN_HASTE):
+                await self.store.close()
 
     def _forget_parts(self) -> None:
         self._opened = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from sagabus.clock import Clock
@@ -201,8 +202,10 @@ class Publishing:
         return await answer
 
     async def drain(self) -> None:
-        """Wait until everything is appended."""
-        await self._group.drain()
+        """Wait until everything is appended that has been handed in by now."""
+        if self.busy:
+            with suppress(SagaBusError):  # told to whom it concerns
+                await self.append(list)
 
     async def _flush(self, publications: list[Publication]) -> None:
         waiting = [publication for publication in publications if not publication.answer.cancelled()]
@@ -227,7 +230,9 @@ class Publishing:
                 if publication.version != version:
                     publication.envelopes, publication.version = publication.address(), version
             everything = [envelope for publication in publications for envelope in publication.envelopes]
-            answers = await self._store.append(everything, version)
+            answers: Sequence[Admission] | None = []
+            if everything:
+                answers = await self._store.append(everything, version)
             if answers is not None:
                 _answer(publications, answers)
                 hit("append.answered")

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
@@ -37,6 +38,7 @@ log = logging.getLogger("sagabus")
 
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
+_IN_HASTE = 1.0
 
 
 class Worker:
@@ -100,12 +102,29 @@ class Worker:
         self._stopping = True
         self._serving.stopping = True
         self._runners.close()
-        try:
+        async with AsyncExitStack() as ending:  # whatever is cancelled, however often, the rest is done
+
+            async def give_up(kind: object, *_: object) -> None:
+                if kind is not None:
+                    await self.abandon()
+
+            async def release(kind: object, *_: object) -> None:
+                await self._release(_IN_HASTE if kind is not None else max(grace, _IN_HASTE))
+
+            ending.push_async_exit(release)
+            ending.push_async_exit(give_up)
             await self._finish(grace)
-            await self._leases.release()
-        except BaseException:
-            await self.abandon()
-            await self._leases.release()  # once more, if it was cancelled before its turn came
+
+    async def _release(self, patience: float) -> None:
+        """Not for ever: it may have to wait for what only somebody else can end."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._leases.release()
+        except TimeoutError:
+            log.warning("the store does not take the lanes back; they will expire")
+        except asyncio.CancelledError:
+            if patience > _IN_HASTE:
+                await self._release(_IN_HASTE)  # it may have been cancelled before its turn came
             raise
 
     async def _finish(self, grace: float) -> None:
@@ -122,7 +141,7 @@ class Worker:
                 await asyncio.wait([leaving])
             await cancel(late)
         try:
-            async with asyncio.timeout(max(grace, 1.0)):
+            async with asyncio.timeout(max(grace, _IN_HASTE)):
                 await self._committer.drain()
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")

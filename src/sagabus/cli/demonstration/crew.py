@@ -72,7 +72,9 @@ class Crew:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # an interrupt from the keyboard is for the command alone
+                # An interrupt from the keyboard is for the command alone. In its session all the same: should the
+                # command be killed while a worker stands still, the system ends that.
+                process_group=0,
             )
         hand = Hand(number, process, tally, complaints)
         self.living.append(hand)

@@ -8,7 +8,6 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -131,9 +130,8 @@ async def play(bus: Bus, setting: Setting, piece: Piece) -> Result:
             await course.run(piece.publications, setting.kills, venue.server, setting.restarts)
         finally:
             watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
             await crew.end()
+            await asyncio.gather(watching, return_exceptions=True)  # it only showed how far it was
     audit = await persistently(lambda: _audited(bus, piece))
     return Result(
         orders=piece.originals,

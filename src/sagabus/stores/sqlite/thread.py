@@ -54,6 +54,11 @@ class DatabaseThread:
             await _ended(running)
             raise
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._stopped
+
     async def stop(self) -> None:
         """Finish the calls made so far and end the thread; calling twice is harmless."""
         if not self._stopped:

@@ -76,7 +76,8 @@ class SqliteUnit:
         self._handle.close()
         if self._open:
             self._open = False
-            await self._thread.call(self._file.end, self._connection)
+            if not self._thread.stopped:  # else the connection is closed by now, and has rolled back
+                await self._thread.call(self._file.end, self._connection)
             hit("unit.ended")
 
     def _begin(self) -> None:

@@ -1,0 +1,153 @@
+"""However opening and closing meet each other, publishers and cancellations, nothing is left behind by a closed bus."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from tests.grounds import Ground
+from tests.scenarios.shop import Noted
+
+from sagabus import Bus, Settings, handler
+from sagabus.errors import SagaBusError
+
+LONG = Settings(lease=timedelta(seconds=60))
+
+
+def lanes_owned(ground: Ground) -> int:
+    count: int = ground.of_bus("lane", "count(*)", "WHERE owner IS NOT NULL")[0][0]
+    return count
+
+
+def make_bus(ground: Ground, *, obeys_after: float = 0) -> tuple[Bus, asyncio.Event]:
+    begun = asyncio.Event()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(obeys_after)
+
+    return Bus(ground.url, slow, settings=LONG), begun
+
+
+@asynccontextmanager
+async def nothing_is_left(ground: Ground) -> AsyncIterator[None]:
+    async with Bus(ground.url):
+        pass
+    yield
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert lanes_owned(ground) == 0
+
+
+async def test_two_who_open_it_at_once_open_it_once(ground: Ground) -> None:
+    bus, begun = make_bus(ground)
+    async with nothing_is_left(ground):
+        await asyncio.gather(bus.open(), bus.open())
+        await bus.publish(Noted(key="a", number=1))
+        await begun.wait()
+        closing = asyncio.create_task(bus.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.gather(closing, bus.close(), return_exceptions=True)
+
+
+async def test_it_is_opened_anew_while_it_is_being_closed(ground: Ground) -> None:
+    bus, _ = make_bus(ground)
+    async with nothing_is_left(ground):
+        for turns in range(1, 12):
+            await bus.open()
+            closing = asyncio.create_task(bus.close())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await bus.open()
+            await closing
+            await bus.publish(Noted(key="a", number=turns))
+            closing = asyncio.create_task(bus.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            await bus.close()
+
+
+@pytest.mark.parametrize("apart", [0, 1, 3, 10])
+async def test_opening_is_cancelled_twice(apart: int, ground: Ground) -> None:
+    async with nothing_is_left(ground):
+        for turns in range(1, 40):
+            bus, _ = make_bus(ground)
+            opening = asyncio.create_task(bus.open())
+            for wait in (turns, apart):
+                for _ in range(wait):
+                    await asyncio.sleep(0)
+                opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await bus.close()
+
+
+async def test_closing_is_cancelled_twice_while_a_handler_takes_its_time(ground: Ground) -> None:
+    bus, begun = make_bus(ground, obeys_after=0.2)
+    async with nothing_is_left(ground):
+        await bus.open()
+        await bus.publish(Noted(key="a", number=1))
+        await begun.wait()
+        closing = asyncio.create_task(bus.close())
+        for _ in range(2):
+            await asyncio.sleep(0.05)
+            closing.cancel()
+        await asyncio.wait([closing])
+        assert closing.cancelled()
+        assert lanes_owned(ground) == 0
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+
+
+async def test_it_closes_though_others_go_on_publishing(ground: Ground) -> None:
+    bus, _ = make_bus(ground)
+    await bus.open(worker=False)
+    accepted: list[int] = []
+    enough = asyncio.Event()
+
+    async def publish(number: int) -> None:
+        while True:
+            await bus.publish(Noted(key=f"k{number}", number=number))
+            accepted.append(number)
+            if len(accepted) > 100:
+                enough.set()
+
+    tasks = [asyncio.create_task(publish(number)) for number in range(16)]
+    await enough.wait()
+    async with asyncio.timeout(20):
+        await bus.close()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert all(isinstance(each, SagaBusError) for each in ended)
+    assert len(ground.of_bus("envelope")) >= len(accepted)
+
+
+async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_nothing_else(ground: Ground) -> None:
+    bus, _ = make_bus(ground)
+    await bus.open()
+    entered, closed = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with bus.transaction() as tx:
+            tx.publish(Noted(key="a"))
+            entered.set()
+            await closed.wait()
+            raise KeyError("mine")
+
+    mine = asyncio.create_task(work())
+    await entered.wait()
+    closing = asyncio.create_task(bus.close())
+    await asyncio.sleep(0.05)
+    closing.cancel()
+    await asyncio.wait([closing], timeout=20)
+    assert closing.done()
+    closed.set()
+
+    with pytest.raises(KeyError, match="mine"):
+        await mine
+    assert ground.of_bus("envelope") == []
