@@ -239,7 +239,7 @@ MUTANTS = [
     Mutant(
         "nobody is told that lanes begin anew",
         SQL + "dividing",
-        'yield Ask("raise_crew")',
+        'yield Ask("raise_crew", (BEYOND_LOST,))',
         "pass",
         promise("test_others_are_told"),
     ),
