@@ -43,11 +43,9 @@ from sagabus.saga import SagaDefinition
 from sagabus.sending import Sender
 from sagabus.settings import Settings
 from sagabus.store import Retention, Routing, Store
-from sagabus.worker import Worker
+from sagabus.worker import IN_HASTE, Worker
 
 log = logging.getLogger("sagabus")
-
-_IN_HASTE = 1.0
 
 
 class Bus:
@@ -330,7 +328,7 @@ class Bus:
 
     async def _close_store(self, kind: object, *_: object) -> None:
         with suppress(TimeoutError):  # then it has closed without waiting for anybody
-            async with asyncio.timeout(None if kind is None else _IN_HASTE):
+            async with asyncio.timeout(None if kind is None else IN_HASTE):
                 await self.store.close()
 
     def _forget_parts(self) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
@@ -38,7 +37,8 @@ log = logging.getLogger("sagabus")
 
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
-_IN_HASTE = 1.0
+IN_HASTE = 1.0
+"""Seconds, for each step of an end that nobody waits for any more."""
 
 
 class Worker:
@@ -102,18 +102,15 @@ class Worker:
         self._stopping = True
         self._serving.stopping = True
         self._runners.close()
-        async with AsyncExitStack() as ending:  # whatever is cancelled, however often, the rest is done
-
-            async def give_up(kind: object, *_: object) -> None:
-                if kind is not None:
-                    await self.abandon()
-
-            async def release(kind: object, *_: object) -> None:
-                await self._release(_IN_HASTE if kind is not None else max(grace, _IN_HASTE))
-
-            ending.push_async_exit(release)
-            ending.push_async_exit(give_up)
+        try:
             await self._finish(grace)
+        except BaseException:
+            try:
+                await self.abandon()
+            finally:  # be it cancelled once more
+                await self._release(IN_HASTE)
+            raise
+        await self._release(max(grace, IN_HASTE))
 
     async def _release(self, patience: float) -> None:
         """Not for ever: it may have to wait for what only somebody else can end."""
@@ -123,8 +120,8 @@ class Worker:
         except TimeoutError:
             log.warning("the store does not take the lanes back; they will expire")
         except asyncio.CancelledError:
-            if patience > _IN_HASTE:
-                await self._release(_IN_HASTE)  # it may have been cancelled before its turn came
+            if patience > IN_HASTE:
+                await self._release(IN_HASTE)  # it may have been cancelled before its turn came
             raise
 
     async def _finish(self, grace: float) -> None:
@@ -141,7 +138,7 @@ class Worker:
                 await asyncio.wait([leaving])
             await cancel(late)
         try:
-            async with asyncio.timeout(max(grace, _IN_HASTE)):
+            async with asyncio.timeout(max(grace, IN_HASTE)):
                 await self._committer.drain()
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")

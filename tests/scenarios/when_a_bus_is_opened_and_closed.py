@@ -20,7 +20,8 @@ def lanes_owned(ground: Ground) -> int:
     return count
 
 
-def make_bus(ground: Ground, *, obeys_after: float = 0) -> tuple[Bus, asyncio.Event]:
+def make_bus(ground: Ground, *, told: asyncio.Event | None = None) -> tuple[Bus, asyncio.Event]:
+    """With a handler that ends when it is cancelled; if it says that it was told to, not until it is told again."""
     begun = asyncio.Event()
 
     @handler("slow", key="key")
@@ -29,7 +30,9 @@ def make_bus(ground: Ground, *, obeys_after: float = 0) -> tuple[Bus, asyncio.Ev
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(obeys_after)
+            if told is not None:
+                told.set()
+                await asyncio.Event().wait()
 
     return Bus(ground.url, slow, settings=LONG), begun
 
@@ -89,15 +92,17 @@ async def test_opening_is_cancelled_twice(apart: int, ground: Ground) -> None:
 
 
 async def test_closing_is_cancelled_twice_while_a_handler_takes_its_time(ground: Ground) -> None:
-    bus, begun = make_bus(ground, obeys_after=0.2)
+    told = asyncio.Event()
+    bus, begun = make_bus(ground, told=told)
     async with nothing_is_left(ground):
         await bus.open()
         await bus.publish(Noted(key="a", number=1))
         await begun.wait()
         closing = asyncio.create_task(bus.close())
-        for _ in range(2):
-            await asyncio.sleep(0.05)
-            closing.cancel()
+        await asyncio.sleep(0)
+        closing.cancel()
+        await told.wait()
+        closing.cancel()
         await asyncio.wait([closing])
         assert closing.cancelled()
         assert lanes_owned(ground) == 0
@@ -127,7 +132,10 @@ async def test_it_closes_though_others_go_on_publishing(ground: Ground) -> None:
     assert len(ground.of_bus("envelope")) >= len(accepted)
 
 
-async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_nothing_else(ground: Ground) -> None:
+@pytest.mark.parametrize("turns", [1, 20, 200])
+async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_nothing_else(
+    turns: int, ground: Ground
+) -> None:
     bus, _ = make_bus(ground)
     await bus.open()
     entered, closed = asyncio.Event(), asyncio.Event()
@@ -142,7 +150,8 @@ async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_no
     mine = asyncio.create_task(work())
     await entered.wait()
     closing = asyncio.create_task(bus.close())
-    await asyncio.sleep(0.05)
+    for _ in range(turns):
+        await asyncio.sleep(0)
     closing.cancel()
     await asyncio.wait([closing], timeout=20)
     assert closing.done()
