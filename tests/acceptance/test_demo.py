@@ -159,6 +159,19 @@ def test_a_fresh_store_works_off_what_a_killed_demonstration_left(tmp_path: Path
     assert (found["completed"], found["lost"], found["doubled"], found["ok"]) == (10, 0, 0, True)
 
 
+def test_a_worker_that_stands_still_does_not_outlive_a_killed_command(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [SAGABUS, "demo", "--orders", "5000"], stderr=subprocess.DEVNULL, env=environment(tmp_path)
+    )
+    wait_for_workers(tmp_path)
+    os.kill(workers_of(tmp_path)[0], signal.SIGSTOP)
+
+    running.kill()
+    running.wait()
+
+    wait_until_gone(tmp_path)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["terminated", "interrupted"])
 def test_a_signal_ends_it_and_leaves_nothing_behind(tmp_path: Path, sent: signal.Signals) -> None:
     running = subprocess.Popen(

@@ -226,3 +226,19 @@ class Terminal:
 
     def isatty(self) -> bool:
         return True
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("dead-letters", "list", "--after", str(2**63)),
+        ("dead-letters", "list", "--limit", str(2**63 - 1)),
+        ("sagas", "history", "orders", "A1", "--after", str(2**63)),
+        ("sagas", "history", "orders", "A1", "--limit", str(2**63 - 1)),
+    ],
+)
+def test_a_number_that_no_database_has_is_refused_by_name(words: tuple[str, ...], cli: Cli) -> None:
+    code, out = cli.run(*words)
+
+    assert (code, out) == (2, "")
+    assert words[-2] in cli.err
