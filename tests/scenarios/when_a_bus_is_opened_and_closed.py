@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from tests.faults.oracle import lanes_owned
 from tests.grounds import Ground
 from tests.scenarios.shop import Noted
 
@@ -13,11 +14,6 @@ from sagabus import Bus, Settings, handler
 from sagabus.errors import SagaBusError
 
 LONG = Settings(lease=timedelta(seconds=60))
-
-
-def lanes_owned(ground: Ground) -> int:
-    count: int = ground.of_bus("lane", "count(*)", "WHERE owner IS NOT NULL")[0][0]
-    return count
 
 
 def make_bus(ground: Ground, *, told: asyncio.Event | None = None) -> tuple[Bus, asyncio.Event]:

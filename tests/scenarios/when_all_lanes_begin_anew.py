@@ -10,33 +10,15 @@ from pathlib import Path
 
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted, Tally
+from tests.scenarios.when_the_number_of_lanes_is_changed import KEYS, changed_while_a_handler_runs, numbers_of
 from tests.scenarios.when_two_workers_share_a_store import glances, lanes
 
 from sagabus import Bus, handler
 from sagabus.testing import ManualClock
 
-KEYS = [f"K{number}" for number in range(12)]
-
 
 async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarness) -> None:
-    gate, runs = asyncio.Event(), list[str]()
-
-    @handler("slow", key="key")
-    async def slow(message: Noted) -> None:
-        runs.append(message.text)
-        if len(runs) == 1:
-            await gate.wait()
-
-    async with harness(slow) as only:
-        await only.bus.publish_many([Noted(key="K", number=n, text=f"{n}") for n in (1, 2)])
-        await until(lambda: bool(runs))
-        await only.bus.store.begin_anew()
-        gate.set()
-        await only.idle()
-
-        assert (runs[0], runs[-2:]) == ("1", ["1", "2"])  # what came of those between is thrown away
-        assert only.bus.statistics["slow", "completed"] == 2
-        assert await only.dead_letters() == []
+    await changed_while_a_handler_runs(harness, lambda store: store.begin_anew())
 
 
 async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarness, clock: ManualClock) -> None:
@@ -51,8 +33,7 @@ async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarnes
         await second.idle()
 
         assert (lanes(first), lanes(second)) == (8, 8)
-        numbers = {record.key: record.state.numbers for record in await first.bus.sagas.list(Tally, limit=100)}
-        assert numbers == {key: list(range(1, sent + 1)) for key in KEYS}
+        assert await numbers_of(first) == {key: list(range(1, sent + 1)) for key in KEYS}
 
 
 async def test_a_copy_of_a_file_that_is_put_back_while_a_worker_runs(on_file: MakeHarness, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.scenarios.when_two_workers_share_a_store import glances, lanes
 
 from sagabus import Bus, Saga, Settings, handler, starts
 from sagabus.envelope import lane_of
+from sagabus.store import Store
 from sagabus.testing import Harness, ManualClock
 
 KEYS = [f"K{number}" for number in range(12)]
@@ -20,6 +22,28 @@ KEYS = [f"K{number}" for number in range(12)]
 
 async def numbers_of(harness: Harness) -> dict[str, list[int]]:
     return {record.key: record.state.numbers for record in await harness.bus.sagas.list(Tally, limit=100)}
+
+
+async def changed_while_a_handler_runs(harness: MakeHarness, change: Callable[[Store], Awaitable[object]]) -> None:
+    """What the handler does at that moment is done once."""
+    gate, runs = asyncio.Event(), list[str]()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted) -> None:
+        runs.append(message.text)
+        if len(runs) == 1:
+            await gate.wait()
+
+    async with harness(slow) as only:
+        await only.bus.publish_many([Noted(key="K", number=n, text=f"{n}") for n in (1, 2)])
+        await until(lambda: bool(runs))
+        await change(only.bus.store)
+        gate.set()
+        await only.idle()
+
+        assert (runs[0], runs[-2:]) == ("1", ["1", "2"])  # what came of those between is thrown away
+        assert only.bus.statistics["slow", "completed"] == 2
+        assert await only.dead_letters() == []
 
 
 async def test_workers_share_the_new_lanes(on_ground: MakeHarness, clock: ManualClock) -> None:
@@ -55,24 +79,7 @@ async def test_the_order_of_each_key_is_kept_while_two_work_and_two_publish(
 
 
 async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarness) -> None:
-    gate, runs = asyncio.Event(), list[str]()
-
-    @handler("slow", key="key")
-    async def slow(message: Noted) -> None:
-        runs.append(message.text)
-        if len(runs) == 1:
-            await gate.wait()
-
-    async with harness(slow) as only:
-        await only.bus.publish_many([Noted(key="K", number=n, text=f"{n}") for n in (1, 2)])
-        await until(lambda: bool(runs))
-        await only.bus.store.divide(7)
-        gate.set()
-        await only.idle()
-
-        assert (runs[0], runs[-2:]) == ("1", ["1", "2"])  # what came of those between is thrown away
-        assert only.bus.statistics["slow", "completed"] == 2
-        assert await only.dead_letters() == []
+    await changed_while_a_handler_runs(harness, lambda store: store.divide(7))
 
 
 async def test_sagas_go_on_with_their_timers_and_answers(harness: MakeHarness) -> None:
