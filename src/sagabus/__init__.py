@@ -5,8 +5,11 @@ file out of the box.
 """
 
 from sagabus.bus import Bus
+from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
 from sagabus.deduplication import Deduplication, Duplicate
+from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
+from sagabus.engine.publisher import Receipt
 from sagabus.envelope import DeadLetter, Envelope
 from sagabus.errors import (
     ConcurrencyConflict,
@@ -39,15 +42,13 @@ from sagabus.errors import (
     WrongDatabase,
 )
 from sagabus.handler import handler
-from sagabus.inspection import SagaRecord, TimerRecord, Transition
 from sagabus.message import command, event
 from sagabus.middleware import Middleware
-from sagabus.publishing import AsyncJoinedPublisher, JoinedPublisher, Receipt
-from sagabus.reaction import AsyncConnection, Connection
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
+from sagabus.views import SagaRecord, TimerRecord, Transition
 
 __all__ = [
     "AsyncConnection",

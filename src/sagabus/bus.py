@@ -16,34 +16,26 @@ from typing import Any, Self, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec, StateCodec
-from sagabus.committing import Publishing
-from sagabus.defining import Definitions, check_lending, define
+from sagabus.definitions import Definitions, check_lending, define
+from sagabus.engine.acceptor import Acceptor
+from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.outbox import AsyncJoinedPublisher, AwaitedConnection, JoinedPublisher, TransactionPublisher
+from sagabus.engine.processing import Processing
+from sagabus.engine.publisher import Addressed, Publisher, Receipt, addressed_by
+from sagabus.engine.routing import RoutingTable, subscriptions_of
+from sagabus.engine.sender import Sender
+from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.handler import HandlerDefinition
-from sagabus.housekeeping import Housekeeping
 from sagabus.identity import Identity, SystemIdentity
-from sagabus.inspection import DeadLetters, Sagas, Timers
+from sagabus.inspection import ChannelCounts
 from sagabus.middleware import Middleware
-from sagabus.opening import open_store
-from sagabus.processing import Processing
-from sagabus.publishing import (
-    Addressed,
-    AsyncJoinedPublisher,
-    AwaitedConnection,
-    JoinedPublisher,
-    Publisher,
-    Receipt,
-    TransactionPublisher,
-    addressed_by,
-)
-from sagabus.questions import ChannelCounts
-from sagabus.routing import RoutingTable, subscriptions_of
 from sagabus.saga import SagaDefinition
-from sagabus.sending import Sender
 from sagabus.settings import Settings
 from sagabus.store import Retention, Routing, Store
-from sagabus.worker import IN_HASTE, Worker
+from sagabus.store_urls import store_from_url
+from sagabus.views import DeadLetters, Sagas, Timers
 
 log = logging.getLogger("sagabus")
 
@@ -70,14 +62,14 @@ class Bus:
         self._codec = JsonCodec(self.settings.max_message_size, self.settings.max_message_depth)
         self._states = StateCodec()
         self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
-        self.store: Store = open_store(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
+        self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
         self._sender = self._make_sender()
         self._publisher = Publisher(
             self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules
         )
         self._middleware: Sequence[Middleware] = tuple(middleware)
-        self._publishing = Publishing(self.store, self._sender)
+        self._publishing = Acceptor(self.store, self._sender)
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
         self._opened = False

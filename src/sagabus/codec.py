@@ -1,6 +1,6 @@
 """Messages and saga states as JSON bytes: strict both ways, bounded before parsing, one form of error.
 
-On a message's way between `sending` (encode) and `processing` (decode); `bridge` calls `admit` for bytes from outside.
+Between `engine.sender` (encode) and `processing` (decode); `admit` is for bytes from outside.
 """
 
 import json

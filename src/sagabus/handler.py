@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.message import field_names
-from sagabus.reaction import Reaction, Signature, invoker, read_signature, visible_names
+from sagabus.reaction import Reaction, invoker
 from sagabus.retry import RetryPolicy
+from sagabus.signature import Signature, read_signature, visible_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")

@@ -1,6 +1,6 @@
 """What a run of a handler ends in: a closed set of values that the store's commit turns into rows.
 
-`processing` makes them, `committing` gathers them, a store applies them: wholly or not at all, each.
+`processing` makes them, `engine.committer` gathers them, a store applies them: wholly or not at all, each.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
+from sagabus.connection import Lent
 from sagabus.envelope import Envelope, Instance
-from sagabus.lending import Lent
+from sagabus.inspection import Inspection
 from sagabus.outcome import Admission, Outcome, Parameters, Settled
-from sagabus.questions import Inspection
 
 
 class Capability(Enum):

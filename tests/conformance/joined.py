@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from tests.grounds import MYSQL, ServerGround, server_ground
 
 from sagabus.clock import Clock
-from sagabus.opening import open_store
 from sagabus.store import Store
+from sagabus.store_urls import store_from_url
 from sagabus.stores.sqlite import SqliteStore
 
 
@@ -49,10 +49,10 @@ class OnServer:
         return f"INSERT INTO {self.ledger} (id) VALUES ({self.placeholder})"
 
     async def make_store(self, clock: Clock) -> Store:
-        return open_store(self.ground.url, clock, 16)
+        return store_from_url(self.ground.url, clock, 16)
 
     async def same_store(self, clock: Clock) -> Store:
-        return open_store(self.ground.url, clock, 16)
+        return store_from_url(self.ground.url, clock, 16)
 
     async def make_user_table(self) -> None:
         self.ground.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY)")

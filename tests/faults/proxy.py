@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
-from sagabus.testing.shelter import HOST, ReservedPort
+from sagabus.testing.sandbox import HOST, ReservedPort
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from tests.grounds import SERVERS, Ground, ServerGround
 
 from sagabus import StoreUnavailable
 from sagabus.clock import SystemClock
-from sagabus.opening import open_store
+from sagabus.store_urls import store_from_url
 from sagabus.stores.sql.server import ServerStore
 
 pytestmark = pytest.mark.faults
@@ -35,7 +35,7 @@ def running(place: Ground, mark: str) -> int:
 
 async def test_it_is_ended_at_the_server_with_all_its_locks(place: Ground) -> None:
     assert isinstance(place, ServerGround)
-    store = open_store(f"{place.url}&deadline=1", SystemClock())
+    store = store_from_url(f"{place.url}&deadline=1", SystemClock())
     assert isinstance(store, ServerStore)
     mark = uuid4().hex
     await store.open()

@@ -15,8 +15,8 @@ from tests.grounds import MySqlGround, PostgresGround, ServerGround
 
 from sagabus import Bus, Settings, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres import PostgresStore
+from sagabus.testing.sandbox import HOST
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, _program
-from sagabus.testing.shelter import HOST
 
 pytestmark = pytest.mark.faults
 

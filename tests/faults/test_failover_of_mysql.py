@@ -20,8 +20,8 @@ from tests.grounds import MySqlGround, stranger
 
 from sagabus import Bus, StoreReadOnly, StoreUnavailable
 from sagabus.cli import main
+from sagabus.testing.sandbox import HOST
 from sagabus.testing.servers import PrivateMariaDB
-from sagabus.testing.shelter import HOST
 
 pytestmark = pytest.mark.faults
 

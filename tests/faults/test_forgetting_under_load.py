@@ -13,9 +13,9 @@ from tests.grounds import Ground
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.opening import open_store
 from sagabus.outcome import Admission, Claim, Completed, DeadLettered, Effects, Failure, Outcome, Save
 from sagabus.store import Batch, Purged, Retention, Store, Subscription
+from sagabus.store_urls import store_from_url
 from sagabus.stores.sql import server
 from sagabus.testing import ManualClock
 
@@ -111,7 +111,7 @@ async def late_copies(store: Store, sent_at: int, routing: int) -> list[Admissio
 
 
 async def opened(stack: AsyncExitStack, url: str, clock: Clock) -> Store:
-    store = open_store(url, clock)
+    store = store_from_url(url, clock)
     await store.open()
     stack.push_async_callback(store.close)
     return store

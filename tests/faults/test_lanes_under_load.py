@@ -18,8 +18,8 @@ from tests.grounds import SERVERS
 from sagabus import Bus, Settings
 from sagabus.outcome import RetryAt, Verdict
 from sagabus.store import Batch
-from sagabus.stores.sql.asking import drive_async
 from sagabus.stores.sql.dividing import divide
+from sagabus.stores.sql.steps import drive_async
 
 pytestmark = pytest.mark.faults
 

@@ -194,7 +194,7 @@ MUTANTS = [
     ),
     Mutant(
         "a flush is never taken apart",
-        "sagabus.persisting",
+        "sagabus.engine.flush",
         "if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:",
         "if isinstance(error, StoreError):",
         vandals(
@@ -203,14 +203,14 @@ MUTANTS = [
     ),
     Mutant(
         "a full disk is an attempt",
-        "sagabus.failing",
+        "sagabus.engine.recoverability",
         "return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)",
         "return False",
         full_disk,
     ),
     Mutant(
         "suspects are not counted first",
-        "sagabus.suspects",
+        "sagabus.engine.suspects",
         "run = await self._count(envelope)",
         "run = envelope",
         scenario(when_two_workers_share_a_store.test_a_killer_is_dead_lettered_after_its_counted_runs),

@@ -26,8 +26,8 @@ from sagabus.outcome import Admission, Completed, Effects, Save, Statement, Verd
 from sagabus.store import Batch, Cursor, Subscription
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.schema import migrations, names, statements_of
-from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.steps import Query
 from sagabus.testing.servers import PrivateMariaDB
 
 pytestmark = pytest.mark.faults
@@ -251,7 +251,7 @@ async def test_a_percent_sign_is_one(url: str) -> None:
 async def test_what_an_append_relies_on_stays_until_it_commits(url: str) -> None:
     async with opened(url) as store, store._pool.link() as link:
         await link.begin()
-        found = await link.answer(Ask("look", ('["orders"]',), [("orders", "m1")]))
+        found = await link.answer(Query("look", ('["orders"]',), [("orders", "m1")]))
         blocked = []
         for sql in (
             "UPDATE sagabus_meta SET value = 2 WHERE name = 'routing'",

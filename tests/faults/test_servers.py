@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.faults.databases import query, require
 
+from sagabus.testing.sandbox import _OVER, _are, until
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer, ServerFailed
-from sagabus.testing.shelter import _OVER, _are, until
 
 pytestmark = pytest.mark.faults
 

@@ -21,9 +21,9 @@ from tests.grounds import SERVERS, ServerGround
 
 from sagabus import Context, Linear, RetryPolicy, handler
 from sagabus.clock import SystemClock
-from sagabus.opening import open_store
+from sagabus.store_urls import store_from_url
+from sagabus.stores.sql.keepalive import notice_silence
 from sagabus.stores.sql.server import ServerStore
-from sagabus.stores.sql.silence import notice_silence
 
 pytestmark = pytest.mark.faults
 
@@ -146,7 +146,7 @@ async def test_every_connection_asks_the_machine_of_its_server(
     ground: ServerGround, deadline: float, idle: int, seconds: int
 ) -> None:
     ground.make()
-    store = open_store(f"{ground.url}&deadline={deadline}", SystemClock())
+    store = store_from_url(f"{ground.url}&deadline={deadline}", SystemClock())
     assert isinstance(store, ServerStore)
     link = await store._connect()
     sock = link.native._transport.get_extra_info("socket")

@@ -29,7 +29,7 @@ from sagabus import (
     handler,
     starts,
 )
-from sagabus.testing.shelter import HOST
+from sagabus.testing.sandbox import HOST
 
 RECORD = "INSERT INTO ledger (id, amount) VALUES (?, ?)"
 AT_ONCE = RetryPolicy(attempts=3, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)

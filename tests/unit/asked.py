@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import apsw
 
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive
+from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive
 from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
@@ -29,7 +29,7 @@ class Ground:
         with self._connection:
             return drive(steps, self.answer)
 
-    def answer(self, ask: Ask | AskUser) -> Answer:
+    def answer(self, ask: Query | UserQuery) -> Answer:
         """One statement."""
-        self.asked[ask.name if isinstance(ask, Ask) else "user"] += 1
+        self.asked[ask.name if isinstance(ask, Query) else "user"] += 1
         return self._execute(ask)

@@ -8,10 +8,10 @@ from typing import Any
 from tests.unit.taker import TAKER, stored
 
 from sagabus.clock import SystemClock
-from sagabus.committing import Committer
-from sagabus.mailbox import Mailbox
+from sagabus.engine.committer import Committer
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.runner_pool import RunnerPool
 from sagabus.outcome import Completed, Effects, Settled, Verdict
-from sagabus.running import Runners
 from sagabus.store import Batch
 
 MANY = 20_000
@@ -60,7 +60,7 @@ async def take_back_very_many() -> None:
         store,
         sender,
         SystemClock(),
-        Runners(serve_nothing, 1),
+        RunnerPool(serve_nothing, 1),
         settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
     )
     mailboxes = [Mailbox(TAKER, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]

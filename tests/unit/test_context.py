@@ -7,12 +7,12 @@ import pytest
 from sagabus.clock import instant
 from sagabus.codec import JsonCodec
 from sagabus.context import TIMER, Context, due
+from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
 from sagabus.errors import ContextClosed, HandlingError
 from sagabus.identity import derive
 from sagabus.message import event
 from sagabus.outcome import Parameters
-from sagabus.sending import Sender
 from sagabus.store import Routing, Subscription
 
 NOW = instant(datetime(2030, 1, 1, tzinfo=UTC))

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from sagabus.cli.demonstration.crew import Crew, Hand
+from sagabus.cli.demonstration.worker_processes import Crew, InFlight
 
 # Works for a moment, rests for a moment, and so on; or only rests.
 RESTLESS = """
 import sys, time
 from pathlib import Path
-from sagabus.cli.demonstration.tally import Tally
+from sagabus.cli.demonstration.progress_file import Tally
 tally = Tally(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
@@ -36,7 +36,7 @@ async def crew_of(tmp_path: Path, *kinds: str) -> AsyncIterator[Crew]:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", RESTLESS, str(tally), kind), stdout=asyncio.subprocess.PIPE
             )
-            crew.living.append(Hand(number, process, tally, tmp_path / "none.log"))
+            crew.living.append(InFlight(number, process, tally, tmp_path / "none.log"))
             assert process.stdout is not None
             await process.stdout.readline()
         yield crew

@@ -4,8 +4,8 @@ import pytest
 
 from sagabus import Bus, RetryPolicy, StoreFull, StoreUnavailable, event, handler
 from sagabus.clock import SystemClock
+from sagabus.engine.recoverability import Recoverability
 from sagabus.envelope import Envelope
-from sagabus.failing import Failing
 from sagabus.identity import SystemIdentity
 from sagabus.outcome import DeadLettered, RetryAt
 
@@ -24,9 +24,9 @@ def take(message: Noted) -> None:
 LOST = StoreUnavailable("lost")
 
 
-def failing() -> Failing:
+def failing() -> Recoverability:
     clock = SystemClock()
-    return Failing(SystemIdentity(clock), clock)
+    return Recoverability(SystemIdentity(clock), clock)
 
 
 def envelope(position: int = 7, attempt: int = 0) -> Envelope:

@@ -16,8 +16,8 @@ from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.link import PostgresLink
-from sagabus.stores.sql.asking import Answer, Ask, AskUser
 from sagabus.stores.sql.server import ServerStore
+from sagabus.stores.sql.steps import Answer, Query, UserQuery
 from sagabus.testing import ManualClock
 
 ORDERS = "orders"
@@ -77,8 +77,8 @@ async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGener
     ground = Ground(make(url, clock=clock), make(url, clock=clock), clock)
     answer = link.answer
 
-    async def noting(self: Any, ask: Ask | AskUser) -> Answer:
-        if isinstance(ask, Ask):
+    async def noting(self: Any, ask: Query | UserQuery) -> Answer:
+        if isinstance(ask, Query):
             ground.asked.append(ask.name)
         return await answer(self, ask)
 
@@ -289,7 +289,7 @@ def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.
         ground.ours._fetching.news([(ORDERS, LANE + 1)])
         with monkeypatch.context() as patch:
 
-            async def broken(link: object, ask: Ask | AskUser) -> Answer:
+            async def broken(link: object, ask: Query | UserQuery) -> Answer:
                 raise OSError("cut")
 
             patch.setattr(PostgresLink, "answer", broken)

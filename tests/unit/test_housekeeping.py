@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sagabus.engine.housekeeping import Housekeeping
 from sagabus.errors import StoreBusy
-from sagabus.housekeeping import Housekeeping
 from sagabus.store import Purged, Retention
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.taker import TAKER, stored
 
 from sagabus import Settings, StoreUnavailable
-from sagabus.holding import Hand
-from sagabus.leases import SMALLEST_WINDOW, Leases
+from sagabus.engine.in_flight import InFlight
+from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.store import Lane, Routing
 from sagabus.testing import ManualClock
 
@@ -54,7 +54,7 @@ class Ground:
     def __init__(self) -> None:
         self.store: Any = Store()
         self.sender: Any = Sender()
-        self.hand = Hand({"taker": TAKER}, SMALLEST_WINDOW)
+        self.hand = InFlight({"taker": TAKER}, SMALLEST_WINDOW)
         self.leases = Leases(
             "w",
             self.store,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sagabus.errors import StoreBusy
-from sagabus.stores.sql.asking import Answer
 from sagabus.stores.sql.migrating import Migration, migrate
+from sagabus.stores.sql.steps import Answer
 
 
 class Notebook:

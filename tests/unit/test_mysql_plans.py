@@ -14,51 +14,51 @@ import pytest
 from tests.grounds import MYSQL
 
 from sagabus.stores.mysql import MysqlStore
-from sagabus.stores.mysql.forms import Form, forms
-from sagabus.stores.mysql.lanes import LaneQueries
-from sagabus.stores.mysql.looking import LOOK
+from sagabus.stores.mysql.append_lookup import LOOK
+from sagabus.stores.mysql.fetch_query import LaneQueries
+from sagabus.stores.mysql.prepared import Form, forms
 from sagabus.stores.mysql.schema import names
 from sagabus.stores.mysql.statements import STATEMENTS
-from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.steps import Query
 
 ROWS = 3000
 PLACES = [("orders", "k7"), ("orders", "k9")]
 POSITIONS = [(5,), (6,)]
 
-HOT: dict[str, Ask] = {
+HOT: dict[str, Query] = {
     ask.name: ask
     for ask in (
-        Ask("head", (), [("orders", 1)]),
-        Ask("which_stored", (), POSITIONS),
-        Ask("remove", (), POSITIONS),
-        Ask("cancel_all_timers", (), PLACES),
-        Ask("let_go", (), POSITIONS),
-        Ask("retry", (5, 0, 1, 9, 9)),
-        Ask("attempt", (5, 0, 9)),
-        Ask("stash", (5, 0, 9)),
-        Ask("wake", (), PLACES),
-        Ask("cancel_timers", (), [(*place, "payment") for place in PLACES]),
-        Ask("let_loose", (), PLACES),
-        Ask("known", (), [("orders", "m7")]),
-        Ask("look", ('["orders"]',), [("orders", "m7")]),
-        Ask("look_and_tell", ('["orders"]', "orders", 1, 100, "k7"), [("orders", "m7")]),
-        Ask("horizons", (), [("orders",)]),
-        Ask("at_positions", (), POSITIONS),
-        Ask("load", ("orders",), [("k7",)]),
-        Ask("anything_due", (10,), [("orders",)]),
-        Ask("suspects", ("orders", 3, 50, 10)),
-        Ask("timer_is_set", ("orders", "k10", "payment")),
-        Ask("record", ("orders", "m7")),
-        Ask("renew", ("orders", "w", 1, 1, 1)),
-        Ask("take_lane", ("orders", 1, "w", 1, 1, 1, 1)),
-        Ask("expired_record", ("orders", ROWS, 999)),
-        Ask("purge_inbox", ("orders", 1000)),
-        Ask("purge_instances", ("orders", 1000, 100)),
-        Ask("purge_letters", ("orders", 1000, 100)),
-        Ask("purge_history", ("orders", 1000, 100)),
-        Ask("instance_page", ("orders", "k7", None, 100)),
-        Ask("history_page", ("orders", "k7", 5, 100)),
+        Query("head", (), [("orders", 1)]),
+        Query("which_stored", (), POSITIONS),
+        Query("remove", (), POSITIONS),
+        Query("cancel_all_timers", (), PLACES),
+        Query("let_go", (), POSITIONS),
+        Query("retry", (5, 0, 1, 9, 9)),
+        Query("attempt", (5, 0, 9)),
+        Query("stash", (5, 0, 9)),
+        Query("wake", (), PLACES),
+        Query("cancel_timers", (), [(*place, "payment") for place in PLACES]),
+        Query("let_loose", (), PLACES),
+        Query("known", (), [("orders", "m7")]),
+        Query("look", ('["orders"]',), [("orders", "m7")]),
+        Query("look_and_tell", ('["orders"]', "orders", 1, 100, "k7"), [("orders", "m7")]),
+        Query("horizons", (), [("orders",)]),
+        Query("at_positions", (), POSITIONS),
+        Query("load", ("orders",), [("k7",)]),
+        Query("anything_due", (10,), [("orders",)]),
+        Query("suspects", ("orders", 3, 50, 10)),
+        Query("timer_is_set", ("orders", "k10", "payment")),
+        Query("record", ("orders", "m7")),
+        Query("renew", ("orders", "w", 1, 1, 1)),
+        Query("take_lane", ("orders", 1, "w", 1, 1, 1, 1)),
+        Query("expired_record", ("orders", ROWS, 999)),
+        Query("purge_inbox", ("orders", 1000)),
+        Query("purge_instances", ("orders", 1000, 100)),
+        Query("purge_letters", ("orders", 1000, 100)),
+        Query("purge_history", ("orders", 1000, 100)),
+        Query("instance_page", ("orders", "k7", None, 100)),
+        Query("history_page", ("orders", "k7", 5, 100)),
     )
 }
 LANES = {

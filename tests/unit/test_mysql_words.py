@@ -19,13 +19,13 @@ from sagabus.errors import (
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.connecting import arguments
 from sagabus.stores.mysql.errors import of_our_own, translated
-from sagabus.stores.mysql.forms import forms, portions
+from sagabus.stores.mysql.prepared import forms, portions
 from sagabus.stores.mysql.schema import names, statements_of
 from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.steps import Query
 
 NAMES = names(table_names("sagabus_", "`"), "sagabus_")
 FORMS = forms(STATEMENTS, NAMES)
@@ -33,7 +33,7 @@ FORMS = forms(STATEMENTS, NAMES)
 
 class TestForms:
     def test_every_parameter_has_its_place(self) -> None:
-        ask = Ask("hold", ("orders", "A1", 7))
+        ask = Query("hold", ("orders", "A1", 7))
 
         (parameters,) = FORMS["hold"].parameters(ask)
 
@@ -41,31 +41,31 @@ class TestForms:
         assert parameters == ("orders", "A1", 7, 7, 7)
 
     def test_a_set_to_look_up_is_one_text(self) -> None:
-        (parameters,) = FORMS["known"].parameters(Ask("known", rows=[("orders", "é'\"\\"), ("orders", "m2")]))
+        (parameters,) = FORMS["known"].parameters(Query("known", rows=[("orders", "é'\"\\"), ("orders", "m2")]))
 
         assert parameters == ('[["orders","é\'\\"\\\\"],["orders","m2"]]',)
 
     def test_what_has_no_key_is_not_looked_for(self) -> None:
-        (parameters,) = FORMS["wake"].parameters(Ask("wake", rows=[("orders", None), ("orders", "A1")]))
+        (parameters,) = FORMS["wake"].parameters(Query("wake", rows=[("orders", None), ("orders", "A1")]))
 
         assert parameters == ('[["orders","A1"]]',)
 
     def test_a_set_too_large_for_one_text_is_cut(self) -> None:
-        given = list(FORMS["remove"].parameters(Ask("remove", rows=[(position,) for position in range(5000)])))
+        given = list(FORMS["remove"].parameters(Query("remove", rows=[(position,) for position in range(5000)])))
 
         assert len(given) == 2
         assert sum(text.count(",") + 1 for (text,) in given) == 5000  # type: ignore[attr-defined]
 
     def test_an_empty_set_is_still_a_question(self) -> None:
-        assert list(FORMS["head"].parameters(Ask("head", rows=[]))) == [("[]",)]
+        assert list(FORMS["head"].parameters(Query("head", rows=[]))) == [("[]",)]
 
     @pytest.mark.parametrize("text", ["x" * 2005, "é" * 1003, "😀" * 502])
     def test_what_would_be_cut_short_is_refused(self, text: str) -> None:
         with pytest.raises(StoreError, match="longer than the 2004 bytes"):
-            list(FORMS["known"].parameters(Ask("known", rows=[("orders", text)])))
+            list(FORMS["known"].parameters(Query("known", rows=[("orders", text)])))
 
     def test_what_just_fits_is_passed(self) -> None:
-        (parameters,) = FORMS["known"].parameters(Ask("known", rows=[("orders", "😀" * 501)]))
+        (parameters,) = FORMS["known"].parameters(Query("known", rows=[("orders", "😀" * 501)]))
 
         assert "😀" * 501 in str(parameters[0])
 

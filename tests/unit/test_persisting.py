@@ -12,13 +12,13 @@ from tests.unit.taker import TAKER
 from sagabus import StoreUnavailable, TransactionLost
 from sagabus.clock import Clock
 from sagabus.codec import JsonCodec
-from sagabus.committing import Committer
+from sagabus.engine.committer import Committer
+from sagabus.engine.flush import Entry
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
-from sagabus.mailbox import Mailbox
 from sagabus.outcome import Completed, Effects, Settled, Statement, Verdict
-from sagabus.persisting import Entry
-from sagabus.running import Runners
-from sagabus.sending import Sender
 from sagabus.store import Batch, Routing
 from sagabus.testing import ManualClock
 
@@ -77,7 +77,7 @@ class Ground:
         self.errors: dict[str, BaseException | None] = {}
         self.mailboxes: dict[str, Mailbox] = {}
         self.versions: list[int] = []
-        runners = Runners(self._serve, 1)
+        runners = RunnerPool(self._serve, 1)
         self.committer = Committer(self.store, self.sender, clock or Impatient(), runners, settled=self._settled)
 
     def add(self, *names: str, statements: Iterable[str] = ()) -> None:

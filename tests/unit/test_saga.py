@@ -7,7 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from sagabus import Context, Saga, command, event, handles, starts, timer
-from sagabus.saga import SagaDefinition, define_saga, timers_set_by
+from sagabus.saga import SagaDefinition
+from sagabus.saga_reader import define_saga
+from sagabus.signature import timers_set_by
 
 
 @event("tests.begun")

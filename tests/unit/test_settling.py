@@ -10,7 +10,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, Save, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, leasing, settling
-from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.steps import Query
 
 NOW = 1_000_000
 LANES = 4
@@ -26,7 +26,7 @@ def stored() -> tuple[Ground, list[Envelope]]:
     ]
     ground.run(leasing.add_lanes("c", LANES))
     ground.run(appending.insert(given, NOW))
-    found = ground.answer(Ask("ready", (MANY,), [("c", lane, 0) for lane in range(LANES)])).rows
+    found = ground.answer(Query("ready", (MANY,), [("c", lane, 0) for lane in range(LANES)])).rows
     positions = {row[4]: row[0] for row in found}
     ground.asked.clear()
     return ground, [msgspec.structs.replace(e, position=positions[e.message_id]) for e in given]

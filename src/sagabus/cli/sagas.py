@@ -16,7 +16,7 @@ from sagabus.cli.text import printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.inspection import SagaRecord, Transition
+    from sagabus.views import SagaRecord, Transition
 
 _TOLD = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")

@@ -14,7 +14,7 @@ from sagabus.cli.text import printable
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.questions import ChannelCounts
+    from sagabus.inspection import ChannelCounts
 
 _LISTED = ("subscription", "message", "kind", "waiting", "dead")
 

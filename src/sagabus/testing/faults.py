@@ -9,14 +9,14 @@ from typing import TypeAlias
 from sagabus.context import Context
 from sagabus.middleware import Next
 
-Failing: TypeAlias = BaseException | type[BaseException]
+Recoverability: TypeAlias = BaseException | type[BaseException]
 
 
 @dataclass(slots=True)
 class Cue:
     """That the next `times` calls fail with `error`."""
 
-    error: Failing
+    error: Recoverability
     times: int
     afterwards: bool = False
     """Only after the call has done its work: the caller cannot know."""

@@ -18,23 +18,23 @@ from typing import Any, Self, TypeVar
 
 from sagabus.bus import Bus
 from sagabus.clock import Clock, micros
+from sagabus.engine.publisher import Receipt
+from sagabus.engine.sender import Sender
 from sagabus.envelope import DeadLetter
 from sagabus.errors import StoreBusy
 from sagabus.handler import HandlerOptions
-from sagabus.inspection import SagaRecord, Transition, saga_name
 from sagabus.message import message_type_of
 from sagabus.middleware import Middleware
-from sagabus.opening import open_store
-from sagabus.publishing import Receipt
 from sagabus.saga import Saga
-from sagabus.sending import Sender
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Store
+from sagabus.store_urls import store_from_url
+from sagabus.testing.captured import Heard, ListeningSender, Messages
 from sagabus.testing.clock import ManualClock
-from sagabus.testing.faults import Cue, Failing, HandlerFaults
+from sagabus.testing.faults import Cue, HandlerFaults, Recoverability
 from sagabus.testing.identity import LongestWaits
-from sagabus.testing.listening import Heard, ListeningSender, Messages
-from sagabus.testing.tap import StoreTap
+from sagabus.testing.observed_store import StoreTap
+from sagabus.views import SagaRecord, Transition, saga_name
 
 S = TypeVar("S", bound=Saga)
 
@@ -148,7 +148,7 @@ class Harness:
                 f"what is due; waiting: {'; '.join(counts)}"
             ) from None
 
-    def fail(self, subscription: object, *, times: int = 1, error: Failing = RuntimeError) -> None:
+    def fail(self, subscription: object, *, times: int = 1, error: Recoverability = RuntimeError) -> None:
         """Make the next runs of a handler or saga (or of the subscription of that name) raise `error` before they
         begin.
         """
@@ -157,7 +157,7 @@ class Harness:
         self._running.put_around(self._faults)
         self._handler_faults.add(_subscription(subscription), Cue(error, times))
 
-    def fail_commit(self, *, times: int = 1, error: Failing = StoreBusy, afterwards: bool = False) -> None:
+    def fail_commit(self, *, times: int = 1, error: Recoverability = StoreBusy, afterwards: bool = False) -> None:
         """Make the next commits of handled messages fail; `afterwards`: they do commit, and only the answer is lost."""
         self._tap.commit_cues.add(Cue(error, times, afterwards))
 
@@ -303,11 +303,11 @@ def _opener(
         made = store
         return lambda: made(clock)
     if store is None or store == "memory:":
-        kept = open_store("memory:", clock, lanes)
+        kept = store_from_url("memory:", clock, lanes)
         return lambda: kept
     text = os.fspath(store)
     url = text if ":" in text else f"sqlite:///{Path(text).absolute()}"
-    return lambda: open_store(url, clock, lanes)
+    return lambda: store_from_url(url, clock, lanes)
 
 
 def _subscription(given: Any) -> str:

@@ -16,11 +16,11 @@ from datetime import UTC, datetime, timedelta
 from sagabus.clock import instant
 from sagabus.codec import JsonCodec
 from sagabus.context import Context
+from sagabus.engine.routing import RoutingTable
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import StatementRefused
 from sagabus.outcome import Parameters
-from sagabus.routing import RoutingTable
-from sagabus.testing.listening import Heard, ListeningSender, Messages
+from sagabus.testing.captured import Heard, ListeningSender, Messages
 
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 _NOT_YOURS = re.compile(

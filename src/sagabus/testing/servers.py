@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar, Self
 
-from sagabus.testing.shelter import HOST, ReservedPort, ServerFailed, Shelter, until
+from sagabus.testing.sandbox import HOST, ReservedPort, ServerFailed, Shelter, until
 
 __all__ = ["PrivateMariaDB", "PrivatePostgres", "PrivateServer", "ServerFailed"]
 

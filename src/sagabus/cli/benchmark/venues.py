@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from sagabus.cli.demonstration.stage import file_of
+from sagabus.cli.demonstration.app_table import file_of
 from sagabus.cli.output import Refused
 
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from rich.console import Console
 
-from sagabus.cli.demonstration.crew import WorkerEndedError
+from sagabus.cli.demonstration.demos import perform_orders, perform_replay
 from sagabus.cli.demonstration.event_log import Columns, EventLog, MalformedLogError, read_log
-from sagabus.cli.demonstration.performing import perform_orders, perform_replay
-from sagabus.cli.demonstration.playing import Result, Setting
-from sagabus.cli.demonstration.show import draw_paths, draw_result
-from sagabus.cli.demonstration.venue import is_private, venue_at
+from sagabus.cli.demonstration.report import draw_paths, draw_result
+from sagabus.cli.demonstration.session import Result, Setting
+from sagabus.cli.demonstration.target import is_private, venue_at
+from sagabus.cli.demonstration.worker_processes import WorkerEndedError
 from sagabus.cli.output import Refused, console, emit_json, refusing
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from sagabus import (
     starts,
     timer,
 )
-from sagabus.cli.demonstration.stage import Words
+from sagabus.cli.demonstration.app_table import Words
 
 TABLES = (
     "CREATE TABLE IF NOT EXISTS demo_payment (order_id TEXT, amount INTEGER)",

@@ -8,8 +8,8 @@ import asyncio
 from typing import ClassVar
 
 from sagabus import Context, Saga, event, handles, starts
+from sagabus.cli.demonstration.app_table import Words
 from sagabus.cli.demonstration.orders import PATIENT
-from sagabus.cli.demonstration.stage import Words
 
 TABLES = ("CREATE TABLE IF NOT EXISTS demo_applied (run TEXT, case_key TEXT, log_row INTEGER, activity TEXT)",)
 CASES = "demo-cases"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from sagabus import Bus, Settings
 from sagabus.cli.demonstration import orders, replay
-from sagabus.cli.demonstration.stages import database_at
-from sagabus.cli.demonstration.tally import Tally, counting
+from sagabus.cli.demonstration.app_tables import database_at
+from sagabus.cli.demonstration.progress_file import Tally, counting
 from sagabus.clock import SystemClock
-from sagabus.opening import open_store
+from sagabus.store_urls import store_from_url
 
 PROCESSES = {"orders": (orders.definitions, 6), "replay": (replay.definitions, 50)}
 
@@ -26,7 +26,7 @@ async def work(url: str, process: str, tally: Tally, lease: timedelta) -> None:
     """Handle messages until stdin ends."""
     definitions, concurrency = PROCESSES[process]
     settings = Settings(concurrency=concurrency, prefetch=128, lease=lease, grace=timedelta(seconds=5))
-    store = counting(open_store(url, SystemClock(), settings.lanes), tally)
+    store = counting(store_from_url(url, SystemClock(), settings.lanes), tally)
     async with Bus(store, *definitions(database_at(url).words), settings=settings, middleware=[tally]):
         print("ready", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, _wait_for_end)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.questions import ChannelCounts
+from sagabus.inspection import ChannelCounts
 from sagabus.stores.memory.tables import Tables
 
 

@@ -8,8 +8,8 @@ from itertools import islice
 from msgspec.structs import replace
 
 from sagabus.store import Lane
+from sagabus.stores.lane_shares import BEYOND_LOST, fair_share
 from sagabus.stores.memory.tables import LaneRow, Tables
-from sagabus.stores.sharing import BEYOND_LOST, fair_share
 
 Place = tuple[str, int]
 

@@ -10,8 +10,8 @@ from typing import NoReturn
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope
 from sagabus.errors import ConfigurationError, UnsupportedCapability
+from sagabus.inspection import Inspection
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
-from sagabus.questions import Inspection
 from sagabus.store import (
     Batch,
     Capability,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.clock import Clock
+from sagabus.connection import Lent
 from sagabus.envelope import Envelope
 from sagabus.errors import NoOpenTransaction, StoreBusy, UnsupportedCapability
-from sagabus.lending import Lent
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch, Capability
 from sagabus.stores.memory.admission import admit

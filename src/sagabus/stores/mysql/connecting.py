@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
 from sagabus.stores.mysql.driver import asyncmy, asyncmy_flags
 from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.keepalive import notice_silence
 from sagabus.stores.sql.link import Link
-from sagabus.stores.sql.silence import notice_silence
 
 _STRICT = "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 """Values that do not fit are errors, whatever the server's default is; and quotes and backslashes mean one thing."""

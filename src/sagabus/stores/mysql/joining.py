@@ -8,17 +8,17 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError
 from sagabus.outcome import Admission
 from sagabus.stores.mysql.errors import DUPLICATE, kind_of
-from sagabus.stores.mysql.forms import forms, portions
+from sagabus.stores.mysql.fragments import LOCKABLE_ROWS, NOW
+from sagabus.stores.mysql.prepared import forms, portions
 from sagabus.stores.mysql.schema import versions
 from sagabus.stores.mysql.statements import STATEMENTS
-from sagabus.stores.mysql.words import LOCKABLE_ROWS, NOW
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Answer, Ask, Row, Steps, causes
 from sagabus.stores.sql.dialect import Statement, Style
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import Part
+from sagabus.stores.sql.steps import Answer, Query, Row, Steps, causes
 
-FIND = Ask("is_home")
+FIND = Query("is_home")
 
 _DEADLOCK = 1213
 _LARGEST_TEXT = 1_000_000
@@ -48,7 +48,7 @@ class MysqlWords:
         }
         self._forms = forms(statements, names, style)
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for a question: as many statements as its rows need."""
         form = self._forms[ask.name]
         if form.row:
@@ -58,7 +58,7 @@ class MysqlWords:
             ]
         return [Part(form.ready.sql, parameters, form.ready.gives) for parameters in form.parameters(ask)]
 
-    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+    def answer(self, ask: Query, answers: Sequence[Answer]) -> Answer:
         """The answer to the question, from those of its parts. Ids and keys are kept as bytes."""
         if not self._forms[ask.name].ready.gives:
             return Answer((), sum(answer.changed for answer in answers))
@@ -83,7 +83,7 @@ class MysqlHome(ServerHome):
         raced = False
         question = next(steps)
         while True:
-            if isinstance(question, Ask):
+            if isinstance(question, Query):
                 raced = raced or question.name == "rollback_to_savepoint"
                 if raced and question.name == "known":
                     question = question._replace(name="known_by_now")
@@ -99,7 +99,7 @@ class MysqlHome(ServerHome):
                     return answers
 
 
-def told(place: str, ask: Ask, error: Exception) -> Exception:
+def told(place: str, ask: Query, error: Exception) -> Exception:
     """The store's error for a driver's, by its number."""
     numbers = [each.args[0] for each in causes(error) if each.args and isinstance(each.args[0], int)]
     if DUPLICATE in numbers:

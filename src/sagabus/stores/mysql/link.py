@@ -11,13 +11,13 @@ from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionL
 from sagabus.outcome import Parameters
 from sagabus.stores.mysql.driver import asyncmy_errors
 from sagabus.stores.mysql.errors import BROKEN, DONE_ALREADY, DUPLICATE, code_of, of_our_own, translated
-from sagabus.stores.mysql.forms import Form, Rows, portions
-from sagabus.stores.mysql.lanes import LaneQueries
+from sagabus.stores.mysql.fetch_query import LaneQueries
+from sagabus.stores.mysql.fragments import NOW
+from sagabus.stores.mysql.prepared import Form, Rows, portions
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
-from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed, causes
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery, causes
 
 _SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoint"])
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
@@ -69,12 +69,12 @@ class MysqlLink:
     def _connected(self) -> bool:
         return bool(self.native.connected) and not self._transport.is_closing()
 
-    async def answer(self, ask: Ask | AskUser) -> Answer:
+    async def answer(self, ask: Query | UserQuery) -> Answer:
         """Run one statement."""
         with self._watched():
-            return await (self._user(ask) if isinstance(ask, AskUser) else self._named(ask))
+            return await (self._user(ask) if isinstance(ask, UserQuery) else self._named(ask))
 
-    async def _named(self, ask: Ask) -> Answer:
+    async def _named(self, ask: Query) -> Answer:
         if ask.name in _SAVEPOINTS:
             return await self._savepoint(ask)
         if ask.name == "fetch":
@@ -174,7 +174,7 @@ class MysqlLink:
         """Say goodbye."""
         await self.native.ensure_closed()
 
-    async def _savepoint(self, ask: Ask) -> Answer:
+    async def _savepoint(self, ask: Query) -> Answer:
         undoes = ask.name == "rollback_to_savepoint"
         if self.repeats and not self._cautious:
             if not undoes:
@@ -184,7 +184,7 @@ class MysqlLink:
         self._undid = self._undid or undoes
         return await self._ask(self._forms[ask.name], ask)
 
-    async def _ask(self, form: Form, ask: Ask) -> Answer:
+    async def _ask(self, form: Form, ask: Query) -> Answer:
         found: list[Row] = []
         changed = 0
         with self._translated():
@@ -230,7 +230,7 @@ class MysqlLink:
             found: Sequence[tuple[Any, ...]] = await cursor.fetchall() if cursor.description else ()
             return found
 
-    async def _user(self, ask: AskUser) -> Answer:
+    async def _user(self, ask: UserQuery) -> Answer:
         try:
             await self._execute(ask.sql, ask.parameters)
         except Exception as error:

@@ -10,9 +10,7 @@ the row alias that MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE. IGNORE 
 
 from __future__ import annotations
 
-from sagabus.stores.mysql.leases import LEASING
-from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
-from sagabus.stores.mysql.words import (
+from sagabus.stores.mysql.fragments import (
     COLUMNS,
     DUE,
     ENVELOPE,
@@ -28,6 +26,8 @@ from sagabus.stores.mysql.words import (
     POSITION,
     WAITING,
 )
+from sagabus.stores.mysql.lease_statements import LEASING
+from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 

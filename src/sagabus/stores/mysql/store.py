@@ -13,25 +13,25 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.mysql import connecting, schema
+from sagabus.stores.mysql.append_lookup import LOOK, Heard, at_one_look
 from sagabus.stores.mysql.errors import of_our_own
-from sagabus.stores.mysql.forms import forms
+from sagabus.stores.mysql.fetch_query import LaneQueries
+from sagabus.stores.mysql.fragments import NOW
 from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
-from sagabus.stores.mysql.lanes import LaneQueries
 from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
-from sagabus.stores.mysql.looking import LOOK, Heard, at_one_look
+from sagabus.stores.mysql.prepared import forms
 from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.mysql.vetting import vet
-from sagabus.stores.mysql.words import NOW
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.connections import MYSQL
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
-from sagabus.stores.sql.natives import MYSQL
 from sagabus.stores.sql.server import Bound, ServerStore
+from sagabus.stores.sql.steps import Query, Steps
 
 T = TypeVar("T")
 
@@ -129,7 +129,7 @@ class MysqlStore(ServerStore):
     async def _begin_life(self, link: Link) -> None:
         await connecting.look_over(link, self.place)
         await super()._begin_life(link)
-        others = (await link.answer(Ask("engines"))).rows
+        others = (await link.answer(Query("engines"))).rows
         if others:
             found = ", ".join(f"{table} is {engine}" for table, engine in others)
             raise StoreError(f"{self.place}: only InnoDB has transactions, but {found}", store=self.place)
@@ -137,7 +137,7 @@ class MysqlStore(ServerStore):
     async def _vet(self, link: Link, to_come: Sequence[Migration]) -> None:
         # What a migration that was cut short has made is there with all its columns.
         there: dict[str, set[str]] = {}
-        for table, column in (await link.answer(Ask("columns"))).rows:
+        for table, column in (await link.answer(Query("columns"))).rows:
             there.setdefault(table, set()).add(column)
         made = schema.columns_made(to_come).items()
         strangers = sorted(table for table, columns in made if not columns <= there.get(table, columns))

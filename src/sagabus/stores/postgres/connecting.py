@@ -13,12 +13,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.fragments import BORN
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
 from sagabus.stores.postgres.timelines import timeline_of
-from sagabus.stores.postgres.words import BORN
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
-from sagabus.stores.sql.silence import notice_silence
+from sagabus.stores.sql.keepalive import notice_silence
 
 _PLANNING = {
     "enable_seqscan": "off",

@@ -14,9 +14,9 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.store import Batch
-from sagabus.stores.postgres import lines
+from sagabus.stores.postgres import row_text
+from sagabus.stores.postgres.fragments import NOW, of_lane, recordset, write_instances
 from sagabus.stores.postgres.queries import STANDING, instances_of
-from sagabus.stores.postgres.words import NOW, of_lane, recordset, write_instances
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import DOLLARS, Ready, Statement, packed, ready
 from sagabus.stores.sql.planning import Lost, Plan, plan
@@ -33,14 +33,14 @@ held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
     WHERE l.epoch = r.epoch),
 handled AS MATERIALIZED (SELECT ?3::text::bigint[] AS positions),
 removed AS (DELETE FROM {{envelope}} WHERE position = {_HANDLED} RETURNING 1),
-saved AS ({write_instances(lines.instances("?4"), "?5::bigint")}),
+saved AS ({write_instances(row_text.instances("?4"), "?5::bigint")}),
 {{also}}off AS (DELETE FROM {{envelope}} WHERE position = ANY (ARRAY(SELECT found.position
     FROM {recordset("?6", _TIMER)} AS r CROSS JOIN LATERAL (SELECT e.position FROM {{envelope}} AS e
     WHERE e.timer IS NOT NULL AND e.channel = r.channel AND e.partition_key = r.partition_key
     AND (r.timer IS NULL OR e.timer = r.timer) OFFSET 0) AS found))
     AND (position = {_HANDLED}) IS NOT TRUE RETURNING position),
 sent AS (INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS})
-    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {lines.envelopes("?7")} AS r
+    SELECT {rows.ENVELOPE_COLUMNS} FROM (SELECT count(*) FROM off) AS done, {row_text.envelopes("?7")} AS r
     RETURNING 1),
 loosened AS (DELETE FROM {{held_key}} WHERE EXISTS (SELECT 1 FROM {{held_key}})
     AND (position = {_HANDLED} OR position = ANY (ARRAY(SELECT position FROM off))))
@@ -52,14 +52,14 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 
 _RECORD = f"""recorded AS (INSERT INTO {{history}} ({rows.HISTORY_COLUMNS})
     SELECT saga, key, version, ?5::bigint, message_id, message_type, timer, status, completed, state
-    FROM {lines.transitions("?11")} AS r),
+    FROM {row_text.transitions("?11")} AS r),
 """
 
 # The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
 _ACCEPTING = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 lowest AS MATERIALIZED (SELECT channel, stamp FROM {{horizon}} WHERE channel = ANY (?3::text[]) FOR SHARE),
-given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {lines.given("?2")} AS g
+given AS MATERIALIZED (SELECT g.*, row_number() OVER () AS ordinality FROM {row_text.given("?2")} AS g
     CROSS JOIN (SELECT count(*) FROM lowest) AS locked),
 fresh AS (INSERT INTO {{inbox}} (channel, message_id, fingerprint, stamp)
     SELECT g.channel, g.message_id, g.fingerprint, g.stamp FROM given AS g
@@ -120,8 +120,8 @@ class HotStatements:
             return None
         if found.others or found.claims or found.statements or found.woken or any(e.guarded for e in found.sent):
             return None
-        saved = lines.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
-        sent = lines.packed_envelopes(found.all_sent, now)
+        saved = row_text.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
+        sent = row_text.packed_envelopes(found.all_sent, now)
         if saved is None or sent is None:
             return None
         lanes = [(*place, epoch) for place, epoch in batch.epochs.items()]
@@ -139,7 +139,7 @@ class HotStatements:
         )
         if not found.recorded:
             return Written(self._flush, parameters)
-        recorded = lines.packed_transitions(found.recorded)
+        recorded = row_text.packed_transitions(found.recorded)
         return None if recorded is None else Written(self._flush_and_record, (*parameters, recorded))
 
     def append(
@@ -151,7 +151,7 @@ class HotStatements:
         places = {(envelope.channel, envelope.message_id) for envelope in envelopes}
         if len(places) < len(envelopes) or any(envelope.timer is not None for envelope in envelopes):
             return None
-        given = lines.packed_given(envelopes, now)
+        given = row_text.packed_given(envelopes, now)
         if given is None:
             return None
         channels = sorted({envelope.channel for envelope in envelopes})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagabus.errors import StoreError, TransactionLost
+from sagabus.stores.postgres.fragments import NOW
 from sagabus.stores.postgres.link import kind_of
 from sagabus.stores.postgres.statements import STATEMENTS
-from sagabus.stores.postgres.words import NOW
-from sagabus.stores.sql.asking import Ask, causes
 from sagabus.stores.sql.dialect import RowsOf, Statement, Style, ready
 from sagabus.stores.sql.home import ReadyWords
+from sagabus.stores.sql.steps import Query, causes
 
 _FAILED_BEFORE = "25P02"
 
@@ -44,7 +44,7 @@ class PostgresJoining:
     def __init__(
         self, tables: Mapping[str, str], rows_of: RowsOf, *, schema: str | None, prefix: str, place: str
     ) -> None:
-        self.find = Ask("is_home", (f"{prefix}meta", schema))
+        self.find = Query("is_home", (f"{prefix}meta", schema))
         self._tables = tables
         self._rows_of = rows_of
         self._place = place
@@ -55,7 +55,7 @@ class PostgresJoining:
         as_text = {name: statement._replace(sql=_as_text(statement.sql)) for name, statement in asked.items()}
         return ReadyWords(ready(as_text, self._tables, lambda columns: _as_text(self._rows_of(columns)), style))
 
-    def told(self, ask: Ask, error: Exception) -> Exception:
+    def told(self, ask: Query, error: Exception) -> Exception:
         """The store's error for a driver's, by SQLSTATE."""
         states = [str(state) for each in causes(error) if (state := getattr(each, "sqlstate", None))]
         kind = next((kind for state in states if (kind := kind_of(state)) is not None), StoreError)

@@ -17,10 +17,10 @@ from sagabus.errors import (
 )
 from sagabus.outcome import Parameters
 from sagabus.stores.postgres.driver import asyncpg
-from sagabus.stores.postgres.words import BORN, NOW
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, StatementFailed, causes
+from sagabus.stores.postgres.fragments import BORN, NOW
 from sagabus.stores.sql.dialect import Ready
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.steps import Answer, Query, StatementFailed, UserQuery, causes
 
 _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
     (("40001", "40P01", "55P03", "57014"), StoreBusy),
@@ -81,9 +81,9 @@ class PostgresLink:
         """Connected, and in no transaction."""
         return not self.native.is_closed() and not self.native.is_in_transaction()
 
-    async def answer(self, ask: Ask | AskUser) -> Answer:
+    async def answer(self, ask: Query | UserQuery) -> Answer:
         """Run one statement."""
-        if isinstance(ask, AskUser):
+        if isinstance(ask, UserQuery):
             return await self._user(ask)
         statement = self._statements[ask.name]
         parameters = statement.parameters(ask)
@@ -165,7 +165,7 @@ class PostgresLink:
         """Say goodbye."""
         await self.native.close()
 
-    async def _user(self, ask: AskUser) -> Answer:
+    async def _user(self, ask: UserQuery) -> Answer:
         try:
             await self.native.fetch(ask.sql, *_by_place(ask.parameters))
         except Exception as error:
@@ -211,7 +211,7 @@ class PooledLink(PostgresLink):
     ends that: the number it is known by is the pooler's own.
     """
 
-    async def answer(self, ask: Ask | AskUser) -> Answer:
+    async def answer(self, ask: Query | UserQuery) -> Answer:
         """Run one statement, in a transaction of its own unless there is one."""
         if self.native.is_in_transaction():
             return await super().answer(ask)

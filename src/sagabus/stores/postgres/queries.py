@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagabus.stores.postgres.words import ENVELOPE, NOT_HELD, POSITIONS, of_lane
+from sagabus.stores.postgres.fragments import ENVELOPE, NOT_HELD, POSITIONS, of_lane
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 

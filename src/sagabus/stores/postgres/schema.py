@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sagabus.stores.postgres.words import NOW
+from sagabus.stores.postgres.fragments import NOW
 from sagabus.stores.sql import migrating
 from sagabus.stores.sql.dialect import Statement, quoted
 from sagabus.stores.sql.migrating import Migration

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sagabus.stores.postgres.leases import LEASING
+from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
+from sagabus.stores.postgres.lease_statements import LEASING
 from sagabus.stores.postgres.queries import READING
-from sagabus.stores.postgres.words import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 

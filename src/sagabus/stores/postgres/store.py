@@ -11,25 +11,25 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
 from sagabus.stores.postgres import schema, timelines
-from sagabus.stores.postgres.announcing import Announcing
 from sagabus.stores.postgres.connecting import Connecting
 from sagabus.stores.postgres.flushing import HotStatements, Written, taken
+from sagabus.stores.postgres.fragments import recordset
 from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.lending import lender
 from sagabus.stores.postgres.link import PostgresLink
+from sagabus.stores.postgres.notify import Announcing
 from sagabus.stores.postgres.statements import STATEMENTS
 from sagabus.stores.postgres.timelines import begin_timeline
-from sagabus.stores.postgres.words import recordset
 from sagabus.stores.sql.address import Address
-from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.connections import POSTGRES
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 from sagabus.stores.sql.handover import told_by
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
-from sagabus.stores.sql.natives import POSTGRES
 from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.settling import COMMITTED
+from sagabus.stores.sql.steps import Query
 
 _SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
@@ -182,7 +182,7 @@ class PostgresStore(ServerStore):
     async def _begin_timeline(self, link: PostgresLink) -> None:
         if not link.timeline:
             return
-        known = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
+        known = {row[0]: row[1] for row in (await link.answer(Query("meta"))).rows}
         if known.get("timeline") != link.timeline:
             await self._transact(link, lambda: begin_timeline(link.timeline))
         self._timeline = link.timeline

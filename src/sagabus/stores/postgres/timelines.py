@@ -11,8 +11,8 @@ from typing import Any
 
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.sql import dividing
-from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.steps import Query, Steps
 
 _TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 
@@ -32,7 +32,7 @@ async def timeline_of(native: Any) -> int:
 
 def begin_timeline(timeline: int) -> Steps[None]:
     """Unless somebody has done it already."""
-    if (yield Ask("put_timeline", (timeline,))).changed:
+    if (yield Query("put_timeline", (timeline,))).changed:
         return
-    if (yield Ask("raise_timeline", (timeline,))).changed:
+    if (yield Query("raise_timeline", (timeline,))).changed:
         yield from dividing.begin_anew()

@@ -10,7 +10,7 @@ from sagabus.errors import StoreBusy, StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.steps import Query, Steps
 
 COLLISION = "id collision: another message with this id was accepted before"
 _ROUNDS = 100
@@ -35,19 +35,19 @@ def append_inside(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admissi
     is as it was before, if the database still can.
     """
     for rounds_left in range(_ROUNDS - 1, -1, -1):
-        yield Ask("savepoint")
+        yield Query("savepoint")
         try:
             answers = yield from append(envelopes, now)
         except Exception as error:
             with suppress(StoreError):  # the first error says more
-                yield Ask("rollback_to_savepoint")
-                yield Ask("release_savepoint")
+                yield Query("rollback_to_savepoint")
+                yield Query("release_savepoint")
             if not isinstance(error, Raced):
                 raise
             if not rounds_left:
                 raise StoreBusy("another transaction's record of the same id cannot be seen from this one") from error
         else:
-            yield Ask("release_savepoint")
+            yield Query("release_savepoint")
             return answers
     raise AssertionError("unreachable")
 
@@ -59,7 +59,7 @@ def append_at(
 
     `inside` a transaction that has more in it, a race with another one costs a savepoint, not the transaction.
     """
-    current = (yield Ask("routing")).value
+    current = (yield Query("routing")).value
     hit("append.begun")
     accept = append_inside if inside else append
     answers = (yield from accept(envelopes, now)) if current == routing else None
@@ -81,14 +81,14 @@ def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
     if timers:
         yield from cancel_timers(list(timers))
         taken.extend(scheduled(envelope, now) for envelope in timers.values())
-    yield Ask("insert_envelopes", rows=taken)
+    yield Query("insert_envelopes", rows=taken)
     hit("append.envelopes_written")
 
 
 def cancel_timers(places: Sequence[tuple[str, str | None, str]]) -> Steps[None]:
     """Remove timers by channel, key and name; a key that one of them held back goes on."""
-    if (yield Ask("cancel_timers", rows=places)).changed:
-        yield Ask("let_loose", rows=[place[:2] for place in places])
+    if (yield Query("cancel_timers", rows=places)).changed:
+        yield Query("let_loose", rows=[place[:2] for place in places])
 
 
 def scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
@@ -111,7 +111,7 @@ def bury(
     envelope: Envelope, reason: str, now: int, failure: Failure | None = None, *, parked: bool = False
 ) -> Steps[None]:
     """Hold an envelope in the dead letters; the same message a second time reopens its letter."""
-    yield Ask(
+    yield Query(
         "bury",
         (
             envelope.channel,
@@ -134,20 +134,20 @@ def bury(
 
 def recorded(asked: Sequence[tuple[str, str]]) -> Steps[dict[tuple[str, str], str]]:
     """The fingerprints recorded under those of the (channel, id) that were accepted before."""
-    found = (yield Ask("known", rows=asked)).rows
+    found = (yield Query("known", rows=asked)).rows
     return {(channel, message_id): print_ for channel, message_id, print_ in found}
 
 
 def remember(records: Sequence[tuple[str, str, str, int]]) -> Steps[None]:
     """Record (channel, id, fingerprint, stamp); Raced when another transaction was quicker with one of them."""
-    if (yield Ask("remember", rows=records)).changed != len(records):
+    if (yield Query("remember", rows=records)).changed != len(records):
         raise Raced
 
 
 def horizons(channels: Iterable[str]) -> Steps[dict[str, int]]:
     """The de-duplication horizon of each of the channels that has one; it stays there until the transaction ends."""
     asked = [(channel,) for channel in sorted(set(channels))]
-    return {row[0]: row[1] for row in (yield Ask("horizons", rows=asked)).rows}
+    return {row[0]: row[1] for row in (yield Query("horizons", rows=asked)).rows}
 
 
 def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> Steps[None]:

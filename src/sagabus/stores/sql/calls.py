@@ -13,8 +13,8 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
+from sagabus.inspection import ChannelCounts
 from sagabus.outcome import Admission, Parameters, Settled
-from sagabus.questions import ChannelCounts
 from sagabus.store import (
     Batch,
     Cursor,
@@ -28,8 +28,8 @@ from sagabus.store import (
     Routing,
     Subscription,
 )
-from sagabus.stores.sql import appending, dividing, leasing, letters, reading, registering, settling
-from sagabus.stores.sql.asking import Steps
+from sagabus.stores.sql import appending, dead_letters, dividing, leasing, reading, registering, settling
+from sagabus.stores.sql.steps import Steps
 
 T = TypeVar("T")
 
@@ -133,17 +133,17 @@ class SqlCalls(ABC):
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
         """Put an open dead letter back."""
-        result = await self._write(lambda: letters.replay(letter, self._clock.now(), force=force))
+        result = await self._write(lambda: dead_letters.replay(letter, self._clock.now(), force=force))
         hit("replay.after_commit")
         return result
 
     async def discard(self, letter: int) -> ReplayResult:
         """Close an open dead letter for good."""
-        return await self._write(lambda: letters.discard(letter, self._clock.now()))
+        return await self._write(lambda: dead_letters.discard(letter, self._clock.now()))
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window."""
-        purged = await self._write(lambda: letters.purge(retention, limit, self._clock.now()))
+        purged = await self._write(lambda: dead_letters.purge(retention, limit, self._clock.now()))
         hit("purge.after_commit")
         return purged
 
@@ -160,7 +160,7 @@ class Reads(Protocol):
 
 
 class SqlInspection:
-    """See `sagabus.questions.Inspection`."""
+    """See `sagabus.inspection.Inspection`."""
 
     def __init__(self, read: Reads, clock: Clock) -> None:
         self._read = read

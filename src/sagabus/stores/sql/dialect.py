@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from sagabus.errors import ConfigurationError
-from sagabus.stores.sql.asking import Ask
+from sagabus.stores.sql.steps import Query
 
 _encode = msgspec.json.Encoder().encode
 KEYS = "abcdefghijklmnopqrstuvwxyz"
@@ -56,7 +56,7 @@ class Ready(NamedTuple):
     order: tuple[int, ...]
     """Which parameter goes where, for drivers that go by place."""
 
-    def parameters(self, ask: Ask) -> tuple[Any, ...]:
+    def parameters(self, ask: Query) -> tuple[Any, ...]:
         """All parameters by number, the set of rows in front."""
         if ask.rows is None:
             return ask.parameters

@@ -8,9 +8,9 @@ from __future__ import annotations
 from sagabus.envelope import lane_of
 from sagabus.failpoint import hit
 from sagabus.store import Divided
-from sagabus.stores.sharing import BEYOND_LOST
+from sagabus.stores.lane_shares import BEYOND_LOST
 from sagabus.stores.sql import leasing
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.steps import Query, Steps
 
 _AT_ONCE = 2_000
 """Envelopes looked at together: the memory that this takes does not depend on how many there are."""
@@ -20,9 +20,9 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
     """Divide every channel anew, in the caller's open transaction. Whoever sends or commits holds the routing, and
     whoever leases holds lanes: both are waited for, and wait.
     """
-    yield Ask("lock_routing")
-    yield Ask("put_lanes", (lanes,))
-    before: int = (yield Ask("lanes_setting")).value
+    yield Query("lock_routing")
+    yield Query("put_lanes", (lanes,))
+    before: int = (yield Query("lanes_setting")).value
     if before == lanes:
         return Divided(before, lanes)
     channels = yield from _lock_all_lanes()
@@ -33,9 +33,9 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
     moved = yield from _move(lanes)
     for channel in channels:
         yield from _make_lanes(channel, lanes, suspects[channel])
-    yield Ask("set_lanes", (lanes,))
-    yield Ask("raise_routing", (1,))
-    yield Ask("raise_crew", (1,))
+    yield Query("set_lanes", (lanes,))
+    yield Query("raise_routing", (1,))
+    yield Query("raise_crew", (1,))
     hit("divide.before_commit")
     return Divided(before, lanes, moved)
 
@@ -45,39 +45,39 @@ def begin_anew() -> Steps[int]:
 
     They keep their owners: those are as alive as before, and what the dead had in hand is found when it is taken over.
     """
-    yield Ask("lock_routing")
+    yield Query("lock_routing")
     yield from _lock_all_lanes()
-    lanes = (yield Ask("raise_epochs", (BEYOND_LOST,))).changed
-    yield Ask("raise_routing", (BEYOND_LOST,))
-    yield Ask("raise_crew", (BEYOND_LOST,))
+    lanes = (yield Query("raise_epochs", (BEYOND_LOST,))).changed
+    yield Query("raise_routing", (BEYOND_LOST,))
+    yield Query("raise_crew", (BEYOND_LOST,))
     return lanes
 
 
 def _lock_all_lanes() -> Steps[list[str]]:
     """In the order of those who lease; their channels."""
-    channels: list[str] = [row[0] for row in (yield Ask("channels_with_lanes")).rows]
+    channels: list[str] = [row[0] for row in (yield Query("channels_with_lanes")).rows]
     for channel in channels:
-        yield Ask("lock_lanes", (channel,))
+        yield Query("lock_lanes", (channel,))
     return channels
 
 
 def _suspects(channel: str, now: int) -> Steps[int]:
     """Up to where envelopes of a channel may have been in the hands of the dead: they may come into any lane now."""
     found = [0]
-    for lane, abandoned, held in (yield Ask("free_lanes", (channel, now))).rows:
+    for lane, abandoned, held in (yield Query("free_lanes", (channel, now))).rows:
         if abandoned:
-            found.append((yield Ask("suspects", (channel, lane, held, now))).value)
+            found.append((yield Query("suspects", (channel, lane, held, now))).value)
     return max(found)
 
 
 def _move(lanes: int) -> Steps[int]:
     """Send envelopes to their new lanes, a bounded number at once; how many went."""
     moved = after = 0
-    while found := (yield Ask("page_of_lanes", (after, _AT_ONCE))).rows:
+    while found := (yield Query("page_of_lanes", (after, _AT_ONCE))).rows:
         after = found[-1][0]
         going = [(position, new) for position, lane, key in found if (new := lane_of(key, lanes)) != lane]
         if going:
-            yield Ask("move_envelopes", rows=going)
+            yield Query("move_envelopes", rows=going)
             moved += len(going)
         hit("divide.moved")
     return moved
@@ -85,7 +85,7 @@ def _move(lanes: int) -> Steps[int]:
 
 def _make_lanes(channel: str, lanes: int, suspect_until: int) -> Steps[None]:
     """All with one epoch that no lane of the channel ever had: lane 0 is always there to know it by."""
-    ((epoch, suspicion),) = (yield Ask("marks_of_lanes", (channel,))).rows
+    ((epoch, suspicion),) = (yield Query("marks_of_lanes", (channel,))).rows
     yield from leasing.add_lanes(channel, lanes)
-    yield Ask("drop_lanes", (channel, lanes))
-    yield Ask("begin_lanes", (channel, epoch + 1, max(suspicion, suspect_until)))
+    yield Query("drop_lanes", (channel, lanes))
+    yield Query("begin_lanes", (channel, epoch + 1, max(suspicion, suspect_until)))

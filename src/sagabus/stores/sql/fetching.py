@@ -22,8 +22,8 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.asking import Ask, Steps
 from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, Told
+from sagabus.stores.sql.steps import Query, Steps
 
 _EVERYWHERE_SECONDS = 0.05
 _FEW = 4
@@ -97,7 +97,7 @@ class Fetching:
         """What is due in the lanes at the cursors."""
         if not cursors:
             self._upcoming = None  # in lanes of others by now
-        crew = (yield Ask("crew", (now,))).value or 0 if self._everywhere(now) else None
+        crew = (yield Query("crew", (now,))).value or 0 if self._everywhere(now) else None
         given = Given() if crew is not None or not self._handover else self._given(cursors, limit)
         asked = self._worth_asking([c for c in cursors if c not in given.cursors], everywhere=crew is not None)
         self._note(given.cursors, given.envelopes, limit)
@@ -105,12 +105,12 @@ class Fetching:
             return Fetched(tuple(given.envelopes), self._until(now), _loaded(given.instances), crew)
         name = "fetch_few" if with_instances and self._are_nearly_drained(asked) else "fetch"
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
-        answer = (yield Ask(name, (limit, now), lanes)).rows
+        answer = (yield Query(name, (limit, now), lanes)).rows
         envelopes = [rows.envelope_of(row) for row in answer if row[0]]
         beside = _beside(next(row[_BODY] for row in answer if not row[0]))
         late = self._late(asked, beside)
         if late:
-            found = yield Ask("at_positions", rows=[(position,) for position in late])
+            found = yield Query("at_positions", rows=[(position,) for position in late])
             envelopes += map(rows.envelope_of, found.rows)
         envelopes.sort(key=_position)
         self._note(asked, envelopes, limit)

@@ -12,10 +12,10 @@ from sagabus.errors import WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing, Subscription
 from sagabus.stores.sql import appending
-from sagabus.stores.sql.asking import Answer, Ask, Steps
+from sagabus.stores.sql.connections import Native
 from sagabus.stores.sql.dialect import Ready, Style
 from sagabus.stores.sql.joining import Part, Words
-from sagabus.stores.sql.natives import Native
+from sagabus.stores.sql.steps import Answer, Query, Steps
 
 _decode = msgspec.json.Decoder(Subscription).decode
 
@@ -26,14 +26,14 @@ class ReadyWords:
     def __init__(self, statements: Mapping[str, Ready]) -> None:
         self._statements = statements
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for a question."""
         statement = self._statements[ask.name]
         given = statement.parameters(ask)
         placed = [given[place] for place in statement.order] if statement.order else given
         return [Part(statement.sql, tuple(placed), statement.gives)]
 
-    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+    def answer(self, ask: Query, answers: Sequence[Answer]) -> Answer:
         """The answer to the question, from the one there is."""
         return answers[0]
 
@@ -49,9 +49,9 @@ class ServerHome:
         place: str,
         *,
         clock: Clock | None,
-        find: Ask,
+        find: Query,
         words: Callable[[Style], Words],
-        told: Callable[[Ask, Exception], Exception],
+        told: Callable[[Query, Exception], Exception],
     ) -> None:
         self.database = database
         self.place = place
@@ -91,7 +91,7 @@ class ServerHome:
         known = self._routing
         if known is None or known[0] != identity or known[1].version != version:
             # Of one version there is one routing, so this is not asked again.
-            found = (yield Ask("subscriptions")).rows
+            found = (yield Query("subscriptions")).rows
             known = self._routing = (identity, Routing(version, lanes, tuple(_decode(row[0]) for row in found)))
         return known[1], self._clock.now() if self._clock is not None else now
 
@@ -100,7 +100,7 @@ class ServerHome:
         return appending.append_inside(envelopes, now)
 
     def _look(self) -> Steps[tuple[int, int, int, int]]:
-        found = (yield Ask("look")).rows
+        found = (yield Query("look")).rows
         values = {row[0]: int(row[1]) for row in found}
         identity = values.get("identity", 0)
         if self._identity is not None and identity != self._identity:

@@ -1,7 +1,7 @@
 """The way into a database through a transaction that the caller opened: the transactional outbox is this.
 
 The same logic is asked of the caller's connection as of our own; what differs is how the connection runs a statement
-(`natives`), and what the store says of itself (`Home`). Nothing here begins or ends the caller's transaction.
+(`connections`), and what the store says of itself (`JoinTarget`). Nothing here begins or ends the caller's transaction.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, UnsupportedCapability, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive, drive_async
+from sagabus.stores.sql.connections import MYSQL, POSTGRES, SQLITE, AwaitedNative, Native, PlainNative, adopt
 from sagabus.stores.sql.dialect import Style
-from sagabus.stores.sql.natives import MYSQL, POSTGRES, SQLITE, AwaitedNative, Native, PlainNative, adopt
+from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive, drive_async
 
 T = TypeVar("T")
 
@@ -39,16 +39,16 @@ class Part(NamedTuple):
 class Words(Protocol):
     """How a store's statements are written for a driver of one style."""
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for a question."""
         ...
 
-    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+    def answer(self, ask: Query, answers: Sequence[Answer]) -> Answer:
         """The answer to the question, from those of its parts."""
         ...
 
 
-class Home(Protocol):
+class JoinTarget(Protocol):
     """What a store says of itself to those who join. It is the same whether the store is open or not."""
 
     @property
@@ -79,12 +79,12 @@ class Home(Protocol):
         """Accept envelopes."""
         ...
 
-    def told(self, ask: Ask, error: Exception, /) -> Exception:
+    def told(self, ask: Query, error: Exception, /) -> Exception:
         """The store's error, or a signal to the shared logic, for what a driver raised when it was asked."""
         ...
 
 
-def join(native: object, home: Home) -> JoinedTransaction | AsyncJoinedTransaction:
+def join(native: object, home: JoinTarget) -> JoinedTransaction | AsyncJoinedTransaction:
     """Enter a transaction of the caller's; NoOpenTransaction, WrongDatabase or UnsupportedCapability."""
     adopted = adopt(native)
     if adopted is None:
@@ -103,10 +103,10 @@ def join(native: object, home: Home) -> JoinedTransaction | AsyncJoinedTransacti
     )
 
 
-class Visit:
+class JoinSession:
     """What a joined transaction has asked so far, whoever answers."""
 
-    def __init__(self, native: Native, home: Home) -> None:
+    def __init__(self, native: Native, home: JoinTarget) -> None:
         self._native = native
         self._home = home
         self._words = home.words(native.style)
@@ -132,13 +132,13 @@ class Visit:
         now, self._now = self._now or 0, None
         return (yield from self._home.append(envelopes, now))
 
-    def parts(self, ask: Ask | AskUser) -> tuple[Ask, Sequence[Part]]:
+    def parts(self, ask: Query | UserQuery) -> tuple[Query, Sequence[Part]]:
         """What to run for a question."""
-        if isinstance(ask, AskUser):
+        if isinstance(ask, UserQuery):
             raise TypeError("a joined transaction runs no statements of the user's")
         return ask, self._words.parts(ask)
 
-    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+    def answer(self, ask: Query, answers: Sequence[Answer]) -> Answer:
         """The answer to the question, from those of its parts."""
         return self._words.answer(ask, answers)
 
@@ -148,10 +148,10 @@ class JoinedTransaction:
 
     waits: ClassVar[Literal[False]] = False
 
-    def __init__(self, native: PlainNative, home: Home) -> None:
+    def __init__(self, native: PlainNative, home: JoinTarget) -> None:
         self._native = native
         self._home = home
-        self._visit = Visit(native, home)
+        self._visit = JoinSession(native, home)
         self._drive(self._visit.enter())
 
     def routing(self) -> Routing:
@@ -166,7 +166,7 @@ class JoinedTransaction:
         self._native.check()
         return drive(steps, self._answer)
 
-    def _answer(self, question: Ask | AskUser) -> Answer:
+    def _answer(self, question: Query | UserQuery) -> Answer:
         ask, parts = self._visit.parts(question)
         try:
             answers = [self._native.run(part.sql, part.parameters, gives=part.gives) for part in parts]
@@ -182,10 +182,10 @@ class AsyncJoinedTransaction:
 
     waits: ClassVar[Literal[True]] = True
 
-    def __init__(self, native: AwaitedNative, home: Home) -> None:
+    def __init__(self, native: AwaitedNative, home: JoinTarget) -> None:
         self._native = native
         self._home = home
-        self._visit = Visit(native, home)
+        self._visit = JoinSession(native, home)
 
     async def routing(self) -> Routing:
         """The subscriptions as this transaction sees them."""
@@ -199,7 +199,7 @@ class AsyncJoinedTransaction:
         self._native.check()
         return await drive_async(steps, self._answer)
 
-    async def _answer(self, question: Ask | AskUser) -> Answer:
+    async def _answer(self, question: Query | UserQuery) -> Answer:
         ask, parts = self._visit.parts(question)
         try:
             answers = [await self._native.run(part.sql, part.parameters, gives=part.gives) for part in parts]

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.store import Lane
-from sagabus.stores.sharing import fair_share
-from sagabus.stores.sql.asking import Ask, Row, Steps
+from sagabus.stores.lane_shares import fair_share
+from sagabus.stores.sql.steps import Query, Row, Steps
 
 
 def add_lanes(channel: str, lanes: int) -> Steps[None]:
     """Make a channel's lanes unless it has them."""
-    yield Ask("add_lanes", rows=[(channel, lane) for lane in range(lanes)])
+    yield Query("add_lanes", rows=[(channel, lane) for lane in range(lanes)])
 
 
 def lease(
@@ -31,24 +31,24 @@ def lease(
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
     if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
         return (yield from _owned(worker))
-    is_new = not (yield Ask("knows_worker", (worker,))).rows
+    is_new = not (yield Query("knows_worker", (worker,))).rows
     number = 0
     for channel in sorted(channels):
         # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
-        held = (yield Ask("lock_lanes", (channel,))).rows
+        held = (yield Query("lock_lanes", (channel,))).rows
         if not held:
-            yield Ask("routing")  # held: there is nothing else to hold on to
-            yield Ask("put_lanes", (lanes,))
+            yield Query("routing")  # held: there is nothing else to hold on to
+            yield Query("put_lanes", (lanes,))
         if not number:
             # Not before: who divides channels anew holds all their lanes.
-            number = (yield Ask("lanes_setting")).value or lanes
+            number = (yield Query("lanes_setting")).value or lanes
         if not held:
             yield from add_lanes(channel, number)
-        yield Ask("alive", (worker, channel, now + duration, duration))
+        yield Query("alive", (worker, channel, now + duration, duration))
         shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number, patient=patient)
         is_new = is_new or shed
     if (not patient and (yield from _forget_the_dead(now))) or is_new:
-        yield Ask("raise_crew", (1,))
+        yield Query("raise_crew", (1,))
     return (yield from _owned(worker))
 
 
@@ -56,22 +56,22 @@ def _forget_the_dead(now: int) -> Steps[bool]:
     """Whether there were any. Last, and past those that are at it themselves: a worker that is late with its renewal
     holds its lanes and wants its own row, so whoever wants them the other way round would wait for it, and it for him.
     """
-    dead = (yield Ask("dead_workers", (now,))).rows
+    dead = (yield Query("dead_workers", (now,))).rows
     for worker, channel in dead:
-        yield Ask("forget_dead_worker", (worker, channel))
+        yield Query("forget_dead_worker", (worker, channel))
     return bool(dead)
 
 
 def _renewed(worker: str, channels: Sequence[str], now: int, *, duration: int, window: int) -> Steps[bool]:
     """Renew all at once where there is nothing to share out anew: most of the time."""
-    standing = (yield Ask("standing", (worker, now))).rows
+    standing = (yield Query("standing", (worker, now))).rows
     if {row[0] for row in standing} != set(channels) or not all(map(_is_settled, standing)):
         return False
-    if (yield Ask("renew_worker", (worker, now + duration, duration))).changed != len(standing):
+    if (yield Query("renew_worker", (worker, now + duration, duration))).changed != len(standing):
         return False  # taken for dead meanwhile
     # In the order in which others lock them, so that no two wait for one another.
-    yield Ask("lock_own", (worker,))
-    yield Ask("renew_all", (worker, now + duration, window, duration))
+    yield Query("lock_own", (worker,))
+    yield Query("renew_all", (worker, now + duration, window, duration))
     return True
 
 
@@ -85,23 +85,23 @@ def _share(
     worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int, patient: bool
 ) -> Steps[bool]:
     """Whether it gave lanes up."""
-    ((living, rank),) = (yield Ask("living", (channel, now, worker))).rows
+    ((living, rank),) = (yield Query("living", (channel, now, worker))).rows
     share = fair_share(channel, lanes, living=living, rank=rank)
-    owned: int = (yield Ask("renew", (channel, worker, now + duration, window, duration))).changed
+    owned: int = (yield Query("renew", (channel, worker, now + duration, window, duration))).changed
     if owned > share:
-        yield Ask("shed_lanes", (channel, worker, owned - share))
+        yield Query("shed_lanes", (channel, worker, owned - share))
         return True
-    free = (yield Ask("free_lanes", (channel, now))).rows
+    free = (yield Query("free_lanes", (channel, now))).rows
     if patient:
         free = [row for row in free if not row[1]]
     wanted = free[: share - owned]
     abandoned = [(lane, held) for lane, is_abandoned, held in wanted if is_abandoned]
     if len(abandoned) < len(wanted):
         left = len(wanted) - len(abandoned)
-        yield Ask("take_free", (channel, worker, now + duration, window, duration, left))
+        yield Query("take_free", (channel, worker, now + duration, window, duration, left))
     for lane, held in abandoned:
-        suspect: int = (yield Ask("suspects", (channel, lane, held, now))).value
-        yield Ask("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
+        suspect: int = (yield Query("suspects", (channel, lane, held, now))).value
+        yield Query("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
     return False
 
 
@@ -109,32 +109,32 @@ def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, wind
     """Give back all lanes but some and count no longer, in the caller's open transaction."""
     owned = yield from _lock_own(worker)
     kept = {(lane.channel, lane.lane, lane.epoch) for lane in keeping}
-    yield Ask("forget_worker", (worker,))
+    yield Query("forget_worker", (worker,))
     for lane in owned:
         if (lane.channel, lane.lane, lane.epoch) not in kept:
-            yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
+            yield Query("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
     for channel in sorted({lane.channel for lane in keeping}):
-        yield Ask("renew", (channel, worker, now + duration, window, duration))
-    yield Ask("raise_crew", (1,))
+        yield Query("renew", (channel, worker, now + duration, window, duration))
+    yield Query("raise_crew", (1,))
 
 
 def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
     """Give lanes back, in the caller's open transaction."""
     yield from _lock_own(worker)
     if lanes is None:
-        yield Ask("release_all", (worker,))
-        yield Ask("forget_worker", (worker,))
+        yield Query("release_all", (worker,))
+        yield Query("forget_worker", (worker,))
     for lane in lanes or ():
-        yield Ask("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
-    yield Ask("raise_crew", (1,))
+        yield Query("release_lane", (lane.channel, lane.lane, worker, lane.epoch))
+    yield Query("raise_crew", (1,))
 
 
 def _owned(worker: str) -> Steps[list[Lane]]:
-    return [Lane(*row) for row in (yield Ask("owned_lanes", (worker,))).rows]
+    return [Lane(*row) for row in (yield Query("owned_lanes", (worker,))).rows]
 
 
 def _lock_own(worker: str) -> Steps[list[Lane]]:
     """In the order of `lease`, and before anything else, so that no two wait for one another."""
     for channel in sorted({lane.channel for lane in (yield from _owned(worker))}):
-        yield Ask("lock_lanes", (channel,))
+        yield Query("lock_lanes", (channel,))
     return (yield from _owned(worker))

@@ -10,14 +10,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+from sagabus.connection import AsyncConnection
 from sagabus.errors import StoreError, StoreReadOnly, TransactionLost, UnsupportedCapability
-from sagabus.lending import AsyncConnection
-from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.guard import GuardedLink
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.steps import Query
 
-_OPEN = Ask("savepoint")
-_RELEASE = Ask("release_savepoint")
+_OPEN = Query("savepoint")
+_RELEASE = Query("release_savepoint")
 
 
 class Loan:

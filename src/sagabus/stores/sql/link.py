@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sagabus.errors import StoreError
 from sagabus.outcome import Parameters
-from sagabus.stores.sql.asking import Answer, Ask, AskUser
+from sagabus.stores.sql.steps import Answer, Query, UserQuery
 
 
 class Link(Protocol):
@@ -23,7 +23,7 @@ class Link(Protocol):
         """Whether it is connected and in no transaction: fit for the next user."""
         ...
 
-    async def answer(self, ask: Ask | AskUser) -> Answer:
+    async def answer(self, ask: Query | UserQuery) -> Answer:
         """Run one statement."""
         ...
 

@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeAlias
 
 from sagabus.errors import SchemaTooNew, StoreCorrupt, StoreError
 from sagabus.failpoint import hit
-from sagabus.stores.sql.asking import Ask
 from sagabus.stores.sql.link import Link
+from sagabus.stores.sql.steps import Query
 
 
 class Migration(NamedTuple):
@@ -73,14 +73,14 @@ async def migrate(
     await _make_versions(link)
     await link.begin()
     try:
-        await link.answer(Ask("lock_versions"))
+        await link.answer(Query("lock_versions"))
         found = missing(migrations, await _applied(link), place)
         hit("migrate.begun")
         if vet is not None:
             await vet(link, found)
         for migration in found:
             await link.run_script(migration.script)
-            await link.answer(Ask("put_version", (migration.version, migration.checksum, now)))
+            await link.answer(Query("put_version", (migration.version, migration.checksum, now)))
         hit("migrate.before_commit")
     except BaseException:
         with suppress(StoreError):  # the connection may be gone; what went wrong is told, not that
@@ -89,30 +89,30 @@ async def migrate(
     await link.commit()
     hit("migrate.after_commit")
     # Not before: who has the lock next has to see what was done.
-    await link.answer(Ask("unlock_versions"))
+    await link.answer(Query("unlock_versions"))
     return [migration.version for migration in found]
 
 
 async def _make_versions(link: Link) -> None:
     try:
-        await link.answer(Ask("make_versions"))
+        await link.answer(Query("make_versions"))
     except StoreError:
         # Of several who make a table IF NOT EXISTS at once, PostgreSQL fails all but one.
-        if not (await link.answer(Ask("has_versions"))).value:
+        if not (await link.answer(Query("has_versions"))).value:
             raise
 
 
 async def versions(link: Link) -> list[int]:
     """The schema versions that a server has had; none where there are no tables."""
-    known = bool((await link.answer(Ask("has_versions"))).value)
+    known = bool((await link.answer(Query("has_versions"))).value)
     return sorted(await _applied(link)) if known else []
 
 
 async def to_come(link: Link, migrations: Sequence[Migration], place: str) -> list[Migration]:
     """The migrations that the database has not had; raises for one of a newer release, or of another."""
-    known = bool((await link.answer(Ask("has_versions"))).value)
+    known = bool((await link.answer(Query("has_versions"))).value)
     return missing(migrations, await _applied(link) if known else {}, place)
 
 
 async def _applied(link: Link) -> dict[int, str]:
-    return {row[0]: row[1] for row in (await link.answer(Ask("versions"))).rows}
+    return {row[0]: row[1] for row in (await link.answer(Query("versions"))).rows}

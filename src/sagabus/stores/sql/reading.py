@@ -6,62 +6,62 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.questions import ChannelCounts
+from sagabus.inspection import ChannelCounts
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.steps import Query, Steps
 
 
 def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
     """Due envelopes of the lanes and the time until the next one."""
     lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in cursors]
-    ready = (yield Ask("ready", (limit,), lanes)).rows
-    due = (yield Ask("due", (limit, now), lanes)).rows
-    upcoming: int | None = (yield Ask("next_due", (now,), lanes)).value
+    ready = (yield Query("ready", (limit,), lanes)).rows
+    due = (yield Query("due", (limit, now), lanes)).rows
+    upcoming: int | None = (yield Query("next_due", (now,), lanes)).value
     found = sorted([*ready, *due], key=itemgetter(0))
-    crew: int = (yield Ask("crew", (now,))).value or 0
+    crew: int = (yield Query("crew", (now,))).value or 0
     return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now, crew=crew)
 
 
 def load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:
     """Instances and stashed messages by key, in the order asked."""
     asked = [(key,) for key in keys]
-    found = map(rows.instance_of, (yield Ask("instances", (saga,), asked)).rows)
+    found = map(rows.instance_of, (yield Query("instances", (saga,), asked)).rows)
     instances = {instance.key: instance for instance in found}
     stashed: dict[str | None, list[Envelope]] = {}
-    for row in (yield Ask("stashed", (saga,), asked)).rows:
+    for row in (yield Query("stashed", (saga,), asked)).rows:
         stashed.setdefault(row[6], []).append(rows.envelope_of(row))
     return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
 
 
 def due(channels: Sequence[str], now: int) -> Steps[bool]:
     """Whether anything could run now."""
-    return bool((yield Ask("anything_due", (now,), [(channel,) for channel in channels])).value)
+    return bool((yield Query("anything_due", (now,), [(channel,) for channel in channels])).value)
 
 
 def counts(now: int) -> Steps[list[ChannelCounts]]:
     """How much waits in each channel."""
-    return [ChannelCounts(row[0], *map(int, row[1:])) for row in (yield Ask("counts", (now,))).rows]
+    return [ChannelCounts(row[0], *map(int, row[1:])) for row in (yield Query("counts", (now,))).rows]
 
 
 def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:
     """A page of a saga's instances by key."""
-    return list(map(rows.instance_of, (yield Ask("instance_page", (saga, after, status, limit))).rows))
+    return list(map(rows.instance_of, (yield Query("instance_page", (saga, after, status, limit))).rows))
 
 
 def history(saga: str, key: str, after: int, limit: int) -> Steps[list[Recorded]]:
     """A page of an instance's recorded transitions by position."""
-    return list(map(rows.recorded_of, (yield Ask("history_page", (saga, key, after, limit))).rows))
+    return list(map(rows.recorded_of, (yield Query("history_page", (saga, key, after, limit))).rows))
 
 
 def envelopes(channel: str, key: str | None, limit: int, *, timers: bool = False) -> Steps[list[Envelope]]:
     """A page of a channel's envelopes by position."""
-    return list(map(rows.envelope_of, (yield Ask("envelope_page", (channel, key, limit, int(timers)))).rows))
+    return list(map(rows.envelope_of, (yield Query("envelope_page", (channel, key, limit, int(timers)))).rows))
 
 
 def dead_letters(channel: str | None, status: str | None, after: int, limit: int) -> Steps[list[DeadLetter]]:
     """A page of dead letters by id."""
-    return list(map(rows.letter_of, (yield Ask("letter_page", (after, channel, status, limit))).rows))
+    return list(map(rows.letter_of, (yield Query("letter_page", (after, channel, status, limit))).rows))
 
 
 def dead_letter(letter: int) -> Steps[DeadLetter | None]:

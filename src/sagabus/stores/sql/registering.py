@@ -10,15 +10,15 @@ from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.store import Routing, Subscription
 from sagabus.stores.sql import leasing
-from sagabus.stores.sql.asking import Ask, Steps
+from sagabus.stores.sql.steps import Query, Steps
 
 _decode = msgspec.json.Decoder(Subscription).decode
 
 
 def read() -> Steps[Routing]:
     """The routing as the connection's transaction sees it."""
-    meta = {row[0]: row[1] for row in (yield Ask("meta")).rows}
-    found = (yield Ask("subscriptions")).rows
+    meta = {row[0]: row[1] for row in (yield Query("meta")).rows}
+    found = (yield Query("subscriptions")).rows
     return Routing(meta["routing"], meta.get("lanes", 0), tuple(_decode(row[0]) for row in found))
 
 
@@ -28,12 +28,12 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
     """
     wanted = {(each.message_type, each.channel): msgspec.json.encode(each).decode() for each in subscriptions}
     known = yield from _known()
-    if wanted.items() <= known.items() and (not wanted or (yield Ask("lanes_setting")).value is not None):
+    if wanted.items() <= known.items() and (not wanted or (yield Query("lanes_setting")).value is not None):
         hit("register.before_commit")
         return (yield from read())
-    yield Ask("lock_routing")
-    yield Ask("put_lanes", (lanes,))
-    lanes = (yield Ask("lanes_setting")).value
+    yield Query("lock_routing")
+    yield Query("put_lanes", (lanes,))
+    lanes = (yield Query("lanes_setting")).value
     problems: list[str] = []
     for subscription in subscriptions:
         problem = yield from _taken(subscription)
@@ -47,11 +47,11 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
     for subscription in sorted(subscriptions, key=lambda each: (each.channel, each.message_type)):
         place = (subscription.message_type, subscription.channel)
         if known.get(place) != wanted[place]:
-            yield Ask("put_subscription", (*place, wanted[place]))
+            yield Query("put_subscription", (*place, wanted[place]))
             changed += 1
         yield from leasing.add_lanes(subscription.channel, lanes)
         # Always there, so that whoever relies on it can hold on to it.
-        yield Ask("raise_horizon", (subscription.channel, 0))
+        yield Query("raise_horizon", (subscription.channel, 0))
     if changed:
         yield from _raise()
     hit("register.before_commit")
@@ -60,20 +60,20 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
 
 def unregister(channel: str, message_type: str) -> Steps[Routing]:
     """Remove one subscription, in the caller's open transaction."""
-    yield Ask("lock_routing")
-    if (yield Ask("drop_subscription", (channel, message_type))).changed:
+    yield Query("lock_routing")
+    if (yield Query("drop_subscription", (channel, message_type))).changed:
         yield from _raise()
     return (yield from read())
 
 
 def _raise() -> Steps[None]:
     """A new version, of which every worker hears with its next fetch."""
-    yield Ask("raise_routing", (1,))
-    yield Ask("raise_crew", (1,))
+    yield Query("raise_routing", (1,))
+    yield Query("raise_crew", (1,))
 
 
 def _known() -> Steps[dict[tuple[str, str], str]]:
-    return {(row[1], row[2]): row[0] for row in (yield Ask("subscriptions")).rows}
+    return {(row[1], row[2]): row[0] for row in (yield Query("subscriptions")).rows}
 
 
 def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
@@ -91,7 +91,7 @@ def _given_twice(subscriptions: Sequence[Subscription]) -> list[str]:
 def _taken(subscription: Subscription) -> Steps[str | None]:
     if subscription.kind != "command":
         return None
-    other = (yield Ask("other_receiver", (subscription.message_type, subscription.channel))).value
+    other = (yield Query("other_receiver", (subscription.message_type, subscription.channel))).value
     if other is None:
         return None
     return (

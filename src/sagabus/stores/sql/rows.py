@@ -9,7 +9,7 @@ import msgspec
 from sagabus import codec
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import MessageInvalid
-from sagabus.stores.sql.asking import Row
+from sagabus.stores.sql.steps import Row
 
 _encode = msgspec.json.Encoder().encode
 

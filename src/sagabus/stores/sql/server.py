@@ -21,7 +21,6 @@ from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.appending import Raced
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Steps, drive_async
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
 from sagabus.stores.sql.deadline import Deadline
@@ -33,6 +32,7 @@ from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration, migrate, versions
 from sagabus.stores.sql.pool import Pool
 from sagabus.stores.sql.shielding import unbroken
+from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive_async
 from sagabus.stores.sql.unit import ServerUnit
 from sagabus.stores.sql.vetting import vet
 from sagabus.stores.sql.waiting import Waiting
@@ -136,7 +136,7 @@ class ServerStore(SqlCalls):
     async def _begin_life(self, link: Link) -> None:
         await self._sync(link)
         await migrate(link, self._migrations(), self.place, self._clock.now(), vet=self._vet)
-        numbers = {row[0]: row[1] for row in (await link.answer(Ask("meta"))).rows}
+        numbers = {row[0]: row[1] for row in (await link.answer(Query("meta"))).rows}
         self._identity = numbers.get("identity")
 
     async def _vet(self, link: Link, to_come: Sequence[Migration]) -> None:
@@ -159,7 +159,7 @@ class ServerStore(SqlCalls):
     def _load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:
         instances: dict[str, Instance] = {}
         stashed: dict[str | None, list[Envelope]] = {}
-        for row in (yield Ask("load", (saga,), [(key,) for key in keys])).rows:
+        for row in (yield Query("load", (saga,), [(key,) for key in keys])).rows:
             if row[0] is not None:
                 instances[row[1]] = rows.instance_of(row)
             else:
@@ -247,7 +247,7 @@ class ServerStore(SqlCalls):
         """`each`: waits for one step, where the whole is not bounded."""
         bound = each or _as_it_is
 
-        async def answer(ask: Ask | AskUser) -> Answer:
+        async def answer(ask: Query | UserQuery) -> Answer:
             found: Answer = await bound(link.answer(ask))
             return found
 

@@ -24,8 +24,8 @@ from sagabus.outcome import (
 )
 from sagabus.store import Batch
 from sagabus.stores.sql import appending
-from sagabus.stores.sql.asking import Ask, AskUser, StatementFailed, Steps
 from sagabus.stores.sql.planning import Lost, Plan, plan
+from sagabus.stores.sql.steps import Query, StatementFailed, Steps, UserQuery
 
 Check: TypeAlias = Callable[[str], None]
 
@@ -35,11 +35,11 @@ COMMITTED = Settled(Verdict.COMMITTED)
 def settle(batch: Batch, now: int, check: Check) -> Steps[list[Settled]]:
     """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
     hit("commit.begun")
-    heads = (yield Ask("head", rows=list(batch.epochs))).rows
+    heads = (yield Query("head", rows=list(batch.epochs))).rows
     routing = heads[0][0] if heads else None
     if routing != batch.routing:
         # Who waited for the routing's row has looked at the lanes before that.
-        heads = (yield Ask("head", rows=list(batch.epochs))).rows
+        heads = (yield Query("head", rows=list(batch.epochs))).rows
     epochs = {(channel, lane): epoch for _, channel, lane, epoch in heads}
     moved = {place for place, epoch in batch.epochs.items() if epochs.get(place) != epoch}
     refused = _refused(batch.outcomes, moved, stale=routing != batch.routing)
@@ -73,7 +73,7 @@ def _refused(outcomes: Sequence[Outcome], moved: set[tuple[str, int]], *, stale:
 def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Steps[None]:
     """Whose message is not even stored any more is told so."""
     asked = {n: outcomes[n].envelope.position for n, verdict in refused.items() if verdict is not Verdict.DROPPED}
-    stored = (yield Ask("which_stored", rows=[(position,) for position in asked.values()])).rows
+    stored = (yield Query("which_stored", rows=[(position,) for position in asked.values()])).rows
     there = {position for (position,) in stored}
     refused.update((number, Verdict.GONE) for number, position in asked.items() if position not in there)
 
@@ -111,19 +111,19 @@ def _one(outcome: Outcome, now: int, check: Check) -> Steps[Settled]:
 
 
 def _under_savepoint(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[None]:
-    yield Ask("savepoint")
+    yield Query("savepoint")
     try:
         yield from _apply(plan(outcomes), now, check)
     except Lost:
-        yield Ask("rollback_to_savepoint")
-        yield Ask("release_savepoint")
+        yield Query("rollback_to_savepoint")
+        yield Query("release_savepoint")
         raise
-    yield Ask("release_savepoint")
+    yield Query("release_savepoint")
 
 
 def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
     if found.removed:
-        removed = yield Ask("remove", rows=[(position,) for position in found.removed])
+        removed = yield Query("remove", rows=[(position,) for position in found.removed])
         if removed.changed != len(found.removed):
             raise Lost(Verdict.GONE)
     hit("commit.removed")
@@ -142,23 +142,23 @@ def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
         hit("commit.marked")
     if found.woken:
         # Last: what was stashed by this very flush is among them.
-        yield Ask("wake", rows=found.woken)
+        yield Query("wake", rows=found.woken)
 
 
 def _let_go(found: Plan) -> Steps[None]:
-    if found.removed and (yield Ask("any_held")).value:
-        yield Ask("let_go", rows=[(position,) for position in found.removed])
+    if found.removed and (yield Query("any_held")).value:
+        yield Query("let_go", rows=[(position,) for position in found.removed])
 
 
 def _save(found: Plan, now: int) -> Steps[None]:
     created, changed = found.saved(now)
-    if created and (yield Ask("create_instances", rows=created)).changed != len(created):
+    if created and (yield Query("create_instances", rows=created)).changed != len(created):
         raise Lost(Verdict.CONFLICT)
-    if changed and (yield Ask("change_instances", rows=changed)).changed != len(changed):
+    if changed and (yield Query("change_instances", rows=changed)).changed != len(changed):
         raise Lost(Verdict.CONFLICT)
     hit("commit.saved")
     if found.recorded:
-        yield Ask("record_history", rows=found.history(now))
+        yield Query("record_history", rows=found.history(now))
         hit("commit.recorded")
 
 
@@ -167,8 +167,8 @@ def _cancel(found: Plan) -> Steps[None]:
         yield from appending.cancel_timers(list(found.cancelled))
     if found.finished:
         finished = list(found.finished)
-        if (yield Ask("cancel_all_timers", rows=finished)).changed:
-            yield Ask("let_loose", rows=finished)
+        if (yield Query("cancel_all_timers", rows=finished)).changed:
+            yield Query("let_loose", rows=finished)
 
 
 def _send(found: Plan, now: int) -> Steps[None]:
@@ -195,7 +195,7 @@ def _claim(claims: list[tuple[str, str, str, int]]) -> Steps[None]:
 def _execute(statement: Statement, check: Check) -> Steps[None]:
     try:
         check(statement.sql)
-        yield AskUser(statement.sql, statement.parameters)
+        yield UserQuery(statement.sql, statement.parameters)
     except StatementFailed as failed:
         raise Lost(Verdict.REFUSED, failed.error) from failed.error
     except (StatementRefused, TypeError, ValueError) as error:
@@ -212,18 +212,18 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
         failed_at = now if outcome.failure is not None else None
         due_at = now + max(outcome.delay, 1)
         retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at)
-        marked = (yield Ask("retry", retry)).changed
+        marked = (yield Query("retry", retry)).changed
     elif isinstance(outcome, Attempted):
-        marked = (yield Ask("attempt", (envelope.position, envelope.attempt, now))).changed
+        marked = (yield Query("attempt", (envelope.position, envelope.attempt, now))).changed
     elif isinstance(outcome, Stashed):
-        marked = (yield Ask("stash", (envelope.position, envelope.attempt, now + outcome.patience))).changed
+        marked = (yield Query("stash", (envelope.position, envelope.attempt, now + outcome.patience))).changed
     if marked != 1:
         raise Lost(Verdict.GONE)
     if envelope.partition_key is not None and not isinstance(outcome, Attempted):
         if isinstance(outcome, RetryAt) and outcome.holds:
-            yield Ask("hold", (envelope.channel, envelope.partition_key, envelope.position))
+            yield Query("hold", (envelope.channel, envelope.partition_key, envelope.position))
         else:
-            yield Ask("let_go", rows=[(envelope.position,)])
+            yield Query("let_go", rows=[(envelope.position,)])
 
 
 def _bury(outcome: DeadLettered, now: int) -> Steps[None]:
@@ -231,4 +231,4 @@ def _bury(outcome: DeadLettered, now: int) -> Steps[None]:
     parks = outcome.parks and envelope.partition_key is not None
     yield from appending.bury(envelope, outcome.reason, now, outcome.failure, parked=parks)
     if parks:
-        yield Ask("hold", (envelope.channel, envelope.partition_key, 0))
+        yield Query("hold", (envelope.channel, envelope.partition_key, 0))

@@ -12,11 +12,11 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, settling
-from sagabus.stores.sql.asking import drive_async
 from sagabus.stores.sql.guard import GuardedLink, Within
 from sagabus.stores.sql.lending import Lender, Loan
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.shielding import unbroken
+from sagabus.stores.sql.steps import drive_async
 
 
 class ServerUnit:

@@ -18,10 +18,10 @@ from sagabus.errors import StoreError, WrongDatabase
 from sagabus.outcome import Admission
 from sagabus.store import Routing
 from sagabus.stores.sql import appending, registering
-from sagabus.stores.sql.asking import Answer, Ask, Steps, causes
+from sagabus.stores.sql.connections import SQLITE, Native
 from sagabus.stores.sql.dialect import PERCENTS, Style
 from sagabus.stores.sql.joining import Part
-from sagabus.stores.sql.natives import SQLITE, Native
+from sagabus.stores.sql.steps import Answer, Query, Steps, causes
 from sagabus.stores.sqlite.file import told
 from sagabus.stores.sqlite.sets import Form, Plain
 from sagabus.stores.sqlite.statements import STATEMENTS
@@ -41,7 +41,7 @@ class SqliteWords:
     def __init__(self, style: Style) -> None:
         self._percents = style is PERCENTS
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for a question."""
         found = _JOINING[ask.name].parts(ask)
         if not self._percents:
@@ -49,7 +49,7 @@ class SqliteWords:
         rewritten = ((*_in_percents(sql), parameters) for sql, parameters in found)
         return [Part(sql, [given[place] for place in order], gives=True) for sql, order, given in rewritten]
 
-    def answer(self, ask: Ask, answers: Sequence[Answer]) -> Answer:
+    def answer(self, ask: Query, answers: Sequence[Answer]) -> Answer:
         """The answer to the question, from those of its parts."""
         rows = answers[-1].rows if answers else ()
         return _JOINING[ask.name].gathered(rows, sum(answer.changed for answer in answers))
@@ -70,7 +70,7 @@ class SqliteHome:
 
     def enter(self, native: Native) -> Steps[None]:
         """Compare the files, and look for the tables."""
-        databases = (yield Ask("databases")).rows
+        databases = (yield Query("databases")).rows
         theirs: str = next((row[2] for row in databases if row[1] == "main"), "")
         if not theirs or not Path(theirs).exists() or not Path(self.place).exists():
             same = False
@@ -81,7 +81,7 @@ class SqliteHome:
                 f"the connection is to {theirs or 'a database in memory'}, the bus keeps its rows in {self.place}",
                 store=self.place,
             )
-        if not (yield Ask("is_home")).value:
+        if not (yield Query("is_home")).value:
             raise WrongDatabase(f"{self.place} has no tables of the bus: open a bus on it once", store=self.place)
 
     def look(self) -> Steps[tuple[Routing, int]]:
@@ -92,7 +92,7 @@ class SqliteHome:
         """Accept envelopes; nobody can be quicker, but an error is to leave nothing."""
         return appending.append_inside(envelopes, now)
 
-    def told(self, ask: Ask, error: Exception) -> Exception:
+    def told(self, ask: Query, error: Exception) -> Exception:
         """The store's error for a driver's, by SQLite's own number."""
         for each in causes(error):
             if isinstance(each, apsw.Error):

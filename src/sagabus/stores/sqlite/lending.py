@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sagabus.connection import AsyncConnection, Connection
 from sagabus.errors import UnsupportedCapability
-from sagabus.lending import AsyncConnection, Connection
 from sagabus.outcome import Parameters
 from sagabus.stores.sqlite.guard import GuardedConnection
 

@@ -14,7 +14,7 @@ import apsw
 import msgspec
 
 from sagabus.errors import TransactionLost
-from sagabus.stores.sql.asking import Answer, Ask, AskUser, Row, StatementFailed
+from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import is_fatal
 
@@ -28,7 +28,7 @@ class Plain:
     def __init__(self, sql: str) -> None:
         self.sql = sql
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for the question: texts and parameters."""
         return [(self.sql, ask.parameters)]
 
@@ -46,7 +46,7 @@ class Packed(Plain):
         super().__init__(sql)
         self._decode = decode
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for the question."""
         return [(self.sql, ask.parameters if ask.rows is None else (_packed(ask.rows), *ask.parameters))]
 
@@ -71,7 +71,7 @@ class Values(Plain):
         self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._LENGTHS}
         super().__init__(self._texts[1])
 
-    def parts(self, ask: Ask) -> Sequence[Part]:
+    def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for the question."""
         rows = ask.rows or ()
         longest = self._LENGTHS[-1]
@@ -101,9 +101,9 @@ class Executor:
         self._connection = connection
         self._statements = statements
 
-    def __call__(self, ask: Ask | AskUser) -> Answer:
+    def __call__(self, ask: Query | UserQuery) -> Answer:
         """Run one statement; the driver's errors come through, but for those of the user's own statements."""
-        if not isinstance(ask, Ask):
+        if not isinstance(ask, Query):
             return self._user(ask)
         connection, form = self._connection, self._statements[ask.name]
         rows: Sequence[Row] = ()
@@ -113,7 +113,7 @@ class Executor:
             changed += connection.changes()
         return form.gathered(rows, changed)
 
-    def _user(self, ask: AskUser) -> Answer:
+    def _user(self, ask: UserQuery) -> Answer:
         connection = self._connection
         try:
             connection.execute(ask.sql, ask.parameters)

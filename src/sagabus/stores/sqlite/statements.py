@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from sagabus.stores.sql import rows
-from sagabus.stores.sqlite.leases import LEASING
+from sagabus.stores.sqlite.lease_statements import LEASING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values
 
 EnvelopeRow: TypeAlias = tuple[

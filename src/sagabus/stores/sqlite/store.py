@@ -19,10 +19,10 @@ from sagabus.errors import ForkedProcess, StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Joined
-from sagabus.stores.sql.asking import Steps, drive
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.shielding import unbroken
+from sagabus.stores.sql.steps import Steps, drive
 from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated

@@ -11,7 +11,7 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch
 from sagabus.stores.sql import appending, settling
-from sagabus.stores.sql.asking import drive
+from sagabus.stores.sql.steps import drive
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, GuardedConnection

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sagabus.errors import ConfigurationError
+from sagabus.inspection import ChannelCounts
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
-from sagabus.questions import ChannelCounts
 from sagabus.store import Subscription
 from sagabus.testing.conformance.trial import (
     BILLING,

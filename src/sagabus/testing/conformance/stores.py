@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from sagabus.testing.conformance.alikes import AlikeConformance
 from sagabus.testing.conformance.append import AppendConformance
-from sagabus.testing.conformance.beginning import BeginningConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
+from sagabus.testing.conformance.fencing import BeginningConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.histories import HistoryConformance
 from sagabus.testing.conformance.inspecting import (
@@ -17,6 +16,7 @@ from sagabus.testing.conformance.inspecting import (
 )
 from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
+from sagabus.testing.conformance.look_alikes import AlikeConformance
 from sagabus.testing.conformance.races import RaceConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sagabus.connection import AsyncConnection, Connection
 from sagabus.errors import SagaBusError, StatementRefused, StoreError, UnsupportedCapability
-from sagabus.lending import AsyncConnection, Connection
 from sagabus.outcome import Admission, Statement, Verdict
 from sagabus.store import Batch, Capability, Store
 from sagabus.testing.conformance.trial import (

@@ -1,0 +1,143 @@
+"""The two demonstrations: orders that are paid and shipped, and the replay of somebody's event log. Each plays, then
+asks its oracle.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from sagabus import Bus
+from sagabus.cli.demonstration import oracle, orders, replay
+from sagabus.cli.demonstration.app_table import Stage, Words
+from sagabus.cli.demonstration.app_tables import database_at
+from sagabus.cli.demonstration.event_log import Event, EventLog
+from sagabus.cli.demonstration.oracle import Audit, Order, Row
+from sagabus.cli.demonstration.schedule import Publication, with_copies
+from sagabus.cli.demonstration.session import Piece, Result, Setting, all_states, play
+
+
+async def perform_orders(setting: Setting, count: int) -> Result:
+    """So many orders through payment, shipping and the ledger."""
+    database = database_at(setting.venue.url)
+    bus = Bus(setting.venue.url, *orders.definitions(database.words))
+    await bus.open(worker=False)
+    try:
+        async with Stage(database, orders.TABLES) as stage:
+            _check(bus, database.words, orders.STATEMENTS)
+            run = await stage.begin_run(setting.seed)
+            await stage.stock_up(run)
+            planned = oracle.plan(setting.seed, count, run)
+            piece = Piece(
+                originals=count,
+                publications=_publications(planned, setting.seed),
+                channels=orders.CHANNELS,
+                what="orders in the ledger",
+                expected=count,
+                effects=lambda: stage.count("demo_ledger", "order_id", f"{run}-%"),
+                audit=lambda: _audit_orders(bus, stage, planned, run),
+            )
+            return await play(bus, setting, piece)
+    finally:
+        await bus.close()
+
+
+def _check(bus: Bus, words: Words, statements: Sequence[str]) -> None:
+    """What the bus refuses to run (for its prefix is too much like our names, say) is told before anything is run."""
+    for statement in statements:
+        bus.store.execute_check(words.say(statement), ())
+
+
+def _publications(planned: Sequence[Order], seed: int) -> list[Publication]:
+    originals = [
+        (
+            Publication(
+                orders.OrderSubmitted(
+                    order_id=order.order_id, product=order.product, quantity=order.quantity, amount=order.amount
+                ),
+                f"order-{order.order_id}",
+            ),
+            order.copies,
+        )
+        for order in planned
+    ]
+    return with_copies(originals, random.Random(f"copies {seed}"))  # noqa: S311  # repeatable on purpose
+
+
+async def _audit_orders(bus: Bus, stage: Stage, planned: Sequence[Order], run: int) -> Audit:
+    prefix = f"{run}-%"
+    states: dict[str, Row] = {}
+    steps: Counter[Row] = Counter()
+    for key, saga in (await all_states(bus, "demo-orders", orders.OrderSaga)).items():
+        if key.startswith(f"{run}-"):
+            states[key] = (saga.status, saga.history)
+            steps.update((key, step) for step in saga.history)
+    stock: Counter[Row] = Counter()
+    for row, times in (await stage.rows("SELECT product, shipped FROM demo_stock WHERE run = ?", str(run))).items():
+        stock[(row[0],)] += int(str(row[1])) * times
+    tables: dict[str, Counter[Row]] = {
+        oracle.PAYMENTS: await stage.rows("SELECT order_id, amount FROM demo_payment WHERE order_id LIKE ?", prefix),
+        oracle.SHIPMENTS: await stage.rows(
+            "SELECT order_id, product, quantity FROM demo_shipment WHERE order_id LIKE ?", prefix
+        ),
+        oracle.LEDGER: await stage.rows("SELECT order_id, amount FROM demo_ledger WHERE order_id LIKE ?", prefix),
+        oracle.STOCK: stock,
+        oracle.SAGAS: steps,
+    }
+    return oracle.audit(planned, tables, states)
+
+
+async def perform_replay(setting: Setting, log: EventLog) -> Result:
+    """Every event of a log through the saga of its case."""
+    database = database_at(setting.venue.url)
+    bus = Bus(setting.venue.url, *replay.definitions(database.words))
+    await bus.open(worker=False)
+    try:
+        async with Stage(database, replay.TABLES) as stage:
+            _check(bus, database.words, replay.STATEMENTS)
+            run = await stage.begin_run(setting.seed)
+            cases = {_key(case, run): events for case, events in log.by_case().items()}
+            piece = Piece(
+                originals=len(cases),
+                publications=_events(log, run, setting.seed),
+                channels=replay.CHANNELS,
+                what="events applied",
+                expected=len(log.events),
+                effects=lambda: stage.count("demo_applied", "run", str(run)),
+                audit=lambda: _audit_replay(bus, stage, cases, run),
+            )
+            return await play(bus, setting, piece)
+    finally:
+        await bus.close()
+
+
+def _key(case: str, run: int) -> str:
+    return case if run == 1 else f"{case} (run {run})"
+
+
+def _events(log: EventLog, run: int, seed: int) -> list[Publication]:
+    chance = random.Random(f"events {seed}")  # noqa: S311  # repeatable on purpose
+    known: set[str] = set()
+    originals: list[tuple[Publication, int]] = []
+    for found in log.events:
+        kind = replay.ActivityRecorded if found.case in known else replay.CaseOpened
+        known.add(found.case)
+        message = kind(case=_key(found.case, run), run=str(run), row=found.row, activity=found.activity)
+        originals.append((Publication(message, f"row-{found.row}-run-{run}"), chance.randint(1, 3)))
+    return with_copies(originals, chance)
+
+
+async def _audit_replay(bus: Bus, stage: Stage, cases: dict[str, list[Event]], run: int) -> Audit:
+    states = await all_states(bus, replay.CASES, replay.CaseSteps)
+    applied = {
+        key: [(row, activity) for row, activity in saga.applied]
+        for key, saga in states.items()
+        if run == 1 or key in cases
+    }
+    sql = "SELECT case_key, log_row, activity FROM demo_applied WHERE run = ?"
+    return oracle.audit_replay(
+        {key: [(event.row, event.activity) for event in events] for key, events in cases.items()},
+        applied,
+        await stage.rows(sql, str(run)),
+    )

@@ -1,0 +1,145 @@
+"""From `--store` to a place to play at: a file, a room of one's own on somebody's server, or a server of one's own.
+
+What was made for the demonstration is gone afterwards; what the user named is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import click
+
+from sagabus.cli.demonstration.app_table import Room, file_of
+from sagabus.cli.demonstration.app_tables import SCHEMES, room_at
+from sagabus.cli.output import Refused, one_line
+from sagabus.clock import SystemClock
+from sagabus.errors import SagaBusError
+from sagabus.settings import Settings
+from sagabus.store_urls import store_from_url
+
+if TYPE_CHECKING:
+    from sagabus.testing.servers import PrivateServer
+
+_CLEARING = 10.0
+_PRIVATE = ("postgresql:private", "mysql:private")
+
+
+class OwnServer:
+    """A server that may be ended at any moment. Its calls do not block the event loop, and are not cut short."""
+
+    def __init__(self, server: PrivateServer) -> None:
+        self._server = server
+        self.url = server.url
+
+    async def start(self) -> None:
+        """Ready when it returns, with the data of last time."""
+        await self._finished(self._server.start)
+
+    async def end(self, how: Literal["killed", "stopped"]) -> None:
+        """Killed without warning, or stopped in good order; the data are kept."""
+        await self._finished(self._server.kill if how == "killed" else self._server.stop)
+
+    async def close(self) -> None:
+        """Gone, with its data."""
+        await self._finished(self._server.close)
+
+    @staticmethod
+    async def _finished(call: Callable[[], None]) -> None:
+        running = asyncio.ensure_future(asyncio.to_thread(call))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])  # one call at a time: whoever closes it comes after
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """Where to play."""
+
+    url: str
+    server: OwnServer | None = None
+    """A server that is the demonstration's own to end."""
+    lease: int = 1
+    """Seconds after which a killed worker's messages go to others; more where each look takes a way over a network."""
+
+
+def is_private(store: str | None) -> bool:
+    """Whether `--store` asks for a server of the demonstration's own."""
+    return store in (*_PRIVATE, "postgres:private", "mariadb:private")
+
+
+@asynccontextmanager
+async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
+    """The place that `--store` names, or a new file in the folder. Refused where there is none to play at."""
+    if store is None:
+        yield Venue(f"sqlite:///{folder}/demo.db")
+    elif is_private(store):
+        async with _private(is_postgres=store.startswith("postgres")) as venue:
+            yield venue
+    elif urlsplit(store).scheme not in SCHEMES:
+        raise Refused(
+            "--store: name a SQLite file (sqlite:///demo.db), a server (postgresql://…, mysql://…) or "
+            f"{' or '.join(_PRIVATE)}"
+        )
+    else:
+        if urlsplit(store).scheme == "sqlite":
+            file_of(store)
+        room = room_at(store, f"demo_{secrets.token_hex(5)}")
+        if room is None:
+            yield Venue(store, lease=_lease(store))
+        else:
+            async with _furnished(room):
+                yield Venue(room.url, lease=_lease(store))
+
+
+def _lease(store: str) -> int:
+    return 1 if urlsplit(store).scheme == "sqlite" else 3
+
+
+@asynccontextmanager
+async def _furnished(room: Room) -> AsyncGenerator[None]:
+    """The room with a store in it; cleared at the end, however that comes."""
+    store = store_from_url(room.url, SystemClock(), Settings().lanes)
+    is_there = False
+    try:
+        await store.open()
+        is_there = True
+        await store.close()
+        yield
+    finally:
+        await _clear(room, is_there=is_there)
+
+
+async def _clear(room: Room, *, is_there: bool) -> None:
+    try:
+        async with asyncio.timeout(_CLEARING):
+            await room.clear()
+    except (SagaBusError, TimeoutError) as error:
+        if is_there:  # otherwise there is nothing to clear, and the reason for that is told
+            click.echo(f"sagabus: {room} could not be removed: {one_line(str(error)) or 'in use'}", err=True)
+
+
+@asynccontextmanager
+async def _private(*, is_postgres: bool) -> AsyncGenerator[Venue]:
+    try:
+        from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, ServerFailed
+    except ImportError as error:
+        raise Refused(f"a private server needs a POSIX system ({error})") from error
+
+    server = OwnServer(PrivatePostgres() if is_postgres else PrivateMariaDB())
+    try:
+        await server.start()
+        yield Venue(server.url, server)
+    except ServerFailed as error:
+        lines = str(error).splitlines()
+        raise Refused(": ".join(dict.fromkeys((lines[0], lines[-1])))) from error
+    finally:
+        await server.close()

@@ -1,0 +1,147 @@
+"""From what the user gave to what the bus runs: every definition read, every problem listed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from sagabus.codec import JsonCodec, StateCodec
+from sagabus.correlation import KeyOf
+from sagabus.deduplication import Deduplication
+from sagabus.errors import ConfigurationError, SagaBusError
+from sagabus.handler import HandlerDefinition, define_handler
+from sagabus.message import Registry, message_type_of
+from sagabus.reaction import Reaction, declared
+from sagabus.saga import Saga, SagaDefinition
+from sagabus.saga_reader import define_saga
+from sagabus.settings import Settings
+from sagabus.store import Store
+
+
+@dataclass(slots=True)
+class Definitions:
+    """All that a bus knows of its sagas and handlers."""
+
+    by_name: dict[str, HandlerDefinition | SagaDefinition] = field(
+        default_factory=dict[str, HandlerDefinition | SagaDefinition]
+    )
+    keys: dict[tuple[str, str], KeyOf] = field(default_factory=dict[tuple[str, str], KeyOf])
+    rules: dict[str, Deduplication] = field(default_factory=dict[str, Deduplication])
+    type_rules: dict[str, Deduplication] = field(default_factory=dict[str, Deduplication])
+    undeduplicated: frozenset[str] = frozenset()
+
+    @property
+    def sagas(self) -> Mapping[str, SagaDefinition]:
+        """The sagas among them."""
+        return {name: found for name, found in self.by_name.items() if isinstance(found, SagaDefinition)}
+
+
+def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings: Settings) -> Definitions:
+    """Read all definitions; ConfigurationError with every problem of all of them."""
+    problems: list[str] = []
+    defined = Definitions()
+    registry = Registry()
+    for item in given:
+        definition = _define_one(item, problems)
+        if definition is None:
+            continue
+        if definition.name in defined.by_name:
+            problems.append(f"two subscriptions are named {definition.name!r}; a name stands for one of them")
+            continue
+        defined.by_name[definition.name] = definition
+        _learn(defined, definition, registry, codec, problems)
+        if isinstance(definition, SagaDefinition):
+            with _noting(f"saga {definition.name!r}", problems):
+                states.prepare(definition.cls)
+    _check_receivers(defined, problems)
+    _read_type_rules(defined, settings, problems)
+    if problems:
+        raise ConfigurationError(*problems)
+    return defined
+
+
+def check_lending(defined: Definitions, store: Store) -> None:
+    """ConfigurationError with every handler that asks for the open transaction as a type that the store cannot give."""
+    problems: list[str] = []
+    for name, definition in defined.by_name.items():
+        timers = definition.timers.values() if isinstance(definition, SagaDefinition) else ()
+        asking = [each for each in (*reactions_of(definition), *timers) if each.wants_connection]
+        for each in {(reaction.name, reaction.connection_kind): reaction for reaction in asking}.values():
+            with _noting(f"{name!r}, {each.name}", problems):
+                store.check_lending(each.connection_kind)
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reaction]:
+    """All reactions to messages, timers left out."""
+    found: list[Reaction] = []
+    for reactions in definition.reactions.values():
+        found += reactions if isinstance(reactions, tuple) else (reactions,)
+    return found
+
+
+def _define_one(item: Any, problems: list[str]) -> HandlerDefinition | SagaDefinition | None:
+    return define_saga(item, problems) if _is_saga(item) else define_handler(item, problems)
+
+
+def _is_saga(item: object) -> TypeGuard[type[Saga]]:
+    return isinstance(item, type) and issubclass(item, Saga)
+
+
+def _learn(
+    defined: Definitions,
+    definition: HandlerDefinition | SagaDefinition,
+    registry: Registry,
+    codec: JsonCodec,
+    problems: list[str],
+) -> None:
+    if definition.deduplication is not None:
+        defined.rules[definition.name] = definition.deduplication
+    for reaction in reactions_of(definition):
+        message_type = declared(reaction)
+        where = f"{definition.name!r}, message {message_type.name!r}"
+        with _noting(where, problems):
+            registry.add(message_type.cls)
+        with _noting(where, problems):
+            codec.prepare(message_type)
+        if reaction.key is not None:
+            defined.keys[(definition.name, message_type.name)] = reaction.key
+
+
+def _check_receivers(defined: Definitions, problems: list[str]) -> None:
+    receivers: dict[str, list[str]] = {}
+    for definition in defined.by_name.values():
+        for message_type in {r.message_type for r in reactions_of(definition) if r.message_type is not None}:
+            if message_type.kind == "command":
+                receivers.setdefault(message_type.name, []).append(definition.name)
+    for name, names in receivers.items():
+        if len(names) > 1:
+            problems.append(
+                f"command {name!r} has {len(names)} receivers: {', '.join(sorted(names))}; it must have one"
+            )
+
+
+def _read_type_rules(defined: Definitions, settings: Settings, problems: list[str]) -> None:
+    excluded: set[str] = set()
+    for cls, rule in settings.deduplication.items():
+        with _noting("Settings.deduplication", problems):
+            name = message_type_of(cls).name
+            if rule is None:
+                excluded.add(name)
+            else:
+                defined.type_rules[name] = rule
+    defined.undeduplicated = frozenset(excluded)
+
+
+@contextmanager
+def _noting(where: str, problems: list[str]) -> Generator[None, None, None]:
+    """Note what is raised inside, each problem with `where` in front, and go on after the block."""
+    try:
+        yield
+    except ConfigurationError as error:
+        problems.extend(f"{where}: {problem}" for problem in error.problems)
+    except SagaBusError as error:
+        problems.append(f"{where}: {error}")

@@ -1,0 +1,28 @@
+"""The way of a message, in the order of its stops.
+
+In:
+    publisher       mints the id once, checks options, makes receipts
+    outbox          the same inside a transaction: the bus's own, or the caller's
+    sender          encodes, and addresses one envelope to each channel
+    routing         says which channels receive a type
+    acceptor        lets publications that overlap share a commit
+    store.append    accepts: inbox record and queue row in one commit
+Take:
+    worker          leases lanes, fetches, sorts into mailboxes
+    leases          what this worker owns, and for how long
+    suspects        what a dead worker had in flight
+    in_flight       the worker's books
+    mailbox         one for each key, with the state that the last run left
+Run:
+    runner_pool     tasks that take ready mailboxes
+    runner          runs one mailbox, message after message
+    processing      finds the reaction, calls the user's code, makes an Outcome
+    recoverability  makes an Outcome of an error
+Commit and book:
+    committer       gathers outcomes (`group_commit`), one flush in flight
+    flush           writes one flush, and isolates the message behind a failing commit
+    store.commit    applies outcomes, each wholly or not at all
+    settlement      closes the books on what is committed, rewinds a mailbox whose run lost a race
+Beside:
+    housekeeping    forgets what is below the horizon
+"""

@@ -1,0 +1,115 @@
+"""Acceptance: what is published from outside is appended, and calls that overlap share a commit.
+
+Previous stop: `publisher`. Next stop: the store, and then a worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from sagabus.engine.group_commit import GroupCommit
+from sagabus.engine.sender import Sender
+from sagabus.envelope import Envelope
+from sagabus.errors import SagaBusError, StoreUnavailable
+from sagabus.failpoint import hit
+from sagabus.outcome import Admission
+from sagabus.store import Store
+
+
+class Publication:
+    """One call of `publish` (or of `publish_many`) that waits for its commit."""
+
+    __slots__ = ("address", "answer", "envelopes", "version")
+
+    def __init__(
+        self,
+        envelopes: list[Envelope],
+        version: int,
+        address: Callable[[], list[Envelope]],
+        answer: asyncio.Future[tuple[list[Envelope], list[Admission]]],
+    ) -> None:
+        self.envelopes = envelopes
+        self.version = version
+        self.address = address
+        self.answer = answer
+
+
+class Acceptor:
+    """Appends what is published from outside; concurrent calls share a commit."""
+
+    def __init__(self, store: Store, sender: Sender) -> None:
+        self._store = store
+        self._sender = sender
+        self._group = GroupCommit[Publication](self._flush, _unknown)
+
+    @property
+    def busy(self) -> bool:
+        """Whether publications wait or are being committed."""
+        return self._group.busy
+
+    async def append(self, address: Callable[[], list[Envelope]]) -> tuple[list[Envelope], list[Admission]]:
+        """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it."""
+        hit("append.received")
+        answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
+        self._group.add(Publication(address(), self._sender.table.version, address, answer))
+        hit("append.addressed")
+        return await answer
+
+    async def drain(self) -> None:
+        """Wait until everything is appended that has been handed in by now."""
+        if self.busy:
+            with suppress(SagaBusError):  # told to whom it concerns
+                await self.append(list)
+
+    async def _flush(self, publications: list[Publication]) -> None:
+        waiting = [publication for publication in publications if not publication.answer.cancelled()]
+        try:
+            await self._append(waiting)
+        except SagaBusError as error:
+            if len(waiting) == 1 or error.is_transient:
+                _fail(waiting, error)
+            else:
+                for publication in waiting:
+                    await self._flush([publication])
+        except Exception as error:  # noqa: BLE001  # told to whoever waits
+            _fail(waiting, error)
+        except asyncio.CancelledError:
+            _unknown(waiting)
+            raise
+
+    async def _append(self, publications: list[Publication]) -> None:
+        while publications:
+            version = self._sender.table.version
+            for publication in publications:
+                if publication.version != version:
+                    publication.envelopes, publication.version = publication.address(), version
+            everything = [envelope for publication in publications for envelope in publication.envelopes]
+            answers: Sequence[Admission] | None = []
+            if everything:
+                answers = await self._store.append(everything, version)
+            if answers is not None:
+                _answer(publications, answers)
+                hit("append.answered")
+                return
+            self._sender.use(await self._store.routing())
+
+
+def _answer(publications: list[Publication], answers: Sequence[Admission]) -> None:
+    at = 0
+    for publication in publications:
+        end = at + len(publication.envelopes)
+        if not publication.answer.done():
+            publication.answer.set_result((publication.envelopes, list(answers[at:end])))
+        at = end
+
+
+def _unknown(publications: list[Publication]) -> None:
+    _fail(publications, StoreUnavailable("cut off before the answer: it may have happened, so repeat it"))
+
+
+def _fail(publications: list[Publication], error: Exception) -> None:
+    for publication in publications:
+        if not publication.answer.done():
+            publication.answer.set_exception(error)

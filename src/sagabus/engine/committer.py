@@ -1,0 +1,89 @@
+"""The third verb of the way: outcomes of handlers commit together.
+
+Previous stop: `processing`, through the worker. Next stop: the store, and with its answers `settlement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from sagabus.clock import Clock
+from sagabus.engine.flush import FENCED, Entry, Flush
+from sagabus.engine.group_commit import GroupCommit
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.sender import Sender
+from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
+from sagabus.outcome import Outcome, Settled
+from sagabus.store import Store
+
+
+class Committer:
+    """Commits outcomes and tells the worker what became of each. A lost or full database is waited out."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        clock: Clock,
+        runners: RunnerPool,
+        *,
+        settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
+    ) -> None:
+        self._sender = sender
+        self._persisting = Flush(store, sender, clock, self._tell)
+        self._settled = settled
+        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
+
+    @property
+    def busy(self) -> bool:
+        """Whether outcomes wait or are being committed."""
+        return self._group.busy
+
+    def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        """Queue an outcome."""
+        mailbox.unflushed += 1
+        self._group.add(Entry(mailbox, outcome, self._sender.table.version))
+
+    def withdraw(self, mailboxes: Collection[Mailbox]) -> dict[Mailbox, list[Envelope]]:
+        """Take the outcomes of some mailboxes that are not in flight back out; the envelopes of each."""
+        back: dict[Mailbox, list[Envelope]] = {mailbox: [] for mailbox in mailboxes}
+        left: list[Entry] = []
+        for entry in self._group.waiting:
+            mine = back.get(entry.mailbox)
+            if mine is None:
+                left.append(entry)
+            else:
+                mine.append(entry.outcome.envelope)
+        self._group.waiting = left
+        for mailbox, envelopes in back.items():
+            for _ in envelopes:
+                mailbox.one_settled()
+        return back
+
+    async def drain(self) -> None:
+        """Wait until everything is committed."""
+        await self._group.drain()
+
+    async def stop(self) -> None:
+        """Give up what is not in flight."""
+        await self._group.stop()
+
+    async def _flush(self, entries: list[Entry]) -> None:
+        hit("commit.gathered")
+        try:
+            await self._persisting.persist(entries)
+        except BaseException:
+            self._give_up(entries)  # what is left there was not told
+            raise
+        hit("commit.settled")
+
+    def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:
+        for entry in entries:
+            entry.mailbox.one_settled()
+        self._settled(list(zip(entries, answers, strict=True)))
+
+    def _give_up(self, entries: list[Entry]) -> None:
+        # Cut off before the answer: out of our hands, and the rows say what is still to be done.
+        self._tell(entries, [FENCED] * len(entries))

@@ -1,0 +1,238 @@
+"""One flush, committed however often that takes. A lost database is waited out; whoever is at fault pays alone.
+
+Between `committer`, which gathers what has finished, and `store.commit`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from sagabus.clock import Clock, sleep
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.sender import Sender
+from sagabus.envelope import Envelope
+from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
+from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
+from sagabus.store import Batch, Store
+
+log = logging.getLogger("sagabus")
+Chain: TypeAlias = tuple[str, str | None]
+"""Channel and key: each outcome of one builds on those before it."""
+
+_NOBODYS = Completed(Envelope(message_id="", message_type="", body=b"", position=-1), Effects())
+"""Of a message that was never stored: to be told so, a commit has to get at our tables."""
+FENCED = Settled(Verdict.FENCED)
+DROPPED = Settled(Verdict.DROPPED)
+_SHORTEST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+_MOST_STEPS = 250
+"""So many steps at most in one commit: each is a round trip to a server, all of them together have the deadline of one
+call, and what they lock is locked until the last. What waited out an outage would be too much for it.
+"""
+_STEPS_OF_A_MARK = 3
+_SMALL_SHARE = 8
+"""So many outcomes at once, where one of them may cost the connection each time."""
+_TRIES_WITH_STATEMENTS = 3
+"""So often in a row may a commit be lost that has nothing in it but one run with statements of the user's, while the
+store takes others: then it is by them that it is lost."""
+_TRIES_ALONE = 10
+"""The same without any: it may be too much for one call all by itself."""
+_OF_THE_ROWS = (TransactionLost, StoreError)
+"""Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
+
+
+class Entry:
+    """One outcome on its way, with what it was built on."""
+
+    __slots__ = ("mailbox", "outcome", "routing")
+
+    def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
+        self.mailbox = mailbox
+        self.outcome = outcome
+        self.routing = routing
+
+
+class Flush:
+    """Commits flushes, one at a time."""
+
+    def __init__(
+        self, store: Store, sender: Sender, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._tell = tell
+
+    async def persist(self, entries: list[Entry]) -> None:
+        """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
+        fails alone again and again, while the store takes other commits, is refused; its neighbours go first.
+
+        Each share is told as it commits, and taken out of `entries`: what is left there when this is cut off was not.
+        """
+        pause, share, lost = _SHORTEST_PAUSE, len(entries), Counter[Entry]()
+        most = share
+        while entries:
+            part = _fitting(_part(entries, share, lost))
+            try:
+                answers = await self._commit(part)
+            except StoreError as error:
+                is_its_own = await self._takes_others(error)
+                if self._is_refused(entries, part, lost, error if is_its_own else None):
+                    pause = _SHORTEST_PAUSE
+                    continue
+                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
+                await sleep(self._clock, pause)
+                pause, share = min(pause * 2, _LONGEST_PAUSE), max(len(part) // 2, 1)
+                if is_its_own and any(map(_has_statements, part)):
+                    share, most = 1, _SMALL_SHARE
+                continue
+            if not answers:
+                share = 1
+                continue
+            await self._answered(entries, part, answers)
+            if answers[-1].verdict is not Verdict.REFUSED or len(part) > 1:
+                pause, share = _SHORTEST_PAUSE, min(share * 2, most)
+
+    async def _takes_others(self, error: StoreError) -> bool:
+        """Whether the store commits something else just now. To read would not do: what stops writers may let others
+        read. Nor would a commit of nothing: it may be our tables that are locked.
+        """
+        if not isinstance(error, (StoreUnavailable, StoreBusy)):
+            return False
+        try:
+            await self._store.commit(Batch([_NOBODYS], self._sender.table.version, {}))
+        except StoreError:
+            return False
+        return True
+
+    def _is_refused(
+        self, entries: list[Entry], part: list[Entry], lost: Counter[Entry], error: StoreError | None
+    ) -> bool:
+        """Count a commit that was lost by its own doing, if it was (there is the error then): that of a single one is
+        set aside until its neighbours are through, and refused after too many in a row.
+        """
+        if error is None:
+            lost.clear()
+            return False
+        if len(part) > 1:
+            return False
+        (alone,) = part
+        lost[alone] += 1
+        if lost[alone] >= _tries_alone(alone):
+            self._pass_on(entries, part, [_refused(lost[alone], error)])
+            return True
+        behind = [entry for entry in entries if entry is alone or _is_built_on(entry, alone)]
+        entries[:] = [entry for entry in entries if not (entry is alone or _is_built_on(entry, alone))] + behind
+        return False
+
+    async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
+        if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
+            if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
+                # Before it is told: whoever runs again because of it is to send by the new one.
+                self._sender.use(await self._store.routing())
+            self._pass_on(entries, part, answers)
+            return
+        del entries[: len(part)]
+        self._tell(part, answers)
+
+    def _pass_on(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
+        """Tell a share in which something was lost, together with all that was built on that in the shares to come: the
+        key begins anew with all of its messages, or the later ones would overtake.
+        """
+        broken = {
+            _chain(entry)
+            for entry, answer in zip(part, answers, strict=True)
+            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None
+        }
+        rest = entries[len(part) :]
+        dropped = [entry for entry in rest if _chain(entry) in broken]
+        entries[:] = [entry for entry in rest if _chain(entry) not in broken]
+        self._tell(part + dropped, [*answers, *[DROPPED] * len(dropped)])
+
+    async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
+        """The answers; none if this cannot commit together, and has to be taken apart."""
+        epochs: dict[tuple[str, int], int] = {}
+        for entry in entries:
+            epochs[entry.mailbox.place] = max(entry.mailbox.lane_epoch, epochs.get(entry.mailbox.place, 0))
+        if any(_is_former(entry, epochs) for entry in entries):
+            return await self._without_former(entries, epochs)
+        version = self._sender.table.version
+        stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
+        if stale:
+            # Addressed before the routing changed: the whole flush is answered by the store's own rule.
+            version = stale[0].routing
+        batch = Batch([entry.outcome for entry in entries], version, epochs)
+        try:
+            return await self._store.commit(batch)
+        except Exception as error:
+            if isinstance(error, StoreError) and type(error) not in _OF_THE_ROWS:
+                raise
+            log.warning("%d outcomes cannot be committed together: %s", len(entries), error)
+            if len(entries) > 1:
+                return ()
+            cause = error.__cause__ if isinstance(error, StoreError) else None
+            return [Settled(Verdict.REFUSED, cause or error)]
+
+    async def _without_former(self, entries: list[Entry], epochs: Mapping[tuple[str, int], int]) -> Sequence[Settled]:
+        """Their lane has been lost and won again: what was taken before is not this worker's to commit."""
+        present = [entry for entry in entries if not _is_former(entry, epochs)]
+        found = await self._commit(present)
+        answers = iter(found)
+        return [FENCED if _is_former(entry, epochs) else next(answers) for entry in entries] if found else ()
+
+
+def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[Entry]:
+    """What to try next: whoever has been lost alone before is tried alone again, and not with its neighbours."""
+    part = entries[:share]
+    if lost:
+        alone = next((at for at, entry in enumerate(part) if lost.get(entry)), len(part))
+        return part[: max(alone, 1)]
+    return part
+
+
+def _fitting(entries: list[Entry]) -> list[Entry]:
+    """The first of them that one commit has room for: one at least."""
+    steps = 0
+    for number, entry in enumerate(entries):
+        steps += _steps(entry.outcome)
+        if steps > _MOST_STEPS and number:
+            return entries[:number]
+    return entries
+
+
+def _steps(outcome: Outcome) -> int:
+    """What it adds to a commit beside the sets of rows, which are written together."""
+    return len(outcome.effects.statements) if isinstance(outcome, Completed) else _STEPS_OF_A_MARK
+
+
+def _tries_alone(entry: Entry) -> int:
+    return _TRIES_WITH_STATEMENTS if _has_statements(entry) else _TRIES_ALONE
+
+
+def _refused(times: int, error: StoreError) -> Settled:
+    text = f"its commit was lost {times} times in a row, while the database took others: {error}"
+    return Settled(Verdict.REFUSED, TransactionLost(text))
+
+
+def _is_built_on(entry: Entry, other: Entry) -> bool:
+    """Of two that have not been committed, in their order."""
+    return other.mailbox.key is not None and _chain(entry) == _chain(other)
+
+
+def _has_statements(entry: Entry) -> bool:
+    return isinstance(entry.outcome, Completed) and bool(entry.outcome.effects.statements)
+
+
+def _is_former(entry: Entry, epochs: Mapping[tuple[str, int], int]) -> bool:
+    return entry.mailbox.lane_epoch < epochs[entry.mailbox.place]
+
+
+def _chain(entry: Entry) -> Chain:
+    return entry.mailbox.place[0], entry.mailbox.key
+
+
+def _sends(outcome: Outcome) -> bool:
+    return isinstance(outcome, Completed) and outcome.effects.is_routed

@@ -1,0 +1,80 @@
+"""Group commit: what has finished meanwhile commits together, one flush in flight, no timer to tune.
+
+Two queues of this kind: outcomes of handlers (`committer`) and envelopes of publishers (`acceptor`). Alone, one commits
+at once; under load hundreds share a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger("sagabus")
+T = TypeVar("T")
+
+LARGEST_FLUSH = 2_000
+_COMFORTABLE = 512
+_TURNS = 8
+
+
+class GroupCommit(Generic[T]):
+    """Collects items and flushes what there is, never two flushes at once.
+
+    `more` says whether further items are a moment away; then a few turns of the event loop are waited, never longer.
+    """
+
+    def __init__(
+        self,
+        flush: Callable[[list[T]], Awaitable[None]],
+        give_up: Callable[[list[T]], None],
+        more: Callable[[], bool] | None = None,
+    ) -> None:
+        self._flush = flush
+        self._give_up = give_up
+        self._more = more or (lambda: False)
+        self.waiting: list[T] = []
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being flushed."""
+        return self._task is not None or bool(self.waiting)
+
+    def add(self, item: T) -> None:
+        """Queue one item; the flush begins when the event loop is next free, or when the one in flight has ended."""
+        self.waiting.append(item)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-group-commit")
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and nothing is in flight."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def stop(self) -> None:
+        """Give up what still waits, after the flush in flight; calling twice is harmless."""
+        self.waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _work(self) -> None:
+        try:
+            while self.waiting:
+                for _ in range(_TURNS):
+                    if len(self.waiting) >= _COMFORTABLE or not self._more():
+                        break
+                    await asyncio.sleep(0)
+                batch, self.waiting = self.waiting[:LARGEST_FLUSH], self.waiting[LARGEST_FLUSH:]
+                try:
+                    await self._flush(batch)
+                except Exception:
+                    log.exception("a flush broke off")
+        except asyncio.CancelledError:
+            left, self.waiting = self.waiting, []
+            self._give_up(left)
+            raise
+        finally:
+            self._task = None

@@ -1,0 +1,179 @@
+"""What a worker has in hand: lanes, the envelopes of each, and the mailboxes they are in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from sagabus.engine.mailbox import Mailbox
+from sagabus.envelope import Envelope
+from sagabus.handler import HandlerDefinition
+from sagabus.saga import SagaDefinition
+from sagabus.store import Cursor, Lane
+
+Place = tuple[str, int]
+
+_CACHED = 20_000
+"""Idle mailboxes kept for the state in them."""
+
+
+class HeldLane:
+    """One lane in hand: where fetching goes on, and how much of it is here."""
+
+    __slots__ = ("after", "epoch", "in_hand", "lane", "suspect_until")
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.epoch = lane.epoch
+        self.suspect_until = lane.suspect_until
+        self.after = 0
+        self.in_hand = 0
+
+
+class InFlight:
+    """The worker's own books; the store's rows are the truth behind them."""
+
+    def __init__(self, definitions: Mapping[str, HandlerDefinition | SagaDefinition], lane_window: int) -> None:
+        self._definitions = definitions
+        self.lane_window = lane_window
+        """The most envelopes of one lane to have in hand."""
+        self.lanes: dict[Place, HeldLane] = {}
+        self.envelopes: dict[int, Mailbox] = {}
+        """Position of each envelope in hand, with its mailbox."""
+        self.settled: set[int] = set()
+        """Positions settled while a fetch was under way: it may still bring them."""
+        self.fetches = 0
+        """The number of the last fetch begun."""
+        self.fetching = False
+        self._mailboxes: dict[tuple[str, str], Mailbox] = {}
+
+    def hungry(self) -> list[Cursor]:
+        """Lanes that have room for more."""
+        half = self.lane_window // 2
+        return [
+            Cursor(channel, lane, held.after) for (channel, lane), held in self.lanes.items() if held.in_hand <= half
+        ]
+
+    def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
+        """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
+
+        A lane that was lost and won again in the meantime is begun anew: what is still on its way from before comes
+        too late to be waited for, or its key's later messages could overtake it.
+        """
+        now = {(lane.channel, lane.lane): lane for lane in lanes}
+        gone = {place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch}
+        lost = [mailbox for mailbox in self.mailboxes() if mailbox.place in gone] if gone else []
+        for position in [position for position, mailbox in self.envelopes.items() if mailbox.place in gone]:
+            del self.envelopes[position]
+        for place in gone:
+            del self.lanes[place]
+        for place, lane in now.items():
+            if place not in self.lanes:
+                self.lanes[place] = HeldLane(lane)
+        for mailbox in lost:
+            self._empty(mailbox)
+        return lost
+
+    def fullest(self) -> int:
+        """The most envelopes that there are of one lane."""
+        return max((held.in_hand for held in self.lanes.values()), default=0)
+
+    def most_lanes(self) -> int | None:
+        """The most lanes of one channel that are owned; None without any."""
+        return max(Counter(channel for channel, _ in self.lanes).values(), default=None)
+
+    def in_use(self) -> list[Lane]:
+        """Lanes with a message that runs now, or whose outcome is on its way."""
+        places = {mailbox.place for mailbox in self.mailboxes() if mailbox.running is not None or mailbox.unflushed}
+        return [
+            Lane(*place, epoch=held.epoch, suspect_until=held.suspect_until)
+            for place, held in self.lanes.items()
+            if place in places
+        ]
+
+    def definition(self, channel: str) -> HandlerDefinition | SagaDefinition:
+        """What runs on a channel."""
+        return self._definitions[channel]
+
+    def rescan_lane(self, place: Place) -> None:
+        """Fetch one lane from its beginning again."""
+        held = self.lanes.get(place)
+        if held is not None:
+            held.after = 0
+
+    def rescan(self) -> None:
+        """Fetch every lane from its beginning again: what was held back may be free."""
+        for held in self.lanes.values():
+            held.after = 0
+
+    def mailboxes(self) -> Iterator[Mailbox]:
+        """Every mailbox with something in hand, and the idle ones that are kept."""
+        yield from self._mailboxes.values()
+        yield from {m for m in self.envelopes.values() if m.key is None}
+
+    def mailbox(self, envelope: Envelope) -> Mailbox:
+        """The mailbox of an envelope's key; one of its own for an envelope without a key."""
+        channel, key = envelope.channel, envelope.partition_key
+        found = None if key is None else self._mailboxes.get((channel, key))
+        if found is not None and found.place[1] == envelope.lane:
+            return found
+        place = (channel, envelope.lane)
+        found = Mailbox(self._definitions[channel], key, place, self.lanes[place].epoch if place in self.lanes else -1)
+        if key is not None:
+            self._mailboxes[(channel, key)] = found
+        return found
+
+    def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
+        """An envelope is in hand from now on."""
+        self.envelopes[envelope.position] = mailbox
+        held = self.lanes.get((envelope.channel, envelope.lane))
+        if held is not None:
+            held.in_hand += 1
+
+    def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
+        """Whether an envelope is in hand in this very mailbox: that of a lane that was lost holds nothing any more."""
+        return self.envelopes.get(envelope.position) is mailbox
+
+    def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
+        """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
+        if not self.holds(envelope, mailbox):
+            return
+        del self.envelopes[envelope.position]
+        if self.fetching:
+            self.settled.add(envelope.position)
+        held = self.lanes.get((envelope.channel, envelope.lane))
+        if held is not None:
+            held.in_hand -= 1
+
+    def drop(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox with all that is in hand of it; what runs or is being committed settles by itself."""
+        for position in [position for position, other in self.envelopes.items() if other is mailbox]:
+            del self.envelopes[position]
+            held = self.lanes.get(mailbox.place)
+            if held is not None:
+                held.in_hand -= 1
+        self._empty(mailbox)
+
+    def _empty(self, mailbox: Mailbox) -> None:
+        mailbox.queue.clear()
+        mailbox.rewind([])
+        if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
+            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+
+    def forget(self, mailbox: Mailbox) -> None:
+        """Let go of a mailbox that is idle and has no state worth keeping: of a handler, or of a finished saga."""
+        cell = mailbox.cell
+        if mailbox.key is None or (cell is not None and not cell.completed) or mailbox.held_through >= self.fetches:
+            return
+        if mailbox.idle and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
+            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+
+    def tidy(self) -> None:
+        """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
+        if len(self._mailboxes) <= _CACHED:
+            return
+        idle = [
+            name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches
+        ]
+        for name in idle[: len(idle) // 2 + 1]:
+            del self._mailboxes[name]

@@ -1,0 +1,135 @@
+"""A worker's leases: which lanes are its own, for how long, and how much of each it may have in hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from math import inf
+
+from sagabus.clock import Clock
+from sagabus.engine.in_flight import InFlight
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.sender import Sender
+from sagabus.errors import StoreError
+from sagabus.failpoint import hit
+from sagabus.settings import Settings
+from sagabus.store import Lane, Store
+
+log = logging.getLogger("sagabus")
+
+SMALLEST_WINDOW = 4
+_LONGEST_RENEWAL = 1.0
+"""So the lanes of a worker that died go on soon after its lease has ended."""
+_PATIENCE = 6.0
+"""Seconds: everybody's longest pause after an error, and a renewal."""
+
+
+class Leases:
+    """Takes, renews, hands over and gives back the lanes of one worker."""
+
+    refresh = False
+    """Something said that lanes or subscriptions have changed: lease anew at once."""
+    _crew: int | None = None
+    _looks_anew = False
+    """The next renewal asks for the routing as one after `refresh` does, but is not sooner for it."""
+    _cut_off = False
+    _patient_until = -inf
+    _renewed: float | None = None
+
+    def __init__(
+        self,
+        identity: str,
+        store: Store,
+        sender: Sender,
+        clock: Clock,
+        hand: InFlight,
+        *,
+        channels: Sequence[str],
+        settings: Settings,
+    ) -> None:
+        self._identity, self._store, self._sender, self._clock = identity, store, sender, clock
+        self._hand = hand
+        self._channels = channels
+        self._duration = settings.lease.total_seconds()
+        self._renewal = min(self._duration / 3, _LONGEST_RENEWAL)
+        self._prefetch = settings.prefetch
+
+    @property
+    def are_due(self) -> bool:
+        """Whether to renew now."""
+        return self.refresh or self.until_renewal() <= 0
+
+    def until_renewal(self) -> float:
+        """Seconds."""
+        if self._renewed is None:
+            return 0.0
+        return max(self._renewed + self._renewal - self._clock.monotonic(), 0.0)
+
+    def note_crew(self, crew: int | None) -> None:
+        """Lease anew at the next round when workers came or went, or lanes are free."""
+        if crew is not None and crew != self._crew:
+            # The first number hides what others have changed since this worker came. That can wait for the next
+            # renewal, or all workers that begin together would lease twice.
+            self.refresh, self._looks_anew = self.refresh or self._crew is not None, True
+            self._crew = crew
+
+    async def renew(self) -> list[Mailbox]:
+        """Renew, share out and take over; the mailboxes of lanes that were lost, which are dropped."""
+        # What is said from here on is for the next time: the store may have been asked already.
+        anew, self.refresh = self.refresh or self._looks_anew, False
+        try:
+            lanes = await self._lease(anew=anew)
+        except BaseException as error:
+            self.refresh = self.refresh or anew
+            self._cut_off = self._cut_off or isinstance(error, StoreError)
+            raise
+        hit("lease.taken")
+        self._cut_off = self._looks_anew = False
+        lost = self._hand.own(lanes)
+        # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
+        self._hand.rescan()
+        return lost
+
+    async def leave(self, keeping: Sequence[Lane]) -> None:
+        """Give back all lanes but some, which are renewed."""
+        self._renewed = self._clock.monotonic()
+        await self._store.leave(self._identity, keeping, **self._terms(self._hand.lane_window))
+
+    async def release(self) -> None:
+        """Give all back."""
+        try:
+            hit("release.before")
+            await self._store.release(self._identity)
+            hit("release.after")
+        except StoreError as error:
+            log.warning("cannot release the lanes, they will expire: %s", error)
+
+    async def _lease(self, *, anew: bool) -> Sequence[Lane]:
+        begun = self._clock.monotonic()
+        if anew:
+            # Lanes are shared anew, or subscriptions have changed: who sends nothing would never be told of these.
+            routing = await self._store.routing()
+            if routing.version != self._sender.table.version:
+                self._sender.use(routing)
+        # What is told by the store has to be true before more is taken in hand, and as long as that is there.
+        window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._sender.table.lanes))
+        self._hand.lane_window = min(window, self._hand.lane_window)
+        patient = self._is_patient(begun)
+        lanes = await self._store.lease(self._identity, self._channels, **self._terms(window), patient=patient)
+        self._hand.lane_window = window
+        self._renewed = begun
+        return lanes
+
+    def _terms(self, window: int) -> dict[str, int]:
+        """`window`: the most that is to be in hand of a lane from now on. What there is counts too: should this worker
+        die, all of it is suspect.
+        """
+        return {"duration": int(self._duration * 1_000_000), "window": max(window, self._hand.fullest())}
+
+    def _is_patient(self, moment: float) -> bool:
+        """Who could not renew for longer than a lease was cut off from the store, and so may the others have been: they
+        have time to come back before they are taken for dead, and what they have in hand for suspect.
+        """
+        if self._cut_off and self._renewed is not None and moment - self._renewed > self._duration:
+            self._patient_until = moment + _PATIENCE
+        return moment < self._patient_until

@@ -1,0 +1,102 @@
+"""The messages of one key that this worker has in hand, one after another, each on the state that the one before left.
+
+`worker` fills it, `processing` empties it. What a run leaves is believed before it is committed; when a commit says
+otherwise the mailbox is rewound: its epoch rises, what was built on the wrong state is thrown away, and its messages
+run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from sagabus.envelope import Envelope, Instance
+from sagabus.handler import HandlerDefinition
+from sagabus.saga import Saga, SagaDefinition
+
+
+@dataclass(slots=True)
+class BelievedState:
+    """The instance as the last run left it, committed or not yet."""
+
+    version: int = 0
+    body: bytes | None = None
+    state: Saga | None = None
+    """The live object; None after a failed run, whose changes must not be seen."""
+    status: str | None = None
+    timers: dict[str, str] = field(default_factory=dict)
+    completed: bool = False
+    stash: list[Envelope] = field(default_factory=list)
+    """Messages that wait for the saga to start or to change."""
+
+    @classmethod
+    def of(cls, instance: Instance | None, stash: list[Envelope]) -> BelievedState:
+        """The cell of what is stored."""
+        if instance is None:
+            return cls(stash=stash)
+        return cls(
+            version=instance.version,
+            body=instance.state,
+            status=instance.status,
+            timers=dict(instance.timers),
+            completed=instance.completed,
+            stash=stash,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Mailbox:
+    """One key of one channel."""
+
+    definition: HandlerDefinition | SagaDefinition
+    key: str | None
+    place: tuple[str, int]
+    """Channel and lane."""
+    lane_epoch: int
+    """Of the lane when its messages were taken from it: under no later one may they commit."""
+    queue: deque[Envelope] = field(default_factory=deque[Envelope])
+    cell: BelievedState | None = None
+    epoch: int = 0
+    active: bool = False
+    """Waits for a runner or is with one."""
+    running: Envelope | None = None
+    unflushed: int = 0
+    """Outcomes that are not committed yet."""
+    held: bool = False
+    """A retry of this key is on its way into the store: others wait there."""
+    held_through: int = 0
+    """The number of the last fetch that may not have known of the hold."""
+
+    flushed: asyncio.Future[None] | None = None
+    """Somebody waits here for the last outcome to be settled."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing in hand at all."""
+        return not self.active and not self.unflushed and not self.queue
+
+    def one_settled(self) -> None:
+        """One outcome fewer on its way."""
+        self.unflushed -= 1
+        if self.unflushed == 0 and self.flushed is not None:
+            if not self.flushed.done():
+                self.flushed.set_result(None)
+            self.flushed = None
+
+    async def all_settled(self) -> None:
+        """Wait until no outcome is on its way."""
+        while self.unflushed:
+            if self.flushed is None:
+                self.flushed = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self.flushed])
+
+    def rewind(self, envelopes: list[Envelope]) -> None:
+        """Forget the state and put envelopes back, in their order."""
+        self.epoch += 1
+        self.cell = None
+        self.put_back(envelopes)
+
+    def put_back(self, envelopes: list[Envelope]) -> None:
+        """Queue envelopes again, in the order of their positions."""
+        self.queue = deque(sorted((*envelopes, *self.queue), key=lambda envelope: envelope.position))

@@ -1,0 +1,347 @@
+"""The second verb of the way: one message, one run of user code, one outcome.
+
+Previous stop: a mailbox, in the worker. Decode, find the reaction, call it on the instance, gather what it wants done.
+Nothing here writes: the outcome goes to `committer`. Whatever user code does wrong ends in an outcome too; only a
+cancellation of the worker itself gets out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from sagabus.clock import Clock, micros
+from sagabus.codec import Codec, StateCodec
+from sagabus.connection import Lent
+from sagabus.context import Context
+from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
+from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.recoverability import Recoverability
+from sagabus.engine.sender import Sender
+from sagabus.envelope import Envelope
+from sagabus.errors import HandlingError, UnknownMessageType
+from sagabus.failpoint import hit
+from sagabus.handler import HandlerDefinition
+from sagabus.identity import Identity
+from sagabus.middleware import Middleware, Next, compose
+from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
+from sagabus.reaction import Invoke, Reaction
+from sagabus.saga import Saga, SagaDefinition
+from sagabus.store import Unit
+
+Definition: TypeAlias = HandlerDefinition | SagaDefinition
+_NO_FINGERPRINT = b""
+
+
+class _Run(msgspec.Struct):
+    """One run under way: what is called, on what, and what it gathers."""
+
+    definition: Definition
+    reaction: Reaction
+    message: object
+    ctx: Context
+    envelope: Envelope
+    cell: BelievedState | None = None
+    state: Saga | None = None
+
+    def invoke(self, connection: object) -> object:
+        """Call the user's function."""
+        return self.reaction.invoke(self.state, self.message, self.ctx, connection)
+
+
+class Processing:
+    """Runs user code on messages; shared by all mailboxes of a worker."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        codec: Codec,
+        states: StateCodec,
+        *,
+        clock: Clock,
+        identity: Identity,
+        middlewares: Sequence[Middleware],
+        deduplications: Mapping[str, Deduplication],
+    ) -> None:
+        self._sender = sender
+        self._codec = codec
+        self._states = states
+        self._clock = clock
+        self._middlewares = middlewares
+        self._deduplications = deduplications
+        self.failing = Recoverability(identity, clock)
+
+    async def run(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Outcome:
+        """One run; an outcome whatever user code does. Unless it is Completed, the mailbox's state is as before.
+
+        `unit`: the open transaction, for a reaction that asks for it.
+        """
+        hit("handle.entered")
+        definition = mailbox.definition
+        lent: Lent | None = None
+        try:
+            prepared = self._prepare(mailbox, envelope)
+            if not isinstance(prepared, _Run):
+                return prepared
+            try:
+                if unit is not None and prepared.reaction.wants_connection:
+                    lent = await unit.lend(prepared.reaction.connection_kind)
+                    await self._call(prepared, lent.handle)
+                    await lent.settle()
+                elif prepared.reaction.is_plain and not self._middlewares:
+                    # By far the most frequent kind, and worth no further coroutine.
+                    _refuse_awaitable(prepared.reaction, prepared.invoke(None))
+                else:
+                    await self._call(prepared, None)
+            finally:
+                prepared.ctx.close()
+            return self._conclude(prepared)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self.failing.cancelled(definition, envelope, error)
+        except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
+            return self.failing.failed(definition, envelope, error if lent is None else lent.told(error))
+
+    def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
+        """The reaction that would run now, as far as the state at hand tells."""
+        if isinstance(definition, HandlerDefinition):
+            return definition.reactions.get(envelope.message_type)
+        if envelope.timer is not None:
+            return definition.timers.get(envelope.timer)
+        found = definition.reactions.get(envelope.message_type, ())
+        cell = mailbox.cell
+        if cell is None or cell.version == 0 or cell.completed:
+            return definition.starting.get(envelope.message_type)
+        return _first(found, self._state(definition, cell))
+
+    def _prepare(self, mailbox: Mailbox, envelope: Envelope) -> _Run | Outcome:
+        """Everything before user code; an outcome where there is nothing to call."""
+        definition = mailbox.definition
+        if isinstance(definition, SagaDefinition):
+            return self._prepare_saga(definition, mailbox, envelope)
+        reaction = definition.reactions.get(envelope.message_type)
+        if reaction is None or reaction.message_type is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        message = self._codec.decode(reaction.message_type, envelope.body)
+        return _Run(definition, reaction, message, self._context(envelope, stateful=False), envelope)
+
+    def _prepare_saga(self, definition: SagaDefinition, mailbox: Mailbox, envelope: Envelope) -> _Run | Outcome:
+        cell = mailbox.cell
+        if cell is None:
+            return self._keyless(definition, envelope)
+        if envelope.timer is not None:
+            return self._prepare_timer(definition, cell, envelope)
+        known = definition.reactions.get(envelope.message_type)
+        if known is None or known[0].message_type is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        message = self._codec.decode(known[0].message_type, envelope.body)
+        starting = definition.starting.get(envelope.message_type)
+        if cell.version == 0 or (cell.completed and definition.options.restart and starting is not None):
+            if starting is None:
+                return self._unwanted(definition, envelope, "missing", "no such saga instance")
+            state = definition.start(envelope.message_type, message, mailbox.key or "")
+            return self._transition(definition, starting, message, envelope, cell=cell, state=state)
+        if cell.completed:
+            return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
+        state = self._state(definition, cell)
+        reaction = _first(known, state)
+        if reaction is None:
+            where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
+            return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
+        return self._transition(definition, reaction, message, envelope, cell=cell, state=state)
+
+    def _transition(
+        self,
+        definition: SagaDefinition,
+        reaction: Reaction,
+        message: object,
+        envelope: Envelope,
+        *,
+        cell: BelievedState,
+        state: Saga,
+    ) -> _Run:
+        # What user code does to the state must not be seen unless it succeeds.
+        cell.state = None
+        return _Run(definition, reaction, message, self._context(envelope, stateful=True), envelope, cell, state)
+
+    def _keyless(self, definition: SagaDefinition, envelope: Envelope) -> Outcome:
+        with_key(definition, envelope, self._codec)  # raises what kept the key from being read
+        return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+
+    def _prepare_timer(self, definition: SagaDefinition, cell: BelievedState, envelope: Envelope) -> _Run | Outcome:
+        name = envelope.timer or ""
+        if cell.timers.get(name) != envelope.message_id:
+            return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
+        reaction = definition.timers.get(name)
+        if reaction is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(f"timer {name}"))
+        return self._transition(definition, reaction, None, envelope, cell=cell, state=self._state(definition, cell))
+
+    def _conclude(self, run: _Run) -> Outcome:
+        """Everything after user code: what it wants done, and the state that it leaves."""
+        ctx, cell, envelope = run.ctx, run.cell, run.envelope
+        definition = run.definition
+        claims = self._claims(definition, run.message, envelope) if run.message is not None else ()
+        sent, statements = tuple(ctx.outgoing), tuple(ctx.statements)
+        if cell is None or not isinstance(definition, SagaDefinition) or run.state is None:
+            return Completed(envelope, Effects(sent=sent, statements=statements, unheard=ctx.unheard, claims=claims))
+        timers = {} if cell.completed else dict(cell.timers)
+        if envelope.timer is not None:
+            timers.pop(envelope.timer, None)
+        timers_sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
+        save = self._save(definition, cell, run.state, ctx, timers)
+        effects = Effects(
+            save=save,
+            sent=sent if ctx.completed else sent + timers_sent,
+            cancelled=cancelled,
+            statements=statements,
+            unheard=ctx.unheard,
+            claims=claims,
+        )
+        cell.version, cell.body, cell.state = save.version, save.state, run.state
+        cell.status, cell.timers, cell.completed = save.status, save.timers, save.completed
+        return Completed(envelope, effects)
+
+    def _save(
+        self, definition: SagaDefinition, cell: BelievedState, state: Saga, ctx: Context, timers: dict[str, str]
+    ) -> Save:
+        status = _status(state) if definition.has_status else None
+        return Save(
+            saga=definition.name,
+            key=ctx.key or "",
+            base=cell.version,
+            state=self._states.encode(state),
+            status=status,
+            timers={} if ctx.completed else timers,
+            completed=ctx.completed,
+            wakes=bool(cell.stash) and _has_moved(definition, cell, status, completed=ctx.completed),
+            leaves_timers=bool(cell.timers),
+            recorded=definition.options.history,
+        )
+
+    def _context(self, envelope: Envelope, *, stateful: bool) -> Context:
+        counted = envelope.position in self.failing.counted_before
+        return Context(envelope, self._sender, self._clock.now(), stateful=stateful, counted=counted)
+
+    async def _call(self, run: _Run, connection: object) -> None:
+        if self._middlewares:
+            await compose(self._middlewares, _innermost(run, connection))(run.message, run.ctx)
+        else:
+            await _innermost(run, connection)(run.message, run.ctx)
+
+    def _state(self, definition: SagaDefinition, cell: BelievedState) -> Saga:
+        if cell.state is None:
+            cell.state = self._states.decode(definition.cls, cell.body or b"")
+        return cell.state
+
+    def _claims(self, definition: Definition, message: object, envelope: Envelope) -> tuple[Claim, ...]:
+        if definition.deduplication is None and not self._deduplications:
+            return ()
+        rule = definition.deduplication or self._deduplications.get(envelope.message_type, BY_MESSAGE_ID)
+        if rule is BY_MESSAGE_ID:
+            return ()
+        key = rule.claim(message, envelope)
+        return () if key is None else (Claim(key, _NO_FINGERPRINT),)
+
+    def _unwanted(self, definition: SagaDefinition, envelope: Envelope, case: str, why: str) -> Outcome:
+        options = definition.options
+        policy = getattr(options, f"on_{case}")
+        reason = f"{case}: {envelope.message_type} {why}"
+        if policy == "ignore":
+            return Discarded(envelope, reason)
+        left = envelope.due_at - self._clock.now() if envelope.stashed else micros(options.patience)
+        if policy == "dead-letter" or left <= 0:
+            waited = f" (waited {options.patience})" if envelope.stashed else ""
+            return DeadLettered(envelope=envelope, reason=reason + waited, parks=definition.parks)
+        return Stashed(envelope, left)
+
+
+def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:
+    for reaction in reactions:
+        if reaction.when is None or reaction.when(state):
+            return reaction
+    return None
+
+
+def with_key(definition: Definition, envelope: Envelope, codec: Codec) -> Envelope:
+    """The envelope with its partition key, where only this subscriber can evaluate it."""
+    if envelope.partition_key is not None or envelope.timer is not None:
+        return envelope
+    known = definition.reactions.get(envelope.message_type)
+    reaction = known[0] if isinstance(known, tuple) else known
+    if reaction is None or reaction.key is None or reaction.message_type is None:
+        return envelope
+    key = reaction.key(codec.decode(reaction.message_type, envelope.body))
+    return msgspec.structs.replace(envelope, partition_key=key)
+
+
+def _timers(
+    definition: SagaDefinition, ctx: Context, timers: dict[str, str]
+) -> tuple[tuple[Envelope, ...], tuple[str, ...]]:
+    """What the run does to timers, applied to the instance's record of them."""
+    sent: list[Envelope] = []
+    cancelled: list[str] = []
+    for name, envelope in ctx.timer_changes.items():
+        if envelope is not None:
+            if name not in definition.timers:
+                raise HandlingError(
+                    f"timer {name!r} is set, but no @timer({name!r}) handles it", saga=definition.name, key=ctx.key
+                )
+            timers[name] = envelope.message_id
+            sent.append(envelope)
+        elif timers.pop(name, None) is not None:
+            cancelled.append(name)
+    return tuple(sent), tuple(cancelled)
+
+
+def _has_moved(definition: SagaDefinition, cell: BelievedState, status: str | None, *, completed: bool) -> bool:
+    """Whether what was not wanted before this run may be wanted after it."""
+    return cell.version == 0 or completed or cell.completed or not definition.waits_by_status or status != cell.status
+
+
+def _status(state: Any) -> str | None:
+    status = state.status
+    if type(status) is str:
+        return status
+    return None if status is None else str(getattr(status, "value", status))
+
+
+def _innermost(run: _Run, connection: object) -> Next:
+    """The handler itself, as the last of the middlewares sees it; the message may have been replaced by then."""
+    reaction = run.reaction
+
+    async def call(message: object, ctx: Context) -> None:
+        if reaction.in_thread:
+            await _in_thread(reaction.invoke, run.state, message, ctx, connection)
+        elif reaction.is_async:
+            await reaction.invoke(run.state, message, ctx, connection)
+        else:
+            _refuse_awaitable(reaction, reaction.invoke(run.state, message, ctx, connection))
+
+    return call
+
+
+async def _in_thread(invoke: Invoke, *arguments: Any) -> None:
+    def call() -> BaseException | None:
+        try:
+            invoke(*arguments)
+        except BaseException as error:  # noqa: BLE001  # a future cannot hold StopIteration; GeneratorExit closes whoever waits
+            return error
+        return None
+
+    if (error := await asyncio.to_thread(call)) is not None:
+        raise error
+
+
+def _refuse_awaitable(reaction: Reaction, result: object) -> None:
+    # A plain function that returns a coroutine has forgotten an await: its work would silently never happen.
+    if result is None or not asyncio.iscoroutine(result):
+        return
+    close: Callable[[], None] = result.close
+    close()
+    raise TypeError(f"{reaction.name} returned a coroutine nobody awaits: make it `async def`, or await inside")

@@ -1,0 +1,153 @@
+"""What a failed run comes to: retry later, dead letter, or discard; decided by the subscription's policy."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import OrderedDict
+
+import msgspec
+
+from sagabus.clock import SECOND, Clock
+from sagabus.envelope import Envelope
+from sagabus.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
+from sagabus.handler import HandlerDefinition
+from sagabus.identity import Identity
+from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
+from sagabus.retry import Rule, leaves
+from sagabus.saga import SagaDefinition
+
+log = logging.getLogger("sagabus")
+
+_LONGEST_TEXT = 2_000
+_LONGEST_TRACEBACK = 20_000
+_UPGRADE_PAUSE = 5 * SECOND
+_UPGRADE_PATIENCE = 3600 * SECOND
+_CANCELLED_PAUSE = SECOND
+_MOST_INTERRUPTIONS = 5
+_REMEMBERED = 10_000
+
+
+class Recoverability:
+    """Turns errors into outcomes. An attempt that was counted before the run (a suspect's) is not counted again."""
+
+    def __init__(self, identity: Identity, clock: Clock) -> None:
+        self._identity = identity
+        self._clock = clock
+        self.counted_before: set[int] = set()
+        """Positions of envelopes whose present run was counted before it began."""
+        self._interrupted: OrderedDict[int, int] = OrderedDict()
+        """How often in a row, by position; the oldest are forgotten."""
+
+    def failed(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
+    ) -> Outcome:
+        """The outcome of a run that raised `error`, by the policy of its subscription."""
+        by = next(filter(_of_the_store, (error, error.__cause__)), None)
+        if by is not None:
+            log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
+            return self.interrupted(definition, envelope, by)
+        self._interrupted.pop(envelope.position, None)
+        policy = definition.retry
+        counted = int(envelope.position not in self.counted_before)
+        attempt = envelope.attempt + counted
+        rule = policy.rule_for(error)
+        failure = failure_of(error)
+        log.warning(
+            "%s: %s %s failed (attempt %d): %s: %s",
+            *(envelope.channel, envelope.message_type, envelope.message_id, attempt, failure.error_type, failure.text),
+        )
+        if rule is Rule.DISCARD:
+            return Discarded(envelope, f"discarded by rule: {failure.error_type}: {failure.text}")
+        if rule is Rule.DEAD_LETTER:
+            return self._bury(definition, envelope, f"cannot succeed: {failure.error_type}: {failure.text}", failure)
+        if attempt >= policy.attempts_for(error):
+            reason = f"failed {attempt} times, last: {failure.error_type}: {failure.text}"
+            return self._bury(definition, envelope, reason, failure)
+        delay = policy.delay(attempt, self._identity.fraction())
+        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
+
+    def cancelled(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
+    ) -> Outcome:
+        """A handler that cancels itself has not failed and not succeeded: it runs again soon, uncounted."""
+        log.warning("%s: %s %s was cancelled from inside", envelope.channel, envelope.message_type, envelope.message_id)
+        return self._uncounted(definition, envelope, _CANCELLED_PAUSE)
+
+    def interrupted(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, by: BaseException | None = None
+    ) -> Outcome:
+        """The database failed the run, or refused it one: nobody's fault, so it runs again, uncounted. `by`: the error
+        that ended a run that had begun; a connection may be lost by the run itself, so that is not repeated for ever.
+        """
+        if isinstance(by, (StoreUnavailable, StoreBusy)):
+            times = self._interrupted.pop(envelope.position, 0) + 1
+            if times > _MOST_INTERRUPTIONS:
+                text = f"the database was lost under it {times} times in a row: {by}"
+                return self.failed(definition, envelope, TransactionLost(text))
+            self._interrupted[envelope.position] = times
+            if len(self._interrupted) > _REMEMBERED:
+                self._interrupted.popitem(last=False)
+        return self._uncounted(definition, envelope, SECOND)
+
+    def unknown(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
+    ) -> Outcome:
+        """A type that this process does not know may be known to a newer one: wait, uncounted, at most an hour."""
+        failure = failure_of(error)
+        waited = self._clock.now() - envelope.failed_at if envelope.failed_at is not None else 0
+        if waited >= _UPGRADE_PATIENCE:
+            return self._bury(definition, envelope, f"unknown here: {failure.text}", failure)
+        if envelope.failed_at is None:
+            log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
+        return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
+
+    def killer(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome | None:
+        """A dead letter for a message whose runs are used up by workers that died over it; None while some are left."""
+        if envelope.attempt < definition.retry.attempts:
+            return None
+        reason = f"its worker died {envelope.attempt} times while it ran alone"
+        return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+
+    def _uncounted(
+        self,
+        definition: HandlerDefinition | SagaDefinition,
+        envelope: Envelope,
+        delay: int,
+        failure: Failure | None = None,
+    ) -> RetryAt:
+        counted = -1 if envelope.position in self.counted_before else 0
+        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
+
+    def _bury(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, reason: str, failure: Failure
+    ) -> Outcome:
+        if envelope.position in self.counted_before:
+            # The store counts the run that fails; this one has been counted.
+            envelope = msgspec.structs.replace(envelope, attempt=envelope.attempt - 1)
+        return DeadLettered(envelope=envelope, reason=reason[:_LONGEST_TEXT], failure=failure, parks=definition.parks)
+
+
+def _of_the_store(error: BaseException | None) -> bool:
+    # One that is read-only for the time being is so by a failover, and no message is to blame for that either.
+    return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """An error as it is kept: type, text and traceback, never the values of local variables."""
+    first = next(leaves(error), error)
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    text = _text(error) if first is error else f"{_text(error)}: {type(first).__qualname__}: {_text(first)}"
+    lines = traceback.TracebackException.from_exception(error, capture_locals=False).format()
+    return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable("".join(lines))[-_LONGEST_TRACEBACK:])
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  # a broken __str__ of the user's must not hide the failure
+        return "(its text cannot be read)"
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -1,0 +1,123 @@
+"""A pool of tasks that take mailboxes and serve them: no task per message, no hop per message.
+
+A runner whose handler really waits stays with it, and another takes over what is ready. Before each call that might
+wait, the next runner is made ready; so one wake-up is paid per turn of the event loop, not per message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+
+from sagabus.engine.mailbox import Mailbox
+
+log = logging.getLogger("sagabus")
+
+_OBEYED_WITHIN = 0.1
+_MOST_CANCELLATIONS = 50
+_BURST = 64
+"""Messages served before the event loop gets a turn: about a millisecond and a half."""
+
+
+class RunnerPool:
+    """Serves ready mailboxes with at most `limit` tasks; each mailbox is with one runner at a time."""
+
+    def __init__(self, serve: Callable[[Mailbox], Awaitable[None]], limit: int) -> None:
+        self._serve = serve
+        self._limit = limit
+        self._ready: deque[Mailbox] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._relief = False
+        self._served = 0
+        self._closed = False
+
+    @property
+    def tasks(self) -> frozenset[asyncio.Task[None]]:
+        """The runners that live."""
+        return frozenset(self._tasks)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether mailboxes wait for a runner: there will be more outcomes in a moment."""
+        return bool(self._ready)
+
+    def offer(self, mailbox: Mailbox) -> None:
+        """Have a mailbox served; one that is active already is left alone."""
+        if not mailbox.active:
+            mailbox.active = True
+            self._ready.append(mailbox)
+            self.relieve()
+
+    def relieve(self) -> None:
+        """Make sure that somebody looks at what is ready, whatever the present runner does next."""
+        if self._relief or not self._ready or self._closed:
+            return
+        while self._idle:
+            idle = self._idle.pop()
+            if not idle.done():  # or its runner was cancelled by somebody else
+                self._relief = True
+                idle.set_result(None)
+                return
+        if len(self._tasks) < self._limit:
+            self._relief = True
+            task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-runner")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def breath_due(self) -> bool:
+        """Count one message; whether it is time to `breathe`."""
+        self._served += 1
+        return self._served >= _BURST
+
+    async def breathe(self) -> None:
+        """Let the event loop turn."""
+        self._served = 0
+        await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Take no further mailbox; runners end when they have finished what they are at."""
+        self._closed = True
+        self._ready.clear()
+        for future in self._idle:
+            if not future.done():
+                future.set_result(None)
+        self._idle.clear()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            # What it had been woken for is somebody else's now.
+            self._relief = False
+            self.relieve()
+
+    async def _run(self) -> None:
+        self._relief = False
+        while not self._closed:
+            if self._ready:
+                mailbox = self._ready.popleft()
+                try:
+                    await self._serve(mailbox)
+                except Exception:
+                    log.exception("a mailbox of %s broke off", mailbox.place[0])
+            else:
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._idle.append(future)
+                try:
+                    await future
+                finally:
+                    self._relief = False
+
+
+async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until it is obeyed: user code may swallow a cancellation and go on waiting."""
+    left = set(tasks)
+    for _ in range(_MOST_CANCELLATIONS):
+        for task in left:
+            task.cancel()
+        if left:
+            _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
+    if left:
+        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))

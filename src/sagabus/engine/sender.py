@@ -1,0 +1,145 @@
+"""The first verb of the way: a message is stamped, encoded and addressed to every channel that receives it.
+
+Next stop: `store.append` for what is published from outside (`acceptor` gathers concurrent calls into one commit), or
+the handler's own commit for what a handler sends.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from sagabus.codec import Codec
+from sagabus.context import TIMER
+from sagabus.correlation import KeyOf
+from sagabus.engine.routing import Route, RoutingTable, receivers_problem
+from sagabus.envelope import Envelope, Stamp
+from sagabus.errors import ConfigurationError, EndlessLoop, Unroutable
+from sagabus.message import MessageType, message_type_of
+from sagabus.outcome import Parameters
+from sagabus.store import Routing
+
+log = logging.getLogger("sagabus")
+
+
+class StatementCheck(Protocol):
+    """The store's early look at a user's statement."""
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise for a statement that a commit would refuse."""
+        ...
+
+
+class Sender:
+    """Makes addressed envelopes out of messages, under the routing it was last told of."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        keys: Mapping[tuple[str, str], KeyOf],
+        statements: StatementCheck,
+        max_hops: int = 10_000,
+    ) -> None:
+        self._codec = codec
+        self._max_hops = max_hops
+        self._keys = keys
+        self._statements = statements
+        self._types: dict[type[object], MessageType] = {}
+        self.table = RoutingTable(Routing(0, 1, ()), keys)
+
+    def use(self, routing: Routing) -> None:
+        """Address under this routing from now on."""
+        self.table = RoutingTable(routing, self._keys)
+
+    def address(
+        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+    ) -> list[Envelope]:
+        """One envelope for each channel that receives the message. `kind` is what the caller takes it for, if it says.
+
+        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, Unroutable for a command without
+        its one receiver, or EndlessLoop.
+        """
+        message_type = self._types.get(type(message)) or self._learn(message)
+        name = message_type.name
+        table = table or self.table
+        routes = table.routes(name)
+        if kind != message_type.kind or len(routes) != 1:
+            self._check(message_type, kind, routes, stamp.message_id)
+        if stamp.hops > self._max_hops:
+            raise EndlessLoop(name, stamp.message_id, self._max_hops)
+        body = self._codec.encode(message)
+        return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
+
+    def _learn(self, message: object) -> MessageType:
+        message_type = message_type_of(message)
+        if not isinstance(message, type):
+            self._types[type(message)] = message_type
+        return message_type
+
+    def _envelope(
+        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, *, table: RoutingTable
+    ) -> Envelope:
+        key = route.key(message) if route.key is not None else None if route.remote else stamp.partition_key
+        return Envelope(
+            message_id=stamp.message_id,
+            message_type=name,
+            body=body,
+            channel=route.channel,
+            lane=table.lane(stamp.message_id if key is None else key),
+            partition_key=key,
+            headers=stamp.headers,
+            correlation_id=stamp.correlation_id,
+            causation_id=stamp.causation_id,
+            sent_at=stamp.sent_at,
+            due_at=stamp.due_at,
+            delay=stamp.delay,
+            hops=stamp.hops,
+            guarded=stamp.guarded and route.guarded,
+        )
+
+    def timer(
+        self,
+        channel: str,
+        key: str,
+        name: str,
+        message_id: str,
+        cause: Envelope,
+        *,
+        due_at: int,
+        delay: int,
+        sent_at: int,
+    ) -> Envelope:
+        """The envelope of a timer of one instance, in the lane of its key."""
+        return Envelope(
+            message_id=message_id,
+            message_type=TIMER,
+            body=b"{}",
+            channel=channel,
+            lane=self.table.lane(key),
+            partition_key=key,
+            correlation_id=cause.correlation_id or cause.message_id,
+            causation_id=cause.message_id,
+            sent_at=sent_at,
+            due_at=max(due_at, 1) if delay == 0 else 0,
+            delay=delay,
+            timer=name,
+        )
+
+    def check_statement(self, sql: str, parameters: Parameters) -> None:
+        """Raise for a statement that the commit would refuse."""
+        self._statements.execute_check(sql, parameters)
+
+    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
+        if kind is not None and kind != message_type.kind:
+            right = "ctx.send / bus.send" if message_type.kind == "command" else "ctx.publish / bus.publish"
+            raise ConfigurationError(f"{message_type.name!r} is {_article(message_type.kind)}: use {right} for it")
+        problem = receivers_problem(message_type, routes)
+        if problem is not None:
+            raise Unroutable(problem, message_type=message_type.name, message_id=message_id)
+        if not routes:
+            log.debug("event %s %s: nobody subscribes to it", message_type.name, message_id)
+
+
+def _article(kind: str) -> str:
+    return "an event" if kind == "event" else "a command"

@@ -1,0 +1,198 @@
+"""What the worker makes of the store's answers: books are closed, or a mailbox is rewound and runs again.
+
+A lost race is never an attempt: the messages go back to their mailbox and run on what is really there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from sagabus.clock import Clock, sleep
+from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
+from sagabus.engine.committer import Committer
+from sagabus.engine.flush import Entry
+from sagabus.engine.in_flight import InFlight
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.processing import Processing
+from sagabus.engine.runner_pool import RunnerPool
+from sagabus.envelope import Envelope
+from sagabus.outcome import (
+    Completed,
+    DeadLettered,
+    Discarded,
+    Outcome,
+    RetryAt,
+    Settled,
+    Stashed,
+    Verdict,
+)
+
+log = logging.getLogger("sagabus")
+
+_AGAIN = {Verdict.CONFLICT, Verdict.DROPPED, Verdict.STALE_ROUTING}
+_KINDS: dict[type[object], str] = {
+    Completed: "completed",
+    RetryAt: "retried",
+    DeadLettered: "dead-lettered",
+    Discarded: "discarded",
+    Stashed: "stashed",
+}
+
+
+class Settlement:
+    """Takes outcomes to the committer and its answers back to the mailboxes."""
+
+    def __init__(
+        self,
+        hand: InFlight,
+        committer: Committer,
+        runners: RunnerPool,
+        processing: Processing,
+        *,
+        clock: Clock,
+        statistics: Counter[tuple[str, str]],
+        progressed: Callable[[], None],
+    ) -> None:
+        self._hand = hand
+        self._committer = committer
+        self._runners = runners
+        self._processing = processing
+        self._clock = clock
+        self._statistics = statistics
+        self._progressed = progressed
+
+    def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
+        if type(outcome) is not Completed and _holds(outcome):
+            mailbox.held = True
+            for envelope in mailbox.queue:
+                self._hand.put_down(envelope, mailbox)
+            mailbox.queue.clear()
+        self._committer.add(mailbox, outcome)
+
+    def settle(self, answers: Sequence[tuple[Entry, Settled]]) -> bool:
+        """Take note of the answers to one flush; whether lanes have moved to another worker."""
+        back: dict[Mailbox, list[Envelope]] = {}
+        instead: list[tuple[Mailbox, Outcome]] = []
+        fenced = False
+        for entry, answer in answers:
+            if answer.verdict is Verdict.COMMITTED:
+                self._committed(entry.mailbox, entry.outcome)
+            else:
+                fenced = fenced or answer.verdict is Verdict.FENCED
+                self._lost(entry.mailbox, entry.outcome, answer, back, instead)
+        if back:
+            self._rewind(back)
+        for mailbox, outcome in instead:
+            self.finish(mailbox, outcome)
+        for entry, _ in answers:
+            cell = entry.mailbox.cell
+            if cell is None or cell.completed:
+                self._hand.forget(entry.mailbox)
+        return fenced
+
+    def answered(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
+        """Take note of the answer to an outcome that committed alone."""
+        mailbox.running = None
+        self._progressed()
+        if answer.verdict is Verdict.COMMITTED:
+            self._committed(mailbox, outcome)
+            return
+        back: dict[Mailbox, list[Envelope]] = {}
+        instead: list[tuple[Mailbox, Outcome]] = []
+        self._lost(mailbox, outcome, answer, back, instead)
+        self._rewind(back)
+        for rewound, other in instead:
+            self.finish(rewound, other)
+
+    async def pause(self) -> None:
+        """A moment for a database in trouble."""
+        await sleep(self._clock, 0.2)
+
+    def _rewind(self, back: Mapping[Mailbox, list[Envelope]]) -> None:
+        withdrawn = self._committer.withdraw(back)
+        for mailbox, envelopes in back.items():
+            mailbox.rewind(envelopes + withdrawn[mailbox])
+            if mailbox.queue:
+                self._runners.offer(mailbox)
+
+    def _committed(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        envelope = outcome.envelope
+        self._hand.put_down(envelope, mailbox)
+        self._statistics[(envelope.channel, _KINDS.get(type(outcome), "other"))] += 1
+        if type(outcome) is Completed:
+            if envelope.due_at:
+                self._let_go(envelope)
+            return
+        if _holds(outcome):
+            mailbox.held = False
+            mailbox.held_through = self._hand.fetches
+        else:
+            self._let_go(envelope)
+        _tell(outcome)
+
+    def _let_go(self, envelope: Envelope) -> None:
+        # Its key may have been held back in the store, behind the cursor of its lane.
+        if envelope.due_at and (envelope.timer is None or envelope.attempt):
+            self._hand.rescan_lane((envelope.channel, envelope.lane))
+
+    def _lost(
+        self,
+        mailbox: Mailbox,
+        outcome: Outcome,
+        answer: Settled,
+        back: dict[Mailbox, list[Envelope]],
+        instead: list[tuple[Mailbox, Outcome]],
+    ) -> None:
+        envelope = outcome.envelope
+        verdict = answer.verdict
+        again = back.setdefault(mailbox, [])
+        self._statistics[(envelope.channel, f"lost: {verdict.value}")] += 1
+        if mailbox.held:
+            mailbox.held = False
+            self._hand.rescan_lane(mailbox.place)
+        is_ours = self._hand.holds(envelope, mailbox)
+        if verdict in _AGAIN and is_ours:
+            again.append(envelope)
+        elif verdict in (Verdict.GONE, Verdict.FENCED) or not is_ours:
+            self._hand.put_down(envelope, mailbox)
+        else:
+            instead.append((mailbox, self._instead(mailbox, envelope, answer)))
+
+    def _instead(self, mailbox: Mailbox, envelope: Envelope, answer: Settled) -> Outcome:
+        definition = mailbox.definition
+        if answer.verdict is Verdict.DUPLICATE:
+            self._duplicate(mailbox, envelope)
+            return Discarded(envelope, "duplicate: its de-duplication key was claimed by another message")
+        if answer.verdict is Verdict.TOO_OLD:
+            reason = "too old: stamped before the de-duplication horizon"
+            return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+        if answer.verdict is Verdict.COLLISION:
+            reason = "id collision: its de-duplication key was claimed with other content"
+            return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+        error = answer.error or RuntimeError("the commit refused it")
+        return self._processing.failing.failed(definition, envelope, error)
+
+    def _duplicate(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        reaction = (mailbox.definition.deduplication or BY_MESSAGE_ID).on_duplicate
+        notice = Duplicate(envelope.channel, envelope.message_type, envelope.message_id)
+        report_duplicate(reaction, notice)
+
+
+def _holds(outcome: Outcome) -> bool:
+    if type(outcome) is Completed or outcome.envelope.partition_key is None:
+        return False
+    return (isinstance(outcome, RetryAt) and outcome.holds) or (isinstance(outcome, DeadLettered) and outcome.parks)
+
+
+def _tell(outcome: Outcome) -> None:
+    envelope = outcome.envelope
+    where = (envelope.channel, envelope.message_type, envelope.message_id)
+    if isinstance(outcome, DeadLettered):
+        log.error("%s: %s %s is dead: %s", *where, outcome.reason)
+    elif isinstance(outcome, Discarded):
+        log.info("%s: %s %s discarded: %s", *where, outcome.why)
+    elif isinstance(outcome, Stashed):
+        log.info("%s: %s %s waits for its saga", *where)

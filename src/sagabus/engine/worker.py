@@ -1,0 +1,364 @@
+"""The worker: leases lanes, fetches what is due, has it run key by key, and keeps its books by what the commits answer.
+
+The middle of a message's way: store → **intake** → mailbox → `processing` → `committer` → store. A lease gives order
+and speed only; that an effect happens once rests on the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from sagabus.clock import Clock, sleep
+from sagabus.codec import Codec
+from sagabus.engine.committer import Committer
+from sagabus.engine.flush import Entry
+from sagabus.engine.in_flight import InFlight
+from sagabus.engine.leases import SMALLEST_WINDOW, Leases
+from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.processing import Processing, with_key
+from sagabus.engine.runner import Runner
+from sagabus.engine.runner_pool import RunnerPool, cancel
+from sagabus.engine.sender import Sender
+from sagabus.engine.settlement import Settlement
+from sagabus.engine.suspects import Suspects
+from sagabus.envelope import Envelope
+from sagabus.errors import StoreError
+from sagabus.failpoint import hit
+from sagabus.handler import HandlerDefinition
+from sagabus.outcome import Settled
+from sagabus.saga import SagaDefinition
+from sagabus.settings import Settings
+from sagabus.store import Lane, Loaded, Store
+
+log = logging.getLogger("sagabus")
+
+_PAUSE_AFTER_ERROR = 0.2
+_LONGEST_PAUSE = 5.0
+IN_HASTE = 1.0
+"""Seconds, for each step of an end that nobody waits for any more."""
+
+
+class Worker:
+    """Runs the definitions' handlers on what their channels hold. One per bus; its identity is new at every start."""
+
+    _stopping = False
+    _busy_intake = False
+
+    _full = False
+    """Every lane in hand has as much as it may: the next fetch waits for room."""
+
+    def __init__(
+        self,
+        identity: str,
+        store: Store,
+        sender: Sender,
+        codec: Codec,
+        *,
+        clock: Clock,
+        processing: Processing,
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
+        settings: Settings,
+        statistics: Counter[tuple[str, str]],
+    ) -> None:
+        self.identity = identity
+        self._store, self._sender, self._codec = store, sender, codec
+        self._clock = clock
+        self.hand = InFlight(definitions, SMALLEST_WINDOW)
+        self._leases = Leases(identity, store, sender, clock, self.hand, channels=tuple(definitions), settings=settings)
+        self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
+        self._runners = RunnerPool(self._serving.serve, settings.concurrency)
+        self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
+        self._progress, self._room = asyncio.Event(), asyncio.Event()
+        self._settlement = Settlement(
+            self.hand,
+            self._committer,
+            self._runners,
+            processing,
+            clock=clock,
+            statistics=statistics,
+            progressed=self._note_progress,
+        )
+        self._serving.use(self._runners, self._settlement)
+        self._suspects = Suspects(self, store, sender, processing, self._settlement)
+        self._intake_task: asyncio.Task[None] | None = None
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take lanes and begin to work."""
+        await self.renew_when_due()
+        self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing new; let running handlers finish for `grace` seconds, then roll them back; commit what finished;
+        release.
+
+        Nothing of this counts as a failure of any message. Cancelled, it rolls back and gives up what has not ended,
+        and releases all the same.
+        """
+        self._stopping = True
+        self._serving.stopping = True
+        self._runners.close()
+        try:
+            await self._finish(grace)
+        except BaseException:
+            try:
+                await self.abandon()
+            finally:  # be it cancelled once more
+                await self._release(IN_HASTE)
+            raise
+        await self._release(max(grace, IN_HASTE))
+
+    async def _release(self, patience: float) -> None:
+        """Not for ever: it may have to wait for what only somebody else can end."""
+        try:
+            async with asyncio.timeout(patience):
+                await self._leases.release()
+        except TimeoutError:
+            log.warning("the store does not take the lanes back; they will expire")
+        except asyncio.CancelledError:
+            if patience > IN_HASTE:
+                await self._release(IN_HASTE)  # it may have been cancelled before its turn came
+            raise
+
+    async def _finish(self, grace: float) -> None:
+        if self._intake_task is not None:
+            self._intake_task.cancel()
+            await asyncio.wait([self._intake_task])
+        tasks = self._runners.tasks
+        if tasks:
+            leaving = asyncio.get_running_loop().create_task(self._leave(), name="sagabus-leaving")
+            try:
+                _, late = await asyncio.wait(tasks, timeout=grace)
+            finally:
+                leaving.cancel()
+                await asyncio.wait([leaving])
+            await cancel(late)
+        try:
+            async with asyncio.timeout(max(grace, IN_HASTE)):
+                await self._committer.drain()
+        except TimeoutError:
+            log.error("the store does not take the last outcomes; their messages will run again")
+            await self._committer.stop()
+
+    async def _leave(self) -> None:
+        """While the last handlers finish: keep their lanes alive, and let others have all that fall idle."""
+        kept: list[Lane] = []
+        while lanes := self.hand.in_use():
+            self._room.clear()
+            if lanes != kept or self._leases.until_renewal() <= 0:
+                kept = lanes
+                try:
+                    await self._leases.leave(lanes)
+                except StoreError as error:
+                    log.warning("cannot hand over the lanes that are idle: %s", error)
+                    kept = []
+            timer = self._clock.call_after(self._leases.until_renewal() if kept else _PAUSE_AFTER_ERROR, self._room.set)
+            try:
+                await self._room.wait()
+            finally:
+                timer.cancel()
+
+    async def abandon(self) -> None:
+        """Drop everything, as a killed process would: nothing is finished, committed or released."""
+        self._stopping = self._serving.stopping = True
+        tasks = set(self._runners.tasks)
+        if self._intake_task is not None:
+            tasks.add(self._intake_task)
+        try:
+            await cancel(tasks)
+        finally:
+            await self._committer.stop()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it takes nothing new any more."""
+        return self._stopping
+
+    @property
+    def settled(self) -> bool:
+        """Nothing in hand, and nothing on its way into the store."""
+        return not self.hand.envelopes and not self._committer.busy
+
+    @property
+    def quiet(self) -> bool:
+        """Settled, and not about to take something in."""
+        return self.settled and not self._busy_intake
+
+    async def progress(self, timeout: float) -> None:
+        """Wait until something has been settled or fetched, at most `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._progress.wait()
+        except TimeoutError:
+            return
+        # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
+        self._progress.clear()
+
+    async def settle_down(self) -> None:
+        """Wait until nothing is in hand, or it stops. Leases are kept meanwhile: a handler may take longer than one."""
+        while not self.settled and not self._stopping:
+            try:
+                await self.renew_when_due()
+            except StoreError as error:
+                log.warning("cannot renew the leases of what runs: %s", error)
+            timer = self._clock.call_after(max(self._leases.until_renewal(), _PAUSE_AFTER_ERROR), self._progress.set)
+            try:
+                await self.progress(1.0)
+            finally:
+                timer.cancel()
+
+    # --- intake -------------------------------------------------------------------------------------------------------
+
+    async def _intake(self) -> None:
+        pause, wait = 0.0, 0.0
+        while not self._stopping:
+            try:
+                wait = await self._take_in()
+            except Exception as error:
+                pause = min(pause * 2, _LONGEST_PAUSE) or _PAUSE_AFTER_ERROR
+                if isinstance(error, StoreError):
+                    log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
+                else:
+                    log.exception("the intake broke off; it goes on in %.2g s", pause)
+            else:
+                pause = 0.0
+            self._busy_intake = False
+            self._progress.set()
+            if pause:
+                await sleep(self._clock, pause)  # not `changed`: it may wake at once, from a store that is not there
+            elif wait > 0:
+                await self._pause(wait)
+
+    async def _pause(self, wait: float) -> None:
+        """Until there may be something to fetch, or room for it again."""
+        if not self._full:
+            await self._store.changed(wait)
+            return
+        try:
+            async with asyncio.timeout(wait):
+                await self._room.wait()
+        except TimeoutError:
+            return
+
+    async def _take_in(self) -> float:
+        """One round of leasing and fetching; how long to wait for the next, at most."""
+        self._busy_intake = True
+        await self.renew_when_due()
+        self._room.clear()
+        cursors = self.hand.hungry()
+        until_renewal = self._leases.until_renewal()
+        # Without any lane there is nothing that could be settled: only the store can bring news then.
+        self._full = not cursors and bool(self.hand.lanes)
+        if self._full:
+            return until_renewal
+        self.hand.fetches += 1
+        self.hand.fetching = True
+        self.hand.settled.clear()
+        try:
+            hit("fetch.before_fetch")
+            limit = max(self.hand.lane_window // 2, 1)
+            fetched = await self._store.fetch(cursors, limit)
+            hit("fetch.fetched")
+        finally:
+            self.hand.fetching = False
+        self._leases.note_crew(fetched.crew)
+        fresh = self._fresh(fetched.envelopes)
+        suspects = [envelope for envelope in fresh if self._is_suspect(envelope)]
+        if suspects:
+            self.hand.rescan()
+            await self._suspects.run(suspects)
+            return 0.0
+        await self.dispatch(fresh, fetched.loaded)
+        self.hand.tidy()
+        if _has_more(fetched.envelopes, limit):
+            await asyncio.sleep(0)
+            self._full = not self.hand.hungry()
+            return until_renewal if self._full else 0.0
+        if self._leases.refresh:
+            return 0.0
+        upcoming = fetched.next_due_in
+        return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
+
+    def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        fresh: list[Envelope] = []
+        for envelope in envelopes:
+            held = self.hand.lanes.get((envelope.channel, envelope.lane))
+            if held is None:
+                continue
+            if envelope.due_at == 0 and envelope.position > held.after:
+                held.after = envelope.position
+            if envelope.position not in self.hand.envelopes and envelope.position not in self.hand.settled:
+                fresh.append(envelope)
+        return fresh
+
+    def _is_suspect(self, envelope: Envelope) -> bool:
+        return envelope.position <= self.hand.lanes[(envelope.channel, envelope.lane)].suspect_until
+
+    async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
+        """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
+        filled: list[Mailbox] = []
+        number = self.hand.fetches
+        for stored in envelopes:
+            envelope, mailbox = self._sorted_in(stored)
+            if mailbox.held or (mailbox.held_through >= number and envelope.due_at == 0):
+                continue
+            self.hand.take(envelope, mailbox)
+            mailbox.queue.append(envelope)
+            filled.append(mailbox)
+        try:
+            await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
+            hit("fetch.loaded")
+        except StoreError as error:
+            log.warning("cannot load ahead of the handlers: %s", error)
+        finally:
+            # In any case, since they are in hand: who serves a mailbox without its state asks for it until it is there.
+            for mailbox in filled:
+                self._runners.offer(mailbox)
+        hit("fetch.dispatched")
+
+    def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
+        if envelope.partition_key is None:
+            try:
+                envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
+            except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
+                log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
+        return envelope, self.hand.mailbox(envelope)
+
+    async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
+        wanted: dict[str, dict[str, Mailbox]] = {}
+        for mailbox in mailboxes:
+            if isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
+                wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
+        for saga, found in loaded:
+            if found.key in wanted.get(saga, ()):
+                wanted[saga].pop(found.key).cell = BelievedState.of(found.instance, list(found.stashed))
+        for saga, by_key in wanted.items():
+            for found in await self._store.load(saga, list(by_key)) if by_key else ():
+                mailbox = by_key[found.key]
+                if mailbox.cell is None and not mailbox.unflushed:
+                    mailbox.cell = BelievedState.of(found.instance, list(found.stashed))
+
+    async def renew_when_due(self) -> None:
+        """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
+        if self._leases.are_due:
+            self._committer.withdraw(await self._leases.renew())
+
+    def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+        if self._settlement.settle(answers):
+            self._leases.refresh = True
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        self._room.set()
+        self._progress.set()
+
+
+def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:
+    """Whether some lane gave as much as was asked for, and so may have more."""
+    if len(envelopes) < limit:
+        return False
+    return max(Counter((envelope.channel, envelope.lane) for envelope in envelopes).values()) >= limit

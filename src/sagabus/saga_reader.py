@@ -1,0 +1,248 @@
+"""Reads a saga class once, while a bus is built, and notes all that is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, Literal
+
+from sagabus.correlation import KeySpec, key_reader
+from sagabus.handler import check_name
+from sagabus.message import MessageType, field_names
+from sagabus.reaction import Reaction, When, declared, invoker
+from sagabus.saga import Mark, Policy, Saga, SagaDefinition, SagaOptions, WhenSpec
+from sagabus.signature import read_signature, timers_set_by
+
+
+def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
+    """The definition of a saga class; None, and every reason in `problems`, when it cannot be one."""
+    options = cls.__sagabus_saga__
+    if options is None:
+        problems.append(f'saga {cls.__qualname__} has no name: class {cls.__name__}(Saga, name="...")')
+        return None
+    where = f"saga {options.name!r} ({cls.__qualname__})"
+    before = len(problems)
+    check_name(options.name, where, problems)
+    reader = _Reader(cls, options, where, problems)
+    reader.read()
+    if len(problems) > before:
+        return None
+    return SagaDefinition(
+        name=options.name,
+        cls=cls,
+        reactions={name: tuple(found) for name, found in reader.reactions.items()},
+        starting=reader.starting(),
+        given=reader.given(),
+        timers=reader.timers,
+        options=options,
+        has_status="status" in reader.fields,
+        waits_by_status="status" in reader.fields and not reader.has_predicates,
+        retry=options.retry,
+        deduplication=options.deduplication,
+        ordered=options.ordered,
+        parks=options.parks,
+    )
+
+
+class _Reader:
+    """Reads one saga class and notes every problem."""
+
+    def __init__(self, cls: type[Saga], options: SagaOptions, where: str, problems: list[str]) -> None:
+        self.reactions: dict[str, list[Reaction]] = {}
+        self.timers: dict[str, Reaction] = {}
+        self.fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # made one at its definition
+        self._cls = cls
+        self.has_predicates = False
+        self._keys: dict[str, KeySpec] = {}
+        self._options = options
+        self._where = where
+        self._problems = problems
+
+    def read(self) -> None:
+        """Read all methods, then what only shows over all of them."""
+        self._check_options()
+        for name, function, mark in _marked_methods(self._cls):
+            where = f"{self._where}.{name}"
+            if mark.kind == "timer":
+                self._read_timer(where, name, function, mark)
+            else:
+                self._read_method(where, name, function, mark)
+        self._check_starts()
+        self._check_timers_set()
+
+    def starting(self) -> dict[str, Reaction]:
+        """The reaction of each message type that begins an instance."""
+        found = {name: next((r for r in reactions if r.starts), None) for name, reactions in self.reactions.items()}
+        return {name: reaction for name, reaction in found.items() if reaction is not None}
+
+    def given(self) -> dict[str, tuple[str, ...]]:
+        """The fields of the state that each starting message gives."""
+        mine = [name for name, f in self.fields.items() if f.init]
+        return {
+            name: tuple(field for field in mine if field in field_names(reaction.message_type))
+            for name, reaction in self.starting().items()
+            if reaction.message_type is not None
+        }
+
+    def _check_options(self) -> None:
+        options = self._options
+        for setting in ("on_missing", "on_finished", "on_unexpected"):
+            allowed = ("ignore", "dead-letter") if setting == "on_finished" else typing.get_args(Policy)
+            if getattr(options, setting) not in allowed:
+                self._problem(f"{setting} must be one of {', '.join(allowed)}, not {getattr(options, setting)!r}")
+        for setting in ("restart", "history"):
+            if not isinstance(getattr(options, setting), bool):
+                self._problem(f"{setting} must be True or False, not {getattr(options, setting)!r}")
+        if options.patience <= timedelta(0):
+            self._problem("patience must be longer than nothing")
+        if not options.ordered:
+            self._problem("a saga is always handled in order; ordered=False is for handlers")
+
+    def _read_timer(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
+        signature = read_signature(function, where, self._problems, method=True)
+        timer_name = mark.timer or name
+        if signature.message_types:
+            self._problems.append(f"{where}: a timer method takes ctx only, no message")
+        if timer_name in self.timers:
+            self._problems.append(f"{where}: timer {timer_name!r} is handled twice")
+        self.timers[timer_name] = Reaction(
+            name=name,
+            invoke=invoker(signature.arguments, function, method=True),
+            is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
+            wants_connection="connection" in signature.arguments,
+            connection_kind=signature.connection_kind,
+            timer=timer_name,
+            function=function,
+        )
+
+    def _read_method(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
+        signature = read_signature(function, where, self._problems, method=True)
+        if not signature.message_types:
+            if "message" not in signature.arguments:
+                self._problems.append(f"{where}: takes no message; annotate its first parameter with a message class")
+            return
+        is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        if mark.thread and is_async:
+            self._problems.append(f"{where}: thread=True is for plain methods; this one is async")
+        when = self._when(where, mark.when)
+        for message_type in signature.message_types:
+            spec = self._key(where, message_type, mark)
+            if spec is None:
+                continue
+            reaction = Reaction(
+                name=name,
+                invoke=invoker(signature.arguments, function, method=True),
+                is_async=is_async,
+                message_type=message_type,
+                wants_connection="connection" in signature.arguments,
+                connection_kind=signature.connection_kind,
+                in_thread=mark.thread,
+                key=key_reader(message_type, spec),
+                key_field=spec if isinstance(spec, str) else None,
+                starts=mark.kind == "starts",
+                when=when,
+                when_text=_when_text(mark.when),
+                function=function,
+            )
+            self._add(where, reaction)
+
+    def _add(self, where: str, reaction: Reaction) -> None:
+        name = declared(reaction).name
+        others = self.reactions.setdefault(name, [])
+        if any(other.when is None for other in others):
+            self._problems.append(
+                f"{where}: message {name!r} is handled before by a method without `when`; this one could never run"
+            )
+        others.append(reaction)
+
+    def _key(self, where: str, message_type: MessageType, mark: Mark) -> KeySpec | None:
+        spec = mark.key if mark.key is not None else self._options.key
+        if spec is None:
+            self._problems.append(f'{where}: no key: give the saga key="field", or this method key=...')
+        elif isinstance(spec, str) and spec not in field_names(message_type):
+            self._problems.append(
+                f"{where}: message {message_type.name!r} has no field {spec!r} to correlate by "
+                f"(it has {', '.join(field_names(message_type)) or 'none'}); name another with key=..."
+            )
+            return None
+        if spec is not None and self._keys.setdefault(message_type.name, spec) != spec:
+            self._problems.append(f"{where}: message {message_type.name!r} has two different keys in one saga")
+        return spec
+
+    def _when(self, where: str, spec: WhenSpec | None) -> When | None:
+        if spec is None or callable(spec):
+            self.has_predicates = self.has_predicates or spec is not None
+            return spec
+        wanted = frozenset((spec,) if isinstance(spec, str) else spec)
+        known = self._statuses()
+        if "status" not in self.fields:
+            self._problems.append(f"{where}: when={spec!r} needs a field `status` in the saga")
+        elif known and not wanted <= known:
+            unknown = ", ".join(sorted(map(repr, wanted - known)))
+            self._problems.append(
+                f"{where}: status {unknown} is not among those of the saga: {', '.join(sorted(known))}"
+            )
+        return lambda state: state.status in wanted
+
+    def _statuses(self) -> frozenset[str]:
+        try:
+            hints = typing.get_type_hints(self._cls, localns=self._names())
+        except Exception:  # noqa: BLE001  # reported where the state is first encoded; here it only means "unknown"
+            return frozenset()
+        hint = hints.get("status")
+        return frozenset(typing.get_args(hint)) if typing.get_origin(hint) is Literal else frozenset()
+
+    def _names(self) -> dict[str, Any]:
+        return {k: v for _, f, _ in _marked_methods(self._cls) for k, v in getattr(f, "__sagabus_names__", {}).items()}
+
+    def _check_starts(self) -> None:
+        starting = [r for found in self.reactions.values() for r in found if r.starts]
+        if not starting:
+            self._problem("nothing can start it: mark the method of its first message with @starts")
+        if hasattr(self._cls, "initial"):
+            return
+        for reaction in starting:
+            message_type = declared(reaction)
+            given = {*field_names(message_type), self._options.key}
+            missing = [name for name, f in self.fields.items() if _is_required(f) and name not in given]
+            if missing:
+                self._problem(
+                    f"message {message_type.name!r} starts it but does not give {', '.join(missing)}: "
+                    "give the field a default, or write `@classmethod def initial(cls, message)`"
+                )
+
+    def _check_timers_set(self) -> None:
+        for name, function, _ in _marked_methods(self._cls):
+            for wanted in timers_set_by(function):
+                if wanted not in self.timers:
+                    self._problem(f"method {name} sets timer {wanted!r}, which no @timer({wanted!r}) handles")
+
+    def _problem(self, text: str) -> None:
+        self._problems.append(f"{self._where}: {text}")
+
+
+def _marked_methods(cls: type[Saga]) -> Iterator[tuple[str, Callable[..., Any], Mark]]:
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        for name, value in vars(base).items():
+            mark = getattr(value, "__sagabus_mark__", None)
+            if isinstance(mark, Mark) and name not in seen:
+                yield name, value, mark
+            seen.add(name)
+
+
+def _is_required(f: dataclasses.Field[Any]) -> bool:
+    return f.init and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+
+
+def _when_text(spec: WhenSpec | None) -> str | None:
+    if spec is None:
+        return None
+    if isinstance(spec, str):
+        return spec
+    if callable(spec):
+        return getattr(spec, "__name__", "predicate")
+    return "|".join(sorted(spec))

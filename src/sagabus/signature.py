@@ -1,0 +1,130 @@
+"""What the signature of user code asks for, read once while a bus is built."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sagabus.connection import AsyncConnection, Connection
+from sagabus.context import Context
+from sagabus.errors import MessageNotDeclared
+from sagabus.message import MessageType, message_type_of
+
+_DATABASE_PACKAGES = frozenset(
+    ["aiosqlite", "apsw", "asyncmy", "asyncpg", "django", "MySQLdb", "psycopg", "pymysql", "sqlalchemy", "sqlite3"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a function takes, found out from its parameters."""
+
+    message_types: tuple[MessageType, ...]
+    arguments: tuple[str, ...]
+    """message, ctx and connection, in the order in which the function takes them."""
+    connection_kind: type | None = None
+    """The type that the open transaction is asked for as; None where the annotation does not say."""
+
+
+def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
+    """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
+    hints = _hints(function, where, problems)
+    types_: list[MessageType] = []
+    arguments: list[str] = []
+    kind: type | None = None
+    for parameter in list(inspect.signature(function).parameters.values())[1 if method else 0 :]:
+        hint = hints.get(parameter.name)
+        if hint is Context or (hint is None and parameter.name in ("ctx", "context")):
+            arguments.append("ctx")
+        elif parameter.name == "connection" or _is_connection(hint):
+            arguments.append("connection")
+            kind = _class_of(hint)
+        elif hint is None:
+            problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
+        else:
+            arguments.append("message")
+            types_ += _message_types(hint, f"{where}: parameter {parameter.name!r}", problems)
+    if arguments.count("message") > 1:
+        problems.append(f"{where}: takes more than one message; use a union of message classes instead")
+    if arguments.count("connection") > 1:
+        problems.append(f"{where}: asks for the open transaction more than once")
+    if kind is AsyncConnection and not inspect.iscoroutinefunction(inspect.unwrap(function)):
+        problems.append(f"{where}: an AsyncConnection has to be awaited: make it `async def`")
+    return Signature(tuple(types_), tuple(arguments), kind)
+
+
+def visible_names(depth: int) -> dict[str, Any]:
+    """Names around the user's definition, for annotations that are text and name classes of an enclosing function.
+
+    `depth` counts frames from the caller of this function's caller: where the decorator stands.
+    """
+    frame = inspect.currentframe()
+    for _ in range(depth + 1):
+        frame = frame.f_back if frame is not None else None
+    names: dict[str, Any] = {}
+    for _ in range(2):
+        if frame is None or frame.f_locals is frame.f_globals:
+            break
+        names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    return names
+
+
+def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
+    """The timers that a method sets by a literal name; computed names are checked when it runs."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None or "set_timer" not in code.co_names:
+        return
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "set_timer":
+            first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value
+
+
+def _is_connection(hint: object) -> bool:
+    """Whether an annotation asks for the open transaction: ours, or a class of a database's driver or library."""
+    cls = _class_of(hint)
+    if cls is None or "__sagabus_message__" in vars(cls):
+        return False
+    packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
+    return cls in (Connection, AsyncConnection) or not packages.isdisjoint(_DATABASE_PACKAGES)
+
+
+def _class_of(hint: object) -> type | None:
+    found = typing.get_origin(hint) or hint
+    return found if isinstance(found, type) else None
+
+
+def _hints(function: Callable[..., object], where: str, problems: list[str]) -> dict[str, Any]:
+    around: dict[str, Any] = getattr(function, "__sagabus_names__", {})
+    try:
+        return typing.get_type_hints(inspect.unwrap(function), localns=around or None)
+    except Exception as error:  # noqa: BLE001  # an annotation may raise anything; it is the user's text
+        problems.append(f"{where}: cannot read its annotations: {error}")
+        return {}
+
+
+def _message_types(hint: object, where: str, problems: list[str]) -> list[MessageType]:
+    origin = typing.get_origin(hint)
+    members = typing.get_args(hint) if origin in (typing.Union, types.UnionType) else (hint,)
+    found: list[MessageType] = []
+    for member in members:
+        try:
+            found.append(message_type_of(member))
+        except MessageNotDeclared as error:
+            name = getattr(member, "__qualname__", member)
+            problems.append(
+                f"{where}: {error}" if isinstance(member, type) else f"{where}: {name!r} is no message class"
+            )
+    return found

@@ -1,0 +1,149 @@
+"""What is due in some lanes. Neither database lets a query take a few rows of each of several groups by an index. A few
+lanes are written out one by one, in one query. For many that would be too much to plan each time: a first query finds
+the ends of each lane, one step down the index for each, and others then take the rows of the lanes that have some.
+
+At rest the first query is all there is, for any number of lanes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from sagabus.stores.mysql.fragments import COLUMNS, DUE, FIRST, LAST, NOT_HELD
+from sagabus.stores.mysql.prepared import rows_of
+from sagabus.stores.mysql.schema import CHANNEL
+from sagabus.stores.sql.fetching import Beside
+from sagabus.stores.sql.steps import Answer, Query, Row
+
+Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
+Lane: TypeAlias = tuple[str, int]
+
+_encode = msgspec.json.Encoder().encode
+_WIDTH = COLUMNS.count(",") + 1
+_MOST_LANES = 32
+_FEW = 4
+_NOWHERE = ""
+"""The channel that there is none of."""
+
+_OF_LANE = f"FROM {DUE} WHERE e.channel = r.channel AND e.lane = r.lane"
+_ENDS = f"""
+SELECT r.channel, r.lane,
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 {FIRST}),
+    (SELECT e.position {_OF_LANE} AND e.scheduled = 0 {LAST}),
+    (SELECT e.due_at {_OF_LANE} AND e.scheduled = 1 {FIRST})
+FROM {rows_of(f"channel {CHANNEL}, lane INT").replace("?1", "?")}
+"""
+
+# Written out lane by lane, with values that the planner knows: each is one stretch of one index.
+_LANE = f"FROM {DUE} WHERE e.channel = ? AND e.lane = ?"
+_READY = (
+    f"(SELECT {COLUMNS} {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position > ? AND {NOT_HELD} "
+    "ORDER BY e.due_at, e.position LIMIT ?)"
+)
+_SCHEDULED = (
+    f"(SELECT {COLUMNS} {_LANE} AND e.scheduled = 1 AND e.due_at <= ? AND {NOT_HELD} "
+    "ORDER BY e.due_at, e.position LIMIT ?)"
+)
+_NEXT = f"(SELECT MIN(e.due_at) {_LANE} AND e.scheduled = 1 AND e.due_at > ?)"
+_STANDING = (
+    f"(SELECT e.channel, e.lane, e.position {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position <= ? "
+    f"AND {NOT_HELD})"
+)
+_ALL_OF_ONE = " UNION ALL ".join(
+    (
+        _READY,
+        _SCHEDULED,
+        _NEXT.replace("MIN(e.due_at)", f"0, NULL, NULL, MIN(e.due_at){', NULL' * (_WIDTH - 4)}"),
+        _STANDING.replace(
+            "e.channel, e.lane, e.position", f"-1, e.channel, e.lane, e.position{', NULL' * (_WIDTH - 4)}"
+        ),
+    )
+)
+
+
+class LaneQueries:
+    """The queries of one store, with its tables named. Answers as the shared logic expects them of one query."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._ends = _ENDS.format_map(names).strip()
+        self._ready = _READY.format_map(names)
+        self._scheduled = _SCHEDULED.format_map(names)
+        self._next = _NEXT.format_map(names)
+        self._standing = _STANDING.format_map(names)
+        self._all_of_one = _ALL_OF_ONE.format_map(names)
+
+    async def fetch(self, ask: Query, run: Run) -> Answer:
+        """Besides, what stands before the cursors: a transaction may commit after one with later positions."""
+        limit, now = map(_int, ask.parameters)
+        after: dict[Lane, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
+        return await (self._few if len(after) <= _FEW else self._many)(after, limit, now, run)
+
+    async def _few(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+        lanes = [(*place, at, limit, *place, now, limit, *place, now, *place, at) for place, at in after.items()]
+        found = await self._all(run, self._all_of_one, lanes)
+        return Answer(
+            [
+                *(row for row in found if row[0] > 0),
+                _beside_row(
+                    [row[3] for row in found if row[0] == 0 and row[3] is not None],
+                    after,
+                    [row[1:4] for row in found if row[0] < 0],
+                ),
+            ]
+        )
+
+    async def _many(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+        ends = await run(self._ends, (_encode(list(after)).decode(),))
+        ready: list[tuple[object, ...]] = []
+        late: list[tuple[object, ...]] = []
+        due: list[tuple[object, ...]] = []
+        upcoming: list[int] = []
+        for channel, lane, first, last, first_due in ends:
+            place = (channel, lane)
+            if last is not None and last > after[place]:
+                ready.append((*place, after[place], limit))
+            if first is not None and first <= after[place]:
+                late.append((*place, after[place]))
+            if first_due is not None and first_due <= now:
+                due.append((*place, now))
+            elif first_due is not None:
+                upcoming.append(first_due)
+        standing = await self._all(run, self._standing, late)
+        found = await self._all(run, self._ready, ready)
+        found += await self._all(run, self._scheduled, [(*lane, limit) for lane in due])
+        upcoming += [at for (at,) in await self._all(run, self._next, due) if at is not None]
+        return Answer([*found, _beside_row(upcoming, after, standing)])
+
+    @staticmethod
+    async def _all(run: Run, each: str, lanes: Sequence[tuple[object, ...]]) -> list[Row]:
+        found: list[Row] = []
+        for begin in range(0, len(lanes), _MOST_LANES):
+            some = lanes[begin : begin + _MOST_LANES]
+            size = 1 << (len(some) - 1).bit_length()  # a power of two, so that few statements do for any number
+            found += await run(
+                " UNION ALL ".join([each] * size), [value for lane in _padded(some, size) for value in lane]
+            )
+        return found
+
+
+def _padded(lanes: Sequence[tuple[object, ...]], size: int) -> list[tuple[object, ...]]:
+    """As many as there are places for: the others are nowhere."""
+    nowhere = tuple([_NOWHERE if value == lanes[0][0] else value for value in lanes[0]])
+    return [*lanes, *[nowhere] * (size - len(lanes))]
+
+
+def _beside_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Sequence[Row]) -> Row:
+    positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
+    for channel, lane, position in standing:
+        positions[(channel, lane)].append(position)
+    beside = Beside(min(upcoming, default=None), [(*place, found) for place, found in positions.items()])
+    return [0, *[None] * 6, _encode(beside).decode(), *[None] * (_WIDTH - 8)]
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(value)
+    return value

@@ -1,0 +1,106 @@
+"""The named statements by which workers share lanes, in the words that MySQL and MariaDB have in common."""
+
+from __future__ import annotations
+
+from sagabus.stores.mysql.fragments import DUE, NOT_HELD
+from sagabus.stores.mysql.schema import CHANNEL
+from sagabus.stores.sql.dialect import Statement
+
+# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
+LEASING: dict[str, Statement] = {
+    "dead_workers": Statement(
+        "SELECT worker, channel FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length "
+        "FOR UPDATE SKIP LOCKED",
+        gives=True,
+    ),
+    "forget_dead_worker": Statement("DELETE FROM {worker} WHERE worker = ?1 AND channel = ?2"),
+    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
+    "crew": Statement(
+        """
+SELECT value * 1000 + (SELECT COUNT(*) FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
+FROM {meta} WHERE name = 'crew'
+""",
+        gives=True,
+    ),
+    "raise_crew": Statement("""
+INSERT INTO {meta} (name, value) VALUES ('crew', ?1) ON DUPLICATE KEY UPDATE value = value + ?1
+"""),
+    "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
+    "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
+    "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),
+    "add_lanes": Statement(
+        """
+INSERT INTO {lane} (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
+SELECT r.channel, r.lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON DUPLICATE KEY UPDATE {lane}.lane = {lane}.lane
+""",
+        f"channel {CHANNEL}, lane INT",
+    ),
+    # A row for each of the worker's channels, with how its lanes are shared; none at all when somebody has died.
+    "standing": Statement(
+        """
+SELECT w.channel, (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel),
+    (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = ?1),
+    (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel
+        AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2 AND ?2 + 2 * l.lease_length)),
+    (SELECT COUNT(*) FROM {worker} AS o WHERE o.channel = w.channel),
+    (SELECT COUNT(*) FROM {worker} AS o WHERE o.channel = w.channel AND o.worker < ?1)
+FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
+    SELECT 1 FROM {worker} AS d WHERE d.expires_at NOT BETWEEN ?2 AND ?2 + 2 * d.lease_length)
+""",
+        gives=True,
+    ),
+    "renew_worker": Statement("UPDATE {worker} SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
+    "lock_own": Statement("SELECT lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE", gives=True),
+    "renew_all": Statement("UPDATE {lane} SET expires_at = ?2, held_window = ?3, lease_length = ?4 WHERE owner = ?1"),
+    "alive": Statement("""
+INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
+ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4
+"""),
+    "living": Statement(
+        """
+SELECT COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END) FROM {worker}
+WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
+""",
+        gives=True,
+    ),
+    "renew": Statement(
+        "UPDATE {lane} SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+    ),
+    "shed_lanes": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3
+"""),
+    "free_lanes": Statement(
+        """
+SELECT lane, owner IS NOT NULL, held_window FROM {lane}
+WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
+""",
+        gives=True,
+    ),
+    "take_free": Statement("""
+UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5
+WHERE channel = ?1 AND owner IS NULL ORDER BY lane LIMIT ?6
+"""),
+    "take_lane": Statement("""
+UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
+    suspect_until = GREATEST(suspect_until, ?6)
+WHERE channel = ?1 AND lane = ?2
+"""),
+    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    "suspects": Statement(
+        f"""
+SELECT GREATEST(
+    COALESCE((SELECT MAX(ready.position) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT ?3) AS ready), 0),
+    COALESCE((SELECT MAX(e.position) FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 1 AND e.due_at <= ?4), 0))
+""",
+        gives=True,
+    ),
+    "owned_lanes": Statement(
+        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
+    ),
+    "release_lane": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
+"""),
+    "release_all": Statement("UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
+}

@@ -1,0 +1,110 @@
+"""The named statements by which workers share lanes, in the words of PostgreSQL."""
+
+from __future__ import annotations
+
+from sagabus.stores.postgres.fragments import of_lane
+from sagabus.stores.sql.dialect import Statement
+
+# A lease that seems to end much later than it can was given before the clock was set back: it has ended.
+LEASING: dict[str, Statement] = {
+    "dead_workers": Statement(
+        """
+SELECT worker, channel FROM {worker} WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length
+FOR UPDATE SKIP LOCKED
+""",
+        gives=True,
+    ),
+    "forget_dead_worker": Statement("DELETE FROM {worker} WHERE worker = ?1 AND channel = ?2"),
+    "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
+    "crew": Statement(
+        """
+SELECT value * 1000 + (SELECT count(*) FROM {worker}
+    WHERE expires_at NOT BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length)
+FROM {meta} WHERE name = 'crew'
+""",
+        gives=True,
+    ),
+    "raise_crew": Statement("""
+INSERT INTO {meta} AS m (name, value) VALUES ('crew', ?1)
+ON CONFLICT (name) DO UPDATE SET value = m.value + excluded.value
+"""),
+    "forget_worker": Statement("DELETE FROM {worker} WHERE worker = ?1"),
+    "lanes_setting": Statement("SELECT value FROM {meta} WHERE name = 'lanes'", gives=True),
+    "lock_lanes": Statement("SELECT lane FROM {lane} WHERE channel = ?1 ORDER BY lane FOR UPDATE", gives=True),
+    "add_lanes": Statement(
+        """
+INSERT INTO {lane} (channel, lane, owner, epoch, expires_at, lease_length, held_window, suspect_until)
+SELECT channel, lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON CONFLICT (channel, lane) DO NOTHING
+""",
+        "channel text, lane int",
+    ),
+    # A row for each of the worker's channels, with how its lanes are shared; none at all when somebody has died.
+    "standing": Statement(
+        """
+SELECT w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel),
+    (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = ?1),
+    (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel
+        AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * l.lease_length)),
+    (SELECT count(*) FROM {worker} AS o WHERE o.channel = w.channel),
+    (SELECT count(*) FROM {worker} AS o WHERE o.channel = w.channel AND o.worker < ?1)
+FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
+    SELECT 1 FROM {worker} AS d WHERE d.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * d.lease_length)
+""",
+        gives=True,
+    ),
+    "renew_worker": Statement("UPDATE {worker} SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
+    "lock_own": Statement("SELECT lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE", gives=True),
+    "renew_all": Statement("UPDATE {lane} SET expires_at = ?2, held_window = ?3, lease_length = ?4 WHERE owner = ?1"),
+    "alive": Statement("""
+INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
+"""),
+    "living": Statement(
+        """
+SELECT count(*), count(*) FILTER (WHERE worker < ?3) FROM {worker}
+WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length
+""",
+        gives=True,
+    ),
+    "renew": Statement(
+        "UPDATE {lane} SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"
+    ),
+    "shed_lanes": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
+AND lane IN (SELECT lane FROM {lane} WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)
+"""),
+    "free_lanes": Statement(
+        """
+SELECT lane, owner IS NOT NULL, held_window FROM {lane} WHERE channel = ?1
+AND (owner IS NULL OR expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length) ORDER BY lane
+""",
+        gives=True,
+    ),
+    "take_free": Statement("""
+UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5
+WHERE channel = ?1 AND owner IS NULL
+AND lane IN (SELECT lane FROM {lane} WHERE channel = ?1 AND owner IS NULL ORDER BY lane LIMIT ?6)
+"""),
+    "take_lane": Statement("""
+UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
+    suspect_until = greatest(suspect_until, ?6)
+WHERE channel = ?1 AND lane = ?2
+"""),
+    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    "suspects": Statement(
+        f"""
+SELECT greatest(
+    (SELECT max(position) FROM {of_lane("?1::text, ?2::int", "0, 0", "0", "position", "LIMIT ?3")} AS ready),
+    (SELECT max(position + 0) FROM {{envelope}}
+        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4::bigint), 0)
+""",
+        gives=True,
+    ),
+    "owned_lanes": Statement(
+        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
+    ),
+    "release_lane": Statement("""
+UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4
+"""),
+    "release_all": Statement("UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE owner = ?1"),
+}

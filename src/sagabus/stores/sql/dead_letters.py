@@ -1,0 +1,106 @@
+"""Dead letters put back or closed, and what is old forgotten: the operator's and the housekeeper's writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sagabus.envelope import DeadLetter, lane_of
+from sagabus.failpoint import hit
+from sagabus.store import Purged, ReplayResult, Retention
+from sagabus.stores.sql import appending, reading, rows
+from sagabus.stores.sql.steps import Query, Steps
+
+
+def replay(letter_id: int, now: int, *, force: bool) -> Steps[ReplayResult]:
+    """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be."""
+    yield Query("routing")  # held, so that the number of lanes stays
+    yield Query("lock_letter", (letter_id,))
+    letter = yield from reading.dead_letter(letter_id)
+    if letter is None:
+        return ReplayResult.NOT_FOUND
+    if letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    refusal = yield from _refusal(letter)
+    if refusal is ReplayResult.ALREADY_DONE:
+        yield Query("close_letter", (letter_id, "replayed", now))
+    if refusal is ReplayResult.ALREADY_DONE or (refusal is not None and not force):
+        return refusal
+    yield Query("close_letter", (letter_id, "replayed", now))
+    hit("replay.closed")
+    yield from _put_back(letter)
+    hit("replay.put_back")
+    return ReplayResult.DONE
+
+
+def discard(letter_id: int, now: int) -> Steps[ReplayResult]:
+    """Close a dead letter for good."""
+    yield Query("lock_letter", (letter_id,))
+    letter = yield from reading.dead_letter(letter_id)
+    if letter is None:
+        return ReplayResult.NOT_FOUND
+    if letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    yield Query("close_letter", (letter_id, "discarded", now))
+    if letter.parked:
+        yield Query("unpark", (letter.envelope.channel, letter.envelope.partition_key))
+    return ReplayResult.DONE
+
+
+def _refusal(letter: DeadLetter) -> Steps[ReplayResult | None]:
+    envelope = letter.envelope
+    recorded = (yield Query("record", (envelope.channel, envelope.message_id))).value
+    if letter.reason.startswith("id collision") and recorded is not None:
+        return ReplayResult.COLLISION
+    if letter.reason.startswith("too old") and recorded == rows.fingerprint(envelope):
+        return ReplayResult.ALREADY_DONE
+    if envelope.timer is not None:
+        timer = (envelope.channel, envelope.partition_key, envelope.timer)
+        if (yield Query("timer_is_set", timer)).value:
+            return ReplayResult.ALREADY_DONE  # a newer setting of the timer has taken its place
+    lowest = (yield from appending.horizons([envelope.channel])).get(envelope.channel, 0)
+    return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
+
+
+def _put_back(letter: DeadLetter) -> Steps[None]:
+    lanes: int | None = (yield Query("lanes_setting")).value
+    key = letter.envelope.partition_key
+    lane = lane_of(letter.envelope.message_id if key is None else key, lanes) if lanes else letter.envelope.lane
+    # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
+    envelope = msgspec.structs.replace(letter.envelope, lane=lane, attempt=0, failed_at=None, due_at=1, stashed=False)
+    stamp = letter.envelope.sent_at
+    yield Query("insert_envelopes", rows=[rows.envelope_row(envelope, 1, stamp)])
+    if letter.parked:
+        position = (yield Query("last_position")).value
+        yield Query("move_hold", (position, envelope.channel, envelope.partition_key))
+
+
+def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]:
+    """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
+    if not (yield Query("own_purge")).rows:
+        return Purged()  # somebody else is at it
+    inbox = instances = letters = history = 0
+    more = False
+    for kept in sorted(retention, key=lambda each: each.channel):
+        cutoff = max(now - kept.window, 0)  # nobody may keep anything for longer than there are numbers
+        gone, unfinished = yield from _purge_inbox(kept.channel, cutoff, limit)
+        tombstones = (yield Query("purge_instances", (kept.channel, cutoff, limit))).changed
+        closed = (yield Query("purge_letters", (kept.channel, cutoff, limit))).changed
+        recorded = (yield Query("purge_history", (kept.channel, max(now - kept.history_window, 0), limit))).changed
+        inbox, instances = inbox + gone, instances + tombstones
+        letters, history = letters + closed, history + recorded
+        more = more or unfinished or limit in (tombstones, closed, recorded)
+    hit("purge.before_commit")
+    return Purged(inbox=inbox, instances=instances, dead_letters=letters, history=history, more=more)
+
+
+def _purge_inbox(channel: str, cutoff: int, limit: int) -> Steps[tuple[int, bool]]:
+    last: int | None = (yield Query("expired_record", (channel, cutoff, limit - 1))).value
+    horizon = cutoff if last is None else last + 1
+    hit("purge.selected")
+    yield Query("raise_horizon", (channel, horizon))
+    hit("purge.horizon_risen")
+    gone = (yield Query("purge_inbox", (channel, horizon))).changed
+    hit("purge.deleted")
+    return gone, last is not None

@@ -1,0 +1,105 @@
+"""How the shared logic speaks to a database: it asks for named statements and is sent their answers.
+
+The logic is written as generators that never touch a connection. So the same lines run in a thread on SQLite, on an
+event loop over a server's protocol, and inside a transaction that a user opened with a driver of either kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from sagabus.outcome import Parameters
+
+T = TypeVar("T")
+Row: TypeAlias = Sequence[Any]
+
+
+class Query(NamedTuple):
+    """A named statement to run: over a set of rows where it takes one, with single values after them."""
+
+    name: str
+    parameters: tuple[object, ...] = ()
+    rows: Sequence[tuple[object, ...]] | None = None
+
+
+class UserQuery(NamedTuple):
+    """A statement of the user's own, in the words of the driver."""
+
+    sql: str
+    parameters: Parameters
+
+
+class Answer(NamedTuple):
+    """What a statement gave: its rows, and how many rows it changed."""
+
+    rows: Sequence[Row] = ()
+    changed: int = 0
+
+    @property
+    def value(self) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return self.rows[0][0] if self.rows else None
+
+
+Steps: TypeAlias = Generator[Query | UserQuery, Answer, T]
+"""A piece of the logic: yields what it asks, is sent the answers, returns what it came to."""
+
+
+class StatementFailed(Exception):  # a signal between these modules, not an error of the library
+    """A statement failed by its own fault, and the transaction around it can go on after a rollback to a savepoint."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def drive(steps: Steps[T], execute: Callable[[Query | UserQuery], Answer]) -> T:
+    """Run the logic on a connection that answers at once."""
+    try:
+        ask = next(steps)
+        while True:
+            try:
+                answer = execute(ask)
+            except Exception as error:  # noqa: BLE001  # the logic decides what it means
+                ask = steps.throw(error)
+            else:
+                ask = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()
+
+
+Answering: TypeAlias = Callable[[Query | UserQuery], Awaitable[Answer]]
+
+
+async def drive_async(steps: Steps[T], execute: Answering) -> T:
+    """Run the logic on a connection that has to be waited for. Cancelled, it leaves the transaction where it was."""
+    try:
+        ask = next(steps)
+        while True:
+            try:
+                answer = await execute(ask)
+            except Exception as error:  # noqa: BLE001  # the logic decides what it means
+                ask = steps.throw(error)
+            else:
+                ask = steps.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        steps.close()
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error with those that it was made from: libraries wrap the driver's, as its cause or as its `orig`."""
+    seen: list[BaseException] = []
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and each not in seen:
+            seen.append(each)
+            yield each
+            waiting += [getattr(each, "orig", None), each.__cause__]

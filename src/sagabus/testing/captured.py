@@ -1,0 +1,80 @@
+"""Hearing what handlers send, whoever receives it: a sender for tests.
+
+What nobody receives leaves no envelope in any channel; here it leaves one in a channel of its own, which `tap` takes
+out again before the commit and notes
+when the commit has succeeded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from sagabus.codec import Codec, JsonCodec
+from sagabus.engine.routing import Route, RoutingTable
+from sagabus.engine.sender import Sender
+from sagabus.envelope import Envelope, Stamp
+from sagabus.message import MessageType, message_type_of
+
+T = TypeVar("T")
+
+NOBODY = "sagabus.testing.nobody"
+"""The channel of messages that nobody receives."""
+
+
+class Messages(list[object]):
+    """Messages in the order in which they were sent."""
+
+    def of(self, cls: type[T]) -> list[T]:
+        """Those of one class."""
+        return [message for message in self if isinstance(message, cls)]
+
+
+class Heard:
+    """What committed runs have sent: each message once, however many receive it."""
+
+    def __init__(self, codec: Codec | None = None) -> None:
+        self.sent = Messages()
+        """Commands."""
+        self.published = Messages()
+        """Events."""
+        self._codec = codec or JsonCodec()
+        self._types: dict[str, MessageType] = {}
+
+    def learn(self, message_type: MessageType) -> None:
+        """Know a type, to read its envelopes with."""
+        self._types[message_type.name] = message_type
+
+    def note(self, envelope: Envelope) -> None:
+        """Note one message."""
+        message_type = self._types[envelope.message_type]
+        heard = self.sent if message_type.kind == "command" else self.published
+        heard.append(self._codec.decode(message_type, envelope.body))
+
+
+class ListeningSender(Sender):
+    """Addresses as the real one does, with the same checks; what a handler sends to nobody goes to `NOBODY`.
+
+    `strict`: a command that nobody receives is Unroutable, as it is outside tests.
+    """
+
+    def __init__(self, heard: Heard, *arguments: Any, strict: bool = False) -> None:
+        super().__init__(*arguments)
+        self._heard = heard
+        self._strict = strict
+
+    def address(
+        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+    ) -> list[Envelope]:
+        """The envelopes of one message; at least one when it comes from a handler."""
+        found = super().address(message, stamp, kind=kind, table=table)
+        message_type = message_type_of(message)
+        self._heard.learn(message_type)
+        if found or stamp.causation_id is None:
+            return found
+        nobody = Route(channel=NOBODY, key=None, remote=False, guarded=False)
+        body = self._codec.encode(message)
+        return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
+
+    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
+        if routes or self._strict or kind not in (None, message_type.kind):
+            super()._check(message_type, kind, routes, message_id)

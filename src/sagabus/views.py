@@ -1,0 +1,185 @@
+"""Read-only views of sagas and timers, and the operator's side of dead letters."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sagabus.clock import moment
+from sagabus.codec import StateCodec
+from sagabus.envelope import DeadLetter, Instance, Recorded
+from sagabus.errors import ConfigurationError
+from sagabus.saga import Saga, SagaDefinition
+from sagabus.store import ReplayResult, Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaRecord:
+    """One saga instance as it is stored."""
+
+    saga: str
+    key: str
+    version: int
+    status: str | None
+    completed: bool
+    state: Any
+    """The saga object where its class is known to this bus, else the state as a dictionary."""
+    timers: Mapping[str, str]
+    """Name of each timer that is set, with the message id of its setting."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One committed transition of a saga instance, as its history keeps it."""
+
+    position: int
+    """Where it stands in the history of the store: the `after` of the next page."""
+    saga: str
+    key: str
+    version: int
+    at: datetime
+    """When it was committed, by the store's clock."""
+    message_id: str
+    message_type: str
+    timer: str | None
+    """The timer's name, where it was one that fired."""
+    status: str | None
+    completed: bool
+    state: Any
+    """What it left, as it is stored: never an object of the class, which may have changed since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimerRecord:
+    """One timer that is set."""
+
+    saga: str
+    key: str
+    name: str
+    due_at: datetime
+
+
+class Sagas:
+    """Looks at instances; a copy, never the live state."""
+
+    def __init__(self, store: Store, states: StateCodec, definitions: Mapping[str, SagaDefinition]) -> None:
+        self._store = store
+        self._states = states
+        self._definitions = definitions
+
+    async def get(self, saga: type[Saga] | str, key: str) -> SagaRecord | None:
+        """The instance of a key, finished or not; None when there is none."""
+        name = saga_name(saga)
+        (loaded,) = await self._store.load(name, [key])
+        return None if loaded.instance is None else self._record(loaded.instance)
+
+    async def list(
+        self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> list[SagaRecord]:
+        """A page of instances by key, from the first key greater than `after`."""
+        found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
+        return [self._record(instance) for instance in found]
+
+    async def history(
+        self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100
+    ) -> builtins.list[Transition]:
+        """A page of the transitions of a key in their order, from the first position greater than `after`.
+
+        Empty for a saga without `history=True`, for a key that never was, and when the retention has passed.
+        """
+        found = await self._store.inspect.history(saga_name(saga), key, after=after, limit=limit)
+        return [_transition(recorded) for recorded in found]
+
+    def _record(self, instance: Instance) -> SagaRecord:
+        definition = self._definitions.get(instance.saga)
+        state = (
+            json.loads(instance.state) if definition is None else self._states.decode(definition.cls, instance.state)
+        )
+        return SagaRecord(
+            saga=instance.saga,
+            key=instance.key,
+            version=instance.version,
+            status=instance.status,
+            completed=instance.completed,
+            state=state,
+            timers=instance.timers,
+            created_at=moment(instance.created_at),
+            updated_at=moment(instance.updated_at),
+        )
+
+
+class Timers:
+    """Looks at timers."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
+        """Timers that are set, of one saga or of one of its instances."""
+        found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
+        return [
+            TimerRecord(saga=e.channel, key=e.partition_key or "", name=e.timer, due_at=moment(e.due_at))
+            for e in found
+            if e.timer is not None
+        ]
+
+
+class DeadLetters:
+    """Looks at dead letters, puts them back, or closes them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def list(
+        self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> list[DeadLetter]:
+        """A page of dead letters by id; `status` None lists replayed and discarded ones too."""
+        return list(
+            await self._store.inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
+        )
+
+    async def get(self, letter: int) -> DeadLetter | None:
+        """One dead letter, whatever its status; None when there is none of that id."""
+        return await self._store.inspect.dead_letter(letter)
+
+    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+        """Deliver it once more under the same id. Twice is once: the second call answers ALREADY_DONE.
+
+        TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that.
+        """
+        return await self._store.replay(letter, force=force)
+
+    async def discard(self, letter: int) -> ReplayResult:
+        """Close it for good; a key that it parked goes on."""
+        return await self._store.discard(letter)
+
+
+def _transition(recorded: Recorded) -> Transition:
+    return Transition(
+        position=recorded.position,
+        saga=recorded.saga,
+        key=recorded.key,
+        version=recorded.version,
+        at=moment(recorded.at),
+        message_id=recorded.message_id,
+        message_type=recorded.message_type,
+        timer=recorded.timer,
+        status=recorded.status,
+        completed=recorded.completed,
+        state=json.loads(recorded.state),
+    )
+
+
+def saga_name(saga: type[Saga] | str) -> str:
+    """The name of a saga class, or the name itself."""
+    if isinstance(saga, str):
+        return saga
+    if saga.__sagabus_saga__ is None:
+        raise ConfigurationError(f"{saga.__qualname__} has no saga name")
+    return saga.__sagabus_saga__.name
