@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Self, overload
 
 from sagabus.clock import Clock, SystemClock, micros
-from sagabus.codec import JsonCodec, StateCodec
+from sagabus.codec import JsonCodec
 from sagabus.definitions import Definitions, check_lending, define
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
@@ -33,6 +33,7 @@ from sagabus.inspection import ChannelCounts
 from sagabus.middleware import Middleware
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
+from sagabus.state_codec import StateCodec
 from sagabus.store import Retention, Routing, Store
 from sagabus.store_urls import store_from_url
 from sagabus.views import DeadLetters, Sagas, Timers

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from sagabus.codec import JsonCodec, StateCodec
+from sagabus.codec import JsonCodec
 from sagabus.correlation import KeyOf
 from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError, SagaBusError
@@ -17,6 +17,7 @@ from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.saga_reader import define_saga
 from sagabus.settings import Settings
+from sagabus.state_codec import StateCodec
 from sagabus.store import Store
 
 

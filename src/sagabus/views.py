@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any
 
 from sagabus.clock import moment
-from sagabus.codec import StateCodec
 from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError
 from sagabus.saga import Saga, SagaDefinition
+from sagabus.state_codec import StateCodec
 from sagabus.store import ReplayResult, Store
 
 

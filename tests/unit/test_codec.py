@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagabus.codec import Codec, JsonCodec, StateCodec, fingerprint
+from sagabus.codec import Codec, JsonCodec, fingerprint
 from sagabus.errors import (
     ConfigurationError,
     MessageError,
@@ -28,6 +28,7 @@ from sagabus.errors import (
     StateTooLarge,
 )
 from sagabus.message import MessageType, event, message_type_of
+from sagabus.state_codec import StateCodec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sagabus.clock import Clock, micros
-from sagabus.codec import Codec, StateCodec
+from sagabus.codec import Codec
 from sagabus.connection import Lent
 from sagabus.context import Context
 from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
@@ -30,6 +30,7 @@ from sagabus.middleware import Middleware, Next, compose
 from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
 from sagabus.reaction import Invoke, Reaction
 from sagabus.saga import Saga, SagaDefinition
+from sagabus.state_codec import StateCodec
 from sagabus.store import Unit
 
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
