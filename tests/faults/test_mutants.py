@@ -138,9 +138,9 @@ MUTANTS = [
     ),
     Mutant(
         "horizon not raised with the purge",
-        SQL + "letters",
-        'yield Ask("raise_horizon", (channel, horizon))',
-        'yield Ask("horizons")',
+        SQL + "dead_letters",
+        'yield Query("raise_horizon", (channel, horizon))',
+        'yield Query("horizons")',
         promise("test_a_late_copy_of_a_forgotten_message_is_quarantined"),
     ),
     Mutant(
@@ -152,7 +152,7 @@ MUTANTS = [
     ),
     Mutant(
         "replay not conditional",
-        SQL + "letters",
+        SQL + "dead_letters",
         'letter.status != "open"',
         "False",
         promise("test_a_second_replay_does_nothing"),
@@ -166,7 +166,7 @@ MUTANTS = [
     ),
     Mutant(
         "epochs do not rise",
-        SQLITE + "leases",
+        SQLITE + "lease_statements",
         "epoch = epoch + 1",
         "epoch = epoch",
         promise("test_each_change_of_hands_raises_the_epoch"),
@@ -239,7 +239,7 @@ MUTANTS = [
     Mutant(
         "nobody is told that lanes begin anew",
         SQL + "dividing",
-        'yield Ask("raise_crew", (BEYOND_LOST,))',
+        'yield Query("raise_crew", (BEYOND_LOST,))',
         "pass",
         promise("test_others_are_told"),
     ),

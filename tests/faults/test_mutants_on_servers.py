@@ -86,7 +86,7 @@ MUTANTS = [
     ),
     Mutant(
         "mysql: what others appended is not looked for before a hand-over",
-        MYSQL + "looking",
+        MYSQL + "append_lookup",
         "_NEW not in by_kind",
         "True",
         handing_over("mysql", test_handover.test_what_another_process_appended_before_goes_before),
@@ -122,8 +122,8 @@ MUTANTS = [
     Mutant(
         "postgres: versions are not compared in a flush",
         POSTGRES + "flushing",
-        'saved AS ({write_instances(lines.instances("?4"), "?5::bigint")}),',
-        'saved AS ({write_instances(lines.instances("?4"), "?5::bigint")'
+        'saved AS ({write_instances(row_text.instances("?4"), "?5::bigint")}),',
+        'saved AS ({write_instances(row_text.instances("?4"), "?5::bigint")'
         '.replace("WHERE i.version = -excluded.read_version", "")}),',
         promise("postgres", "test_a_version_built_on_an_old_one_is_a_conflict_and_leaves_nothing"),
     ),
