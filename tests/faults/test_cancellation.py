@@ -61,7 +61,7 @@ def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
     assert left_by(orders) == undisturbed
 
 
-@pytest.mark.parametrize("name", ["Runners._run", "GroupCommit._work"])
+@pytest.mark.parametrize("name", ["RunnerPool._run", "GroupCommit._work"])
 @pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=5, postgres=17, mysql=17), indirect=["kind"])
 def test_a_handled_message_is_cancelled_at_every_await(
     name: str, one_in: int, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
