@@ -6,6 +6,7 @@ frozen dataclass costs three times as much to make.
 
 from __future__ import annotations
 
+from enum import Enum
 from zlib import crc32
 
 import msgspec
@@ -36,6 +37,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """On the way into a store only: due this long after acceptance; the store turns it into `due_at`, by its clock."""
     attempt: int = 0
     """Runs counted so far."""
+    deaths: int = 0
+    """How often a worker died while it had the message in flight. Only a store counts them: a message begins with 0."""
     failed_at: int | None = None
     """When the first run failed."""
     timer: str | None = None
@@ -87,6 +90,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     completed: bool = False
     created_at: int = 0
     updated_at: int = 0
+    shape: str | None = None
+    """Which shape of the saga's class wrote this state; None where an older release did, which says none."""
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -110,6 +115,43 @@ class Recorded(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     completed: bool
     state: bytes
     """As the transition left it."""
+    shape: str | None = None
+    """Which shape of the saga's class wrote the state; None where an older release did."""
+
+
+class Cause(Enum):
+    """Why a message is a dead letter: a closed set, by which replay and every other decision goes."""
+
+    FAILED = "failed"
+    """Its runs failed until the retry policy gave up."""
+    PERMANENT = "permanent"
+    """A run failed with an error that the retry policy never repeats."""
+    UNKNOWN = "unknown"
+    """No worker of the subscription knew its type for as long as a message waits for one."""
+    UNEXPECTED = "unexpected"
+    """The saga did not expect it: there was no instance, it had finished, or its status allows no such message."""
+    WORKER_DIED = "worker died"
+    """Workers died while it was in flight, as often as is allowed."""
+    COLLISION = "collision"
+    """Another message was accepted under its id, or under its de-duplication key."""
+    TOO_OLD = "too old"
+    """It was stamped below the horizon: whether a copy took effect is no longer known."""
+    DAMAGED = "damaged"
+    """Its row cannot be read any more. The letter holds the bytes as they are."""
+    UNRECORDED = "unrecorded"
+    """An older release wrote the letter, or a newer one whose cause this release does not know."""
+
+    @classmethod
+    def of(cls, stored: str | None, reason: str) -> Cause:
+        """The cause of a stored letter. Letters of releases without causes say by their reason what was quarantined."""
+        if stored is None:
+            return next((cause for begin, cause in _OLDER_REASONS.items() if reason.startswith(begin)), cls.UNRECORDED)
+        return _CAUSES.get(stored, cls.UNRECORDED)
+
+
+_CAUSES = {cause.value: cause for cause in Cause}
+_OLDER_REASONS = {"id collision: ": Cause.COLLISION, "too old: ": Cause.TOO_OLD}
+"""How the reasons began that releases without causes wrote themselves; everything else of theirs began otherwise."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -118,6 +160,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     id: int
     envelope: Envelope
     reason: str
+    cause: Cause = Cause.UNRECORDED
     error_type: str | None = None
     error_text: str | None = None
     traceback: str | None = None

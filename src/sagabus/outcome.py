@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
 
@@ -30,6 +30,8 @@ class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What is stashed for this instance is due from this commit on: it has started, or its status has changed."""
     leaves_timers: bool = True
     """Timers of this instance may be stored: if it is completed, they go."""
+    shape: str | None = None
+    """Which shape of the saga's class the state has."""
     recorded: bool = False
     """This version leaves a row in the history, in the same commit."""
 
@@ -101,9 +103,15 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Attempted(msgspec.Struct, frozen=True, gc=False):
-    """Count a run before it starts: for messages that were in the hands of a worker that died."""
+    """Count before a run begins: for messages that a worker had in flight when it died. GONE unless attempts and deaths
+    are still those of the envelope, so that nothing is counted twice.
+    """
 
     envelope: Envelope
+    attempts: int = 1
+    """Runs to count. A message without a failed run so far counts as failing from now on if there are any."""
+    deaths: int = 0
+    """Deaths to count."""
 
 
 class Stashed(msgspec.Struct, frozen=True, gc=False):
@@ -118,6 +126,7 @@ class DeadLettered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     envelope: Envelope
     reason: str
+    cause: Cause
     failure: Failure | None = None
     parks: bool = False
     """Its key waits until the letter is replayed or discarded."""

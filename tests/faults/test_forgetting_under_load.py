@@ -12,7 +12,7 @@ from tests.conftest import Take
 from tests.grounds import Ground
 
 from sagabus.clock import Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import Admission, Claim, Completed, DeadLettered, Effects, Failure, Outcome, Save
 from sagabus.store import Batch, Purged, Retention, Store, Subscription
 from sagabus.store_urls import store_from_url
@@ -56,7 +56,9 @@ def settled(envelope: Envelope) -> Outcome:
     """Every third one dies, the others finish a saga and are recorded; each claims a key."""
     number = int(envelope.message_id.rpartition("-")[2])
     if number % 3 == 0:
-        return DeadLettered(envelope=envelope, reason="no", failure=Failure("E", "no", ""), parks=False)
+        return DeadLettered(
+            cause=Cause.FAILED, envelope=envelope, reason="no", failure=Failure("E", "no", ""), parks=False
+        )
     state = Save(
         saga="orders",
         key=envelope.partition_key or "",

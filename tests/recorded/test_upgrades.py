@@ -3,9 +3,11 @@
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.faults.nursery import Nursery
 from tests.grounds import Ground, SqliteGround, server_ground
@@ -14,14 +16,20 @@ from tests.recorded.record import HERE, ddl, load, recording
 from tests.recorded.workload import DEFINITIONS, EXPECTED, RECORDED, finish
 
 from sagabus import Bus, SchemaTooNew, StoreCorrupt
+from sagabus.envelope import Cause, Envelope
 from sagabus.failpoint import NAMES
-from sagabus.store import Subscription
+from sagabus.outcome import Completed, DeadLettered, Effects, Save
+from sagabus.store import Batch, Subscription
 from sagabus.testing import Harness, ManualClock
 
 KINDS = ["sqlite", "postgres", "mysql"]
 VERSIONS = sorted(int(folder.name.removeprefix("schema_")) for folder in HERE.glob("schema_*"))
 ALL = list(range(1, NEXT + 1))
 """The schema versions up to that of the release to come."""
+LETTER, STORED = [
+    Envelope(message_id=name, message_type="t", body=b"{}", channel="later") for name in ("letter", "stored")
+]
+SAVE = Save(saga="later", key="k", base=0, state=b"{}", status=None, timers={}, completed=False)
 LATER = Subscription(message_type="recorded.later", channel="later", kind="event")
 UPGRADE = "tests.recorded.future:upgrade"
 
@@ -134,6 +142,42 @@ def test_workers_of_the_release_before_go_on_beside_those_of_the_next(recorded: 
     assert asyncio.run(both()) == EXPECTED | {"waiting": EXPECTED["waiting"] | {"later": 0}}
     assert min(worked) > 0
     assert applied(recorded) == ALL
+
+
+SAVED_BY_SCHEMA_2 = "UPDATE {instance} SET version = version + 1, read_version = version, state = '{{}}'"
+BURIED_BY_SCHEMA_2 = """
+UPDATE {dead_letter} SET reason = 'failed', envelope = '["c", 1, "m", "t", "k", null, null, null, 1, 0, null, null, 0]'
+"""
+
+
+def test_what_a_worker_of_schema_2_writes_beside_this_release_says_no_shape_and_no_cause(ground: Ground) -> None:
+    async def both() -> tuple[list[str | None], list[Cause]]:
+        async with Bus(ground.url) as bus:
+            store = bus.store
+            await store.append([LETTER, STORED], (await store.register([LATER])).version)
+            first, second = sorted(await store.inspect.envelopes("later"), key=attrgetter("message_id"))
+            died = DeadLettered(envelope=first, cause=Cause.TOO_OLD, reason="too old: by the new")
+            begun = Completed(second, Effects(save=msgspec.structs.replace(SAVE, shape="new")))
+            await store.commit(Batch([died, begun], (await store.routing()).version, {}))
+            names = {table: ground.own(table) for table in OF_BUS}
+            ground.run(SAVED_BY_SCHEMA_2.format_map(names))
+            ground.run(BURIED_BY_SCHEMA_2.format_map(names))
+            letters, loaded = await store.inspect.dead_letters(), await store.load("later", ["k"])
+            return [each.instance.shape for each in loaded if each.instance], [each.cause for each in letters]
+
+    assert asyncio.run(both()) == ([None], [Cause.UNRECORDED])
+
+
+def test_letters_of_releases_without_causes_say_what_was_quarantined(ground: Ground) -> None:
+    load(ground, recording(2, ground.kind).read_text(encoding="utf-8"))
+
+    async def causes() -> dict[str, Cause]:
+        async with Bus(ground.url) as bus:
+            found = await bus.dead_letters.list(status=None)
+            return {each.envelope.channel: each.cause for each in found}
+
+    unrecorded = dict.fromkeys(("fragile", "parking"), Cause.UNRECORDED)
+    assert asyncio.run(causes()) == {"accounts": Cause.TOO_OLD, **unrecorded}
 
 
 def test_several_processes_upgrade_at_once(recorded: Ground, nursery: Nursery) -> None:

@@ -35,7 +35,7 @@ HOT: dict[str, Query] = {
         Query("cancel_all_timers", (), PLACES),
         Query("let_go", (), POSITIONS),
         Query("retry", (5, 0, 1, 9, 9)),
-        Query("attempt", (5, 0, 9)),
+        Query("attempt", (5, 0, 0, 1, 1, 9)),
         Query("stash", (5, 0, 9)),
         Query("wake", (), PLACES),
         Query("cancel_timers", (), [(*place, "payment") for place in PLACES]),

@@ -69,6 +69,7 @@ saves = st.builds(
     status=st.none() | clean,
     timers=st.dictionaries(clean, clean, max_size=2),
     completed=st.booleans(),
+    shape=st.none() | clean,
 )
 
 
@@ -129,11 +130,12 @@ def guard(envelope: Envelope) -> tuple[object, ...]:
 def test_instances_arrive_as_they_were(server: Server, found: list[tuple[int, Save]]) -> None:
     packed = row_text.packed_saves(found, NOW)
     assert packed is not None
-    columns = "saga, key, version, read_version, state, status, timers, completed_at"
+    columns = "saga, key, version, read_version, state, status, timers, completed_at, shape"
     for row, (base, save) in zip(server.rows(row_text.instances("$1"), columns, packed), found, strict=True):
         state = save.state.decode()
         assert row[:6] == (save.saga, save.key, save.version, base, state, save.status)
-        assert rows.instance_of((*row[:3], *row[4:], 0, 0)).timers == save.timers
+        stored = rows.instance_of((*row[:3], *row[4:8], 0, 0, row[8]))
+        assert (stored.timers, stored.shape) == (save.timers, save.shape)
         assert row[7] == (NOW if save.completed else None)
 
 
@@ -142,7 +144,7 @@ def test_instances_arrive_as_they_were(server: Server, found: list[tuple[int, Sa
 def test_transitions_arrive_as_they_were(server: Server, found: list[tuple[Envelope, Save]]) -> None:
     packed = row_text.packed_transitions(found)
     assert packed is not None
-    columns = "saga, key, version, 7 AS committed_at, message_id, message_type, timer, status, completed, state"
+    columns = "saga, key, version, 7 AS committed_at, message_id, message_type, timer, status, completed, state, shape"
     assert server.rows(row_text.transitions("$1"), columns, packed) == Plan(recorded=found).history(7)
 
 

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.store_model import LANES, Content, Letter, Model, Row, content_of, lane_of
 
 from sagabus.clock import Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import (
     Admission,
     Attempted,
@@ -48,8 +48,8 @@ ends: st.SearchStrategy[Callable[[Envelope], Outcome]] = st.sampled_from(
         lambda each: RetryAt(envelope=each, delay=20 * SECOND, failure=Failure("E", "e"), holds=False),
         Attempted,
         lambda each: Stashed(each, 60 * SECOND),
-        lambda each: DeadLettered(envelope=each, reason="no"),
-        lambda each: DeadLettered(envelope=each, reason="no", parks=True),
+        lambda each: DeadLettered(cause=Cause.FAILED, envelope=each, reason="no"),
+        lambda each: DeadLettered(cause=Cause.FAILED, envelope=each, reason="no", parks=True),
         lambda each: Discarded(each, "no"),
     ]
 )

@@ -21,7 +21,7 @@ from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.sender import Sender
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
@@ -258,7 +258,8 @@ class Processing:
         left = envelope.due_at - self._clock.now() if envelope.stashed else micros(options.patience)
         if policy == "dead-letter" or left <= 0:
             waited = f" (waited {options.patience})" if envelope.stashed else ""
-            return DeadLettered(envelope=envelope, reason=reason + waited, parks=definition.parks)
+            cause = Cause.UNEXPECTED
+            return DeadLettered(envelope=envelope, cause=cause, reason=reason + waited, parks=definition.parks)
         return Stashed(envelope, left)
 
 

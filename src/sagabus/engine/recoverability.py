@@ -9,7 +9,7 @@ from collections import OrderedDict
 import msgspec
 
 from sagabus.clock import SECOND, Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
@@ -60,10 +60,11 @@ class Recoverability:
         if rule is Rule.DISCARD:
             return Discarded(envelope, f"discarded by rule: {failure.error_type}: {failure.text}")
         if rule is Rule.DEAD_LETTER:
-            return self._bury(definition, envelope, f"cannot succeed: {failure.error_type}: {failure.text}", failure)
+            reason = f"cannot succeed: {failure.error_type}: {failure.text}"
+            return self._bury(definition, envelope, Cause.PERMANENT, reason, failure)
         if attempt >= policy.attempts_for(error):
             reason = f"failed {attempt} times, last: {failure.error_type}: {failure.text}"
-            return self._bury(definition, envelope, reason, failure)
+            return self._bury(definition, envelope, Cause.FAILED, reason, failure)
         delay = policy.delay(attempt, self._identity.fraction())
         return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
 
@@ -97,7 +98,7 @@ class Recoverability:
         failure = failure_of(error)
         waited = self._clock.now() - envelope.failed_at if envelope.failed_at is not None else 0
         if waited >= _UPGRADE_PATIENCE:
-            return self._bury(definition, envelope, f"unknown here: {failure.text}", failure)
+            return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
             log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
@@ -107,7 +108,8 @@ class Recoverability:
         if envelope.attempt < definition.retry.attempts:
             return None
         reason = f"its worker died {envelope.attempt} times while it ran alone"
-        return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+        cause = Cause.WORKER_DIED
+        return DeadLettered(envelope=envelope, cause=cause, reason=reason, parks=definition.parks)
 
     def _uncounted(
         self,
@@ -120,12 +122,18 @@ class Recoverability:
         return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
 
     def _bury(
-        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, reason: str, failure: Failure
+        self,
+        definition: HandlerDefinition | SagaDefinition,
+        envelope: Envelope,
+        cause: Cause,
+        reason: str,
+        failure: Failure,
     ) -> Outcome:
         if envelope.position in self.counted_before:
             # The store counts the run that fails; this one has been counted.
             envelope = msgspec.structs.replace(envelope, attempt=envelope.attempt - 1)
-        return DeadLettered(envelope=envelope, reason=reason[:_LONGEST_TEXT], failure=failure, parks=definition.parks)
+        reason = reason[:_LONGEST_TEXT]
+        return DeadLettered(envelope=envelope, cause=cause, reason=reason, failure=failure, parks=definition.parks)
 
 
 def _of_the_store(error: BaseException | None) -> bool:

@@ -17,7 +17,7 @@ from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.runner_pool import RunnerPool
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import (
     Completed,
     DeadLettered,
@@ -168,10 +168,10 @@ class Settlement:
             return Discarded(envelope, "duplicate: its de-duplication key was claimed by another message")
         if answer.verdict is Verdict.TOO_OLD:
             reason = "too old: stamped before the de-duplication horizon"
-            return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+            return DeadLettered(envelope=envelope, cause=Cause.TOO_OLD, reason=reason, parks=definition.parks)
         if answer.verdict is Verdict.COLLISION:
             reason = "id collision: its de-duplication key was claimed with other content"
-            return DeadLettered(envelope=envelope, reason=reason, parks=definition.parks)
+            return DeadLettered(envelope=envelope, cause=Cause.COLLISION, reason=reason, parks=definition.parks)
         error = answer.error or RuntimeError("the commit refused it")
         return self._processing.failing.failed(definition, envelope, error)
 

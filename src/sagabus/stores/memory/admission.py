@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagabus.codec import fingerprint
-from sagabus.envelope import DeadLetter, Envelope
+from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.outcome import Admission
 from sagabus.stores.memory.queue import accepted, times
 from sagabus.stores.memory.tables import InboxRow, Tables
@@ -11,7 +11,7 @@ from sagabus.stores.memory.tables import InboxRow, Tables
 COLLISION = "id collision: another message with this id was accepted before"
 TOO_OLD = "too old: stamped before the de-duplication horizon"
 
-_REASONS = {Admission.COLLISION: COLLISION, Admission.TOO_OLD: TOO_OLD}
+_REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD: (Cause.TOO_OLD, TOO_OLD)}
 
 
 def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
@@ -20,8 +20,9 @@ def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
         row = InboxRow(fingerprint(envelope.message_type, envelope.body), times(envelope, now)[1])
         answer = take(tables, envelope.channel, envelope.message_id, row)
         if answer in _REASONS:
+            cause, reason = _REASONS[answer]
             letter = DeadLetter(
-                id=0, envelope=accepted(envelope, now), reason=_REASONS[answer], attempts=envelope.attempt
+                id=0, envelope=accepted(envelope, now), cause=cause, reason=reason, attempts=envelope.attempt
             )
             tables.bury(letter, now)
         if answer is not Admission.ACCEPTED:

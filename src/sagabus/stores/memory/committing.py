@@ -67,6 +67,8 @@ def _settle_one(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> Set
         return Settled(Verdict.FENCED)
     if isinstance(outcome, RetryAt | Attempted | Stashed) and stored.attempt != outcome.envelope.attempt:
         return Settled(Verdict.GONE)
+    if isinstance(outcome, Attempted) and stored.deaths != outcome.envelope.deaths:
+        return Settled(Verdict.GONE)
     if isinstance(outcome, Completed):
         return _complete(tables, batch, outcome, now)
     _MARKS[type(outcome)](tables, outcome, now)
@@ -143,8 +145,9 @@ def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
 
 def _count(tables: Tables, outcome: Attempted, now: int) -> None:
     stored = tables.queue.envelopes[outcome.envelope.position]
-    failed_at = now if stored.failed_at is None else stored.failed_at
-    tables.queue.change(replace(stored, attempt=stored.attempt + 1, failed_at=failed_at))
+    failed_at = now if stored.failed_at is None and outcome.attempts else stored.failed_at
+    attempt, deaths = stored.attempt + outcome.attempts, stored.deaths + outcome.deaths
+    tables.queue.change(replace(stored, attempt=attempt, deaths=deaths, failed_at=failed_at))
 
 
 def _stash(tables: Tables, outcome: Stashed, now: int) -> None:
@@ -160,6 +163,7 @@ def _bury(tables: Tables, outcome: DeadLettered, now: int) -> None:
         id=0,
         envelope=envelope,
         reason=outcome.reason,
+        cause=outcome.cause,
         error_type=failure.error_type if failure else None,
         error_text=failure.text if failure else None,
         traceback=failure.traceback if failure else None,

@@ -131,6 +131,7 @@ class Tables:
             completed=save.completed,
             created_at=before.instance.created_at if before else now,
             updated_at=now,
+            shape=save.shape,
         )
         self.journal.put(self.instances, address, InstanceRow(instance, now if save.completed else None))
         if save.completed:
@@ -152,6 +153,7 @@ class Tables:
             status=save.status,
             completed=save.completed,
             state=save.state,
+            shape=save.shape,
         )
         self.journal.put(self.history, row.position, row)
         self.recorded[save.saga].add((now, row.position))

@@ -34,7 +34,7 @@ UNION ALL
 (SELECT {_HORIZON}, h.channel, NULL, NULL, h.stamp{{more}} FROM {LOCKABLE_ROWS.format(rows=_CHANNELS)}
     STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LOCK IN SHARE MODE)
 """
-_MORE = ", NULL" * 5
+_MORE = ", NULL" * 6
 _LANE = f"FROM {DUE} WHERE e.channel = ?3 AND e.lane = ?4 AND e.scheduled = 0 AND e.due_at = 0"
 # Whether the key is held back is enough to know: then the database is asked again.
 _TELL = f"""
@@ -49,7 +49,8 @@ UNION ALL
 (SELECT {_STASHED}, NULL, NULL, NULL, NULL{_MORE} FROM {{envelope}} AS e FORCE INDEX ({{envelope_waits}})
     WHERE e.waits = ?6 AND e.channel = ?3 AND e.stashed = 1 LIMIT 1)
 UNION ALL
-(SELECT {_INSTANCE}, i.saga, i.`key`, i.state, i.version, i.status, i.timers, i.completed_at, i.created_at, i.updated_at
+(SELECT {_INSTANCE}, i.saga, i.`key`, i.state, i.version, i.status, i.timers, i.completed_at,
+        i.created_at, i.updated_at, i.shape
     FROM {{instance}} AS i FORCE INDEX (PRIMARY) WHERE i.saga = ?3 AND i.`key` = ?6)
 """
 _COLUMNS = STATEMENTS["known"].columns

@@ -11,7 +11,7 @@ NOW = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
 ENVELOPE = rows.ENVELOPE_COLUMNS.replace(",", " ANY,") + " ANY"
 INSTANCE = (
     "saga ANY, `key` ANY, version ANY, read_version ANY, state ANY, status ANY, timers ANY, completed_at ANY, "
-    "created_at ANY, updated_at ANY"
+    "created_at ANY, updated_at ANY, shape ANY"
 )
 INSTANCE_NAMES = INSTANCE.replace(" ANY", "")
 HISTORY_NAMES = rows.HISTORY_COLUMNS.replace("key", "`key`")
@@ -20,7 +20,7 @@ PLACE = f"channel {CHANNEL}, partition_key {KEY}"
 POSITION = "position BIGINT"
 NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel
     AND h.partition_key = e.partition_key AND h.position <> e.position)"""
-COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
+COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.STORED_COLUMNS.split(', '))}"
 DUE = "{envelope} AS e FORCE INDEX ({envelope_due})"
 FIRST = "ORDER BY e.channel, e.lane, e.scheduled, e.due_at, e.position LIMIT 1"
 LAST = "ORDER BY e.channel DESC, e.lane DESC, e.scheduled DESC, e.due_at DESC, e.position DESC LIMIT 1"

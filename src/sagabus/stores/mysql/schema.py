@@ -158,11 +158,19 @@ CREATE TABLE IF NOT EXISTS {{history}} (
 ) {_TABLE};
 """
 
+_THIRD = f"""
+ALTER TABLE {{envelope}} ADD COLUMN deaths INT NOT NULL DEFAULT 0;
+ALTER TABLE {{dead_letter}} ADD COLUMN cause VARBINARY(64);
+ALTER TABLE {{instance}} ADD COLUMN shape {TEXT};
+ALTER TABLE {{history}} ADD COLUMN shape {TEXT};
+ALTER TABLE {{worker}} ADD COLUMN knows {TEXT};
+"""
+
 _VERSIONS = (
     "CREATE TABLE IF NOT EXISTS {schema_version} "
     f"(version INT NOT NULL PRIMARY KEY, checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
 )
-_TEMPLATES = ((1, _FIRST), (2, _SECOND))
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD))
 
 INDEXES = (
     "envelope_due",

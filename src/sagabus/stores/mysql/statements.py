@@ -63,7 +63,7 @@ UNION ALL
     # What is not there any more is made anew by this, and counted otherwise: see `Upsert`.
     "change_instances": Statement(
         f"INSERT INTO {{instance}} ({INSTANCE_NAMES}) VALUES {{values}} ON DUPLICATE KEY UPDATE "
-        + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "read_version", "version"),
+        + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "shape", "read_version", "version"),
         INSTANCE,
     ),
     "record_history": Statement(f"INSERT INTO {{history}} ({HISTORY_NAMES}) VALUES {{values}}", HISTORY),
@@ -82,7 +82,8 @@ UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(
 WHERE position = ?1 AND attempt = ?2
 """),
     "attempt": Statement("""
-UPDATE {envelope} SET attempt = attempt + 1, failed_at = COALESCE(failed_at, ?3) WHERE position = ?1 AND attempt = ?2
+UPDATE {envelope} SET attempt = attempt + ?4, deaths = deaths + ?5, failed_at = COALESCE(failed_at, ?6)
+WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
 """),
     "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Statement(
@@ -128,10 +129,10 @@ STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LO
     ),
     "bury": Statement("""
 INSERT INTO {dead_letter} (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
-    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
-VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked, cause)
+VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type = ?7, error_text = ?8, traceback = ?9,
-    attempts = ?10, first_failed_at = ?11, last_failed_at = ?12, parked = ?13
+    attempts = ?10, first_failed_at = ?11, last_failed_at = ?12, parked = ?13, cause = ?14
 """),
 }
 

@@ -51,7 +51,7 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 """
 
 _RECORD = f"""recorded AS (INSERT INTO {{history}} ({rows.HISTORY_COLUMNS})
-    SELECT saga, key, version, ?5::bigint, message_id, message_type, timer, status, completed, state
+    SELECT saga, key, version, ?5::bigint, message_id, message_type, timer, status, completed, state, shape
     FROM {row_text.transitions("?11")} AS r),
 """
 

@@ -17,13 +17,14 @@ ENVELOPE = (
     "headers text, correlation_id text, causation_id text, sent_at bigint, attempt int, failed_at bigint, timer text, "
     "stashed int, hops int"
 )
+STORED = f"{ENVELOPE}, deaths int"
 INSTANCE = (
     "saga text, key text, version bigint, read_version bigint, state text, status text, timers text, "
-    "completed_at bigint, created_at bigint, updated_at bigint"
+    "completed_at bigint, created_at bigint, updated_at bigint, shape text"
 )
 HISTORY = (
     "saga text, key text, version bigint, committed_at bigint, message_id text, message_type text, timer text, "
-    "status text, completed int, state text"
+    "status text, completed int, state text, shape text"
 )
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
@@ -56,10 +57,10 @@ def write_instances(given: str, now: str) -> str:
     """
     return f"""
 INSERT INTO {{instance}} AS i ({INSTANCE_NAMES})
-SELECT saga, key, version, -read_version, state, status, timers, completed_at, {now}, {now} FROM {given} AS r
+SELECT saga, key, version, -read_version, state, status, timers, completed_at, {now}, {now}, shape FROM {given} AS r
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = -excluded.read_version,
     state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at, shape = excluded.shape
 WHERE i.version = -excluded.read_version
 RETURNING read_version"""
 
@@ -71,7 +72,7 @@ INSERT INTO {{instance}} AS i ({INSTANCE_NAMES}) SELECT r.* FROM {given} AS r
 CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o
 ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version = excluded.read_version,
     state = excluded.state, status = excluded.status, timers = excluded.timers, completed_at = excluded.completed_at,
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at, shape = excluded.shape
 WHERE i.version = excluded.read_version"""
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sagabus.stores.postgres.fragments import ENVELOPE, NOT_HELD, POSITIONS, of_lane
+from sagabus.stores.postgres.fragments import NOT_HELD, POSITIONS, STORED, of_lane
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
-_COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.ENVELOPE_COLUMNS.split(', '))}"
+_COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.STORED_COLUMNS.split(', '))}"
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
-_NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in ENVELOPE.split(", ")[3:])
+_NO_INSTANCE = ", ".join("NULL" for _ in range(rows.INSTANCE_WIDTH))
+_NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in STORED.split(", ")[3:])
 
 _UPCOMING = """(SELECT min(e.due_at) FROM c CROSS JOIN LATERAL (SELECT due_at FROM {envelope} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e)"""
@@ -80,7 +81,7 @@ WITH keys AS MATERIALIZED (SELECT json_array_elements_text(?1::json) AS key)
 SELECT i.*, NULL::bigint, NULL::text, NULL::int, NULL::bigint, {_NULLS} FROM keys AS k CROSS JOIN LATERAL (
     SELECT {_INSTANCE} FROM {{instance}} AS i WHERE i.saga = ?2 AND i.key = k.key LIMIT 1) AS i
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, e.* FROM keys AS k CROSS JOIN LATERAL (
+SELECT {_NO_INSTANCE}, e.* FROM keys AS k CROSS JOIN LATERAL (
     SELECT {_COLUMNS} FROM {{envelope}} AS e
     WHERE e.stashed = 1 AND e.channel = ?2 AND e.partition_key = k.key OFFSET 0) AS e
 """,

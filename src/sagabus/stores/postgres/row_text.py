@@ -14,7 +14,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Save
 from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE
 from sagabus.stores.sql.appending import times
-from sagabus.stores.sql.rows import fingerprint, headers_text
+from sagabus.stores.sql.rows import fingerprint, headers_text, shape_text
 
 _FIELD, _ROW, _NULL = "\x1f", "\x1e", "\x1a"
 _RARE = ("due_at", "attempt", "stashed", "headers", "failed_at", "timer")
@@ -26,8 +26,8 @@ _ENVELOPE = (
     *("sent_at", "hops", *_RARE),
 )
 _GIVEN = ("guarded", "fingerprint", "stamp", "origin", *_ENVELOPE)
-_INSTANCE = ("saga", "key", "version", "read_version", "state", "status", "timers", "completed_at")
-_HISTORY = ("saga", "key", "version", "message_id", "message_type", "timer", "status", "completed", "state")
+_INSTANCE = ("saga", "key", "version", "read_version", "state", "status", "timers", "completed_at", "shape")
+_HISTORY = ("saga", "key", "version", "message_id", "message_type", "timer", "status", "completed", "state", "shape")
 
 _GUARD = "guarded int, fingerprint text, stamp bigint, origin bigint"
 _COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {HISTORY}, {_GUARD}".split(", ")]
@@ -137,19 +137,20 @@ class _Lines:
         """An instance."""
         timers = msgspec.json.encode(save.timers).decode() if save.timers else None
         completed_at = str(now) if save.completed else None
-        self._fields += 7
+        self._fields += 8
         self._lines.append(
             f"{save.saga}\x1f{save.key}\x1f{save.version}\x1f{base}\x1f{save.state.decode()}\x1f"
-            f"{self._or_null(save.status)}\x1f{self._or_null(timers)}\x1f{self._or_null(completed_at)}"
+            f"{self._or_null(save.status)}\x1f{self._or_null(timers)}\x1f{self._or_null(completed_at)}\x1f"
+            f"{self._or_null(shape_text(save))}"
         )
 
     def add_transition(self, envelope: Envelope, save: Save) -> None:
         """A transition."""
-        self._fields += 8
+        self._fields += 9
         self._lines.append(
             f"{save.saga}\x1f{save.key}\x1f{save.version}\x1f{envelope.message_id}\x1f{envelope.message_type}\x1f"
             f"{self._or_null(envelope.timer)}\x1f{self._or_null(save.status)}\x1f{int(save.completed)}\x1f"
-            f"{save.state.decode()}"
+            f"{save.state.decode()}\x1f{self._or_null(save.shape)}"
         )
 
     def _rare(self, envelope: Envelope, due_at: int) -> str:

@@ -143,7 +143,15 @@ CREATE INDEX {history_instance} ON {history} (saga, key, position);
 CREATE INDEX {history_committed} ON {history} (saga, committed_at, position);
 """
 
-_TEMPLATES = ((1, _FIRST), (2, _SECOND))
+_THIRD = """
+ALTER TABLE {envelope} ADD COLUMN deaths int NOT NULL DEFAULT 0;
+ALTER TABLE {dead_letter} ADD COLUMN cause text COLLATE "C";
+ALTER TABLE {instance} ADD COLUMN shape text COLLATE "C";
+ALTER TABLE {history} ADD COLUMN shape text COLLATE "C";
+ALTER TABLE {worker} ADD COLUMN knows text;
+"""
+
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD))
 
 _INDEXES = (
     "envelope_due",

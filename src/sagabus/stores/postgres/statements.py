@@ -57,8 +57,9 @@ UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coal
 WHERE position = ?1 AND attempt = ?2
 """),
     "attempt": Statement("""
-UPDATE {envelope} SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3::bigint)
-WHERE position = ?1 AND attempt = ?2
+UPDATE {envelope} SET attempt = attempt + ?4::int, deaths = deaths + ?5::int,
+    failed_at = coalesce(failed_at, ?6::bigint)
+WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
 """),
     "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Statement(
@@ -113,12 +114,12 @@ SELECT channel, stamp FROM {horizon} WHERE channel = ANY (ARRAY(SELECT json_arra
     ),
     "bury": Statement("""
 INSERT INTO {dead_letter} (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
-    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
-VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked, cause)
+VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', envelope = excluded.envelope,
     reason = excluded.reason, error_type = excluded.error_type, error_text = excluded.error_text,
     traceback = excluded.traceback, attempts = excluded.attempts, first_failed_at = excluded.first_failed_at,
-    last_failed_at = excluded.last_failed_at, parked = excluded.parked
+    last_failed_at = excluded.last_failed_at, parked = excluded.parked, cause = excluded.cause
 """),
 }
 

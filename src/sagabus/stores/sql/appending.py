@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.errors import StoreBusy, StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
@@ -108,7 +108,7 @@ def inbox_row(envelope: Envelope, now: int) -> tuple[str, str, str, int]:
 
 
 def bury(
-    envelope: Envelope, reason: str, now: int, failure: Failure | None = None, *, parked: bool = False
+    envelope: Envelope, cause: Cause, reason: str, now: int, *, failure: Failure | None = None, parked: bool = False
 ) -> Steps[None]:
     """Hold an envelope in the dead letters; the same message a second time reopens its letter."""
     yield Query(
@@ -127,6 +127,7 @@ def bury(
             envelope.failed_at or now,
             now,
             1 if parked else 0,
+            cause.value,
         ),
     )
     hit("dead_letter.written")
@@ -159,9 +160,9 @@ def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) ->
             continue
         answer = answers[index] = _answer(envelope, known, lowest, fresh, now)
         if answer is Admission.COLLISION:
-            yield from bury(envelope, COLLISION, now)
+            yield from bury(envelope, Cause.COLLISION, COLLISION, now)
         elif answer is Admission.TOO_OLD:
-            yield from bury(envelope, TOO_OLD, now)
+            yield from bury(envelope, Cause.TOO_OLD, TOO_OLD, now)
     if fresh:
         yield from remember(fresh)
         hit("append.inbox_written")

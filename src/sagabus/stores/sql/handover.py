@@ -20,7 +20,7 @@ LaneCursor: TypeAlias = tuple[str, int, int]
 """Channel, lane, and the position after which it goes on."""
 Standing: TypeAlias = tuple[str, int, list[int]]
 """Channel, lane, and the positions that stand before its cursor."""
-InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
+InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int, str | None]
 KeyRow: TypeAlias = tuple[str, str, InstanceRow | None]
 """Channel and key of some of the envelopes, and the instance that is stored."""
 

@@ -20,12 +20,13 @@ from sagabus.outcome import (
     Statement,
     Verdict,
 )
+from sagabus.stores.sql.rows import shape_text
 
 CLAIM = "\x1f"
 """In front of a claimed key: no message id contains it, so neither can be taken for the other."""
 
-SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int]
-RecordedRow = tuple[str, str, int, int, str, str, str | None, str | None, int, str]
+SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int, str | None]
+RecordedRow = tuple[str, str, int, int, str, str, str | None, str | None, int, str, str | None]
 
 
 class Lost(Exception):  # a signal between these modules, not an error
@@ -78,6 +79,7 @@ class Plan:
                 now if save.completed else None,
                 now,
                 now,
+                shape_text(save),
             )
             (changed if base else created).append(row)
         return created, changed
@@ -96,6 +98,7 @@ class Plan:
                 save.status,
                 int(save.completed),
                 save.state.decode(),
+                save.shape,
             )
             for envelope, save in self.recorded
         ]

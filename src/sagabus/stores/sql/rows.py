@@ -7,8 +7,9 @@ from collections.abc import Callable
 import msgspec
 
 from sagabus import codec
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import MessageInvalid
+from sagabus.outcome import Save
 from sagabus.stores.sql.steps import Row
 
 _encode = msgspec.json.Encoder().encode
@@ -17,11 +18,15 @@ ENVELOPE_COLUMNS = (
     "channel, lane, due_at, message_id, message_type, partition_key, body, headers, correlation_id, causation_id, "
     "sent_at, attempt, failed_at, timer, stashed, hops"
 )
-INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at"
-HISTORY_COLUMNS = "saga, key, version, committed_at, message_id, message_type, timer, status, completed, state"
+"""Written when an envelope is stored."""
+STORED_COLUMNS = f"{ENVELOPE_COLUMNS}, deaths"
+"""Read of a stored envelope: what every message begins with is left to the column's default."""
+INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at, shape"
+INSTANCE_WIDTH = INSTANCE_COLUMNS.count(",") + 1
+HISTORY_COLUMNS = "saga, key, version, committed_at, message_id, message_type, timer, status, completed, state, shape"
 LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
-    "parked, status"
+    "parked, status, cause"
 )
 
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
@@ -71,7 +76,7 @@ def told(text: str | None) -> str | None:
 
 
 def envelope_of(row: Row) -> Envelope:
-    """The envelope of a row of `position` and ENVELOPE_COLUMNS."""
+    """The envelope of a row of `position` and STORED_COLUMNS."""
     return Envelope(
         position=row[0],
         channel=row[1],
@@ -90,6 +95,7 @@ def envelope_of(row: Row) -> Envelope:
         timer=row[14],
         stashed=bool(row[15]),
         hops=row[16],
+        deaths=row[17],
     )
 
 
@@ -105,7 +111,22 @@ def instance_of(row: Row) -> Instance:
         completed=row[6] is not None,
         created_at=row[7],
         updated_at=row[8],
+        shape=_shape_of(row[9], row[2]),
     )
+
+
+def shape_text(save: Save) -> str | None:
+    """The shape of an instance as it is stored: with the version that it is of. A worker of an older release writes the
+    next version and leaves the shape as it was.
+    """
+    return None if save.shape is None else f"{save.version} {save.shape}"
+
+
+def _shape_of(text: str | None, version: int) -> str | None:
+    if text is None:
+        return None
+    written, _, shape = text.partition(" ")
+    return shape if written == str(version) else None
 
 
 def recorded_of(row: Row) -> Recorded:
@@ -122,6 +143,7 @@ def recorded_of(row: Row) -> Recorded:
         status=row[8],
         completed=bool(row[9]),
         state=row[10].encode(),
+        shape=row[11],
     )
 
 
@@ -141,8 +163,11 @@ class StoredEnvelope(msgspec.Struct, frozen=True, array_like=True):
     failed_at: int | None
     timer: str | None
     hops: int
+    deaths: int | None = None
+    """Missing where an older release wrote the letter: then its cause is of an earlier letter of the same message."""
 
 
+_FIELDS = [name for name in StoredEnvelope.__struct_fields__ if name != "deaths"]
 _decode_stored = msgspec.json.Decoder(StoredEnvelope).decode
 
 
@@ -155,11 +180,12 @@ def stored(envelope: Envelope) -> str:
 def letter_of(row: Row) -> DeadLetter:
     """The dead letter of a row of LETTER_COLUMNS."""
     kept = _decode_stored(row[1])
-    fields = {name: getattr(kept, name) for name in StoredEnvelope.__struct_fields__}
+    fields = {name: getattr(kept, name) for name in _FIELDS}
     return DeadLetter(
         id=row[0],
-        envelope=Envelope(**fields, body=row[2].encode()),
+        envelope=Envelope(**fields, deaths=kept.deaths or 0, body=row[2].encode()),
         reason=row[3],
+        cause=Cause.of(None if kept.deaths is None else row[12], row[3]),
         error_type=row[4],
         error_text=row[5],
         traceback=row[6],

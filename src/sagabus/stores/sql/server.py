@@ -163,7 +163,7 @@ class ServerStore(SqlCalls):
             if row[0] is not None:
                 instances[row[1]] = rows.instance_of(row)
             else:
-                envelope = rows.envelope_of(row[9:])
+                envelope = rows.envelope_of(row[rows.INSTANCE_WIDTH :])
                 stashed.setdefault(envelope.partition_key, []).append(envelope)
         for waiting in stashed.values():
             waiting.sort(key=attrgetter("position"))

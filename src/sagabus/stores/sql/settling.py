@@ -214,7 +214,9 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
         retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at)
         marked = (yield Query("retry", retry)).changed
     elif isinstance(outcome, Attempted):
-        marked = (yield Query("attempt", (envelope.position, envelope.attempt, now))).changed
+        failed_at = now if outcome.attempts else None
+        counted = (envelope.attempt, envelope.deaths, outcome.attempts, outcome.deaths, failed_at)
+        marked = (yield Query("attempt", (envelope.position, *counted))).changed
     elif isinstance(outcome, Stashed):
         marked = (yield Query("stash", (envelope.position, envelope.attempt, now + outcome.patience))).changed
     if marked != 1:
@@ -229,6 +231,6 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
 def _bury(outcome: DeadLettered, now: int) -> Steps[None]:
     envelope = outcome.envelope
     parks = outcome.parks and envelope.partition_key is not None
-    yield from appending.bury(envelope, outcome.reason, now, outcome.failure, parked=parks)
+    yield from appending.bury(envelope, outcome.cause, outcome.reason, now, failure=outcome.failure, parked=parks)
     if parks:
         yield Query("hold", (envelope.channel, envelope.partition_key, 0))

@@ -146,6 +146,16 @@ CREATE INDEX sagabus_history_instance ON sagabus_history (saga, key);
 CREATE INDEX sagabus_history_committed ON sagabus_history (saga, committed_at);
 """,
     ),
+    Migration.of(
+        3,
+        """
+ALTER TABLE sagabus_envelope ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sagabus_dead_letter ADD COLUMN cause TEXT;
+ALTER TABLE sagabus_instance ADD COLUMN shape TEXT;
+ALTER TABLE sagabus_history ADD COLUMN shape TEXT;
+ALTER TABLE sagabus_worker ADD COLUMN knows TEXT;
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version

@@ -28,10 +28,13 @@ EnvelopeRow: TypeAlias = tuple[
     str | None,
     int,
     int,
+    int,
 ]
-InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int]
-RecordedRow: TypeAlias = tuple[int, str, str, int, int, str, str, str | None, str | None, int, str]
-LetterRow: TypeAlias = tuple[int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str]
+InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int, str | None]
+RecordedRow: TypeAlias = tuple[int, str, str, int, int, str, str, str | None, str | None, int, str, str | None]
+LetterRow: TypeAlias = tuple[
+    int, str, str, str, str | None, str | None, str | None, int, int | None, int, int, str, str | None
+]
 HeadRow: TypeAlias = tuple[int, str | None, int | None, int | None]
 
 _envelopes = msgspec.json.Decoder(list[EnvelopeRow]).decode
@@ -43,7 +46,7 @@ _places = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
 _known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _positions = msgspec.json.Decoder(list[tuple[int]]).decode
 
-_ENVELOPE = f"json_array(position, {rows.ENVELOPE_COLUMNS})"
+_ENVELOPE = f"json_array(position, {rows.STORED_COLUMNS})"
 _INSTANCE = f"json_array({rows.INSTANCE_COLUMNS})"
 _LETTER = f"json_array({rows.LETTER_COLUMNS})"
 _PAIRS = "SELECT value ->> 0, value ->> 1 FROM json_each(?1)"
@@ -86,24 +89,24 @@ WHERE m.name = 'routing'
     "any_held": Plain("SELECT EXISTS (SELECT 1 FROM sagabus_held_key)"),
     "remove": Packed(f"DELETE FROM sagabus_envelope WHERE position IN ({_SINGLES})"),
     "create_instances": Values(
-        10,
+        11,
         """
 INSERT INTO sagabus_instance
-    (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at)
+    (saga, key, version, read_version, state, status, timers, completed_at, created_at, updated_at, shape)
 SELECT * FROM {rows} WHERE column1 IS NOT NULL ON CONFLICT (saga, key) DO NOTHING
 """,
     ),
     "change_instances": Values(
-        10,
+        11,
         """
 UPDATE sagabus_instance SET version = r.column3, read_version = r.column4, state = r.column5, status = r.column6,
-    timers = r.column7, completed_at = r.column8, updated_at = r.column10
+    timers = r.column7, completed_at = r.column8, updated_at = r.column10, shape = r.column11
 FROM {rows} AS r
 WHERE saga = r.column1 AND key = r.column2 AND version = r.column4
 """,
     ),
     "record_history": Values(
-        10, f"INSERT INTO sagabus_history ({rows.HISTORY_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
+        11, f"INSERT INTO sagabus_history ({rows.HISTORY_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
     ),
     "cancel_all_timers": Packed(
         f"DELETE FROM sagabus_envelope WHERE timer IS NOT NULL AND (channel, partition_key) IN ({_PAIRS})"
@@ -119,8 +122,8 @@ UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coa
 WHERE position = ?1 AND attempt = ?2
 """),
     "attempt": Plain("""
-UPDATE sagabus_envelope SET attempt = attempt + 1, failed_at = coalesce(failed_at, ?3)
-WHERE position = ?1 AND attempt = ?2
+UPDATE sagabus_envelope SET attempt = attempt + ?4, deaths = deaths + ?5, failed_at = coalesce(failed_at, ?6)
+WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
 """),
     "stash": Plain("UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Packed(f"""
@@ -157,12 +160,12 @@ CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id 
     "horizons": Packed(f"SELECT channel, stamp FROM sagabus_horizon WHERE channel IN ({_SINGLES})"),
     "bury": Plain("""
 INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
-    error_text, traceback, attempts, first_failed_at, last_failed_at, parked)
-VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    error_text, traceback, attempts, first_failed_at, last_failed_at, parked, cause)
+VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', envelope = excluded.envelope,
     reason = excluded.reason, error_type = excluded.error_type, error_text = excluded.error_text,
     traceback = excluded.traceback, attempts = excluded.attempts, first_failed_at = excluded.first_failed_at,
-    last_failed_at = excluded.last_failed_at, parked = excluded.parked
+    last_failed_at = excluded.last_failed_at, parked = excluded.parked, cause = excluded.cause
 """),
 }
 

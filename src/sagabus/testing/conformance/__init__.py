@@ -16,6 +16,7 @@ _SUBJECTS = (
         "alikes",
         "append",
         "beginning",
+        "columns",
         "commits",
         "dead_letters",
         "dividing",

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from sagabus.envelope import Cause
 from sagabus.outcome import DeadLettered, RetryAt
 from sagabus.store import ReplayResult
 from sagabus.testing.conformance.trial import (
@@ -31,7 +32,7 @@ class DeadLetterConformance(StoreSuite):
     async def test_a_dead_letter_holds_the_message_and_the_reason(self, trial: Trial) -> None:
         stored = await trial.accept_one(headers={"a": "ä"}, correlation_id="c1", body=bytes(range(1, 128)))
 
-        outcome = DeadLettered(envelope=stored, reason="out of attempts", failure=FAILURE)
+        outcome = DeadLettered(cause=Cause.FAILED, envelope=stored, reason="out of attempts", failure=FAILURE)
         assert await trial.commit(outcome) == [COMMITTED]
 
         letter = (await trial.letters())[0]
@@ -48,7 +49,9 @@ class DeadLetterConformance(StoreSuite):
         trial.wait(60)
         retried = (await trial.fetch()).envelopes[0]
 
-        await trial.commit(DeadLettered(envelope=retried, reason="out of attempts", failure=FAILURE))
+        await trial.commit(
+            DeadLettered(cause=Cause.FAILED, envelope=retried, reason="out of attempts", failure=FAILURE)
+        )
 
         letter = (await trial.letters())[0]
         assert (letter.attempts, letter.first_failed_at, letter.last_failed_at) == (2, born, born + MINUTE)
@@ -57,7 +60,7 @@ class DeadLetterConformance(StoreSuite):
     async def test_a_dead_letter_without_a_run_counts_none(self, trial: Trial) -> None:
         stored = await trial.accept_one()
 
-        await trial.commit(DeadLettered(envelope=stored, reason="unknown type"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=stored, reason="unknown type"))
 
         letter = (await trial.letters())[0]
         assert (letter.attempts, letter.error_type, letter.traceback) == (0, None, None)
@@ -78,7 +81,7 @@ class DeadLetterConformance(StoreSuite):
         await trial.store.discard(letter.id)
         copy = await trial.accept_one("m1", guarded=False)
 
-        await trial.commit(DeadLettered(envelope=copy, reason="again"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=copy, reason="again"))
 
         assert [(each.id, each.reason, each.status) for each in await trial.letters(None)] == [
             (letter.id, "again", "open")
@@ -88,7 +91,7 @@ class DeadLetterConformance(StoreSuite):
     async def test_letters_are_found_by_channel_status_and_page(self, trial: Trial) -> None:
         ids = [(await trial.bury(f"m{i}", f"k{i}")).id for i in range(4)]
         other = await trial.accept_one("m1", channel=BILLING)
-        await trial.commit(DeadLettered(envelope=other, reason="no"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=other, reason="no"))
         await trial.store.discard(ids[0])
         letters = trial.store.inspect.dead_letters
 
@@ -130,7 +133,7 @@ class ReplayConformance(StoreSuite):
     @conformance
     async def test_a_replay_is_due_at_once_though_the_message_was_waiting(self, trial: Trial) -> None:
         stored = await trial.accept_one(delay=3600_000_000)
-        await trial.commit(DeadLettered(envelope=stored, reason="no"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=stored, reason="no"))
         letter = (await trial.letters())[0]
 
         await trial.store.replay(letter.id)
@@ -170,7 +173,7 @@ class ReplayConformance(StoreSuite):
         await trial.store.replay(letter.id)
         back = (await trial.fetch()).envelopes[0]
 
-        await trial.commit(DeadLettered(envelope=back, reason="again", failure=FAILURE))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=back, reason="again", failure=FAILURE))
 
         assert [(each.id, each.reason, each.attempts) for each in await trial.letters()] == [(letter.id, "again", 1)]
         assert await trial.store.replay(letter.id) is DONE
@@ -269,7 +272,7 @@ class ReplayConformance(StoreSuite):
         await trial.store.replay(letter.id)
         back = (await trial.fetch()).envelopes[0]
 
-        await trial.commit(DeadLettered(envelope=back, reason="again", parks=True))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=back, reason="again", parks=True))
 
         assert await trial.due_ids() == []
         assert [each.id for each in await trial.letters()] == [letter.id]
@@ -277,7 +280,7 @@ class ReplayConformance(StoreSuite):
     @conformance
     async def test_a_replayed_timer_does_not_take_the_place_of_a_newer_one(self, trial: Trial) -> None:
         await trial.append(trial.timer(message_id="t1"))
-        await trial.commit(DeadLettered(envelope=(await trial.stored())[0], reason="no"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=(await trial.stored())[0], reason="no"))
         await trial.append(trial.timer(message_id="t2"))
 
         assert await trial.store.replay((await trial.letters())[0].id) is ALREADY_DONE

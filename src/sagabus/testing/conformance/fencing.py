@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.envelope import Cause
 from sagabus.outcome import Attempted, DeadLettered, RetryAt, Verdict
 from sagabus.store import Capability
 from sagabus.testing.conformance.trial import (
@@ -36,7 +37,7 @@ class BeginningConformance(StoreSuite):
             completed(first, sent=(trial.envelope("sent", channel=BILLING),)),
             RetryAt(envelope=second, delay=SECOND, holds=True),
             Attempted(third),
-            DeadLettered(envelope=fourth, reason="out of attempts", failure=FAILURE),
+            DeadLettered(cause=Cause.FAILED, envelope=fourth, reason="out of attempts", failure=FAILURE),
             epochs=held,
         )
 

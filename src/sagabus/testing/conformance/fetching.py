@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
 from sagabus.store import Cursor
 from sagabus.testing.conformance.trial import (
@@ -168,7 +168,7 @@ class FetchingConformance(StoreSuite):
     async def test_a_parked_dead_letter_holds_back_all_of_its_key(self, trial: Trial) -> None:
         first, _ = await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
 
-        await trial.commit(DeadLettered(envelope=first, reason="no", parks=True))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=first, reason="no", parks=True))
         await trial.accept(trial.envelope("m3"), trial.envelope("m4", "B2"))
 
         assert await trial.due_ids() == ["m4"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from sagabus.envelope import Cause
 from sagabus.errors import ConfigurationError
 from sagabus.inspection import ChannelCounts
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
@@ -153,7 +154,7 @@ class InspectionConformance(StoreSuite):
         await trial.commit(
             RetryAt(envelope=stored["retrying"], delay=60 * MINUTE, failure=FAILURE),
             Stashed(stored["stashed"], 60 * MINUTE),
-            DeadLettered(envelope=stored["dead"], reason="no"),
+            DeadLettered(cause=Cause.FAILED, envelope=stored["dead"], reason="no"),
         )
         trial.wait(10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.envelope import Cause
 from sagabus.outcome import Admission, DeadLettered, RetryAt, Stashed
 from sagabus.store import Retention, Subscription
 from sagabus.testing.conformance.trial import (
@@ -57,7 +58,7 @@ class AlikeConformance(StoreSuite):
     async def test_a_key_that_is_parked_holds_back_and_lets_go_no_key_like_it(self, trial: Trial) -> None:
         stored = await trial.accept(*[trial.envelope(f"dead {key}", key) for key in ALIKE])
         for envelope in stored:
-            dead = DeadLettered(envelope=envelope, reason="no", failure=FAILURE, parks=True)
+            dead = DeadLettered(cause=Cause.FAILED, envelope=envelope, reason="no", failure=FAILURE, parks=True)
             assert await trial.commit(dead) == [COMMITTED]
         await trial.accept(*[trial.envelope(f"m {key}", key) for key in ALIKE])
         assert await trial.due_ids() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sagabus.envelope import Cause
 from sagabus.outcome import Admission, DeadLettered
 from sagabus.store import Purged, Retention
 from sagabus.testing.conformance.trial import (
@@ -279,7 +280,7 @@ class PurgeConformance(StoreSuite):
     @conformance
     async def test_letters_of_other_channels_stay(self, trial: Trial) -> None:
         stored = await trial.accept_one(channel=BILLING)
-        await trial.commit(DeadLettered(envelope=stored, reason="no"))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=stored, reason="no"))
         await trial.store.discard((await trial.letters())[0].id)
         trial.wait(2 * 86_400)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import Attempted, DeadLettered, Discarded, Outcome, RetryAt, Stashed, Verdict
 from sagabus.testing.conformance.trial import (
     COMMITTED,
@@ -82,7 +82,7 @@ class RetryConformance(StoreSuite):
         settlements: tuple[Callable[[Envelope], Outcome], ...] = (
             completed,
             lambda each: Discarded(each, "no"),
-            lambda each: DeadLettered(envelope=each, reason="no"),
+            lambda each: DeadLettered(cause=Cause.FAILED, envelope=each, reason="no"),
             lambda each: Stashed(each, 3600 * SECOND),
         )
         for i, settle in enumerate(settlements):

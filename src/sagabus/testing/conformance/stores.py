@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sagabus.testing.conformance.append import AppendConformance
+from sagabus.testing.conformance.columns import ColumnConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
@@ -34,6 +35,7 @@ class StoreConformance(
     DividingConformance,
     BeginningConformance,
     SuspicionConformance,
+    ColumnConformance,
     CommitConformance,
     ClaimConformance,
     SagaConformance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.envelope import Cause
 from sagabus.outcome import DeadLettered, Verdict
 from sagabus.testing.conformance.trial import (
     COMMITTED,
@@ -90,7 +91,7 @@ class SuspicionConformance(StoreSuite):
         parked = await trial.accept_one("parked", "A1", lane=0)
         await trial.accept(*(trial.envelope(f"held{i}", "A1", lane=0) for i in range(3)))
         stored = await trial.accept(*(trial.envelope(f"m{i}", None, lane=0) for i in range(3)))
-        await trial.commit(DeadLettered(envelope=parked, reason="no", parks=True))
+        await trial.commit(DeadLettered(cause=Cause.FAILED, envelope=parked, reason="no", parks=True))
         await trial.lease("w1", seconds=30, window=2)
         trial.wait(31)
 

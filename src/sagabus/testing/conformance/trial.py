@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance
+from sagabus.envelope import Cause, DeadLetter, Envelope, Instance
 from sagabus.outcome import (
     Admission,
     Claim,
@@ -183,7 +183,9 @@ class Trial:
     async def bury(self, message_id: str = "m1", key: str | None = "A1", *, parks: bool = False) -> DeadLetter:
         """Accept a message and dead-letter it."""
         stored = await self.accept_one(message_id, key)
-        outcome = DeadLettered(envelope=stored, reason="out of attempts", failure=FAILURE, parks=parks)
+        outcome = DeadLettered(
+            cause=Cause.FAILED, envelope=stored, reason="out of attempts", failure=FAILURE, parks=parks
+        )
         assert await self.commit(outcome) == [COMMITTED]
         return (await self.letters())[-1]
 

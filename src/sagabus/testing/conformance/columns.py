@@ -1,0 +1,189 @@
+"""What a later schema added: each field survives every way into the store and out of it, and begins as it should."""
+
+from __future__ import annotations
+
+from sagabus.envelope import Cause, Instance
+from sagabus.outcome import Attempted, DeadLettered, RetryAt, Stashed, Verdict
+from sagabus.store import Batch, Capability, Cursor
+from sagabus.testing.conformance.trial import (
+    COMMITTED,
+    FAILURE,
+    MINUTE,
+    ORDERS,
+    SECOND,
+    StoreSuite,
+    Trial,
+    claim,
+    completed,
+    conformance,
+    save,
+)
+
+SHAPE = "2 of orders: {\x1f}"
+"""With a blank, and with a mark that one of the ways has to do without."""
+SHAPES = ("3f2a", SHAPE, None, "")
+
+
+async def shapes_of(trial: Trial, key: str = "A1") -> set[str | None]:
+    """The shape of an instance, by every way out."""
+    (loaded,) = await trial.store.load(ORDERS, [key])
+    listed = await trial.store.inspect.instances(ORDERS)
+    await trial.fetch()
+    await trial.append(trial.envelope(f"next of {key}", key))
+    found = [loaded.instance, *listed, *(each.instance for _, each in (await trial.fetch()).loaded)]
+    return {each.shape for each in found if isinstance(each, Instance) and each.key == key}
+
+
+class ColumnConformance(StoreSuite):
+    """Deaths of an envelope, shapes of states, causes of dead letters."""
+
+    @conformance
+    async def test_deaths_are_counted_apart_from_attempts(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+
+        assert await trial.commit(Attempted(stored, attempts=0, deaths=1)) == [COMMITTED]
+
+        (once,) = await trial.stored()
+        assert (once.attempt, once.deaths, once.failed_at) == (0, 1, None)
+        assert await trial.commit(Attempted(once, attempts=1, deaths=2)) == [COMMITTED]
+        (twice,) = await trial.stored()
+        assert (twice.attempt, twice.deaths, twice.failed_at) == (1, 3, trial.clock.now())
+
+    @conformance
+    async def test_no_death_is_counted_twice(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        await trial.commit(Attempted(stored, attempts=0, deaths=1))
+
+        assert await trial.commit(Attempted(stored, attempts=0, deaths=1)) == [Verdict.GONE]
+
+        assert [each.deaths for each in await trial.stored()] == [1]
+
+    @conformance
+    async def test_deaths_are_told_by_every_way_out_of_the_queue(self, trial: Trial) -> None:
+        stored = await trial.accept_one(lane=0)
+        await trial.commit(Attempted(stored, deaths=2))
+        handles = [trial.store]
+        if trial.has(Capability.SHARED):
+            handles.append(await trial.suite.same_store(trial.clock))
+            await handles[-1].open()
+
+        for handle in handles:
+            for after in (stored.position, 0):  # by another one's cursor it is one that was committed late
+                found = (await handle.fetch([Cursor(ORDERS, 0, after)], 10)).envelopes
+                assert {each.deaths for each in found} <= {2}
+            assert [each.deaths for each in found] == [2]
+        for handle in handles[1:]:
+            await handle.close()
+
+    @conformance
+    async def test_deaths_outlive_a_retry_a_stash_and_a_division(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        await trial.commit(Attempted(stored, deaths=2))
+        (seen,) = await trial.stored()
+        await trial.commit(RetryAt(envelope=seen, delay=SECOND, failure=FAILURE))
+        trial.wait(1)
+        (retried,) = (await trial.fetch()).envelopes
+        assert retried.deaths == 2
+
+        await trial.commit(Stashed(retried, MINUTE))
+        await trial.store.divide(7)
+
+        assert [each.deaths for each in (await trial.store.load(ORDERS, ["A1"]))[0].stashed] == [2]
+
+    @conformance
+    async def test_a_dead_letter_keeps_its_deaths_and_replay_forgets_them(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        await trial.commit(Attempted(stored, deaths=3))
+        (seen,) = await trial.stored()
+        await trial.commit(DeadLettered(envelope=seen, cause=Cause.WORKER_DIED, reason="died"))
+        (letter,) = await trial.letters()
+        assert letter.envelope.deaths == 3
+
+        await trial.store.replay(letter.id)
+
+        assert [(each.attempt, each.deaths) for each in await trial.stored()] == [(0, 0)]
+
+    @conformance
+    async def test_a_message_begins_without_deaths_whatever_it_says(self, trial: Trial) -> None:
+        assert (await trial.accept_one(deaths=4)).deaths == 0
+
+    @conformance
+    async def test_each_save_says_the_shape_of_its_state(self, trial: Trial) -> None:
+        stored = await trial.accept(*(trial.envelope(f"m{n}") for n in range(len(SHAPES))))
+
+        for base, (each, shape) in enumerate(zip(stored, SHAPES, strict=True)):
+            assert await trial.commit(completed(each, save=save(base, shape=shape))) == [COMMITTED]
+            assert await shapes_of(trial) == {shape}
+
+    @conformance
+    async def test_a_shape_survives_a_commit_of_several_outcomes(self, trial: Trial) -> None:
+        """Some stores write a flush in another way when not all of it has completed."""
+        stored = await trial.accept(*(trial.envelope(f"m{n}", key) for n, key in enumerate(("A1", "A1", "B1", "C1"))))
+        born, saved = (save(base, shape=f"{base}") for base in (0, 1))
+
+        verdicts = await trial.commit(
+            completed(stored[0], save=born),
+            completed(stored[1], save=saved),
+            completed(stored[2], save=save(key="B1", shape="b"), claims=(claim(),)),
+            RetryAt(envelope=stored[3], delay=SECOND),
+        )
+
+        assert verdicts == [COMMITTED] * 4
+        assert (await shapes_of(trial), await shapes_of(trial, "B1")) == ({"1"}, {"b"})
+
+    @conformance
+    async def test_a_shape_survives_a_transaction(self, trial: Trial) -> None:
+        for base in (0, 1):
+            stored = await trial.accept_one(f"m{base}")
+            outcome = completed(stored, save=save(base, shape=f"s{base}"))
+            async with trial.store.transaction() as unit:
+                await unit.commit(Batch([outcome], trial.routing.version, {}))
+
+            instance = await trial.instance()
+            assert instance is not None
+            assert instance.shape == f"s{base}"
+
+    @conformance
+    async def test_the_history_keeps_the_shape_of_each_transition(self, trial: Trial) -> None:
+        stored = await trial.accept(*(trial.envelope(f"m{n}") for n in range(len(SHAPES))))
+        first, *others = [save(base, shape=shape, recorded=True) for base, shape in enumerate(SHAPES)]
+
+        await trial.commit(completed(stored[0], save=first))
+        await trial.commit(*(completed(each, save=one) for each, one in zip(stored[1:], others, strict=True)))
+
+        recorded = await trial.store.inspect.history(ORDERS, "A1")
+        assert tuple(each.shape for each in recorded) == SHAPES
+
+    @conformance
+    async def test_a_dead_letter_says_its_cause(self, trial: Trial) -> None:
+        stored = await trial.accept(*(trial.envelope(f"m{n}", None) for n in range(len(Cause))))
+
+        await trial.commit(
+            *(
+                DeadLettered(envelope=e, cause=cause, reason="id collision: no")
+                for e, cause in zip(stored, Cause, strict=True)
+            )
+        )
+
+        assert [each.cause for each in await trial.letters()] == list(Cause)
+
+    @conformance
+    async def test_a_letter_that_is_opened_again_says_the_cause_of_the_last_time(self, trial: Trial) -> None:
+        letter = await trial.bury()
+        assert letter.cause is Cause.FAILED
+        await trial.store.replay(letter.id)
+        (back,) = await trial.stored()
+
+        await trial.commit(DeadLettered(envelope=back, cause=Cause.UNKNOWN, reason="again"))
+
+        assert [(each.id, each.cause) for each in await trial.letters()] == [(letter.id, Cause.UNKNOWN)]
+
+    @conformance
+    async def test_what_was_refused_on_its_way_in_says_its_cause(self, trial: Trial) -> None:
+        await trial.accept_one("m1")
+        await trial.append(trial.envelope("m1", body=b"{}"))
+        trial.wait(2 * 86_400)
+        await trial.purge()
+        await trial.append(trial.envelope("m2", sent_at=1))
+
+        assert [each.cause for each in await trial.letters()] == [Cause.COLLISION, Cause.TOO_OLD]
