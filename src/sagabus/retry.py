@@ -7,18 +7,18 @@ worker are not failures of the message and do not come here, unless the database
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Protocol, cast
 
 from sagabus.clock import micros
-from sagabus.errors import ConfigurationError, EndlessLoop, MessageError, SagaBusError
+from sagabus.errors import ConfigurationError, EndlessLoop, MessageError
+from sagabus.transience import is_transient
 
 _LONGEST = 2**62
+_MOST_STEPS = 1_000
 
 
 class Rule(Enum):
@@ -74,23 +74,27 @@ class RetryPolicy:
     """How often and when a failed message runs again, by the class of its error.
 
     `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none
-    matches: a message that cannot be read is dead-lettered at once, transient errors (connection, time-out, lock,
-    conflict) run up to `transient_attempts` times, all others up to `attempts`. Jitter is full (a uniform part of the
-    ceiling), so that what failed together does not return together.
+    matches, a message that cannot be read is dead-lettered at once. **Transient** errors (connections, time-outs,
+    locks, conflicts, also those of the common clients and drivers) are not counted for `transient_for` from the first
+    failure on; after that, they count like all others, of which a message has `attempts`. `transient` names further
+    classes of this kind, or their names, "stripe.APIConnectionError". Jitter is full (a uniform part of the ceiling),
+    so that what failed together does not return together.
     """
 
     attempts: int = 5
-    transient_attempts: int = 12
+    transient_for: timedelta = timedelta(hours=2)
+    transient: Collection[type[BaseException] | str] = ()
     backoff: Backoff = field(default_factory=Exponential)
     jitter: bool = True
     rules: Mapping[type[BaseException], Rule] = field(default_factory=dict[type[BaseException], Rule])
 
     def __post_init__(self) -> None:
-        problems = [
-            f"RetryPolicy.{name} must be at least 1, not {value}"
-            for name, value in (("attempts", self.attempts), ("transient_attempts", self.transient_attempts))
-            if value < 1
-        ]
+        problems: list[str] = []
+        if self.attempts < 1:
+            problems.append(f"RetryPolicy.attempts must be at least 1, not {self.attempts}")
+        if self.transient_for < timedelta(0):
+            problems.append(f"RetryPolicy.transient_for must not be negative, not {self.transient_for}")
+        problems += _wrong_names(self.transient)
         if problems:
             raise ConfigurationError(*problems)
 
@@ -99,15 +103,21 @@ class RetryPolicy:
         rules = {self._rule_for_one(leaf) for leaf in leaves(error)}
         return next(rule for rule in (Rule.DEAD_LETTER, Rule.RETRY, Rule.DISCARD) if rule in rules)
 
-    def attempts_for(self, error: BaseException) -> int:
-        """How many runs an error of this class is given in all."""
-        transient = all(is_transient(leaf) for leaf in leaves(error))
-        return max(self.attempts, self.transient_attempts) if transient else self.attempts
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether waiting alone may cure it; a group, if it may cure all of its members."""
+        return all(is_transient(leaf, self.transient) for leaf in leaves(error))
 
     def delay(self, attempt: int, fraction: float) -> int:
         """The wait after `attempt` failed runs, in microseconds; `fraction` in [0, 1) is the luck of the draw."""
         ceiling = self.backoff.ceiling(attempt)
         return int(ceiling * fraction) if self.jitter else ceiling
+
+    def failures_within(self, waited: int) -> int:
+        """The failed run at which the longest waits come to `waited` microseconds in all, from 1."""
+        number, left = 1, waited
+        while number < _MOST_STEPS and (left := left - self.backoff.ceiling(number)) >= 0:
+            number += 1
+        return number
 
     def _rule_for_one(self, error: BaseException) -> Rule:
         for cls in type(error).__mro__:
@@ -125,12 +135,15 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
-def is_transient(error: BaseException) -> bool:
-    """Whether waiting alone may cure it: a connection, a time-out, a lock, a conflict."""
-    if isinstance(error, SagaBusError):
-        return error.is_transient
-    if isinstance(error, sqlite3.OperationalError):
-        # Missing on one that was raised by hand; the low byte is the kind, the rest says more about it.
-        code: int = getattr(error, "sqlite_errorcode", 0)
-        return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return isinstance(error, (ConnectionError, TimeoutError, asyncio.TimeoutError, BlockingIOError, InterruptedError))
+def _wrong_names(named: object) -> Iterator[str]:
+    if isinstance(named, (str, type)) or not isinstance(named, Collection):
+        yield f"RetryPolicy.transient must be a tuple of exception classes or of their names, not {named!r}"
+        return
+    for one in cast("Collection[object]", named):
+        if isinstance(one, str) and all(part.isidentifier() for part in one.split(".")) and "." in one:
+            continue
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            yield (
+                f"RetryPolicy.transient: {one!r} is no exception class, and no name of one with its package, "
+                'such as "stripe.APIConnectionError"'
+            )

@@ -22,7 +22,6 @@ DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, 
 TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)
 PATIENT = RetryPolicy(
     attempts=10_000,
-    transient_attempts=10_000,
     backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)),
     jitter=False,
 )

@@ -12,7 +12,7 @@ from sagabus import Bus, Linear, RetryPolicy, event
 TABLES = ("CREATE TABLE done (number INTEGER, note TEXT)",)
 DONE = "INSERT INTO done VALUES (?, ?)"
 FAST = {"backoff": Linear(timedelta(milliseconds=1), step=timedelta(0)), "jitter": False}
-ONCE = RetryPolicy(attempts=1, transient_attempts=1)
+ONCE = RetryPolicy(attempts=1, transient_for=timedelta(0))
 
 
 @event("endurance.task")

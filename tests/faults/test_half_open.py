@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -114,7 +115,7 @@ async def test_closing_a_bus_that_hears_nothing_comes_to_an_end(ground: ServerGr
 async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(ground: ServerGround) -> None:
     attempts: list[int] = []
 
-    @handler("asking", key="key", retry=RetryPolicy(attempts=1, transient_attempts=1))
+    @handler("asking", key="key", retry=RetryPolicy(attempts=1, transient_for=timedelta(0)))
     async def asking(message: Step, ctx: Context, connection: AsyncConnection) -> None:
         attempts.append(ctx.attempt)
         if len(attempts) == 1:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
@@ -23,7 +24,7 @@ from sagabus.testing.servers import PrivateMariaDB
 
 pytestmark = pytest.mark.faults
 
-ONCE = RetryPolicy(attempts=1, transient_attempts=1)
+ONCE = RetryPolicy(attempts=1, transient_for=timedelta(0))
 ORDINARY = {("ours", "returns"), ("driver's", "asks"), ("session", "hides")}
 WAYS = [
     pytest.param(*way, marks=[pytest.mark.slow] * (way not in ORDINARY))

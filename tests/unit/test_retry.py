@@ -1,12 +1,12 @@
 """The policy of values: backoff, rules by class, attempts."""
 
-import sqlite3
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from sagabus.errors import ConfigurationError, MessageInvalid, StoreBusy, StoreCorrupt
-from sagabus.retry import Exponential, Linear, RetryPolicy, Rule, is_transient, leaves
+from sagabus.errors import ConfigurationError, MessageInvalid
+from sagabus.retry import Exponential, Linear, RetryPolicy, Rule, leaves
 
 SECOND = timedelta(seconds=1)
 
@@ -68,47 +68,25 @@ def test_of_a_group_the_most_final_rule_counts(members: list[Exception], rule: R
     assert policy.rule_for(ExceptionGroup("group", members)) is rule
 
 
-def test_transient_errors_get_more_attempts() -> None:
-    policy = RetryPolicy(attempts=2, transient_attempts=7)
+def test_a_group_is_transient_if_all_of_it_is() -> None:
+    policy = RetryPolicy(transient=(KeyError,))
 
-    assert policy.attempts_for(ValueError()) == 2
-    assert policy.attempts_for(TimeoutError()) == 7
-    assert policy.attempts_for(ExceptionGroup("g", [TimeoutError(), ConnectionResetError()])) == 7
-    assert policy.attempts_for(ExceptionGroup("g", [TimeoutError(), ValueError()])) == 2
-    assert RetryPolicy(attempts=9, transient_attempts=3).attempts_for(TimeoutError()) == 9
+    assert policy.is_transient(ExceptionGroup("g", [TimeoutError(), KeyError(), ConnectionResetError()]))
+    assert not policy.is_transient(ExceptionGroup("g", [TimeoutError(), ValueError()]))
 
 
-def locked() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("database is locked")
-    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-    return error
+def test_waits_that_are_not_counted_grow_with_the_time_gone_by() -> None:
+    seconds = [0, 0.9, 1, 2.9, 3, 7, 511, 3600]
+
+    found = [RetryPolicy().failures_within(int(waited * 1e6)) for waited in seconds]
+
+    assert found == [1, 1, 2, 2, 3, 4, 10, 20]
 
 
-def busy_with_an_extended_code() -> sqlite3.OperationalError:
-    error = locked()
-    error.sqlite_errorcode = sqlite3.SQLITE_BUSY | (2 << 8)
-    return error
+def test_a_backoff_without_waits_is_no_endless_sum() -> None:
+    at_once = Linear(first=timedelta(0), step=timedelta(0))
 
-
-@pytest.mark.parametrize(
-    ("error", "transient"),
-    [
-        (ConnectionRefusedError(), True),
-        (TimeoutError(), True),
-        (BlockingIOError(), True),
-        (StoreBusy(), True),
-        (locked(), True),
-        (busy_with_an_extended_code(), True),
-        (StoreCorrupt(), False),
-        (sqlite3.OperationalError("made by hand"), False),
-        (sqlite3.IntegrityError("unique"), False),
-        (OSError("disk"), False),
-        (ValueError("timeout"), False),
-    ],
-    ids=repr,
-)
-def test_transient_is_what_waiting_may_cure(error: BaseException, transient: bool) -> None:
-    assert is_transient(error) is transient
+    assert RetryPolicy(backoff=at_once).failures_within(10**12) == 1_000
 
 
 def test_leaves_of_nested_groups() -> None:
@@ -119,8 +97,25 @@ def test_leaves_of_nested_groups() -> None:
     assert list(leaves(a)) == [a]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"attempts": 0},
+        {"transient_for": timedelta(seconds=-1)},
+        {"transient": TimeoutError},
+        {"transient": "stripe.APIConnectionError"},
+        {"transient": ("TimeoutError",)},
+        {"transient": (int,)},
+    ],
+    ids=str,
+)
+def test_what_no_policy_can_mean_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"RetryPolicy.{next(iter(wrong))}"):
+        RetryPolicy(**wrong)
+
+
 def test_every_wrong_number_is_listed() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        RetryPolicy(attempts=0, transient_attempts=-1)
+        RetryPolicy(attempts=0, transient_for=timedelta(days=-1), transient=("x",))
 
-    assert len(caught.value.problems) == 2
+    assert len(caught.value.problems) == 3

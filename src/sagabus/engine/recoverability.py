@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import OrderedDict
+from datetime import timedelta
 
 import msgspec
 
-from sagabus.clock import SECOND, Clock
+from sagabus.clock import SECOND, Clock, micros
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
 from sagabus.handler import HandlerDefinition
@@ -49,23 +50,29 @@ class Recoverability:
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
-        counted = int(envelope.position not in self.counted_before)
+        waited, transient = self._waited(envelope), policy.is_transient(error)
+        is_free = transient and waited < micros(policy.transient_for)
+        counted = 1 - is_free - (envelope.position in self.counted_before)
         attempt = envelope.attempt + counted
         rule = policy.rule_for(error)
         failure = failure_of(error)
         log.warning(
-            "%s: %s %s failed (attempt %d): %s: %s",
-            *(envelope.channel, envelope.message_type, envelope.message_id, attempt, failure.error_type, failure.text),
+            "%s: %s %s failed (%s): %s: %s",
+            *(envelope.channel, envelope.message_type, envelope.message_id),
+            *("transient" if is_free else f"attempt {attempt}", failure.error_type, failure.text),
         )
         if rule is Rule.DISCARD:
             return Discarded(envelope, f"discarded by rule: {failure.error_type}: {failure.text}")
         if rule is Rule.DEAD_LETTER:
             reason = f"cannot succeed: {failure.error_type}: {failure.text}"
             return self._bury(definition, envelope, Cause.PERMANENT, reason, failure)
-        if attempt >= policy.attempts_for(error):
-            reason = f"failed {attempt} times, last: {failure.error_type}: {failure.text}"
+        if attempt >= policy.attempts and not is_free:
+            how_long = f"for {timedelta(microseconds=waited)}" if transient and waited else f"{attempt} times"
+            reason = f"failed {how_long}, last: {failure.error_type}: {failure.text}"
             return self._bury(definition, envelope, Cause.FAILED, reason, failure)
-        delay = policy.delay(attempt, self._identity.fraction())
+        # What is not counted has no number: its waits grow with the time that has gone by.
+        number = max(attempt, policy.failures_within(waited)) if transient else attempt
+        delay = policy.delay(number, self._identity.fraction())
         return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
 
     def cancelled(
@@ -96,12 +103,15 @@ class Recoverability:
     ) -> Outcome:
         """A type that this process does not know may be known to a newer one: wait, uncounted, at most an hour."""
         failure = failure_of(error)
-        waited = self._clock.now() - envelope.failed_at if envelope.failed_at is not None else 0
-        if waited >= _UPGRADE_PATIENCE:
+        if self._waited(envelope) >= _UPGRADE_PATIENCE:
             return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
             log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
+
+    def _waited(self, envelope: Envelope) -> int:
+        """Since its first failure, in microseconds."""
+        return 0 if envelope.failed_at is None else max(self._clock.now() - envelope.failed_at, 0)
 
     def killer(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome | None:
         """A dead letter for a message whose runs are used up by workers that died over it; None while some are left."""

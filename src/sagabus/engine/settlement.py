@@ -135,7 +135,8 @@ class Settlement:
 
     def _let_go(self, envelope: Envelope) -> None:
         # Its key may have been held back in the store, behind the cursor of its lane.
-        if envelope.due_at and (envelope.timer is None or envelope.attempt):
+        has_waited = envelope.attempt or envelope.failed_at is not None
+        if envelope.due_at and (envelope.timer is None or has_waited):
             self._hand.rescan_lane((envelope.channel, envelope.lane))
 
     def _lost(
