@@ -39,6 +39,7 @@ from sagabus.errors import (
     UnknownMessageType,
     Unroutable,
     UnsupportedCapability,
+    ValueReturned,
     WrongDatabase,
 )
 from sagabus.handler import handler
@@ -100,6 +101,7 @@ __all__ = [
     "UnknownMessageType",
     "Unroutable",
     "UnsupportedCapability",
+    "ValueReturned",
     "WrongDatabase",
     "command",
     "event",

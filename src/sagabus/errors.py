@@ -41,6 +41,7 @@ __all__ = [
     "UnknownMessageType",
     "Unroutable",
     "UnsupportedCapability",
+    "ValueReturned",
     "WrongDatabase",
 ]
 
@@ -279,6 +280,10 @@ class SagaNotFound(HandlingError):
 
 class ContextClosed(HandlingError):
     """Call the context before the handler returns: what it was for has been decided."""
+
+
+class ValueReturned(HandlingError):
+    """Return None from the handler: only what goes through its context, or is awaited, has an effect."""
 
 
 class Unroutable(HandlingError):

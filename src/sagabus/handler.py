@@ -121,6 +121,7 @@ def _reactions(
             continue
         reactions[message_type.name] = Reaction(
             name=label_of(function),
+            where=where,
             invoke=invoker(signature.arguments, function, method=False),
             is_async=is_async,
             message_type=message_type,

@@ -22,6 +22,8 @@ class Reaction:
     """How one subscription reacts to one message type (or to one timer)."""
 
     name: str
+    where: str
+    """What to call it in a text for users: its subscription, and the function."""
     invoke: Invoke
     """Called with (instance or None, message, context, connection or None)."""
     is_async: bool
@@ -37,11 +39,6 @@ class Reaction:
     when_text: str | None = None
     timer: str | None = None
     function: Callable[..., object]
-
-    @property
-    def is_plain(self) -> bool:
-        """An ordinary function, called where the event loop runs."""
-        return not self.is_async and not self.in_thread
 
 
 def declared(reaction: Reaction) -> MessageType:

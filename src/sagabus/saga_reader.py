@@ -110,6 +110,7 @@ class _Reader:
             self._problems.append(f"{where}: timer {timer_name!r} is handled twice")
         self.timers[timer_name] = Reaction(
             name=name,
+            where=where,
             invoke=invoker(signature.arguments, function, method=True),
             is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
             wants_connection="connection" in signature.arguments,
@@ -134,6 +135,7 @@ class _Reader:
                 continue
             reaction = Reaction(
                 name=name,
+                where=where,
                 invoke=invoker(signature.arguments, function, method=True),
                 is_async=is_async,
                 message_type=message_type,

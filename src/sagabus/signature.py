@@ -34,6 +34,7 @@ class Signature:
 
 def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
     """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
+    _refuse_generators(function, where, problems)
     hints = _hints(function, where, problems)
     types_: list[MessageType] = []
     arguments: list[str] = []
@@ -90,6 +91,12 @@ def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
             first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
+
+
+def _refuse_generators(function: Callable[..., object], where: str, problems: list[str]) -> None:
+    # What a wrapper makes of a generator is seen when it returns.
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        problems.append(f"{where}: it contains `yield`, so a call would run nothing of it; write a `def` without")
 
 
 def _is_connection(hint: object) -> bool:

@@ -218,21 +218,6 @@ async def test_the_bus_goes_on(harness: MakeHarness, reaction: type[BaseExceptio
         assert bus.bus.statistics["flaky", "completed"] == 2
 
 
-async def test_a_plain_function_that_forgets_an_await_has_failed(harness: MakeHarness) -> None:
-    async def work() -> None: ...
-
-    @handler("forgetful", retry=RetryPolicy(attempts=1))
-    def run(message: Noted) -> Any:
-        return work()
-
-    async with harness(run) as bus:
-        await bus.publish(Noted(key="A"))
-
-        (letter,) = await bus.dead_letters()
-        assert letter.error_type == "TypeError"
-        assert "nobody awaits" in (letter.error_text or "")
-
-
 class Unprintable(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")

@@ -8,7 +8,8 @@ cancellation of the worker itself gets out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import contextvars
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,15 +19,18 @@ from sagabus.codec import Codec
 from sagabus.connection import Lent
 from sagabus.context import Context
 from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
+from sagabus.engine.around import Step, compose
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import Recoverability
+from sagabus.engine.returned import finish
 from sagabus.engine.sender import Sender
+from sagabus.engine.stepping import stepped
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
-from sagabus.middleware import Middleware, Next, compose
+from sagabus.middleware import Middleware
 from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
 from sagabus.reaction import Invoke, Reaction
 from sagabus.saga import Saga, SagaDefinition
@@ -47,10 +51,8 @@ class _Run(msgspec.Struct):
     envelope: Envelope
     cell: BelievedState | None = None
     state: Saga | None = None
-
-    def invoke(self, connection: object) -> object:
-        """Call the user's function."""
-        return self.reaction.invoke(self.state, self.message, self.ctx, connection)
+    returned: object = None
+    """What the handler returned at once; it is still to be awaited."""
 
 
 class Processing:
@@ -73,6 +75,8 @@ class Processing:
         self._clock = clock
         self._middlewares = middlewares
         self._deduplications = deduplications
+        self._opened_in = contextvars.copy_context()
+        """Of the task that opened the bus: each run begins with a copy of it, and sees nothing of other runs."""
         self.failing = Recoverability(identity, clock)
 
     async def run(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Outcome:
@@ -81,35 +85,64 @@ class Processing:
         `unit`: the open transaction, for a reaction that asks for it.
         """
         hit("handle.entered")
-        definition = mailbox.definition
+        context = self._opened_in.copy()
+        begun = context.run(self._begin, mailbox, envelope, lends=unit is not None)
+        return await stepped(self._end(begun, unit), context) if isinstance(begun, _Run) else begun
+
+    def _begin(self, mailbox: Mailbox, envelope: Envelope, *, lends: bool) -> _Run | Outcome:
+        """All of a run that need not wait, which is the whole of most; the run itself where something is left."""
+        try:
+            run = self._prepare(mailbox, envelope)
+            if not isinstance(run, _Run):
+                return run
+            reaction = run.reaction
+            if reaction.in_thread or self._middlewares or (lends and reaction.wants_connection):
+                return run
+            try:
+                run.returned = reaction.invoke(run.state, run.message, run.ctx, None)
+                if run.returned is not None:
+                    return run
+            finally:
+                if run.returned is None:
+                    run.ctx.close()
+            return self._conclude(run)
+        except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
+            return self._failed(mailbox.definition, envelope, error)
+
+    async def _end(self, run: _Run, unit: Unit | None) -> Outcome:
         lent: Lent | None = None
         try:
-            prepared = self._prepare(mailbox, envelope)
-            if not isinstance(prepared, _Run):
-                return prepared
             try:
-                if unit is not None and prepared.reaction.wants_connection:
-                    lent = await unit.lend(prepared.reaction.connection_kind)
-                    await self._call(prepared, lent.handle)
+                if run.returned is not None:
+                    await finish(run.returned, run.reaction.where, run.ctx)
+                elif unit is not None and run.reaction.wants_connection:
+                    lent = await unit.lend(run.reaction.connection_kind)
+                    await self._call(run, lent.handle)
                     await lent.settle()
-                elif prepared.reaction.is_plain and not self._middlewares:
-                    # By far the most frequent kind, and worth no further coroutine.
-                    _refuse_awaitable(prepared.reaction, prepared.invoke(None))
                 else:
-                    await self._call(prepared, None)
+                    await self._call(run, None)
             finally:
-                prepared.ctx.close()
-            return self._conclude(prepared)
-        except asyncio.CancelledError as error:
+                run.ctx.close()
+            return self._conclude(run)
+        except BaseException as error:  # noqa: BLE001  # the same
+            return self._failed(run.definition, run.envelope, error, lent)
+
+    def _failed(
+        self, definition: Definition, envelope: Envelope, error: BaseException, lent: Lent | None = None
+    ) -> Outcome:
+        """Called while `error` is handled."""
+        if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise
+                raise error
             return self.failing.cancelled(definition, envelope, error)
-        except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
-            return self.failing.failed(definition, envelope, error if lent is None else lent.told(error))
+        return self.failing.failed(definition, envelope, error if lent is None else lent.told(error))
 
     def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand tells."""
+        return self._opened_in.copy().run(self._reaction, definition, mailbox, envelope)
+
+    def _reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         if isinstance(definition, HandlerDefinition):
             return definition.reactions.get(envelope.message_type)
         if envelope.timer is not None:
@@ -313,37 +346,29 @@ def _status(state: Any) -> str | None:
     return None if status is None else str(getattr(status, "value", status))
 
 
-def _innermost(run: _Run, connection: object) -> Next:
+def _innermost(run: _Run, connection: object) -> Step:
     """The handler itself, as the last of the middlewares sees it; the message may have been replaced by then."""
     reaction = run.reaction
 
     async def call(message: object, ctx: Context) -> None:
         if reaction.in_thread:
-            await _in_thread(reaction.invoke, run.state, message, ctx, connection)
-        elif reaction.is_async:
-            await reaction.invoke(run.state, message, ctx, connection)
+            returned = await _in_thread(reaction.invoke, run.state, message, ctx, connection)
         else:
-            _refuse_awaitable(reaction, reaction.invoke(run.state, message, ctx, connection))
+            returned = reaction.invoke(run.state, message, ctx, connection)
+        if returned is not None:
+            await finish(returned, reaction.where, ctx)
 
     return call
 
 
-async def _in_thread(invoke: Invoke, *arguments: Any) -> None:
-    def call() -> BaseException | None:
+async def _in_thread(invoke: Invoke, *arguments: Any) -> object:
+    def call() -> tuple[object, BaseException | None]:
         try:
-            invoke(*arguments)
+            return invoke(*arguments), None
         except BaseException as error:  # noqa: BLE001  # a future cannot hold StopIteration; GeneratorExit closes whoever waits
-            return error
-        return None
+            return None, error
 
-    if (error := await asyncio.to_thread(call)) is not None:
+    returned, error = await asyncio.to_thread(call)
+    if error is not None:
         raise error
-
-
-def _refuse_awaitable(reaction: Reaction, result: object) -> None:
-    # A plain function that returns a coroutine has forgotten an await: its work would silently never happen.
-    if result is None or not asyncio.iscoroutine(result):
-        return
-    close: Callable[[], None] = result.close
-    close()
-    raise TypeError(f"{reaction.name} returned a coroutine nobody awaits: make it `async def`, or await inside")
+    return returned
