@@ -29,6 +29,17 @@ class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
     """Microseconds since the oldest ready envelope was sent."""
 
 
+class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
+    """One live worker at one channel: it has said that it lives, and its word still counts by the store's clock."""
+
+    worker: str
+    channel: str
+    lanes: int
+    """How many of the channel's lanes it owns."""
+    expires_at: int
+    """When it counts as dead unless it renews, in microseconds since 1970."""
+
+
 class Inspection(Protocol):
     """Read-only questions; answers are a snapshot."""
 
@@ -38,6 +49,10 @@ class Inspection(Protocol):
 
     async def counts(self) -> Sequence[ChannelCounts]:
         """One row for each channel that has a subscription or an envelope."""
+        ...
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """The live workers, one row for each channel that they serve, by channel and worker."""
         ...
 
     async def instances(

@@ -334,6 +334,41 @@ class Plain(Saga, name="plain", key="key"):
         self.count += 1
 
 
+class Assigning(Saga, name="assigning", key="key"):
+    key: str
+    room: str = ""
+    status: Literal["new", "booked", "moved", "left", "gone"] = "new"
+
+    @starts
+    def opened(self, message: Opened, ctx: Context) -> None:
+        self.room, self.status = message.key, "booked"
+
+    @handles(when="booked")
+    def changed(self, message: Changed, ctx: Context) -> None:
+        self.room, (self.status, *_) = "b", ("moved", 1)
+        self.status = self.room = "moved"
+
+    @handles(when="moved")
+    def closed(self, message: Closed, ctx: Context) -> None:
+        self.status: str
+        [self.status, self.room] = "left", "c"
+
+    @handles(when="left")
+    def shipped(self, message: Ship, ctx: Context) -> None:
+        outcome, self.room = ("gone", "d")
+        self.status = outcome  # type: ignore[assignment]
+        ctx.complete()
+
+
+def test_a_status_assigned_beside_other_things_is_found() -> None:
+    assert moves(saga_shape(Assigning)) == {
+        (None, "booked", "opened", False),
+        ("booked", "moved", "changed", False),
+        ("moved", "left", "closed", False),
+        ("left", "gone", "shipped", True),
+    }
+
+
 def test_a_saga_without_a_status_has_no_findings_about_statuses() -> None:
     assert kinds(findings(topology(Plain))) == []
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Take
 
-from sagabus import Bus, command, event, handler
+from sagabus import Bus, RetryPolicy, Saga, command, event, handler, starts
 from sagabus.cli import main
 
 
@@ -48,6 +50,36 @@ async def work_off(url: str) -> None:
 async def receivers(url: str) -> list[str]:
     async with Bus(url) as bus:
         return sorted(each.message_type for each in (await bus.store.routing()).subscriptions)
+
+
+HOUSEHOLD = """
+from sagabus import Bus, event, handler
+
+@event("cli.rang")
+class Rang:
+    door: str
+
+@handler("butler", key="door")
+def answer(message: Rang) -> None:
+    pass
+
+bus = Bus("{url}", answer)
+"""
+
+
+class Stay(Saga, name="stays", key="door", retry=RetryPolicy(attempts=1)):
+    door: str
+
+    @starts
+    def rang(self, message: Rang) -> None:
+        if self.door == "D2":
+            raise ValueError
+
+
+async def leave_behind(url: str) -> None:
+    async with Bus(url, Stay, answer) as bus:
+        await bus.publish_many([Rang(door=f"D{number}") for number in range(3)])
+        await bus.idle()
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -119,28 +151,78 @@ def test_a_subscription_with_messages_is_not_removed_unless_forced(
 ) -> None:
     code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler")
     assert (code, out) == (1, "")
-    assert "8 messages in butler: remove it with --force" in err
+    assert "8 messages wait there" in err
+    assert "--force" in err
     assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
 
-    code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler", "--force")
+    code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler", "--force", "--yes")
 
     assert (code, out.splitlines()[0]) == (0, "butler no longer receives cli.open")
-    assert "8 messages in butler: they stay" in err
+    assert "8 messages wait there" in err
     assert asyncio.run(receivers(url)) == []
 
 
 def test_one_message_of_a_subscription_is_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(work_off(url))
 
-    told = run_json(capsys, "subscriptions", "remove", "--store", url, "butler", "cli.open")
+    told = run_json(capsys, "subscriptions", "remove", "--store", url, "butler", "cli.open", "--yes")
 
-    assert told == {"subscription": "butler", "removed": ["cli.open"], "waiting": 0}
+    unused = {"declared_by": None, "workers": 0, "waiting": 0, "dead": 0, "instances": 0}
+    assert told == {"subscription": "butler", "removed": ["cli.open"], **unused}
     assert asyncio.run(receivers(url)) == ["cli.rang"]
 
 
+def test_a_removal_is_confirmed_first(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(work_off(url))
+
+    code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler")
+
+    assert (code, out) == (1, "")
+    assert "say --yes" in err
+    assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
+
+
+def test_a_subscription_that_a_live_worker_serves_is_not_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(work_off(url))
+
+    async def remove() -> Any:
+        async with Bus(url, answer):
+            words = ("subscriptions", "remove", "--store", url, "butler", "--yes")
+            return await asyncio.to_thread(run_json, capsys, *words)
+
+    found = asyncio.run(remove())
+
+    assert (found["removed"], found["workers"]) == ([], 1)
+    assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
+
+
+def test_a_subscription_that_the_named_bus_declares_is_not_removed(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(work_off(url))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "household.py").write_text(HOUSEHOLD.format(url=url))
+    monkeypatch.delitem(sys.modules, "household", raising=False)
+
+    found = run_json(capsys, "subscriptions", "remove", "household:bus", "butler", "--yes")
+
+    assert (found["removed"], found["declared_by"]) == ([], "household:bus")
+    assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
+
+
+def test_what_a_removal_cuts_off_is_listed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(leave_behind(url))
+
+    found = run_json(capsys, "subscriptions", "remove", "--store", url, "stays", "--yes")
+
+    assert (found["removed"], found["instances"], found["dead"]) == (["cli.rang"], 2, 1)
+
+
 def test_what_is_not_there_cannot_be_removed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for names in (["cook"], ["butler", "cli.baked"], ["butler", "cli.open", "cli.baked"]):
+    for names, meant in ((["buttler"], "butler"), (["butler", "cli.rung"], "cli.rang")):
         code, out, err = run(capsys, "subscriptions", "remove", "--store", url, *names)
 
         assert (code, out) == (1, "")
-        assert f"no such subscription: {' '.join(names)}" in err
+        assert f"did you mean {meant}?" in err
+        assert "known: " in err

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from sagabus.cli.source import Code, first_argument
+from sagabus.cli.source import Code, assigned, first_argument
 
 
 class Mark(Enum):
@@ -133,7 +133,9 @@ class _Walk:
 
     def _effects(self, node: ast.AST, before: Endings) -> Endings:
         """What one simple statement or expression does to each ending."""
-        told = _plain_targets(node)
+        if isinstance(node, ast.AnnAssign) and node.value is None:
+            return before  # declares a type, and assigns nothing
+        told = [target for target, _ in assigned(node)]
         for item in ast.walk(node):
             change = UNCHANGED if item in told else self._change(item)
             before = frozenset(ending.then(later) for ending in before for later in change)
@@ -141,12 +143,9 @@ class _Walk:
 
     def _change(self, item: ast.AST) -> Endings:
         code = self._code
-        if isinstance(item, ast.Assign | ast.AnnAssign) and item.value is not None:
-            return (
-                self._set_to(item.value)
-                if any(code.is_own(target, "status") for target in _plain_targets(item))
-                else UNCHANGED
-            )
+        if isinstance(item, ast.Assign | ast.AnnAssign):
+            values = [value for target, value in assigned(item) if code.is_own(target, "status")]
+            return self._set_to(values[-1]) if values else UNCHANGED
         if (
             isinstance(item, ast.Attribute)
             and isinstance(item.ctx, ast.Store | ast.Del)
@@ -185,9 +184,3 @@ class _Walk:
     def _set_to(self, value: ast.expr) -> Endings:
         texts = self._code.texts(value)
         return frozenset({Ending(Mark.UNTOLD)}) if texts is None else frozenset(map(Ending, texts))
-
-
-def _plain_targets(node: ast.AST) -> list[ast.expr]:
-    if isinstance(node, ast.Assign):
-        return node.targets
-    return [node.target] if isinstance(node, ast.AnnAssign) else []

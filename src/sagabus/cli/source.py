@@ -245,9 +245,26 @@ def _assignments(node: FunctionNode | None) -> dict[str, list[ast.expr | None]]:
     return found
 
 
-def _plain_assignments(item: ast.AST) -> list[tuple[ast.Name, ast.expr]]:
+def assigned(item: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
+    """Each target of an assignment with its value, in the order of the text; `a, b = x, y` assigns two."""
     if isinstance(item, ast.Assign):
-        return [(target, item.value) for target in item.targets if isinstance(target, ast.Name)]
-    if isinstance(item, ast.AnnAssign | ast.NamedExpr) and isinstance(item.target, ast.Name) and item.value is not None:
+        return [pair for target in item.targets for pair in _pairs(target, item.value)]
+    if isinstance(item, ast.AnnAssign | ast.NamedExpr) and item.value is not None:
         return [(item.target, item.value)]
     return []
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    several = (ast.Tuple, ast.List)
+    if not isinstance(target, several):
+        return [(target, value)]
+    if not isinstance(value, several) or len(value.elts) != len(target.elts):
+        return []
+    if any(isinstance(each, ast.Starred) for each in (*target.elts, *value.elts)):
+        return []
+    both = zip(target.elts, value.elts, strict=True)
+    return [pair for each, part in both for pair in _pairs(each, part)]
+
+
+def _plain_assignments(item: ast.AST) -> list[tuple[ast.Name, ast.expr]]:
+    return [(target, value) for target, value in assigned(item) if isinstance(target, ast.Name)]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import click
 
+from sagabus.cli.names import unknown_name
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
-from sagabus.cli.rendering import count_text, show_table
+from sagabus.cli.rendering import show_table
+from sagabus.cli.subscription_use import Use, confirmed, use_of, waiting
 from sagabus.cli.text import printable
-
-if TYPE_CHECKING:
-    from sagabus.bus import Bus
-    from sagabus.inspection import ChannelCounts
 
 _LISTED = ("subscription", "message", "kind", "waiting", "dead")
 
@@ -49,29 +46,28 @@ def list_(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None
 @subscriptions.command("remove")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SUBSCRIPTION [MESSAGE]...")
 @store_option
-@click.option("--force", is_flag=True, help="Also while messages wait there; they stay, and nothing handles them.")
+@click.option("--yes", is_flag=True, help="Do it without asking.")
+@click.option("--force", is_flag=True, help="Also while it is in use, or holds messages; those stay, unhandled.")
 @json_option
 @click.pass_context
-def remove(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, force: bool, as_json: bool) -> None:
+def remove(
+    ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, yes: bool, force: bool, as_json: bool
+) -> None:
     """Remove a subscription that is gone: it receives nothing any more, of the MESSAGEs named or of any.
 
-    Refused while messages wait there. A bus that still has its handler or saga subscribes it again when it opens.
+    The command lists what the removal cuts off, and asks first. It refuses while the bus at MODULE:BUS declares the
+    subscription, while a live worker serves it, or while it holds messages; --force overrides that.
 
-    Exit codes: 0 removed, 1 there is none, or messages wait, 2 not possible as asked.
+    Exit codes: 0 removed, 1 refused or not confirmed, 2 not possible as asked.
     """
     target, rest = split_target(arguments, url)
     if not rest:
         raise click.UsageError("give a SUBSCRIPTION")
-    removed, waiting = asyncio.run(_remove(target, url, rest[0], rest[1:], force=force))
+    removed, use = asyncio.run(_remove(target, url, rest[0], rest[1:], yes=yes, force=force))
     if as_json:
-        emit_json({"subscription": rest[0], "removed": removed, "waiting": waiting})
+        emit_json({"subscription": rest[0], "removed": removed, **use.fields()})
     for name in removed if not as_json else ():
         click.echo(f"{printable(rest[0])} no longer receives {printable(name)}")
-    if waiting:
-        stay = "they stay, and nothing handles them" if removed else "remove it with --force to leave them there"
-        click.echo(f"{count_text(waiting, 'message')} in {printable(rest[0])}: {stay}", err=True)
-    elif not removed:
-        click.echo(f"sagabus: no such subscription: {' '.join(map(printable, rest))}", err=True)
     ctx.exit(0 if removed else 1)
 
 
@@ -83,7 +79,7 @@ async def _list(target: str | None, url: str | None) -> list[dict[str, object]]:
                 "subscription": each.channel,
                 "message": each.message_type,
                 "kind": each.kind,
-                "waiting": _waiting(counts.get(each.channel)),
+                "waiting": waiting(counts.get(each.channel)),
                 "dead": found.dead if (found := counts.get(each.channel)) is not None else 0,
             }
             for each in sorted((await bus.store.routing()).subscriptions, key=lambda s: (s.channel, s.message_type))
@@ -91,24 +87,21 @@ async def _list(target: str | None, url: str | None) -> list[dict[str, object]]:
 
 
 async def _remove(
-    target: str | None, url: str | None, channel: str, messages: list[str], *, force: bool
-) -> tuple[list[str], int]:
-    """The messages no longer received, and how many wait there."""
+    target: str | None, url: str | None, channel: str, messages: list[str], *, yes: bool, force: bool
+) -> tuple[list[str], Use]:
+    """The messages no longer received, and what the subscription was used for."""
     async with opened(target, url) as bus:
-        known = {each.message_type for each in (await bus.store.routing()).subscriptions if each.channel == channel}
-        chosen = sorted(messages or known) if known.issuperset(messages) else []
-        if chosen and not force and (waiting := await _count(bus, channel)):
-            return [], waiting
+        routing = await bus.store.routing()
+        known = {each.message_type for each in routing.subscriptions if each.channel == channel}
+        if not known:
+            raise unknown_name("subscription", channel, {each.channel for each in routing.subscriptions})
+        for name in messages:
+            if name not in known:
+                raise unknown_name(f"message received by {channel}", name, known)
+        chosen = sorted(messages or known)
+        use = await use_of(bus, target, channel)
+        if not confirmed(channel, chosen, use, yes=yes, force=force):
+            return [], use
         for name in chosen:
             await bus.store.unregister(channel, name)
-        return chosen, await _count(bus, channel) if chosen else 0
-
-
-async def _count(bus: Bus, channel: str) -> int:
-    return _waiting(next((each for each in await bus.counts() if each.channel == channel), None))
-
-
-def _waiting(counts: ChannelCounts | None) -> int:
-    if counts is None:
-        return 0
-    return counts.ready + counts.scheduled + counts.timers + counts.retrying + counts.stashed
+        return chosen, use

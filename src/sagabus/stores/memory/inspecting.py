@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.inspection import ChannelCounts
+from sagabus.inspection import ChannelCounts, WorkerSeen
 from sagabus.stores.memory.tables import Tables
 
 
@@ -55,6 +55,15 @@ class MemoryInspection:
         if envelope.failed_at is not None:
             return "retrying"
         return "timers" if envelope.timer is not None else "scheduled"
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        tables, now = self._tables, self._clock.now()
+        owned = Counter((channel, row.owner) for (channel, _), row in tables.lanes.items())
+        return [
+            WorkerSeen(worker, channel, owned[channel, worker], expires_at)
+            for (channel, worker), expires_at in sorted(tables.workers.items())
+            if expires_at >= now
+        ]
 
     async def instances(
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100

@@ -15,6 +15,14 @@ LEASING: dict[str, Statement] = {
     ),
     "forget_dead_worker": Statement("DELETE FROM {worker} WHERE worker = ?1 AND channel = ?2"),
     "knows_worker": Statement("SELECT 1 FROM {worker} WHERE worker = ?1 LIMIT 1", gives=True),
+    "workers": Statement(
+        """
+SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
+    w.expires_at FROM {worker} AS w
+WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
+""",
+        gives=True,
+    ),
     "crew": Statement(
         """
 SELECT value * 1000 + (SELECT COUNT(*) FROM {worker} WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)

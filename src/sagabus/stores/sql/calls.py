@@ -13,7 +13,7 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
-from sagabus.inspection import ChannelCounts
+from sagabus.inspection import ChannelCounts, WorkerSeen
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import (
     Batch,
@@ -173,6 +173,10 @@ class SqlInspection:
     async def counts(self) -> Sequence[ChannelCounts]:
         """How much waits in each channel."""
         return await self._read(reading.counts(self._clock.now()))
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """The live workers of each channel."""
+        return await self._read(reading.workers(self._clock.now()))
 
     async def instances(
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100

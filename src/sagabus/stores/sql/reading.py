@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.inspection import ChannelCounts
+from sagabus.inspection import ChannelCounts, WorkerSeen
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.steps import Query, Steps
@@ -42,6 +42,11 @@ def due(channels: Sequence[str], now: int) -> Steps[bool]:
 def counts(now: int) -> Steps[list[ChannelCounts]]:
     """How much waits in each channel."""
     return [ChannelCounts(row[0], *map(int, row[1:])) for row in (yield Query("counts", (now,))).rows]
+
+
+def workers(now: int) -> Steps[list[WorkerSeen]]:
+    """The live workers of each channel."""
+    return [WorkerSeen(row[0], row[1], int(row[2]), row[3]) for row in (yield Query("workers", (now,))).rows]
 
 
 def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:

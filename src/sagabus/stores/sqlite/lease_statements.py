@@ -11,6 +11,11 @@ LEASING: dict[str, Form] = {
     ),
     "forget_dead_worker": Plain("DELETE FROM sagabus_worker WHERE worker = ?1 AND channel = ?2"),
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
+    "workers": Plain("""
+SELECT w.worker, w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = w.worker),
+    w.expires_at FROM sagabus_worker AS w
+WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
+"""),
     "crew": Plain("""
 SELECT value * 1000 + (SELECT count(*) FROM sagabus_worker WHERE expires_at NOT BETWEEN ?1 AND ?1 + 2 * lease_length)
 FROM sagabus_meta WHERE name = 'crew'

@@ -173,6 +173,22 @@ class InspectionConformance(StoreSuite):
         )
 
     @conformance
+    async def test_workers_are_those_whose_lease_lasts(self, trial: Trial) -> None:
+        await trial.lease("early")
+        trial.wait(20)
+        owned = len(await trial.lease("late"))
+
+        seen = {each.worker: each for each in await trial.store.inspect.workers()}
+        trial.wait(15)
+        left = await trial.store.inspect.workers()
+
+        assert set(seen) == {"early", "late"}
+        assert (seen["late"].channel, seen["late"].lanes) == (ORDERS, owned)
+        assert seen["early"].lanes == trial.routing.lanes
+        assert seen["late"].expires_at == trial.clock.now() + 15 * SECOND
+        assert [each.worker for each in left] == ["late"]
+
+    @conformance
     async def test_instances_come_by_key_and_in_pages(self, trial: Trial) -> None:
         keys = ["b", "a", "B", "c"]
         stored = await trial.accept(*(trial.envelope(f"m{key}", key) for key in keys))
