@@ -10,7 +10,7 @@ from sagabus.context import Context
 from sagabus.deduplication import Deduplication, Duplicate
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
-from sagabus.envelope import DeadLetter, Envelope
+from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.errors import (
     ConcurrencyConflict,
     ConfigurationError,
@@ -55,6 +55,7 @@ __all__ = [
     "AsyncConnection",
     "AsyncJoinedPublisher",
     "Bus",
+    "Cause",
     "ConcurrencyConflict",
     "ConfigurationError",
     "Connection",

@@ -161,6 +161,7 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     envelope: Envelope
     reason: str
     cause: Cause = Cause.UNRECORDED
+    """What replay, and you, may decide by; the reason is for reading."""
     error_type: str | None = None
     error_text: str | None = None
     traceback: str | None = None

@@ -103,6 +103,14 @@ def test_a_cut_list_says_how_to_go_on(cli: Cli) -> None:
     assert "--after 3" in cli.err
 
 
+def test_every_view_of_a_letter_says_its_cause(cli: Cli) -> None:
+    first, *_ = cli.ids()
+
+    assert {letter["cause"] for letter in cli.json("dead-letters", "list")} == {"failed"}
+    assert cli.json("dead-letters", "show", str(first))["cause"] == "failed"
+    assert "CAUSE" in cli.run("dead-letters", "list")[1].splitlines()[0]
+
+
 def test_a_letter_is_shown_whole_and_cannot_touch_the_terminal(cli: Cli) -> None:
     hostile = cli.ids("--reason", "no c")[0]
 

@@ -62,7 +62,7 @@ def list_(
     if as_json:
         emit_json([_summary(letter) for letter in found[:limit]])
         return
-    columns = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "reason")
+    columns = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "cause", "reason")
     show_table(columns, [tuple(_summary(letter)[name] for name in _LISTED) for letter in found[:limit]])
     if len(found) > limit:
         click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
@@ -181,7 +181,17 @@ def _ids(arguments: list[str]) -> list[int]:
     return [int(argument) for argument in arguments]
 
 
-_LISTED = ("id", "subscription", "message_type", "message_id", "attempts", "last_failed_at", "status", "reason")
+_LISTED = (
+    "id",
+    "subscription",
+    "message_type",
+    "message_id",
+    "attempts",
+    "last_failed_at",
+    "status",
+    "cause",
+    "reason",
+)
 
 
 def _summary(letter: DeadLetter) -> dict[str, object]:
@@ -192,6 +202,7 @@ def _summary(letter: DeadLetter) -> dict[str, object]:
         "message_type": letter.envelope.message_type,
         "message_id": letter.envelope.message_id,
         "partition_key": letter.envelope.partition_key,
+        "cause": letter.cause.value,
         "reason": letter.reason,
         "error_type": letter.error_type,
         "error_text": letter.error_text,

@@ -7,20 +7,21 @@ from msgspec.structs import replace
 from sagabus.codec import fingerprint
 from sagabus.envelope import DeadLetter, lane_of
 from sagabus.store import ReplayResult
+from sagabus.stores.memory.queue import Address
 from sagabus.stores.memory.tables import LetterRow, Tables
+from sagabus.stores.replaying import Facts, replay_of
 
 
 def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: int) -> ReplayResult:
     """Replay: one more delivery of the same id, attempts at nought."""
-    if (answer := _not_open(tables, letter_id)) is not None:
-        return answer
-    letter = tables.letters[letter_id].letter
-    if not force and tables.is_too_old(letter.envelope.channel, letter.envelope.sent_at):
-        return ReplayResult.TOO_OLD
-    if not force and letter.reason.startswith("id collision"):
-        return ReplayResult.COLLISION
-    if _has_taken_effect(tables, letter) or _was_replaced(tables, letter):
-        return _give_up(tables, letter, now, ReplayResult.ALREADY_DONE)
+    if (row := tables.letters.get(letter_id)) is None:
+        return ReplayResult.NOT_FOUND
+    letter = row.letter
+    result = replay_of(letter, _facts(tables, letter), force=force)
+    if letter.status != "open" or result not in (ReplayResult.DONE, ReplayResult.ALREADY_DONE):
+        return result
+    if result is ReplayResult.ALREADY_DONE:
+        return _give_up(tables, letter, "replayed", now, result)
     # Due by schedule, as a retry is: workers know by this that a key may be let go when it has been settled.
     key = letter.envelope.partition_key
     lane = lane_of(letter.envelope.message_id if key is None else key, lanes)
@@ -34,27 +35,18 @@ def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: in
 
 def close(tables: Tables, letter_id: int, now: int) -> ReplayResult:
     """Discard: the message is given up, and its key goes on."""
-    if (answer := _not_open(tables, letter_id)) is not None:
-        return answer
-    return _give_up(tables, tables.letters[letter_id].letter, now, ReplayResult.DONE)
-
-
-def _not_open(tables: Tables, letter_id: int) -> ReplayResult | None:
-    row = tables.letters.get(letter_id)
-    if row is None:
+    if (row := tables.letters.get(letter_id)) is None:
         return ReplayResult.NOT_FOUND
-    return None if row.letter.status == "open" else ReplayResult.ALREADY_DONE
+    if row.letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    return _give_up(tables, row.letter, "discarded", now, ReplayResult.DONE)
 
 
-def _has_taken_effect(tables: Tables, letter: DeadLetter) -> bool:
-    """A quarantined copy of a message that was accepted: it has taken effect, or will."""
+def _facts(tables: Tables, letter: DeadLetter) -> Facts:
     envelope = letter.envelope
     row = tables.inbox.get((envelope.channel, envelope.message_id))
-    return (
-        letter.reason.startswith("too old")
-        and row is not None
-        and row.fingerprint == fingerprint(envelope.message_type, envelope.body)
-    )
+    has_copy = row is not None and row.fingerprint == fingerprint(envelope.message_type, envelope.body)
+    return Facts(has_copy, _was_replaced(tables, letter), tables.is_too_old(envelope.channel, envelope.sent_at))
 
 
 def _was_replaced(tables: Tables, letter: DeadLetter) -> bool:
@@ -66,11 +58,17 @@ def _was_replaced(tables: Tables, letter: DeadLetter) -> bool:
     return any(timer.timer == envelope.timer for timer in newer)
 
 
-def _give_up(tables: Tables, letter: DeadLetter, now: int, answer: ReplayResult) -> ReplayResult:
-    _close(tables, letter, "discarded", now)
-    if letter.parked and letter.envelope.partition_key is not None:
-        tables.journal.drop(tables.holds, (letter.envelope.channel, letter.envelope.partition_key))
+def _give_up(tables: Tables, letter: DeadLetter, status: str, now: int, answer: ReplayResult) -> ReplayResult:
+    _close(tables, letter, status, now)
+    address = (letter.envelope.channel, letter.envelope.partition_key or "")
+    if letter.parked and address in tables.holds and not _is_parked(tables, address):
+        tables.journal.drop(tables.holds, address)
     return answer
+
+
+def _is_parked(tables: Tables, address: Address) -> bool:
+    letters = (row.letter for row in tables.letters.values())
+    return any(each.parked and (each.envelope.channel, each.envelope.partition_key) == address for each in letters)
 
 
 def _close(tables: Tables, letter: DeadLetter, status: str, now: int) -> None:

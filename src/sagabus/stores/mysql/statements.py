@@ -131,8 +131,9 @@ STRAIGHT_JOIN {{horizon}} AS h FORCE INDEX (PRIMARY) ON h.channel = r.channel LO
 INSERT INTO {dead_letter} (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
     error_text, traceback, attempts, first_failed_at, last_failed_at, parked, cause)
 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
-ON DUPLICATE KEY UPDATE status = 'open', envelope = ?4, reason = ?6, error_type = ?7, error_text = ?8, traceback = ?9,
-    attempts = ?10, first_failed_at = ?11, last_failed_at = ?12, parked = ?13, cause = ?14
+ON DUPLICATE KEY UPDATE parked = GREATEST(?13, IF(status = 'open', parked, 0)), status = 'open', envelope = ?4,
+    reason = ?6, error_type = ?7, error_text = ?8, traceback = ?9, attempts = ?10,
+    first_failed_at = ?11, last_failed_at = ?12, cause = ?14
 """),
 }
 

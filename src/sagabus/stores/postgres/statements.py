@@ -113,13 +113,14 @@ SELECT channel, stamp FROM {horizon} WHERE channel = ANY (ARRAY(SELECT json_arra
         gives=True,
     ),
     "bury": Statement("""
-INSERT INTO {dead_letter} (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
+INSERT INTO {dead_letter} AS d (channel, message_id, fingerprint, status, envelope, body, reason, error_type,
     error_text, traceback, attempts, first_failed_at, last_failed_at, parked, cause)
 VALUES (?1, ?2, ?3, 'open', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (channel, message_id, fingerprint) DO UPDATE SET status = 'open', envelope = excluded.envelope,
     reason = excluded.reason, error_type = excluded.error_type, error_text = excluded.error_text,
     traceback = excluded.traceback, attempts = excluded.attempts, first_failed_at = excluded.first_failed_at,
-    last_failed_at = excluded.last_failed_at, parked = excluded.parked, cause = excluded.cause
+    last_failed_at = excluded.last_failed_at, cause = excluded.cause,
+    parked = greatest(excluded.parked, CASE WHEN d.status = 'open' THEN d.parked ELSE 0 END)
 """),
 }
 

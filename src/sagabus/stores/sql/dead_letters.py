@@ -9,6 +9,7 @@ import msgspec
 from sagabus.envelope import DeadLetter, lane_of
 from sagabus.failpoint import hit
 from sagabus.store import Purged, ReplayResult, Retention
+from sagabus.stores.replaying import Facts, replay_of
 from sagabus.stores.sql import appending, reading, rows
 from sagabus.stores.sql.steps import Query, Steps
 
@@ -20,18 +21,14 @@ def replay(letter_id: int, now: int, *, force: bool) -> Steps[ReplayResult]:
     letter = yield from reading.dead_letter(letter_id)
     if letter is None:
         return ReplayResult.NOT_FOUND
-    if letter.status != "open":
-        return ReplayResult.ALREADY_DONE
-    refusal = yield from _refusal(letter)
-    if refusal is ReplayResult.ALREADY_DONE:
-        yield Query("close_letter", (letter_id, "replayed", now))
-    if refusal is ReplayResult.ALREADY_DONE or (refusal is not None and not force):
-        return refusal
+    result = replay_of(letter, (yield from _facts(letter)), force=force)
+    if letter.status != "open" or result not in (ReplayResult.DONE, ReplayResult.ALREADY_DONE):
+        return result
     yield Query("close_letter", (letter_id, "replayed", now))
     hit("replay.closed")
-    yield from _put_back(letter)
+    yield from _put_back(letter) if result is ReplayResult.DONE else _unpark(letter)
     hit("replay.put_back")
-    return ReplayResult.DONE
+    return result
 
 
 def discard(letter_id: int, now: int) -> Steps[ReplayResult]:
@@ -43,24 +40,24 @@ def discard(letter_id: int, now: int) -> Steps[ReplayResult]:
     if letter.status != "open":
         return ReplayResult.ALREADY_DONE
     yield Query("close_letter", (letter_id, "discarded", now))
-    if letter.parked:
-        yield Query("unpark", (letter.envelope.channel, letter.envelope.partition_key))
+    yield from _unpark(letter)
     return ReplayResult.DONE
 
 
-def _refusal(letter: DeadLetter) -> Steps[ReplayResult | None]:
+def _facts(letter: DeadLetter) -> Steps[Facts]:
     envelope = letter.envelope
     recorded = (yield Query("record", (envelope.channel, envelope.message_id))).value
-    if letter.reason.startswith("id collision") and recorded is not None:
-        return ReplayResult.COLLISION
-    if letter.reason.startswith("too old") and recorded == rows.fingerprint(envelope):
-        return ReplayResult.ALREADY_DONE
+    was_replaced = False
     if envelope.timer is not None:
         timer = (envelope.channel, envelope.partition_key, envelope.timer)
-        if (yield Query("timer_is_set", timer)).value:
-            return ReplayResult.ALREADY_DONE  # a newer setting of the timer has taken its place
+        was_replaced = bool((yield Query("timer_is_set", timer)).value)
     lowest = (yield from appending.horizons([envelope.channel])).get(envelope.channel, 0)
-    return ReplayResult.TOO_OLD if envelope.sent_at < lowest else None
+    return Facts(recorded == rows.fingerprint(envelope), was_replaced, envelope.sent_at < lowest)
+
+
+def _unpark(letter: DeadLetter) -> Steps[None]:
+    if letter.parked:
+        yield Query("unpark", (letter.envelope.channel, letter.envelope.partition_key))
 
 
 def _put_back(letter: DeadLetter) -> Steps[None]:

@@ -192,7 +192,7 @@ def letter_of(row: Row) -> DeadLetter:
         attempts=row[7],
         first_failed_at=row[8],
         last_failed_at=row[9],
-        parked=bool(row[10]),
+        parked=bool(row[10]) and row[11] == "open",
         status=row[11],
     )
 

@@ -26,6 +26,7 @@ _SUBJECTS = (
         "joining",
         "leasing",
         "races",
+        "replaying",
         "retention",
     ),
     *("retries", "sagas", "suspicion", "timers", "transactions", "trial"),

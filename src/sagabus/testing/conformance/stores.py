@@ -19,6 +19,7 @@ from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
 from sagabus.testing.conformance.races import RaceConformance
+from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
 from sagabus.testing.conformance.sagas import SagaConformance
@@ -45,6 +46,7 @@ class StoreConformance(
     StashConformance,
     DeadLetterConformance,
     ReplayConformance,
+    ReplayRuleConformance,
     HorizonConformance,
     PurgeConformance,
     UnitConformance,
