@@ -9,10 +9,9 @@ from typing import Protocol
 import msgspec
 
 from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge
-from sagabus.form import Form, Rules, native_form
+from sagabus.form import Form, Rules, model_form, native_form
 from sagabus.json_text import explain, first_repeated_key
-from sagabus.message import MessageType, field_names, message_type_of
-from sagabus.pydantic_codec import decode_model, encode_model, plain_model
+from sagabus.message import MessageType, message_type_of
 
 __all__ = ["Codec", "JsonCodec", "fingerprint"]
 
@@ -45,8 +44,9 @@ class Codec(Protocol):
 class JsonCodec:
     """JSON text in UTF-8. Integers are exact up to 4300 digits; NaN, Infinity and numbers beyond a double are refused.
 
-    Encoding decodes the result once, because a dataclass constructor validates nothing: what a receiver would refuse
-    is refused at the sender, where the mistake is. Constructors with side effects therefore see each message twice.
+    Encoding decodes the result once and compares, unless the types of all fields say that it comes back equal: what a
+    receiver would refuse, or see changed, is refused at the sender, where the mistake is. Constructors with side
+    effects therefore see each message twice.
     """
 
     __slots__ = ("_forms", "_rules")
@@ -62,7 +62,7 @@ class JsonCodec:
     def encode(self, message: object) -> bytes:
         """Promise of the port; the check adds the cost of one decode."""
         form = self._forms.get(type(message)) or self._form_for(message)
-        return form.write(message)
+        return form.write(message)[0]
 
     def decode(self, message_type: MessageType, body: bytes) -> object:
         """Promise of the port; limits and UTF-8 are checked before anything is parsed."""
@@ -102,8 +102,5 @@ def fingerprint(message_type_name: str, body: bytes) -> bytes:
 
 
 def _message_form(message_type: MessageType, rules: Rules) -> Form:
-    cls, name = message_type.cls, message_type.name
-    if message_type.shape == "pydantic":
-        names = field_names(message_type)
-        return Form(name, rules, encode_model, lambda body: decode_model(cls, body), plain_model, names)
-    return native_form(cls, name, rules)
+    form = model_form if message_type.shape == "pydantic" else native_form
+    return form(message_type.cls, message_type.name, rules, is_lossy=message_type.lossy)

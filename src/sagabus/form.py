@@ -3,18 +3,22 @@
 Each form is made once, when the bus is built, and is then used for every message.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import UnionType
 from typing import Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from sagabus.comparison import NOT_FINITE, difference, non_finite, parts
 from sagabus.errors import ConfigurationError, SagaBusError
-from sagabus.json_text import explain, is_too_deep, non_finite
+from sagabus.field_types import FieldTypes, walk
+from sagabus.json_text import explain, is_too_deep, join
+from sagabus.local_names import resolve_fields
+from sagabus.pydantic_codec import decode_model, encode_model, read_inner, write_inner
 
-__all__ = ["Form", "Rules", "native_form"]
+__all__ = ["Form", "Rules", "model_form", "native_form"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Rules:
 
 
 class ExactField(NamedTuple):
-    """What the value of one field may be, so that nobody has to try."""
+    """What the value of one field may be, so that none has to be tried."""
 
     name: str
     types: frozenset[type]
@@ -48,18 +52,20 @@ class Form:
     rules: Rules
     encode: Callable[[object], bytes]
     decode: Callable[[bytes], object]
-    plain: Callable[[object], object]
-    fields: tuple[str, ...]
     exact: tuple[ExactField, ...] = ()
-    """Every field with what its values may be, where that alone says that the body can be read; else empty."""
+    """Every field with what its values may be, where that alone says that the value comes back equal; else empty."""
+    equality_shows_all: bool = False
+    """Whether values that are equal by `==` are equal in every field."""
+    is_lossy: bool = False
+    """Whether what is read may differ from what was written: then it only has to be readable."""
 
     @cached_property
     def unbounded(self) -> int:
         """The length up to which no limit can be exceeded: a body is not deeper than half its length."""
         return min(self.rules.max_size, 2 * self.rules.max_depth)
 
-    def write(self, value: object) -> bytes:
-        """The value as bytes that `read` accepts; raises the errors of the rules."""
+    def write(self, value: object) -> tuple[bytes, object]:
+        """The value as bytes, and the value that `read` makes of them; raises the errors of the rules."""
         try:
             body = self.encode(value)
         except RecursionError as error:
@@ -71,20 +77,30 @@ class Form:
         if len(body) > self.unbounded:
             self.check_limits(body)
         if self.exact and self.is_exact(value):
-            return body
-        # NaN and Infinity are written as null, which an optional field would accept as "absent".
-        if b"null" in body and (path := self.non_finite(value)) is not None:
-            raise self.rules.invalid(self.name, path, "NaN and Infinity have no form in JSON")
-        self.parse(body)
-        return body
+            return body, value
+        return body, self.read_back(body, value)
 
     def is_exact(self, value: object) -> bool:
-        """Whether types alone say that the body can be read."""
+        """Whether types alone say that the value comes back equal."""
         for name, types, values in self.exact:
             found = getattr(value, name)
             if type(found) not in types and (type(found) is not str or found not in values):
                 return False
         return True
+
+    def read_back(self, body: bytes, value: object) -> object:
+        """What the body is read as; raises where that is another value than the one that was written."""
+        try:
+            found = self.parse(body)
+        except SagaBusError:
+            self.refuse_non_finite(value)  # a better reason than that its null is no number
+            raise
+        if self.is_lossy:
+            if b"null" in body:
+                self.refuse_non_finite(value)
+        elif not (self.equality_shows_all and value == found) and (differs := difference(value, found)) is not None:
+            raise self.rules.invalid(self.name, *differs)
+        return found
 
     def read(self, body: bytes) -> object:
         """The value in a body; limits and UTF-8 are checked first."""
@@ -120,38 +136,63 @@ class Form:
         except UnicodeDecodeError as error:
             raise self.rules.invalid(self.name, *explain(error)) from error
 
-    def non_finite(self, value: object) -> str | None:
-        """The path of the first NaN or Infinity, if there is one."""
-        # Most nulls are a None among strings and integers: seen at once, without taking the value apart.
-        if self.fields and all(type(getattr(value, name)) in _NEVER_FLOAT for name in self.fields):
-            return None
-        return non_finite(self.plain(value), "")
+    def refuse_non_finite(self, value: object) -> None:
+        """Raise for a value that holds NaN or Infinity: they are written as null, which may read as "absent"."""
+        if (path := non_finite(value)) is not None:
+            raise self.rules.invalid(self.name, path, NOT_FINITE)
 
-    def locate(self, value: object, error: Exception) -> tuple[str, str]:
-        """Path and reason of a failed encode, which does not say where: the first field that fails alone."""
-        for name in self.fields:
+    def locate(self, value: object, error: Exception, path: str = "") -> tuple[str, str]:
+        """Path and reason of a failed encode, which does not say where: down to the innermost part that fails alone."""
+        for step, part in parts(value):
             try:
-                msgspec.json.encode(getattr(value, name))
-            except Exception as field_error:  # noqa: BLE001 - the encode of the whole has failed, of whatever kind
-                return name, explain(field_error)[1]
-        return explain(error)
+                _encode(part)
+            except Exception as part_error:  # noqa: BLE001 - the encode of the whole has failed, of whatever kind
+                return self.locate(part, part_error, join(path, step))
+        found, reason = explain(error)
+        return path or found, reason
 
 
-_NEVER_FLOAT = frozenset({str, int, bool, type(None)})
+_encode = msgspec.json.Encoder(enc_hook=write_inner).encode
 
 
-def native_form(cls: type[object], name: str, rules: Rules) -> Form:
+def model_form(cls: type[object], name: str, rules: Rules, *, is_lossy: bool = False) -> Form:
+    """The form of a pydantic model; raises ConfigurationError for fields that cannot be read from JSON."""
+    types = _types(cls, name)
+    shows_all = types.equality_shows_all
+    return Form(name, rules, encode_model, partial(decode_model, cls), (), shows_all, is_lossy)
+
+
+def native_form(cls: type[object], name: str, rules: Rules, *, is_lossy: bool = False) -> Form:
     """The form of a dataclass or a Struct; raises ConfigurationError for what cannot be read from JSON."""
+    resolve_fields(cls, getattr(cls, "__sagabus_names__", {}))
     try:
-        decoder = msgspec.json.Decoder(cls)
-    except (TypeError, ValueError, NameError, AttributeError) as error:
+        decoder = msgspec.json.Decoder(cls, dec_hook=read_inner)
+    except NameError as error:
+        raise ConfigurationError(
+            f"{name}: {cls.__qualname__} cannot be read from JSON: {error}; "
+            "import what a field is annotated with outside of `if TYPE_CHECKING`"
+        ) from error
+    except _UNDESCRIBABLE as error:
         raise ConfigurationError(f"{name}: {cls.__qualname__} cannot be read from JSON: {error}") from error
-    names = getattr(cls, "__struct_fields__", None) or _dataclass_fields(cls)
-    encode = msgspec.json.Encoder().encode
-    return Form(name, rules, encode, decoder.decode, msgspec.to_builtins, names, _exact_fields(cls, names))
+    types = _types(cls, name)
+    exact = _exact_fields(cls)
+    return Form(name, rules, _encode, decoder.decode, exact, types.equality_shows_all, is_lossy)
 
 
-def _exact_fields(cls: type[object], names: Sequence[str]) -> tuple[ExactField, ...]:
+_UNDESCRIBABLE = (TypeError, ValueError, NameError, AttributeError, NotImplementedError)
+
+
+def _types(cls: type[object], name: str) -> FieldTypes:
+    try:
+        types = walk(cls)
+    except _UNDESCRIBABLE as error:
+        raise ConfigurationError(f"{name}: {cls.__qualname__} cannot be read from JSON: {error}") from error
+    if types.problems:
+        raise ConfigurationError(*(f"{name}: {problem}" for problem in types.problems))
+    return types
+
+
+def _exact_fields(cls: type[object]) -> tuple[ExactField, ...]:
     """What plain fields (text, whole numbers, booleans, none, literal texts) may be; nothing for any other class."""
     if not is_dataclass(cls) or hasattr(cls, "__post_init__"):
         return ()
@@ -159,7 +200,7 @@ def _exact_fields(cls: type[object], names: Sequence[str]) -> tuple[ExactField, 
         hints = get_type_hints(cls, include_extras=True)  # a constraint is no plain type
     except (NameError, TypeError, AttributeError):
         return ()
-    found = tuple(ExactField(name, *_plain(hints.get(name))) for name in names)
+    found = tuple(ExactField(field.name, *_plain(hints.get(field.name))) for field in fields(cls))
     return found if all(field.types or field.values for field in found) else ()
 
 
@@ -175,7 +216,3 @@ def _plain(hint: object) -> tuple[frozenset[type], frozenset[str]]:
 
 
 _PLAIN = frozenset({str, int, bool, type(None)})
-
-
-def _dataclass_fields(cls: type[object]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls)) if is_dataclass(cls) else ()

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
+from sagabus.local_names import visible_names
 from sagabus.message import field_names
 from sagabus.reaction import Reaction, invoker
 from sagabus.retry import RetryPolicy
-from sagabus.signature import Signature, read_signature, visible_names
+from sagabus.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")

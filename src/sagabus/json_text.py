@@ -4,14 +4,13 @@ Beside the way of a message; `form` and `codec` ask.
 """
 
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 from sagabus.pydantic_codec import explain as explain_refusal
 
-__all__ = ["explain", "first_repeated_key", "is_too_deep", "join", "non_finite"]
+__all__ = ["explain", "first_repeated_key", "is_too_deep", "join"]
 
 # A string, closed or not: an unclosed one must match to the end, or each of its quotes would start another search.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -26,23 +25,6 @@ def is_too_deep(body: bytes, limit: int) -> bool:
         if depth > limit:
             return True
     return False
-
-
-def non_finite(value: object, path: str) -> str | None:
-    """The path of the first NaN or Infinity in dicts, lists and scalars."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else path
-    for step, part in _parts(value):
-        if type(part) is not str and (found := non_finite(part, join(path, step))) is not None:
-            return found
-    return None
-
-
-def _parts(value: object) -> Iterator[tuple[object, object]]:
-    if isinstance(value, dict):
-        yield from cast("dict[object, object]", value).items()
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from enumerate(cast("Iterable[object]", value))
 
 
 def first_repeated_key(body: bytes) -> str | None:

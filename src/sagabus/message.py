@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, dataclass_transform
 
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
+from sagabus.local_names import visible_names
 
 __all__ = [
     "MessageType",
@@ -40,22 +41,26 @@ class MessageType:
     kind: Kind
     cls: type[object]
     shape: Shape
+    lossy: bool = False
+    """Whether what is received may differ from what was sent."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def event(name: str) -> Callable[[type[T]], type[T]]:
+def event(name: str, *, lossy: bool = False) -> Callable[[type[T]], type[T]]:
     """Declare a class as an event: something that happened, for any number of subscriptions.
 
     A plain class becomes a frozen dataclass; a dataclass, msgspec.Struct or pydantic model is taken as it is. The class
-    itself is returned, never a copy. Raises ConfigurationError when the wire name or the class cannot be used.
+    itself is returned, never a copy. A message whose bytes would read as another value is refused where it is sent;
+    `lossy=True` is for models that mean that (`exclude=True`, a serializer that rounds). Raises ConfigurationError when
+    the wire name or the class cannot be used.
     """
-    return _declaring(name, "event")
+    return _declaring(name, "event", lossy=lossy)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def command(name: str) -> Callable[[type[T]], type[T]]:
+def command(name: str, *, lossy: bool = False) -> Callable[[type[T]], type[T]]:
     """Declare a class as a command: something to be done by exactly one receiver. Otherwise like `event`."""
-    return _declaring(name, "command")
+    return _declaring(name, "command", lossy=lossy)
 
 
 def message_type_of(message: object) -> MessageType:
@@ -116,7 +121,7 @@ class _ModelField(Protocol):
     def is_required(self) -> bool: ...
 
 
-def _declaring(name: str, kind: Kind) -> Callable[[type[T]], type[T]]:
+def _declaring(name: str, kind: Kind, *, lossy: bool) -> Callable[[type[T]], type[T]]:
     if not _WIRE_NAME.fullmatch(name):
         raise ConfigurationError(f"message name {name!r} must be 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter")
 
@@ -125,9 +130,10 @@ def _declaring(name: str, kind: Kind) -> Callable[[type[T]], type[T]]:
         shape = _shape_of(cls)
         if shape is None:
             _make_dataclass(cls)
-        declared = MessageType(name, kind, cls, shape or "dataclass")
+        declared = MessageType(name, kind, cls, shape or "dataclass", lossy)
         # Not by plain assignment: it must neither become a field nor be stopped by a metaclass.
         type.__setattr__(cls, "__sagabus_message__", declared)
+        type.__setattr__(cls, "__sagabus_names__", visible_names(1))
         return cls
 
     return declare

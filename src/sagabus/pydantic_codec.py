@@ -1,21 +1,42 @@
 """Pydantic models on the wire, through pydantic itself: the model's own configuration decides what it accepts.
 
-Used by `codec` for messages whose shape is "pydantic". Nothing is imported from pydantic, which is optional.
+Used by `form` for messages that are models, and for models inside dataclasses, Structs and states. Nothing is imported
+from pydantic, which is optional.
 """
 
-from typing import Protocol, TypedDict, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypedDict, cast, get_args
 
 import msgspec
 
-__all__ = ["decode_model", "encode_model", "explain", "plain_model"]
+__all__ = [
+    "decode_model",
+    "encode_model",
+    "equality_is_its_own",
+    "explain",
+    "field_annotations",
+    "is_model",
+    "model_parts",
+    "read_inner",
+    "secrets_without_serializer",
+    "write_inner",
+]
+
+
+class ModelField(Protocol):
+    """The part of pydantic.fields.FieldInfo that is used here."""
+
+    annotation: object
+    metadata: list[object]
 
 
 class Model(Protocol):
     """The part of pydantic.BaseModel that is used here."""
 
-    def model_dump_json(self, *, by_alias: bool, warnings: bool) -> str: ...
+    model_fields: Mapping[str, ModelField]
+    __pydantic_extra__: Mapping[str, object] | None
 
-    def model_dump(self, *, by_alias: bool, warnings: bool) -> object: ...
+    def model_dump_json(self, *, by_alias: bool, warnings: bool) -> str: ...
 
     @classmethod
     def model_validate_json(cls, json_data: bytes) -> "Model": ...
@@ -34,14 +55,14 @@ class Refusal(Protocol):
     def errors(self, *, include_url: bool, include_context: bool, include_input: bool) -> list[Detail]: ...
 
 
+def is_model(cls: type[object]) -> bool:
+    """Whether the class is a pydantic model, by its attributes: pydantic is optional and slow to load."""
+    return hasattr(cls, "model_validate_json")
+
+
 def encode_model(message: object) -> bytes:
     """The model as JSON, by alias because that is what validation reads; decoding finds wrong values, not warnings."""
     return cast(Model, message).model_dump_json(by_alias=True, warnings=False).encode()
-
-
-def plain_model(message: object) -> object:
-    """The model as dicts, lists and scalars, with NaN still visible."""
-    return cast(Model, message).model_dump(by_alias=True, warnings=False)
 
 
 def decode_model(cls: type[object], body: bytes) -> object:
@@ -49,6 +70,59 @@ def decode_model(cls: type[object], body: bytes) -> object:
     # pydantic's parser takes NaN, Infinity and 1e999; this pass makes the same JSON valid for every shape of message.
     msgspec.json.decode(body)
     return cast("type[Model]", cls).model_validate_json(body)
+
+
+def write_inner(value: object) -> object:
+    """A model inside another value, for msgspec's encoder; raises TypeError for any other object."""
+    if not is_model(type(value)):
+        raise TypeError(f"{type(value).__qualname__} has no form in JSON")
+    return msgspec.Raw(encode_model(value))
+
+
+def read_inner(cls: type[Any], value: object) -> object:
+    """A model inside another value, from what msgspec's decoder found there."""
+    # As JSON, where a strict model takes dates and decimals as text, as it does in a message of its own.
+    return cls.model_validate_json(msgspec.json.encode(value)) if is_model(cls) else value
+
+
+def model_parts(value: object) -> Mapping[str, object]:
+    """Fields and extra values of a model; its private attributes never travel."""
+    model = cast(Model, value)
+    values = {name: getattr(value, name, None) for name in type(model).model_fields}
+    return {**values, **(model.__pydantic_extra__ or {})}
+
+
+def field_annotations(cls: type[object]) -> Iterator[tuple[str, object]]:
+    """The fields of a model with their types."""
+    for name, field in cast("type[Model]", cls).model_fields.items():
+        yield name, field.annotation
+
+
+def equality_is_its_own(cls: type[object]) -> bool:
+    """Whether pydantic compares its objects, and no `__eq__` of the user's."""
+    owner = next(base for base in cls.__mro__ if "__eq__" in vars(base))
+    return owner.__module__.startswith("pydantic.")
+
+
+def secrets_without_serializer(cls: type[object]) -> Iterator[str]:
+    """The fields of a model that hold a secret and that nothing writes in clear."""
+    decorators = getattr(cls, "__pydantic_decorators__", None)
+    if getattr(decorators, "field_serializers", None) or getattr(decorators, "model_serializers", None):
+        return  # what they write shows when a value is compared
+    for name, field in cast("type[Model]", cls).model_fields.items():
+        if _holds_secret(field.annotation) and not _has_serializer(field.metadata):
+            yield name
+
+
+def _holds_secret(hint: object) -> bool:
+    if isinstance(hint, type) and hint.__module__ == "pydantic.types" and hasattr(hint, "get_secret_value"):
+        return True
+    arguments = get_args(hint)
+    return not _has_serializer(arguments) and any(map(_holds_secret, arguments))
+
+
+def _has_serializer(metadata: Iterable[object]) -> bool:
+    return any(type(each).__name__ in ("PlainSerializer", "WrapSerializer") for each in metadata)
 
 
 def explain(error: Exception) -> tuple[str, str] | None:

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transfo
 
 from sagabus.correlation import KeySpec
 from sagabus.deduplication import Deduplication
+from sagabus.local_names import visible_names
 from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
-from sagabus.signature import visible_names
 
 F = TypeVar("F", bound=Callable[..., Any])
 Policy: TypeAlias = Literal["stash", "ignore", "dead-letter"]
@@ -40,6 +40,7 @@ class SagaOptions:
     deduplication: Deduplication | None = None
     ordered: bool = True
     parks: bool = False
+    lossy: bool = False
 
 
 @dataclass_transform(kw_only_default=True)
@@ -53,17 +54,20 @@ class Saga:
     What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
     most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
-    starting message begin a finished instance anew; `history=True` keeps a row of each transition. `retry`,
-    `deduplication` and `parks` are as for `@handler`.
+    starting message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state
+    would be read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`
+    and `parks` are as for `@handler`.
     """
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None
+    __sagabus_names__: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
         super().__init_subclass__()
         cls.__sagabus_saga__ = SagaOptions(name=name, **options) if name is not None else None
         if name is None and options:
             raise TypeError(f"{cls.__qualname__}: give the saga a name=... beside its other options")
+        cls.__sagabus_names__ = visible_names(1)
         dataclass(kw_only=True)(cls)
 
 

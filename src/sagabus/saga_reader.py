@@ -93,7 +93,7 @@ class _Reader:
             allowed = ("ignore", "dead-letter") if setting == "on_finished" else typing.get_args(Policy)
             if getattr(options, setting) not in allowed:
                 self._problem(f"{setting} must be one of {', '.join(allowed)}, not {getattr(options, setting)!r}")
-        for setting in ("restart", "history"):
+        for setting in ("restart", "history", "lossy"):
             if not isinstance(getattr(options, setting), bool):
                 self._problem(f"{setting} must be True or False, not {getattr(options, setting)!r}")
         if options.patience <= timedelta(0):

@@ -60,23 +60,6 @@ def read_signature(function: Callable[..., object], where: str, problems: list[s
     return Signature(tuple(types_), tuple(arguments), kind)
 
 
-def visible_names(depth: int) -> dict[str, Any]:
-    """Names around the user's definition, for annotations that are text and name classes of an enclosing function.
-
-    `depth` counts frames from the caller of this function's caller: where the decorator stands.
-    """
-    frame = inspect.currentframe()
-    for _ in range(depth + 1):
-        frame = frame.f_back if frame is not None else None
-    names: dict[str, Any] = {}
-    for _ in range(2):
-        if frame is None or frame.f_locals is frame.f_globals:
-            break
-        names = {**frame.f_locals, **names}
-        frame = frame.f_back
-    return names
-
-
 def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
     """The timers that a method sets by a literal name; computed names are checked when it runs."""
     code = getattr(inspect.unwrap(function), "__code__", None)

@@ -228,7 +228,8 @@ class Processing:
         if envelope.timer is not None:
             timers.pop(envelope.timer, None)
         timers_sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
-        save = self._save(definition, cell, run.state, ctx, timers)
+        body, kept = self._states.write(run.state)
+        save = self._save(definition, cell, run.state, ctx, timers, body=body)
         effects = Effects(
             save=save,
             sent=sent if ctx.completed else sent + timers_sent,
@@ -237,19 +238,26 @@ class Processing:
             unheard=ctx.unheard,
             claims=claims,
         )
-        cell.version, cell.body, cell.state = save.version, save.state, run.state
+        cell.version, cell.body, cell.state = save.version, body, kept
         cell.status, cell.timers, cell.completed = save.status, save.timers, save.completed
         return Completed(envelope, effects)
 
     def _save(
-        self, definition: SagaDefinition, cell: BelievedState, state: Saga, ctx: Context, timers: dict[str, str]
+        self,
+        definition: SagaDefinition,
+        cell: BelievedState,
+        state: Saga,
+        ctx: Context,
+        timers: dict[str, str],
+        *,
+        body: bytes,
     ) -> Save:
         status = _status(state) if definition.has_status else None
         return Save(
             saga=definition.name,
             key=ctx.key or "",
             base=cell.version,
-            state=self._states.encode(state),
+            state=body,
             status=status,
             timers={} if ctx.completed else timers,
             completed=ctx.completed,

@@ -56,6 +56,7 @@ class Harness:
     `strict`: a command that nobody here receives is Unroutable, as in production; otherwise it is in `sent`, and that
     is all. `duplicates`: whatever is delivered is delivered again. `clock`: one clock for several harnesses on one
     file. `patience`: real seconds after which a bus that is still not idle is a TimeoutError that says what it is at.
+    `reread_states`: each run gets its saga as it is read from the store, as after a restart.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Harness:
         duplicates: bool = False,
         strict: bool = False,
         patience: float = 10.0,
+        reread_states: bool = True,
     ) -> None:
         self.clock = clock or ManualClock()
         self.bus: Bus
@@ -80,6 +82,7 @@ class Harness:
         self._handler_faults = HandlerFaults()
         self._duplicates = duplicates
         self._strict = strict
+        self._reread_states = reread_states
         self._patience = patience
         self._heard = Heard()
         self._make_store = _opener(store, self.clock, self._settings.lanes)
@@ -214,6 +217,7 @@ class Harness:
             strict=self._strict,
         )
         self._running.put_around(self._faults)
+        self._running.reread_states(wanted=self._reread_states)
 
     async def _idle(self) -> None:
         quiet = stuck = 0
@@ -276,6 +280,10 @@ class _ObservedBus(Bus):
     def put_around(self, middleware: Sequence[Middleware]) -> None:
         """Put middleware around all other, once."""
         self._around[:0] = [each for each in middleware if each not in self._around]
+
+    def reread_states(self, *, wanted: bool) -> None:
+        """Have each run get its saga as it is stored, or as the run before left it."""
+        self._states.rereads = wanted
 
     async def is_idle(self) -> bool:
         """Whether nothing is in hand and nothing due."""

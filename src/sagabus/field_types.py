@@ -1,0 +1,128 @@
+"""The types that a message or a state is made of, walked once when the bus is built.
+
+Finds what has no form in JSON before a value does, and whether `==` shows every difference between two values.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, NamedTuple, cast, get_origin
+
+import msgspec
+from msgspec import inspect as reflection
+
+from sagabus.json_text import join
+from sagabus.pydantic_codec import equality_is_its_own, field_annotations, is_model, secrets_without_serializer
+
+__all__ = ["FieldTypes", "walk"]
+
+
+class FieldTypes(NamedTuple):
+    """What a class is made of."""
+
+    problems: tuple[str, ...]
+    """Each field that has no form in JSON, with what to do."""
+    equality_shows_all: bool
+    """Whether values that are equal by `==` are equal in every field."""
+
+
+class _Node(NamedTuple):
+    path: str
+    type: reflection.Type | None
+    """None for what msgspec cannot describe."""
+    is_foreign: bool = False
+    """Below a pydantic model, which decides itself what it can hold."""
+
+
+def walk(cls: type[object]) -> FieldTypes:
+    """What the class is made of, however deep; raises what msgspec raises for a class that it cannot describe."""
+    problems: list[str] = []
+    shows_all = True
+    for node in _nodes(cls):
+        described = _class_of(node)
+        shows_all = shows_all and node.type is not None and (described is None or _compares_all(described))
+        if described is not None and is_model(described):
+            problems += _secrets(node.path, described)
+        elif not node.is_foreign and (problem := _problem(node.type)) is not None:
+            problems.append(f'field "{node.path}": {problem}')
+    return FieldTypes(tuple(problems), shows_all)
+
+
+def _class_of(node: _Node) -> type[object] | None:
+    cls: object = getattr(node.type, "cls", None)
+    found = get_origin(cls) or cls
+    return found if isinstance(found, type) else None
+
+
+def _problem(found: reflection.Type | None) -> str | None:
+    if isinstance(found, reflection.RawType):
+        return "no type checks what msgspec.Raw holds; declare its type, or Any"
+    if isinstance(found, reflection.ExtType):
+        return "msgspec.msgpack.Ext has no form in JSON"
+    if not isinstance(found, reflection.CustomType) or found.cls is object:
+        return None
+    name = f"{found.cls.__module__}.{found.cls.__qualname__}".removeprefix("builtins.")
+    return f"{name} has no form in JSON; declare text, a number, a dataclass or a pydantic model instead"
+
+
+def _secrets(path: str, model: type[object]) -> list[str]:
+    return [
+        f'field "{join(path, name)}": pydantic writes a secret as stars; '
+        "give the field a serializer that reveals it, or send a reference to the secret"
+        for name in secrets_without_serializer(model)
+    ]
+
+
+def _nodes(cls: type[object]) -> Iterator[_Node]:
+    """All types below a class, each once."""
+    described: set[int] = set()
+    kept: list[reflection.Type | None] = []  # an id is unique only among what is alive
+    models: set[type[object]] = set()
+    waiting = deque([_Node("", reflection.type_info(cls))])
+    while waiting:
+        node = waiting.popleft()
+        model = _class_of(node)
+        if id(node.type) in described or model in models:
+            continue
+        described.add(id(node.type))
+        kept.append(node.type)
+        yield node
+        if model is not None and is_model(model):
+            models.add(model)
+            waiting += [_Node(join(node.path, name), _info(hint), True) for name, hint in field_annotations(model)]
+        else:
+            waiting += _children(node)
+
+
+def _info(hint: object) -> reflection.Type | None:
+    try:
+        return reflection.type_info(hint)
+    except (TypeError, ValueError, NameError, AttributeError, NotImplementedError):
+        return None
+
+
+def _children(node: _Node) -> Iterator[_Node]:
+    for name in getattr(node.type, "__struct_fields__", ()):
+        value: object = getattr(node.type, name)
+        parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for part in parts:
+            if isinstance(part, reflection.Field):
+                yield _Node(join(node.path, part.name), part.type, node.is_foreign)
+            elif isinstance(part, reflection.Type):
+                path = node.path if isinstance(node.type, reflection.UnionType) else f"{node.path}[]"
+                yield _Node(path, part, node.is_foreign)
+
+
+def _compares_all(cls: type[Any]) -> bool:
+    """Whether `==` of two objects of the class looks at every field."""
+    if is_model(cls):
+        return equality_is_its_own(cls)
+    if is_dataclass(cls):
+        code = getattr(cls.__eq__, "__code__", None)
+        # The module `dataclasses` compiles what it writes from text; an `__eq__` of the user's has a file.
+        is_generated = code is not None and code.co_filename == "<string>"
+        return is_generated and all(field.compare for field in fields(cls))
+    if issubclass(cls, msgspec.Struct):
+        return cls.__struct_config__.eq and cls.__eq__ is msgspec.Struct.__eq__
+    # Named tuples and typed dictionaries compare all they hold; a class of attrs may leave fields out.
+    return not hasattr(cls, "__attrs_attrs__")
