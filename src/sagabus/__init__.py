@@ -4,6 +4,8 @@ Sagas, idempotent inbox, transactional outbox, optimistic concurrency, timers, r
 file out of the box.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from sagabus.bus import Bus
 from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
@@ -50,6 +52,19 @@ from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
 from sagabus.views import SagaRecord, TimerRecord, Transition
+
+if TYPE_CHECKING:
+    __version__: str
+    """The version of the installed distribution."""
+
+
+def __getattr__(name: str) -> Any:
+    if name != "__version__":
+        raise AttributeError(f"module 'sagabus' has no attribute {name!r}")
+    from importlib.metadata import version  # loaded when asked for: it costs more than the rest of this module
+
+    return version("sagabus")
+
 
 __all__ = [
     "AsyncConnection",

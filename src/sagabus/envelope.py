@@ -54,6 +54,15 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 LANES = 16
 """Of a store that is made without another number."""
+MOST_LANES = 4_096
+"""A lane costs a row in each channel, and a worker looks at each of its lanes."""
+
+
+def lanes_problem(lanes: int) -> str | None:
+    """Why a store cannot have so many lanes; None where it can."""
+    if lanes < 1:
+        return f"a store needs at least one lane, not {lanes}"
+    return f"a store has at most {MOST_LANES} lanes, not {lanes}" if lanes > MOST_LANES else None
 
 
 def lane_of(key: str, lanes: int) -> int:

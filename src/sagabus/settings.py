@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
+from sagabus.envelope import MOST_LANES
 from sagabus.errors import ConfigurationError
 
 
@@ -60,6 +61,8 @@ class Settings:
             for name in ("lease", "purge_every", "retention", "history_retention")
             if (value := getattr(self, name)) is not None and value <= timedelta(0)
         ]
+        if self.lanes is not None and self.lanes > MOST_LANES:
+            problems.append(f"Settings.lanes must be at most {MOST_LANES}, not {self.lanes}")
         if self.grace < timedelta(0):
             problems.append(f"Settings.grace must not be negative, unlike {self.grace}")
         if self.retention < SHORTEST_WINDOW and not self.short_retention:

@@ -247,6 +247,8 @@ class Store(Protocol):
         All stored envelopes go to the lanes that `lane_of` says, by their key or else their id; the routing's version
         rises, so that others address anew. No lane has an owner afterwards and every epoch is one that there never was,
         so whatever is in somebody's hands is fenced off. What a dead worker may have had in hand stays suspect.
+
+        ConfigurationError for less than one lane, or more than `MOST_LANES`.
         """
         ...
 

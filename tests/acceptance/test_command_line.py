@@ -193,7 +193,7 @@ def worker() -> Iterator[Callable[..., Worker]]:
 # --- run --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_lets_running_handlers_finish_and_the_exit_code_is_0(
     worker: Callable[..., Worker], number: signal.Signals
 ) -> None:

@@ -11,6 +11,7 @@ from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import count_text
 from sagabus.cli.text import printable
+from sagabus.envelope import lanes_problem
 from sagabus.store import Divided
 
 
@@ -40,6 +41,8 @@ def lanes(arguments: tuple[str, ...], url: str | None, *, anew: bool, as_json: b
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
     if rest and not (rest[0].isascii() and rest[0].isdigit() and int(rest[0])):
         raise click.UsageError(f"{printable(rest[0])} is no number of lanes")
+    if rest and (problem := lanes_problem(int(rest[0]))) is not None:
+        raise click.UsageError(problem)
     if rest and anew:
         raise click.UsageError("lanes that begin anew stay as many as they are: give --begin-anew or a number")
     if anew:
@@ -68,6 +71,13 @@ def _tell_divided(done: Divided, asked: Sequence[str], *, as_json: bool) -> None
         click.echo(f"{done.before} lanes became {done.lanes}; {moved} went to another one")
 
 
+def _announce(number: int, there: int, channels: int) -> None:
+    """Before the work, so that a log shows what was meant even where it broke off."""
+    if number != there:
+        of = count_text(channels, "subscription")
+        click.echo(f"dividing {of} into {number} lanes instead of {there}; messages in flight run again", err=True)
+
+
 async def _begin_anew(target: str | None, url: str | None) -> int:
     async with opened(target, url) as bus:
         return await bus.store.begin_anew()
@@ -75,7 +85,9 @@ async def _begin_anew(target: str | None, url: str | None) -> int:
 
 async def _divide(target: str | None, url: str | None, number: int | None) -> Divided:
     async with opened(target, url) as bus:
+        routing = await bus.store.routing()
+        there = routing.lanes
         if number is not None:
+            _announce(number, there, len({each.channel for each in routing.subscriptions}))
             return await bus.store.divide(number)
-        there = (await bus.store.routing()).lanes
         return Divided(there, there)

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,15 @@ from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.process import own_process
 from sagabus.cli.text import printable, printable_lines, time_text
 from sagabus.clock import SystemClock
+from sagabus.errors import StoreError
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
 
 
+log = logging.getLogger("sagabus")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -41,12 +46,13 @@ class _Plain(logging.Formatter):
 )
 @json_option
 def run(target: str, log_level: str, *, as_json: bool) -> None:
-    """Run a worker for MODULE:BUS until SIGTERM or SIGINT.
+    """Run a worker for MODULE:BUS until SIGTERM, SIGINT or SIGHUP.
 
-    The first signal stops it gracefully: it takes nothing new, lets running handlers finish within the grace period of
-    the bus's settings, and gives its work back. A second signal ends it at once; what was under way is rolled back and
-    runs again elsewhere. With --json, one record is printed at the start and one at the end. Logging goes to stderr,
-    unless the module sets up its own.
+    The worker waits for a database that is down at the start. The first signal stops it gracefully: it takes nothing
+    new, lets running handlers finish within the grace period of the bus's settings, and gives its work back. A second
+    signal ends it at once: what was under way is rolled back and runs again elsewhere. With --json, one record is
+    printed at the start and one at the end. The lines of the logger `sagabus` go to stderr, unless the module sets up
+    its own logging.
 
     Exit codes: 0 stopped gracefully, 2 not possible as asked, 128 plus the signal's number after a second signal.
     """
@@ -63,6 +69,9 @@ async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
     reasons: list[str] = []
     _listen(asyncio.get_running_loop(), asked, reasons)
     names = [definition.name for definition in bus.definitions]
+    if not await _open(bus, asked):
+        _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
+        return
     async with bus:
         _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names)
         await asked.wait()
@@ -70,12 +79,38 @@ async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
     _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
 
 
+async def _open(bus: Bus, asked: asyncio.Event) -> bool:
+    """Open the bus as soon as its database can be reached; False when a signal came first."""
+    pause = _FIRST_PAUSE
+    while not asked.is_set():
+        opening, stopping = asyncio.ensure_future(bus.open()), asyncio.ensure_future(asked.wait())
+        await asyncio.wait([opening, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait([opening])
+            await bus.close()
+            break
+        error = opening.exception()
+        if error is None:
+            return True
+        if not (isinstance(error, StoreError) and error.is_transient):
+            raise error
+        log.warning("the store does not open, trying again in %.2g s: %s", pause, error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await asked.wait()
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    return False
+
+
 def _log(level: str) -> None:
-    if logging.getLogger().handlers or logging.getLogger("sagabus").handlers:
+    if logging.getLogger().handlers or log.handlers:
         return
     handler = logging.StreamHandler()
     handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    log.addHandler(handler)
+    log.setLevel(level.upper())
 
 
 def _listen(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, reasons: list[str]) -> None:
@@ -87,7 +122,7 @@ def _listen(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, reasons: list
         reasons.append(signal.Signals(number).name)
         loop.call_soon_threadsafe(asked.set)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NoReturn
 
 from sagabus.clock import Clock, SystemClock
-from sagabus.envelope import LANES, Envelope
+from sagabus.envelope import LANES, Envelope, lanes_problem
 from sagabus.errors import ConfigurationError, UnsupportedCapability
 from sagabus.inspection import Inspection
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
@@ -223,8 +223,8 @@ class MemoryStore:
 
 
 def _check_lanes(lanes: int) -> None:
-    if lanes < 1:
-        raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
+    if (problem := lanes_problem(lanes)) is not None:
+        raise ConfigurationError(problem)
 
 
 def _refuse(capability: Capability) -> NoReturn:

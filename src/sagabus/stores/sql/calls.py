@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded, lanes_problem
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.inspection import ChannelCounts, WorkerSeen
@@ -77,8 +77,8 @@ class SqlCalls(ABC):
 
     async def divide(self, lanes: int) -> Divided:
         """Divide every channel into so many lanes."""
-        if lanes < 1:
-            raise ConfigurationError(f"a store needs at least one lane, not {lanes}")
+        if (problem := lanes_problem(lanes)) is not None:
+            raise ConfigurationError(problem)
         divided = await self._write_long(lambda: dividing.divide(lanes, self._clock.now()))
         hit("divide.after_commit")
         return divided

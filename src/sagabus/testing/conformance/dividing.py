@@ -88,6 +88,8 @@ class DividingConformance(StoreSuite):
 
     @conformance
     async def test_a_number_below_one_is_refused(self, trial: Trial) -> None:
+        with pytest.raises(ConfigurationError, match="at most 4096 lanes, not 99999999"):
+            await trial.store.divide(99_999_999)
         with pytest.raises(ConfigurationError, match="at least one lane, not 0"):
             await trial.store.divide(0)
 
