@@ -37,6 +37,7 @@ from sagabus.errors import (
     StoreFull,
     StoreReadOnly,
     StoreUnavailable,
+    StoreUntrusted,
     TransactionLost,
     UnknownMessageType,
     Unroutable,
@@ -45,6 +46,7 @@ from sagabus.errors import (
     WrongDatabase,
 )
 from sagabus.handler import handler
+from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.middleware import Middleware
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
@@ -52,6 +54,8 @@ from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
 from sagabus.views import SagaRecord, TimerRecord, Transition
+
+make_safe()
 
 if TYPE_CHECKING:
     __version__: str
@@ -111,6 +115,7 @@ __all__ = [
     "StoreFull",
     "StoreReadOnly",
     "StoreUnavailable",
+    "StoreUntrusted",
     "TimerRecord",
     "TransactionLost",
     "Transition",

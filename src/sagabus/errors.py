@@ -36,6 +36,7 @@ __all__ = [
     "StoreFull",
     "StoreReadOnly",
     "StoreUnavailable",
+    "StoreUntrusted",
     "TransactionLost",
     "TransportError",
     "UnknownMessageType",
@@ -197,6 +198,10 @@ class StoreFull(StoreError):
 
 class StoreReadOnly(StoreError):
     """Point at the writable primary, or correct the file permissions."""
+
+
+class StoreUntrusted(StoreError):
+    """Correct the certificates or the URL's TLS options: no trusted connection can be made, and repeating is no use."""
 
 
 class StoreCorrupt(StoreError):

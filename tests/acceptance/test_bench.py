@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,28 @@ def test_several_workers_are_measured_against_one() -> None:
     assert found["workers"] == 2
     assert found["one_worker_per_second"] != found["messages_per_second"]
     assert found["scaling"] == pytest.approx(found["messages_per_second"] / found["one_worker_per_second"], rel=0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the arguments of a process are not in /proc")
+def test_no_other_user_sees_the_store_of_a_half_or_of_a_worker(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'S3cr3tW0rd.db'}"
+    with subprocess.Popen(
+        [SAGABUS, "bench", "--sagas", "100", "--workers", "2", "--store", store], stdout=-3, stderr=-3
+    ) as running:
+        seen: set[bytes] = set()
+        while running.poll() is None:
+            seen |= set(arguments_of_halves())
+
+    assert any(b"worker" in arguments for arguments in seen)
+    assert not [arguments for arguments in seen if b"S3cr3tW0rd" in arguments]
+
+
+def arguments_of_halves() -> Iterator[bytes]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes()
+            if b"benchmark.half" in arguments:
+                yield arguments
 
 
 def test_a_person_gets_a_table(tmp_path: Path) -> None:

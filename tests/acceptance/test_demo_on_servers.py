@@ -227,7 +227,7 @@ def test_a_signal_ends_a_private_server_too(folder: Path) -> None:
     [
         ("?default_transaction_read_only=on", "point the bus at the primary"),
         ("?prefix=demo_", "the bus's own tables"),
-        ("?deadline=never", "deadline=never"),
+        ("?deadline=never", "the option deadline"),
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_clear_line(place: Place, option: str, said: str) -> None:

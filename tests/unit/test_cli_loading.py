@@ -101,5 +101,5 @@ def test_whatever_is_wrong_is_told_in_one_line(target: str, why: str) -> None:
 
 
 def test_a_bad_definition_keeps_its_problems() -> None:
-    with pytest.raises(ConfigurationError, match="no store is known"):
+    with pytest.raises(ConfigurationError, match="is no store URL"):
         load_bus("cli_shop:wrong_url")

@@ -66,3 +66,22 @@ def test_an_idle_worker_is_not_caught_and_goes_on(tmp_path: Path) -> None:
             assert hand.process.returncode is None
 
     asyncio.run(look())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the arguments of a process are not in /proc")
+def test_no_other_user_sees_the_store_of_a_worker(tmp_path: Path) -> None:
+    def arguments_of(hand: InFlight) -> bytes:
+        return Path(f"/proc/{hand.process.pid}/cmdline").read_bytes()
+
+    async def look() -> list[bytes]:
+        crew = Crew(f"sqlite:///{tmp_path}/S3cr3tW0rd.db", "orders", tmp_path, lease=1, size=1)
+        try:
+            await crew.start()
+            return [arguments_of(hand) for hand in crew.living]
+        finally:
+            await crew.dismiss()
+
+    (arguments,) = asyncio.run(look())
+
+    assert b"demonstration.worker" in arguments
+    assert b"S3cr3tW0rd" not in arguments

@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import cast
 
 import click
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except click.ClickException as error:
-        error.show()
+        _complain(error, sys.argv[1:] if arguments is None else arguments)
         return error.exit_code
     except click.Abort:
         click.echo("sagabus: aborted", err=True)
@@ -76,6 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader has gone. What Python still flushes at its end goes nowhere, so that it does not complain either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+class _Unaltered(StringIO):
+    """Holds a text as it was said: click would take control codes out of it, and an argument could not be found."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def _complain(error: click.ClickException, arguments: Sequence[str]) -> None:
+    """What click says repeats the arguments, and one of them may be a URL with its password, or hold control codes."""
+    from sagabus.cli.output import safe_complaint
+
+    said = _Unaltered()
+    error.show(file=said)
+    click.echo(safe_complaint(said.getvalue(), arguments), err=True, nl=False)
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -15,8 +15,9 @@ import click
 import msgspec
 from rich.console import Console
 
-from sagabus.cli.text import printable
+from sagabus.cli.text import printable, printable_lines
 from sagabus.errors import SagaBusError
+from sagabus.url import hidden, may_hold_a_password, shown
 
 
 class Refused(click.ClickException):
@@ -26,12 +27,21 @@ class Refused(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the reason as a single line, whatever line breaks it came with."""
-        click.echo(f"sagabus: {one_line(self.message)}", err=file is None, file=file)
+        click.echo(f"sagabus: {one_line(hidden(self.message))}", err=file is None, file=file)
 
 
 def one_line(text: str) -> str:
     """The text without its line breaks, and with every character that a terminal would obey written as an escape."""
     return "; ".join(printable(part.strip()) for part in text.split("\n") if part.strip())
+
+
+def safe_complaint(text: str, arguments: Sequence[str]) -> str:
+    """An error text, fit for a terminal, in which no argument that may be a URL is repeated as it was typed."""
+    typed = {part for argument in arguments for part in (argument, argument.partition("=")[2])}
+    for part in sorted(filter(may_hold_a_password, typed), key=len, reverse=True):
+        for way in (part, repr(part)[1:-1], printable(part)):
+            text = text.replace(way, shown(part))
+    return printable_lines(hidden(text))
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -1,8 +1,9 @@
-"""What a process that does nothing else but work for a bus may do to itself; a library may not."""
+"""What the processes of the command do to themselves, and how they are given a store; a library may do neither."""
 
 from __future__ import annotations
 
 import gc
+import json
 import sys
 
 _YOUNGEST = 20_000
@@ -20,3 +21,13 @@ def own_process() -> None:
     gc.freeze()
     gc.set_threshold(_YOUNGEST, 20, 50)
     sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+def given(place: str) -> bytes:
+    """A store for a child process, as the first line of its stdin: every user of the machine can read its arguments."""
+    return json.dumps(place).encode() + b"\n"
+
+
+def place_given() -> str:
+    """The store that the parent process has given. What follows on stdin is left there."""
+    return str(json.loads(sys.stdin.buffer.readline()))

@@ -5,26 +5,13 @@ A terminal obeys control characters wherever they come from, so none of them get
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from sagabus.clock import moment
-
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-# Controls, invisible formatting (such as the marks that turn the direction of writing), surrogates, line separators.
-_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def printable(value: object) -> str:
-    """The text on one line, with every character that a terminal would obey or hide written as an escape."""
-    return "".join(character if _is_plain(character) else _escape(character) for character in str(value))
-
-
-def printable_lines(value: object) -> str:
-    """As `printable`, keeping line breaks: for tracebacks."""
-    return "\n".join(printable(line.replace("\t", "    ")) for line in str(value).split("\n"))
+from sagabus.text import printable as printable  # noqa: PLC0414  # what commands import it from here
+from sagabus.text import printable_lines as printable_lines  # noqa: PLC0414  # likewise
 
 
 def readable_body(body: bytes) -> object:
@@ -58,16 +45,3 @@ def span_text(span: timedelta) -> str:
     parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
     shown = [f"{count} {unit}" for count, unit in parts if count]
     return " ".join(shown[:2]) or "0 s"
-
-
-def _is_plain(character: str) -> bool:
-    return unicodedata.category(character) not in _OBEYED
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    if character in _NAMED:
-        return _NAMED[character]
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

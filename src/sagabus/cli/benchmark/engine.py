@@ -18,7 +18,7 @@ import msgspec
 from sagabus import Bus
 from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
-from sagabus.cli.process import own_process
+from sagabus.cli.process import given, own_process
 from sagabus.outcome import Settled
 from sagabus.store import Batch, Store, Unit
 
@@ -200,10 +200,11 @@ async def _worked_off_by_crew(url: str, messages: Sequence[object], workers: int
 
 async def _hire(url: str) -> asyncio.subprocess.Process:
     worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", "worker", url),
+        *(sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", "worker"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    _input(worker).write(given(url))
     await _heard(worker, b"ready\n")
     return worker
 

@@ -1,7 +1,7 @@
 """One half of the benchmark in a process of its own: neither shares memory or threads with the other.
 
-`python -m sagabus.cli.benchmark.half engine URL SAGAS TOKEN WORKERS`, `… worker URL`, or `… loop-KIND PLACE SAGAS`; it
-prints one object.
+`python -m sagabus.cli.benchmark.half engine SAGAS TOKEN WORKERS`, `… worker`, or `… loop-KIND SAGAS`; the first line of
+its stdin is the store, and it prints one object.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import import_module
 import msgspec
 
 from sagabus.cli.benchmark import engine
-from sagabus.cli.process import own_process
+from sagabus.cli.process import own_process, place_given
 
 
 def run(half: str, place: str, *options: str) -> bytes:
@@ -32,4 +32,4 @@ def run(half: str, place: str, *options: str) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(run(*sys.argv[1:]))
+    sys.stdout.buffer.write(run(sys.argv[1], place_given(), *sys.argv[2:]))

@@ -19,6 +19,7 @@ import msgspec
 from sagabus.cli.benchmark.engine import EngineFigures
 from sagabus.cli.benchmark.loops.work import LoopFigures
 from sagabus.cli.benchmark.venues import Venue
+from sagabus.cli.process import given
 
 T = TypeVar("T")
 
@@ -86,10 +87,12 @@ def run_rounds(venue: Venue, sagas: int, workers: int, done: Callable[[str], Non
 
 
 def _half(name: str, place: str, sagas: int, *options: str, weight: int = 1) -> bytes:
-    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, place, str(sagas), *options]
+    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, str(sagas), *options]
     patience = _PATIENCE + sagas * weight / _SLOWEST
     try:
-        finished = subprocess.run(command, capture_output=True, check=False, timeout=patience)  # noqa: S603  # our own
+        finished = subprocess.run(  # noqa: S603  # our own
+            command, input=given(place), capture_output=True, check=False, timeout=patience
+        )
     except subprocess.TimeoutExpired:
         raise HalfFailedError(f"the {name} did not come to its end within {patience:.0f} s") from None
     if finished.returncode != 0:

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from sagabus.cli.demonstration.app_table import file_of
 from sagabus.cli.output import Refused
+from sagabus.url import MYSQL, POSTGRES, scheme_of, with_option
 
 
 class Venue(ABC):
@@ -88,7 +88,7 @@ class _Beside(Venue):
 
     def _at(self, name: str) -> str:
         self._made.add(name)
-        return f"{self._store}{'&' if urlsplit(self._store).query else '?'}{self.option}={name}"
+        return with_option(self._store, self.option, name)
 
     @abstractmethod
     async def _drop(self) -> None: ...
@@ -103,9 +103,10 @@ class Schemas(_Beside):
 
     async def _drop(self) -> None:
         from sagabus.stores.postgres.driver import asyncpg
+        from sagabus.stores.postgres.options import driver_options
         from sagabus.stores.sql.address import Address
 
-        connection: Any = await asyncpg.connect(Address.of(self._store).dsn)
+        connection: Any = await asyncpg.connect(**driver_options(Address.of(self._store)))
         for schema in self._made:
             await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         await connection.close()
@@ -133,14 +134,14 @@ class Prefixes(_Beside):
 
 def venue(store: str | None, token: str) -> Venue:
     """The venue of a store's URL; refused for what several processes cannot share."""
-    scheme = urlsplit(store or "sqlite:").scheme
-    if scheme in ("postgresql", "postgres"):
+    scheme = scheme_of(store) if store is not None else "sqlite"
+    if scheme in POSTGRES:
         return Schemas(store or "", token)
-    if scheme in ("mysql", "mariadb"):
+    if scheme in MYSQL:
         return Prefixes(store or "", token)
     if scheme == "sqlite":
         return Files(store)
     raise Refused(
-        f"--store {store!r}: the benchmark runs on sqlite:///file.db, postgresql://user@host/database "
+        "--store: the benchmark runs on sqlite:///file.db, postgresql://user@host/database "
         "or mysql://user@host/database"
     )

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 from typing import Any, Protocol, Self
-from urllib.parse import unquote
 
 from sagabus.cli.demonstration.oracle import PRODUCTS, Row
 from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.output import Refused
+from sagabus.url import parsed
 
-_SCHEME = "sqlite:///"
 _TABLE = re.compile(r"\bdemo_[a-z]+\b")
 _RUNS = "CREATE TABLE IF NOT EXISTS demo_run (number {number}, seed TEXT)"
 
@@ -129,6 +128,7 @@ class Stage:
 
 def file_of(url: str) -> str:
     """The path in a store's URL; refused where it is not a SQLite file."""
-    if not url.startswith(_SCHEME) or len(url) == len(_SCHEME):
-        raise Refused(f"--store {url!r}: name a SQLite file, such as sqlite:///demo.db or sqlite:////tmp/demo.db")
-    return unquote(url.removeprefix(_SCHEME))
+    found = parsed(url)
+    if found.scheme != "sqlite":
+        raise Refused("--store: name a SQLite file, such as sqlite:///demo.db or sqlite:////tmp/demo.db")
+    return found.path

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 import click
 
@@ -23,6 +22,7 @@ from sagabus.clock import SystemClock
 from sagabus.errors import SagaBusError
 from sagabus.settings import Settings
 from sagabus.store_urls import store_from_url
+from sagabus.url import scheme_of
 
 if TYPE_CHECKING:
     from sagabus.testing.servers import PrivateServer
@@ -84,13 +84,13 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
     elif is_private(store):
         async with _private(is_postgres=store.startswith("postgres")) as venue:
             yield venue
-    elif urlsplit(store).scheme not in SCHEMES:
+    elif scheme_of(store) not in SCHEMES:
         raise Refused(
             "--store: name a SQLite file (sqlite:///demo.db), a server (postgresql://…, mysql://…) or "
             f"{' or '.join(_PRIVATE)}"
         )
     else:
-        if urlsplit(store).scheme == "sqlite":
+        if scheme_of(store) == "sqlite":
             file_of(store)
         room = room_at(store, f"demo_{secrets.token_hex(5)}")
         if room is None:
@@ -101,7 +101,7 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
 
 
 def _lease(store: str) -> int:
-    return 1 if urlsplit(store).scheme == "sqlite" else 3
+    return 1 if scheme_of(store) == "sqlite" else 3
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker URL PROCESS TALLY LEASE`.
+"""One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker PROCESS TALLY LEASE`.
 
-It says `ready` on stdout once it works, and stops when its stdin ends: so none outlives the command that started it,
-however that one dies.
+The first line of its stdin is the store. It says `ready` on stdout once it works, and stops when its stdin ends: so
+none outlives the command that started it, however that one dies.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sagabus import Bus, Settings
 from sagabus.cli.demonstration import orders, replay
 from sagabus.cli.demonstration.app_tables import database_at
 from sagabus.cli.demonstration.progress_file import Tally, counting
+from sagabus.cli.process import place_given
 from sagabus.clock import SystemClock
 from sagabus.store_urls import store_from_url
 
@@ -38,4 +39,4 @@ def _wait_for_end() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(sys.argv[1], sys.argv[2], Tally(Path(sys.argv[3])), timedelta(seconds=int(sys.argv[4]))))
+    asyncio.run(work(place_given(), sys.argv[1], Tally(Path(sys.argv[2])), timedelta(seconds=int(sys.argv[3]))))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sagabus.cli.demonstration.progress_file import Work, read_tally
+from sagabus.cli.process import given
 
 _START = 60.0
 _STOP = 15.0
@@ -68,7 +69,7 @@ class Crew:
         with complaints.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "sagabus.cli.demonstration.worker"),
-                *(self._url, self._process, str(tally), str(self._lease)),
+                *(self._process, str(tally), str(self._lease)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -77,6 +78,8 @@ class Crew:
                 process_group=0,
             )
         hand = InFlight(number, process, tally, complaints)
+        if process.stdin is not None:
+            process.stdin.write(given(self._url))
         self.living.append(hand)
         try:
             async with asyncio.timeout(_START):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
 from sagabus.stores.mysql.driver import asyncmy, asyncmy_flags
-from sagabus.stores.sql.address import Address
+from sagabus.stores.sql.address import OWN, Address
+from sagabus.stores.sql.encryption import check_files, warn_unless_safe
 from sagabus.stores.sql.keepalive import notice_silence
 from sagabus.stores.sql.link import Link
 
@@ -33,34 +34,65 @@ _VARIABLES = (
     + ", ".join(f"'{name}'" for name in (*_READ_ONLY, "binlog_format", "log_bin"))
     + ")"
 )
-_OPTIONS = ("ssl", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket")
+_FILES = ("ssl_ca", "ssl_cert", "ssl_key")
+_OPTIONS = ("ssl", *_FILES, "unix_socket")
+_OWN = tuple(name for name in OWN if name not in ("pooler", "notify"))
+_ELSEWHERE = frozenset(
+    [
+        "autocommit",
+        "charset",
+        "connect_timeout",
+        "database",
+        "host",
+        "init_command",
+        "local_infile",
+        "password",
+        "port",
+        "read_timeout",
+        "ssl_capath",
+        "ssl_check_hostname",
+        "ssl_cipher",
+        "ssl_disabled",
+        "ssl_mode",
+        "ssl_verify_cert",
+        "ssl_verify_identity",
+        "sslca",
+        "sslcert",
+        "sslkey",
+        "sslmode",
+        "sslrootcert",
+        "tls",
+        "use_unicode",
+        "user",
+        "write_timeout",
+    ]
+)
+"""What these options are called by other libraries."""
 _OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
 _BYTES_OF_A_CHARACTER = 4
 
 
 def arguments(address: Address) -> dict[str, Any]:
     """What asyncmy is told; ConfigurationError for a URL that says too little, or what it does not know."""
-    parts = urlsplit(address.dsn)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    url, options = address.url, address.options
     problems = [
-        f"{address.place}: the option {name!r} is not known; there are {', '.join(_OPTIONS)}, "
-        "schema, prefix, pool and deadline"
-        for name in options
+        f"{address.place}: the option {_named(name, number)} is not known; there are {', '.join((*_OPTIONS, *_OWN))}"
+        for number, name in enumerate(options, 1)
         if name not in _OPTIONS
     ]
-    if "," in parts.netloc.rpartition("@")[2]:
-        raise ConfigurationError(f"{address.place}: one host, which is always the primary's")
-    database = unquote(parts.path.removeprefix("/"))
-    if not database:
+    if len(url.hosts) > 1:
+        problems.append(f"{address.place}: one host, which is always the primary's")
+    if not url.path:
         problems.append(f"{address.place} names no database: mysql://user@host/database")
     if problems:
         raise ConfigurationError(*problems)
+    host, port = url.hosts[0] if url.hosts else ("", None)
     return {
-        "host": parts.hostname or "localhost",
-        "port": parts.port or 3306,
-        "user": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password or "").encode(),
-        "database": database,
+        "host": unquote(host) or "localhost",
+        "port": port or 3306,
+        "user": url.user,
+        "password": (url.password or "").encode(),
+        "database": url.path,
         "unix_socket": options.get("unix_socket"),
         "ssl": _encrypted(options, address.place),
         "charset": "utf8mb4",
@@ -70,16 +102,28 @@ def arguments(address: Address) -> dict[str, Any]:
     }
 
 
-def _encrypted(options: dict[str, str], place: str) -> ssl.SSLContext | None:
-    wish = options.get("ssl", "verify" if options.get("ssl_ca") else "off")
+def _named(name: str, number: int) -> str:
+    """Only a name that other libraries know is shown: any other text behind a `?` may be the rest of a password."""
+    return repr(name) if name in _ELSEWHERE else f"number {number} of the URL"
+
+
+def _encrypted(options: Mapping[str, str], place: str) -> ssl.SSLContext | None:
+    named = [name for name in _FILES if name in options]
+    wish = options.get("ssl", "verify" if named else "off")
     if wish not in ("off", "unverified", "verify"):
-        raise ConfigurationError(f"{place}: the option ssl={wish} must be off, unverified or verify")
+        raise ConfigurationError(f"{place}: the option ssl must be off, unverified or verify")
     if wish == "off":
+        if named:
+            raise ConfigurationError(f"{place}: {named[0]} is of no effect with ssl=off: leave one of them out")
         return None
+    if "ssl_key" in options and "ssl_cert" not in options:
+        raise ConfigurationError(f"{place}: ssl_key needs ssl_cert, the certificate of that key")
+    check_files(options, named, place)
     try:
         context = ssl.create_default_context(cafile=options.get("ssl_ca"))
         if "ssl_cert" in options:
-            context.load_cert_chain(options["ssl_cert"], options.get("ssl_key"))
+            # Without a password, OpenSSL would ask for that of an encrypted key on the terminal.
+            context.load_cert_chain(options["ssl_cert"], options.get("ssl_key"), password="")
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{place}: the certificates cannot be read: {error}") from error
     if wish == "unverified":
@@ -128,6 +172,17 @@ class Connected(NamedTuple):
     """So many characters fit into a packet."""
     server: str
     """Host, port and number of the server that has answered."""
+
+
+def warn(native: Any, address: Address) -> None:
+    """Log what a connection does without, and the URL does not ask to be without."""
+    if "ssl" not in address.options:
+        warn_unless_safe(
+            native._transport,  # noqa: SLF001  # the driver shows its socket nowhere else
+            address.place,
+            verify="ssl=verify",
+            mean_it="ssl=off",
+        )
 
 
 async def connected(address: Address, told: dict[str, Any]) -> Connected:

@@ -27,11 +27,12 @@ from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.connections import MYSQL
 from sagabus.stores.sql.dialect import table_names
+from sagabus.stores.sql.encryption import untrusted
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.server import Bound, ServerStore
-from sagabus.stores.sql.steps import Query, Steps
+from sagabus.stores.sql.steps import Query, Steps, causes
 
 T = TypeVar("T")
 
@@ -127,6 +128,7 @@ class MysqlStore(ServerStore):
         return schema.script(self._names, NOW)
 
     async def _begin_life(self, link: Link) -> None:
+        connecting.warn(link.native, self._address)
         await connecting.look_over(link, self.place)
         await super()._begin_life(link)
         others = (await link.answer(Query("engines"))).rows
@@ -150,7 +152,8 @@ class MysqlStore(ServerStore):
         try:
             native, room, server = await connecting.connected(self._address, self._arguments)
         except Exception as error:
-            raise of_our_own(error, self.place) from error
+            distrust = next((found for each in causes(error) if (found := untrusted(each, self.place))), None)
+            raise distrust or of_our_own(error, self.place) from error
         return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room, server=server)
 
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable
+from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.fragments import BORN
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
+from sagabus.stores.postgres.options import driver_options, says_how_to_encrypt
 from sagabus.stores.postgres.timelines import timeline_of
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
+from sagabus.stores.sql.encryption import untrusted, warn_unless_safe
 from sagabus.stores.sql.keepalive import notice_silence
 
 _PLANNING = {
@@ -43,7 +44,7 @@ class Connecting:
 
     def __init__(self, address: Address, statements: Mapping[str, Ready], deadline: float) -> None:
         self._address = address
-        self._dsn = _to_the_primary(address.dsn)
+        self._options = driver_options(address)
         self._statements = statements
         self._deadline = deadline
         self.pooled = address.pooler
@@ -57,6 +58,16 @@ class Connecting:
             self.pooled = True
         native = await self._open(statement_cache_size=0)
         return self._linked(PooledLink, native)
+
+    def warn(self, link: PostgresLink) -> None:
+        """Log what a connection does without, and the URL does not ask to be without."""
+        if not says_how_to_encrypt(self._address):
+            warn_unless_safe(
+                link.native._transport,  # noqa: SLF001  # the driver shows its socket nowhere else
+                self._address.place,
+                verify="sslmode=verify-full",
+                mean_it="sslmode=disable or prefer",
+            )
 
     async def listener(self) -> Any:
         """A connection of the driver's own to listen on, on which nothing takes longer than the deadline."""
@@ -101,17 +112,11 @@ class Connecting:
     async def _open(self, **options: Any) -> Any:
         place = self._address.place
         try:
-            native = await asyncpg.connect(self._dsn, timeout=self._deadline, **options)
+            native = await asyncpg.connect(**self._options, timeout=self._deadline, **options)
+        except asyncpg.ClientConfigurationError as error:
+            raise ConfigurationError(f"{place}: {error}") from error
         except Exception as error:
-            ours = translated_error(error, place)
+            ours = untrusted(error, place) or translated_error(error, place)
             raise ours or StoreError(f"{place}: {error}", store=place) from error
         notice_silence(native._transport, self._deadline)  # noqa: SLF001  # the driver shows its socket nowhere else
         return native
-
-
-def _to_the_primary(dsn: str) -> str:
-    """Of several hosts, the one that can be written to, unless the address says otherwise."""
-    parts = urlsplit(dsn)
-    if "," not in parts.netloc or "target_session_attrs" in parts.query:
-        return dsn
-    return urlunsplit(parts._replace(query=f"{parts.query}&target_session_attrs=read-write".lstrip("&")))

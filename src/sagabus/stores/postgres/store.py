@@ -154,6 +154,7 @@ class PostgresStore(ServerStore):
         if standby or read_only:
             kind = "a standby" if standby else "read-only"
             raise StoreReadOnly(f"{self.place} is {kind}: point the bus at the primary", store=self.place)
+        self._connecting.warn(_ours(link))
         place = self._address.schema
         # One that is there takes no right to make schemas.
         if place is not None and not await link.query(_SCHEMA, (place,)):

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sagabus.errors import ConfigurationError
 from sagabus.stores.sql.dialect import quoted
+from sagabus.url import StoreUrl, parsed, without
 
-_OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify")
+OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify")
+"""The options that the bus reads; the driver gets the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """A server's address, taken apart; ConfigurationError for one that cannot be."""
 
-    dsn: str
-    """What the driver is given."""
-    place: str
-    """The same without user and password, for messages."""
+    url: StoreUrl
+    options: Mapping[str, str] = field(repr=False)
+    """What the driver is given, of the URL's options."""
     schema: str | None
     prefix: str
     pool: int
@@ -28,21 +29,23 @@ class Address:
     notify: bool
     """Processes give each other hints."""
 
+    @property
+    def place(self) -> str:
+        """The same without user, password and options, for messages."""
+        return self.url.place
+
     @classmethod
     def of(cls, url: str) -> Address:
         """Take a URL apart."""
-        parts = urlsplit(url)
-        given = parse_qsl(parts.query, keep_blank_values=True)
-        own = {name: value for name, value in given if name in _OWN}
-        theirs = urlencode([(name, value) for name, value in given if name not in _OWN])
-        hosts = ",".join(_host(f"{parts.scheme}://{host}") for host in parts.netloc.rpartition("@")[2].split(","))
+        found = parsed(url)
+        own = {name: value for name, value in found.options if name in OWN}
         prefix = own.get("prefix", "sagabus_")
         quoted(prefix + "dead_letter_closed", '"')
         if "schema" in own:
             quoted(own["schema"], '"')
         return cls(
-            dsn=urlunsplit(parts._replace(query=theirs)),
-            place=f"{parts.scheme}://{hosts}{parts.path}",
+            url=found,
+            options=dict(without(found, OWN)),
             schema=own.get("schema"),
             prefix=prefix,
             pool=int(_number(own, "pool", 8, least=2)),
@@ -52,22 +55,12 @@ class Address:
         )
 
 
-def _host(url: str) -> str:
-    """One of the hosts, of which PostgreSQL's addresses may have several, with its port."""
-    parts = urlsplit(url)
-    try:
-        return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    except ValueError as error:
-        raise ConfigurationError(f"the store's URL has a port that is none: {error}") from None
-
-
 def _number(own: dict[str, str], name: str, default: float, *, least: float) -> float:
+    # The value is not shown: after a mistake in the URL it may be the rest of a password.
     try:
         value = float(own.get(name, default))
     except ValueError:
         value = -1.0
-    if value < least:
-        raise ConfigurationError(
-            f"the option {name}={own.get(name)} of the store's URL must be a number from {least:g}"
-        )
+    if not least <= value < float("inf"):
+        raise ConfigurationError(f"the option {name} of the store's URL must be a number from {least:g}")
     return value

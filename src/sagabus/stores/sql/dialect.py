@@ -128,10 +128,14 @@ def quoted(name: str, mark: str) -> str:
     """
     if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
         raise ConfigurationError(
-            f"{name!r} cannot be part of a table's name: 1 to {_LONGEST_NAME} bytes of printable text, please"
+            f"the prefix or the schema of the store's URL cannot be part of a table's name: "
+            f"write 1 to {_LONGEST_NAME} bytes of printable text"
         )
     if mark == "`" and (max(name) > "\uffff" or name.endswith(" ")):
-        raise ConfigurationError(f"{name!r} cannot be a name on MySQL: no emoji, and no blank at its end, please")
+        raise ConfigurationError(
+            "the prefix or the schema of the store's URL cannot be a name on MySQL: "
+            "leave out emoji and a blank at its end"
+        )
     return mark + name.replace(mark, mark * 2) + mark
 
 

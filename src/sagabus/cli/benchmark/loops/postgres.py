@@ -22,6 +22,7 @@ from sagabus.cli.benchmark.loops.work import (
 )
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.driver import asyncpg
+from sagabus.stores.postgres.options import driver_options
 from sagabus.stores.sql.address import Address
 
 _ENVELOPE = "text int bigint text text text text text text text bigint int bigint text int int".split()  # noqa: SIM905
@@ -65,7 +66,7 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     address = Address.of(url)
     # A plan kept from when the tables were empty would make a slow loop, and a flattering ratio.
     settings = {"search_path": address.schema or "public", "enable_seqscan": "off", "jit": "off"}
-    connection = await asyncpg.connect(address.dsn, server_settings=settings)
+    connection = await asyncpg.connect(**driver_options(address), server_settings=settings)
     await _fill(connection, "warm", min(sagas, WARM_UP))
     await work_off(connection, BATCH)
     await _fill(connection, "batched", sagas)

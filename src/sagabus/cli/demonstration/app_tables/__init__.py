@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
-
 from sagabus.cli.demonstration.app_table import Database, Room
+from sagabus.url import POSTGRES, parsed, scheme_of
 
 SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 """Where a demonstration can play: what several processes can share."""
@@ -12,12 +11,12 @@ SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
 
 def database_at(url: str) -> Database:
     """The database of a store's URL, not connected to yet."""
-    scheme = urlsplit(url).scheme
+    scheme = scheme_of(url)
     if scheme == "sqlite":
         from sagabus.cli.demonstration.app_tables.sqlite import SqliteDatabase
 
         return SqliteDatabase(url)
-    if scheme in ("postgresql", "postgres"):
+    if scheme in POSTGRES:
         from sagabus.cli.demonstration.app_tables.postgres import PostgresDatabase
 
         return PostgresDatabase(url)
@@ -28,10 +27,10 @@ def database_at(url: str) -> Database:
 
 def room_at(url: str, name: str) -> Room | None:
     """A room of this name, not made yet; None where the URL names a place itself, as that of a file does."""
-    parts = urlsplit(url)
-    if parts.scheme == "sqlite" or {"schema", "prefix"} & dict(parse_qsl(parts.query, keep_blank_values=True)).keys():
+    found = parsed(url)
+    if found.scheme == "sqlite" or {"schema", "prefix"} & dict(found.options).keys():
         return None
-    if parts.scheme in ("postgresql", "postgres"):
+    if found.scheme in POSTGRES:
         from sagabus.cli.demonstration.app_tables.postgres import PostgresRoom
 
         return PostgresRoom(url, name)

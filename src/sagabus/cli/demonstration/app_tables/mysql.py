@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sagabus.cli.demonstration.app_table import Words
 from sagabus.stores.mysql.connecting import arguments
@@ -13,6 +12,7 @@ from sagabus.stores.mysql.driver import asyncmy, asyncmy_errors
 from sagabus.stores.mysql.errors import BROKEN, of_our_own
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import quoted
+from sagabus.url import with_option
 
 _TIMEOUT = 30.0
 _BUS = "sagabus_"
@@ -70,10 +70,8 @@ class MysqlRoom:
     """See `stage.Room`: all tables whose names begin alike. A database of its own would take more rights."""
 
     def __init__(self, url: str, name: str) -> None:
-        parts = urlsplit(url)
         self._prefix = f"{name}_"
-        options = [*parse_qsl(parts.query), ("prefix", self._prefix + _BUS)]
-        self.url = urlunsplit(parts._replace(query=urlencode(options)))
+        self.url = with_option(url, "prefix", self._prefix + _BUS)
 
     def __str__(self) -> str:
         return f"the tables that begin with {self._prefix}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from sagabus.cli.demonstration.app_table import Words
 from sagabus.errors import StoreError
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.link import translated_error
+from sagabus.stores.postgres.options import driver_options
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import quoted
+from sagabus.url import with_option
 
 _TIMEOUT = 30.0
 
@@ -35,7 +36,9 @@ class PostgresDatabase:
         """Run one statement; its rows."""
         try:
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(self._address.dsn, timeout=_TIMEOUT, command_timeout=_TIMEOUT)
+                self._connection = await asyncpg.connect(
+                    **driver_options(self._address), timeout=_TIMEOUT, command_timeout=_TIMEOUT
+                )
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(sql, *parameters)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
             await self.close()
@@ -54,9 +57,8 @@ class PostgresRoom:
     """See `stage.Room`: a schema."""
 
     def __init__(self, url: str, name: str) -> None:
-        parts = urlsplit(url)
         self._schema = name
-        self.url = urlunsplit(parts._replace(query=urlencode([*parse_qsl(parts.query), ("schema", name)])))
+        self.url = with_option(url, "schema", name)
 
     def __str__(self) -> str:
         return f"the schema {self._schema}"

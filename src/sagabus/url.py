@@ -1,0 +1,230 @@
+"""The URL of a store, taken apart in one place, so that nothing secret in it is ever shown.
+
+A mistyped URL may carry its password in any of its parts: a `/` in a password ends the host, a missing scheme makes
+one of the user. So a text that does not read as a URL is not shown at all, and of one that does only `place` is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from urllib.parse import parse_qsl, unquote
+
+from sagabus.errors import ConfigurationError
+
+FORMS = (
+    "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
+    "mysql://user@host/database, mariadb://user@host/database, or memory:"
+)
+"""What a store's URL may look like, for error texts."""
+
+POSTGRES = ("postgresql", "postgres")
+MYSQL = ("mysql", "mariadb")
+SCHEMES = ("sqlite", *POSTGRES, *MYSQL, "memory")
+
+# Only names that stand here are shown again: the scheme of a URL without one is the user, or the password.
+_FOREIGN = frozenset(
+    {"amqp", "amqps", "cockroachdb", "file", "http", "https", "kafka", "mongodb", "mssql", "nats", "oracle", "redis"}
+)
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_PARTS = re.compile(r"//([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.~%-]*)(?::([0-9]{1,5}))?")
+_CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^@]*:[^@]*@", re.DOTALL)
+_LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
+_HIGHEST_PORT = 65535
+_ESCAPES = "in a user, a password or a name write %2F for '/', %3F for '?', %23 for '#', %40 for '@', %25 for '%'"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreUrl:
+    """A URL that reads as one. Its `repr` shows no user, no password and no option."""
+
+    scheme: str
+    place: str
+    """The URL without user, password and options: for errors, logs and tables."""
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    hosts: tuple[tuple[str, int | None], ...] = ()
+    """Each without brackets, and with its port if the URL names one."""
+    path: str = ""
+    """Decoded, without the slash in front: the database, or the file."""
+    options: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return self.place
+
+
+def parsed(url: object) -> StoreUrl:
+    """Take a URL apart; ConfigurationError, without a part of the URL in it, for a text that cannot be one.
+
+    What is raised has no cause and no context: Python's own words about a URL repeat it.
+    """
+    problem, found = _attempt(url)
+    if found is None:
+        raise ConfigurationError(problem)
+    return found
+
+
+def scheme_of(url: str) -> str:
+    """The scheme of a URL that names a store, in lower case; ConfigurationError for any other."""
+    return parsed(url).scheme
+
+
+def shown(url: object) -> str:
+    """The URL, or what was given as one, as it may be shown: its place, or not a part of it."""
+    return getattr(_attempt(url)[1], "place", "the URL")
+
+
+def _attempt(url: object) -> tuple[str, StoreUrl | None]:
+    try:
+        return "", _read(url)
+    except _Problem as problem:
+        return problem.text, None
+
+
+class _Problem(Exception):  # it never leaves this module
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+def _read(url: object) -> StoreUrl:
+    text = _clean(url)
+    if text.lower() == "memory:":
+        return StoreUrl("memory", "memory:")
+    scheme, rest = _scheme(text)
+    if scheme == "memory":
+        raise _Problem("the store's URL: write memory: alone, nothing follows it")
+    if "#" in rest:
+        raise _Problem(f"the {scheme} URL holds a '#', which begins no part of it: {_ESCAPES}")
+    if (parts := _PARTS.fullmatch(rest)) is None:
+        raise _Problem(f"the {scheme} URL lacks its slashes: write {_example(scheme)}")
+    authority, path, query = parts[1], parts[2] or "", parts[3]
+    if scheme == "sqlite":
+        return _file(authority, path, query)
+    return _server(scheme, authority, path, query or "")
+
+
+def _clean(url: object) -> str:
+    if not isinstance(url, str):
+        raise _Problem(f"a store's URL is a text, not {_a(type(url).__name__)}: use {FORMS}")
+    if not url.strip():
+        raise _Problem(f"the store's URL is empty, which is no store URL: use {FORMS}")
+    if not url.isprintable() or url != url.strip():
+        raise _Problem(
+            "the store's URL holds a blank at an end, a line break, or another character that cannot be printed: "
+            "remove it, or write it as %XX"
+        )
+    return url
+
+
+def _scheme(text: str) -> tuple[str, str]:
+    found = _SCHEME.match(text)
+    scheme = found[1].lower() if found else ""
+    if found and scheme in SCHEMES:
+        return scheme, text[found.end() :]
+    base, plus, _ = scheme.partition("+")
+    if plus and base in SCHEMES:
+        raise _Problem(
+            f"the store's URL names a driver behind {base}+, as SQLAlchemy's URLs do: write {base}:// instead, "
+            f"the bus chooses the driver; {_example(base)}"
+        )
+    if base in _FOREIGN:
+        raise _Problem(f"no store is known for {base + ':'!r}: use {FORMS}")
+    near = get_close_matches(scheme, SCHEMES, 1, cutoff=0.7)
+    hint = f"did you mean {near[0]}:? It is not shown, since it may hold a password. Use" if near else "use"
+    raise _Problem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {FORMS}")
+
+
+def _file(authority: str, path: str, query: str | None) -> StoreUrl:
+    if authority:
+        raise _Problem(
+            "the sqlite URL has a host, but a file takes three slashes (relative) or four (absolute): "
+            "write sqlite:///path.db or sqlite:////path.db"
+        )
+    if query is not None:
+        raise _Problem("a sqlite URL takes no options: in the name of a file write %3F for '?'")
+    if _CREDENTIALS.match(path):
+        raise _Problem(
+            "the sqlite URL looks as if it held a user and a password: write postgresql:// or mysql:// for a server, "
+            "or %40 for an '@' in the name of a file"
+        )
+    name = _decoded(path.removeprefix("/"), "sqlite")
+    if not name:
+        raise _Problem(f"the sqlite URL names no file: use {FORMS}")
+    if name == ":memory:":
+        raise _Problem("the sqlite URL names no file: write memory: for a store in memory")
+    return StoreUrl("sqlite", f"sqlite://{path}", path=name)
+
+
+def _server(scheme: str, authority: str, path: str, query: str) -> StoreUrl:
+    if "@" in path or "@" in query:
+        raise _Problem(f"the {scheme} URL has an '@' behind its host, so that its password may be cut: {_ESCAPES}")
+    login, at, named = authority.rpartition("@")
+    user, colon, password = login.partition(":")
+    try:
+        options = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise _Problem(f"the {scheme} URL has options that are no UTF-8: {_ESCAPES}") from None
+    if any("\0" in part for option in options for part in option):
+        raise _Problem(f"the {scheme} URL has an option with a NUL in it: remove %00")
+    return StoreUrl(
+        scheme,
+        f"{scheme}://{named}{path}",
+        user=_decoded(user, scheme) if at and user else None,
+        password=_decoded(password, scheme) if colon else None,
+        hosts=_hosts(scheme, named),
+        path=_decoded(path.removeprefix("/"), scheme),
+        options=tuple(options),
+    )
+
+
+def _hosts(scheme: str, named: str) -> tuple[tuple[str, int | None], ...]:
+    found = [_HOST.fullmatch(host) for host in named.split(",")] if named else []
+    hosts = [(match[1].strip("[]"), int(match[2]) if match[2] else None) for match in found if match]
+    if len(hosts) < len(found) or any(port is not None and not 0 < port <= _HIGHEST_PORT for _, port in hosts):
+        raise _Problem(
+            f"the {scheme} URL has a host or a port that is none: write {_example(scheme)}, an IPv6 address in "
+            f"brackets, a port from 1 to {_HIGHEST_PORT}; {_ESCAPES}"
+        )
+    return tuple(hosts)
+
+
+def _decoded(text: str, scheme: str) -> str:
+    try:
+        found = unquote(text, errors="strict")
+    except ValueError:
+        raise _Problem(f"the {scheme} URL has escapes (%XX) that are no UTF-8: {_ESCAPES}") from None
+    if "\0" in found:
+        raise _Problem(f"the {scheme} URL has a NUL in it, which no name may hold: remove %00")
+    return found
+
+
+def _example(scheme: str) -> str:
+    return {"sqlite": "sqlite:///path.db", "memory": "memory:"}.get(scheme, f"{scheme}://user:password@host/database")
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[:1].lower() in "aeio" else f"a {name}"
+
+
+def hidden(text: str) -> str:
+    """A text of others, such as that of an error, without the users and passwords of the URLs in it."""
+    return _LOGIN.sub("://…@", text) if "://" in text else text
+
+
+def may_hold_a_password(text: str) -> bool:
+    """Whether a text that was typed looks like a URL, or like a part of one."""
+    return ":/" in text or _CREDENTIALS.match(text) is not None
+
+
+def with_option(url: str, name: str, value: str) -> str:
+    """The URL with one option more."""
+    return f"{url}{'&' if '?' in url else '?'}{name}={value}"
+
+
+def without(url: StoreUrl, names: Sequence[str]) -> list[tuple[str, str]]:
+    """The options of a URL but those."""
+    return [(name, value) for name, value in url.options if name not in names]
