@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from urllib.parse import parse_qsl, unquote
 
 from sagabus.errors import ConfigurationError
+from sagabus.nearest import nearest
 
 FORMS = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
@@ -133,8 +133,8 @@ def _scheme(text: str) -> tuple[str, str]:
         )
     if base in _FOREIGN:
         raise _Problem(f"no store is known for {base + ':'!r}: use {FORMS}")
-    near = get_close_matches(scheme, SCHEMES, 1, cutoff=0.7)
-    hint = f"did you mean {near[0]}:? It is not shown, since it may hold a password. Use" if near else "use"
+    near = nearest(scheme, SCHEMES)
+    hint = f"did you mean {near}:? It is not shown, since it may hold a password. Use" if near else "use"
     raise _Problem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {FORMS}")
 
 
