@@ -206,6 +206,26 @@ class AsyncJoined(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """Keeps the leases of a worker from any thread, on a connection of its own: a blocked event loop does not stop it.
+
+    Connects when it is first used. One thread at a time.
+    """
+
+    def renew(self, worker: str, *, duration: int, within: float) -> None:
+        """Have all leases that `worker` still holds, and its registration, end `duration` microseconds from now.
+
+        Takes nothing, shares nothing and raises no epoch: what others have taken over stays theirs, and what another
+        transaction has locked at this moment is left as it is. Twice is harmless. Raises StoreUnavailable or StoreBusy
+        after about `within` seconds, and ForkedProcess in a process that did not open the store.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disconnect; twice is harmless. Leases stay."""
+        ...
+
+
 class Store(Protocol):
     """See the module's docstring. `open` comes first and `close` last; both may be called twice."""
 
@@ -288,6 +308,10 @@ class Store(Protocol):
         `window` is the most envelopes of a lane that this worker will hold until it leases again: when it dies, that
         many, and all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead now.
         """
+        ...
+
+    def keeper(self) -> Keeper:
+        """A way to renew leases that needs no event loop; the store is open while it is used."""
         ...
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:

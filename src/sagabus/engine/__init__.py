@@ -10,6 +10,7 @@ In:
 Take:
     worker          leases lanes, fetches, sorts into mailboxes
     leases          what this worker owns, and for how long
+    renewal         the thread that keeps the leases while the event loop is blocked
     suspects        what a dead worker had in flight
     in_flight       the worker's books
     mailbox         one for each key, with the state that the last run left

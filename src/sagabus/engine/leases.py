@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 from math import inf
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, SystemClock
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
@@ -20,6 +21,10 @@ log = logging.getLogger("sagabus")
 SMALLEST_WINDOW = 4
 _LONGEST_RENEWAL = 1.0
 """So the lanes of a worker that died go on soon after its lease has ended."""
+_LONGEST_BLOCK = 600.0
+"""Seconds that an event loop may be blocked before its lanes go to others."""
+_THREAD_PATIENCE = 1.0
+"""Seconds that an end waits for a renewal under way; after that it harms nobody, since it takes nothing."""
 _PATIENCE = 6.0
 """Seconds: everybody's longest pause after an error, and a renewal."""
 
@@ -35,6 +40,7 @@ class Leases:
     _cut_off = False
     _patient_until = -inf
     _renewed: float | None = None
+    _thread: RenewalThread | None = None
 
     def __init__(
         self,
@@ -53,6 +59,19 @@ class Leases:
         self._duration = settings.lease.total_seconds()
         self._renewal = min(self._duration / 3, _LONGEST_RENEWAL)
         self._prefetch = settings.prefetch
+
+    def keep(self) -> None:
+        """Have a thread renew the leases whenever the event loop cannot. A clock moved by hand moves no thread."""
+        if isinstance(self._clock, SystemClock):
+            limit = max(_LONGEST_BLOCK, 2 * self._duration)
+            keeper = self._store.keeper()
+            self._thread = RenewalThread(self._identity, keeper, self._clock, lease=self._duration, limit=limit)
+            self._thread.start()
+
+    def abandon(self) -> None:
+        """Renew no more, as a killed process would not."""
+        if self._thread is not None:
+            self._thread.abandon()
 
     @property
     def are_due(self) -> bool:
@@ -92,11 +111,14 @@ class Leases:
 
     async def leave(self, keeping: Sequence[Lane]) -> None:
         """Give back all lanes but some, which are renewed."""
-        self._renewed = self._clock.monotonic()
+        self._renewed = begun = self._clock.monotonic()
         await self._store.leave(self._identity, keeping, **self._terms(self._hand.lane_window))
+        self._note_renewal(begun)
 
     async def release(self) -> None:
         """Give all back."""
+        if self._thread is not None:
+            await self._thread.stop(_THREAD_PATIENCE)
         try:
             hit("release.before")
             await self._store.release(self._identity)
@@ -117,8 +139,13 @@ class Leases:
         patient = self._is_patient(begun)
         lanes = await self._store.lease(self._identity, self._channels, **self._terms(window), patient=patient)
         self._hand.lane_window = window
-        self._renewed = begun
+        self._note_renewal(begun)
         return lanes
+
+    def _note_renewal(self, moment: float) -> None:
+        self._renewed = moment
+        if self._thread is not None:
+            self._thread.note(moment)
 
     def _terms(self, window: int) -> dict[str, int]:
         """`window`: the most that is to be in hand of a lane from now on. What there is counts too: should this worker

@@ -90,6 +90,7 @@ class Worker:
     async def start(self) -> None:
         """Take lanes and begin to work."""
         await self.renew_when_due()
+        self._leases.keep()
         self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
 
     async def stop(self, grace: float) -> None:
@@ -165,6 +166,7 @@ class Worker:
     async def abandon(self) -> None:
         """Drop everything, as a killed process would: nothing is finished, committed or released."""
         self._stopping = self._serving.stopping = True
+        self._leases.abandon()
         tasks = set(self._runners.tasks)
         if self._intake_task is not None:
             tasks.add(self._intake_task)

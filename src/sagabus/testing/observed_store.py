@@ -27,6 +27,7 @@ from sagabus.store import (
     Divided,
     Fetched,
     Joined,
+    Keeper,
     Lane,
     Loaded,
     Purged,
@@ -109,6 +110,9 @@ class StoreTap:
     ) -> Sequence[Lane]:
         lease = self.store.lease(worker, channels, duration=duration, window=window, patient=patient)
         return await self._watched(lease)
+
+    def keeper(self) -> Keeper:
+        return self.store.keeper()
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         await self._watched(self.store.leave(worker, keeping, duration=duration, window=window))

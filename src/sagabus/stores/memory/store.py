@@ -32,6 +32,7 @@ from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
+from sagabus.stores.memory.keeping import MemoryKeeper, take_note
 from sagabus.stores.memory.leasing import Leasing, begin_anew, crew, divide, ensure_lanes, give_back, leave
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
@@ -77,6 +78,7 @@ class MemoryStore:
 
     async def divide(self, lanes: int) -> Divided:
         _check_lanes(lanes)
+        take_note(self._tables)
         before, self._lanes = self._lanes, lanes
         moved = divide(self._tables, lanes, self._clock.now()) if before != lanes else 0
         self._bell.ring()
@@ -107,6 +109,7 @@ class MemoryStore:
         self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
     ) -> Sequence[Lane]:
         owned: list[Lane] = []
+        take_note(self._tables)
         with self._call():
             call = Leasing(
                 self._tables, worker, now=self._clock.now(), duration=duration, window=window, patient=patient
@@ -118,7 +121,11 @@ class MemoryStore:
             self._bell.ring()
         return owned
 
+    def keeper(self) -> MemoryKeeper:
+        return MemoryKeeper(self._tables.renewals, self._clock)
+
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
+        take_note(self._tables)
         with self._call():
             leave(self._tables, worker, keeping, self._clock.now() + duration)
         self._bell.ring()
@@ -130,6 +137,7 @@ class MemoryStore:
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         now, queue = self._clock.now(), self._tables.queue
+        take_note(self._tables)
         envelopes: list[Envelope] = []
         waits: list[int] = []
         for cursor in cursors:

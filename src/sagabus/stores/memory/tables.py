@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -46,6 +47,10 @@ class LetterRow(msgspec.Struct, frozen=True, gc=False):
     closed_at: int | None = None
 
 
+Renewal: TypeAlias = tuple[str, int]
+"""A worker, and until when all that it still owns is its own."""
+
+
 class Tables:
     """Rows by key. Whoever changes them ends with `journal.commit()` or `journal.rollback()`."""
 
@@ -64,6 +69,8 @@ class Tables:
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
         self.lanes: dict[tuple[str, int], LaneRow] = {}
         self.workers: dict[Address, int] = {}
+        self.renewals: deque[Renewal] = deque()
+        """What threads have renewed and is not entered yet."""
         self.crew = 0
         """How often workers have come or gone, or left lanes to others."""
         self.subscriptions: dict[tuple[str, str], Subscription] = {}

@@ -60,6 +60,24 @@ FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
     "renew_worker": Statement("UPDATE {worker} SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
     "lock_own": Statement("SELECT lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE", gives=True),
     "renew_all": Statement("UPDATE {lane} SET expires_at = ?2, held_window = ?3, lease_length = ?4 WHERE owner = ?1"),
+    "own_registrations": Statement("SELECT channel FROM {worker} WHERE worker = ?1 FOR UPDATE SKIP LOCKED", gives=True),
+    "extend_registrations": Statement(
+        """
+UPDATE {rows} STRAIGHT_JOIN {worker} AS w FORCE INDEX (PRIMARY) ON w.worker = ?2 AND w.channel = r.channel
+SET w.expires_at = ?3, w.lease_length = ?4
+""",
+        f"channel {CHANNEL}",
+    ),
+    "own_places": Statement(
+        "SELECT channel, lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE SKIP LOCKED", gives=True
+    ),
+    "extend_lanes": Statement(
+        """
+UPDATE {rows} STRAIGHT_JOIN {lane} AS l FORCE INDEX (PRIMARY) ON l.channel = r.channel AND l.lane = r.lane
+SET l.expires_at = ?3, l.lease_length = ?4 WHERE l.owner = ?2
+""",
+        f"channel {CHANNEL}, lane INT",
+    ),
     "alive": Statement("""
 INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
 ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4

@@ -47,6 +47,7 @@ class MysqlStore(ServerStore):
 
     def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)
+        self._url = url
         super().__init__(
             options.place,
             options.prefix,
@@ -108,6 +109,9 @@ class MysqlStore(ServerStore):
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""
         vet(sql, self._prefix)
+
+    def _twin(self) -> MysqlStore:
+        return MysqlStore(self._url, clock=self._test_clock, lanes=self._lanes)
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address

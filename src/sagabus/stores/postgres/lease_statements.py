@@ -63,6 +63,24 @@ FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
     "renew_worker": Statement("UPDATE {worker} SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
     "lock_own": Statement("SELECT lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE", gives=True),
     "renew_all": Statement("UPDATE {lane} SET expires_at = ?2, held_window = ?3, lease_length = ?4 WHERE owner = ?1"),
+    "own_registrations": Statement("SELECT channel FROM {worker} WHERE worker = ?1 FOR UPDATE SKIP LOCKED", gives=True),
+    "extend_registrations": Statement(
+        """
+UPDATE {worker} SET expires_at = ?3, lease_length = ?4
+WHERE worker = ?2 AND channel = ANY (ARRAY(SELECT json_array_elements_text(?1::json)))
+""",
+        "channel text",
+    ),
+    "own_places": Statement(
+        "SELECT channel, lane FROM {lane} WHERE owner = ?1 ORDER BY channel, lane FOR UPDATE SKIP LOCKED", gives=True
+    ),
+    "extend_lanes": Statement(
+        """
+UPDATE {lane} AS l SET expires_at = ?3, lease_length = ?4
+FROM {rows} WHERE l.channel = r.channel AND l.lane = r.lane AND l.owner = ?2
+""",
+        "channel text, lane int",
+    ),
     "alive": Statement("""
 INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length

@@ -45,6 +45,7 @@ class PostgresStore(ServerStore):
 
     def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)
+        self._url = url
         super().__init__(
             options.place,
             options.prefix,
@@ -136,6 +137,9 @@ class PostgresStore(ServerStore):
         if self._database_clock is not None:
             self._database_clock.set(now)
         return current, told, beside[0] if beside else None
+
+    def _twin(self) -> PostgresStore:
+        return PostgresStore(self._url, clock=self._test_clock, lanes=self._lanes)
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address

@@ -20,6 +20,7 @@ from sagabus.store import (
     Cursor,
     Divided,
     Fetched,
+    Keeper,
     Lane,
     Loaded,
     Purged,
@@ -108,6 +109,10 @@ class SqlCalls(ABC):
                 patient=patient,
             )
         )
+
+    @abstractmethod
+    def keeper(self) -> Keeper:
+        """A way to renew leases that needs no event loop."""
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         """Give back all lanes but some."""

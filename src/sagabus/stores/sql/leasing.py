@@ -105,6 +105,18 @@ def _share(
     return False
 
 
+def renew(worker: str, now: int, *, duration: int) -> Steps[None]:
+    """Renew what a worker still owns, in the caller's open transaction. What others have locked is passed over: this
+    waits for nobody, so nobody can wait for it in a circle; and a lane that is locked is not taken over meanwhile.
+    """
+    registrations = (yield Query("own_registrations", (worker,))).rows
+    if registrations:
+        yield Query("extend_registrations", (worker, now + duration, duration), [(row[0],) for row in registrations])
+    places = (yield Query("own_places", (worker,))).rows
+    if places:
+        yield Query("extend_lanes", (worker, now + duration, duration), [(row[0], row[1]) for row in places])
+
+
 def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, window: int) -> Steps[None]:
     """Give back all lanes but some and count no longer, in the caller's open transaction."""
     owned = yield from _lock_own(worker)

@@ -19,7 +19,7 @@ from sagabus.envelope import Envelope, Instance
 from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
-from sagabus.stores.sql import rows
+from sagabus.stores.sql import leasing, rows
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
@@ -27,6 +27,7 @@ from sagabus.stores.sql.deadline import Deadline
 from sagabus.stores.sql.fetching import Fetching
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
+from sagabus.stores.sql.keeping import ServerKeeper
 from sagabus.stores.sql.lending import Lender
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration, migrate, versions
@@ -176,6 +177,23 @@ class ServerStore(SqlCalls):
         if self._database_clock is not None:
             await self._alone(self._sync)
         return await super().lease(worker, channels, duration=duration, window=window, patient=patient)
+
+    def keeper(self) -> ServerKeeper:
+        """A way to renew leases that needs no event loop."""
+        return ServerKeeper(self._twin, self._check_process)
+
+    @abstractmethod
+    def _twin(self) -> ServerStore:
+        """Another store of the same address and clock, not open."""
+
+    async def connect(self) -> Link:
+        """A connection of the caller's own; `open` or not."""
+        return await self._connect()
+
+    async def renew_on(self, link: Link, worker: str, duration: int) -> None:
+        """Renew what the worker still owns, in one transaction on that connection."""
+        now = await link.now() if self._test_clock is None else self._test_clock.now()
+        await self._transact(link, lambda: leasing.renew(worker, now, duration=duration))
 
     # --- transactions -------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,16 @@ FROM sagabus_worker AS w WHERE w.worker = ?1 AND NOT EXISTS (
     "renew_worker": Plain("UPDATE sagabus_worker SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
     "lock_own": Plain("SELECT lane FROM sagabus_lane WHERE owner = ?1 LIMIT 1"),  # the file is locked as a whole
     "renew_all": Plain("UPDATE sagabus_lane SET expires_at = ?2, held_window = ?3, lease_length = ?4 WHERE owner = ?1"),
+    "own_registrations": Plain("SELECT channel FROM sagabus_worker WHERE worker = ?1"),
+    "extend_registrations": Packed("""
+UPDATE sagabus_worker SET expires_at = ?3, lease_length = ?4
+WHERE worker = ?2 AND channel IN (SELECT value FROM json_each(?1))
+"""),
+    "own_places": Plain("SELECT channel, lane FROM sagabus_lane WHERE owner = ?1"),
+    "extend_lanes": Packed("""
+UPDATE sagabus_lane SET expires_at = ?3, lease_length = ?4
+WHERE owner = ?2 AND (channel, lane) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
+"""),
     "alive": Plain("""
 INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length

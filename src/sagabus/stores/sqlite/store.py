@@ -28,6 +28,7 @@ from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
 from sagabus.stores.sqlite.joining import SqliteHome
+from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
@@ -118,6 +119,10 @@ class SqliteStore(SqlCalls):
     def join(self, native: object) -> Joined | AsyncJoined:
         """Enter a transaction of the caller's on this file; whether this store is open makes no difference."""
         return join(native, SqliteHome(self.path, self._clock))
+
+    def keeper(self) -> SqliteKeeper:
+        """A way to renew leases that needs no event loop."""
+        return SqliteKeeper(self.path, self._clock, self._check_process)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[SqliteUnit, None]:

@@ -24,12 +24,12 @@ _SUBJECTS = (
         "histories",
         "inspecting",
         "joining",
+        "keeping",
         "leasing",
         "races",
         "replaying",
-        "retention",
     ),
-    *("retries", "sagas", "suspicion", "timers", "transactions", "trial"),
+    *("retention", "retries", "sagas", "suspicion", "timers", "transactions", "trial"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 

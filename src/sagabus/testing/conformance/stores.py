@@ -16,6 +16,7 @@ from sagabus.testing.conformance.inspecting import (
     WakingConformance,
 )
 from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
+from sagabus.testing.conformance.keeping import KeepingConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
 from sagabus.testing.conformance.races import RaceConformance
@@ -33,6 +34,7 @@ class StoreConformance(
     AlikeConformance,
     FetchingConformance,
     LeasingConformance,
+    KeepingConformance,
     DividingConformance,
     BeginningConformance,
     SuspicionConformance,

@@ -1,0 +1,116 @@
+"""The thread that keeps a worker's leases while its event loop cannot: a handler computes, or one connection is silent.
+
+At rest it does nothing but look at the time of the last renewal. It holds no lane for ever: a loop that has not renewed
+by itself for `limit` seconds is given up, and its lanes go to others when their lease has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from math import inf
+
+from sagabus.clock import Clock
+from sagabus.errors import StoreError
+from sagabus.store import Keeper
+
+log = logging.getLogger("sagabus")
+
+_SHORTEST_TRY, _LONGEST_TRY = 1.0, 5.0
+_SHORTEST_PAUSE = 0.01
+
+
+class RenewalThread:
+    """Renews for `worker` whenever its event loop has not done so for half a lease. One per worker."""
+
+    def __init__(self, worker: str, keeper: Keeper, clock: Clock, *, lease: float, limit: float) -> None:
+        self._worker, self._keeper, self._clock = worker, keeper, clock
+        self._lease = lease
+        self._limit = limit
+        self._renewed = -inf
+        """When the event loop renewed last."""
+        self._tried = -inf
+        """When this thread did, or tried to."""
+        self._pause = 0.0
+        self._is_told = self._is_given_up = False
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.renewals = 0
+        """How often this thread has renewed, because the event loop had not."""
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the event loop has been away for longer than the limit, and is no longer waited for."""
+        return self._is_given_up
+
+    def start(self) -> None:
+        """Begin to watch; the leases have just been renewed."""
+        self.note(self._clock.monotonic())
+        loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, args=(loop,), name="sagabus-leases", daemon=True)
+        self._thread.start()
+
+    def note(self, moment: float) -> None:
+        """The event loop has renewed all leases, by a call that it began at that moment."""
+        self._renewed = moment
+        self._is_told = self._is_given_up = False
+
+    async def stop(self, patience: float) -> None:
+        """Renew no more. Waits for a renewal that is under way, at most `patience` seconds; twice is harmless."""
+        self._stopping.set()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.to_thread(thread.join, patience)
+
+    def abandon(self) -> None:
+        """Renew no more, as if the process had been killed."""
+        self._stopping.set()
+        self._thread = None
+
+    def until_due(self) -> float:
+        """Seconds until there may be something to do."""
+        due = max(self._renewed + self._lease / 2, self._tried + self._pause)
+        return max(due - self._clock.monotonic(), _SHORTEST_PAUSE)
+
+    def renew_when_due(self) -> None:
+        """Renew if the event loop has not, and has not been away for too long."""
+        now = self._clock.monotonic()
+        away = now - self._renewed
+        if away < self._lease / 2 or now - self._tried < self._pause:
+            return
+        self._tried, self._pause = now, self._lease / 4
+        if away > self._limit:
+            self._give_up(away)
+            return
+        try:
+            within = min(max(self._lease / 4, _SHORTEST_TRY), _LONGEST_TRY)
+            self._keeper.renew(self._worker, duration=int(self._lease * 1_000_000), within=within)
+            self.renewals += 1
+        except StoreError as error:
+            self._pause = self._lease / 20
+            self._tell("cannot renew the leases beside a blocked event loop: %s", error)
+
+    def _give_up(self, away: float) -> None:
+        if not self._is_given_up:
+            self._is_given_up = True
+            log.error(
+                "worker %s: its event loop has been blocked, or could not renew its leases, for %.0f s: its lanes go "
+                "to other workers. Run what computes or blocks with @handler(thread=True)",
+                *(self._worker, away),
+            )
+
+    def _tell(self, text: str, *values: object) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning(text, *values)
+
+    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            while not self._stopping.wait(self.until_due()) and not loop.is_closed():
+                try:
+                    self.renew_when_due()
+                except Exception:
+                    log.exception("the renewal of leases beside the event loop broke off; it goes on")
+        finally:
+            self._keeper.close()

@@ -1,0 +1,73 @@
+"""Leases renewed on a server from a thread: a connection for each renewal, on an event loop that lives as long.
+
+It is made when it is needed, which is seldom, and so it is never one that has ended in silence. Nothing is shared with
+the store that the event loop uses: its twin has the same address and is never opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from sagabus.errors import StoreUnavailable
+from sagabus.stores.sql.link import Link
+
+_GOODBYE_SECONDS = 0.5
+
+
+class Twin(Protocol):
+    """A store of the same address, of which only single connections are used."""
+
+    place: str
+
+    async def connect(self) -> Link:
+        """A new connection."""
+        ...
+
+    async def renew_on(self, link: Link, worker: str, duration: int) -> None:
+        """Renew what the worker still owns, in one transaction."""
+        ...
+
+
+class ServerKeeper:
+    """See `sagabus.store.Keeper`."""
+
+    def __init__(self, make_twin: Callable[[], Twin], check_process: Callable[[], None]) -> None:
+        self._make_twin = make_twin
+        self._check_process = check_process
+        self._twin: Twin | None = None
+
+    def renew(self, worker: str, *, duration: int, within: float) -> None:
+        """Renew what the worker still owns."""
+        self._check_process()
+        twin = self._twin = self._twin or self._make_twin()
+        asyncio.run(_renew(twin, worker, duration, within))
+
+    def close(self) -> None:
+        """No connection is kept."""
+
+
+async def _renew(twin: Twin, worker: str, duration: int, within: float) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within
+    try:
+        async with asyncio.timeout_at(end):
+            link = await twin.connect()
+    except TimeoutError:
+        raise StoreUnavailable(f"{twin.place}: no connection within {within:g} s", store=twin.place) from None
+    # Cut, not cancelled: a driver that is cancelled asks the silent server to cancel as well, and waits for it.
+    timer = loop.call_at(end, link.terminate)
+    try:
+        await twin.renew_on(link, worker, duration)
+    except Exception as error:
+        link.terminate()
+        if loop.time() < end:
+            raise
+        raise StoreUnavailable(f"{twin.place}: no answer within {within:g} s", store=twin.place) from error
+    finally:
+        timer.cancel()
+    with suppress(Exception):
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            await link.close()
