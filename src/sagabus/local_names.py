@@ -31,11 +31,11 @@ def visible_names(depth: int) -> dict[str, Any]:
     return names
 
 
-def evaluate(annotation: object, globals_: Mapping[str, Any], names: Mapping[str, Any]) -> Any:
-    """What one annotation means, extras included; raises what its text raises (NameError for an unknown name)."""
+def evaluate(annotation: object, globals_: Mapping[str, Any], names: Mapping[str, Any], *, extras: bool = True) -> Any:
+    """What one annotation means; raises what its text raises, such as NameError. `extras`: keep `Annotated`."""
     # A class of its own, because only in a class may an annotation be a ClassVar; one field, so that no other can fail.
     holder = type("_Holder", (), {"__annotations__": {"it": annotation}})
-    return typing.get_type_hints(holder, dict(globals_), dict(names), include_extras=True)["it"]
+    return typing.get_type_hints(holder, dict(globals_), dict(names), include_extras=extras)["it"]
 
 
 def resolve_fields(cls: type[object], names: Mapping[str, Any]) -> None:

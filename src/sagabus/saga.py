@@ -7,6 +7,7 @@ it once, while a bus is built.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +19,13 @@ from sagabus.deduplication import Deduplication
 from sagabus.local_names import visible_names
 from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
+from sagabus.saga_fields import adopt_mixins, check_assignable
 
+_assign = object.__setattr__
 F = TypeVar("F", bound=Callable[..., Any])
 Policy: TypeAlias = Literal["stash", "ignore", "dead-letter"]
-WhenSpec: TypeAlias = str | tuple[str, ...] | list[str] | set[str] | frozenset[str] | When
+Status: TypeAlias = str | enum.Enum
+WhenSpec: TypeAlias = Status | tuple[Status, ...] | list[Status] | set[Status] | frozenset[Status] | When
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +51,10 @@ class SagaOptions:
 class Saga:
     """Derive from this: `class OrderSaga(Saga, name="orders", key="order_id")`.
 
-    The annotated names of the body become the fields of a dataclass (the state, stored as JSON); methods with
-    `@starts`, `@handles` and `@timer` are its reactions. `key` names the field of every message (or is a function of
-    it) whose value tells the instance.
+    The annotated names of the body (and of mixins) become the fields of a dataclass: the state, stored as JSON. Methods
+    with `@starts`, `@handles` and `@timer` are its reactions. `key` names the field of every message (or is a function
+    of it) whose value tells the instance. Assigning an attribute that is not declared raises ConfigurationError, unless
+    it is a property or its name begins with an underscore; what begins with one is not stored.
 
     What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
@@ -61,6 +66,14 @@ class Saga:
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None
     __sagabus_names__: ClassVar[Mapping[str, Any]] = {}
+    __sagabus_fields__: ClassVar[frozenset[str]] = frozenset()
+
+    if not typing.TYPE_CHECKING:  # checkers shall go on to report what is not declared
+
+        def __setattr__(self, name: str, value: object) -> None:
+            if name not in self.__sagabus_fields__:
+                check_assignable(self, name, self.__sagabus_fields__)
+            _assign(self, name, value)
 
     def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
         super().__init_subclass__()
@@ -68,7 +81,9 @@ class Saga:
         if name is None and options:
             raise TypeError(f"{cls.__qualname__}: give the saga a name=... beside its other options")
         cls.__sagabus_names__ = visible_names(1)
+        adopt_mixins(cls)
         dataclass(kw_only=True)(cls)
+        cls.__sagabus_fields__ = frozenset(each.name for each in dataclasses.fields(cls))  # type: ignore[arg-type]  # now it is one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

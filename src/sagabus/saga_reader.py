@@ -7,14 +7,16 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
+from sagabus.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
 from sagabus.reaction import Reaction, When, declared, invoker
 from sagabus.saga import Mark, Policy, Saga, SagaDefinition, SagaOptions, WhenSpec
 from sagabus.signature import read_signature, timers_set_by
+from sagabus.status import Statuses, read_statuses, texts_of
 
 
 def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
@@ -47,6 +49,9 @@ def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
     )
 
 
+_ANY_TEXT = Statuses(None)
+
+
 class _Reader:
     """Reads one saga class and notes every problem."""
 
@@ -60,10 +65,12 @@ class _Reader:
         self._options = options
         self._where = where
         self._problems = problems
+        self._statuses = _ANY_TEXT
 
     def read(self) -> None:
         """Read all methods, then what only shows over all of them."""
         self._check_options()
+        self._statuses = self._read_statuses()
         for name, function, mark in _marked_methods(self._cls):
             where = f"{self._where}.{name}"
             if mark.kind == "timer":
@@ -178,27 +185,41 @@ class _Reader:
         if spec is None or callable(spec):
             self.has_predicates = self.has_predicates or spec is not None
             return spec
-        wanted = frozenset((spec,) if isinstance(spec, str) else spec)
-        known = self._statuses()
-        if "status" not in self.fields:
-            self._problems.append(f"{where}: when={spec!r} needs a field `status` in the saga")
-        elif known and not wanted <= known:
-            unknown = ", ".join(sorted(map(repr, wanted - known)))
+        wanted = texts_of(spec)
+        if not wanted:
             self._problems.append(
-                f"{where}: status {unknown} is not among those of the saga: {', '.join(sorted(known))}"
+                f"{where}: when={spec!r} is no status; give a text, several, or a function of the state"
             )
-        return lambda state: state.status in wanted
+        elif "status" not in self.fields:
+            self._problems.append(f"{where}: when={spec!r} needs a field `status` in the saga")
+        elif self._statuses.known is not None and not wanted <= self._statuses.known:
+            unknown = ", ".join(sorted(map(repr, wanted - self._statuses.known)))
+            known = ", ".join(sorted(self._statuses.known))
+            self._problems.append(f"{where}: status {unknown} is not among those of the saga: {known}")
+        held = self._statuses.standing_for(wanted or ())
+        return lambda state: state.status in held
 
-    def _statuses(self) -> frozenset[str]:
+    def _read_statuses(self) -> Statuses:
+        if "status" not in self.fields:
+            return _ANY_TEXT
+        resolve_fields(self._cls, self._names())
         try:
-            hints = typing.get_type_hints(self._cls, localns=self._names())
-        except Exception:  # noqa: BLE001  # reported where the state is first encoded; here it only means "unknown"
-            return frozenset()
-        hint = hints.get("status")
-        return frozenset(typing.get_args(hint)) if typing.get_origin(hint) is Literal else frozenset()
+            hint = typing.get_type_hints(self._cls, include_extras=True)["status"]
+        except Exception:  # noqa: BLE001  # the codec reports a field whose type cannot be read
+            return _ANY_TEXT
+        found = read_statuses(hint)
+        if found is None:
+            declared_as = getattr(hint, "__qualname__", hint)
+            self._problem(
+                f"its status is declared as {declared_as}; declare it as Literal[...], an Enum of texts, or str"
+            )
+        return found or _ANY_TEXT
 
     def _names(self) -> dict[str, Any]:
-        return {k: v for _, f, _ in _marked_methods(self._cls) for k, v in getattr(f, "__sagabus_names__", {}).items()}
+        names = dict(self._cls.__sagabus_names__)
+        for _, function, _ in _marked_methods(self._cls):
+            names.update(getattr(function, "__sagabus_names__", {}))
+        return names
 
     def _check_starts(self) -> None:
         starting = [r for found in self.reactions.values() for r in found if r.starts]
@@ -243,8 +264,6 @@ def _is_required(f: dataclasses.Field[Any]) -> bool:
 def _when_text(spec: WhenSpec | None) -> str | None:
     if spec is None:
         return None
-    if isinstance(spec, str):
-        return spec
     if callable(spec):
         return getattr(spec, "__name__", "predicate")
-    return "|".join(sorted(spec))
+    return "|".join(sorted(texts_of(spec) or ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 import types
 import typing
@@ -14,11 +15,15 @@ from typing import Any
 from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
 from sagabus.errors import MessageNotDeclared
+from sagabus.local_names import evaluate
 from sagabus.message import MessageType, message_type_of
 
 _DATABASE_PACKAGES = frozenset(
     ["aiosqlite", "apsw", "asyncmy", "asyncpg", "django", "MySQLdb", "psycopg", "pymysql", "sqlalchemy", "sqlite3"]
 )
+
+
+_CONTEXT = ("ctx", "context")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +40,35 @@ class Signature:
 def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
     """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
     _refuse_generators(function, where, problems)
-    hints = _hints(function, where, problems)
     types_: list[MessageType] = []
     arguments: list[str] = []
     kind: type | None = None
-    for parameter in list(inspect.signature(function).parameters.values())[1 if method else 0 :]:
-        hint = hints.get(parameter.name)
-        if hint is Context or (hint is None and parameter.name in ("ctx", "context")):
+    for parameter in _parameters(function)[1 if method else 0 :]:
+        before = len(problems)
+        hint = _hint(function, parameter, f"{where}: parameter {parameter.name!r}", problems)
+        if hint is Context or (hint is None and parameter.name in _CONTEXT):
             arguments.append("ctx")
         elif parameter.name == "connection" or _is_connection(hint):
             arguments.append("connection")
             kind = _class_of(hint)
-        elif hint is None:
-            problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
-        else:
+        elif hint is not None:
             arguments.append("message")
             types_ += _message_types(hint, f"{where}: parameter {parameter.name!r}", problems)
+        elif len(problems) == before:
+            problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
+    _check(function, arguments, kind, where, problems)
+    return Signature(tuple(types_), tuple(arguments), kind)
+
+
+def _check(
+    function: Callable[..., object], arguments: list[str], kind: type | None, where: str, problems: list[str]
+) -> None:
     if arguments.count("message") > 1:
         problems.append(f"{where}: takes more than one message; use a union of message classes instead")
     if arguments.count("connection") > 1:
         problems.append(f"{where}: asks for the open transaction more than once")
     if kind is AsyncConnection and not inspect.iscoroutinefunction(inspect.unwrap(function)):
         problems.append(f"{where}: an AsyncConnection has to be awaited: make it `async def`")
-    return Signature(tuple(types_), tuple(arguments), kind)
 
 
 def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
@@ -96,13 +107,27 @@ def _class_of(hint: object) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def _hints(function: Callable[..., object], where: str, problems: list[str]) -> dict[str, Any]:
-    around: dict[str, Any] = getattr(function, "__sagabus_names__", {})
+def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    if sys.version_info >= (3, 14):  # there a signature evaluates annotations, if nothing else is said
+        import annotationlib
+
+        return list(inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF).parameters.values())
+    return list(inspect.signature(function).parameters.values())
+
+
+def _hint(function: Callable[..., object], parameter: inspect.Parameter, where: str, problems: list[str]) -> Any:
+    """What the annotation of one parameter means; None without one. Others of the function are never evaluated."""
+    if parameter.annotation is inspect.Parameter.empty:
+        return None
+    globals_: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    names: dict[str, Any] = getattr(function, "__sagabus_names__", {})
     try:
-        return typing.get_type_hints(inspect.unwrap(function), localns=around or None)
+        return evaluate(parameter.annotation, globals_, names, extras=False)
     except Exception as error:  # noqa: BLE001  # an annotation may raise anything; it is the user's text
-        problems.append(f"{where}: cannot read its annotations: {error}")
-        return {}
+        if parameter.name not in _CONTEXT:
+            unseen = "; import it outside of `if TYPE_CHECKING`" if isinstance(error, NameError) else ""
+            problems.append(f"{where}: cannot read its annotation: {error}{unseen}")
+        return None
 
 
 def _message_types(hint: object, where: str, problems: list[str]) -> list[MessageType]:

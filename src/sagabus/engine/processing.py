@@ -35,6 +35,7 @@ from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, 
 from sagabus.reaction import Invoke, Reaction
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import StateCodec
+from sagabus.status import status_of
 from sagabus.store import Unit
 
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
@@ -252,7 +253,7 @@ class Processing:
         *,
         body: bytes,
     ) -> Save:
-        status = _status(state) if definition.has_status else None
+        status = status_of(state) if definition.has_status else None
         return Save(
             saga=definition.name,
             key=ctx.key or "",
@@ -345,13 +346,6 @@ def _timers(
 def _has_moved(definition: SagaDefinition, cell: BelievedState, status: str | None, *, completed: bool) -> bool:
     """Whether what was not wanted before this run may be wanted after it."""
     return cell.version == 0 or completed or cell.completed or not definition.waits_by_status or status != cell.status
-
-
-def _status(state: Any) -> str | None:
-    status = state.status
-    if type(status) is str:
-        return status
-    return None if status is None else str(getattr(status, "value", status))
 
 
 def _innermost(run: _Run, connection: object) -> Step:
