@@ -181,3 +181,10 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Its key waits until this letter is replayed or discarded."""
     status: str = "open"
     """open, replayed or discarded."""
+
+
+def named(envelope: Envelope) -> str:
+    """What texts for users call one message of one subscription."""
+    what = envelope.message_type if envelope.timer is None else f"timer {envelope.timer!r}"
+    key = "" if envelope.partition_key is None else f", key {envelope.partition_key!r}"
+    return f"{envelope.channel}: {what} {envelope.message_id}{key}"

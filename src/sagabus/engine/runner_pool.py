@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 from sagabus.engine.mailbox import Mailbox
 
@@ -30,6 +31,7 @@ class RunnerPool:
         self._ready: deque[Mailbox] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._at: dict[asyncio.Task[Any] | None, Mailbox] = {}
         self._relief = False
         self._served = 0
         self._closed = False
@@ -43,6 +45,10 @@ class RunnerPool:
     def loaded(self) -> bool:
         """Whether mailboxes wait for a runner: there will be more outcomes in a moment."""
         return bool(self._ready)
+
+    def serving(self, task: asyncio.Task[Any]) -> Mailbox | None:
+        """The mailbox that a runner has served last, which is the present one while it runs; None for other tasks."""
+        return self._at.get(task)
 
     def offer(self, mailbox: Mailbox) -> None:
         """Have a mailbox served; one that is active already is left alone."""
@@ -88,6 +94,7 @@ class RunnerPool:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._at.pop(task, None)
         if task.cancelled():
             # What it had been woken for is somebody else's now.
             self._relief = False
@@ -95,9 +102,10 @@ class RunnerPool:
 
     async def _run(self) -> None:
         self._relief = False
+        task = asyncio.current_task()
         while not self._closed:
             if self._ready:
-                mailbox = self._ready.popleft()
+                mailbox = self._at[task] = self._ready.popleft()
                 try:
                     await self._serve(mailbox)
                 except Exception:

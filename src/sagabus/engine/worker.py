@@ -17,6 +17,7 @@ from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
+from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.processing import Processing, with_key
 from sagabus.engine.runner import Runner
@@ -84,11 +85,13 @@ class Worker:
         self._serving.use(self._runners, self._settlement)
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
         self._intake_task: asyncio.Task[None] | None = None
+        self.beat = LoopBeat(self._runners)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Take lanes and begin to work."""
+        self.beat.start()
         await self.renew_when_due()
         self._leases.keep()
         self._intake_task = asyncio.get_running_loop().create_task(self._intake(), name="sagabus-intake")
@@ -111,6 +114,8 @@ class Worker:
             finally:  # be it cancelled once more
                 await self._release(IN_HASTE)
             raise
+        finally:
+            self.beat.stop()
         await self._release(max(grace, IN_HASTE))
 
     async def _release(self, patience: float) -> None:
@@ -173,6 +178,7 @@ class Worker:
         try:
             await cancel(tasks)
         finally:
+            self.beat.stop()
             await self._committer.stop()
 
     @property
