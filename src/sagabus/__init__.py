@@ -38,6 +38,7 @@ from sagabus.errors import (
     StoreReadOnly,
     StoreUnavailable,
     StoreUntrusted,
+    TimeLimitExceeded,
     TransactionLost,
     UnknownMessageType,
     Unroutable,
@@ -46,6 +47,7 @@ from sagabus.errors import (
     WrongDatabase,
 )
 from sagabus.handler import handler
+from sagabus.health import Health
 from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.middleware import Middleware
@@ -89,6 +91,7 @@ __all__ = [
     "Exponential",
     "ForkedProcess",
     "HandlingError",
+    "Health",
     "InvalidMessageId",
     "JoinedPublisher",
     "Linear",
@@ -116,6 +119,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnavailable",
     "StoreUntrusted",
+    "TimeLimitExceeded",
     "TimerRecord",
     "TransactionLost",
     "Transition",

@@ -28,6 +28,7 @@ from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.handler import HandlerDefinition
+from sagabus.health import Health
 from sagabus.identity import Identity, SystemIdentity
 from sagabus.inspection import ChannelCounts
 from sagabus.middleware import Middleware
@@ -233,6 +234,10 @@ class Bus:
         """How much waits in each channel, and why."""
         return await self.store.inspect.counts()
 
+    def health(self) -> Health:
+        """Whether the worker in this process can do its work; without one there is nothing that could be wrong."""
+        return Health() if self._worker is None else self._worker.health()
+
     async def purge(self) -> None:
         """Forget what is older than its retention now, all of it, instead of in the background's small steps."""
         self._check_open()
@@ -266,6 +271,7 @@ class Bus:
             self._states,
             clock=self._clock,
             identity=self._identity,
+            settings=self.settings,
             middlewares=self._middleware,
             deduplications=self._defined.type_rules,
         )

@@ -37,6 +37,8 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnavailable",
     "StoreUntrusted",
+    "ThreadsExhausted",
+    "TimeLimitExceeded",
     "TransactionLost",
     "TransportError",
     "UnknownMessageType",
@@ -285,6 +287,16 @@ class SagaNotFound(HandlingError):
 
 class ContextClosed(HandlingError):
     """Call the context before the handler returns: what it was for has been decided."""
+
+
+class TimeLimitExceeded(HandlingError):
+    """See what the handler waited for, or raise its `timeout`: the run was cancelled and counts as a failed one."""
+
+
+class ThreadsExhausted(HandlingError):
+    """Restart this process: handlers that do not return keep all of its threads, so the message waits, uncounted."""
+
+    is_transient = True
 
 
 class ValueReturned(HandlingError):

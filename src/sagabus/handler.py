@@ -6,13 +6,14 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.local_names import visible_names
 from sagabus.message import field_names
-from sagabus.reaction import Reaction, invoker
+from sagabus.reaction import Reaction, invoker, seconds
 from sagabus.retry import RetryPolicy
 from sagabus.signature import Signature, read_signature
 
@@ -44,6 +45,7 @@ class HandlerOptions:
     ordered: bool = True
     parks: bool = False
     thread: bool = False
+    timeout: timedelta | None = None
 
 
 def handler(
@@ -55,6 +57,7 @@ def handler(
     ordered: bool = True,
     parks: bool = False,
     thread: bool = False,
+    timeout: timedelta | None = None,
 ) -> Callable[[F], F]:
     """Make a function the subscription `name`: it receives the message class (or union) that its first parameter is
     annotated with.
@@ -62,7 +65,9 @@ def handler(
     The function itself is returned and stays callable. `key`: the field (or a function) by which messages are kept in
     order; without it messages sent by one saga instance, or with one partition key, are. `ordered=False`: a message
     that waits for its retry holds back no others. `parks`: once a message is dead-lettered its key waits until the
-    letter is replayed or discarded. `thread`: a plain function that may block runs in a thread.
+    letter is replayed or discarded. `thread`: a plain function that may block runs in a thread. `timeout`: how long one
+    run may take before it is cancelled and has failed (`Settings.timeout` by default); in a thread it fails as well,
+    and the function goes on without effect; a plain function in the event loop cannot be interrupted.
     """
     options = HandlerOptions(
         name=name,
@@ -72,6 +77,7 @@ def handler(
         ordered=ordered,
         parks=parks,
         thread=thread,
+        timeout=timeout,
     )
 
     def mark(function: F) -> F:
@@ -115,6 +121,7 @@ def _reactions(
     is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
     if options.thread and is_async:
         problems.append(f"{where}: thread=True is for plain functions; this one is async")
+    timeout = seconds(options.timeout, where, problems)
     reactions: dict[str, Reaction] = {}
     for message_type in signature.message_types:
         if isinstance(options.key, str) and options.key not in field_names(message_type):
@@ -129,6 +136,7 @@ def _reactions(
             wants_connection="connection" in signature.arguments,
             connection_kind=signature.connection_kind,
             in_thread=options.thread,
+            timeout=timeout,
             key=key_reader(message_type, options.key) if options.key is not None else None,
             key_field=options.key if isinstance(options.key, str) else None,
             function=function,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 from sagabus.context import Context
@@ -32,6 +33,8 @@ class Reaction:
     connection_kind: type | None = None
     """The type that it wants the open transaction as; None for the store's own."""
     in_thread: bool = False
+    timeout: float | None = None
+    """Seconds that a run may take; None for the default of the settings."""
     key: KeyOf | None = None
     key_field: str | None = None
     starts: bool = False
@@ -65,3 +68,13 @@ def invoker(arguments: Sequence[str], function: Callable[..., Any], *, method: b
         return function(*leading, *(given[name] for name in shape))
 
     return invoke
+
+
+def seconds(timeout: object, where: str, problems: list[str]) -> float | None:
+    """A time limit of user code in seconds; what is wrong with it goes to `problems`."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, timedelta) or timeout <= timedelta(0):
+        problems.append(f"{where}: timeout must be a timedelta greater than zero, not {timeout!r}")
+        return None
+    return timeout.total_seconds()

@@ -45,6 +45,7 @@ class SagaOptions:
     ordered: bool = True
     parks: bool = False
     lossy: bool = False
+    timeout: timedelta | None = None
 
 
 @dataclass_transform(kw_only_default=True)
@@ -60,8 +61,8 @@ class Saga:
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
     most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
     starting message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state
-    would be read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`
-    and `parks` are as for `@handler`.
+    would be read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`,
+    `parks` and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
     """
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None
@@ -136,37 +137,60 @@ class Mark:
     key: KeySpec | None = None
     timer: str | None = None
     thread: bool = False
+    timeout: timedelta | None = None
 
 
 @typing.overload
 def starts(function: F) -> F: ...
 @typing.overload
-def starts(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False) -> Callable[[F], F]: ...
 def starts(
-    function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
+    *,
+    when: WhenSpec | None = None,
+    key: KeySpec | None = None,
+    thread: bool = False,
+    timeout: timedelta | None = None,
+) -> Callable[[F], F]: ...
+def starts(
+    function: Any = None,
+    *,
+    when: WhenSpec | None = None,
+    key: KeySpec | None = None,
+    thread: bool = False,
+    timeout: timedelta | None = None,
 ) -> Any:
     """This method's message begins an instance where there is none; a live one receives it like any other."""
-    return _marked(function, Mark(kind="starts", when=when, key=key, thread=thread))
+    return _marked(function, Mark(kind="starts", when=when, key=key, thread=thread, timeout=timeout))
 
 
 @typing.overload
 def handles(function: F) -> F: ...
 @typing.overload
-def handles(*, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False) -> Callable[[F], F]: ...
 def handles(
-    function: Any = None, *, when: WhenSpec | None = None, key: KeySpec | None = None, thread: bool = False
+    *,
+    when: WhenSpec | None = None,
+    key: KeySpec | None = None,
+    thread: bool = False,
+    timeout: timedelta | None = None,
+) -> Callable[[F], F]: ...
+def handles(
+    function: Any = None,
+    *,
+    when: WhenSpec | None = None,
+    key: KeySpec | None = None,
+    thread: bool = False,
+    timeout: timedelta | None = None,
 ) -> Any:
     """This method reacts to its message on a live instance, while `when` holds: one status, several, or a predicate of
     the state.
 
     `key` overrides the saga's key for this message: another field, or a function of the message.
     """
-    return _marked(function, Mark(kind="handles", when=when, key=key, thread=thread))
+    return _marked(function, Mark(kind="handles", when=when, key=key, thread=thread, timeout=timeout))
 
 
-def timer(name: str) -> Callable[[F], F]:
+def timer(name: str, *, timeout: timedelta | None = None) -> Callable[[F], F]:
     """This method reacts to the timer that `ctx.set_timer(name, …)` set, unless it was replaced or cancelled."""
-    mark = Mark(kind="timer", timer=name)
+    mark = Mark(kind="timer", timer=name, timeout=timeout)
 
     def apply(function: F) -> F:
         return typing.cast("F", _marked(function, mark))

@@ -13,7 +13,7 @@ from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
-from sagabus.reaction import Reaction, When, declared, invoker
+from sagabus.reaction import Reaction, When, declared, invoker, seconds
 from sagabus.saga import Mark, Policy, Saga, SagaDefinition, SagaOptions, WhenSpec
 from sagabus.signature import read_signature, timers_set_by
 from sagabus.status import Statuses, read_statuses, texts_of
@@ -122,6 +122,7 @@ class _Reader:
             is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
             wants_connection="connection" in signature.arguments,
             connection_kind=signature.connection_kind,
+            timeout=self._timeout(where, mark),
             timer=timer_name,
             function=function,
         )
@@ -136,6 +137,7 @@ class _Reader:
         if mark.thread and is_async:
             self._problems.append(f"{where}: thread=True is for plain methods; this one is async")
         when = self._when(where, mark.when)
+        timeout = self._timeout(where, mark)
         for message_type in signature.message_types:
             spec = self._key(where, message_type, mark)
             if spec is None:
@@ -149,6 +151,7 @@ class _Reader:
                 wants_connection="connection" in signature.arguments,
                 connection_kind=signature.connection_kind,
                 in_thread=mark.thread,
+                timeout=timeout,
                 key=key_reader(message_type, spec),
                 key_field=spec if isinstance(spec, str) else None,
                 starts=mark.kind == "starts",
@@ -157,6 +160,9 @@ class _Reader:
                 function=function,
             )
             self._add(where, reaction)
+
+    def _timeout(self, where: str, mark: Mark) -> float | None:
+        return seconds(self._options.timeout if mark.timeout is None else mark.timeout, where, self._problems)
 
     def _add(self, where: str, reaction: Reaction) -> None:
         name = declared(reaction).name

@@ -21,6 +21,12 @@ class Settings:
     """About how many messages of one subscription a worker has in hand; they run alone when it has died."""
     lease: timedelta = timedelta(seconds=10)
     """How long a dead worker's keys stay with it."""
+    timeout: timedelta | None = timedelta(minutes=10)
+    """How long one run of a handler may wait in all; then it is cancelled and has failed. None: for ever."""
+    warn_after: timedelta = timedelta(seconds=30)
+    """How long a run may last before the log says so."""
+    threads: int = 32
+    """Handlers with `thread=True` that may run at the same time in one process."""
     grace: timedelta = timedelta(seconds=30)
     """How long running handlers may take to finish when the bus is closed; then they are rolled back."""
     retention: timedelta = timedelta(days=7)
@@ -48,6 +54,7 @@ class Settings:
             for name in (
                 "concurrency",
                 "prefetch",
+                "threads",
                 "purge_limit",
                 "max_message_size",
                 "max_message_depth",
@@ -58,7 +65,7 @@ class Settings:
         ]
         problems += [
             f"Settings.{name} must be longer than nothing, not {value}"
-            for name in ("lease", "purge_every", "retention", "history_retention")
+            for name in ("lease", "purge_every", "retention", "history_retention", "timeout", "warn_after")
             if (value := getattr(self, name)) is not None and value <= timedelta(0)
         ]
         if self.lanes is not None and self.lanes > MOST_LANES:

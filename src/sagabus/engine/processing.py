@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -25,15 +26,18 @@ from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.returned import finish
 from sagabus.engine.sender import Sender
 from sagabus.engine.stepping import stepped
+from sagabus.engine.thread_pool import ThreadPool
+from sagabus.engine.time_limit import TimeLimits
 from sagabus.envelope import Cause, Envelope
-from sagabus.errors import HandlingError, UnknownMessageType
+from sagabus.errors import HandlingError, ThreadsExhausted, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.middleware import Middleware
 from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
-from sagabus.reaction import Invoke, Reaction
+from sagabus.reaction import Reaction
 from sagabus.saga import Saga, SagaDefinition
+from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
 from sagabus.status import status_of
 from sagabus.store import Unit
@@ -42,7 +46,7 @@ Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""
 
 
-class _Run(msgspec.Struct):
+class _Run(msgspec.Struct, eq=False):
     """One run under way: what is called, on what, and what it gathers."""
 
     definition: Definition
@@ -54,6 +58,15 @@ class _Run(msgspec.Struct):
     state: Saga | None = None
     returned: object = None
     """What the handler returned at once; it is still to be awaited."""
+    task: asyncio.Task[object] | None = None
+    began: float = 0.0
+    warn_at: float = 0.0
+    cancellations: int = 0
+
+    @property
+    def limit(self) -> float | None:
+        """See `Watched`, as for the four fields above; seconds."""
+        return self.reaction.timeout
 
 
 class Processing:
@@ -67,6 +80,7 @@ class Processing:
         *,
         clock: Clock,
         identity: Identity,
+        settings: Settings,
         middlewares: Sequence[Middleware],
         deduplications: Mapping[str, Deduplication],
     ) -> None:
@@ -78,6 +92,9 @@ class Processing:
         self._deduplications = deduplications
         self._opened_in = contextvars.copy_context()
         """Of the task that opened the bus: each run begins with a copy of it, and sees nothing of other runs."""
+        limit, warn_after = settings.timeout, settings.warn_after
+        self.limits = TimeLimits(clock, None if limit is None else limit.total_seconds(), warn_after.total_seconds())
+        self.threads = ThreadPool(settings.threads)
         self.failing = Recoverability(identity, clock)
 
     async def run(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Outcome:
@@ -88,7 +105,13 @@ class Processing:
         hit("handle.entered")
         context = self._opened_in.copy()
         begun = context.run(self._begin, mailbox, envelope, lends=unit is not None)
-        return await stepped(self._end(begun, unit), context) if isinstance(begun, _Run) else begun
+        if not isinstance(begun, _Run):
+            return begun
+        try:
+            return await stepped(self._end(begun, unit), context, begun, self.limits)
+        except asyncio.CancelledError as error:
+            begun.ctx.close()
+            return self._failed(mailbox.definition, envelope, error, begun)
 
     def _begin(self, mailbox: Mailbox, envelope: Envelope, *, lends: bool) -> _Run | Outcome:
         """All of a run that need not wait, which is the whole of most; the run itself where something is left."""
@@ -124,20 +147,26 @@ class Processing:
                     await self._call(run, None)
             finally:
                 run.ctx.close()
+            if (exceeded := self.limits.error(run, None)) is not None:
+                raise exceeded
             return self._conclude(run)
         except BaseException as error:  # noqa: BLE001  # the same
-            return self._failed(run.definition, run.envelope, error, lent)
+            return self._failed(run.definition, run.envelope, error if lent is None else lent.told(error), run)
 
     def _failed(
-        self, definition: Definition, envelope: Envelope, error: BaseException, lent: Lent | None = None
+        self, definition: Definition, envelope: Envelope, error: BaseException, run: _Run | None = None
     ) -> Outcome:
         """Called while `error` is handled."""
+        if run is not None:
+            error = self.limits.error(run, error) or error
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise error
             return self.failing.cancelled(definition, envelope, error)
-        return self.failing.failed(definition, envelope, error if lent is None else lent.told(error))
+        if isinstance(error, ThreadsExhausted):
+            return self.failing.unserved(definition, envelope)
+        return self.failing.failed(definition, envelope, error)
 
     def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand tells."""
@@ -272,10 +301,23 @@ class Processing:
         return Context(envelope, self._sender, self._clock.now(), stateful=stateful, counted=counted)
 
     async def _call(self, run: _Run, connection: object) -> None:
-        if self._middlewares:
-            await compose(self._middlewares, _innermost(run, connection))(run.message, run.ctx)
-        else:
-            await _innermost(run, connection)(run.message, run.ctx)
+        await compose(self._middlewares, self._innermost(run, connection))(run.message, run.ctx)
+
+    def _innermost(self, run: _Run, connection: object) -> Step:
+        """The handler itself, as the last of the middlewares sees it; the message may have been replaced by then."""
+        reaction = run.reaction
+
+        async def call(message: object, ctx: Context) -> None:
+            invoke = functools.partial(reaction.invoke, run.state, message, ctx, connection)
+            if reaction.in_thread:
+                self.limits.hold(run)
+                returned = await self.threads.run(invoke, lambda: self.limits.count(run))
+            else:
+                returned = invoke()
+            if returned is not None:
+                await finish(returned, reaction.where, ctx)
+
+        return call
 
     def _state(self, definition: SagaDefinition, cell: BelievedState) -> Saga:
         if cell.state is None:
@@ -346,31 +388,3 @@ def _timers(
 def _has_moved(definition: SagaDefinition, cell: BelievedState, status: str | None, *, completed: bool) -> bool:
     """Whether what was not wanted before this run may be wanted after it."""
     return cell.version == 0 or completed or cell.completed or not definition.waits_by_status or status != cell.status
-
-
-def _innermost(run: _Run, connection: object) -> Step:
-    """The handler itself, as the last of the middlewares sees it; the message may have been replaced by then."""
-    reaction = run.reaction
-
-    async def call(message: object, ctx: Context) -> None:
-        if reaction.in_thread:
-            returned = await _in_thread(reaction.invoke, run.state, message, ctx, connection)
-        else:
-            returned = reaction.invoke(run.state, message, ctx, connection)
-        if returned is not None:
-            await finish(returned, reaction.where, ctx)
-
-    return call
-
-
-async def _in_thread(invoke: Invoke, *arguments: Any) -> object:
-    def call() -> tuple[object, BaseException | None]:
-        try:
-            return invoke(*arguments), None
-        except BaseException as error:  # noqa: BLE001  # a future cannot hold StopIteration; GeneratorExit closes whoever waits
-            return None, error
-
-    returned, error = await asyncio.to_thread(call)
-    if error is not None:
-        raise error
-    return returned

@@ -25,6 +25,7 @@ _LONGEST_TRACEBACK = 20_000
 _UPGRADE_PAUSE = 5 * SECOND
 _UPGRADE_PATIENCE = 3600 * SECOND
 _CANCELLED_PAUSE = SECOND
+_UNSERVED_PAUSE = 5 * SECOND
 _MOST_INTERRUPTIONS = 5
 _REMEMBERED = 10_000
 
@@ -97,6 +98,10 @@ class Recoverability:
             if len(self._interrupted) > _REMEMBERED:
                 self._interrupted.popitem(last=False)
         return self._uncounted(definition, envelope, SECOND)
+
+    def unserved(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
+        """A run for which there was no thread: this process says so, and the message waits, uncounted."""
+        return self._uncounted(definition, envelope, _UNSERVED_PAUSE)
 
     def unknown(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException

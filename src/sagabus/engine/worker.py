@@ -29,6 +29,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
+from sagabus.health import Health
 from sagabus.outcome import Settled
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
@@ -86,6 +87,7 @@ class Worker:
         self._suspects = Suspects(self, store, sender, processing, self._settlement)
         self._intake_task: asyncio.Task[None] | None = None
         self.beat = LoopBeat(self._runners)
+        self._processing = processing
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -115,7 +117,7 @@ class Worker:
                 await self._release(IN_HASTE)
             raise
         finally:
-            self.beat.stop()
+            self._stop_watching()
         await self._release(max(grace, IN_HASTE))
 
     async def _release(self, patience: float) -> None:
@@ -178,8 +180,18 @@ class Worker:
         try:
             await cancel(tasks)
         finally:
-            self.beat.stop()
+            self._stop_watching()
             await self._committer.stop()
+
+    def _stop_watching(self) -> None:
+        self.beat.stop()
+        self._processing.limits.close()
+        self._processing.threads.close()
+
+    def health(self) -> Health:
+        """What keeps it from its work."""
+        threads = self._processing.threads
+        return Health(reasons=(threads.exhausted,) if threads.is_exhausted else (), abandoned_threads=threads.abandoned)
 
     @property
     def stopping(self) -> bool:

@@ -43,6 +43,10 @@ class Driver(Protocol):
         """The key of the row inserted last."""
         ...
 
+    def interrupt(self) -> None:
+        """Cut short what runs on it now, from any thread; its transaction is rolled back if it was writing."""
+        ...
+
     def close(self) -> None:
         """Disconnect."""
         ...

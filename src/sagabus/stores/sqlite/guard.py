@@ -20,6 +20,8 @@ from sagabus.stores.sqlite.file import is_fatal, translated
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
 _TABLE_ACTIONS = {apsw.SQLITE_READ, apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE}
 _PREFIX = "sagabus_"
+_LOOK_AGAIN = 0.01
+"""An interrupt that comes before its statement begins does nothing."""
 
 
 def permitted(action: int, first: str | None) -> bool:
@@ -55,13 +57,15 @@ class GuardedConnection:
     """The open transaction as a handler sees it: `execute`, and rows back at once.
 
     Transaction control, schema changes, PRAGMA, ATTACH and the library's own tables raise StatementRefused; the commit
-    is the bus's. After the handler it is closed and every call raises TransactionLost.
+    is the bus's. After the handler it is closed and every call raises TransactionLost, be it from a thread that was
+    abandoned: no statement of it may run in what this connection does next.
     """
 
     def __init__(self, connection: Driver, authorizer: Authorizer, check: Callable[[str], None]) -> None:
         self._connection: Driver | None = connection
         self._check = check
         self._authorizer = authorizer
+        self._turn = threading.Lock()
         self.ended_by: StoreError | None = None
         """What the database gave the transaction up for, if it did."""
 
@@ -74,10 +78,18 @@ class GuardedConnection:
         return self._run(sql, lambda connection: connection.executemany(sql, parameters, can_cache=False))
 
     def close(self) -> None:
-        """Take the transaction away from whoever kept the handle."""
-        self._connection = None
+        """Take the transaction away from all who kept the handle; a statement that runs in a thread is cut short."""
+        connection, self._connection = self._connection, None
+        while not self._turn.acquire(timeout=_LOOK_AGAIN):
+            if connection is not None:
+                connection.interrupt()
+        self._turn.release()
 
     def _run(self, sql: str, call: Callable[[Driver], Any]) -> list[tuple[Any, ...]]:
+        with self._turn:
+            return self._run_alone(sql, call)
+
+    def _run_alone(self, sql: str, call: Callable[[Driver], Any]) -> list[tuple[Any, ...]]:
         connection = self._connection
         if connection is None or not connection.in_transaction:
             raise TransactionLost("the transaction of this handle has ended") from self.ended_by
