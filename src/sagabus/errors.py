@@ -8,6 +8,8 @@ category roots end in `Error`. Every constructor keeps its positional arguments 
 from collections.abc import Iterable
 from typing import ClassVar
 
+from sagabus.nearest import known_names
+
 __all__ = [
     "ConcurrencyConflict",
     "ConfigurationError",
@@ -42,6 +44,7 @@ __all__ = [
     "TransactionLost",
     "TransportError",
     "UnknownMessageType",
+    "UnknownName",
     "Unroutable",
     "UnsupportedCapability",
     "ValueReturned",
@@ -69,6 +72,16 @@ class ConfigurationError(SagaBusError):
 
     def __str__(self) -> str:
         return "\n".join(self.problems) or "configuration error"
+
+
+class UnknownName(SagaBusError):
+    """Correct the name: no saga, subscription or status has it. The nearest known one is named."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind = kind
+        self.name = name
+        self.known = tuple(sorted(known))
+        super().__init__(f"no {kind} is named {name!r}{known_names(name, self.known)}")
 
 
 class UnsupportedCapability(SagaBusError):

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from sagabus.clock import moment
 from sagabus.envelope import DeadLetter, Instance, Recorded
-from sagabus.errors import ConfigurationError
+from sagabus.errors import ConfigurationError, UnknownName
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import StateCodec
 from sagabus.store import ReplayResult, Store
 
+S = TypeVar("S")
+G = TypeVar("G", bound=Saga)
+
+_LETTER_STATUSES = ("open", "replayed", "discarded")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SagaRecord:
-    """One saga instance as it is stored."""
+class SagaRecord(Generic[S]):
+    """One saga instance as it is stored: `SagaRecord[OrderSaga]` where the class was asked for."""
 
     saga: str
     key: str
     version: int
     status: str | None
     completed: bool
-    state: Any
-    """The saga object where its class is known to this bus, else the state as a dictionary."""
+    state: S
+    """The saga object where its class was given or is known to this bus, else the state as a dictionary."""
     timers: Mapping[str, str]
     """Name of each timer that is set, with the message id of its setting."""
     created_at: datetime
@@ -73,18 +78,38 @@ class Sagas:
         self._states = states
         self._definitions = definitions
 
-    async def get(self, saga: type[Saga] | str, key: str) -> SagaRecord | None:
-        """The instance of a key, finished or not; None when there is none."""
+    @overload
+    async def get(self, saga: type[G], key: str) -> SagaRecord[G] | None: ...
+    @overload
+    async def get(self, saga: str, key: str) -> SagaRecord[Any] | None: ...
+    async def get(self, saga: type[Saga] | str, key: str) -> SagaRecord[Any] | None:
+        """The instance of a key, finished or not; None when there is none. UnknownName for a saga that nothing names.
+
+        It is a copy: changing it changes nothing. StateInvalid where the state does not read as the class given.
+        """
         name = saga_name(saga)
         (loaded,) = await self._store.load(name, [key])
-        return None if loaded.instance is None else self._record(loaded.instance)
+        if loaded.instance is None:
+            await self._check(saga)
+            return None
+        return self._record(loaded.instance, saga)
 
+    @overload
+    async def list(
+        self, saga: type[G], *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> builtins.list[SagaRecord[G]]: ...
+    @overload
+    async def list(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> builtins.list[SagaRecord[Any]]: ...
     async def list(
         self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
-    ) -> list[SagaRecord]:
-        """A page of instances by key, from the first key greater than `after`."""
+    ) -> builtins.list[SagaRecord[Any]]:
+        """A page of instances by key, from the first key greater than `after`. UnknownName as for `get`."""
         found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
-        return [self._record(instance) for instance in found]
+        if not found:
+            await self._check(saga)
+        return [self._record(instance, saga) for instance in found]
 
     async def history(
         self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100
@@ -92,15 +117,21 @@ class Sagas:
         """A page of the transitions of a key in their order, from the first position greater than `after`.
 
         Empty for a saga without `history=True`, for a key that never was, and when the retention has passed.
+        UnknownName as for `get`.
         """
         found = await self._store.inspect.history(saga_name(saga), key, after=after, limit=limit)
+        if not found:
+            await self._check(saga)
         return [_transition(recorded) for recorded in found]
 
-    def _record(self, instance: Instance) -> SagaRecord:
+    async def _check(self, saga: type[Saga] | str) -> None:
+        if isinstance(saga, str) and saga not in self._definitions:
+            await check_subscription(self._store, "saga", saga, also=self._definitions)
+
+    def _record(self, instance: Instance, saga: type[Saga] | str) -> SagaRecord[Any]:
         definition = self._definitions.get(instance.saga)
-        state = (
-            json.loads(instance.state) if definition is None else self._states.decode(definition.cls, instance.state)
-        )
+        cls = definition.cls if definition is not None else saga if isinstance(saga, type) else None
+        state = json.loads(instance.state) if cls is None else self._states.decode(cls, instance.state)
         return SagaRecord(
             saga=instance.saga,
             key=instance.key,
@@ -121,8 +152,10 @@ class Timers:
         self._store = store
 
     async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
-        """Timers that are set, of one saga or of one of its instances."""
+        """Timers that are set, of one saga or of one of its instances. UnknownName for a saga that nothing names."""
         found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
+        if not found and isinstance(saga, str):
+            await check_subscription(self._store, "saga", saga)
         return [
             TimerRecord(saga=e.channel, key=e.partition_key or "", name=e.timer, due_at=moment(e.due_at))
             for e in found
@@ -139,10 +172,17 @@ class DeadLetters:
     async def list(
         self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
     ) -> list[DeadLetter]:
-        """A page of dead letters by id; `status` None lists replayed and discarded ones too."""
-        return list(
-            await self._store.inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
-        )
+        """A page of dead letters by id; `status` None lists replayed and discarded ones too.
+
+        UnknownName for a subscription that nothing names, or a status that dead letters do not have.
+        """
+        if status is not None and status not in _LETTER_STATUSES:
+            raise UnknownName("status of dead letters", status, _LETTER_STATUSES)
+        inspect = self._store.inspect
+        found = await inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
+        if not found and subscription is not None:
+            await check_subscription(self._store, "subscription", subscription)
+        return list(found)
 
     async def get(self, letter: int) -> DeadLetter | None:
         """One dead letter, whatever its status; None when there is none of that id."""
@@ -158,6 +198,21 @@ class DeadLetters:
     async def discard(self, letter: int) -> ReplayResult:
         """Close it for good; a key that it parked goes on."""
         return await self._store.discard(letter)
+
+
+async def check_subscription(store: Store, kind: str, name: str, *, also: Iterable[str] = ()) -> None:
+    """Raise UnknownName for a name that neither a subscription nor a stored row has."""
+    known = {each.channel for each in (await store.routing()).subscriptions}.union(also)
+    if name in known:
+        return
+    inspect = store.inspect
+    has_rows = (
+        await inspect.instances(name, limit=1)
+        or await inspect.envelopes(name, limit=1)
+        or await inspect.dead_letters(channel=name, status=None, limit=1)
+    )
+    if not has_rows:
+        raise UnknownName(kind, name, known)
 
 
 def _transition(recorded: Recorded) -> Transition:

@@ -52,7 +52,7 @@ def list_(
 ) -> None:
     """List dead letters by id.
 
-    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
     """
     target, rest = split_target(arguments, url)
     if rest:

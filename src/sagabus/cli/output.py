@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 
 from sagabus.cli.text import printable, printable_lines
-from sagabus.errors import SagaBusError
+from sagabus.errors import SagaBusError, UnknownName
 from sagabus.url import hidden, may_hold_a_password, shown
 
 
@@ -28,6 +28,12 @@ class Refused(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the reason as a single line, whatever line breaks it came with."""
         click.echo(f"sagabus: {one_line(hidden(self.message))}", err=file is None, file=file)
+
+
+class NotFound(Refused):
+    """What was asked for is not there: one line on stderr, exit code 1."""
+
+    exit_code = 1
 
 
 def one_line(text: str) -> str:
@@ -63,6 +69,8 @@ def refusing() -> Generator[None]:
     """Tell an error of the library, or of the operating system about a file, in one line instead of a traceback."""
     try:
         yield
+    except UnknownName as error:
+        raise NotFound(str(error)) from error
     except SagaBusError as error:
         raise Refused(str(error)) from error
     except OSError as error:

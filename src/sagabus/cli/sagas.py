@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -42,7 +42,7 @@ def list_(
 ) -> None:
     """List instances by key, of one saga or of all.
 
-    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
     """
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
@@ -101,7 +101,7 @@ def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int,
 
     They are kept for sagas with history=True, as long as the retention says. --json has the state that each one left.
 
-    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
     """
     target, rest = split_target(arguments, url)
     if len(rest) != 2:
@@ -120,7 +120,7 @@ def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int,
 
 async def _list(
     target: str | None, url: str | None, names: list[str], *, status: str | None, after: str, limit: int
-) -> dict[str, list[SagaRecord]]:
+) -> dict[str, list[SagaRecord[Any]]]:
     async with opened(target, url) as bus:
         found = {
             name: await bus.sagas.list(name, status=status, after=after, limit=limit)
@@ -131,7 +131,7 @@ async def _list(
 
 async def _get(
     target: str | None, url: str | None, saga: str, key: str
-) -> tuple[SagaRecord, dict[str, str | None]] | None:
+) -> tuple[SagaRecord[Any], dict[str, str | None]] | None:
     """The instance, and when each of its timers is due."""
     async with opened(target, url) as bus:
         record = await bus.sagas.get(saga, key)
@@ -151,7 +151,7 @@ async def _names(bus: Bus) -> list[str]:
     return sorted({counted.channel for counted in await bus.counts()})
 
 
-def _told(record: SagaRecord) -> dict[str, object]:
+def _told(record: SagaRecord[Any]) -> dict[str, object]:
     return {
         "saga": record.saga,
         "key": record.key,

@@ -6,12 +6,12 @@ import asyncio
 
 import click
 
-from sagabus.cli.names import unknown_name
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_table
 from sagabus.cli.subscription_use import Use, confirmed, use_of, waiting
 from sagabus.cli.text import printable
+from sagabus.errors import UnknownName
 
 _LISTED = ("subscription", "message", "kind", "waiting", "dead")
 
@@ -94,10 +94,10 @@ async def _remove(
         routing = await bus.store.routing()
         known = {each.message_type for each in routing.subscriptions if each.channel == channel}
         if not known:
-            raise unknown_name("subscription", channel, {each.channel for each in routing.subscriptions})
+            raise UnknownName("subscription", channel, {each.channel for each in routing.subscriptions})
         for name in messages:
             if name not in known:
-                raise unknown_name(f"message received by {channel}", name, known)
+                raise UnknownName(f"message received by {channel}", name, known)
         chosen = sorted(messages or known)
         use = await use_of(bus, target, channel)
         if not confirmed(channel, chosen, use, yes=yes, force=force):

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from sagabus.bus import Bus
 from sagabus.clock import Clock, micros
@@ -184,7 +184,11 @@ class Harness:
         state: S = record.state
         return state
 
-    async def record(self, saga: type[Saga] | str, key: str) -> SagaRecord | None:
+    @overload
+    async def record(self, saga: type[S], key: str) -> SagaRecord[S] | None: ...
+    @overload
+    async def record(self, saga: str, key: str) -> SagaRecord[Any] | None: ...
+    async def record(self, saga: type[Saga] | str, key: str) -> SagaRecord[Any] | None:
         """All that is stored of an instance: state, version, status, timers."""
         return await self.bus.sagas.get(saga, key)
 
