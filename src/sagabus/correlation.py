@@ -13,27 +13,47 @@ from sagabus.errors import MessageInvalid
 from sagabus.message import MessageType
 
 KeySpec: TypeAlias = str | Callable[..., object]
-KeyOf: TypeAlias = Callable[[object], str]
+KeyOf: TypeAlias = Callable[[object], str | None]
 
 LONGEST_KEY = 500
 _PLAIN = (int, UUID, decimal.Decimal, date)
 
 
 def key_reader(message_type: MessageType, spec: KeySpec) -> KeyOf:
-    """The function that reads a message's key; MessageInvalid for a key that is missing, empty or no plain value."""
-    name = message_type.name
-    where = spec if isinstance(spec, str) else getattr(spec, "__name__", "key")
+    """The function that reads a message's key: None where it has none, because the field or the function gives None or
+    an empty text. MessageInvalid for a key that is no plain value or too long, and for a function that raises.
+    """
+    return field_reader(message_type.name, spec) if isinstance(spec, str) else _function_reader(message_type.name, spec)
 
-    def by_field(message: object) -> str:
-        value = getattr(message, where)
+
+def field_reader(message_name: str, field: str) -> KeyOf:
+    """The reader of a key that a field holds, for a class that may be another process's, and lack it."""
+
+    def by_field(message: object) -> str | None:
+        value = getattr(message, field, None)
         if type(value) is str and 0 < len(value) < LONGEST_KEY and "\0" not in value:
             return value
-        return as_key(name, where, value)
+        return _key_or_none(message_name, field, value)
 
-    def by_function(message: object) -> str:
-        return as_key(name, where, spec(message) if callable(spec) else None)
+    return by_field
 
-    return by_field if isinstance(spec, str) else by_function
+
+def _function_reader(message_name: str, function: Callable[..., object]) -> KeyOf:
+    where = getattr(function, "__name__", "key")
+
+    def by_function(message: object) -> str | None:
+        try:
+            value = function(message)
+        except Exception as error:
+            reason = f"the key function raised {type(error).__qualname__}: {error}"
+            raise MessageInvalid(message_name, where, reason) from error
+        return _key_or_none(message_name, where, value)
+
+    return by_function
+
+
+def _key_or_none(message_name: str, where: str, value: object) -> str | None:
+    return None if value is None or (isinstance(value, str) and not value) else as_key(message_name, where, value)
 
 
 def as_key(message_name: str, where: str, value: object) -> str:

@@ -139,6 +139,8 @@ class Cause(Enum):
     """No worker of the subscription knew its type for as long as a message waits for one."""
     UNEXPECTED = "unexpected"
     """The saga did not expect it: there was no instance, it had finished, or its status allows no such message."""
+    NO_KEY = "no key"
+    """It names no instance: its key is None or empty."""
     WORKER_DIED = "worker died"
     """Workers died while it was in flight, as often as is allowed."""
     COLLISION = "collision"

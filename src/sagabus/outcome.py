@@ -137,6 +137,8 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
 
     envelope: Envelope
     why: str
+    cause: Cause | None = None
+    """What a dead letter would have for its cause, where a policy discards instead."""
 
 
 Outcome: TypeAlias = Completed | RetryAt | Attempted | Stashed | DeadLettered | Discarded

@@ -37,6 +37,8 @@ class Reaction:
     """Seconds that a run may take; None for the default of the settings."""
     key: KeyOf | None = None
     key_field: str | None = None
+    no_key: str = ""
+    """Why a message has no key, as the end of a sentence."""
     starts: bool = False
     when: When | None = None
     when_text: str | None = None

@@ -37,6 +37,7 @@ class SagaOptions:
     on_missing: Policy = "stash"
     on_finished: Policy = "ignore"
     on_unexpected: Policy = "dead-letter"
+    on_no_key: Literal["ignore", "dead-letter"] = "dead-letter"
     patience: timedelta = timedelta(hours=1)
     restart: bool = False
     history: bool = False
@@ -59,10 +60,11 @@ class Saga:
 
     What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
-    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. `restart=True` lets a
-    starting message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state
-    would be read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`,
-    `parks` and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
+    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. A message whose key is
+    None or empty names no instance: by `on_no_key` this saga dead-letters or ignores it. `restart=True` lets a starting
+    message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state would be
+    read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks`
+    and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
     """
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None

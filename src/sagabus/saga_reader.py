@@ -96,8 +96,9 @@ class _Reader:
 
     def _check_options(self) -> None:
         options = self._options
-        for setting in ("on_missing", "on_finished", "on_unexpected"):
-            allowed = ("ignore", "dead-letter") if setting == "on_finished" else typing.get_args(Policy)
+        for setting in ("on_missing", "on_finished", "on_unexpected", "on_no_key"):
+            stashes = setting in ("on_missing", "on_unexpected")
+            allowed = typing.get_args(Policy) if stashes else ("ignore", "dead-letter")
             if getattr(options, setting) not in allowed:
                 self._problem(f"{setting} must be one of {', '.join(allowed)}, not {getattr(options, setting)!r}")
         for setting in ("restart", "history", "lossy"):
@@ -154,6 +155,7 @@ class _Reader:
                 timeout=timeout,
                 key=key_reader(message_type, spec),
                 key_field=spec if isinstance(spec, str) else None,
+                no_key=f"its field {spec!r} is empty" if isinstance(spec, str) else "the key function gives none",
                 starts=mark.kind == "starts",
                 when=when,
                 when_text=_when_text(mark.when),

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pytest
 from tests.scenarios.conftest import MakeHarness
 
-from sagabus import MessageInvalid, Saga, command, event, handles, starts
+from sagabus import Saga, command, event, handles, starts
 
 
 @event("trips.booked")
@@ -94,12 +93,6 @@ async def test_initial_makes_the_first_state(harness: MakeHarness) -> None:
         await bus.publish(Booked(trip="T1", seats=4))
 
         assert await bus.saga(Derived, "T1") == Derived(label="t1", double=8)
-
-
-async def test_a_message_without_a_key_is_refused_at_the_publisher(harness: MakeHarness) -> None:
-    async with harness(Trip) as bus:
-        with pytest.raises(MessageInvalid, match="key"):
-            await bus.publish(Booked(trip=""))
 
 
 async def test_keys_differ_by_every_character(harness: MakeHarness) -> None:

@@ -63,8 +63,17 @@ def test_a_field_or_a_function_reads_it() -> None:
     assert key_reader(message_type, lambda m: f"{m.name}-{m.number}")(message) == "a-7"
 
 
-def test_a_function_that_finds_nothing_is_named() -> None:
-    def nothing(message: object) -> None: ...
+@pytest.mark.parametrize("value", [None, ""])
+def test_none_and_an_empty_text_are_no_key(value: object) -> None:
+    message_type = message_type_of(Correlated)
 
-    with pytest.raises(MessageInvalid, match="nothing"):
-        key_reader(message_type_of(Correlated), nothing)(Correlated(name="a"))
+    assert key_reader(message_type, "name")(Correlated(name=value)) is None  # type: ignore[arg-type]
+    assert key_reader(message_type, lambda _: value)(Correlated(name="a")) is None
+
+
+def test_what_a_function_raises_is_told_with_its_name() -> None:
+    def broken(message: object) -> str:
+        raise KeyError("parent")
+
+    with pytest.raises(MessageInvalid, match=r"broken.*the key function raised KeyError"):
+        key_reader(message_type_of(Correlated), broken)(Correlated(name="a"))

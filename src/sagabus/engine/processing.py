@@ -191,6 +191,8 @@ class Processing:
         reaction = definition.reactions.get(envelope.message_type)
         if reaction is None or reaction.message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        if reaction.key is not None and envelope.partition_key is None:
+            with_key(definition, envelope, self._codec)  # raises for an unusable key; without any, no order counts
         message = self._codec.decode(reaction.message_type, envelope.body)
         return _Run(definition, reaction, message, self._context(envelope, stateful=False), envelope)
 
@@ -234,8 +236,11 @@ class Processing:
         return _Run(definition, reaction, message, self._context(envelope, stateful=True), envelope, cell, state)
 
     def _keyless(self, definition: SagaDefinition, envelope: Envelope) -> Outcome:
-        with_key(definition, envelope, self._codec)  # raises what kept the key from being read
-        return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        known = definition.reactions.get(envelope.message_type)
+        if known is None:
+            return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        with_key(definition, envelope, self._codec)  # raises what makes the key unusable
+        return self._unwanted(definition, envelope, "no_key", f"names no instance: {known[0].no_key}")
 
     def _prepare_timer(self, definition: SagaDefinition, cell: BelievedState, envelope: Envelope) -> _Run | Outcome:
         name = envelope.timer or ""
@@ -336,13 +341,13 @@ class Processing:
     def _unwanted(self, definition: SagaDefinition, envelope: Envelope, case: str, why: str) -> Outcome:
         options = definition.options
         policy = getattr(options, f"on_{case}")
-        reason = f"{case}: {envelope.message_type} {why}"
+        reason = f"{case.replace('_', ' ')}: {envelope.message_type} {why}"
+        cause = Cause.NO_KEY if case == "no_key" else Cause.UNEXPECTED
         if policy == "ignore":
-            return Discarded(envelope, reason)
+            return Discarded(envelope, reason, cause)
         left = envelope.due_at - self._clock.now() if envelope.stashed else micros(options.patience)
         if policy == "dead-letter" or left <= 0:
             waited = f" (waited {options.patience})" if envelope.stashed else ""
-            cause = Cause.UNEXPECTED
             return DeadLettered(envelope=envelope, cause=cause, reason=reason + waited, parks=definition.parks)
         return Stashed(envelope, left)
 
@@ -355,7 +360,7 @@ def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:
 
 
 def with_key(definition: Definition, envelope: Envelope, codec: Codec) -> Envelope:
-    """The envelope with its partition key, where only this subscriber can evaluate it."""
+    """The envelope with its partition key, where its sender read none; MessageInvalid for one that is unusable."""
     if envelope.partition_key is not None or envelope.timer is not None:
         return envelope
     known = definition.reactions.get(envelope.message_type)

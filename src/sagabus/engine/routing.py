@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from sagabus.correlation import KeyOf, as_key
+from sagabus.correlation import KeyOf, field_reader
 from sagabus.envelope import lane_of
 from sagabus.handler import HandlerDefinition
 from sagabus.message import MessageType
@@ -76,12 +76,8 @@ def subscriptions_of(
 def _route(subscription: Subscription, keys: Mapping[tuple[str, str], KeyOf]) -> Route:
     known = keys.get((subscription.channel, subscription.message_type))
     if known is None and subscription.key is not None:
-        known = _field_reader(subscription.message_type, subscription.key)
+        known = field_reader(subscription.message_type, subscription.key)
     return Route(subscription.channel, known, subscription.keyed and known is None, subscription.deduplicated)
-
-
-def _field_reader(message_type: str, field: str) -> KeyOf:
-    return lambda message: as_key(message_type, field, getattr(message, field, None))
 
 
 def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> str | None:

@@ -139,6 +139,8 @@ class Runner:
             mailbox.cell = BelievedState.of(loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
+        if mailbox.key is None and isinstance(mailbox.definition, SagaDefinition):
+            return False  # it names no instance, so no method will run
         try:
             reaction = self._processing.reaction(mailbox.definition, mailbox, envelope)
         except Exception as error:  # noqa: BLE001  # the user's `when`; told by the run itself

@@ -80,7 +80,13 @@ class Sender:
     def _envelope(
         self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, *, table: RoutingTable
     ) -> Envelope:
-        key = route.key(message) if route.key is not None else None if route.remote else stamp.partition_key
+        key = None if route.remote else stamp.partition_key
+        if route.key is not None:
+            try:
+                key = route.key(message)
+            except Exception as error:  # noqa: BLE001  # the subscriber meets it too, and its message alone pays for it
+                key = None
+                log.debug("%s: no key for %s: %s", route.channel, stamp.message_id, error)
         return Envelope(
             message_id=stamp.message_id,
             message_type=name,

@@ -126,6 +126,8 @@ class Settlement:
             if envelope.due_at:
                 self._let_go(envelope)
             return
+        if isinstance(outcome, Discarded | DeadLettered) and outcome.cause is Cause.NO_KEY:
+            self._statistics[(envelope.channel, Cause.NO_KEY.value)] += 1
         if _holds(outcome):
             mailbox.held = False
             mailbox.held_through = self._hand.fetches
