@@ -22,7 +22,7 @@ SMALLEST_WINDOW = 4
 _LONGEST_RENEWAL = 1.0
 """So the lanes of a worker that died go on soon after its lease has ended."""
 _LONGEST_BLOCK = 600.0
-"""Seconds that an event loop may be blocked before its lanes go to others."""
+"""Seconds that an event loop may be blocked before its lanes go to others, where no run has a time limit."""
 _THREAD_PATIENCE = 1.0
 """Seconds that an end waits for a renewal under way; after that it harms nobody, since it takes nothing."""
 _PATIENCE = 6.0
@@ -57,13 +57,14 @@ class Leases:
         self._hand = hand
         self._channels = channels
         self._duration = settings.lease.total_seconds()
+        self._limit = _LONGEST_BLOCK if settings.timeout is None else settings.timeout.total_seconds()
         self._renewal = min(self._duration / 3, _LONGEST_RENEWAL)
         self._prefetch = settings.prefetch
 
     def keep(self) -> None:
         """Have a thread renew the leases whenever the event loop cannot. A clock moved by hand moves no thread."""
         if isinstance(self._clock, SystemClock):
-            limit = max(_LONGEST_BLOCK, 2 * self._duration)
+            limit = max(self._limit, 2 * self._duration)
             keeper = self._store.keeper()
             self._thread = RenewalThread(self._identity, keeper, self._clock, lease=self._duration, limit=limit)
             self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import islice
@@ -38,6 +39,7 @@ from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
 from sagabus.stores.memory.waking import Bell
+from sagabus.stores.process import check_process
 
 
 class MemoryStore:
@@ -47,6 +49,7 @@ class MemoryStore:
         _check_lanes(lanes)
         self._clock = clock or SystemClock()
         self._lanes = lanes
+        self._pid: int | None = None
         self._tables = Tables()
         self._bell = Bell(self._clock)
         self._inspection = MemoryInspection(self._tables, self._clock)
@@ -60,7 +63,8 @@ class MemoryStore:
         return self._inspection
 
     async def open(self) -> None:
-        """Nothing is to be done."""
+        """It belongs to this process from now on."""
+        self._pid = os.getpid()
 
     async def close(self) -> None:
         """Nothing is to be done."""
@@ -72,11 +76,13 @@ class MemoryStore:
             return subscribing.routing(self._tables, self._lanes)
 
     async def unregister(self, channel: str, message_type: str) -> Routing:
+        self._check_process()
         if subscribing.remove(self._tables, channel, message_type):
             self._bell.ring()
         return subscribing.routing(self._tables, self._lanes)
 
     async def divide(self, lanes: int) -> Divided:
+        self._check_process()
         _check_lanes(lanes)
         take_note(self._tables)
         before, self._lanes = self._lanes, lanes
@@ -85,11 +91,13 @@ class MemoryStore:
         return Divided(before, lanes, moved)
 
     async def begin_anew(self) -> int:
+        self._check_process()
         lanes = begin_anew(self._tables)
         self._bell.ring()
         return lanes
 
     async def routing(self) -> Routing:
+        self._check_process()
         return subscribing.routing(self._tables, self._lanes)
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
@@ -122,6 +130,7 @@ class MemoryStore:
         return owned
 
     def keeper(self) -> MemoryKeeper:
+        self._check_process()
         return MemoryKeeper(self._tables.renewals, self._clock)
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
@@ -136,6 +145,7 @@ class MemoryStore:
         self._bell.ring()
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        self._check_process()
         now, queue = self._clock.now(), self._tables.queue
         take_note(self._tables)
         envelopes: list[Envelope] = []
@@ -157,6 +167,7 @@ class MemoryStore:
         return sorted(found, key=lambda each: each.position)
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        self._check_process()
         rows, queue = self._tables.instances, self._tables.queue
         return [
             Loaded(key, row.instance if (row := rows.get((saga, key))) is not None else None, queue.stashed(saga, key))
@@ -175,6 +186,7 @@ class MemoryStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Unit, None]:
+        self._check_process()
         unit = MemoryUnit(self._tables, self._clock)
         try:
             yield unit
@@ -212,6 +224,7 @@ class MemoryStore:
         )
 
     async def changed(self, timeout: float | None) -> None:
+        self._check_process()
         await self._bell.wait(timeout)
 
     def check_lending(self, kind: type | None) -> None:
@@ -220,9 +233,14 @@ class MemoryStore:
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         _refuse(Capability.STATEMENTS)
 
+    def _check_process(self) -> None:
+        if self._pid is not None:
+            check_process(self._pid, "memory:")
+
     @contextmanager
     def _call(self) -> Generator[None, None, None]:
         """All changes of one call stay, or none."""
+        self._check_process()
         try:
             yield
             self._tables.journal.commit()

@@ -16,9 +16,10 @@ from typing import Any, TypeAlias, TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
-from sagabus.errors import ForkedProcess, StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
+from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
+from sagabus.stores.process import check_process
 from sagabus.stores.sql import leasing, rows
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.calls import SqlCalls
@@ -128,6 +129,8 @@ class ServerStore(SqlCalls):
         if not self._opened:
             return
         self._opened = False
+        if self._pid != os.getpid():
+            return  # the connections are the parent's: a word on one of them would end its session
         self._waiting.wake()
         try:
             await self._deadline.close()
@@ -217,6 +220,7 @@ class ServerStore(SqlCalls):
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
+        self._check_process()
         await self._waiting.wait(timeout)
 
     def check_lending(self, kind: type | None) -> None:
@@ -308,12 +312,7 @@ class ServerStore(SqlCalls):
     def _check_process(self) -> None:
         if not self._opened:
             raise StoreUnavailable(f"{self.place} is not open", store=self.place)
-        if self._pid != os.getpid():
-            raise ForkedProcess(
-                f"{self.place} was opened by process {self._pid}, this is {os.getpid()}: "
-                "open a bus of its own after the fork",
-                store=self.place,
-            )
+        check_process(self._pid, self.place)
 
 
 def _as_it_is(step: Awaitable[T]) -> Awaitable[T]:

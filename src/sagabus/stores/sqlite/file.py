@@ -28,7 +28,8 @@ from sagabus.errors import (
     TransactionLost,
 )
 from sagabus.stores.sqlite.driver import Driver
-from sagabus.stores.sqlite.locking import use_handle_locks
+from sagabus.stores.sqlite.holders import holders_of
+from sagabus.stores.sqlite.locking import handle_locks
 
 T = TypeVar("T")
 
@@ -76,6 +77,8 @@ def told(error: Exception, path: str, text: str | None = None) -> StoreError:
     """The store's error for a driver's, by class."""
     for theirs, ours in _ERRORS:
         if isinstance(error, theirs):
+            if ours is StoreBusy:
+                text = f"{text or error}{holders_of(path)}"
             return ours(f"{path}: {text or error}", store=path)
     return StoreError(f"{path}: {type(error).__name__}: {text or error}", store=path)
 
@@ -120,7 +123,7 @@ class DatabaseFile:
 
     def connect(self, cached_statements: int = 200) -> Driver:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""
-        use_handle_locks()
+        handle_locks()
         with translated(self.path):
             native = apsw.Connection(self.path, flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=cached_statements)
             native.set_busy_timeout(int(self._busy_timeout * 1000))
@@ -150,11 +153,15 @@ class DatabaseFile:
         """Take the guard; taking it twice is harmless."""
         if self._guard is None:
             self._guard = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            if (locks := handle_locks()) is not None:
+                locks.handles.add(self._guard)
             self._lock(_SHARED_BYTES, write=False)
 
     def let_go(self) -> None:
         """Give the guard up, before the last connection closes."""
         if self._guard is not None:
+            if (locks := handle_locks()) is not None:
+                locks.handles.discard(self._guard)
             os.close(self._guard)
             self._guard = None
 
@@ -164,9 +171,8 @@ class DatabaseFile:
         pause = 0.0002
         while not self._lock(_WRITER_BYTE, write=True):
             if time.monotonic() > deadline:
-                raise StoreBusy(
-                    f"{self.path}: another process has been writing for {self._busy_timeout:g} s", store=self.path
-                )
+                text = f"another process has been writing for {self._busy_timeout:g} s{holders_of(self.path)}"
+                raise StoreBusy(f"{self.path}: {text}", store=self.path)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.005)
         try:

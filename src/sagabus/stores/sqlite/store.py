@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES
-from sagabus.errors import ForkedProcess, StoreUnavailable
+from sagabus.errors import StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Joined
+from sagabus.stores.process import check_process
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.shielding import unbroken
@@ -100,6 +101,8 @@ class SqliteStore(SqlCalls):
         if not self._opened:
             return
         self._opened = False
+        if self._pid != os.getpid():
+            return  # all of it is the parent's
         self._waking.wake()
         try:
             async with self._turn:
@@ -146,6 +149,7 @@ class SqliteStore(SqlCalls):
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
+        self._check_process()
         await self._waking.wait(timeout)
 
     def check_lending(self, kind: type | None) -> None:
@@ -154,6 +158,7 @@ class SqliteStore(SqlCalls):
 
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""
+        self._check_process()
         self._checker.check(sql)
 
     def _connect(self) -> Driver:
@@ -189,9 +194,4 @@ class SqliteStore(SqlCalls):
     def _check_process(self) -> None:
         if not self._opened:
             raise StoreUnavailable(f"{self.path} is not open", store=self.path)
-        if self._pid != os.getpid():
-            raise ForkedProcess(
-                f"{self.path} was opened by process {self._pid}, this is {os.getpid()}: "
-                "open a bus of its own after the fork",
-                store=self.path,
-            )
+        check_process(self._pid, self.path)
