@@ -32,7 +32,7 @@ from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.server import Bound, ServerStore
-from sagabus.stores.sql.steps import Query, Steps, causes
+from sagabus.stores.sql.steps import Query, Steps
 
 T = TypeVar("T")
 
@@ -156,8 +156,7 @@ class MysqlStore(ServerStore):
         try:
             native, room, server = await connecting.connected(self._address, self._arguments)
         except Exception as error:
-            distrust = next((found for each in causes(error) if (found := untrusted(each, self.place))), None)
-            raise distrust or of_our_own(error, self.place) from error
+            raise untrusted(error, self.place) or of_our_own(error, self.place) from error
         return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room, server=server)
 
 

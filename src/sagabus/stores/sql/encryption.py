@@ -18,7 +18,21 @@ _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWan
 
 
 def untrusted(error: BaseException, place: str) -> StoreUntrusted | None:
-    """The store's error for one of TLS that no later attempt gets past: raised while a connection is made."""
+    """The store's error for one of TLS that no later attempt gets past: raised while a connection is made.
+
+    Drivers wrap it, as its cause or not at all.
+    """
+    seen: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in seen:
+        if (found := _of_tls(each, place)) is not None:
+            return found
+        seen.append(each)
+        each = each.__cause__ or each.__context__
+    return None
+
+
+def _of_tls(error: BaseException, place: str) -> StoreUntrusted | None:
     if isinstance(error, ssl.SSLError) and not isinstance(error, _CUT):
         reason = getattr(error, "verify_message", "") or error.reason or str(error)
         return StoreUntrusted(
