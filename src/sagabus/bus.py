@@ -17,6 +17,7 @@ from typing import Any, Self, overload
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
 from sagabus.definitions import Definitions, check_lending, define
+from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.outbox import AsyncJoinedPublisher, AwaitedConnection, JoinedPublisher, TransactionPublisher
@@ -101,6 +102,7 @@ class Bus:
                 return
             async with self._ending() as ending:  # unless all of it has been done
                 await self.store.open()
+                await check_durability(self.store, self.settings.durability)
                 self._sender.use(await self._register())
                 self._opened = True
                 if worker and self._defined.by_name:

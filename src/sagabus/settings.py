@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Literal
 
 from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
 from sagabus.envelope import MOST_LANES
@@ -48,6 +49,10 @@ class Settings:
     """Shares of each channel, the most workers that one channel can occupy: for a store that is made (16 for None). One
     that exists has its number, which `sagabus lanes` changes; a bus that asks for another says so in its log."""
 
+    durability: Literal["require", "warn", "accept"] = "warn"
+    """What a bus does about a store whose commits a crash of the machine may lose, such as `synchronous_commit=off`:
+    "require" refuses to open, "warn" logs a WARNING for each reason, "accept" says nothing."""
+
     def __post_init__(self) -> None:
         problems = [
             f"Settings.{name} must be at least 1, not {value}"
@@ -76,5 +81,7 @@ class Settings:
             problems.append(
                 f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to mean it"
             )
+        if self.durability not in ("require", "warn", "accept"):
+            problems.append(f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}')
         if problems:
             raise ConfigurationError(*problems)

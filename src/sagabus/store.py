@@ -247,6 +247,12 @@ class Store(Protocol):
         """Finish the call under way and disconnect. Leases are not released by this."""
         ...
 
+    async def durability_risks(self) -> Sequence[str]:
+        """Why a crash of the machine may lose what has committed, one sentence for each reason, with the way out; none
+        where nothing speaks against it. Reads only; asked each time a bus opens.
+        """
+        ...
+
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing. A
         command that another channel receives already is a ConfigurationError and changes nothing.

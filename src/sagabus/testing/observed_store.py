@@ -79,6 +79,9 @@ class StoreTap:
     async def close(self) -> None:
         await self.store.close()
 
+    async def durability_risks(self) -> Sequence[str]:
+        return await self._watched(self.store.durability_risks())
+
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         return await self._watched(self.store.register(subscriptions))
 

@@ -69,6 +69,10 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing is to be done."""
 
+    async def durability_risks(self) -> Sequence[str]:
+        """None: that memory ends with its process is what it is for."""
+        return ()
+
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         with self._call():
             if subscribing.add(self._tables, subscriptions, self._lanes):

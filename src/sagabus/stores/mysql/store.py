@@ -37,6 +37,11 @@ from sagabus.stores.sql.steps import Query, Steps
 T = TypeVar("T")
 
 
+_DURABILITY = "SELECT @@innodb_flush_log_at_trx_commit, @@innodb_doublewrite"
+_DURABLE = (1, 3)
+"""Values with which the log is flushed before a commit is answered; 3, of MariaDB, flushes once more."""
+
+
 class MysqlStore(ServerStore):
     """See `sagabus.store.Store`. `url` is `mysql://user:password@host:port/database`; besides, it takes `unix_socket`,
     `ssl` (off, unverified or verify), `ssl_ca`, `ssl_cert` and `ssl_key`; `schema` (another database of the server),
@@ -62,6 +67,14 @@ class MysqlStore(ServerStore):
         self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
         self._forms = forms({**STATEMENTS, **LOOK, **schema.versions(options.schema, options.prefix)}, self._names)
         self._lane_queries = LaneQueries(self._names)
+
+    async def durability_risks(self) -> Sequence[str]:
+        """What the server has turned off."""
+        ((flush, doublewrite),) = await self._alone(lambda link: link.query(_DURABILITY, ()))
+        risks = [] if flush in _DURABLE else [f"{self.place} has innodb_flush_log_at_trx_commit={flush}: set it to 1"]
+        if str(doublewrite).upper() in ("0", "OFF"):
+            risks.append(f"{self.place} has innodb_doublewrite=OFF: turn it on")
+        return risks
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""

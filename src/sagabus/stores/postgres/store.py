@@ -35,6 +35,10 @@ _SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
 
 
+_DURABILITY = """SELECT current_setting('synchronous_commit'), current_setting('fsync'),
+    current_setting('full_page_writes')"""
+
+
 class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections),
     `deadline` (seconds that one call may take), `pooler=1` (a transaction pooler is between, should it not be seen) and
@@ -91,6 +95,12 @@ class PostgresStore(ServerStore):
     def _hear_of_others(self) -> None:
         self._fetching.news_anywhere()
         self._waiting.hear()
+
+    async def durability_risks(self) -> Sequence[str]:
+        """What the server, the database, the role or the URL has turned off."""
+        ((commit, fsync, pages),) = await self._alone(lambda link: link.query(_DURABILITY, ()))
+        settings = {"synchronous_commit": commit, "fsync": fsync, "full_page_writes": pages}
+        return [f"{self.place} has {name}=off: turn it on" for name, value in settings.items() if value == "off"]
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction: one statement where it can be."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
+from sagabus.stores.sqlite.surroundings import network_file_system, warn_of_writers
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
 from sagabus.stores.sqlite.waking import Waking
@@ -67,6 +68,7 @@ class SqliteStore(SqlCalls):
         if self._opened:
             return
         self._file.prepare()
+        warn_of_writers(self.path)
         self._writer = DatabaseThread("sagabus-sqlite-writer")
         self._reader = DatabaseThread("sagabus-sqlite-reader")
         self._turn = asyncio.Lock()
@@ -93,6 +95,16 @@ class SqliteStore(SqlCalls):
         connection = await thread.run(connect, *arguments)
         self._connections.append(connection)
         return connection
+
+    async def durability_risks(self) -> Sequence[str]:
+        """Whether the file lies where several machines may share it."""
+        kind = network_file_system(os.path.realpath(self.path))  # noqa: ASYNC240  # read once, when a bus opens
+        if kind is None:
+            return ()
+        way_out = "put it on a disk of this machine, or use PostgreSQL or MySQL"
+        return [
+            f"{self.path} lies on a network file system ({kind}), where SQLite's locks and log are not safe: {way_out}"
+        ]
 
     async def close(self) -> None:
         """Finish what runs and close every connection; the last one out tidies the write-ahead log. Cancelled, it does

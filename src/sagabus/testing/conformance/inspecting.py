@@ -33,6 +33,20 @@ def command(channel: str, message_type: str = "payments.capture") -> Subscriptio
     return Subscription(message_type=message_type, channel=channel, kind="command")
 
 
+class SurroundingsConformance(StoreSuite):
+    """`durability_risks`: what is told of the database that a store lies in."""
+
+    @conformance
+    async def test_risks_are_sentences_and_asking_changes_nothing(self, trial: Trial) -> None:
+        before = await trial.store.routing()
+
+        first, second = [await trial.store.durability_risks() for _ in range(2)]
+
+        assert list(first) == list(second)
+        assert all(": " in risk for risk in first)
+        assert await trial.store.routing() == before
+
+
 class RoutingConformance(StoreSuite):
     """`register`, `unregister` and `routing`: who receives what, at which version."""
 

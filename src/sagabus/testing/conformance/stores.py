@@ -13,6 +13,7 @@ from sagabus.testing.conformance.histories import HistoryConformance
 from sagabus.testing.conformance.inspecting import (
     InspectionConformance,
     RoutingConformance,
+    SurroundingsConformance,
     WakingConformance,
 )
 from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
@@ -57,6 +58,7 @@ class StoreConformance(
     JoinConformance,
     LifeConformance,
     RoutingConformance,
+    SurroundingsConformance,
     InspectionConformance,
     WakingConformance,
     RaceConformance,

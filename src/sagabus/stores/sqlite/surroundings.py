@@ -1,0 +1,69 @@
+"""Where a SQLite file lies: who else may write it, and whether its file system keeps SQLite's promises."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from pathlib import Path
+
+log = logging.getLogger("sagabus")
+
+# Locks and shared memory do not reach from one machine to the other there; SQLite's documentation rules them out.
+_OVER_A_NETWORK = frozenset(
+    [
+        "afs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fuse.ceph",
+        "fuse.davfs2",
+        "fuse.glusterfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "gfs2",
+        "glusterfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "smb2",
+        "smb3",
+        "smbfs",
+    ]
+)
+MOUNTS = Path("/proc/self/mountinfo")
+
+
+def warn_of_writers(path: str) -> None:
+    """Log a WARNING for a file that every user of the machine may write: what it holds, handlers act upon."""
+    if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IWOTH:  # noqa: PTH116  # a path is a text here
+        log.warning("%s: every user of this machine may write this file: take that right away (chmod o-w)", path)
+
+
+def network_file_system(path: str) -> str | None:
+    """The kind of a file system that other machines share, if the file lies on one and the system tells."""
+    try:
+        table = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    found, longest = "", -1
+    for line in table.splitlines():
+        before, _, behind = line.partition(" - ")
+        where = _unescaped(before.split(" ")[4]) if before.count(" ") > 3 else ""  # the fifth field
+        if where and len(where) >= longest and _is_below(path, where):
+            found, longest = behind.split(" ")[0], len(where)
+    return found if found in _OVER_A_NETWORK else None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _unescaped(field: str) -> str:
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, character)
+    return field
