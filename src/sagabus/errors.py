@@ -31,6 +31,7 @@ __all__ = [
     "SchemaTooNew",
     "StateInvalid",
     "StateTooLarge",
+    "StateTooNew",
     "StatementRefused",
     "StoreBusy",
     "StoreCorrupt",
@@ -348,6 +349,16 @@ class StateInvalid(HandlingError):
 
     def __str__(self) -> str:
         return _at_field(str(self.saga), self.path, self.reason)
+
+
+class StateTooNew(HandlingError):
+    """Let a worker of the newer release take the instance; this one would lose what the newer one keeps in it."""
+
+    def __init__(self, saga: str, path: str, what: str) -> None:
+        self.path = path
+        where = f"{what} {path!r}" if path else what
+        advice = f"; list it in dropped=[...] if no release needs it ({path})" if path else ""
+        super().__init__(f"saga {saga!r}: the stored state has {where}, which this release does not know{advice}")
 
 
 class StateTooLarge(HandlingError):

@@ -14,7 +14,7 @@ from msgspec import inspect as reflection
 from sagabus.json_text import join
 from sagabus.pydantic_codec import equality_is_its_own, field_annotations, is_model, secrets_without_serializer
 
-__all__ = ["FieldTypes", "walk"]
+__all__ = ["FieldTypes", "paths", "walk"]
 
 
 class FieldTypes(NamedTuple):
@@ -46,6 +46,11 @@ def walk(cls: type[object]) -> FieldTypes:
         elif not node.is_foreign and (problem := _problem(node.type)) is not None:
             problems.append(f'field "{node.path}": {problem}')
     return FieldTypes(tuple(problems), shows_all)
+
+
+def paths(cls: type[object]) -> list[str]:
+    """The path of every field of the class, however deep, each type once."""
+    return sorted({node.path for node in _nodes(cls)})
 
 
 def _class_of(node: _Node) -> type[object] | None:

@@ -19,6 +19,7 @@ __all__ = [
     "model_parts",
     "read_inner",
     "secrets_without_serializer",
+    "unknown_in_model",
     "write_inner",
 ]
 
@@ -28,12 +29,15 @@ class ModelField(Protocol):
 
     annotation: object
     metadata: list[object]
+    alias: str | None
+    validation_alias: object
 
 
 class Model(Protocol):
     """The part of pydantic.BaseModel that is used here."""
 
     model_fields: Mapping[str, ModelField]
+    model_config: Mapping[str, object]
     __pydantic_extra__: Mapping[str, object] | None
 
     def model_dump_json(self, *, by_alias: bool, warnings: bool) -> str: ...
@@ -96,6 +100,19 @@ def field_annotations(cls: type[object]) -> Iterator[tuple[str, object]]:
     """The fields of a model with their types."""
     for name, field in cast("type[Model]", cls).model_fields.items():
         yield name, field.annotation
+
+
+def unknown_in_model(cls: type[object], raw: Mapping[str, object]) -> Iterator[str]:
+    """The keys that the model would drop without a word; none for a model that keeps or refuses extra fields."""
+    model = cast("type[Model]", cls)
+    if model.model_config.get("extra", "ignore") != "ignore":
+        return
+    if any(not isinstance(field.validation_alias, str | None) for field in model.model_fields.values()):
+        return  # an alias that is a path or a choice: the model alone can say what it reads
+    known = set(model.model_fields).union(
+        *({field.alias, field.validation_alias} for field in model.model_fields.values())
+    )
+    yield from (key for key in raw if key not in known)
 
 
 def equality_is_its_own(cls: type[object]) -> bool:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
 
 from sagabus.correlation import KeySpec
 from sagabus.deduplication import Deduplication
+from sagabus.evolution import Evolution, Upcast
 from sagabus.local_names import visible_names
 from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
@@ -47,6 +48,15 @@ class SagaOptions:
     parks: bool = False
     lossy: bool = False
     timeout: timedelta | None = None
+    version: int = 1
+    upcast: Mapping[int, Upcast] = field(default_factory=dict[int, Upcast])
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    dropped: Collection[str] = ()
+
+    @property
+    def evolution(self) -> Evolution:
+        """How the state has changed since older releases stored it."""
+        return Evolution(version=self.version, upcast=self.upcast, renamed=self.renamed, dropped=self.dropped)
 
 
 @dataclass_transform(kw_only_default=True)
@@ -65,6 +75,8 @@ class Saga:
     message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state would be
     read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks`
     and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
+
+    next; `renamed` fields; `dropped` fields. All other fields that the class does not have are carried along.
     """
 
     __sagabus_saga__: ClassVar[SagaOptions | None] = None

@@ -104,6 +104,8 @@ class _Reader:
         for setting in ("restart", "history", "lossy"):
             if not isinstance(getattr(options, setting), bool):
                 self._problem(f"{setting} must be True or False, not {getattr(options, setting)!r}")
+        for problem in options.evolution.problems(self.fields):
+            self._problem(problem)
         if options.patience <= timedelta(0):
             self._problem("patience must be longer than nothing")
         if not options.ordered:

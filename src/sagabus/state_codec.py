@@ -1,16 +1,51 @@
-"""Saga states as JSON bytes, by the same rules as messages.
+"""Saga states as JSON bytes, by the same rules as messages, and states of other releases brought to this one.
 
-Between `views` or `processing` and the store.
+Between `views` or `processing` and the store. A state of the same shape takes one decoder call; all else is the slow
+way, which each instance takes once after a deployment.
 """
 
-from typing import TypeVar, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from sagabus.errors import StateInvalid, StateTooLarge
+import msgspec
+from msgspec import inspect as reflection
+
+from sagabus.errors import StateInvalid, StateTooLarge, StateTooNew
+from sagabus.evolution import Evolution, plain
 from sagabus.form import Form, Rules, native_form
+from sagabus.json_text import explain
+from sagabus.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 
-__all__ = ["StateCodec"]
+__all__ = ["Carried", "ReadState", "StateCodec", "WrittenState"]
 
 T = TypeVar("T")
+Carried = Mapping[str, msgspec.Raw]
+"""Fields of another release, by name, as they are stored."""
+
+
+class ReadState(NamedTuple, Generic[T]):
+    """A state, and what its class does not know of what is stored."""
+
+    state: T
+    carried: Carried | None
+
+
+class WrittenState(NamedTuple, Generic[T]):
+    """A state as it is stored."""
+
+    body: bytes
+    kept: T | None
+    """The state that the next run gets: what `read` makes of the bytes, or None to have it read then."""
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class _StateForm:
+    form: Form
+    shape: str
+    evolution: Evolution
+    fields: Mapping[str, reflection.Type]
 
 
 class StateCodec:
@@ -22,41 +57,88 @@ class StateCodec:
         self.rereads = False
         """Whether each run gets a state that was decoded from its bytes, as after a restart: for tests."""
         self._rules = Rules(max_size, max_depth, StateInvalid, StateTooLarge, _state_too_deep)
-        self._forms: dict[type[object], Form] = {}
+        self._forms: dict[type[object], _StateForm] = {}
 
     def prepare(self, cls: type[object]) -> None:
         """Find out now whether the state can be read from JSON at all; raises ConfigurationError when not."""
         self._form_of(cls)
 
-    def encode(self, state: object) -> bytes:
-        """The state as bytes that `decode` reads as an equal state; raises StateInvalid or StateTooLarge."""
-        return self._form_of(type(state)).write(state)[0]
+    def shape_of(self, cls: type[object]) -> str:
+        """What tells the states of this class, in this release, from all others."""
+        return self._form_of(cls).shape
 
-    def write(self, state: T) -> tuple[bytes, T | None]:
-        """The state as bytes, and the state that the next run gets: what `decode` makes of them, or None to have it
-        decoded then. Raises like `encode`.
+    def write(self, state: T, carried: Carried | None = None) -> WrittenState[T]:
+        """The state as bytes that `read` reads as an equal state, with what is carried along beside its fields.
+
+        Raises StateInvalid or StateTooLarge.
         """
-        form = self._form_of(type(state))
-        body, found = form.write(state)
-        if self.rereads or (found is state and len(vars(state)) != len(form.exact)):
-            return body, None  # a cached value beside the fields is not stored, so the next run must not see it
-        return body, cast(T, found)
+        known = self._form_of(type(state))
+        body, found = known.form.write(state)
+        kept = cast(T, found)
+        if carried:
+            merged = msgspec.json.encode({**mapping_of(body), **carried})
+            known.form.check_limits(merged)
+            return WrittenState(merged, None if self.rereads else kept, known.shape + CARRIES)
+        if self.rereads or (found is state and len(vars(state)) != len(known.form.exact)):
+            # A cached value beside the fields is not stored, so the next run must not see it.
+            return WrittenState(body, None, known.shape)
+        return WrittenState(body, kept, known.shape)
 
-    def decode(self, cls: type[T], body: bytes) -> T:
-        """The state in the body; fields its class does not declare are ignored. Raises like `encode`."""
-        return cast(T, self._form_of(cls).read(body))
+    def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
+        """The state in the body, which was written by `shape` (None: by a release that wrote no shapes).
 
-    def _form_of(self, cls: type[object]) -> Form:
+        Raises StateTooNew for what a newer release wrote and this one would lose, StateInvalid for what does not read
+        as the class, an upcaster's failure among it, and StateTooLarge.
+        """
+        known = self._form_of(cls)
+        if shape == known.shape:
+            return ReadState(cast(T, known.form.read(body)), None)
+        if version_of(shape) > known.evolution.version:
+            raise StateTooNew(known.form.name, "", f"version {version_of(shape)}")
+        known.form.check_limits(body)
+        body = _brought(known, body, version_of(shape))
+        carried = _carried(known, body)
+        return ReadState(cast(T, known.form.read(body)), carried or None)
+
+    def _form_of(self, cls: type[object]) -> _StateForm:
         known = self._forms.get(cls)
         if known is None:
             known = self._forms[cls] = _state_form(cls, self._rules)
         return known
 
 
-def _state_form(cls: type[object], rules: Rules) -> Form:
-    options = getattr(cls, "__sagabus_saga__", None)
+def _state_form(cls: type[object], rules: Rules) -> _StateForm:
+    options: Any = getattr(cls, "__sagabus_saga__", None)
     name, is_lossy = getattr(options, "name", cls.__qualname__), getattr(options, "lossy", False)
-    return native_form(cls, name, rules, is_lossy=is_lossy)
+    evolution: Evolution = options.evolution if options is not None else Evolution()
+    form = native_form(cls, name, rules, is_lossy=is_lossy)
+    return _StateForm(form, shape_text(cls, evolution.version), evolution, described(cls))
+
+
+def _brought(known: _StateForm, body: bytes, version: int) -> bytes:
+    """The body as this version has it."""
+    evolution = known.evolution
+    if version == evolution.version and not evolution.dropped:
+        return body
+    try:
+        return msgspec.json.encode(evolution.bring(plain(body), version))
+    except Exception as error:  # an upcaster is the user's, and may raise anything
+        path, reason = explain(error)
+        raise StateInvalid(known.form.name, path, f"of version {version}: {reason}") from error
+
+
+def _carried(known: _StateForm, body: bytes) -> Carried:
+    """The fields that the class does not have; raises StateTooNew for one inside a field that it has."""
+    try:
+        stored = mapping_of(body)
+    except msgspec.MsgspecError as error:
+        raise StateInvalid(known.form.name, *explain(error)) from error
+    for name, part in stored.items():
+        if name in known.fields:
+            unknown = unknown_part(known.fields[name], msgspec.json.decode(part), name)
+            if unknown is not None and known.evolution.keeps(unknown):
+                raise StateTooNew(known.form.name, unknown, "unknown field")
+    return {name: part for name, part in stored.items() if name not in known.fields}
 
 
 def _state_too_deep(name: str, limit: int) -> StateInvalid:

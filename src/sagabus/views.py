@@ -131,7 +131,11 @@ class Sagas:
     def _record(self, instance: Instance, saga: type[Saga] | str) -> SagaRecord[Any]:
         definition = self._definitions.get(instance.saga)
         cls = definition.cls if definition is not None else saga if isinstance(saga, type) else None
-        state = json.loads(instance.state) if cls is None else self._states.decode(cls, instance.state)
+        state: Any
+        if cls is None:
+            state = json.loads(instance.state)
+        else:
+            state = self._states.read(cls, instance.state, instance.shape).state
         return SagaRecord(
             saga=instance.saga,
             key=instance.key,

@@ -226,12 +226,12 @@ class Careless(Basket, name="careless", key="id", lossy=True):
 
 def test_a_state_that_would_come_back_changed_is_refused_naming_saga_and_field() -> None:
     with pytest.raises(StateInvalid) as refused:
-        StateCodec().encode(Basket(id="1", lines=[Gift("a", "red")]))
+        StateCodec().write(Basket(id="1", lines=[Gift("a", "red")]))
 
     assert (refused.value.saga, refused.value.path) == ("basket", "lines[0]")
 
 
 def test_a_saga_that_means_to_lose_something_gets_what_is_stored() -> None:
-    body, kept = StateCodec().write(Careless(id="1", data=(1, 2)))
+    body, kept, _ = StateCodec().write(Careless(id="1", data=(1, 2)))
 
-    assert kept == StateCodec().decode(Careless, body) == Careless(id="1", data=[1, 2])
+    assert kept == StateCodec().read(Careless, body, None).state == Careless(id="1", data=[1, 2])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from sagabus.envelope import Envelope, Instance
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import Saga, SagaDefinition
+from sagabus.state_codec import Carried
 
 
 @dataclass(slots=True)
@@ -24,6 +25,10 @@ class BelievedState:
     body: bytes | None = None
     state: Saga | None = None
     """The live object; None after a failed run, whose changes must not be seen."""
+    shape: str | None = None
+    """By which the body was written."""
+    carried: Carried | None = None
+    """Fields of another release that stay in the instance; known once `state` has been read."""
     status: str | None = None
     timers: dict[str, str] = field(default_factory=dict)
     completed: bool = False
@@ -38,6 +43,7 @@ class BelievedState:
         return cls(
             version=instance.version,
             body=instance.state,
+            shape=instance.shape,
             status=instance.status,
             timers=dict(instance.timers),
             completed=instance.completed,

@@ -211,6 +211,7 @@ class Processing:
             if starting is None:
                 return self._unwanted(definition, envelope, "missing", "no such saga instance")
             state = definition.start(envelope.message_type, message, mailbox.key or "")
+            cell.carried = None
             return self._transition(definition, starting, message, envelope, cell=cell, state=state)
         if cell.completed:
             return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
@@ -263,8 +264,8 @@ class Processing:
         if envelope.timer is not None:
             timers.pop(envelope.timer, None)
         timers_sent, cancelled = _timers(definition, ctx, timers) if ctx.timer_changes else ((), ())
-        body, kept = self._states.write(run.state)
-        save = self._save(definition, cell, run.state, ctx, timers, body=body)
+        body, kept, shape = self._states.write(run.state, cell.carried)
+        save = self._save(definition, cell, run.state, ctx, timers, body=body, shape=shape)
         effects = Effects(
             save=save,
             sent=sent if ctx.completed else sent + timers_sent,
@@ -273,7 +274,7 @@ class Processing:
             unheard=ctx.unheard,
             claims=claims,
         )
-        cell.version, cell.body, cell.state = save.version, body, kept
+        cell.version, cell.body, cell.state, cell.shape = save.version, body, kept, shape
         cell.status, cell.timers, cell.completed = save.status, save.timers, save.completed
         return Completed(envelope, effects)
 
@@ -286,6 +287,7 @@ class Processing:
         timers: dict[str, str],
         *,
         body: bytes,
+        shape: str,
     ) -> Save:
         status = status_of(state) if definition.has_status else None
         return Save(
@@ -293,6 +295,7 @@ class Processing:
             key=ctx.key or "",
             base=cell.version,
             state=body,
+            shape=shape,
             status=status,
             timers={} if ctx.completed else timers,
             completed=ctx.completed,
@@ -325,9 +328,11 @@ class Processing:
         return call
 
     def _state(self, definition: SagaDefinition, cell: BelievedState) -> Saga:
-        if cell.state is None:
-            cell.state = self._states.decode(definition.cls, cell.body or b"")
-        return cell.state
+        if cell.state is not None:
+            return cell.state
+        state, cell.carried = self._states.read(definition.cls, cell.body or b"", cell.shape)
+        cell.state = state
+        return state
 
     def _claims(self, definition: Definition, message: object, envelope: Envelope) -> tuple[Claim, ...]:
         if definition.deduplication is None and not self._deduplications:

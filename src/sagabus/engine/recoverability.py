@@ -11,7 +11,7 @@ import msgspec
 
 from sagabus.clock import SECOND, Clock, micros
 from sagabus.envelope import Cause, Envelope
-from sagabus.errors import StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
+from sagabus.errors import StateTooNew, StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
@@ -45,6 +45,8 @@ class Recoverability:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
         """The outcome of a run that raised `error`, by the policy of its subscription."""
+        if isinstance(error, StateTooNew):
+            return self.unknown(definition, envelope, error)
         by = next(filter(_of_the_store, (error, error.__cause__)), None)
         if by is not None:
             log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)

@@ -1,0 +1,186 @@
+"""A stored state of another release is brought to this one, or carried along, or left to who knows it: never cut."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+
+from sagabus import Bus, ConfigurationError, Saga, event, starts
+from sagabus.errors import StateInvalid, StateTooNew
+from sagabus.shape import version_of
+from sagabus.state_codec import StateCodec
+
+
+@event("evolve.begun")
+class Begun:
+    key: str
+
+
+class Line(msgspec.Struct):
+    sku: str
+    amount: int = 1
+
+
+class Detail(BaseModel):
+    text: str
+
+
+class Tagged(TypedDict):
+    tag: str
+
+
+@dataclass
+class Address:
+    street: str
+    tags: list[Tagged] = field(default_factory=list)
+
+
+class Old(Saga, name="evolve", key="key"):
+    key: str
+    lines: list[Line] = field(default_factory=list)
+    address: Address | None = None
+    detail: Detail | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+    @starts
+    def begun(self, message: Begun) -> None: ...
+
+
+class Second(Saga, name="evolve", key="key", version=2, upcast={1: lambda old: {**old, "total": len(old["lines"])}}):
+    key: str
+    total: int
+
+    @starts
+    def begun(self, message: Begun) -> None: ...
+
+
+codec = StateCodec()
+
+
+def read(cls: type[Any], stored: dict[str, Any], shape: str | None = None) -> Any:
+    return codec.read(cls, msgspec.json.encode(stored), shape)
+
+
+def test_a_state_of_an_equal_shape_is_read_as_it_is() -> None:
+    body, _, shape = codec.write(Old(key="A", lines=[Line("s")]))
+
+    found = codec.read(Old, body, shape)
+
+    assert (found.state, found.carried) == (Old(key="A", lines=[Line("s")]), None)
+
+
+def test_unknown_fields_are_carried_to_the_bytes_that_they_had() -> None:
+    stored = b'{"key":"A","later":{"x":1.10, "y":[null]},"more":"\xc3\xa9"}'
+    state, carried = codec.read(Old, stored, None)
+    state.notes["n"] = "m"
+
+    body, _, shape = codec.write(state, carried)
+
+    assert b'"later":{"x":1.10, "y":[null]}' in body
+    assert msgspec.json.decode(body)["more"] == "é"
+    assert msgspec.json.decode(body)["notes"] == {"n": "m"}
+    assert shape != codec.shape_of(Old)
+    assert codec.read(Old, body, shape).carried == carried
+
+
+@pytest.mark.parametrize(
+    ("stored", "path"),
+    [
+        ({"lines": [{"sku": "s"}, {"sku": "t", "gift": True}]}, "lines[1].gift"),
+        ({"address": {"street": "x", "zip": "1"}}, "address.zip"),
+        ({"address": {"street": "x", "tags": [{"tag": "t", "by": "me"}]}}, "address.tags[0].by"),
+        ({"detail": {"text": "x", "author": "me"}}, "detail.author"),
+    ],
+)
+def test_an_unknown_field_inside_a_known_one_is_left_to_who_knows_it(stored: dict[str, Any], path: str) -> None:
+    with pytest.raises(StateTooNew) as refused:
+        read(Old, {"key": "A", **stored})
+
+    assert refused.value.path == path
+
+
+def test_what_a_mapping_holds_is_no_unknown_field() -> None:
+    assert read(Old, {"key": "A", "notes": {"any": "thing"}}).carried is None
+
+
+def test_a_field_listed_as_dropped_is_lost_on_purpose_at_every_depth() -> None:
+    class Dropping(Saga, name="evolve", key="key", dropped=["gone", "lines[].gift"]):
+        key: str
+        lines: list[Line] = field(default_factory=list)
+
+    found = read(Dropping, {"key": "A", "gone": 1, "lines": [{"sku": "s", "gift": 1}]})
+
+    assert (found.state, found.carried) == (Dropping(key="A", lines=[Line("s")]), None)
+
+
+def test_a_higher_version_is_left_to_who_knows_it() -> None:
+    body, _, shape = codec.write(Second(key="A", total=1))
+
+    assert version_of(shape) == 2
+    with pytest.raises(StateTooNew, match="version 2"):
+        codec.read(Old, body, shape)
+
+
+def test_a_lower_version_goes_through_the_upcasters_in_order() -> None:
+    class Third(
+        Saga,
+        name="evolve",
+        key="key",
+        version=4,
+        upcast={1: lambda old: {**old, "trace": [1]}, 3: lambda old: {**old, "trace": [*old["trace"], 3]}},
+        renamed={"name": "title"},
+        dropped=["lines"],
+    ):
+        key: str
+        title: str
+        trace: list[int]
+
+    found = read(Third, {"key": "A", "name": "n", "lines": []})
+
+    assert (found.state, found.carried) == (Third(key="A", title="n", trace=[1, 3]), None)
+
+
+@pytest.mark.parametrize("upcast", [lambda _: None, lambda old: old["missing"]])
+def test_an_upcaster_that_fails_costs_the_message_and_leaves_the_state(upcast: Any) -> None:
+    class Failing(Saga, name="evolve", key="key", version=2, upcast={1: upcast}):
+        key: str
+
+    with pytest.raises(StateInvalid, match="of version 1"):
+        read(Failing, {"key": "A"})
+
+
+def test_shapes_tell_nested_fields_and_versions_apart() -> None:
+    class Inner(msgspec.Struct):
+        sku: str
+        gift: bool = False
+
+    class Grown(Saga, name="evolve", key="key"):
+        key: str
+        lines: list[Inner] = field(default_factory=list)
+        address: Address | None = None
+        detail: Detail | None = None
+        notes: dict[str, str] = field(default_factory=dict)
+
+    class Again(Old, name="evolve", key="key", version=2): ...
+
+    assert len({codec.shape_of(cls) for cls in (Old, Grown, Again)}) == 3
+
+
+def test_declarations_that_cannot_be_meant_are_refused_in_one_list() -> None:
+    class Wrong(
+        Saga, name="wrong", key="key", renamed={"a": "nothing", "key": "status"}, upcast={1: dict}, dropped=["status"]
+    ):
+        key: str
+        status: Literal["x"] = "x"
+
+        @starts
+        def begun(self, message: Begun) -> None: ...
+
+    with pytest.raises(ConfigurationError) as refused:
+        Bus("memory:", Wrong)
+
+    text = "\n".join(refused.value.problems)
+    for part in ("needs version=2", "'nothing' is no field", "'key' is a field still", "upcast names", "dropped names"):
+        assert part in text
