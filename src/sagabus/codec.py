@@ -3,15 +3,17 @@
 Between `engine.sender` (encode) and `processing` (decode); `admit` is for bytes from outside. States: `state_codec`.
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
 
-from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge
+from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge, MessageTooNew
+from sagabus.evolution import UNCHANGED
 from sagabus.form import Form, Rules, model_form, native_form
-from sagabus.json_text import explain, first_repeated_key
-from sagabus.message import MessageType, message_type_of
+from sagabus.json_text import explain, first_repeated_key, plain
+from sagabus.message import MessageType, message_type_of, version_in
 
 __all__ = ["Codec", "JsonCodec", "fingerprint"]
 
@@ -26,10 +28,11 @@ class Codec(Protocol):
         """
         ...
 
-    def decode(self, message_type: MessageType, body: bytes) -> object:
+    def decode(self, message_type: MessageType, body: bytes, headers: Mapping[str, str] | None = None) -> object:
         """The message in a stored body, checked against its declaration; fields it does not declare are ignored.
 
-        Raises MessageInvalid, MessageTooLarge or MessageTooDeep, whatever the bytes are.
+        `headers` say by which version it was sent. Raises MessageInvalid, MessageTooLarge or MessageTooDeep, whatever
+        the bytes are, and MessageTooNew for a version that this declaration does not know.
         """
         ...
 
@@ -64,10 +67,13 @@ class JsonCodec:
         form = self._forms.get(type(message)) or self._form_for(message)
         return form.write(message)[0]
 
-    def decode(self, message_type: MessageType, body: bytes) -> object:
+    def decode(self, message_type: MessageType, body: bytes, headers: Mapping[str, str] | None = None) -> object:
         """Promise of the port; limits and UTF-8 are checked before anything is parsed."""
         form = self._forms.get(message_type.cls) or self._form_of(message_type)
-        return form.read(body)
+        if headers is None and message_type.evolution is UNCHANGED:
+            return form.read(body)
+        version = version_in(headers)
+        return form.read(body if version == message_type.version else _brought(message_type, form, body, version))
 
     def admit(self, message_type: MessageType, body: bytes) -> None:
         """Promise of the port; parses three times, which only bytes from outside have to pay for."""
@@ -99,6 +105,18 @@ def fingerprint(message_type_name: str, body: bytes) -> bytes:
     name = message_type_name.encode()
     # The length keeps ("ab", "c") and ("a", "bc") apart.
     return blake2b(b"%d:%b%b" % (len(name), name, body), digest_size=16).digest()
+
+
+def _brought(message_type: MessageType, form: Form, body: bytes, version: int) -> bytes:
+    """The body of another version as this one has it."""
+    if version > message_type.version:
+        raise MessageTooNew(message_type.name, version, message_type.version)
+    form.check_limits(body)
+    try:
+        return msgspec.json.encode(message_type.evolution.bring(plain(body), version))
+    except Exception as error:  # an upcaster is the user's, and may raise anything
+        path, reason = explain(error)
+        raise MessageInvalid(message_type.name, path, f"of version {version}: {reason}") from error
 
 
 def _message_form(message_type: MessageType, rules: Rules) -> Form:

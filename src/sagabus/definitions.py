@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard, TypeVar
 
 from sagabus.codec import JsonCodec
 from sagabus.correlation import KeyOf
@@ -19,6 +19,8 @@ from sagabus.saga_reader import define_saga
 from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
 from sagabus.store import Store
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -77,15 +79,39 @@ def check_lending(defined: Definitions, store: Store) -> None:
 
 
 def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reaction]:
-    """All reactions to messages, timers left out."""
-    found: list[Reaction] = []
+    """All reactions to messages, each once, timers left out."""
+    found: dict[int, Reaction] = {}
     for reactions in definition.reactions.values():
-        found += reactions if isinstance(reactions, tuple) else (reactions,)
-    return found
+        for reaction in reactions if isinstance(reactions, tuple) else (reactions,):
+            found[id(reaction)] = reaction
+    return list(found.values())
 
 
 def _define_one(item: Any, problems: list[str]) -> HandlerDefinition | SagaDefinition | None:
-    return define_saga(item, problems) if _is_saga(item) else define_handler(item, problems)
+    if _is_saga(item):
+        saga = define_saga(item, problems)
+        return None if saga is None else _saga_with_aliases(saga)
+    defined = define_handler(item, problems)
+    return None if defined is None else replace(defined, reactions=with_aliases(defined.reactions, defined.reactions))
+
+
+def _saga_with_aliases(saga: SagaDefinition) -> SagaDefinition:
+    types = {name: reactions[0] for name, reactions in saga.reactions.items()}
+    return replace(
+        saga,
+        reactions=with_aliases(saga.reactions, types),
+        starting=with_aliases(saga.starting, types),
+        given=with_aliases(saga.given, types),
+    )
+
+
+def with_aliases(by_name: Mapping[str, T], types: Mapping[str, Reaction]) -> dict[str, T]:
+    """What is kept by the wire names of messages, also under the names that the messages had before."""
+    found = dict(by_name)
+    for name, kept in by_name.items():
+        for alias in declared(types[name]).aliases:
+            found.setdefault(alias, kept)
+    return found
 
 
 def _is_saga(item: object) -> TypeGuard[type[Saga]]:
@@ -109,7 +135,8 @@ def _learn(
         with _noting(where, problems):
             codec.prepare(message_type)
         if reaction.key is not None:
-            defined.keys[(definition.name, message_type.name)] = reaction.key
+            for name in (message_type.name, *message_type.aliases):
+                defined.keys[(definition.name, name)] = reaction.key
 
 
 def _check_receivers(defined: Definitions, problems: list[str]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "MessageNotDeclared",
     "MessageTooDeep",
     "MessageTooLarge",
+    "MessageTooNew",
     "NoOpenTransaction",
     "SagaBusError",
     "SagaNotFound",
@@ -151,6 +152,19 @@ class MessageTooDeep(MessageError):
 
     def __str__(self) -> str:
         return f"{self.message_type}: body is nested deeper than {self.limit} levels"
+
+
+class MessageTooNew(MessageError):
+    """Let a newer process take the message; this one knows only older versions of it."""
+
+    def __init__(self, message_type: str, version: int, known: int) -> None:
+        super().__init__(message_type, version, known)
+        self.message_type = message_type
+        self.version = version
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"{self.message_type}: sent with version {self.version}; this release knows it up to {self.known}"
 
 
 class InvalidMessageId(MessageError):
@@ -355,10 +369,16 @@ class StateTooNew(HandlingError):
     """Let a worker of the newer release take the instance; this one would lose what the newer one keeps in it."""
 
     def __init__(self, saga: str, path: str, what: str) -> None:
+        super().__init__(saga=saga)
+        self.args = (saga, path, what)
         self.path = path
-        where = f"{what} {path!r}" if path else what
-        advice = f"; list it in dropped=[...] if no release needs it ({path})" if path else ""
-        super().__init__(f"saga {saga!r}: the stored state has {where}, which this release does not know{advice}")
+        self.what = what
+
+    def __str__(self) -> str:
+        text = f"{self.saga}: the stored state has {self.what}, which this release does not know"
+        if not self.path:
+            return text
+        return f"{text}: {self.path}; list it in the saga's dropped=[...] if no release needs it"
 
 
 class StateTooLarge(HandlingError):

@@ -10,9 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-import msgspec
-
-__all__ = ["Evolution", "Upcast"]
+__all__ = ["UNCHANGED", "Evolution", "Upcast"]
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -69,12 +67,11 @@ class Evolution:
         return stored
 
 
+UNCHANGED = Evolution()
+"""Of a class that no release has stored otherwise."""
+
+
 def _mapping(found: object, start: int) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise TypeError(f"the upcaster from version {start} returned {type(found).__name__}, not a mapping")
     return dict(cast("Mapping[str, Any]", found))
-
-
-def plain(body: bytes) -> dict[str, Any]:
-    """A stored value as plain data, for upcasters; raises msgspec's errors for what is no JSON object."""
-    return msgspec.json.decode(body, type=dict[str, Any])

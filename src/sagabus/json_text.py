@@ -6,15 +6,22 @@ Beside the way of a message; `form` and `codec` ask.
 import json
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
+
+import msgspec
 
 from sagabus.pydantic_codec import explain as explain_refusal
 
-__all__ = ["explain", "first_repeated_key", "is_too_deep", "join"]
+__all__ = ["explain", "first_repeated_key", "is_too_deep", "join", "plain"]
 
 # A string, closed or not: an unclosed one must match to the end, or each of its quotes would start another search.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NOT_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def plain(body: bytes) -> dict[str, Any]:
+    """A JSON object as plain data, for upcasters; raises msgspec's errors for what is none."""
+    return msgspec.json.decode(body, type=dict[str, Any])
 
 
 def is_too_deep(body: bytes, limit: int) -> bool:

@@ -7,11 +7,13 @@ Nothing here is looked up by module path, so renaming or moving a class never br
 import dataclasses
 import enum
 import re
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, dataclass_transform
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, cast, dataclass_transform
 
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
+from sagabus.evolution import UNCHANGED, Evolution, Upcast
 from sagabus.local_names import visible_names
+from sagabus.nearest import known_names
 
 __all__ = [
     "MessageType",
@@ -28,6 +30,9 @@ Kind: TypeAlias = Literal["event", "command"]
 Shape: TypeAlias = Literal["dataclass", "struct", "pydantic"]
 T = TypeVar("T")
 
+VERSION_HEADER = "sagabus-version"
+"""Says the version of a message whose version is not 1."""
+
 _WIRE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")
 # These bring their own constructor or layout, which a dataclass made on top of them would silently break.
 _NOT_PLAIN: tuple[type[object], ...] = (tuple, list, dict, set, str, bytes, int, float, BaseException, enum.Enum)
@@ -43,24 +48,55 @@ class MessageType:
     shape: Shape
     lossy: bool = False
     """Whether what is received may differ from what was sent."""
+    aliases: tuple[str, ...] = ()
+    """Wire names that it had before; messages under them are received as this one."""
+    evolution: Evolution = dataclasses.field(default=UNCHANGED, compare=False)
+    """How it has changed since older releases sent it."""
+
+    @property
+    def version(self) -> int:
+        """The version that is sent."""
+        return self.evolution.version
+
+
+class MessageOptions(TypedDict, total=False):
+    """What `@event` and `@command` take beside the wire name."""
+
+    lossy: bool
+    """What is received may differ from what was sent; without it such a message is refused where it is sent."""
+    aliases: Sequence[str]
+    """Wire names that the message had before: what was sent under them is received as this message."""
+    version: int
+    """From 1. A process that knows a lower version leaves the message to one that knows it."""
+    upcast: Mapping[int, Upcast]
+    """By version, a function from the stored mapping of that version to the mapping of the next."""
+    renamed: Mapping[str, str]
+    """Old names of fields with the new ones, for messages of a lower version."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def event(name: str, *, lossy: bool = False) -> Callable[[type[T]], type[T]]:
+def event(name: str, **options: Unpack[MessageOptions]) -> Callable[[type[T]], type[T]]:
     """Declare a class as an event: something that happened, for any number of subscriptions.
 
     A plain class becomes a frozen dataclass; a dataclass, msgspec.Struct or pydantic model is taken as it is. The class
     itself is returned, never a copy. A message whose bytes would read as another value is refused where it is sent;
-    `lossy=True` is for models that mean that (`exclude=True`, a serializer that rounds). Raises ConfigurationError when
-    the wire name or the class cannot be used.
+    `lossy=True` is for models that mean that (`exclude=True`, a serializer that rounds). `aliases`, `version`, `upcast`
+    and `renamed` read what older releases sent. Raises ConfigurationError when the wire name, an option or the class
+    cannot be used.
     """
-    return _declaring(name, "event", lossy=lossy)
+    return _declaring(name, "event", options)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def command(name: str, *, lossy: bool = False) -> Callable[[type[T]], type[T]]:
+def command(name: str, **options: Unpack[MessageOptions]) -> Callable[[type[T]], type[T]]:
     """Declare a class as a command: something to be done by exactly one receiver. Otherwise like `event`."""
-    return _declaring(name, "command", lossy=lossy)
+    return _declaring(name, "command", options)
+
+
+def version_in(headers: Mapping[str, str] | None) -> int:
+    """The version that a message was sent with; 1 where its headers say none, or nothing that is a version."""
+    text = "" if headers is None else headers.get(VERSION_HEADER, "")
+    return int(text) if text.isascii() and text.isdecimal() else 1
 
 
 def message_type_of(message: object) -> MessageType:
@@ -84,12 +120,13 @@ class Registry:
     def add(self, cls: type[object]) -> MessageType:
         """Make a declared class known; twice is harmless. Raises ConfigurationError when another class has its name."""
         added = message_type_of(cls)
-        known = self._types.setdefault(added.name, added)
-        if known.cls is not added.cls:
-            raise ConfigurationError(
-                f"message name {added.name!r} is used by two classes: {_path(known.cls)} and {_path(cls)}"
-            )
-        return known
+        for name in (added.name, *added.aliases):
+            known = self._types.setdefault(name, added)
+            if known.cls is not added.cls:
+                raise ConfigurationError(
+                    f"message name {name!r} is used by two classes: {_path(known.cls)} and {_path(cls)}"
+                )
+        return added
 
     def get(self, name: str) -> MessageType:
         """The message of this wire name; raises UnknownMessageType when none was added."""
@@ -121,22 +158,57 @@ class _ModelField(Protocol):
     def is_required(self) -> bool: ...
 
 
-def _declaring(name: str, kind: Kind, *, lossy: bool) -> Callable[[type[T]], type[T]]:
-    if not _WIRE_NAME.fullmatch(name):
-        raise ConfigurationError(f"message name {name!r} must be 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter")
+def _declaring(name: object, kind: Kind, options: MessageOptions) -> Callable[[type[T]], type[T]]:
+    if not isinstance(name, str):
+        example = "orders.submitted" if kind == "event" else "orders.submit"
+        given = getattr(name, "__qualname__", repr(name))
+        raise ConfigurationError(f'@{kind} needs a name for the wire, such as @{kind}("{example}"), before {given}')
+    problems = [
+        f"message name {each!r} must be 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter"
+        for each in (name, *options.get("aliases", ()))
+        if not _WIRE_NAME.fullmatch(each)
+    ]
+    problems += [
+        f"@{kind}({name!r}) has no option {option!r}{known_names(option, _OPTIONS)}"
+        for option in options
+        if option not in _OPTIONS
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
+    evolution = _evolution(options)
 
     def declare(cls: type[T]) -> type[T]:
         _refuse_unusable(cls)
         shape = _shape_of(cls)
         if shape is None:
             _make_dataclass(cls)
-        declared = MessageType(name, kind, cls, shape or "dataclass", lossy)
+        lossy, aliases = options.get("lossy", False), tuple(options.get("aliases", ()))
+        declared = MessageType(name, kind, cls, shape or "dataclass", lossy, aliases, evolution)
+        if evolution is not UNCHANGED:
+            _check_evolution(declared)
         # Not by plain assignment: it must neither become a field nor be stopped by a metaclass.
         type.__setattr__(cls, "__sagabus_message__", declared)
         type.__setattr__(cls, "__sagabus_names__", visible_names(1))
         return cls
 
     return declare
+
+
+_OPTIONS = frozenset(MessageOptions.__annotations__)
+
+
+def _evolution(options: MessageOptions) -> Evolution:
+    if not options.keys() & {"version", "upcast", "renamed"}:
+        return UNCHANGED
+    return Evolution(
+        version=options.get("version", 1), upcast=options.get("upcast", {}), renamed=options.get("renamed", {})
+    )
+
+
+def _check_evolution(declared: MessageType) -> None:
+    problems = [f"message {declared.name!r}: {text}" for text in declared.evolution.problems(field_names(declared))]
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def _refuse_unusable(cls: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
@@ -76,6 +76,7 @@ class Saga:
     read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks`
     and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
 
+    For states of older releases: `version`, with `upcast` functions from the stored mapping of one version to the
     next; `renamed` fields; `dropped` fields. All other fields that the class does not have are carried along.
     """
 
@@ -150,6 +151,7 @@ class Mark:
     when: WhenSpec | None = None
     key: KeySpec | None = None
     timer: str | None = None
+    aliases: tuple[str, ...] = ()
     thread: bool = False
     timeout: timedelta | None = None
 
@@ -202,9 +204,12 @@ def handles(
     return _marked(function, Mark(kind="handles", when=when, key=key, thread=thread, timeout=timeout))
 
 
-def timer(name: str, *, timeout: timedelta | None = None) -> Callable[[F], F]:
-    """This method reacts to the timer that `ctx.set_timer(name, …)` set, unless it was replaced or cancelled."""
-    mark = Mark(kind="timer", timer=name, timeout=timeout)
+def timer(name: str, *, timeout: timedelta | None = None, aliases: Sequence[str] = ()) -> Callable[[F], F]:
+    """This method reacts to the timer that `ctx.set_timer(name, …)` set, unless it was replaced or cancelled.
+
+    `aliases`: names that the timer had in older releases, for those that are still set.
+    """
+    mark = Mark(kind="timer", timer=name, timeout=timeout, aliases=tuple(aliases))
 
     def apply(function: F) -> F:
         return typing.cast("F", _marked(function, mark))

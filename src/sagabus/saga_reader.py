@@ -116,9 +116,7 @@ class _Reader:
         timer_name = mark.timer or name
         if signature.message_types:
             self._problems.append(f"{where}: a timer method takes ctx only, no message")
-        if timer_name in self.timers:
-            self._problems.append(f"{where}: timer {timer_name!r} is handled twice")
-        self.timers[timer_name] = Reaction(
+        reaction = Reaction(
             name=name,
             where=where,
             invoke=invoker(signature.arguments, function, method=True),
@@ -129,6 +127,9 @@ class _Reader:
             timer=timer_name,
             function=function,
         )
+        for each in (timer_name, *mark.aliases):
+            if self.timers.setdefault(each, reaction) is not reaction:
+                self._problems.append(f"{where}: timer {each!r} is handled twice")
 
     def _read_method(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
         signature = read_signature(function, where, self._problems, method=True)

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import inspect as reflection
 
 from sagabus.errors import StateInvalid, StateTooLarge, StateTooNew
-from sagabus.evolution import Evolution, plain
+from sagabus.evolution import UNCHANGED, Evolution
 from sagabus.form import Form, Rules, native_form
-from sagabus.json_text import explain
+from sagabus.json_text import explain, plain
 from sagabus.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 
 __all__ = ["Carried", "ReadState", "StateCodec", "WrittenState"]
@@ -110,7 +110,7 @@ class StateCodec:
 def _state_form(cls: type[object], rules: Rules) -> _StateForm:
     options: Any = getattr(cls, "__sagabus_saga__", None)
     name, is_lossy = getattr(options, "name", cls.__qualname__), getattr(options, "lossy", False)
-    evolution: Evolution = options.evolution if options is not None else Evolution()
+    evolution: Evolution = options.evolution if options is not None else UNCHANGED
     form = native_form(cls, name, rules, is_lossy=is_lossy)
     return _StateForm(form, shape_text(cls, evolution.version), evolution, described(cls))
 

@@ -139,7 +139,7 @@ def analyse(definitions: Iterable[object]) -> Topology:
 
 
 def _handler(definition: HandlerDefinition) -> HandlerShape:
-    messages = tuple(r.message_type for r in definition.reactions.values() if r.message_type is not None)
+    messages = tuple(dict.fromkeys(r.message_type for r in definition.reactions.values() if r.message_type is not None))
     return HandlerShape(definition.name, messages, facts_of(code_of(definition.function)))
 
 
@@ -159,7 +159,7 @@ def _step(owner: type[object], reactions: list[Reaction]) -> Step:
     code = code_of(first.function, owner)
     return Step(
         name=first.name,
-        messages=tuple(r.message_type for r in reactions if r.message_type is not None),
+        messages=tuple(dict.fromkeys(r.message_type for r in reactions if r.message_type is not None)),
         timer=first.timer,
         starts=first.starts,
         when=_when(first),

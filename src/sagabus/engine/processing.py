@@ -193,7 +193,7 @@ class Processing:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
         if reaction.key is not None and envelope.partition_key is None:
             with_key(definition, envelope, self._codec)  # raises for an unusable key; without any, no order counts
-        message = self._codec.decode(reaction.message_type, envelope.body)
+        message = self._codec.decode(reaction.message_type, envelope.body, envelope.headers)
         return _Run(definition, reaction, message, self._context(envelope, stateful=False), envelope)
 
     def _prepare_saga(self, definition: SagaDefinition, mailbox: Mailbox, envelope: Envelope) -> _Run | Outcome:
@@ -205,7 +205,7 @@ class Processing:
         known = definition.reactions.get(envelope.message_type)
         if known is None or known[0].message_type is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
-        message = self._codec.decode(known[0].message_type, envelope.body)
+        message = self._codec.decode(known[0].message_type, envelope.body, envelope.headers)
         starting = definition.starting.get(envelope.message_type)
         if cell.version == 0 or (cell.completed and definition.options.restart and starting is not None):
             if starting is None:
@@ -372,7 +372,7 @@ def with_key(definition: Definition, envelope: Envelope, codec: Codec) -> Envelo
     reaction = known[0] if isinstance(known, tuple) else known
     if reaction is None or reaction.key is None or reaction.message_type is None:
         return envelope
-    key = reaction.key(codec.decode(reaction.message_type, envelope.body))
+    key = reaction.key(codec.decode(reaction.message_type, envelope.body, envelope.headers))
     return msgspec.structs.replace(envelope, partition_key=key)
 
 

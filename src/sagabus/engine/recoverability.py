@@ -11,7 +11,15 @@ import msgspec
 
 from sagabus.clock import SECOND, Clock, micros
 from sagabus.envelope import Cause, Envelope
-from sagabus.errors import StateTooNew, StoreBusy, StoreError, StoreReadOnly, StoreUnavailable, TransactionLost
+from sagabus.errors import (
+    MessageTooNew,
+    StateTooNew,
+    StoreBusy,
+    StoreError,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionLost,
+)
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
@@ -45,7 +53,7 @@ class Recoverability:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
         """The outcome of a run that raised `error`, by the policy of its subscription."""
-        if isinstance(error, StateTooNew):
+        if isinstance(error, MessageTooNew | StateTooNew):
             return self.unknown(definition, envelope, error)
         by = next(filter(_of_the_store, (error, error.__cause__)), None)
         if by is not None:

@@ -10,13 +10,15 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
+import msgspec
+
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.correlation import KeyOf
 from sagabus.engine.routing import Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ConfigurationError, EndlessLoop, Unroutable
-from sagabus.message import MessageType, message_type_of
+from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.outcome import Parameters
 from sagabus.store import Routing
 
@@ -69,6 +71,9 @@ class Sender:
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
+        if message_type.version > 1:
+            headers = {**(stamp.headers or {}), VERSION_HEADER: str(message_type.version)}
+            stamp = msgspec.structs.replace(stamp, headers=headers)
         return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
 
     def _learn(self, message: object) -> MessageType:

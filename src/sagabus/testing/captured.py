@@ -48,7 +48,7 @@ class Heard:
         """Note one message."""
         message_type = self._types[envelope.message_type]
         heard = self.sent if message_type.kind == "command" else self.published
-        heard.append(self._codec.decode(message_type, envelope.body))
+        heard.append(self._codec.decode(message_type, envelope.body, envelope.headers))
 
 
 class ListeningSender(Sender):
