@@ -137,6 +137,26 @@ async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(ground: 
         wire.check_books(1)
 
 
+async def test_connections_that_are_silent_for_longer_than_a_lease_cost_no_lanes(ground: ServerGround) -> None:
+    """The deadline of a call is thirty leases long; a thread renews by another connection, and looks are shorter."""
+    async with wired(ground) as wire, wire.bus(*wire.readers("buffered"), lease=1, deadline=30) as bus:
+        thread = bus._worker._leases._thread
+        await published(bus, Step(key="A", number=0), "step-0")
+        await wire.emptied()
+        async with Bus(ground.url, *wire.readers("buffered"), settings=bus.settings) as other:
+            await until(lambda: len(set(ground.of_bus("lane", "owner", "WHERE owner IS NOT NULL"))) == 2)
+            shared = sorted(ground.of_bus("lane", "lane, owner, epoch, suspect_until"))
+            wire.proxy.forget()
+            await until(lambda: thread.renewals > 0)
+            await published(other, Step(key="A", number=1), "step-1")
+            await published(other, Step(key="B", number=0), "step-B0")
+            await wire.emptied()
+
+            assert sorted(ground.of_bus("lane", "lane, owner, epoch, suspect_until")) == shared
+            wire.proxy.cut()
+        wire.check({"A": 2, "B": 1})
+
+
 async def test_lanes_that_were_lost_in_the_silence_belong_to_another(ground: ServerGround) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from tests.grounds import Ground
+from tests.grounds import Ground, SqliteGround
 from tests.scenarios.shop import Noted
 
 from sagabus import AsyncConnection, Bus, Context, Settings, handler
@@ -80,6 +81,26 @@ async def test_with_its_transaction_open_as_well(ground: Ground) -> None:
     with another_worker(ground.url, slow):
         async with Bus(ground.url, slow, settings=SETTINGS) as bus:
             await once(bus, ground, runs)
+
+
+async def test_what_waits_behind_an_open_transaction_is_not_suspect(tmp_path: Path) -> None:
+    """In a file, nobody can renew meanwhile: who had to wait as long for its own lease sees nobody as dead."""
+    ground, runs = SqliteGround(tmp_path / "bus.db"), []
+    ground.make()
+
+    @handler("slow", key="key")
+    async def slow(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
+        runs.append(ctx.attempt)
+        await ground.execute(connection, INSERT, (message.key, message.number))
+        block()
+
+    with another_worker(ground.url, slow):
+        async with Bus(ground.url, slow, settings=SETTINGS) as bus:
+            await bus.publish_many([Noted(key=f"K{number}", number=number) for number in range(6)])
+            await bus.idle(60)
+
+    assert runs == [1] * 6
+    assert ground.of_bus("lane", "max(suspect_until)") == [(0,)]
 
 
 async def test_two_workers_of_one_event_loop_stay_alive_to_each_other() -> None:

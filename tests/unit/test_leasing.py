@@ -14,6 +14,17 @@ def lease(ground: Ground, worker: str, channels: list[str], now: int) -> list[La
     return ground.run(leasing.lease(worker, channels, now, duration=10 * SECOND, window=5, lanes=LANES))
 
 
+def test_who_had_to_wait_for_half_a_lease_takes_nobody_for_dead() -> None:
+    """Whatever held it up has held up the others as well: they could not renew."""
+    ground = Ground()
+    first = lease(ground, "one", ["a"], SECOND)
+    waits = {"clock": lambda: 31 * SECOND, "window": 5, "lanes": LANES, "duration": 10 * SECOND}
+
+    assert ground.run(leasing.lease("two", ["a"], 2 * SECOND, **waits)) == []
+    assert lease(ground, "one", ["a"], 32 * SECOND) == first[: LANES // 2]
+    assert ground.run(leasing.lease("three", ["a"], 30 * SECOND, **waits)) != []
+
+
 @pytest.mark.parametrize("channels", [["a"], [f"c{n}" for n in range(30)]])
 def test_a_renewal_with_nothing_to_share_is_a_few_statements(channels: list[str]) -> None:
     ground = Ground()

@@ -140,6 +140,8 @@ class Leases:
         patient = self._is_patient(begun)
         lanes = await self._store.lease(self._identity, self._channels, **self._terms(window), patient=patient)
         self._hand.lane_window = window
+        if self._clock.monotonic() - begun > self._duration / 2:
+            self._patient_until = self._clock.monotonic() + _PATIENCE
         self._note_renewal(begun)
         return lanes
 

@@ -89,7 +89,7 @@ class RenewalThread:
             self.renewals += 1
         except StoreError as error:
             self._pause = self._lease / 20
-            self._tell("cannot renew the leases beside a blocked event loop: %s", error)
+            self._tell("the event loop has not renewed the leases in time, and the thread beside it cannot: %s", error)
 
     def _give_up(self, away: float) -> None:
         if not self._is_given_up:

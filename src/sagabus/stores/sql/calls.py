@@ -98,15 +98,17 @@ class SqlCalls(ABC):
         self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
     ) -> Sequence[Lane]:
         """Renew, share out and take over."""
+        asked = self._clock.now()
         return await self._write(
             lambda: leasing.lease(
                 worker,
                 channels,
-                self._clock.now(),
+                asked,
                 duration=duration,
                 window=window,
                 lanes=self._lanes,
                 patient=patient,
+                clock=self._clock.now,
             )
         )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sagabus.errors import StoreError, StoreUnavailable
@@ -16,6 +17,42 @@ from sagabus.stores.sql.link import Link
 
 log = logging.getLogger("sagabus")
 T = TypeVar("T")
+
+_STOOD_STILL, _TO_READ = 0.25, 0.25
+"""Seconds by which a timer is late in an event loop that was blocked, and for which the loop may catch up."""
+
+_SHORTEST_LOOK = 1.0
+_MOST_DOUBLED = 10
+
+
+class LookLimit:
+    """How long the calls may take by which a worker keeps its lanes at work: half a lease, and no longer than others.
+
+    A call that was given up is given twice as long the next time: a server that is slow, not silent, answers one day.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._doubled = 0
+        self.lease: float | None = None
+        """Seconds of the lease that this store takes for a worker; None without one."""
+
+    @contextmanager
+    def applied(self) -> Generator[float, None, None]:
+        """The limit of one call, in seconds; how that ends is told to the next."""
+        try:
+            yield self.seconds
+        except StoreUnavailable:
+            self._doubled = min(self._doubled + 1, _MOST_DOUBLED)
+            raise
+        self._doubled = 0
+
+    @property
+    def seconds(self) -> float:
+        """For the next call."""
+        if self.lease is None:
+            return self._deadline
+        return min(max(self.lease / 2, _SHORTEST_LOOK) * (1 << self._doubled), self._deadline)
 
 
 class Deadline:
@@ -27,27 +64,33 @@ class Deadline:
         self._connect = connect
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def within(self, work: Awaitable[T], link: Link) -> T:
-        """Wait for it no longer than the deadline; a server that does not answer loses its connection.
+    async def within(self, work: Awaitable[T], link: Link, seconds: float | None = None) -> T:
+        """Wait for it no longer than the deadline, or `seconds`; a server that does not answer loses its connection.
 
         The work is not cancelled but hears that its connection has ended: a driver that is cancelled asks the server to
         cancel too, which may meet a COMMIT that waits for its replica, and waits for an answer that may never come.
         """
-        late = False
+        limit = self._seconds if seconds is None else seconds
+        loop = asyncio.get_running_loop()
+        due, late = loop.time() + limit, False
+        timer: asyncio.TimerHandle
 
         def cut() -> None:
-            nonlocal late
+            nonlocal late, timer, due
+            if loop.time() - due > _STOOD_STILL:
+                # The event loop was blocked. What the server has answered meanwhile is there, and is not read yet.
+                due = loop.time() + _TO_READ
+                timer = loop.call_at(due, cut)
+                return
             late = True
             self._cut(link)
 
-        timer = asyncio.get_running_loop().call_later(self._seconds, cut)
+        timer = loop.call_at(due, cut)
         try:
             return await work
         except Exception as error:
             if late:
-                raise StoreUnavailable(
-                    f"{self._place}: no answer within {self._seconds:g} s", store=self._place
-                ) from error
+                raise StoreUnavailable(f"{self._place}: no answer within {limit:g} s", store=self._place) from error
             raise
         finally:
             timer.cancel()

@@ -6,7 +6,7 @@ once that there is something to share out anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sagabus.store import Lane
 from sagabus.stores.lane_shares import fair_share
@@ -27,8 +27,15 @@ def lease(
     window: int,
     lanes: int,
     patient: bool = False,
+    clock: Callable[[], int] | None = None,
 ) -> Steps[list[Lane]]:
-    """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards."""
+    """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards.
+
+    `now`: when it was asked to. By the clock, a worker sees that it had to wait for half a lease until it came to this:
+    others had to as well, and are not taken for dead.
+    """
+    asked = now
+    now, patient = _after_waiting(clock, asked, duration, patient=patient)
     if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
         return (yield from _owned(worker))
     is_new = not (yield Query("knows_worker", (worker,))).rows
@@ -36,6 +43,7 @@ def lease(
     for channel in sorted(channels):
         # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
         held = (yield Query("lock_lanes", (channel,))).rows
+        now, patient = _after_waiting(clock, asked, duration, patient=patient)
         if not held:
             yield Query("routing")  # held: there is nothing else to hold on to
             yield Query("put_lanes", (lanes,))
@@ -50,6 +58,11 @@ def lease(
     if (not patient and (yield from _forget_the_dead(now))) or is_new:
         yield Query("raise_crew", (1,))
     return (yield from _owned(worker))
+
+
+def _after_waiting(clock: Callable[[], int] | None, asked: int, duration: int, *, patient: bool) -> tuple[int, bool]:
+    now = asked if clock is None else clock()
+    return now, patient or now - asked > duration // 2
 
 
 def _forget_the_dead(now: int) -> Steps[bool]:

@@ -24,7 +24,7 @@ from sagabus.stores.sql import leasing, rows
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.clocks import DatabaseClock
-from sagabus.stores.sql.deadline import Deadline
+from sagabus.stores.sql.deadline import Deadline, LookLimit
 from sagabus.stores.sql.fetching import Fetching
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.joining import join
@@ -65,6 +65,7 @@ class ServerStore(SqlCalls):
         self._prefix = prefix
         self._lanes = lanes
         self._patience = deadline
+        self._look_limit = LookLimit(deadline)
         self._deadline = Deadline(deadline, place, self._connect)
         self._pool_size = pool_size
         self._database_clock = DatabaseClock(SystemClock()) if clock is None else None
@@ -151,13 +152,13 @@ class ServerStore(SqlCalls):
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, and those that were committed late."""
         now = self._clock.now()
-        fetched = await self._read(self._fetching.fetch(cursors, limit, now, with_instances=self._fetches_instances))
+        fetched = await self._look(self._fetching.fetch(cursors, limit, now, with_instances=self._fetches_instances))
         self._waiting.found(bool(fetched.envelopes))
         return fetched
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         """What is stored under each key."""
-        return await self._read(self._load(saga, keys))
+        return await self._look(self._load(saga, keys))
 
     @staticmethod
     def _load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:
@@ -177,8 +178,11 @@ class ServerStore(SqlCalls):
         self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
     ) -> Sequence[Lane]:
         """Renew, share out and take over, by the database's clock of this moment."""
+        # Half a lease for each call by which a worker keeps its lanes at work: one that gets no answer is repeated by
+        # another connection well before the lease ends, however long the deadline of other calls.
+        self._look_limit.lease = duration / 1_000_000
         if self._database_clock is not None:
-            await self._alone(self._sync)
+            await self._hasty(self._sync)
         return await super().lease(worker, channels, duration=duration, window=window, patient=patient)
 
     def keeper(self) -> ServerKeeper:
@@ -253,16 +257,27 @@ class ServerStore(SqlCalls):
         """Each statement is a transaction of its own."""
         return await self._alone(lambda link: drive_async(steps, link.answer))
 
-    async def _alone(self, work: Callable[[Link], Awaitable[T]], *, bounded: bool = True) -> T:
+    async def _look(self, steps: Steps[T]) -> T:
+        """What a worker asks again and again, while it leases lanes."""
+        result: T = await self._hasty(lambda link: drive_async(steps, link.answer))
+        return result
+
+    async def _hasty(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        with self._look_limit.applied() as seconds:
+            return await self._alone(work, seconds=seconds)
+
+    async def _alone(
+        self, work: Callable[[Link], Awaitable[T]], *, bounded: bool = True, seconds: float | None = None
+    ) -> T:
         """Do it on a connection of its own; a cancellation is raised only after it has ended, so nobody follows it too
         early.
         """
         self._check_process()
-        return await unbroken(self._on_a_link(work, bounded=bounded))
+        return await unbroken(self._on_a_link(work, seconds, bounded=bounded))
 
-    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]], *, bounded: bool) -> T:
+    async def _on_a_link(self, work: Callable[[Link], Awaitable[T]], seconds: float | None, *, bounded: bool) -> T:
         async with self._pool.link() as link:
-            result: T = await (self._within(work(link), link) if bounded else work(link))
+            result: T = await (self._deadline.within(work(link), link, seconds) if bounded else work(link))
             return result
 
     async def _transact(self, link: Link, begin: Callable[[], Steps[T]], each: Bound | None = None) -> T:
