@@ -66,16 +66,13 @@ class Context:
         "unheard",
     )
 
-    def __init__(
-        self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool, counted: bool = False
-    ) -> None:
+    def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
         self._envelope = envelope
         self._outbound = outbound
         self._now = now
         self._stateful = stateful
         self._ordinal = 0
-        # A suspect's run is counted before it begins.
-        self._attempt = envelope.attempt + (0 if counted else 1)
+        self._attempt = envelope.attempt + 1
         self._closed = False
         self.outgoing: list[Envelope] = []
         """Buffered messages, addressed; for tests and middleware to look at."""

@@ -96,22 +96,22 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     delay: int
     failure: Failure | None = None
     counted: int = 1
-    """Runs to count: 0 where the message is not to blame (an unknown type during an upgrade, a lost database), -1 where
-    that run had been counted before it began."""
+    """Runs to count: 0 where the message is not to blame (an unknown type during an upgrade, a lost database)."""
     holds: bool = True
     """Later messages of its key wait until it is settled."""
+    deaths: int = 0
+    """-1 where the run was marked: its worker has outlived it. Never below none."""
 
 
-class Attempted(msgspec.Struct, frozen=True, gc=False):
-    """Count before a run begins: for messages that a worker had in flight when it died. GONE unless attempts and deaths
-    are still those of the envelope, so that nothing is counted twice.
+class Marked(msgspec.Struct, frozen=True, gc=False):
+    """Count a death before the run begins: for messages that a worker had in flight when it died.
+
+    1 is GONE unless attempts and deaths are still those of the envelope, so that nothing is counted twice. -1 takes a
+    death back, whatever has been counted since; it is GONE where there is none.
     """
 
     envelope: Envelope
-    attempts: int = 1
-    """Runs to count. A message without a failed run so far counts as failing from now on if there are any."""
-    deaths: int = 0
-    """Deaths to count."""
+    deaths: int = 1
 
 
 class Stashed(msgspec.Struct, frozen=True, gc=False):
@@ -119,6 +119,8 @@ class Stashed(msgspec.Struct, frozen=True, gc=False):
 
     envelope: Envelope
     patience: int
+    deaths: int = 0
+    """As of RetryAt."""
 
 
 class DeadLettered(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -141,7 +143,7 @@ class Discarded(msgspec.Struct, frozen=True, gc=False):
     """What a dead letter would have for its cause, where a policy discards instead."""
 
 
-Outcome: TypeAlias = Completed | RetryAt | Attempted | Stashed | DeadLettered | Discarded
+Outcome: TypeAlias = Completed | RetryAt | Marked | Stashed | DeadLettered | Discarded
 
 
 class Verdict(Enum):

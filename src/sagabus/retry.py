@@ -19,6 +19,7 @@ from sagabus.transience import is_transient
 
 _LONGEST = 2**62
 _MOST_STEPS = 1_000
+FEWEST_DEATHS = 2
 
 
 class Rule(Enum):
@@ -79,11 +80,14 @@ class RetryPolicy:
     failure on; after that, they count like all others, of which a message has `attempts`. `transient` names further
     classes of this kind, or their names, "stripe.APIConnectionError". Jitter is full (a uniform part of the ceiling),
     so that what failed together does not return together.
+
+    `deaths`: a message that was in flight when so many workers died is a dead letter. For the last one it ran alone.
     """
 
     attempts: int = 5
     transient_for: timedelta = timedelta(hours=2)
     transient: Collection[type[BaseException] | str] = ()
+    deaths: int = 3
     backoff: Backoff = field(default_factory=Exponential)
     jitter: bool = True
     rules: Mapping[type[BaseException], Rule] = field(default_factory=dict[type[BaseException], Rule])
@@ -94,6 +98,11 @@ class RetryPolicy:
             problems.append(f"RetryPolicy.attempts must be at least 1, not {self.attempts}")
         if self.transient_for < timedelta(0):
             problems.append(f"RetryPolicy.transient_for must not be negative, not {self.transient_for}")
+        if self.deaths < FEWEST_DEATHS:
+            problems.append(
+                f"RetryPolicy.deaths must be at least {FEWEST_DEATHS}, not {self.deaths}: every message that was in"
+                " flight when a worker died would be a dead letter"
+            )
         problems += _wrong_names(self.transient)
         if problems:
             raise ConfigurationError(*problems)
@@ -102,6 +111,11 @@ class RetryPolicy:
         """The rule for an error; for a group, the most final rule of its members."""
         rules = {self._rule_for_one(leaf) for leaf in leaves(error)}
         return next(rule for rule in (Rule.DEAD_LETTER, Rule.RETRY, Rule.DISCARD) if rule in rules)
+
+    @property
+    def alone_from(self) -> int:
+        """The number of deaths from which on a message runs alone: the second, or earlier if that is the last."""
+        return min(2, self.deaths - 1)
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether waiting alone may cure it; a group, if it may cure all of its members."""

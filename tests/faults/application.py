@@ -45,6 +45,7 @@ TABLES = (
 RECORD = "INSERT INTO ledger (subscription, message_id, order_id, note) VALUES (?, ?, ?, ?)"
 PATIENT = RetryPolicy(
     attempts=1000,
+    deaths=1000,
     backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)),
     jitter=False,
     rules={ZeroDivisionError: Rule.DEAD_LETTER},

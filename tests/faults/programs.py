@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 from contextlib import suppress
@@ -22,6 +23,7 @@ DONE = "INSERT INTO done (subscription, message_id, number, attempt) VALUES (?, 
 TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)), jitter=False)
 PATIENT = RetryPolicy(
     attempts=10_000,
+    deaths=10_000,
     backoff=Linear(timedelta(milliseconds=1), step=timedelta(0)),
     jitter=False,
 )
@@ -94,6 +96,31 @@ def aborting_in_a_thread(message: Task, ctx: Context) -> None:
     record(ctx, message.number)
     if message.number == 5:
         os.abort()
+
+
+@handler("killed", key="number", retry=TWICE)
+async def killed(message: Task, ctx: Context) -> None:
+    """As by a system that is out of memory."""
+    await asyncio.sleep(0.001)
+    record(ctx, message.number)
+    if message.number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@handler("exiting", retry=TWICE)
+async def exiting(message: Task, ctx: Context) -> None:
+    record(ctx, message.number)
+    await asyncio.sleep(0)
+    if message.number in (5, 7):
+        os._exit(7)
+
+
+@handler("segfaulting", key="number", retry=TWICE)
+def segfaulting(message: Task, ctx: Context) -> None:
+    """A fault in native code."""
+    record(ctx, message.number)
+    if message.number == 5:
+        ctypes.string_at(0)
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------
@@ -291,6 +318,9 @@ def definitions_of(kind: str) -> tuple[object, ...]:
         "aborting": (aborting,),
         "aborting-alone": (aborting_alone,),
         "aborting-in-a-thread": (aborting_in_a_thread,),
+        "killed": (killed,),
+        "exiting": (exiting,),
+        "segfaulting": (segfaulting,),
         "terminated": (terminated,),
         "forking": (forking,),
         "many": MANY,

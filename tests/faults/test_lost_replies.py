@@ -182,12 +182,13 @@ async def test_there_is_one_dead_letter_though_the_reply_is_lost(ground: ServerG
         assert ground.of_bus("envelope") == []
 
 
-async def test_a_suspect_is_counted_once_though_the_reply_is_lost(ground: ServerGround) -> None:
-    reached, attempts = asyncio.Event(), list[int]()
+async def test_a_death_is_counted_once_though_the_reply_is_lost(ground: ServerGround) -> None:
+    reached, attempts, deaths = asyncio.Event(), list[int](), list[tuple[int]]()
 
-    @handler("slow", key="key", retry=RetryPolicy(attempts=1))
+    @handler("slow", key="key", retry=RetryPolicy(deaths=3))
     async def slow(message: Step, ctx: Context) -> None:
         attempts.append(ctx.attempt)
+        deaths.extend(ground.of_bus("envelope", "deaths"))
         if not reached.is_set():
             reached.set()
             await asyncio.Event().wait()
@@ -199,13 +200,13 @@ async def test_a_suspect_is_counted_once_though_the_reply_is_lost(ground: Server
         await dying.publish(Step(key="A", number=0), message_id="step-0")
         await reached.wait()
         await die(dying)
-        wire.proxy.swallow_reply_after(CommitOf(b"attempt = attempt + 1"), whole=wire.whole)
+        wire.proxy.swallow_reply_after(CommitOf(b"deaths = "), whole=wire.whole)
 
         async with wire.bus(slow, lease=5):
             await until(lambda: ground.rows() != [])
 
         await one_reply_lost(wire)
-        assert attempts == [1, 1]
+        assert (attempts, deaths) == ([1, 1], [(0,), (1,)])
         wire.check_books(1)
 
 

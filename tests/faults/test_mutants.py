@@ -14,7 +14,7 @@ from tests.faults import test_disk_full, test_vandals
 from tests.faults.conftest import listening
 from tests.faults.files import prepare
 from tests.faults.mutants import Mutant, check, finished
-from tests.scenarios import when_handlers_send, when_two_workers_share_a_store
+from tests.scenarios import when_a_worker_dies, when_handlers_send
 
 from sagabus.testing import Harness
 
@@ -209,11 +209,39 @@ MUTANTS = [
         full_disk,
     ),
     Mutant(
-        "suspects are not counted first",
+        "deaths are not counted first",
+        "sagabus.engine.in_flight",
+        "return held is not None and envelope.position <= held.suspect_until",
+        "return False",
+        scenario(when_a_worker_dies.test_a_killer_is_dead_after_three_deaths_and_its_neighbours_are_done),
+    ),
+    Mutant(
+        "what has died twice runs beside others",
         "sagabus.engine.suspects",
-        "run = await self._count(envelope)",
-        "run = envelope",
-        scenario(when_two_workers_share_a_store.test_a_killer_is_dead_lettered_after_its_counted_runs),
+        "return envelope.deaths + 1 >= mailbox.definition.retry.alone_from",
+        "return False",
+        scenario(when_a_worker_dies.test_after_two_deaths_each_runs_alone_and_nothing_else_begins),
+    ),
+    Mutant(
+        "a graceful stop leaves deaths",
+        "sagabus.engine.suspects",
+        "                await self._marks.take_back()",
+        "                pass",
+        scenario(when_a_worker_dies.test_what_a_graceful_stop_leaves_has_not_died),
+    ),
+    Mutant(
+        "a lost lease leaves deaths",
+        "sagabus.engine.marks",
+        "                self.orphaned.append(mark.envelope)\n\n",
+        "                pass\n\n",
+        scenario(when_a_worker_dies.test_what_a_lost_lease_leaves_has_not_died),
+    ),
+    Mutant(
+        "a run that fails leaves a death",
+        "sagabus.engine.settlement",
+        "return replace(outcome, deaths=-1)",
+        "return outcome",
+        scenario(when_a_worker_dies.test_a_run_that_fails_has_not_died),
     ),
     Mutant(
         "lanes that begin anew are those of before",
@@ -253,7 +281,7 @@ MUTANTS = [
 ]
 
 
-SLOW = ("a flush is never taken apart", "suspects are not counted first")
+SLOW = ("a flush is never taken apart", "deaths are not counted first")
 """Noticed by that it never ends."""
 
 

@@ -32,7 +32,17 @@ def dead(ground: Ground) -> list[tuple[object, ...]]:
     return found_in(ground, "dead_letter", "message_id, reason, attempts", "WHERE status = 'open'")
 
 
-@pytest.mark.parametrize("way", ["aborting", "aborting-alone", "aborting-in-a-thread"])
+ENDS = {
+    "aborting": -signal.SIGABRT,
+    "aborting-alone": -signal.SIGABRT,
+    "aborting-in-a-thread": -signal.SIGABRT,
+    "killed": -signal.SIGKILL,
+    "segfaulting": -signal.SIGSEGV,
+}
+DIED = "its worker died 3 times while it was in flight, the last time while it ran alone"
+
+
+@pytest.mark.parametrize("way", ENDS)
 def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_done(
     way: str, nursery: Nursery, tasks: Ground
 ) -> None:
@@ -40,9 +50,20 @@ def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_ar
 
     ends = [nursery.run(PROGRAMS + "work", tasks.url, incarnation, way) for incarnation in range(4)]
 
-    assert [end.code for end in ends] == [-signal.SIGABRT] * 3 + [0], ends[-1].log
+    assert [end.code for end in ends] == [ENDS[way]] * 3 + [0], ends[-1].log
     assert done(tasks) == [number for number in range(COUNT) if number != 5]
-    assert dead(tasks) == [("task-5", "its worker died 2 times while it ran alone", 2)]
+    assert dead(tasks) == [("task-5", DIED, 0)]
+
+
+def test_of_several_killers_each_is_found_in_its_own_deaths(nursery: Nursery, tasks: Ground) -> None:
+    """Both were in flight at the first two deaths; each then dies alone once."""
+    assert nursery.run(PROGRAMS + "publish_tasks", tasks.url, 0, "exiting").code == 0
+
+    ends = [nursery.run(PROGRAMS + "work", tasks.url, incarnation, "exiting") for incarnation in range(5)]
+
+    assert [end.code for end in ends] == [7] * 4 + [0], ends[-1].log
+    assert done(tasks) == [number for number in range(COUNT) if number not in (5, 7)]
+    assert dead(tasks) == [("task-5", DIED, 0), ("task-7", DIED, 0)]
 
 
 FROZEN = [
@@ -101,7 +122,7 @@ def test_a_worker_told_to_stop_leaves_nothing_in_hand_and_counts_nothing(
 
     assert end.code == 0, end.log
     assert lanes_owned(tasks) == 0
-    assert tasks.of_bus("envelope", "*", "WHERE attempt > 0") == []
+    assert tasks.of_bus("envelope", "*", "WHERE attempt > 0 OR deaths > 0") == []
     assert at in done(tasks)
     last = nursery.run(PROGRAMS + "work", tasks.url, 0, "terminated")
     assert (last.code, "worker that died" in last.log) == (0, False)

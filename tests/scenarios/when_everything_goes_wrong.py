@@ -14,7 +14,7 @@ from sagabus import Context, RetryPolicy, Saga, Settings, StoreUnavailable, hand
 KEYS = ("A", "B", "C", "D")
 STEPS = {"memory": 40, "sqlite": 40}
 STEPS_ON_SERVERS = 15
-STUBBORN = RetryPolicy(attempts=10_000)
+STUBBORN = RetryPolicy(attempts=10_000, deaths=10_000)
 
 
 class Ledger(Saga, name="ledger", key="key", retry=STUBBORN, patience=timedelta(days=99), on_unexpected="stash"):

@@ -1,4 +1,4 @@
-"""Several workers on one store: lanes shared, handed over, taken over; suspects; routing that changes."""
+"""Several workers on one store: lanes shared, handed over, taken over; routing that changes."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Any
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Do, Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
-from sagabus import Context, RetryPolicy, Settings, handler
+from sagabus import Context, Settings, handler
 from sagabus.testing import Harness, ManualClock
 
 LEASE = timedelta(seconds=10)
@@ -148,36 +148,6 @@ async def test_a_worker_that_lost_its_lease_has_no_effect(on_ground: MakeHarness
             assert [len(first.published), len(second.published)] in ([0, 1], [1, 0])
 
 
-async def test_suspects_run_alone_and_are_counted_first(on_ground: MakeHarness) -> None:
-    inside: list[str] = []
-    most: list[int] = []
-    attempts: list[int] = []
-    gate = asyncio.Event()
-
-    @handler("alone", key="key")
-    async def run(message: Noted, ctx: Context) -> None:
-        inside.append(message.key)
-        most.append(len(inside))
-        attempts.append(ctx.attempt)
-        await gate.wait()
-        await asyncio.sleep(0)
-        inside.remove(message.key)
-
-    async with on_ground(run) as bus:
-        await bus.bus.publish_many([Noted(key=key) for key in "ABC"])
-        await until(lambda: len(inside) == 3)
-        await bus.crash(takeover=False)
-        for noted in (inside, most, attempts):
-            noted.clear()
-        gate.set()
-        bus.clock.advance(2 * LEASE)
-        await bus.idle()
-
-        assert most == [1, 1, 1]
-        assert attempts == [1, 1, 1]
-        assert bus.bus.statistics["alone", "completed"] == 3
-
-
 async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
     on_ground: MakeHarness, clock: ManualClock
 ) -> None:
@@ -204,31 +174,6 @@ async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
 
             assert ran["dead"] == ran["first"] + ran["second"] == 1
             assert await first.dead_letters() == []
-
-
-async def test_a_killer_is_dead_lettered_after_its_counted_runs(on_ground: MakeHarness) -> None:
-    runs: list[int] = []
-
-    @handler("killer", retry=RetryPolicy(attempts=3))
-    async def kill(message: Noted, ctx: Context) -> None:
-        runs.append(ctx.attempt)
-        if message.key == "kill":
-            await asyncio.Event().wait()
-
-    async with on_ground(kill) as bus:
-        await bus.publish(Noted(key="kill"), wait=False)
-        for number in range(1, 5):
-            await until(lambda n=number: len(runs) >= n)
-            await bus.crash(takeover=False)
-            bus.clock.advance(LEASE * 2)
-            if number == 4:
-                break
-        await bus.idle()
-        await bus.publish(Noted(key="other"))
-
-        (letter,) = await bus.dead_letters()
-        assert "died" in letter.reason
-        assert runs == [1, 1, 2, 3, 1]
 
 
 async def test_a_subscription_added_meanwhile_gets_its_copy(on_ground: MakeHarness, clock: ManualClock) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Admission, Attempted, DeadLettered, Effects, Outcome, RetryAt, Stashed
+from sagabus.outcome import Admission, DeadLettered, Effects, Marked, Outcome, RetryAt, Stashed
 
 LANES = 2
 
@@ -20,6 +20,7 @@ class Row:
     sent_at: int
     due_at: int = 0
     attempt: int = 0
+    deaths: int = 0
     is_timer: bool = False
 
 
@@ -108,11 +109,13 @@ class Model:
         match outcome:
             case RetryAt():
                 row.attempt += 1
+                row.deaths = max(row.deaths + outcome.deaths, 0)
                 row.due_at = now + max(outcome.delay, 1)
                 self.hold(row.key, content, holds=outcome.holds)
-            case Attempted():
-                row.attempt += 1
+            case Marked():
+                row.deaths += outcome.deaths
             case Stashed():
+                row.deaths = max(row.deaths + outcome.deaths, 0)
                 row.due_at = now + outcome.patience
                 self.hold(row.key, content, holds=False)
             case DeadLettered():

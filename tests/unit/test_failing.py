@@ -1,11 +1,12 @@
 """What is counted against a message when its run ends badly, and what is not."""
 
 import pytest
+from msgspec import structs
 
 from sagabus import Bus, RetryPolicy, StoreFull, StoreUnavailable, event, handler
 from sagabus.clock import SystemClock
 from sagabus.engine.recoverability import Recoverability
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.identity import SystemIdentity
 from sagabus.outcome import DeadLettered, RetryAt
 
@@ -64,12 +65,14 @@ def test_no_room_and_no_beginning_are_never_counted(error: StoreFull | None) -> 
     assert [end.counted for end in ends if isinstance(end, RetryAt)] == [0] * 50
 
 
-def test_what_was_counted_before_is_taken_back_when_the_database_is_lost() -> None:
-    """A suspect is counted before it runs; it is not to blame for that the database went away meanwhile."""
+def test_a_death_is_no_attempt_and_an_attempt_no_death() -> None:
     ours = failing()
-    ours.counted_before.add(7)
+    suspect = structs.replace(envelope(attempt=4), deaths=2)
 
-    end = ours.failed(DEFINITION, envelope(attempt=1), LOST)
+    dead, failed = ours.died(DEFINITION, suspect), ours.failed(DEFINITION, suspect, ValueError())
 
-    assert isinstance(end, RetryAt)
-    assert end.counted == -1
+    assert isinstance(dead, DeadLettered)
+    assert (dead.cause, dead.envelope.attempt, dead.envelope.deaths) == (Cause.WORKER_DIED, 4, 3)
+    assert "died 3 times" in dead.reason
+    assert isinstance(failed, DeadLettered)
+    assert (failed.cause, failed.envelope.deaths) == (Cause.FAILED, 2)

@@ -27,7 +27,7 @@ HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
     *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
-    *("retry", "attempt", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
+    *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
     *("record_history", "flush_and_record", "history_page", "purge_history"),
 )
 FULL = """

@@ -21,6 +21,8 @@ HOT = (
     "change_instances",
     "cancel_all_timers",
     "let_go",
+    "mark",
+    "unmark",
     "cancel_timers",
     "known",
     "let_loose",

@@ -102,6 +102,7 @@ def test_leaves_of_nested_groups() -> None:
     [
         {"attempts": 0},
         {"transient_for": timedelta(seconds=-1)},
+        {"deaths": 1},
         {"transient": TimeoutError},
         {"transient": "stripe.APIConnectionError"},
         {"transient": ("TimeoutError",)},
@@ -112,6 +113,11 @@ def test_leaves_of_nested_groups() -> None:
 def test_what_no_policy_can_mean_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=f"RetryPolicy.{next(iter(wrong))}"):
         RetryPolicy(**wrong)
+
+
+@pytest.mark.parametrize(("deaths", "alone_from"), [(2, 1), (3, 2), (9, 2)])
+def test_nothing_is_dead_by_deaths_that_has_not_run_alone(deaths: int, alone_from: int) -> None:
+    assert RetryPolicy(deaths=deaths).alone_from == alone_from
 
 
 def test_every_wrong_number_is_listed() -> None:

@@ -17,12 +17,12 @@ from sagabus.clock import Clock
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import (
     Admission,
-    Attempted,
     Completed,
     DeadLettered,
     Discarded,
     Effects,
     Failure,
+    Marked,
     Outcome,
     RetryAt,
     Save,
@@ -46,13 +46,22 @@ ends: st.SearchStrategy[Callable[[Envelope], Outcome]] = st.sampled_from(
         lambda each: RetryAt(envelope=each, delay=0, failure=Failure("E", "e")),
         lambda each: RetryAt(envelope=each, delay=20 * SECOND, failure=Failure("E", "e")),
         lambda each: RetryAt(envelope=each, delay=20 * SECOND, failure=Failure("E", "e"), holds=False),
-        Attempted,
+        lambda each: RetryAt(envelope=each, delay=0, failure=Failure("E", "e"), deaths=-1),
+        Marked,
+        lambda each: Marked(each, deaths=-1),
         lambda each: Stashed(each, 60 * SECOND),
+        lambda each: Stashed(each, 60 * SECOND, deaths=-1),
         lambda each: DeadLettered(cause=Cause.FAILED, envelope=each, reason="no"),
         lambda each: DeadLettered(cause=Cause.FAILED, envelope=each, reason="no", parks=True),
         lambda each: Discarded(each, "no"),
     ]
 )
+
+
+def is_markable(row: Row, outcome: Marked) -> bool:
+    if outcome.deaths < 0:
+        return row.deaths > 0
+    return (row.attempt, row.deaths) == (outcome.envelope.attempt, outcome.envelope.deaths)
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -214,12 +223,14 @@ class StoreMachine(RuleBasedStateMachine):
     def verdict(self, lanes: dict[int, int], outcome: Outcome, seen: int | None) -> Verdict:
         envelope = outcome.envelope
         row = self.model.stored.get(content_of(envelope))
-        is_mark = isinstance(outcome, RetryAt | Attempted | Stashed)
+        is_mark = isinstance(outcome, RetryAt | Stashed)
         if row is None or self.positions().get(content_of(envelope)) != envelope.position:
             return Verdict.GONE
         if lanes.get(envelope.lane, self.model.epochs.get(envelope.lane)) != self.model.epochs.get(envelope.lane):
             return Verdict.FENCED
         if is_mark and row.attempt != envelope.attempt:
+            return Verdict.GONE
+        if isinstance(outcome, Marked) and not is_markable(row, outcome):
             return Verdict.GONE
         if seen is not None and seen != self.model.version_of(row.key):
             return Verdict.CONFLICT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from sagabus.engine.mailbox import Mailbox
 from sagabus.envelope import Envelope
@@ -12,6 +13,14 @@ from sagabus.saga import SagaDefinition
 from sagabus.store import Cursor, Lane
 
 Place = tuple[str, int]
+
+
+class Mark(NamedTuple):
+    """A suspect whose death was counted before its run, as it is stored since, and the epoch of its lane then."""
+
+    envelope: Envelope
+    epoch: int
+
 
 _CACHED = 20_000
 """Idle mailboxes kept for the state in them."""
@@ -40,6 +49,8 @@ class InFlight:
         self.lanes: dict[Place, HeldLane] = {}
         self.envelopes: dict[int, Mailbox] = {}
         """Position of each envelope in hand, with its mailbox."""
+        self.marked: dict[int, Mark] = {}
+        """By position, the suspects of which a death is counted until their outcome is committed."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
         self.fetches = 0
@@ -94,6 +105,11 @@ class InFlight:
     def definition(self, channel: str) -> HandlerDefinition | SagaDefinition:
         """What runs on a channel."""
         return self._definitions[channel]
+
+    def is_suspect(self, envelope: Envelope) -> bool:
+        """Whether a worker that died may have had an envelope in flight."""
+        held = self.lanes.get((envelope.channel, envelope.lane))
+        return held is not None and envelope.position <= held.suspect_until
 
     def rescan_lane(self, place: Place) -> None:
         """Fetch one lane from its beginning again."""

@@ -85,6 +85,10 @@ class Leases:
             return 0.0
         return max(self._renewed + self._renewal - self._clock.monotonic(), 0.0)
 
+    def expect_changes(self) -> None:
+        """A commit said that lanes have moved: lease again at the next round."""
+        self.refresh = True
+
     def note_crew(self, crew: int | None) -> None:
         """Lease anew at the next round when workers came or went, or lanes are free."""
         if crew is not None and crew != self._crew:

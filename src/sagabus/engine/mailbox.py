@@ -97,6 +97,13 @@ class Mailbox:
                 self.flushed = asyncio.get_running_loop().create_future()
             await asyncio.wait([self.flushed])
 
+    def replace(self, envelope: Envelope) -> None:
+        """Take the place of what waits with the same position."""
+        for place, waiting in enumerate(self.queue):
+            if waiting.position == envelope.position:
+                self.queue[place] = envelope
+                return
+
     def rewind(self, envelopes: list[Envelope]) -> None:
         """Forget the state and put envelopes back, in their order."""
         self.epoch += 1

@@ -305,8 +305,7 @@ class Processing:
         )
 
     def _context(self, envelope: Envelope, *, stateful: bool) -> Context:
-        counted = envelope.position in self.failing.counted_before
-        return Context(envelope, self._sender, self._clock.now(), stateful=stateful, counted=counted)
+        return Context(envelope, self._sender, self._clock.now(), stateful=stateful)
 
     async def _call(self, run: _Run, connection: object) -> None:
         await compose(self._middlewares, self._innermost(run, connection))(run.message, run.ctx)

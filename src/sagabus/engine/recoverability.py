@@ -39,13 +39,11 @@ _REMEMBERED = 10_000
 
 
 class Recoverability:
-    """Turns errors into outcomes. An attempt that was counted before the run (a suspect's) is not counted again."""
+    """Turns errors into outcomes."""
 
     def __init__(self, identity: Identity, clock: Clock) -> None:
         self._identity = identity
         self._clock = clock
-        self.counted_before: set[int] = set()
-        """Positions of envelopes whose present run was counted before it began."""
         self._interrupted: OrderedDict[int, int] = OrderedDict()
         """How often in a row, by position; the oldest are forgotten."""
 
@@ -63,7 +61,7 @@ class Recoverability:
         policy = definition.retry
         waited, transient = self._waited(envelope), policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
-        counted = 1 - is_free - (envelope.position in self.counted_before)
+        counted = int(not is_free)
         attempt = envelope.attempt + counted
         rule = policy.rule_for(error)
         failure = failure_of(error)
@@ -128,13 +126,12 @@ class Recoverability:
         """Since its first failure, in microseconds."""
         return 0 if envelope.failed_at is None else max(self._clock.now() - envelope.failed_at, 0)
 
-    def killer(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome | None:
-        """A dead letter for a message whose runs are used up by workers that died over it; None while some are left."""
-        if envelope.attempt < definition.retry.attempts:
-            return None
-        reason = f"its worker died {envelope.attempt} times while it ran alone"
-        cause = Cause.WORKER_DIED
-        return DeadLettered(envelope=envelope, cause=cause, reason=reason, parks=definition.parks)
+    def died(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
+        """A dead letter for a message whose worker has died once more, as often as its policy allows."""
+        deaths = envelope.deaths + 1
+        reason = f"its worker died {deaths} times while it was in flight, the last time while it ran alone"
+        envelope = msgspec.structs.replace(envelope, deaths=deaths)
+        return DeadLettered(envelope=envelope, cause=Cause.WORKER_DIED, reason=reason, parks=definition.parks)
 
     def _uncounted(
         self,
@@ -143,8 +140,7 @@ class Recoverability:
         delay: int,
         failure: Failure | None = None,
     ) -> RetryAt:
-        counted = -1 if envelope.position in self.counted_before else 0
-        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
+        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=0, holds=definition.ordered)
 
     def _bury(
         self,
@@ -154,9 +150,6 @@ class Recoverability:
         reason: str,
         failure: Failure,
     ) -> Outcome:
-        if envelope.position in self.counted_before:
-            # The store counts the run that fails; this one has been counted.
-            envelope = msgspec.structs.replace(envelope, attempt=envelope.attempt - 1)
         reason = reason[:_LONGEST_TEXT]
         return DeadLettered(envelope=envelope, cause=cause, reason=reason, failure=failure, parks=definition.parks)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
@@ -28,6 +29,16 @@ from sagabus.saga import SagaDefinition
 from sagabus.store import Batch, Store
 
 log = logging.getLogger("sagabus")
+
+
+class Gate(Protocol):
+    """Whom to ask whether a message may begin."""
+
+    watching: bool
+
+    def hold_back(self, mailbox: Mailbox) -> bool:
+        """Whether the next message may not begin yet; the mailbox is offered again when it may."""
+        ...
 
 
 class Runner:
@@ -52,15 +63,19 @@ class Runner:
         self._clock = clock
         self._lending = frozenset(name for name, definition in definitions.items() if _lends(definition))
 
-    def use(self, runners: RunnerPool, settlement: Settlement) -> None:
-        """Whom to ask for relief, and where outcomes go."""
+    def use(self, runners: RunnerPool, settlement: Settlement, gate: Gate) -> None:
+        """Whom to ask for relief, where outcomes go, and what decides whether a message may begin."""
         self._runners = runners
         self._settlement = settlement
+        self._gate = gate
 
     async def serve(self, mailbox: Mailbox) -> None:
         """Run what waits in the mailbox, until it is empty or the worker stops."""
+        waits = False
         try:
             while mailbox.queue and not self.stopping:
+                if self._gate.watching and (waits := self._gate.hold_back(mailbox)):
+                    break
                 envelope = mailbox.running = mailbox.queue.popleft()
                 # Whatever comes next may wait: somebody else looks after the other mailboxes then.
                 self._runners.relieve()
@@ -74,7 +89,7 @@ class Runner:
                 self._hand.put_down(mailbox.running, mailbox)
                 mailbox.running = None
                 mailbox.cell = None
-            if mailbox.queue and not self.stopping:
+            if mailbox.queue and not self.stopping and not waits:
                 # Broken off: whoever serves this key next gets all of it from the store, in order.
                 self._hand.drop(mailbox)
                 self._hand.rescan_lane(mailbox.place)

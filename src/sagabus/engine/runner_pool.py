@@ -42,6 +42,11 @@ class RunnerPool:
         return frozenset(self._tasks)
 
     @property
+    def busy(self) -> bool:
+        """Whether a runner is with a mailbox, or about to be."""
+        return len(self._tasks) > len(self._idle)
+
+    @property
     def loaded(self) -> bool:
         """Whether mailboxes wait for a runner: there will be more outcomes in a moment."""
         return bool(self._ready)

@@ -9,6 +9,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from sagabus.clock import Clock, sleep
 from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
 from sagabus.engine.committer import Committer
@@ -65,6 +67,8 @@ class Settlement:
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
+        if type(outcome) is not Completed:
+            outcome = self._outlived(outcome)
         if type(outcome) is not Completed and _holds(outcome):
             mailbox.held = True
             for envelope in mailbox.queue:
@@ -121,6 +125,8 @@ class Settlement:
     def _committed(self, mailbox: Mailbox, outcome: Outcome) -> None:
         envelope = outcome.envelope
         self._hand.put_down(envelope, mailbox)
+        if self._hand.marked:
+            self._hand.marked.pop(envelope.position, None)
         self._statistics[(envelope.channel, _KINDS.get(type(outcome), "other"))] += 1
         if type(outcome) is Completed:
             if envelope.due_at:
@@ -134,6 +140,15 @@ class Settlement:
         else:
             self._let_go(envelope)
         _tell(outcome)
+
+    def _outlived(self, outcome: Outcome) -> Outcome:
+        """A run that was marked and comes to an outcome has killed nobody: what stays in the store says so."""
+        envelope = outcome.envelope
+        if envelope.position not in self._hand.marked:
+            return outcome
+        if isinstance(outcome, RetryAt | Stashed):
+            return replace(outcome, deaths=-1)
+        return replace(outcome, envelope=replace(envelope, deaths=envelope.deaths - 1))
 
     def _let_go(self, envelope: Envelope) -> None:
         # Its key may have been held back in the store, behind the cursor of its lane.
@@ -157,6 +172,8 @@ class Settlement:
             mailbox.held = False
             self._hand.rescan_lane(mailbox.place)
         is_ours = self._hand.holds(envelope, mailbox)
+        if verdict is Verdict.GONE:
+            self._hand.marked.pop(envelope.position, None)
         if verdict in _AGAIN and is_ours:
             again.append(envelope)
         elif verdict in (Verdict.GONE, Verdict.FENCED) or not is_ours:

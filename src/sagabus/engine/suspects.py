@@ -1,115 +1,297 @@
-"""Messages that were in the hands of a worker that died: each runs alone, its attempt counted before it begins.
+"""Messages that a worker had in flight when it died: each is counted before it runs again.
 
 One of them may have killed the process (out of memory, a fault in native code), and no `except` will ever see that.
-Alone, it harms no neighbour; counted first, it cannot go on for ever.
+Counted first, it cannot go on for ever. After one death they run side by side, at most `concurrency` at a time. What
+more deaths are counted of runs alone, so that it harms no neighbour.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from itertools import chain, islice, takewhile, zip_longest
+from math import inf
 
-import msgspec
-
+from sagabus.clock import Clock, sleep
+from sagabus.engine.committer import Committer
 from sagabus.engine.in_flight import InFlight
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.marks import Chosen, Marks
 from sagabus.engine.processing import Processing
-from sagabus.engine.sender import Sender
+from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
-from sagabus.failpoint import hit
-from sagabus.outcome import Attempted, Verdict
-from sagabus.store import Batch, Store
+from sagabus.errors import StoreError
+from sagabus.outcome import Verdict
 
 log = logging.getLogger("sagabus")
 
-
-class Intake(Protocol):
-    """What is needed of the worker."""
-
-    hand: InFlight
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it takes nothing new any more."""
-        ...
-
-    async def settle_down(self) -> None:
-        """Wait until nothing is in hand and nothing on its way into the store, or it stops; the leases are kept."""
-        ...
-
-    async def renew_when_due(self) -> None:
-        """Keep the leases."""
-        ...
-
-    async def dispatch(self, envelopes: Sequence[Envelope]) -> None:
-        """Have envelopes run."""
-        ...
+_PAUSE_AFTER_ERROR = 0.5
+_LOOK = 1.0
+"""Seconds until a change is seen that nothing has signalled."""
+_LONGEST_DRAIN = 10.0
+"""Seconds that a lone run waits for what runs already: one handler that hangs must not stop all others for good."""
 
 
 class Suspects:
-    """Runs suspects one after another while nothing else runs in this worker."""
+    """Decides which messages may begin: a runner asks before each one, and what has to wait is offered again."""
+
+    watching = False
+    """Some lane was a dead worker's. Before that there is nothing to ask."""
 
     def __init__(
-        self, intake: Intake, store: Store, sender: Sender, processing: Processing, settlement: Settlement
+        self,
+        hand: InFlight,
+        marks: Marks,
+        committer: Committer,
+        runners: RunnerPool,
+        settlement: Settlement,
+        *,
+        processing: Processing,
+        clock: Clock,
+        concurrency: int,
+        fenced: Callable[[], None],
     ) -> None:
-        self._intake = intake
-        self._store = store
-        self._sender = sender
+        self._hand, self._marks = hand, marks
+        self._committer, self._runners, self._settlement = committer, runners, settlement
         self._processing = processing
-        self._settlement = settlement
-        self._in_doubt: dict[int, tuple[int, int]] = {}
-        """By position, the epoch and the attempt that a commit without an answer was to write."""
+        self._clock = clock
+        self._concurrency = concurrency
+        self._fenced = fenced
+        self._waiting: dict[Mailbox, None] = {}
+        self._lone: dict[Mailbox, None] = {}
+        """Of those that wait, the ones whose next message has to run alone."""
+        self._alone: Chosen | None = None
+        """It runs alone or is about to: nothing else begins."""
+        self._rests_until = -inf
+        """No lone run begins before: everything else has as long as the last one took."""
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self.task: asyncio.Task[None] | None = None
 
-    async def run(self, envelopes: Sequence[Envelope]) -> None:
-        """Run each of them alone, in the order of the store."""
-        log.warning("%d messages were in the hands of a worker that died: each runs alone now", len(envelopes))
-        await self._intake.settle_down()
-        for envelope in sorted(envelopes, key=lambda suspect: suspect.position):
-            if self._intake.stopping:
-                return
-            await self._intake.renew_when_due()
-            if (envelope.channel, envelope.lane) in self._intake.hand.lanes:
-                await self._one(envelope)
+    @property
+    def waiting(self) -> int:
+        """How many keys have a message that may not begin yet."""
+        return len(self._waiting.keys() | self._lone.keys())
 
-    async def _one(self, envelope: Envelope) -> None:
-        mailbox = self._intake.hand.mailbox(envelope)
-        if mailbox.held_through >= self._intake.hand.fetches and envelope.due_at == 0:
+    # --- the gate -----------------------------------------------------------------------------------------------------
+
+    def hold_back(self, mailbox: Mailbox) -> bool:
+        """Whether the next message of a mailbox may not begin yet; the mailbox is offered again when it may."""
+        if self._alone is None:
+            waits = not self._may_begin(mailbox)
+        else:
+            waits = mailbox is not self._alone.mailbox or not self._is_next(self._alone) or not self._may_begin(mailbox)
+        if waits:
+            self._waiting[mailbox] = None
+            self.look()
+        return waits
+
+    def look(self) -> None:
+        """Something has changed: a run has ended, a message waits, lanes have come or gone."""
+        if self._stopping or not (self.watching or self._marks.orphaned):
             return
-        outcome = None if self._is_counted(envelope) else self._processing.failing.killer(mailbox.definition, envelope)
-        if outcome is not None:
-            self._intake.hand.take(envelope, mailbox)
-            self._settlement.finish(mailbox, outcome)
-            await self._intake.settle_down()
-            return
-        run = await self._count(envelope)
-        if run is None:
-            return
-        counted = self._processing.failing.counted_before
-        counted.add(envelope.position)
+        self._changed.set()
+        if self.task is None or self.task.done():
+            self.task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-suspects")
+
+    def check_lanes(self) -> None:
+        """Take note of the lanes that are owned now."""
+        self._marks.check_lanes()
+        self.watching = self._alone is not None or any(held.suspect_until for held in self._hand.lanes.values())
+        self.look()
+
+    async def stop(self, patience: float) -> None:
+        """Mark nothing more, and take the marks back of what has not begun: this worker does not die over it."""
+        self._stopping = True
+        self._changed.set()
+        if self.task is not None and not self.task.done():
+            _, late = await asyncio.wait([self.task], timeout=patience)
+            for task in late:
+                task.cancel()
+                await asyncio.wait([task])
+        await self.take_back(patience)
+
+    async def take_back(self, patience: float) -> None:
+        """Take the marks back of what does not run."""
         try:
-            await self._intake.dispatch([run])
-            await self._intake.settle_down()
+            async with asyncio.timeout(patience):
+                await self._marks.take_back()
+        except TimeoutError:
+            log.warning("the store did not take back the marks of messages that this worker could not run")
+
+    # --- who is next --------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while not self._stopping and (self._waiting or self._lone or self._marks.orphaned):
+            self._changed.clear()
+            try:
+                wait = await self._step()
+            except StoreError as error:
+                log.warning("cannot count the deaths of messages before they run, trying again: %s", error)
+                await sleep(self._clock, _PAUSE_AFTER_ERROR)
+            except Exception:
+                log.exception("the suspects broke off; they go on in %.2g s", _PAUSE_AFTER_ERROR)
+                await sleep(self._clock, _PAUSE_AFTER_ERROR)
+            else:
+                await self._pause(wait)
+
+    async def _step(self) -> float:
+        """Mark what may begin now; how long to wait for the next look, at most."""
+        if self._marks.orphaned:
+            await self._marks.take_back_orphans()
+        if group := self._group():
+            log.warning("%d messages were in flight in a worker that died: they run again, counted first", len(group))
+            await self._mark(group)
+            return 0
+        if not self._lone:
+            return inf
+        if (left := self._rests_until - self._clock.monotonic()) > 0:
+            return left
+        if (chosen := self._next_alone()) is not None:
+            await self._run_alone(chosen)
+        return 0
+
+    def _group(self) -> list[Chosen]:
+        """The next to run side by side, as far as there is room: one of each key, then more of each."""
+        room = self._concurrency - sum(position in self._hand.envelopes for position in self._hand.marked)
+        found: list[Mailbox] = []
+        while self._waiting and len(found) < room:
+            mailbox = next(iter(self._waiting))
+            del self._waiting[mailbox]
+            self._bury_killers(mailbox)
+            if not mailbox.queue:
+                continue
+            if self._may_begin(mailbox):
+                self._runners.offer(mailbox)
+            elif _has_to_be_alone(mailbox, mailbox.queue[0]):
+                self._lone[mailbox] = None
+            else:
+                found.append(mailbox)
+        columns = [self._side_by_side(mailbox) for mailbox in found]
+        rows = chain.from_iterable(zip_longest(*columns))
+        return list(islice((chosen for chosen in rows if chosen is not None), max(room, 0)))
+
+    def _side_by_side(self, mailbox: Mailbox) -> list[Chosen]:
+        def can_be(envelope: Envelope) -> bool:
+            return (
+                self._hand.is_suspect(envelope)
+                and envelope.position not in self._hand.marked
+                and not _has_to_be_alone(mailbox, envelope)
+            )
+
+        return [Chosen(mailbox, envelope) for envelope in takewhile(can_be, mailbox.queue)]
+
+    def _may_begin(self, mailbox: Mailbox) -> bool:
+        envelope = mailbox.queue[0]
+        if envelope.position in self._hand.marked or not self._hand.is_suspect(envelope):
+            return True
+        return self._marks.settle_doubt(mailbox, envelope)
+
+    def _bury_killers(self, mailbox: Mailbox) -> None:
+        """Dead letters of those that have had all their deaths."""
+        limit = mailbox.definition.retry.deaths
+        while mailbox.queue and not self._may_begin(mailbox) and mailbox.queue[0].deaths + 1 >= limit:
+            envelope = mailbox.queue.popleft()
+            self._settlement.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
+
+    def _next_alone(self) -> Chosen | None:
+        while self._lone:
+            mailbox = next(iter(self._lone))
+            del self._lone[mailbox]
+            if mailbox.queue and not self._may_begin(mailbox) and _has_to_be_alone(mailbox, mailbox.queue[0]):
+                return Chosen(mailbox, mailbox.queue[0])
+            if mailbox.queue:
+                self._waiting[mailbox] = None
+        return None
+
+    # --- marking and running ------------------------------------------------------------------------------------------
+
+    async def _mark(self, chosen: Sequence[Chosen]) -> None:
+        """Count a death of each, then let them begin."""
+        mailboxes = dict.fromkeys(each.mailbox for each in chosen)
+        try:
+            answers = await self._marks.write(chosen)
+        except BaseException:
+            self._waiting = {**mailboxes, **self._waiting}
+            raise
+        for each, answer in zip(chosen, answers, strict=True):
+            if answer.verdict is Verdict.FENCED:
+                self._fenced()
+            if answer.verdict is not Verdict.COMMITTED:
+                self._fetch_again(each.mailbox)
+        for mailbox in mailboxes:
+            if mailbox.queue:
+                self._runners.offer(mailbox)
+
+    def _fetch_again(self, mailbox: Mailbox) -> None:
+        """Its next message is not what the store holds: all that waits of its key comes again, in order."""
+        mailbox.held_through = self._hand.fetches
+        for envelope in mailbox.queue:
+            self._hand.put_down(envelope, mailbox)
+        mailbox.queue.clear()
+        self._hand.rescan_lane(mailbox.place)
+
+    async def _run_alone(self, chosen: Chosen) -> None:
+        envelope = chosen.envelope
+        began = self._clock.monotonic()
+        self._alone = chosen
+        log.warning(
+            "%s: %s %s was in flight when its worker died %d times: it runs alone",
+            *(envelope.channel, envelope.message_type, envelope.message_id, envelope.deaths + 1),
+        )
+        try:
+            await self._until(self._is_quiet, _LONGEST_DRAIN)
+            if self._is_next(chosen) and not self._stopping:
+                await self._mark([chosen])
+                await self._until(lambda: self._hand.envelopes.get(envelope.position) is not chosen.mailbox)
         finally:
-            counted.discard(envelope.position)
+            self._alone = None
+            now = self._clock.monotonic()
+            self._rests_until = now + (now - began)
+            if chosen.mailbox.queue:
+                self._waiting[chosen.mailbox] = None
+            self._let_begin()
 
-    def _is_counted(self, envelope: Envelope) -> bool:
-        """Whether the run to come has been counted, by a commit whose answer was lost."""
-        return self._in_doubt.get(envelope.position) == (self._epoch(envelope), envelope.attempt)
+    def _let_begin(self) -> None:
+        """What waited for the lone run only."""
+        for mailbox in list(self._waiting):
+            if not mailbox.queue or self._may_begin(mailbox):
+                del self._waiting[mailbox]
+                if mailbox.queue:
+                    self._runners.offer(mailbox)
 
-    def _epoch(self, envelope: Envelope) -> int:
-        return self._intake.hand.lanes[envelope.channel, envelope.lane].epoch
+    def _is_next(self, chosen: Chosen) -> bool:
+        mailbox, position = chosen.mailbox, chosen.envelope.position
+        return (
+            self._hand.envelopes.get(position) is mailbox
+            and bool(mailbox.queue)
+            and mailbox.queue[0].position == position
+        )
 
-    async def _count(self, envelope: Envelope) -> Envelope | None:
-        """The envelope with the run to come counted, once; None for one that is gone."""
-        if self._is_counted(envelope):
-            del self._in_doubt[envelope.position]
-            return envelope
-        epoch = self._epoch(envelope)
-        batch = Batch([Attempted(envelope)], self._sender.table.version, {(envelope.channel, envelope.lane): epoch})
-        counted = msgspec.structs.replace(envelope, attempt=envelope.attempt + 1)
-        self._in_doubt[envelope.position] = (epoch, counted.attempt)
-        (answer,) = await self._store.commit(batch)
-        hit("handle.suspect_counted")
-        del self._in_doubt[envelope.position]
-        return counted if answer.verdict is Verdict.COMMITTED else None
+    def _is_quiet(self) -> bool:
+        return not self._runners.busy and not self._committer.busy
+
+    async def _until(self, condition: Callable[[], bool], at_most: float = inf) -> None:
+        end = self._clock.monotonic() + at_most
+        while not condition() and not self._stopping and (left := end - self._clock.monotonic()) > 0:
+            self._changed.clear()
+            await self._pause(left)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until something changes, at most so long."""
+        if seconds <= 0:
+            return
+        timer = self._clock.call_after(min(seconds, _LOOK), self._changed.set)
+        try:
+            async with asyncio.timeout(_LOOK):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        finally:
+            timer.cancel()
+
+
+def _has_to_be_alone(mailbox: Mailbox, envelope: Envelope) -> bool:
+    return envelope.deaths + 1 >= mailbox.definition.retry.alone_from

@@ -19,6 +19,7 @@ from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.marks import Marks
 from sagabus.engine.processing import Processing, with_key
 from sagabus.engine.runner import Runner
 from sagabus.engine.runner_pool import RunnerPool, cancel
@@ -83,8 +84,18 @@ class Worker:
             statistics=statistics,
             progressed=self._note_progress,
         )
-        self._serving.use(self._runners, self._settlement)
-        self._suspects = Suspects(self, store, sender, processing, self._settlement)
+        self.suspects = Suspects(
+            self.hand,
+            Marks(self.hand, store, sender),
+            self._committer,
+            self._runners,
+            self._settlement,
+            processing=processing,
+            clock=clock,
+            concurrency=settings.concurrency,
+            fenced=self._leases.expect_changes,
+        )
+        self._serving.use(self._runners, self._settlement, self.suspects)
         self._intake_task: asyncio.Task[None] | None = None
         self.beat = LoopBeat(self._runners)
         self._processing = processing
@@ -136,6 +147,7 @@ class Worker:
         if self._intake_task is not None:
             self._intake_task.cancel()
             await asyncio.wait([self._intake_task])
+        await self.suspects.stop(max(grace, IN_HASTE))
         tasks = self._runners.tasks
         if tasks:
             leaving = asyncio.get_running_loop().create_task(self._leave(), name="sagabus-leaving")
@@ -151,6 +163,7 @@ class Worker:
         except TimeoutError:
             log.error("the store does not take the last outcomes; their messages will run again")
             await self._committer.stop()
+        await self.suspects.take_back(max(grace, IN_HASTE))
 
     async def _leave(self) -> None:
         """While the last handlers finish: keep their lanes alive, and let others have all that fall idle."""
@@ -175,8 +188,7 @@ class Worker:
         self._stopping = self._serving.stopping = True
         self._leases.abandon()
         tasks = set(self._runners.tasks)
-        if self._intake_task is not None:
-            tasks.add(self._intake_task)
+        tasks.update(task for task in (self._intake_task, self.suspects.task) if task is not None)
         try:
             await cancel(tasks)
         finally:
@@ -192,11 +204,6 @@ class Worker:
         """What keeps it from its work."""
         threads = self._processing.threads
         return Health(reasons=(threads.exhausted,) if threads.is_exhausted else (), abandoned_threads=threads.abandoned)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it takes nothing new any more."""
-        return self._stopping
 
     @property
     def settled(self) -> bool:
@@ -217,19 +224,6 @@ class Worker:
             return
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
         self._progress.clear()
-
-    async def settle_down(self) -> None:
-        """Wait until nothing is in hand, or it stops. Leases are kept meanwhile: a handler may take longer than one."""
-        while not self.settled and not self._stopping:
-            try:
-                await self.renew_when_due()
-            except StoreError as error:
-                log.warning("cannot renew the leases of what runs: %s", error)
-            timer = self._clock.call_after(max(self._leases.until_renewal(), _PAUSE_AFTER_ERROR), self._progress.set)
-            try:
-                await self.progress(1.0)
-            finally:
-                timer.cancel()
 
     # --- intake -------------------------------------------------------------------------------------------------------
 
@@ -287,11 +281,6 @@ class Worker:
             self.hand.fetching = False
         self._leases.note_crew(fetched.crew)
         fresh = self._fresh(fetched.envelopes)
-        suspects = [envelope for envelope in fresh if self._is_suspect(envelope)]
-        if suspects:
-            self.hand.rescan()
-            await self._suspects.run(suspects)
-            return 0.0
         await self.dispatch(fresh, fetched.loaded)
         self.hand.tidy()
         if _has_more(fetched.envelopes, limit):
@@ -314,9 +303,6 @@ class Worker:
             if envelope.position not in self.hand.envelopes and envelope.position not in self.hand.settled:
                 fresh.append(envelope)
         return fresh
-
-    def _is_suspect(self, envelope: Envelope) -> bool:
-        return envelope.position <= self.hand.lanes[(envelope.channel, envelope.lane)].suspect_until
 
     async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
@@ -366,6 +352,7 @@ class Worker:
         """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
         if self._leases.are_due:
             self._committer.withdraw(await self._leases.renew())
+            self.suspects.check_lanes()
 
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):
@@ -375,6 +362,7 @@ class Worker:
     def _note_progress(self) -> None:
         self._room.set()
         self._progress.set()
+        self.suspects.look()
 
 
 def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:

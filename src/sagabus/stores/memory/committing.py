@@ -11,12 +11,12 @@ from sagabus.envelope import DeadLetter, Envelope
 from sagabus.errors import UnsupportedCapability
 from sagabus.outcome import (
     Admission,
-    Attempted,
     Claim,
     Completed,
     DeadLettered,
     Discarded,
     Effects,
+    Marked,
     Outcome,
     RetryAt,
     Save,
@@ -65,14 +65,21 @@ def _settle_one(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> Set
         return Settled(Verdict.GONE)
     if _is_fenced(tables, batch, outcome.envelope):
         return Settled(Verdict.FENCED)
-    if isinstance(outcome, RetryAt | Attempted | Stashed) and stored.attempt != outcome.envelope.attempt:
-        return Settled(Verdict.GONE)
-    if isinstance(outcome, Attempted) and stored.deaths != outcome.envelope.deaths:
+    if not _is_as_seen(outcome, stored):
         return Settled(Verdict.GONE)
     if isinstance(outcome, Completed):
         return _complete(tables, batch, outcome, now)
     _MARKS[type(outcome)](tables, outcome, now)
     return _COMMITTED
+
+
+def _is_as_seen(outcome: Outcome, stored: Envelope) -> bool:
+    seen = outcome.envelope
+    if isinstance(outcome, Marked):
+        return (
+            stored.deaths > 0 if outcome.deaths < 0 else (stored.attempt, stored.deaths) == (seen.attempt, seen.deaths)
+        )
+    return not isinstance(outcome, RetryAt | Stashed) or stored.attempt == seen.attempt
 
 
 def _is_fenced(tables: Tables, batch: Batch, envelope: Envelope) -> bool:
@@ -135,6 +142,7 @@ def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
         failed_at=failed_at,
         due_at=now + max(outcome.delay, 1),
         stashed=False,
+        deaths=max(stored.deaths + outcome.deaths, 0),
     )
     tables.queue.change(later)
     if outcome.holds:
@@ -143,21 +151,20 @@ def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
         tables.let_go(later)
 
 
-def _count(tables: Tables, outcome: Attempted, now: int) -> None:
+def _mark(tables: Tables, outcome: Marked, now: int) -> None:
     stored = tables.queue.envelopes[outcome.envelope.position]
-    failed_at = now if stored.failed_at is None and outcome.attempts else stored.failed_at
-    attempt, deaths = stored.attempt + outcome.attempts, stored.deaths + outcome.deaths
-    tables.queue.change(replace(stored, attempt=attempt, deaths=deaths, failed_at=failed_at))
+    tables.queue.change(replace(stored, deaths=stored.deaths + outcome.deaths))
 
 
 def _stash(tables: Tables, outcome: Stashed, now: int) -> None:
     stored = tables.queue.envelopes[outcome.envelope.position]
-    tables.queue.change(replace(stored, stashed=True, due_at=now + outcome.patience))
+    deaths = max(stored.deaths + outcome.deaths, 0)
+    tables.queue.change(replace(stored, stashed=True, due_at=now + outcome.patience, deaths=deaths))
     tables.let_go(stored)
 
 
 def _bury(tables: Tables, outcome: DeadLettered, now: int) -> None:
-    envelope = tables.remove(outcome.envelope.position)
+    envelope = replace(tables.remove(outcome.envelope.position), deaths=outcome.envelope.deaths)
     failure = outcome.failure
     letter = DeadLetter(
         id=0,
@@ -181,7 +188,7 @@ def _drop(tables: Tables, outcome: Discarded, now: int) -> None:
 
 _MARKS: dict[type[Outcome], Callable[[Tables, Any, int], None]] = {
     RetryAt: _retry,
-    Attempted: _count,
+    Marked: _mark,
     Stashed: _stash,
     DeadLettered: _bury,
     Discarded: _drop,

@@ -77,15 +77,23 @@ ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
         "ON k.position = r.position",
         POSITION,
     ),
+    "mark": Statement(
+        f"UPDATE {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} SET e.deaths = e.deaths + 1 "
+        "WHERE e.attempt = ?2 AND e.deaths = ?3",
+        POSITION,
+    ),
+    "unmark": Statement(
+        f"UPDATE {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} SET e.deaths = e.deaths - 1 WHERE e.deaths > 0", POSITION
+    ),
     "retry": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0
+UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0,
+    deaths = GREATEST(deaths + ?6, 0)
 WHERE position = ?1 AND attempt = ?2
 """),
-    "attempt": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?4, deaths = deaths + ?5, failed_at = COALESCE(failed_at, ?6)
-WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
+    "stash": Statement("""
+UPDATE {envelope} SET stashed = 1, due_at = ?3, deaths = GREATEST(deaths + ?4, 0)
+WHERE position = ?1 AND attempt = ?2
 """),
-    "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Statement(
         f"UPDATE {{rows}} STRAIGHT_JOIN {WAITING} SET e.stashed = 0, e.due_at = 1 WHERE e.stashed = 1", PLACE
     ),

@@ -118,7 +118,13 @@ class HotStatements:
             found = plan(batch.outcomes)
         except Lost:
             return None
-        if found.others or found.claims or found.statements or found.woken or any(e.guarded for e in found.sent):
+        if (
+            found.changes_envelopes
+            or found.claims
+            or found.statements
+            or found.woken
+            or any(e.guarded for e in found.sent)
+        ):
             return None
         saved = row_text.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
         sent = row_text.packed_envelopes(found.all_sent, now)

@@ -52,16 +52,22 @@ ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
 WHERE h.position <> 0 OR excluded.position = 0
 """),
     "let_go": Statement(f"DELETE FROM {{held_key}} WHERE position = {POSITIONS}", "position bigint"),
+    "mark": Statement(
+        f"UPDATE {{envelope}} SET deaths = deaths + 1 WHERE position = {POSITIONS} AND attempt = ?2 AND deaths = ?3",
+        "position bigint",
+    ),
+    "unmark": Statement(
+        f"UPDATE {{envelope}} SET deaths = deaths - 1 WHERE position = {POSITIONS} AND deaths > 0", "position bigint"
+    ),
     "retry": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coalesce(failed_at, ?5::bigint), stashed = 0
+UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coalesce(failed_at, ?5::bigint),
+    stashed = 0, deaths = greatest(deaths + ?6::int, 0)
 WHERE position = ?1 AND attempt = ?2
 """),
-    "attempt": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?4::int, deaths = deaths + ?5::int,
-    failed_at = coalesce(failed_at, ?6::bigint)
-WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
+    "stash": Statement("""
+UPDATE {envelope} SET stashed = 1, due_at = ?3, deaths = greatest(deaths + ?4::int, 0)
+WHERE position = ?1 AND attempt = ?2
 """),
-    "stash": Statement("UPDATE {envelope} SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Statement(
         """
 UPDATE {envelope} SET stashed = 0, due_at = 1 WHERE position = ANY (ARRAY(SELECT found.position FROM {rows}

@@ -9,9 +9,9 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import (
-    Attempted,
     Completed,
     DeadLettered,
+    Marked,
     Outcome,
     RetryAt,
     Save,
@@ -55,7 +55,16 @@ class Plan:
     finished: dict[tuple[str, str | None], None] = field(default_factory=dict[tuple[str, str | None], None])
     claims: list[tuple[str, str, str, int]] = field(default_factory=list[tuple[str, str, str, int]])
     statements: list[Statement] = field(default_factory=list[Statement])
+    marked: dict[tuple[int, int], list[int]] = field(default_factory=dict[tuple[int, int], list[int]])
+    """Positions of suspects that were seen with so many attempts and deaths, before one more death is counted."""
+    unmarked: list[int] = field(default_factory=list[int])
+    """Positions of which a death is taken back."""
     others: list[Outcome] = field(default_factory=list[Outcome])
+
+    @property
+    def changes_envelopes(self) -> bool:
+        """Whether anything is to be written of envelopes beside that they are handled."""
+        return bool(self.others or self.marked or self.unmarked)
 
     @property
     def all_sent(self) -> list[Envelope]:
@@ -109,8 +118,8 @@ def plan(outcomes: Sequence[Outcome]) -> Plan:
     found = Plan()
     for outcome in outcomes:
         envelope = outcome.envelope
-        if type(outcome) is not Completed and isinstance(outcome, (RetryAt, Attempted, Stashed)):
-            found.others.append(outcome)
+        if type(outcome) is not Completed and isinstance(outcome, (RetryAt, Marked, Stashed)):
+            _plan_mark(found, outcome)
             continue
         if envelope.timer is not None and _is_off(found, envelope):
             raise Lost(Verdict.GONE)
@@ -120,6 +129,16 @@ def plan(outcomes: Sequence[Outcome]) -> Plan:
         elif isinstance(outcome, DeadLettered):
             found.others.append(outcome)
     return found
+
+
+def _plan_mark(found: Plan, outcome: RetryAt | Marked | Stashed) -> None:
+    envelope = outcome.envelope
+    if not isinstance(outcome, Marked):
+        found.others.append(outcome)
+    elif outcome.deaths < 0:
+        found.unmarked.append(envelope.position)
+    else:
+        found.marked.setdefault((envelope.attempt, envelope.deaths), []).append(envelope.position)
 
 
 def _is_off(found: Plan, timer: Envelope) -> bool:

@@ -12,7 +12,6 @@ from typing import TypeAlias
 from sagabus.errors import StatementRefused
 from sagabus.failpoint import hit
 from sagabus.outcome import (
-    Attempted,
     Completed,
     DeadLettered,
     Outcome,
@@ -137,12 +136,24 @@ def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
     hit("commit.statements_run")
     yield from _send(found, now)
     yield from _let_go(found)
+    yield from _count_deaths(found)
     for outcome in found.others:
         yield from _mark(outcome, now)
         hit("commit.marked")
     if found.woken:
         # Last: what was stashed by this very flush is among them.
         yield Query("wake", rows=found.woken)
+
+
+def _count_deaths(found: Plan) -> Steps[None]:
+    for seen, positions in found.marked.items():
+        marked = yield Query("mark", seen, rows=[(position,) for position in positions])
+        if marked.changed != len(positions):
+            raise Lost(Verdict.GONE)
+    if found.unmarked:
+        unmarked = yield Query("unmark", rows=[(position,) for position in found.unmarked])
+        if unmarked.changed != len(found.unmarked):
+            raise Lost(Verdict.GONE)
 
 
 def _let_go(found: Plan) -> Steps[None]:
@@ -211,17 +222,14 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
     if isinstance(outcome, RetryAt):
         failed_at = now if outcome.failure is not None else None
         due_at = now + max(outcome.delay, 1)
-        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at)
+        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at, outcome.deaths)
         marked = (yield Query("retry", retry)).changed
-    elif isinstance(outcome, Attempted):
-        failed_at = now if outcome.attempts else None
-        counted = (envelope.attempt, envelope.deaths, outcome.attempts, outcome.deaths, failed_at)
-        marked = (yield Query("attempt", (envelope.position, *counted))).changed
     elif isinstance(outcome, Stashed):
-        marked = (yield Query("stash", (envelope.position, envelope.attempt, now + outcome.patience))).changed
+        stash = (envelope.position, envelope.attempt, now + outcome.patience, outcome.deaths)
+        marked = (yield Query("stash", stash)).changed
     if marked != 1:
         raise Lost(Verdict.GONE)
-    if envelope.partition_key is not None and not isinstance(outcome, Attempted):
+    if envelope.partition_key is not None:
         if isinstance(outcome, RetryAt) and outcome.holds:
             yield Query("hold", (envelope.channel, envelope.partition_key, envelope.position))
         else:

@@ -117,15 +117,20 @@ ON CONFLICT (channel, partition_key) DO UPDATE SET position = excluded.position
 WHERE position <> 0 OR excluded.position = 0
 """),
     "let_go": Packed(f"DELETE FROM sagabus_held_key WHERE position IN ({_SINGLES})"),
+    "mark": Packed(f"""
+UPDATE sagabus_envelope SET deaths = deaths + 1 WHERE position IN ({_SINGLES}) AND attempt = ?2 AND deaths = ?3
+"""),
+    "unmark": Packed(f"""
+UPDATE sagabus_envelope SET deaths = deaths - 1 WHERE position IN ({_SINGLES}) AND deaths > 0
+"""),
     "retry": Plain("""
-UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0
+UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0,
+    deaths = max(deaths + ?6, 0)
 WHERE position = ?1 AND attempt = ?2
 """),
-    "attempt": Plain("""
-UPDATE sagabus_envelope SET attempt = attempt + ?4, deaths = deaths + ?5, failed_at = coalesce(failed_at, ?6)
-WHERE position = ?1 AND attempt = ?2 AND deaths = ?3
+    "stash": Plain("""
+UPDATE sagabus_envelope SET stashed = 1, due_at = ?3, deaths = max(deaths + ?4, 0) WHERE position = ?1 AND attempt = ?2
 """),
-    "stash": Plain("UPDATE sagabus_envelope SET stashed = 1, due_at = ?3 WHERE position = ?1 AND attempt = ?2"),
     "wake": Packed(f"""
 UPDATE sagabus_envelope SET stashed = 0, due_at = 1 WHERE stashed = 1 AND (channel, partition_key) IN ({_PAIRS})
 """),

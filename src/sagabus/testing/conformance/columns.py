@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sagabus.envelope import Cause, Instance
-from sagabus.outcome import Attempted, DeadLettered, RetryAt, Stashed, Verdict
+from msgspec.structs import replace
+
+from sagabus.envelope import Cause, Envelope, Instance
+from sagabus.outcome import DeadLettered, Marked, RetryAt, Stashed, Verdict
 from sagabus.store import Batch, Capability, Cursor
 from sagabus.testing.conformance.trial import (
     COMMITTED,
@@ -16,6 +18,7 @@ from sagabus.testing.conformance.trial import (
     claim,
     completed,
     conformance,
+    epochs,
     save,
 )
 
@@ -34,34 +37,87 @@ async def shapes_of(trial: Trial, key: str = "A1") -> set[str | None]:
     return {each.shape for each in found if isinstance(each, Instance) and each.key == key}
 
 
+async def died(trial: Trial, envelope: Envelope) -> Envelope:
+    """The envelope with one more death counted."""
+    assert await trial.commit(Marked(envelope)) == [COMMITTED]
+    return next(each for each in await trial.stored() if each.position == envelope.position)
+
+
 class ColumnConformance(StoreSuite):
     """Deaths of an envelope, shapes of states, causes of dead letters."""
 
     @conformance
     async def test_deaths_are_counted_apart_from_attempts(self, trial: Trial) -> None:
-        stored = await trial.accept_one()
+        before = await trial.accept_one()
 
-        assert await trial.commit(Attempted(stored, attempts=0, deaths=1)) == [COMMITTED]
+        once = await died(trial, before)
+        twice = await died(trial, once)
 
-        (once,) = await trial.stored()
         assert (once.attempt, once.deaths, once.failed_at) == (0, 1, None)
-        assert await trial.commit(Attempted(once, attempts=1, deaths=2)) == [COMMITTED]
-        (twice,) = await trial.stored()
-        assert (twice.attempt, twice.deaths, twice.failed_at) == (1, 3, trial.clock.now())
+        assert (twice.attempt, twice.deaths, twice.failed_at) == (0, 2, None)
+        assert (twice.position, twice.due_at) == (before.position, before.due_at)
 
     @conformance
     async def test_no_death_is_counted_twice(self, trial: Trial) -> None:
         stored = await trial.accept_one()
-        await trial.commit(Attempted(stored, attempts=0, deaths=1))
+        await trial.commit(Marked(stored))
 
-        assert await trial.commit(Attempted(stored, attempts=0, deaths=1)) == [Verdict.GONE]
+        assert await trial.commit(Marked(stored)) == [Verdict.GONE]
 
         assert [each.deaths for each in await trial.stored()] == [1]
 
     @conformance
+    async def test_deaths_of_many_are_counted_in_one_commit(self, trial: Trial) -> None:
+        stored = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(20)))
+        seen = [await died(trial, stored[0]), *stored[1:]]
+
+        assert await trial.commit(*map(Marked, seen)) == [COMMITTED] * 20
+
+        assert [each.deaths for each in await trial.stored()] == [2] + [1] * 19
+
+    @conformance
+    async def test_one_that_was_marked_since_costs_the_others_no_mark(self, trial: Trial) -> None:
+        stored = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(4)))
+        await died(trial, stored[1])
+        await trial.commit(completed(stored[2]))
+
+        verdicts = await trial.commit(*map(Marked, stored))
+
+        assert verdicts == [COMMITTED, Verdict.GONE, Verdict.GONE, COMMITTED]
+        assert {each.message_id: each.deaths for each in await trial.stored()} == {"m0": 1, "m1": 1, "m3": 1}
+
+    @conformance
+    async def test_a_worker_that_lives_takes_its_mark_back_whoever_has_the_lane(self, trial: Trial) -> None:
+        stored = await trial.accept_one()
+        await trial.lease("w1", seconds=5)
+        ours = await died(trial, stored)
+        trial.wait(20)
+        theirs = epochs(await trial.lease("w2"))
+        await trial.commit(Marked(ours), epochs=theirs)
+
+        assert await trial.commit(Marked(ours, deaths=-1)) == [COMMITTED]
+        assert [each.deaths for each in await trial.stored()] == [1]
+        assert await trial.commit(Marked(ours, deaths=-1), Marked(ours, deaths=-1)) == [COMMITTED, Verdict.GONE]
+
+        assert [each.deaths for each in await trial.stored()] == [0]
+
+    @conformance
+    async def test_a_run_that_its_worker_outlived_was_no_death(self, trial: Trial) -> None:
+        seen = await died(trial, await died(trial, await trial.accept_one(key=None)))
+
+        await trial.commit(RetryAt(envelope=seen, delay=SECOND, failure=FAILURE, deaths=-1))
+        (retried,) = await trial.stored()
+        await trial.commit(Stashed(retried, MINUTE, deaths=-1))
+        (stashed,) = await trial.stored()
+        await trial.commit(RetryAt(envelope=stashed, delay=SECOND, counted=0, deaths=-1))
+
+        assert (retried.attempt, retried.deaths, stashed.deaths) == (1, 1, 0)
+        assert [(each.attempt, each.deaths) for each in await trial.stored()] == [(1, 0)]
+
+    @conformance
     async def test_deaths_are_told_by_every_way_out_of_the_queue(self, trial: Trial) -> None:
         stored = await trial.accept_one(lane=0)
-        await trial.commit(Attempted(stored, deaths=2))
+        await died(trial, await died(trial, stored))
         handles = [trial.store]
         if trial.has(Capability.SHARED):
             handles.append(await trial.suite.same_store(trial.clock))
@@ -77,9 +133,7 @@ class ColumnConformance(StoreSuite):
 
     @conformance
     async def test_deaths_outlive_a_retry_a_stash_and_a_division(self, trial: Trial) -> None:
-        stored = await trial.accept_one()
-        await trial.commit(Attempted(stored, deaths=2))
-        (seen,) = await trial.stored()
+        seen = await died(trial, await died(trial, await trial.accept_one()))
         await trial.commit(RetryAt(envelope=seen, delay=SECOND, failure=FAILURE))
         trial.wait(1)
         (retried,) = (await trial.fetch()).envelopes
@@ -92,10 +146,9 @@ class ColumnConformance(StoreSuite):
 
     @conformance
     async def test_a_dead_letter_keeps_its_deaths_and_replay_forgets_them(self, trial: Trial) -> None:
-        stored = await trial.accept_one()
-        await trial.commit(Attempted(stored, deaths=3))
-        (seen,) = await trial.stored()
-        await trial.commit(DeadLettered(envelope=seen, cause=Cause.WORKER_DIED, reason="died"))
+        seen = await died(trial, await trial.accept_one())
+        last = replace(seen, deaths=3)
+        await trial.commit(DeadLettered(envelope=last, cause=Cause.WORKER_DIED, reason="died"))
         (letter,) = await trial.letters()
         assert letter.envelope.deaths == 3
 

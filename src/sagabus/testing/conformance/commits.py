@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagabus.outcome import Admission, Attempted, Discarded, Verdict
+from sagabus.outcome import Admission, Discarded, Marked, Verdict
 from sagabus.store import Batch
 from sagabus.testing.conformance.trial import (
     BILLING,
@@ -59,9 +59,9 @@ class CommitConformance(StoreSuite):
         assert verdicts == [COMMITTED, Verdict.GONE, Verdict.GONE]
 
     @conformance
-    async def test_a_removal_does_not_mind_an_attempt_counted_meanwhile(self, trial: Trial) -> None:
+    async def test_a_removal_does_not_mind_a_death_counted_meanwhile(self, trial: Trial) -> None:
         stored = await trial.accept_one()
-        await trial.commit(Attempted(stored))
+        await trial.commit(Marked(stored))
 
         assert await trial.commit(completed(stored)) == [COMMITTED]
 

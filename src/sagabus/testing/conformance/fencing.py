@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagabus.envelope import Cause
-from sagabus.outcome import Attempted, DeadLettered, RetryAt, Verdict
+from sagabus.outcome import DeadLettered, Marked, RetryAt, Verdict
 from sagabus.store import Capability
 from sagabus.testing.conformance.trial import (
     BILLING,
@@ -36,7 +36,7 @@ class BeginningConformance(StoreSuite):
         verdicts = await trial.commit(
             completed(first, sent=(trial.envelope("sent", channel=BILLING),)),
             RetryAt(envelope=second, delay=SECOND, holds=True),
-            Attempted(third),
+            Marked(third),
             DeadLettered(cause=Cause.FAILED, envelope=fourth, reason="out of attempts", failure=FAILURE),
             epochs=held,
         )

@@ -1,11 +1,11 @@
-"""Runs that failed, runs that are counted before they start, and messages put aside."""
+"""Runs that failed, and messages put aside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from sagabus.envelope import Cause, Envelope
-from sagabus.outcome import Attempted, DeadLettered, Discarded, Outcome, RetryAt, Stashed, Verdict
+from sagabus.outcome import DeadLettered, Discarded, Marked, Outcome, RetryAt, Stashed, Verdict
 from sagabus.testing.conformance.trial import (
     COMMITTED,
     FAILURE,
@@ -22,7 +22,7 @@ from sagabus.testing.conformance.trial import (
 
 
 class RetryConformance(StoreSuite):
-    """RetryAt and Attempted: the same envelope, later, and counted."""
+    """RetryAt: the same envelope, later, and counted."""
 
     @conformance
     async def test_a_retry_keeps_the_message_and_its_place(self, trial: Trial) -> None:
@@ -56,16 +56,6 @@ class RetryConformance(StoreSuite):
         after = (await trial.stored())[0]
         assert (after.attempt, after.failed_at) == (0, None)
         assert after.due_at == trial.clock.now() + MINUTE
-
-    @conformance
-    async def test_a_run_that_was_counted_before_it_began_can_be_taken_back(self, trial: Trial) -> None:
-        stored = await trial.accept_one()
-        await trial.commit(Attempted(stored))
-        counted = (await trial.stored())[0]
-
-        await trial.commit(RetryAt(envelope=counted, delay=MINUTE, counted=-1))
-
-        assert (counted.attempt, (await trial.stored())[0].attempt) == (1, 0)
 
     @conformance
     async def test_a_retry_without_a_delay_is_due_by_schedule(self, trial: Trial) -> None:
@@ -126,46 +116,39 @@ class RetryConformance(StoreSuite):
         assert await trial.due_ids() == ["m2"]
 
     @conformance
-    async def test_a_run_counted_beforehand_changes_nothing_else(self, trial: Trial) -> None:
-        before = await trial.accept_one()
-
-        assert await trial.commit(Attempted(before)) == [COMMITTED]
-
-        after = (await trial.fetch()).envelopes[0]
-        assert (after.attempt, after.failed_at) == (1, trial.clock.now())
-        assert (after.position, after.due_at) == (before.position, before.due_at)
-
-    @conformance
-    async def test_a_mark_on_an_envelope_that_was_marked_since_is_gone(self, trial: Trial) -> None:
+    async def test_a_mark_on_an_envelope_that_was_retried_since_is_gone(self, trial: Trial) -> None:
         seen = await trial.accept_one(key=None)
-        await trial.commit(Attempted(seen))
+        await trial.commit(RetryAt(envelope=seen, delay=MINUTE, failure=FAILURE))
+        (after,) = await trial.stored()
 
-        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Attempted(seen), Stashed(seen, MINUTE)):
+        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Marked(seen), Stashed(seen, MINUTE)):
             assert await trial.commit(outcome) == [Verdict.GONE], outcome
 
-        assert [(each.attempt, each.due_at) for each in await trial.stored()] == [(1, 0)]
+        assert await trial.stored() == [after]
 
     @conformance
-    async def test_a_mark_on_an_envelope_that_was_marked_since_under_another_owner_is_fenced(
+    async def test_a_mark_on_an_envelope_that_was_retried_since_under_another_owner_is_fenced(
         self, trial: Trial
     ) -> None:
         seen = await trial.accept_one(key=None)
         held = epochs(await trial.lease("w1", seconds=5))
         trial.wait(20)
         theirs = epochs(await trial.lease("w2"))
-        assert await trial.commit(Attempted(seen), epochs=theirs) == [COMMITTED]
+        retry = RetryAt(envelope=seen, delay=MINUTE, failure=FAILURE)
+        assert await trial.commit(retry, epochs=theirs) == [COMMITTED]
+        (after,) = await trial.stored()
 
-        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Attempted(seen), Stashed(seen, MINUTE)):
+        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Marked(seen), Stashed(seen, MINUTE)):
             assert await trial.commit(outcome, epochs=held) == [Verdict.FENCED], outcome
 
-        assert [(each.attempt, each.due_at) for each in await trial.stored()] == [(1, 0)]
+        assert await trial.stored() == [after]
 
     @conformance
     async def test_a_mark_on_an_envelope_that_was_settled_is_gone(self, trial: Trial) -> None:
         seen = await trial.accept_one(key=None)
         await trial.commit(completed(seen))
 
-        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Attempted(seen), Stashed(seen, MINUTE)):
+        for outcome in (RetryAt(envelope=seen, delay=1, failure=FAILURE), Marked(seen), Stashed(seen, MINUTE)):
             assert await trial.commit(outcome) == [Verdict.GONE], outcome
 
         assert await trial.stored() == []
@@ -181,9 +164,9 @@ class RetryConformance(StoreSuite):
     @conformance
     async def test_a_lost_mark_drops_what_was_built_on_it(self, trial: Trial) -> None:
         first, second = await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
-        await trial.commit(Attempted(first))
+        await trial.commit(Marked(first))
 
-        verdicts = await trial.commit(Attempted(first), completed(second))
+        verdicts = await trial.commit(Marked(first), completed(second))
 
         assert verdicts == [Verdict.GONE, Verdict.DROPPED]
 
