@@ -19,7 +19,7 @@ class Settings:
     concurrency: int = 100
     """Handlers that may wait at the same time in one process; keys run concurrently, one key never does."""
     prefetch: int = 3_000
-    """About how many messages of one subscription a worker has in hand; they run alone when it has died."""
+    """About the most messages of one subscription in flight; after a crash a death is counted before each runs."""
     lease: timedelta = timedelta(seconds=10)
     """How long a dead worker's keys stay with it."""
     timeout: timedelta | None = timedelta(minutes=10)

@@ -11,9 +11,10 @@ Take:
     worker          leases lanes, fetches, sorts into mailboxes
     leases          what this worker owns, and for how long
     renewal         the thread that keeps the leases while the event loop is blocked
-    suspects        what a dead worker had in flight
     in_flight       the worker's books
     mailbox         one for each key, with the state that the last run left
+    suspects        asked before a message begins: what a dead worker had in flight waits for its mark
+    marks           counts deaths before a run, and takes back those that the worker outlived
 Run:
     runner_pool     tasks that take ready mailboxes
     runner          runs one mailbox, message after message

@@ -76,6 +76,10 @@ class Settlement:
             mailbox.queue.clear()
         self._committer.add(mailbox, outcome)
 
+    def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        """Have a message held in the dead letters whose worker has died too often."""
+        self.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
+
     def settle(self, answers: Sequence[tuple[Entry, Settled]]) -> bool:
         """Take note of the answers to one flush; whether lanes have moved to another worker."""
         back: dict[Mailbox, list[Envelope]] = {}

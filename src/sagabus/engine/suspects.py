@@ -18,7 +18,6 @@ from sagabus.engine.committer import Committer
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Chosen, Marks
-from sagabus.engine.processing import Processing
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
@@ -48,14 +47,12 @@ class Suspects:
         runners: RunnerPool,
         settlement: Settlement,
         *,
-        processing: Processing,
         clock: Clock,
         concurrency: int,
         fenced: Callable[[], None],
     ) -> None:
         self._hand, self._marks = hand, marks
         self._committer, self._runners, self._settlement = committer, runners, settlement
-        self._processing = processing
         self._clock = clock
         self._concurrency = concurrency
         self._fenced = fenced
@@ -193,8 +190,7 @@ class Suspects:
         """Dead letters of those that have had all their deaths."""
         limit = mailbox.definition.retry.deaths
         while mailbox.queue and not self._may_begin(mailbox) and mailbox.queue[0].deaths + 1 >= limit:
-            envelope = mailbox.queue.popleft()
-            self._settlement.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
+            self._settlement.bury_killer(mailbox, mailbox.queue.popleft())
 
     def _next_alone(self) -> Chosen | None:
         while self._lone:

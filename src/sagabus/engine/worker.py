@@ -84,21 +84,23 @@ class Worker:
             statistics=statistics,
             progressed=self._note_progress,
         )
-        self.suspects = Suspects(
-            self.hand,
-            Marks(self.hand, store, sender),
-            self._committer,
-            self._runners,
-            self._settlement,
-            processing=processing,
-            clock=clock,
-            concurrency=settings.concurrency,
-            fenced=self._leases.expect_changes,
-        )
+        self.suspects = self._make_suspects(settings.concurrency)
         self._serving.use(self._runners, self._settlement, self.suspects)
         self._intake_task: asyncio.Task[None] | None = None
         self.beat = LoopBeat(self._runners)
         self._processing = processing
+
+    def _make_suspects(self, concurrency: int) -> Suspects:
+        return Suspects(
+            self.hand,
+            Marks(self.hand, self._store, self._sender),
+            self._committer,
+            self._runners,
+            self._settlement,
+            clock=self._clock,
+            concurrency=concurrency,
+            fenced=self._leases.expect_changes,
+        )
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
