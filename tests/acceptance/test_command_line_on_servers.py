@@ -133,6 +133,15 @@ def test_a_missing_right_is_told_for_what_it_is() -> None:
     assert "grant the user its rights" in finished.stderr
 
 
+def test_a_search_path_that_leads_nowhere_is_told_for_what_it_is() -> None:
+    ground = server_ground("postgres")
+    finished = run("migrate", "--store", ground._server + "?search_path=nowhere")
+    ground.close()
+
+    assert finished.returncode == 2
+    assert "add ?schema=" in finished.stderr
+
+
 def test_tables_may_be_moved_to_another_schema() -> None:
     ground = server_ground("postgres")
     elsewhere = f"{ground.name}_moved"

@@ -16,6 +16,7 @@ from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.options import driver_options
 from sagabus.stores.sql.address import Address
+from sagabus.stores.sqlite import SqliteStore
 from sagabus.url import hidden, parsed, shown
 
 SECRET = "S3cr3tW0rd"
@@ -169,3 +170,9 @@ def test_a_log_line_shows_no_login(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("sagabus").warning("failed: %s", ValueError(f"amqp://u:{SECRET}@h"))
 
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "a\udc80b", "\ud83d.db"])
+def test_a_path_that_no_file_can_have_is_a_configuration_error(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="path of a SQLite store"):
+        SqliteStore(path)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import LANES, Envelope
-from sagabus.errors import StoreError, StoreReadOnly, StoreUnavailable, UnsupportedCapability
+from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly, StoreUnavailable, UnsupportedCapability
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
@@ -170,6 +170,10 @@ class PostgresStore(ServerStore):
             raise StoreReadOnly(f"{self.place} is {kind}: point the bus at the primary", store=self.place)
         self._connecting.warn(_ours(link))
         place = self._address.schema
+        if place is None and not (await link.query("SELECT current_schema()", ()))[0][0]:
+            raise ConfigurationError(
+                f"{self.place}: the search_path of the role names no schema that is there: add ?schema=… to the URL"
+            )
         # One that is there takes no right to make schemas.
         if place is not None and not await link.query(_SCHEMA, (place,)):
             try:

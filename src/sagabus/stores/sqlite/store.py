@@ -33,7 +33,7 @@ from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
-from sagabus.stores.sqlite.surroundings import network_file_system, warn_of_writers
+from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_writers
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
 from sagabus.stores.sqlite.waking import Waking
@@ -54,6 +54,7 @@ class SqliteStore(SqlCalls):
         lanes: int = LANES,
         busy_timeout: float = 30.0,
     ) -> None:
+        check_name(os.fspath(path))
         self.path: str = os.path.abspath(path)  # noqa: PTH100  # links stay, `..` goes: no method of Path does that
         self._clock = clock or SystemClock()
         self._lanes = lanes

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from sagabus.errors import ConfigurationError
+
 log = logging.getLogger("sagabus")
 
 # Locks and shared memory do not reach from one machine to the other there; SQLite's documentation rules them out.
@@ -36,6 +38,12 @@ _OVER_A_NETWORK = frozenset(
     ]
 )
 MOUNTS = Path("/proc/self/mountinfo")
+
+
+def check_name(path: str) -> None:
+    """ConfigurationError for a name that no file can have for SQLite."""
+    if not path or "\0" in path or any("\ud800" <= character <= "\udfff" for character in path):
+        raise ConfigurationError("the path of a SQLite store is empty, holds a NUL, or is no UTF-8: name another file")
 
 
 def warn_of_writers(path: str) -> None:
