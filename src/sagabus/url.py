@@ -33,6 +33,8 @@ _PARTS = re.compile(r"//([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.~%-]*)(?::([0-9]{1,5}))?")
 _CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^@]*:[^@]*@", re.DOTALL)
 _LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
+_PLACEHOLDERS = ("://user@", "://user:password@")
+"""What our own texts show as examples."""
 _HIGHEST_PORT = 65535
 _ESCAPES = "in a user, a password or a name write %2F for '/', %3F for '?', %23 for '#', %40 for '@', %25 for '%'"
 
@@ -212,7 +214,7 @@ def _a(name: str) -> str:
 
 def hidden(text: str) -> str:
     """A text of others, such as that of an error, without the users and passwords of the URLs in it."""
-    return _LOGIN.sub("://…@", text) if "://" in text else text
+    return _LOGIN.sub(lambda found: found[0] if found[0] in _PLACEHOLDERS else "://…@", text) if "://" in text else text
 
 
 def may_hold_a_password(text: str) -> bool:

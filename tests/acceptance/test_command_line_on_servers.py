@@ -15,6 +15,8 @@ from tests.grounds import ServerGround, server_ground
 
 from sagabus import Bus, RetryPolicy, event, handler
 
+NEWEST = 3
+"""The version of the schema."""
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 
 pytestmark = pytest.mark.acceptance
@@ -52,7 +54,7 @@ def test_migrating_makes_the_tables_once_and_says_where(ground: ServerGround) ->
     first, second = (run("migrate", "--store", ground.url, "--json") for _ in range(2))
 
     told = [json.loads(finished.stdout) for finished in (first, second)]
-    assert [(one["version"], one["applied"]) for one in told] == [(2, [1, 2]), (2, [])]
+    assert [(one["version"], one["applied"]) for one in told] == [(NEWEST, [*range(1, NEWEST + 1)]), (NEWEST, [])]
     assert "?" not in told[0]["store"]
     assert len(ground.tables_of_bus()) == 12
 
@@ -64,7 +66,7 @@ def test_the_sql_applied_by_hand_leaves_nothing_to_migrate(ground: ServerGround)
     asyncio.run(query(ground._server, *(part for part in script.split(";\n") if part.strip())))
 
     finished = run("migrate", "--store", ground.url)
-    assert "nothing to do; the schema is at version 2" in finished.stdout, finished.stderr
+    assert f"nothing to do; the schema is at version {NEWEST}" in finished.stdout, finished.stderr
 
 
 def test_a_look_makes_nothing(ground: ServerGround) -> None:

@@ -17,7 +17,7 @@ from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.options import driver_options
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sqlite import SqliteStore
-from sagabus.url import hidden, parsed, shown
+from sagabus.url import FORMS, hidden, parsed, shown
 
 SECRET = "S3cr3tW0rd"
 PASSWORDS = [SECRET, *(f"a{mark}{SECRET}{mark}b" for mark in "/#?@:[]%&=,;+ \n\t\0\x1b\\'\"é\ud800"), f"12/{SECRET}"]
@@ -164,6 +164,11 @@ def test_the_driver_gets_the_password_beside_its_address_and_never_in_it() -> No
 
 def test_texts_of_others_lose_the_logins_of_their_urls() -> None:
     assert hidden(f"no answer from postgresql://u:{SECRET}@h/d, x@y") == "no answer from postgresql://…@h/d, x@y"
+
+
+def test_examples_stay_as_they_are() -> None:
+    assert hidden(FORMS) == FORMS
+    assert hidden("mysql://user:password@host/database") == "mysql://user:password@host/database"
 
 
 def test_a_log_line_shows_no_login(caplog: pytest.LogCaptureFixture) -> None:
