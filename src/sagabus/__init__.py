@@ -46,6 +46,7 @@ from sagabus.errors import (
     UnsupportedCapability,
     ValueReturned,
     WrongDatabase,
+    WrongEventLoop,
 )
 from sagabus.handler import handler
 from sagabus.health import Health
@@ -130,6 +131,7 @@ __all__ = [
     "UnsupportedCapability",
     "ValueReturned",
     "WrongDatabase",
+    "WrongEventLoop",
     "command",
     "event",
     "handler",

@@ -30,6 +30,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
+from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
 from sagabus.inspection import ChannelCounts
 from sagabus.middleware import Middleware
@@ -77,13 +78,12 @@ class Bus:
         self._housekeeping: Housekeeping | None = None
         self._opened = False
         self._joined_by: tuple[Routing, RoutingTable] | None = None
-        self._changing = asyncio.Lock()
-        """Opening and closing: one at a time, each to its end."""
+        self._home = HomeLoop()
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled, by what became of them."""
-        self.dead_letters = DeadLetters(self.store)
-        self.sagas = Sagas(self.store, self._states, self._defined.sagas)
-        self.timers = Timers(self.store)
+        self.dead_letters = DeadLetters(self.store, self._home)
+        self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
+        self.timers = Timers(self.store, self._home)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:
@@ -95,11 +95,14 @@ class Bus:
     async def open(self, *, worker: bool = True) -> None:
         """Open the store, make the subscriptions known and (unless `worker` is False) begin to handle messages.
 
-        Opening twice is harmless.
+        Opening twice is harmless. From now on the bus belongs to the running event loop: calls from another one, or
+        from another thread, raise WrongEventLoop.
         """
-        async with self._changing:
+        self._home.claim()
+        async with self._home.changing:
             if self._opened:
                 return
+            self._home.claim()  # once more: an opening that failed meanwhile has given it up
             async with self._ending() as ending:  # unless all of it has been done
                 await self.store.open()
                 await check_durability(self.store, self.settings.durability)
@@ -114,7 +117,8 @@ class Bus:
 
         Cancelled, it does all of that without the grace, and raises CancelledError afterwards.
         """
-        async with self._changing:
+        self._home.check("bus.close()")
+        async with self._home.changing:
             if not self._opened:
                 return
             async with self._ending():
@@ -149,6 +153,7 @@ class Bus:
         says "duplicate". Cancelled or failed with StoreUnavailable it may have happened: repeat it. `delay` or `at`
         keeps it in the store until then.
         """
+        self._home.check("bus.publish(...)")
         message_id, address = self._publisher.addressing(
             message,
             "event",
@@ -166,6 +171,7 @@ class Bus:
 
     async def send(self, message: object, **options: Any) -> Receipt:
         """Accept a command durably for its one receiver, else Unroutable; options and promises as for `publish`."""
+        self._home.check("bus.send(...)")
         message_id, address = self._publisher.addressing(message, "command", **options)
         self._check_open()
         envelopes, answers = await self._publishing.append(lambda: address(None))
@@ -173,6 +179,7 @@ class Bus:
 
     async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
         """Accept messages of both kinds, or (message, id) pairs, in one commit: all of them, or none when it raises."""
+        self._home.check("bus.publish_many(...)")
         self._check_open()
         parcels = self._publisher.parcels(messages)
         addressed: list[Addressed] = []
@@ -190,6 +197,7 @@ class Bus:
 
         An exception rolls both back.
         """
+        self._home.check("bus.transaction()")
         self._check_open()
         async with self.store.transaction() as unit:
             publisher = TransactionPublisher(unit, self._publisher)
@@ -225,6 +233,7 @@ class Bus:
 
         TimeoutError after `timeout` seconds.
         """
+        self._home.check("bus.idle()")
         async with asyncio.timeout(timeout):
             while not await self._is_idle():
                 if self._worker is not None:
@@ -234,6 +243,7 @@ class Bus:
 
     async def counts(self) -> Sequence[ChannelCounts]:
         """How much waits in each channel, and why."""
+        self._home.check("bus.counts()")
         return await self.store.inspect.counts()
 
     def health(self) -> Health:
@@ -242,6 +252,7 @@ class Bus:
 
     async def purge(self) -> None:
         """Forget what is older than its retention now, all of it, instead of in the background's small steps."""
+        self._home.check("bus.purge()")
         self._check_open()
         await (self._housekeeping or self._make_housekeeping()).purge_all()
 
@@ -312,6 +323,7 @@ class Bus:
     def _ending(self) -> AsyncExitStack:
         """What ends a bus: whatever fails or is cancelled on the way, the rest is done."""
         ending = AsyncExitStack()
+        ending.callback(self._home.release)
         ending.push_async_exit(self._close_store)
         ending.callback(self._forget_parts)
         ending.push_async_exit(self._stop_worker)

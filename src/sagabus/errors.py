@@ -51,6 +51,7 @@ __all__ = [
     "UnsupportedCapability",
     "ValueReturned",
     "WrongDatabase",
+    "WrongEventLoop",
 ]
 
 
@@ -84,6 +85,14 @@ class UnknownName(SagaBusError):
         self.name = name
         self.known = tuple(sorted(known))
         super().__init__(f"no {kind} is named {name!r}{known_names(name, self.known)}")
+
+
+class WrongEventLoop(SagaBusError):
+    """Use a bus in the event loop that opened it: hand the call over to that loop, or open a bus of its own."""
+
+    def __init__(self, reason: str = "", *, call: str | None = None) -> None:
+        super().__init__(reason)
+        self.call = call
 
 
 class UnsupportedCapability(SagaBusError):

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, overload
 from sagabus.clock import moment
 from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError, UnknownName
+from sagabus.home_loop import HomeLoop
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import StateCodec
 from sagabus.store import ReplayResult, Store
@@ -73,8 +74,11 @@ class TimerRecord:
 class Sagas:
     """Looks at instances; a copy, never the live state."""
 
-    def __init__(self, store: Store, states: StateCodec, definitions: Mapping[str, SagaDefinition]) -> None:
+    def __init__(
+        self, store: Store, states: StateCodec, definitions: Mapping[str, SagaDefinition], home: HomeLoop
+    ) -> None:
         self._store = store
+        self._home = home
         self._states = states
         self._definitions = definitions
 
@@ -87,6 +91,7 @@ class Sagas:
 
         It is a copy: changing it changes nothing. StateInvalid where the state does not read as the class given.
         """
+        self._home.check("bus.sagas.get(...)")
         name = saga_name(saga)
         (loaded,) = await self._store.load(name, [key])
         if loaded.instance is None:
@@ -106,6 +111,7 @@ class Sagas:
         self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
     ) -> builtins.list[SagaRecord[Any]]:
         """A page of instances by key, from the first key greater than `after`. UnknownName as for `get`."""
+        self._home.check("bus.sagas.list(...)")
         found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
         if not found:
             await self._check(saga)
@@ -119,6 +125,7 @@ class Sagas:
         Empty for a saga without `history=True`, for a key that never was, and when the retention has passed.
         UnknownName as for `get`.
         """
+        self._home.check("bus.sagas.history(...)")
         found = await self._store.inspect.history(saga_name(saga), key, after=after, limit=limit)
         if not found:
             await self._check(saga)
@@ -152,11 +159,13 @@ class Sagas:
 class Timers:
     """Looks at timers."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, home: HomeLoop) -> None:
         self._store = store
+        self._home = home
 
     async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
         """Timers that are set, of one saga or of one of its instances. UnknownName for a saga that nothing names."""
+        self._home.check("bus.timers.list(...)")
         found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
         if not found and isinstance(saga, str):
             await check_subscription(self._store, "saga", saga)
@@ -170,8 +179,9 @@ class Timers:
 class DeadLetters:
     """Looks at dead letters, puts them back, or closes them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, home: HomeLoop) -> None:
         self._store = store
+        self._home = home
 
     async def list(
         self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
@@ -180,6 +190,7 @@ class DeadLetters:
 
         UnknownName for a subscription that nothing names, or a status that dead letters do not have.
         """
+        self._home.check("bus.dead_letters.list(...)")
         if status is not None and status not in _LETTER_STATUSES:
             raise UnknownName("status of dead letters", status, _LETTER_STATUSES)
         inspect = self._store.inspect
@@ -190,6 +201,7 @@ class DeadLetters:
 
     async def get(self, letter: int) -> DeadLetter | None:
         """One dead letter, whatever its status; None when there is none of that id."""
+        self._home.check("bus.dead_letters.get(...)")
         return await self._store.inspect.dead_letter(letter)
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
@@ -197,10 +209,12 @@ class DeadLetters:
 
         TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that.
         """
+        self._home.check("bus.dead_letters.replay(...)")
         return await self._store.replay(letter, force=force)
 
     async def discard(self, letter: int) -> ReplayResult:
         """Close it for good; a key that it parked goes on."""
+        self._home.check("bus.dead_letters.discard(...)")
         return await self._store.discard(letter)
 
 

@@ -1,0 +1,65 @@
+"""The event loop that a bus belongs to from its opening to its closing: it is used from there and from nowhere else.
+
+Connections, futures and tasks belong to one loop. A call from another one may raise anything, hang, break the calls of
+the owner, or crash the interpreter inside a driver; so it is refused before it touches anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+from sagabus.errors import WrongEventLoop
+
+
+class HomeLoop:
+    """Which loop that is."""
+
+    def __init__(self) -> None:
+        self._claiming = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = ""
+        self._pid = 0
+        self.changing = asyncio.Lock()
+        """Opening and closing: one at a time, each to its end."""
+
+    def claim(self) -> None:
+        """Make the running loop the home, unless another one is: then WrongEventLoop. Twice is harmless."""
+        with self._claiming:
+            if self._loop is None:
+                self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+                self._thread = threading.current_thread().name
+                if not self.changing.locked():
+                    self.changing = asyncio.Lock()  # it may know the loop of an earlier opening
+                return
+        self.check("bus.open()")
+
+    def release(self) -> None:
+        """The bus is closed: any loop may open it."""
+        self._loop = None
+
+    def check(self, call: str) -> None:
+        """Raise WrongEventLoop unless the running loop is the home, or there is none yet."""
+        home = self._loop
+        if home is None or _running() is home or self._pid != os.getpid():
+            return  # of a forked process, the store says so
+        raise WrongEventLoop(self._advice(home, call), call=call)
+
+    def _advice(self, home: asyncio.AbstractEventLoop, call: str) -> str:
+        if home.is_closed():
+            return (
+                f"{call}: the event loop that opened this bus has ended without `await bus.close()`, "
+                "and its connections with it: make a new Bus here, and close each in the loop that opened it"
+            )
+        return (
+            f"{call}: this bus was opened in another event loop, in the thread {self._thread!r}: hand the call to that "
+            f"loop with asyncio.run_coroutine_threadsafe({call}, loop), or open a Bus of its own in this one"
+        )
+
+
+def _running() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
