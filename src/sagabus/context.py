@@ -121,6 +121,11 @@ class Context:
         return self._attempt
 
     @property
+    def now(self) -> datetime:
+        """When this run began, by the clock of this process; in a harness, by the clock that the test moves."""
+        return moment(self._now)
+
+    @property
     def sent_at(self) -> datetime:
         """When the message was sent."""
         return moment(self._envelope.sent_at)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from sagabus.callables import carrying, label_of, written
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.local_names import visible_names
@@ -27,6 +28,7 @@ class HandlerDefinition:
 
     name: str
     function: Callable[..., object]
+    """As it was written, to be read; what runs is in the reactions."""
     reactions: Mapping[str, Reaction]
     retry: RetryPolicy
     deduplication: Deduplication | None
@@ -62,7 +64,8 @@ def handler(
     """Make a function the subscription `name`: it receives the message class (or union) that its first parameter is
     annotated with.
 
-    The function itself is returned and stays callable. `key`: the field (or a function) by which messages are kept in
+    The function itself is returned and stays callable. A bound method, a partial or an object with `__call__` will do;
+    of a bound method a partial is returned. `key`: the field (or a function) by which messages are kept in
     order; without it messages sent by one saga instance, or with one partition key, are. `ordered=False`: a message
     that waits for its retry holds back no others. `parks`: once a message is dead-lettered its key waits until the
     letter is replayed or discarded. `thread`: a plain function that may block runs in a thread. `timeout`: how long one
@@ -81,9 +84,7 @@ def handler(
     )
 
     def mark(function: F) -> F:
-        setattr(function, "__sagabus_handler__", options)  # noqa: B010  # functions take attributes, checkers do not know
-        setattr(function, "__sagabus_names__", visible_names(1))  # noqa: B010
-        return function
+        return carrying(function, {"__sagabus_handler__": options, "__sagabus_names__": visible_names(1)})
 
     return mark
 
@@ -106,7 +107,7 @@ def define_handler(function: Callable[..., Any], problems: list[str]) -> Handler
         return None
     return HandlerDefinition(
         name=options.name,
-        function=function,
+        function=written(function),
         reactions=reactions,
         retry=options.retry,
         deduplication=options.deduplication,
@@ -118,7 +119,7 @@ def define_handler(function: Callable[..., Any], problems: list[str]) -> Handler
 def _reactions(
     function: Callable[..., Any], options: HandlerOptions, signature: Signature, where: str, problems: list[str]
 ) -> dict[str, Reaction]:
-    is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+    is_async = inspect.iscoroutinefunction(written(function))
     if options.thread and is_async:
         problems.append(f"{where}: thread=True is for plain functions; this one is async")
     timeout = seconds(options.timeout, where, problems)
@@ -130,7 +131,7 @@ def _reactions(
         reactions[message_type.name] = Reaction(
             name=label_of(function),
             where=where,
-            invoke=invoker(signature.arguments, function, method=False),
+            invoke=invoker(signature.arguments, function, method=False, keywords=signature.keywords),
             is_async=is_async,
             message_type=message_type,
             wants_connection="connection" in signature.arguments,
@@ -139,14 +140,9 @@ def _reactions(
             timeout=timeout,
             key=key_reader(message_type, options.key) if options.key is not None else None,
             key_field=options.key if isinstance(options.key, str) else None,
-            function=function,
+            function=written(function),
         )
     return reactions
-
-
-def label_of(function: object) -> str:
-    """What to call a function in a problem's text."""
-    return str(getattr(function, "__qualname__", repr(function)))
 
 
 def check_name(name: object, where: str, problems: list[str]) -> None:

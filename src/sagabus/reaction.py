@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -53,9 +53,13 @@ def declared(reaction: Reaction) -> MessageType:
     return reaction.message_type
 
 
-def invoker(arguments: Sequence[str], function: Callable[..., Any], *, method: bool) -> Invoke:
+def invoker(
+    arguments: Sequence[str], function: Callable[..., Any], *, method: bool, keywords: Mapping[str, str]
+) -> Invoke:
     """The function behind one calling convention; the common shapes without any unpacking."""
     shape = tuple(arguments)
+    if keywords:
+        return _by_name([each for each in shape if each not in keywords], function, keywords, method=method)
     if method:
         if shape == ("message", "ctx"):
             return lambda instance, message, ctx, _: function(instance, message, ctx)
@@ -64,10 +68,17 @@ def invoker(arguments: Sequence[str], function: Callable[..., Any], *, method: b
     elif shape == ("message", "ctx"):
         return lambda _, message, ctx, __: function(message, ctx)
 
+    return _by_name(shape, function, {}, method=method)
+
+
+def _by_name(
+    positional: Sequence[str], function: Callable[..., Any], keywords: Mapping[str, str], *, method: bool
+) -> Invoke:
     def invoke(instance: Any, message: object, ctx: Context, connection: object) -> Any:
         given = {"message": message, "ctx": ctx, "connection": connection}
         leading = (instance,) if method else ()
-        return function(*leading, *(given[name] for name in shape))
+        named = {name: given[each] for each, name in keywords.items()}
+        return function(*leading, *(given[each] for each in positional), **named)
 
     return invoke
 

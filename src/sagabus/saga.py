@@ -221,8 +221,13 @@ def _marked(function: Any, mark: Mark) -> Any:
     names = visible_names(2)
 
     def apply(target: Any) -> Any:
-        target.__sagabus_mark__ = mark
-        target.__sagabus_names__ = names
+        try:
+            target.__sagabus_mark__ = mark
+            target.__sagabus_names__ = names
+        except AttributeError:
+            raise TypeError(
+                f"@{mark.kind} takes a method, not a {type(target).__qualname__}: put it directly above the `def`"
+            ) from None
         return target
 
     return apply(function) if function is not None else apply

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+from sagabus.callables import written
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
@@ -73,7 +74,9 @@ class _Reader:
         self._statuses = self._read_statuses()
         for name, function, mark in _marked_methods(self._cls):
             where = f"{self._where}.{name}"
-            if mark.kind == "timer":
+            if isinstance(function, (staticmethod, classmethod)) or not callable(function):
+                self._problems.append(f"{where}: is no ordinary method: write `def {name}(self, message, ctx)`")
+            elif mark.kind == "timer":
                 self._read_timer(where, name, function, mark)
             else:
                 self._read_method(where, name, function, mark)
@@ -119,8 +122,8 @@ class _Reader:
         reaction = Reaction(
             name=name,
             where=where,
-            invoke=invoker(signature.arguments, function, method=True),
-            is_async=inspect.iscoroutinefunction(inspect.unwrap(function)),
+            invoke=invoker(signature.arguments, function, method=True, keywords=signature.keywords),
+            is_async=inspect.iscoroutinefunction(written(function)),
             wants_connection="connection" in signature.arguments,
             connection_kind=signature.connection_kind,
             timeout=self._timeout(where, mark),
@@ -137,7 +140,7 @@ class _Reader:
             if "message" not in signature.arguments:
                 self._problems.append(f"{where}: takes no message; annotate its first parameter with a message class")
             return
-        is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        is_async = inspect.iscoroutinefunction(written(function))
         if mark.thread and is_async:
             self._problems.append(f"{where}: thread=True is for plain methods; this one is async")
         when = self._when(where, mark.when)
@@ -149,7 +152,7 @@ class _Reader:
             reaction = Reaction(
                 name=name,
                 where=where,
-                invoke=invoker(signature.arguments, function, method=True),
+                invoke=invoker(signature.arguments, function, method=True, keywords=signature.keywords),
                 is_async=is_async,
                 message_type=message_type,
                 wants_connection="connection" in signature.arguments,

@@ -8,10 +8,11 @@ import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sagabus.callables import given_by_partial, why_not, written
 from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
 from sagabus.errors import MessageNotDeclared
@@ -22,7 +23,7 @@ _DATABASE_PACKAGES = frozenset(
     ["aiosqlite", "apsw", "asyncmy", "asyncpg", "django", "MySQLdb", "psycopg", "pymysql", "sqlalchemy", "sqlite3"]
 )
 
-
+_GATHERING = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _CONTEXT = ("ctx", "context")
 
 
@@ -33,42 +34,84 @@ class Signature:
     message_types: tuple[MessageType, ...]
     arguments: tuple[str, ...]
     """message, ctx and connection, in the order in which the function takes them."""
+    keywords: Mapping[str, str]
+    """Those of them that are taken by keyword only, with the name of the parameter."""
     connection_kind: type | None = None
     """The type that the open transaction is asked for as; None where the annotation does not say."""
 
 
 def read_signature(function: Callable[..., object], where: str, problems: list[str], *, method: bool) -> Signature:
     """The signature of user code; whatever is wrong with it goes to `problems`, each with `where` in front."""
-    _refuse_generators(function, where, problems)
-    types_: list[MessageType] = []
-    arguments: list[str] = []
-    kind: type | None = None
+    refusal = why_not(function)
+    if refusal is not None:
+        problems.append(f"{where}: {refusal}")
+        return Signature((), (), {})
+    reader = _Reader(function, where, problems)
+    given = given_by_partial(function)
     for parameter in _parameters(function)[1 if method else 0 :]:
-        before = len(problems)
-        hint = _hint(function, parameter, f"{where}: parameter {parameter.name!r}", problems)
+        if parameter.name not in given:
+            reader.read(parameter)
+    reader.check()
+    return Signature(tuple(reader.types), tuple(reader.arguments), reader.keywords, reader.kind)
+
+
+class _Reader:
+    """Reads one parameter after another."""
+
+    def __init__(self, function: Callable[..., object], where: str, problems: list[str]) -> None:
+        self.types: list[MessageType] = []
+        self.arguments: list[str] = []
+        self.keywords: dict[str, str] = {}
+        self.kind: type | None = None
+        self._function = function
+        self._where = where
+        self._problems = problems
+
+    def read(self, parameter: inspect.Parameter) -> None:
+        """Find out what a parameter is given; one with a default that is none of ours keeps its default."""
+        before = len(self._problems)
+        hint = _hint(self._function, parameter, f"{self._where}: parameter {parameter.name!r}", self._problems)
         if hint is Context or (hint is None and parameter.name in _CONTEXT):
-            arguments.append("ctx")
+            argument = "ctx"
         elif parameter.name == "connection" or _is_connection(hint):
-            arguments.append("connection")
-            kind = _class_of(hint)
-        elif hint is not None:
-            arguments.append("message")
-            types_ += _message_types(hint, f"{where}: parameter {parameter.name!r}", problems)
-        elif len(problems) == before:
-            problems.append(f"{where}: parameter {parameter.name!r} has no annotation: name the message class it takes")
-    _check(function, arguments, kind, where, problems)
-    return Signature(tuple(types_), tuple(arguments), kind)
+            argument, self.kind = "connection", _class_of(hint)
+        elif parameter.default is not parameter.empty and not _is_message(hint):
+            return
+        elif hint is None or parameter.kind in _GATHERING:
+            if len(self._problems) == before:
+                self._problem(_unannotated(parameter))
+            return
+        else:
+            argument = "message"
+            self.types += _message_types(hint, f"{self._where}: parameter {parameter.name!r}", self._problems)
+        self.arguments.append(argument)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            self.keywords[argument] = parameter.name
+
+    def check(self) -> None:
+        """Note what only shows over all parameters."""
+        if self.arguments.count("message") > 1:
+            self._problem("takes more than one message; use a union of message classes instead")
+        if self.arguments.count("connection") > 1:
+            self._problem("asks for the open transaction more than once")
+        if self.kind is AsyncConnection and not inspect.iscoroutinefunction(written(self._function)):
+            self._problem("an AsyncConnection has to be awaited: make it `async def`")
+
+    def _problem(self, text: str) -> None:
+        self._problems.append(f"{self._where}: {text}")
 
 
-def _check(
-    function: Callable[..., object], arguments: list[str], kind: type | None, where: str, problems: list[str]
-) -> None:
-    if arguments.count("message") > 1:
-        problems.append(f"{where}: takes more than one message; use a union of message classes instead")
-    if arguments.count("connection") > 1:
-        problems.append(f"{where}: asks for the open transaction more than once")
-    if kind is AsyncConnection and not inspect.iscoroutinefunction(inspect.unwrap(function)):
-        problems.append(f"{where}: an AsyncConnection has to be awaited: make it `async def`")
+def _unannotated(parameter: inspect.Parameter) -> str:
+    if parameter.name in ("self", "cls"):
+        return "is a method without its object: give the bus a bound one, such as Handlers().method"
+    if parameter.kind in _GATHERING:
+        return f"takes {parameter}, which says nothing of messages: name its parameters, or put functools.wraps on it"
+    return f"parameter {parameter.name!r} has no annotation: name the message class it takes"
+
+
+def _is_message(hint: object) -> bool:
+    problems: list[str] = []
+    return hint is not None and bool(_message_types(hint, "", problems)) and not problems
 
 
 def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
@@ -85,12 +128,6 @@ def timers_set_by(function: Callable[..., Any]) -> Iterator[str]:
             first = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "name"), None)
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
-
-
-def _refuse_generators(function: Callable[..., object], where: str, problems: list[str]) -> None:
-    # What a wrapper makes of a generator is seen when it returns.
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        problems.append(f"{where}: it contains `yield`, so a call would run nothing of it; write a `def` without")
 
 
 def _is_connection(hint: object) -> bool:
@@ -119,7 +156,7 @@ def _hint(function: Callable[..., object], parameter: inspect.Parameter, where: 
     """What the annotation of one parameter means; None without one. Others of the function are never evaluated."""
     if parameter.annotation is inspect.Parameter.empty:
         return None
-    globals_: dict[str, Any] = getattr(inspect.unwrap(function), "__globals__", {})
+    globals_: dict[str, Any] = getattr(written(function), "__globals__", {})
     names: dict[str, Any] = getattr(function, "__sagabus_names__", {})
     try:
         return evaluate(parameter.annotation, globals_, names, extras=False)

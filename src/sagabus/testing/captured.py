@@ -7,8 +7,11 @@ when the commit has succeeded.
 
 from __future__ import annotations
 
+import warnings
+from datetime import timedelta
 from typing import Any, TypeVar
 
+from sagabus.clock import SystemClock, micros, moment
 from sagabus.codec import Codec, JsonCodec
 from sagabus.engine.routing import Route, RoutingTable
 from sagabus.engine.sender import Sender
@@ -17,6 +20,7 @@ from sagabus.message import MessageType, message_type_of
 
 T = TypeVar("T")
 
+_A_DAY = micros(timedelta(days=1))
 NOBODY = "sagabus.testing.nobody"
 """The channel of messages that nobody receives."""
 
@@ -66,6 +70,7 @@ class ListeningSender(Sender):
         self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
     ) -> list[Envelope]:
         """The envelopes of one message; at least one when it comes from a handler."""
+        point_out_wall_clock(f"message {type(message).__qualname__}", stamp.due_at, stamp.sent_at)
         found = super().address(message, stamp, kind=kind, table=table)
         message_type = message_type_of(message)
         self._heard.learn(message_type)
@@ -75,6 +80,33 @@ class ListeningSender(Sender):
         body = self._codec.encode(message)
         return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
 
+    def timer(
+        self,
+        channel: str,
+        key: str,
+        name: str,
+        message_id: str,
+        cause: Envelope,
+        *,
+        due_at: int,
+        delay: int,
+        sent_at: int,
+    ) -> Envelope:
+        """The envelope of a timer."""
+        point_out_wall_clock(f"timer {name!r}", due_at, sent_at)
+        return super().timer(channel, key, name, message_id, cause, due_at=due_at, delay=delay, sent_at=sent_at)
+
     def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
         if routes or self._strict or kind not in (None, message_type.kind):
             super()._check(message_type, kind, routes, message_id)
+
+
+def point_out_wall_clock(what: str, due_at: int, now: int) -> None:
+    """Warn of an instant that was reckoned by the machine's clock, while the test has another one."""
+    wall = SystemClock().now()
+    if due_at and abs(due_at - now) - abs(due_at - wall) > _A_DAY:
+        warnings.warn(
+            f"{what} is due at {moment(due_at)}, by the clock of this machine; the clock of the test shows "
+            f"{moment(now)}: reckon from ctx.now, or say after=...",
+            stacklevel=2,
+        )
