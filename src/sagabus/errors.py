@@ -41,7 +41,6 @@ __all__ = [
     "StoreReadOnly",
     "StoreUnavailable",
     "StoreUntrusted",
-    "ThreadsExhausted",
     "TimeLimitExceeded",
     "TransactionLost",
     "TransportError",
@@ -89,10 +88,6 @@ class UnknownName(SagaBusError):
 
 class WrongEventLoop(SagaBusError):
     """Use a bus in the event loop that opened it: hand the call over to that loop, or open a bus of its own."""
-
-    def __init__(self, reason: str = "", *, call: str | None = None) -> None:
-        super().__init__(reason)
-        self.call = call
 
 
 class UnsupportedCapability(SagaBusError):
@@ -328,12 +323,6 @@ class ContextClosed(HandlingError):
 
 class TimeLimitExceeded(HandlingError):
     """See what the handler waited for, or raise its `timeout`: the run was cancelled and counts as a failed one."""
-
-
-class ThreadsExhausted(HandlingError):
-    """Restart this process: handlers that do not return keep all of its threads, so the message waits, uncounted."""
-
-    is_transient = True
 
 
 class ValueReturned(HandlingError):

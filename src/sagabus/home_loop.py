@@ -44,7 +44,7 @@ class HomeLoop:
         home = self._loop
         if home is None or _running() is home or self._pid != os.getpid():
             return  # of a forked process, the store says so
-        raise WrongEventLoop(self._advice(home, call), call=call)
+        raise WrongEventLoop(self._advice(home, call))
 
     def _advice(self, home: asyncio.AbstractEventLoop, call: str) -> str:
         if home.is_closed():

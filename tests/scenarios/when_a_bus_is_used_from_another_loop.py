@@ -119,7 +119,7 @@ def test_each_call_is_refused_in_words_and_the_owner_goes_on(kind: str, take: Ta
         for name, call in CALLS.items():
             refused = asyncio.run(refusal(bus, call))
             assert "run_coroutine_threadsafe" in str(refused)
-            assert (refused.call or "").startswith(f"bus.{name}(")
+            assert str(refused).startswith(f"bus.{name}(")
         receipt = owner.run(bus.publish(Noted(key="own")))
         owner.run(bus.idle(20))
         records = owner.run(bus.sagas.list(It))

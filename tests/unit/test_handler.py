@@ -1,10 +1,12 @@
 """Reading a function with @handler: what it takes, how it is called."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sagabus import Connection, Context, RetryPolicy, event, handler
+from sagabus.engine.reactions import longest_limit
 from sagabus.handler import HandlerDefinition, define_handler
 
 
@@ -111,3 +113,28 @@ def test_an_annotation_that_cannot_be_read_is_named() -> None:
     def torn(message: "Nowhere") -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
     assert any("Nowhere" in problem for problem in problems_of(torn))
+
+
+def limited(name: str, timeout: timedelta | None) -> HandlerDefinition:
+    def limited(message: Heard) -> None: ...
+
+    return definition(handler(name, timeout=timeout)(limited))
+
+
+@pytest.mark.parametrize(
+    ("own", "default", "longest"),
+    [
+        ([None], 10, 600.0),
+        ([1, None], 10, 600.0),
+        ([1, 2], 10, 120.0),
+        ([20, None], 10, 1200.0),
+        ([1], None, 60.0),
+        ([1, None], None, 300.0),
+        ([], 10, 600.0),
+    ],
+)
+def test_the_longest_run_is_that_of_any_handler(own: list[int | None], default: int | None, longest: float) -> None:
+    minutes = [None if each is None else timedelta(minutes=each) for each in own]
+    found = [limited(f"h{number}", each) for number, each in enumerate(minutes)]
+
+    assert longest_limit(found, None if default is None else timedelta(minutes=default), unlimited=300.0) == longest

@@ -61,7 +61,7 @@ class Ground:
             self.sender,
             ManualClock(),
             self.hand,
-            channels=("taker",),
+            definitions={"taker": TAKER},
             settings=Settings(prefetch=PREFETCH),
         )
 

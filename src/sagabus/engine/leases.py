@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.reactions import longest_limit
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
+from sagabus.handler import HandlerDefinition
+from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Lane, Store
 
@@ -50,21 +53,22 @@ class Leases:
         clock: Clock,
         hand: InFlight,
         *,
-        channels: Sequence[str],
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         settings: Settings,
     ) -> None:
         self._identity, self._store, self._sender, self._clock = identity, store, sender, clock
         self._hand = hand
-        self._channels = channels
+        self._channels = tuple(definitions)
+        self._longest_run = longest_limit(definitions.values(), settings.timeout, _LONGEST_BLOCK)
+        """Seconds that a handler may keep the event loop to itself before the lanes go to others."""
         self._duration = settings.lease.total_seconds()
-        self._limit = _LONGEST_BLOCK if settings.timeout is None else settings.timeout.total_seconds()
         self._renewal = min(self._duration / 3, _LONGEST_RENEWAL)
         self._prefetch = settings.prefetch
 
     def keep(self) -> None:
         """Have a thread renew the leases whenever the event loop cannot. A clock moved by hand moves no thread."""
         if isinstance(self._clock, SystemClock):
-            limit = max(self._limit, 2 * self._duration)
+            limit = max(self._longest_run, 2 * self._duration)
             keeper = self._store.keeper()
             self._thread = RenewalThread(self._identity, keeper, self._clock, lease=self._duration, limit=limit)
             self._thread.start()

@@ -26,10 +26,10 @@ from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.returned import finish
 from sagabus.engine.sender import Sender
 from sagabus.engine.stepping import stepped
-from sagabus.engine.thread_pool import ThreadPool
+from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
 from sagabus.envelope import Cause, Envelope
-from sagabus.errors import HandlingError, ThreadsExhausted, UnknownMessageType
+from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity

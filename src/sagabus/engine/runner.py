@@ -16,6 +16,7 @@ from sagabus.clock import Clock
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.processing import Processing
+from sagabus.engine.reactions import every_reaction
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.sender import Sender
 from sagabus.engine.settlement import Settlement
@@ -24,7 +25,6 @@ from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.outcome import Completed, Outcome, Stashed
-from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 from sagabus.store import Batch, Store
 
@@ -61,7 +61,11 @@ class Runner:
         self._processing = processing
         self._hand = hand
         self._clock = clock
-        self._lending = frozenset(name for name, definition in definitions.items() if _lends(definition))
+        self._lending = frozenset(
+            name
+            for name, definition in definitions.items()
+            if any(reaction.wants_connection for reaction in every_reaction(definition))
+        )
 
     def use(self, runners: RunnerPool, settlement: Settlement, gate: Gate) -> None:
         """Whom to ask for relief, where outcomes go, and what decides whether a message may begin."""
@@ -193,12 +197,3 @@ class Runner:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.cell = None
         self._finish(mailbox, envelope, outcome, epoch)
-
-
-def _lends(definition: HandlerDefinition | SagaDefinition) -> bool:
-    reactions: list[Reaction] = []
-    for found in definition.reactions.values():
-        reactions += found if isinstance(found, tuple) else (found,)
-    if isinstance(definition, SagaDefinition):
-        reactions += definition.timers.values()
-    return any(reaction.wants_connection for reaction in reactions)

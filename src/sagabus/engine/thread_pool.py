@@ -15,9 +15,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
-from sagabus.errors import ThreadsExhausted
-
 log = logging.getLogger("sagabus")
+
+
+class ThreadsExhausted(Exception):
+    """No thread is left to wait for: the message waits, uncounted."""
 
 
 class _Call:

@@ -70,7 +70,7 @@ class Worker:
         self._store, self._sender, self._codec = store, sender, codec
         self._clock = clock
         self.hand = InFlight(definitions, SMALLEST_WINDOW)
-        self._leases = Leases(identity, store, sender, clock, self.hand, channels=tuple(definitions), settings=settings)
+        self._leases = Leases(identity, store, sender, clock, self.hand, definitions=definitions, settings=settings)
         self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = RunnerPool(self._serving.serve, settings.concurrency)
         self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
