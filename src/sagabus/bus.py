@@ -16,7 +16,7 @@ from typing import Any, Self, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
-from sagabus.definitions import Definitions, check_lending, define
+from sagabus.definitions import Definitions, check_lending, check_middleware, define
 from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
@@ -68,6 +68,7 @@ class Bus:
         self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
+        check_middleware(middleware)
         self._sender = self._make_sender()
         self._publisher = Publisher(
             self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules

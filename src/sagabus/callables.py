@@ -62,6 +62,16 @@ def why_not(function: Callable[..., object]) -> str | None:
     return None
 
 
+def check_answers(function: object, what: str, problems: list[str]) -> None:
+    """Note a function whose answer would have to be awaited, where it is needed at once. Anything else is fine."""
+    if callable(function) and not isinstance(function, type):
+        body = called(function)
+        if inspect.iscoroutinefunction(body):
+            problems.append(f"{what} is `async def`, and its answer is needed at once: make it a `def`")
+        elif inspect.isgeneratorfunction(body) or inspect.isasyncgenfunction(body):
+            problems.append(f"{what} contains `yield`, so a call would run nothing of it: write it without")
+
+
 def given_by_partial(function: object) -> frozenset[str]:
     """Names of parameters that a partial gives by keyword."""
     names: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from sagabus.callables import check_answers
 from sagabus.codec import fingerprint
 from sagabus.envelope import Envelope
 from sagabus.errors import ConfigurationError
@@ -59,6 +60,12 @@ class Deduplication:
             raise ConfigurationError(
                 f"a de-duplication window of {self.window} is under 24 hours: pass short_window=True to mean it"
             )
+
+        problems: list[str] = []
+        check_answers(self.by, "Deduplication.by", problems)
+        check_answers(self.on_duplicate, "Deduplication.on_duplicate", problems)
+        if problems:
+            raise ConfigurationError(*problems)
 
     def claim(self, message: object, envelope: Envelope) -> str | None:
         """The key that the commit has to claim for this message; None where the message id says it all."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard, TypeVar
 
+from sagabus.callables import label_of, why_not
 from sagabus.codec import JsonCodec
 from sagabus.correlation import KeyOf
 from sagabus.deduplication import Deduplication
@@ -74,6 +75,18 @@ def check_lending(defined: Definitions, store: Store) -> None:
         for each in {(reaction.name, reaction.connection_kind): reaction for reaction in asking}.values():
             with _noting(f"{name!r}, {each.name}", problems):
                 store.check_lending(each.connection_kind)
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def check_middleware(middleware: Sequence[object]) -> None:
+    """ConfigurationError with every middleware that a call would not run."""
+    problems: list[str] = []
+    for each in middleware:
+        if not callable(each):
+            problems.append(f"middleware {each!r} cannot be called: it is a function of message, ctx and call_next")
+        elif (refusal := why_not(each)) is not None:
+            problems.append(f"middleware {label_of(each)} {refusal}")
     if problems:
         raise ConfigurationError(*problems)
 

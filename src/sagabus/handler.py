@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from sagabus.callables import carrying, label_of, written
+from sagabus.callables import carrying, check_answers, label_of, written
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
 from sagabus.local_names import visible_names
@@ -123,6 +123,7 @@ def _reactions(
     if options.thread and is_async:
         problems.append(f"{where}: thread=True is for plain functions; this one is async")
     timeout = seconds(options.timeout, where, problems)
+    check_answers(options.key, f"{where}: key", problems)
     reactions: dict[str, Reaction] = {}
     for message_type in signature.message_types:
         if isinstance(options.key, str) and options.key not in field_names(message_type):

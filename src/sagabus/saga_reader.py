@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from sagabus.callables import written
+from sagabus.callables import check_answers, written
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
@@ -99,6 +99,8 @@ class _Reader:
 
     def _check_options(self) -> None:
         options = self._options
+        check_answers(options.key, f"{self._where}: key", self._problems)
+        check_answers(getattr(self._cls, "initial", None), f"{self._where}.initial", self._problems)
         for setting in ("on_missing", "on_finished", "on_unexpected", "on_no_key"):
             stashes = setting in ("on_missing", "on_unexpected")
             allowed = typing.get_args(Policy) if stashes else ("ignore", "dead-letter")
@@ -183,6 +185,7 @@ class _Reader:
 
     def _key(self, where: str, message_type: MessageType, mark: Mark) -> KeySpec | None:
         spec = mark.key if mark.key is not None else self._options.key
+        check_answers(mark.key, f"{where}: key", self._problems)
         if spec is None:
             self._problems.append(f'{where}: no key: give the saga key="field", or this method key=...')
         elif isinstance(spec, str) and spec not in field_names(message_type):
@@ -198,6 +201,7 @@ class _Reader:
     def _when(self, where: str, spec: WhenSpec | None) -> When | None:
         if spec is None or callable(spec):
             self.has_predicates = self.has_predicates or spec is not None
+            check_answers(spec, f"{where}: when", self._problems)
             return spec
         wanted = texts_of(spec)
         if not wanted:

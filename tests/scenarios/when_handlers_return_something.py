@@ -11,7 +11,18 @@ from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted
 
-from sagabus import AsyncConnection, ConfigurationError, Context, RetryPolicy, Saga, command, event, handler, starts
+from sagabus import (
+    AsyncConnection,
+    ConfigurationError,
+    Context,
+    Deduplication,
+    RetryPolicy,
+    Saga,
+    command,
+    event,
+    handler,
+    starts,
+)
 from sagabus.middleware import Middleware, Next
 from sagabus.testing import Harness
 
@@ -228,3 +239,70 @@ async def test_a_value_that_a_middleware_returns_fails_the_run() -> None:
 
         assert letter.error_type == "sagabus.errors.ValueReturned"
         assert bus.published == []
+
+
+async def answers_late(*arguments: object) -> Any:
+    return True
+
+
+def answers_never(*arguments: object) -> Any:
+    yield True
+
+
+class AsyncKey:
+    async def __call__(self, message: object) -> str:
+        return "A"
+
+
+def saga_with(**options: Any) -> Any:
+    class It(Saga, name="it", key=options.pop("saga_key", "key")):
+        key: str
+
+        @starts(**options)
+        def begun(self, message: Noted) -> None: ...
+
+    return It
+
+
+def saga_with_initial() -> Any:
+    class It(Saga, name="it", key="key"):
+        key: str
+
+        @classmethod
+        async def initial(cls, message: Noted) -> Any: ...
+
+        @starts
+        def begun(self, message: Noted) -> None: ...
+
+    return It
+
+
+def handled(message: Noted) -> None: ...
+
+
+LATE: dict[str, Callable[[], object]] = {
+    "when": lambda: Harness(saga_with(when=answers_late)),
+    "when, a generator": lambda: Harness(saga_with(when=answers_never)),
+    "key of a method": lambda: Harness(saga_with(key=answers_late)),
+    "key of a saga": lambda: Harness(saga_with(saga_key=AsyncKey())),
+    "initial": lambda: Harness(saga_with_initial()),
+    "key of a handler": lambda: Harness(handler("it", key=functools.partial(answers_late))(handled)),
+    "de-duplication by": lambda: Deduplication(by=answers_late),
+    "de-duplication, on_duplicate": lambda: Deduplication(on_duplicate=answers_late),
+}
+
+
+@pytest.mark.parametrize("use", LATE)
+def test_a_function_whose_answer_is_needed_at_once_is_refused_if_it_is_async(use: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"at once|yield"):
+        LATE[use]()
+
+
+async def never_runs(message: object, ctx: Context, call_next: Next) -> Any:
+    yield await call_next(message, ctx)
+
+
+@pytest.mark.parametrize(("middleware", "words"), [(never_runs, "yield"), ("text", "cannot be called")])
+def test_a_middleware_that_would_not_run_is_refused_when_the_bus_is_built(middleware: Any, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Harness(handler("it")(handled), middleware=[middleware])

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
+from sagabus.callables import label_of
 from sagabus.context import Context
 from sagabus.engine.returned import finish
 from sagabus.errors import HandlingError
@@ -30,7 +31,7 @@ def _around(middleware: Middleware, call_next: Step) -> Step:
             begun.append(call_next(message, ctx))
             return begun[-1]
 
-        where = f"middleware {getattr(middleware, '__qualname__', type(middleware).__qualname__)}"
+        where = f"middleware {label_of(middleware)}"
         await finish(middleware(message, ctx, go_on), where, ctx)
         _check_awaited(begun, where, ctx)
 
