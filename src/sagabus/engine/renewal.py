@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from math import inf
 
 from sagabus.clock import Clock
@@ -35,7 +37,7 @@ class RenewalThread:
         self._pause = 0.0
         self._is_told = self._is_given_up = False
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended: asyncio.Event | None = None
         self.renewals = 0
         """How often this thread has renewed, because the event loop had not."""
 
@@ -47,9 +49,9 @@ class RenewalThread:
     def start(self) -> None:
         """Begin to watch; the leases have just been renewed."""
         self.note(self._clock.monotonic())
-        loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._work, args=(loop,), name="sagabus-leases", daemon=True)
-        self._thread.start()
+        loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        arguments = (loop, self._ended.set)
+        threading.Thread(target=self._work, args=arguments, name="sagabus-leases", daemon=True).start()
 
     def note(self, moment: float) -> None:
         """The event loop has renewed all leases, by a call that it began at that moment."""
@@ -59,14 +61,15 @@ class RenewalThread:
     async def stop(self, patience: float) -> None:
         """Renew no more. Waits for a renewal that is under way, at most `patience` seconds; twice is harmless."""
         self._stopping.set()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.to_thread(thread.join, patience)
+        if self._ended is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._ended.wait()
 
     def abandon(self) -> None:
         """Renew no more, as if the process had been killed."""
         self._stopping.set()
-        self._thread = None
+        self._ended = None
 
     def until_due(self) -> float:
         """Seconds until there may be something to do."""
@@ -105,7 +108,7 @@ class RenewalThread:
             self._is_told = True
             log.warning(text, *values)
 
-    def _work(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _work(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
         try:
             while not self._stopping.wait(self.until_due()) and not loop.is_closed():
                 try:
@@ -114,3 +117,5 @@ class RenewalThread:
                     log.exception("the renewal of leases beside the event loop broke off; it goes on")
         finally:
             self._keeper.close()
+            with suppress(RuntimeError):  # the loop is closed: nothing waits there
+                loop.call_soon_threadsafe(ended)

@@ -105,6 +105,7 @@ class MemoryStore:
         return subscribing.routing(self._tables, self._lanes)
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        self._check_process()
         if routing != self._tables.version:
             return None
         now = self._clock.now()

@@ -171,7 +171,7 @@ class DatabaseFile:
         pause = 0.0002
         while not self._lock(_WRITER_BYTE, write=True):
             if time.monotonic() > deadline:
-                text = f"another process has been writing for {self._busy_timeout:g} s{holders_of(self.path)}"
+                text = f"the file has been locked for {self._busy_timeout:g} s{holders_of(self.path)}"
                 raise StoreBusy(f"{self.path}: {text}", store=self.path)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.005)

@@ -15,10 +15,10 @@ _PROCESSES = Path("/proc")
 
 
 def holders_of(path: str) -> str:
-    """A text to end a sentence with: the processes that hold a lock to write on the file; nothing if none is seen."""
+    """The end of a sentence that says that a file is locked: by which processes; nothing if none is seen."""
     files = {each for name in (path, f"{path}-shm") if (each := _identity(name)) is not None}
     names = [_named(process) for process in _processes() if _holds(process, files)]
-    return f"; it is locked by {', '.join(names)}" if names else ""
+    return f", by {', '.join(names)}" if names else ""
 
 
 def _processes() -> Iterator[Path]:
