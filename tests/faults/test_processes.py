@@ -39,7 +39,10 @@ ENDS = {
     "killed": -signal.SIGKILL,
     "segfaulting": -signal.SIGSEGV,
 }
-DIED = "its worker died 3 times while it was in flight, the last time while it ran alone"
+DIED = (
+    "its worker died, or blocked its event loop past its leases, 3 times while it was in flight, "
+    "the last time while it ran alone"
+)
 
 
 @pytest.mark.parametrize("way", ENDS)

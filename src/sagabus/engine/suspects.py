@@ -139,7 +139,10 @@ class Suspects:
         if self._marks.orphaned:
             await self._marks.take_back_orphans()
         if group := self._group():
-            log.warning("%d messages were in flight in a worker that died: they run again, counted first", len(group))
+            log.warning(
+                "%d messages were in flight in a worker that died or stood still: they run again, counted first",
+                len(group),
+            )
             await self._mark(group)
             return 0
         if not self._lone:
@@ -234,7 +237,7 @@ class Suspects:
         began = self._clock.monotonic()
         self._alone = chosen
         log.warning(
-            "%s: %s %s was in flight when its worker died %d times: it runs alone",
+            "%s: %s %s was in flight when its worker died or stood still, %d times: it runs alone",
             *(envelope.channel, envelope.message_type, envelope.message_id, envelope.deaths + 1),
         )
         try:
