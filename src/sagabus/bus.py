@@ -118,6 +118,8 @@ class Bus:
 
         Cancelled, it does all of that without the grace, and raises CancelledError afterwards.
         """
+        if self._home.is_inherited:
+            return  # in a forked child, which has nothing of it to end
         self._home.check("bus.close()")
         async with self._home.changing:
             if not self._opened:

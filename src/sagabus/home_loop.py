@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 
-from sagabus.errors import WrongEventLoop
+from sagabus.errors import ForkedProcess, WrongEventLoop
 
 
 class HomeLoop:
@@ -35,15 +35,25 @@ class HomeLoop:
                 return
         self.check("bus.open()")
 
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a fork has brought it here: all of it belongs to the process that opened it."""
+        return self._loop is not None and self._pid != os.getpid()
+
     def release(self) -> None:
         """The bus is closed: any loop may open it."""
         self._loop = None
 
     def check(self, call: str) -> None:
-        """Raise WrongEventLoop unless the running loop is the home, or there is none yet."""
+        """Raise WrongEventLoop unless the running loop is the home, or there is none yet; ForkedProcess in a child of
+        the process that opened the bus.
+        """
         home = self._loop
-        if home is None or _running() is home or self._pid != os.getpid():
-            return  # of a forked process, the store says so
+        if self.is_inherited:
+            text = f"this bus was opened by process {self._pid}, this is {os.getpid()}"
+            raise ForkedProcess(f"{call}: {text}: open a bus of its own after the fork")
+        if home is None or _running() is home:
+            return
         raise WrongEventLoop(self._advice(home, call))
 
     def _advice(self, home: asyncio.AbstractEventLoop, call: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -106,22 +106,41 @@ async def use_in_a_child(url: str, incarnation: int) -> None:
     """Whatever a child tries with its parent's bus is refused in words, at once; then the parent works on."""
     definitions = parental("subprocess", os.devnull)
     async with bus_at(url, incarnation, *definitions) as bus:
-        told = os.getpid()
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                asyncio.run(refused(bus, told))
-                asyncio.run(own(url, definitions))
-                code = 0
-            except BaseException:  # noqa: BLE001  # told by the exit code and the log
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        _, status = os.waitpid(child, 0)  # noqa: ASYNC222  # nothing else is to run meanwhile
-        assert os.waitstatus_to_exitcode(status) == 0
+        in_a_child(lambda parent: refused(bus, parent), lambda _: own(url, definitions))
         await bus.publish(Task(number=7), message_id="task-7")
         await emptied(bus)
+
+
+async def use_memory_in_a_child(url: str, incarnation: int) -> None:
+    """The same with a store whose rows are in the parent's memory: the child has a copy that nobody works off."""
+    handled: list[int] = []
+
+    @handler("parental")
+    async def note(message: Task) -> None:
+        handled.append(message.number)
+
+    async with Bus("memory:", note) as bus:
+        in_a_child(lambda parent: refused(bus, parent))
+        await bus.publish(Task(number=7), message_id="task-7")
+        await bus.idle()
+    assert handled == [7]
+
+
+def in_a_child(*programs: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Run them in a forked process, each in an event loop of its own, and see that they come to their end."""
+    parent, child = os.getpid(), os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for program in programs:
+                asyncio.run(program(parent))
+            code = 0
+        except BaseException:  # noqa: BLE001  # told by the exit code and the log
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 async def refused(bus: Bus, parent: int) -> None:

@@ -93,3 +93,18 @@ async def opened(store: SqliteStore) -> None:
         await store.register([])
     finally:
         await store.close()
+
+
+def test_a_child_is_refused_its_parents_bus_and_opens_one_of_its_own(nursery: Nursery, ground: Ground) -> None:
+    ground.make(*TABLES)
+
+    end = nursery.run(FORKS + "use_in_a_child", ground.url, 0)
+
+    assert end.code == 0, end.log
+    assert ground.rows("number", "done") == [(7,), (7,), (8,), (8,)]
+
+
+def test_a_child_is_refused_what_is_in_its_parents_memory(nursery: Nursery) -> None:
+    end = nursery.run(FORKS + "use_memory_in_a_child", "memory:", 0)
+
+    assert end.code == 0, end.log

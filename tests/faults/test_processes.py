@@ -40,7 +40,7 @@ ENDS = {
     "segfaulting": -signal.SIGSEGV,
 }
 DIED = (
-    "its worker died, or blocked its event loop past its leases, 3 times while it was in flight, "
+    "its worker died 3 times, or blocked its event loop past its leases, while it was in flight, "
     "the last time while it ran alone"
 )
 

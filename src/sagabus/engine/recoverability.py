@@ -130,8 +130,8 @@ class Recoverability:
         """A dead letter for a message whose worker has died once more, as often as its policy allows."""
         deaths = envelope.deaths + 1
         # Nothing tells a dead process from one that stood still for so long, and whose commit is refused since.
-        blame = "its worker died, or blocked its event loop past its leases,"
-        reason = f"{blame} {deaths} times while it was in flight, the last time while it ran alone"
+        blame = f"its worker died {deaths} times, or blocked its event loop past its leases"
+        reason = f"{blame}, while it was in flight, the last time while it ran alone"
         envelope = msgspec.structs.replace(envelope, deaths=deaths)
         return DeadLettered(envelope=envelope, cause=Cause.WORKER_DIED, reason=reason, parks=definition.parks)
 
