@@ -13,6 +13,7 @@ from msgspec import inspect as reflection
 
 from sagabus.json_text import join
 from sagabus.pydantic_codec import equality_is_its_own, field_annotations, is_model, secrets_without_serializer
+from sagabus.pydantic_schema import unreadable_fields
 
 __all__ = ["FieldTypes", "paths", "walk"]
 
@@ -43,6 +44,8 @@ def walk(cls: type[object]) -> FieldTypes:
         shows_all = shows_all and node.type is not None and (described is None or _compares_all(described))
         if described is not None and is_model(described):
             problems += _secrets(node.path, described)
+            # The schema of the outermost model holds those of the models inside it.
+            problems += [] if node.is_foreign else _unreadable(node.path, described)
         elif not node.is_foreign and (problem := _problem(node.type)) is not None:
             problems.append(f'field "{node.path}": {problem}')
     return FieldTypes(tuple(problems), shows_all)
@@ -75,6 +78,14 @@ def _secrets(path: str, model: type[object]) -> list[str]:
         f'field "{join(path, name)}": pydantic writes a secret as stars; '
         "give the field a serializer that reveals it, or send a reference to the secret"
         for name in secrets_without_serializer(model)
+    ]
+
+
+def _unreadable(path: str, model: type[object]) -> list[str]:
+    return [
+        f'field "{join(path, found.path)}": pydantic reads no {found.type_name} from JSON; '
+        "give the field a validator that makes it, or another type"
+        for found in unreadable_fields(model)
     ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, partial
 from types import UnionType
-from typing import Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -64,7 +64,7 @@ class Form:
         """The length up to which no limit can be exceeded: a body is not deeper than half its length."""
         return min(self.rules.max_size, 2 * self.rules.max_depth)
 
-    def write(self, value: object) -> tuple[bytes, object]:
+    def write(self, value: Any) -> tuple[bytes, Any]:
         """The value as bytes, and the value that `read` makes of them; raises the errors of the rules."""
         try:
             body = self.encode(value)

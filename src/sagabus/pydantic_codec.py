@@ -28,6 +28,7 @@ class ModelField(Protocol):
     """The part of pydantic.fields.FieldInfo that is used here."""
 
     annotation: object
+    exclude: bool | None
     metadata: list[object]
     alias: str | None
     validation_alias: object
@@ -127,7 +128,7 @@ def secrets_without_serializer(cls: type[object]) -> Iterator[str]:
     if getattr(decorators, "field_serializers", None) or getattr(decorators, "model_serializers", None):
         return  # what they write shows when a value is compared
     for name, field in cast("type[Model]", cls).model_fields.items():
-        if _holds_secret(field.annotation) and not _has_serializer(field.metadata):
+        if field.exclude is not True and _holds_secret(field.annotation) and not _has_serializer(field.metadata):
             yield name
 
 

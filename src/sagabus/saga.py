@@ -22,7 +22,6 @@ from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
 from sagabus.saga_fields import adopt_mixins, check_assignable
 
-_assign = object.__setattr__
 F = TypeVar("F", bound=Callable[..., Any])
 Policy: TypeAlias = Literal["stash", "ignore", "dead-letter"]
 Status: TypeAlias = str | enum.Enum
@@ -86,7 +85,7 @@ class Saga:
 
     if not typing.TYPE_CHECKING:  # checkers shall go on to report what is not declared
 
-        def __setattr__(self, name: str, value: object) -> None:
+        def __setattr__(self, name: str, value: object, _assign: Any = object.__setattr__) -> None:
             if name not in self.__sagabus_fields__:
                 check_assignable(self, name, self.__sagabus_fields__)
             _assign(self, name, value)

@@ -72,17 +72,16 @@ class StateCodec:
 
         Raises StateInvalid or StateTooLarge.
         """
-        known = self._form_of(type(state))
-        body, found = known.form.write(state)
-        kept = cast(T, found)
-        if carried:
-            merged = msgspec.json.encode({**mapping_of(body), **carried})
-            known.form.check_limits(merged)
-            return WrittenState(merged, None if self.rereads else kept, known.shape + CARRIES)
-        if self.rereads or (found is state and len(vars(state)) != len(known.form.exact)):
-            # A cached value beside the fields is not stored, so the next run must not see it.
-            return WrittenState(body, None, known.shape)
-        return WrittenState(body, kept, known.shape)
+        known = self._forms.get(type(state)) or self._form_of(type(state))
+        form = known.form
+        body, kept = form.write(state)
+        if self.rereads or (kept is state and len(state.__dict__) != len(form.exact)):
+            kept = None  # a cached value beside the fields is not stored, so the next run must not see it
+        if not carried:
+            return WrittenState(body, kept, known.shape)
+        merged = msgspec.json.encode({**mapping_of(body), **carried})
+        form.check_limits(merged)
+        return WrittenState(merged, kept, known.shape + CARRIES)
 
     def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
         """The state in the body, which was written by `shape` (None: by a release that wrote no shapes).

@@ -66,6 +66,37 @@ class Tree(pydantic.BaseModel):
     mark: Annotated_Secret | None = None
 
 
+def to_money(value: object) -> Money:
+    return Money()
+
+
+class Purse(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+
+    spare: list[Money] = []
+    cache: Money | None = pydantic.Field(default=None, exclude=True)
+
+
+class Owner(pydantic.BaseModel):
+    purse: Purse | None = None
+
+
+class Converted(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
+
+    token: pydantic.SecretStr | None = pydantic.Field(default=None, exclude=True)
+    before: typing.Annotated[Money, pydantic.BeforeValidator(to_money)]
+    plain: typing.Annotated[Money, pydantic.PlainValidator(to_money)]
+    url: pydantic.HttpUrl
+    kind: typing.Literal["a"] | int
+    pair: tuple[pathlib.Path, fractions.Fraction]
+
+
+class WithCallable(pydantic.BaseModel):
+    call: typing.Callable[[], None] | None = None
+    kind: type[Money] | None = None
+
+
 Annotated_Secret = typing.Annotated[
     pydantic.SecretStr, pydantic.PlainSerializer(lambda secret: secret.get_secret_value())
 ]
@@ -84,9 +115,21 @@ REFUSED: list[tuple[Any, str]] = [
     (msgspec.msgpack.Ext, "it"),
     (Login, "it.password"),
     (list[Login], "it[].password"),
+    (Purse, "it.spare"),
+    (dict[str, Owner], "it[].purse.spare"),
 ]
 
-TAKEN: list[Any] = [Any, object, dict[str, object], Page[int], Tree, list[Tree], Revealed, set[tuple[int, Decimal]]]
+TAKEN: list[Any] = [
+    Any,
+    object,
+    dict[str, object],
+    Page[int],
+    Tree,
+    list[Tree],
+    Revealed,
+    Converted,
+    set[tuple[int, Decimal]],
+]
 
 
 def holder(hint: Any) -> type[object]:
@@ -103,6 +146,12 @@ def test_a_type_without_a_form_in_json_is_found_wherever_it_stands(hint: Any, pa
 @pytest.mark.parametrize("hint", TAKEN)
 def test_a_type_that_json_can_hold_is_taken(hint: Any) -> None:
     assert walk(holder(hint)).problems == ()
+
+
+def test_what_pydantic_reads_from_no_json_is_found_in_a_message_of_its_own() -> None:
+    problems = walk(WithCallable).problems
+
+    assert [problem.split('"')[1] for problem in problems] == ["call", "kind"]
 
 
 def test_every_wrong_field_is_listed() -> None:
