@@ -33,6 +33,7 @@ from sagabus.health import Health
 from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
 from sagabus.inspection import ChannelCounts
+from sagabus.leftovers import report
 from sagabus.middleware import Middleware
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
@@ -302,6 +303,7 @@ class Bus:
             settings=self.settings,
             statistics=self.statistics,
         )
+        await report(self.store, self.definitions, self._states)
         await self._worker.start()
         self._housekeeping = self._make_housekeeping()
         self._housekeeping.start()

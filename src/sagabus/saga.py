@@ -116,6 +116,8 @@ class SagaDefinition:
     timers: Mapping[str, Reaction]
     options: SagaOptions
     has_status: bool
+    statuses: frozenset[str] | None
+    """Every status that it may have; None where any text may be one, or where it has none."""
     waits_by_status: bool
     """Every `when` is a status: only a change of it can make a stashed message welcome."""
     retry: RetryPolicy

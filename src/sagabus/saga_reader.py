@@ -42,6 +42,7 @@ def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
         timers=reader.timers,
         options=options,
         has_status="status" in reader.fields,
+        statuses=reader.statuses,
         waits_by_status="status" in reader.fields and not reader.has_predicates,
         retry=options.retry,
         deduplication=options.deduplication,
@@ -82,6 +83,11 @@ class _Reader:
                 self._read_method(where, name, function, mark)
         self._check_starts()
         self._check_timers_set()
+
+    @property
+    def statuses(self) -> frozenset[str] | None:
+        """Every status that the saga may have; None where any text may be one."""
+        return self._statuses.known
 
     def starting(self) -> dict[str, Reaction]:
         """The reaction of each message type that begins an instance."""

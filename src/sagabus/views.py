@@ -110,11 +110,17 @@ class Sagas:
     async def list(
         self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
     ) -> builtins.list[SagaRecord[Any]]:
-        """A page of instances by key, from the first key greater than `after`. UnknownName as for `get`."""
+        """A page of instances by key, from the first key greater than `after`.
+
+        UnknownName as for `get`, and for a status that a saga of this bus does not declare.
+        """
         self._home.check("bus.sagas.list(...)")
         found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
         if not found:
             await self._check(saga)
+            definition = self._definitions.get(saga_name(saga))
+            if status is not None and definition is not None:
+                check_status(definition, status)
         return [self._record(instance, saga) for instance in found]
 
     async def history(
@@ -216,6 +222,12 @@ class DeadLetters:
         """Close it for good; a key that it parked goes on."""
         self._home.check("bus.dead_letters.discard(...)")
         return await self._store.discard(letter)
+
+
+def check_status(definition: SagaDefinition, status: str) -> None:
+    """Raise UnknownName for a status that the saga does not declare."""
+    if definition.statuses is not None and status not in definition.statuses:
+        raise UnknownName(f"status of {definition.name}", status, definition.statuses)
 
 
 async def check_subscription(store: Store, kind: str, name: str, *, also: Iterable[str] = ()) -> None:

@@ -329,6 +329,24 @@ def test_a_reader_that_goes_away_is_no_error_worth_a_traceback() -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["sagas", "list", "shop:bus", "ordres"], "orders"),
+        (["sagas", "list", "shop:bus", "--status", "payed"], "paid"),
+        (["sagas", "history", "shop:bus", "order", "A1"], "orders"),
+        (["dead-letters", "list", "shop:bus", "--subscription", "payment"], "payments"),
+    ],
+)
+def test_a_name_that_nothing_has_is_exit_code_1_and_the_nearest_name(words: list[str], meant: str) -> None:
+    publish("bus", "OrderSubmitted(order_id='a', total=1)")
+
+    result = run(*words)
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"did you mean {meant}?" in result.stderr
+
+
 # --- dead letters and sagas -------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Noted, Tally
+from tests.scenarios.shop import Noted, OrderSaga, Tally
 
 from sagabus import Bus, Saga, UnknownName, handles, starts
 
@@ -64,6 +64,14 @@ async def test_a_status_that_dead_letters_do_not_have_is_refused(harness: MakeHa
     async with harness(Tally) as bus:
         with pytest.raises(UnknownName, match="did you mean replayed"):
             await bus.bus.dead_letters.list(status="replaid")
+
+
+async def test_a_status_that_the_saga_does_not_declare_is_refused(harness: MakeHarness) -> None:
+    async with harness(OrderSaga) as bus:
+        assert await bus.bus.sagas.list(OrderSaga, status="paid") == []
+
+        with pytest.raises(UnknownName, match="did you mean paid"):
+            await bus.bus.sagas.list("orders", status="payed")
 
 
 async def test_a_class_that_was_asked_for_reads_its_own_state(harness: MakeHarness) -> None:

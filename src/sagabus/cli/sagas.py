@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import printable, time_text
+from sagabus.saga import SagaDefinition
+from sagabus.views import check_status
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
@@ -121,6 +124,10 @@ def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int,
 async def _list(
     target: str | None, url: str | None, names: list[str], *, status: str | None, after: str, limit: int
 ) -> dict[str, list[SagaRecord[Any]]]:
+    if status is not None and target is not None:
+        for definition in load_bus(target).definitions:
+            if isinstance(definition, SagaDefinition) and definition.name in (names or [definition.name]):
+                check_status(definition, status)
     async with opened(target, url) as bus:
         found = {
             name: await bus.sagas.list(name, status=status, after=after, limit=limit)

@@ -1,0 +1,107 @@
+"""What stored rows name and this release does not know: told when a worker starts, so that nobody finds it by an alarm.
+
+A bounded look at each subscription. Nothing is blocked by it: a message of an unknown type, a timer without a reaction
+or a state that does not read costs itself only, when its turn comes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+
+import msgspec
+
+from sagabus.envelope import Envelope, Instance
+from sagabus.errors import HandlingError, StoreError
+from sagabus.handler import HandlerDefinition
+from sagabus.saga import SagaDefinition
+from sagabus.state_codec import StateCodec
+from sagabus.store import Store
+
+log = logging.getLogger("sagabus")
+
+LOOK = 1_000
+"""Rows of a kind that are looked at for each subscription."""
+
+
+class Leftover(msgspec.Struct, frozen=True):
+    """Stored rows of one subscription that name something this release does not know."""
+
+    subscription: str
+    kind: str
+    """message, timer, status, field or state."""
+    name: str
+    """What they name; for a state, why it does not read."""
+    count: int
+    """How many of the rows looked at."""
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.count == 1 else f"{self.count} rows"
+        return f"{self.subscription}: {rows} with {_TEXTS[self.kind].format(self.name)}"
+
+
+_TEXTS = {
+    "message": "the message {0}, which no reaction here takes; a worker that knows it has to come within an hour",
+    "timer": "the timer {0}, which no @timer here handles; give one aliases=[{0!r}]",
+    "status": "the status {0!r}, which this release does not declare; such an instance cannot be read",
+    "field": "the field {0}, which the class does not declare; it is carried along until dropped=[{0!r}] lists it",
+    "state": "a state that this release cannot read: {0}",
+}
+
+
+async def report(
+    store: Store, definitions: Iterable[HandlerDefinition | SagaDefinition], states: StateCodec
+) -> list[Leftover]:
+    """Log a warning for each kind of leftover, and return them. A store that does not answer is not asked further."""
+    found: list[Leftover] = []
+    try:
+        for definition in definitions:
+            async for leftover in _of_one(store, definition, states):
+                found.append(leftover)
+                log.warning("%s", leftover)
+    except StoreError as error:
+        log.warning("cannot look for what older releases left: %s", error)
+    return found
+
+
+async def _of_one(
+    store: Store, definition: HandlerDefinition | SagaDefinition, states: StateCodec
+) -> AsyncIterator[Leftover]:
+    counts = _of_messages(definition, await store.inspect.envelopes(definition.name, limit=LOOK))
+    if isinstance(definition, SagaDefinition):
+        counts += _of_instances(definition, await store.inspect.instances(definition.name, limit=LOOK), states)
+    for (kind, name), count in counts.items():
+        yield Leftover(definition.name, kind, name, count)
+
+
+def _of_messages(
+    definition: HandlerDefinition | SagaDefinition, stored: Iterable[Envelope]
+) -> Counter[tuple[str, str]]:
+    timers: Mapping[str, object] = definition.timers if isinstance(definition, SagaDefinition) else {}
+    found: Counter[tuple[str, str]] = Counter()
+    for envelope in stored:
+        if envelope.timer is not None:
+            if envelope.timer not in timers:
+                found["timer", envelope.timer] += 1
+        elif envelope.message_type not in definition.reactions:
+            found["message", envelope.message_type] += 1
+    return found
+
+
+def _of_instances(
+    definition: SagaDefinition, stored: Iterable[Instance], states: StateCodec
+) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    current = states.shape_of(definition.cls)
+    for instance in stored:
+        is_status = definition.statuses is not None and instance.status not in {None, *definition.statuses}
+        if instance.completed or (instance.shape == current and not is_status):
+            continue
+        try:
+            carried = states.read(definition.cls, instance.state, instance.shape).carried
+        except HandlingError as error:
+            found["status" if is_status else "state", str(instance.status if is_status else error)] += 1
+        else:
+            found.update(("field", name) for name in carried or ())
+    return found
