@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from sagabus.clock import moment
 from sagabus.envelope import DeadLetter, Instance, Recorded
-from sagabus.errors import ConfigurationError, UnknownName
+from sagabus.errors import ConfigurationError, HandlingError, UnknownName
 from sagabus.home_loop import HomeLoop
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import StateCodec
@@ -34,6 +34,8 @@ class SagaRecord(Generic[S]):
     completed: bool
     state: S
     """The saga object where its class was given or is known to this bus, else the state as a dictionary."""
+    error: HandlingError | None
+    """Why the state does not read as the class (another release wrote it); `state` is then the dictionary stored."""
     timers: Mapping[str, str]
     """Name of each timer that is set, with the message id of its setting."""
     created_at: datetime
@@ -89,7 +91,7 @@ class Sagas:
     async def get(self, saga: type[Saga] | str, key: str) -> SagaRecord[Any] | None:
         """The instance of a key, finished or not; None when there is none. UnknownName for a saga that nothing names.
 
-        It is a copy: changing it changes nothing. StateInvalid where the state does not read as the class given.
+        It is a copy: changing it changes nothing.
         """
         self._home.check("bus.sagas.get(...)")
         name = saga_name(saga)
@@ -144,11 +146,7 @@ class Sagas:
     def _record(self, instance: Instance, saga: type[Saga] | str) -> SagaRecord[Any]:
         definition = self._definitions.get(instance.saga)
         cls = definition.cls if definition is not None else saga if isinstance(saga, type) else None
-        state: Any
-        if cls is None:
-            state = json.loads(instance.state)
-        else:
-            state = self._states.read(cls, instance.state, instance.shape).state
+        state, error = self._read(cls, instance)
         return SagaRecord(
             saga=instance.saga,
             key=instance.key,
@@ -156,10 +154,19 @@ class Sagas:
             status=instance.status,
             completed=instance.completed,
             state=state,
+            error=error,
             timers=instance.timers,
             created_at=moment(instance.created_at),
             updated_at=moment(instance.updated_at),
         )
+
+    def _read(self, cls: type[Saga] | None, instance: Instance) -> tuple[Any, HandlingError | None]:
+        if cls is None:
+            return json.loads(instance.state), None
+        try:
+            return self._states.read(cls, instance.state, instance.shape).state, None
+        except HandlingError as error:
+            return json.loads(instance.state), error
 
 
 class Timers:

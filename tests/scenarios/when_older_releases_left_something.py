@@ -134,7 +134,9 @@ async def test_what_is_left_blocks_nothing_but_itself(harness: MakeHarness) -> N
         await new.publish_many([Kept(key="R"), Kept(key="A"), Begun(key="C")])
         await new.idle()
         waiting = [each.partition_key for each in await store.inspect.envelopes("left") if each.timer is None]
-        versions = {record.key: record.version for record in await new.sagas.list("left") if record.key != "R"}
+        records = {record.key: record for record in await new.sagas.list("left")}
 
     assert waiting == ["R"]
-    assert versions == {"A": 2, "C": 1}
+    assert {key: record.version for key, record in records.items()} == {"A": 2, "C": 1, "R": 1}
+    assert {key for key, record in records.items() if record.error is not None} == {"R"}
+    assert records["R"].state["status"] == "retired"

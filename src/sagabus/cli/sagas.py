@@ -169,6 +169,7 @@ def _told(record: SagaRecord[Any]) -> dict[str, object]:
         "updated_at": time_text(record.updated_at),
         "timers": sorted(record.timers),
         "state": record.state,
+        "error": None if record.error is None else str(record.error),
     }
 
 
