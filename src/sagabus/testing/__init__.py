@@ -4,5 +4,6 @@ from sagabus.testing.captured import Messages
 from sagabus.testing.clock import ManualClock
 from sagabus.testing.harness import Harness
 from sagabus.testing.recording import RecordingContext
+from sagabus.testing.upcasting import upcast_message, upcast_state
 
-__all__ = ["Harness", "ManualClock", "Messages", "RecordingContext"]
+__all__ = ["Harness", "ManualClock", "Messages", "RecordingContext", "upcast_message", "upcast_state"]
