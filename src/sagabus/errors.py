@@ -5,7 +5,7 @@ their edge (`raise … from driver_error`). A name says what happened; only prog
 category roots end in `Error`. Every constructor keeps its positional arguments as `args`, so errors survive pickling.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from sagabus.nearest import known_names
@@ -79,11 +79,14 @@ class ConfigurationError(SagaBusError):
 class UnknownName(SagaBusError):
     """Correct the name: no saga, subscription or status has it. The nearest known one is named."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Collection[str] = ()) -> None:
+        super().__init__(kind, name, tuple(sorted(known)))
         self.kind = kind
         self.name = name
         self.known = tuple(sorted(known))
-        super().__init__(f"no {kind} is named {name!r}{known_names(name, self.known)}")
+
+    def __str__(self) -> str:
+        return f"no {self.kind} is named {self.name!r}{known_names(self.name, self.known)}"
 
 
 class WrongEventLoop(SagaBusError):

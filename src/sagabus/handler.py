@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sagabus.callables import carrying, check_answers, label_of, written
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.deduplication import Deduplication
+from sagabus.errors import ConfigurationError
 from sagabus.local_names import visible_names
 from sagabus.message import field_names
 from sagabus.reaction import Reaction, invoker, seconds
@@ -72,6 +73,7 @@ def handler(
     run may take before it is cancelled and has failed (`Settings.timeout` by default); in a thread it fails as well,
     and the function goes on without effect; a plain function in the event loop cannot be interrupted.
     """
+    require_name("handler", name, "payments")
     options = HandlerOptions(
         name=name,
         key=key,
@@ -144,6 +146,14 @@ def _reactions(
             function=written(function),
         )
     return reactions
+
+
+def require_name(decorator: str, name: object, example: str) -> None:
+    """ConfigurationError for a decorator that was given the function where its name belongs."""
+    if callable(name):
+        raise ConfigurationError(
+            f'@{decorator} needs a name, such as @{decorator}("{example}"), before {label_of(name)}'
+        )
 
 
 def check_name(name: object, where: str, problems: list[str]) -> None:

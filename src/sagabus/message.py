@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, cast, dataclass_transform
 
+from sagabus.declared_class import become_dataclass
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
 from sagabus.evolution import UNCHANGED, Evolution, Upcast
 from sagabus.local_names import visible_names
@@ -236,11 +237,7 @@ def _shape_of(cls: type[object]) -> Shape | None:
 def _make_dataclass(cls: type[object]) -> None:
     if "__init__" in cls.__dict__:
         raise ConfigurationError(f"{_path(cls)} has its own __init__: declare its fields as annotations instead")
-    try:
-        # Without slots: those need a new class, which breaks `super()` and references taken earlier.
-        dataclasses.dataclass(frozen=True)(cls)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{_path(cls)} cannot become a frozen dataclass: {error}") from error
+    become_dataclass(cls, _path(cls), frozen=True)
 
 
 def _fields(message_type: MessageType) -> list[tuple[str, bool]]:

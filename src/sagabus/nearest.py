@@ -11,7 +11,7 @@ _MOST = 20
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one was probably meant to be; None where none is near."""
     by_folded = {each.casefold(): each for each in known}
-    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.55)
     return by_folded[found[0]] if found else None
 
 

@@ -9,53 +9,25 @@ from __future__ import annotations
 import dataclasses
 import enum
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Unpack, dataclass_transform
 
 from sagabus.correlation import KeySpec
+from sagabus.declared_class import become_dataclass
 from sagabus.deduplication import Deduplication
-from sagabus.evolution import Evolution, Upcast
+from sagabus.errors import ConfigurationError
+from sagabus.handler import require_name
 from sagabus.local_names import visible_names
 from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
 from sagabus.saga_fields import adopt_mixins, check_assignable
+from sagabus.saga_options import SagaKeywords, SagaOptions, options_of
 
 F = TypeVar("F", bound=Callable[..., Any])
-Policy: TypeAlias = Literal["stash", "ignore", "dead-letter"]
 Status: TypeAlias = str | enum.Enum
 WhenSpec: TypeAlias = Status | tuple[Status, ...] | list[Status] | set[Status] | frozenset[Status] | When
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SagaOptions:
-    """What the class was given beside its body."""
-
-    name: str
-    key: KeySpec | None = None
-    on_missing: Policy = "stash"
-    on_finished: Policy = "ignore"
-    on_unexpected: Policy = "dead-letter"
-    on_no_key: Literal["ignore", "dead-letter"] = "dead-letter"
-    patience: timedelta = timedelta(hours=1)
-    restart: bool = False
-    history: bool = False
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    deduplication: Deduplication | None = None
-    ordered: bool = True
-    parks: bool = False
-    lossy: bool = False
-    timeout: timedelta | None = None
-    version: int = 1
-    upcast: Mapping[int, Upcast] = field(default_factory=dict[int, Upcast])
-    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
-    dropped: Collection[str] = ()
-
-    @property
-    def evolution(self) -> Evolution:
-        """How the state has changed since older releases stored it."""
-        return Evolution(version=self.version, upcast=self.upcast, renamed=self.renamed, dropped=self.dropped)
 
 
 @dataclass_transform(kw_only_default=True)
@@ -69,7 +41,8 @@ class Saga:
 
     What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
     (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
-    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. A message whose key is
+    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. Each takes one of these,
+    or a mapping from message classes to them. A message whose key is
     None or empty names no instance: by `on_no_key` this saga dead-letters or ignores it. `restart=True` lets a starting
     message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state would be
     read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks`
@@ -90,14 +63,14 @@ class Saga:
                 check_assignable(self, name, self.__sagabus_fields__)
             _assign(self, name, value)
 
-    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, **options: Unpack[SagaKeywords]) -> None:
         super().__init_subclass__()
-        cls.__sagabus_saga__ = SagaOptions(name=name, **options) if name is not None else None
         if name is None and options:
-            raise TypeError(f"{cls.__qualname__}: give the saga a name=... beside its other options")
+            raise ConfigurationError(f'{cls.__qualname__}: give the saga a name="..." with its other options')
+        cls.__sagabus_saga__ = options_of(cls.__qualname__, name, options) if name is not None else None
         cls.__sagabus_names__ = visible_names(1)
         adopt_mixins(cls)
-        dataclass(kw_only=True)(cls)
+        become_dataclass(cls, f"saga {cls.__qualname__}", kw_only=True)
         cls.__sagabus_fields__ = frozenset(each.name for each in dataclasses.fields(cls))  # type: ignore[arg-type]  # now it is one
 
 
@@ -210,6 +183,7 @@ def timer(name: str, *, timeout: timedelta | None = None, aliases: Sequence[str]
 
     `aliases`: names that the timer had in older releases, for those that are still set.
     """
+    require_name("timer", name, "reminder")
     mark = Mark(kind="timer", timer=name, timeout=timeout, aliases=tuple(aliases))
 
     def apply(function: F) -> F:

@@ -15,7 +15,8 @@ from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
 from sagabus.reaction import Reaction, When, declared, invoker, seconds
-from sagabus.saga import Mark, Policy, Saga, SagaDefinition, SagaOptions, WhenSpec
+from sagabus.saga import Mark, Saga, SagaDefinition, WhenSpec
+from sagabus.saga_options import SagaOptions
 from sagabus.signature import read_signature, timers_set_by
 from sagabus.status import Statuses, read_statuses, texts_of
 
@@ -81,6 +82,9 @@ class _Reader:
                 self._read_timer(where, name, function, mark)
             else:
                 self._read_method(where, name, function, mark)
+        messages = {declared(reaction).cls for found in self.reactions.values() for reaction in found}
+        for problem in self._options.policy_problems(messages):
+            self._problem(problem)
         self._check_starts()
         self._check_timers_set()
 
@@ -107,11 +111,6 @@ class _Reader:
         options = self._options
         check_answers(options.key, f"{self._where}: key", self._problems)
         check_answers(getattr(self._cls, "initial", None), f"{self._where}.initial", self._problems)
-        for setting in ("on_missing", "on_finished", "on_unexpected", "on_no_key"):
-            stashes = setting in ("on_missing", "on_unexpected")
-            allowed = typing.get_args(Policy) if stashes else ("ignore", "dead-letter")
-            if getattr(options, setting) not in allowed:
-                self._problem(f"{setting} must be one of {', '.join(allowed)}, not {getattr(options, setting)!r}")
         for setting in ("restart", "history", "lossy"):
             if not isinstance(getattr(options, setting), bool):
                 self._problem(f"{setting} must be True or False, not {getattr(options, setting)!r}")
@@ -143,9 +142,10 @@ class _Reader:
                 self._problems.append(f"{where}: timer {each!r} is handled twice")
 
     def _read_method(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
+        before = len(self._problems)
         signature = read_signature(function, where, self._problems, method=True)
         if not signature.message_types:
-            if "message" not in signature.arguments:
+            if "message" not in signature.arguments and len(self._problems) == before:
                 self._problems.append(f"{where}: takes no message; annotate its first parameter with a message class")
             return
         is_async = inspect.iscoroutinefunction(written(function))
@@ -247,7 +247,7 @@ class _Reader:
 
     def _check_starts(self) -> None:
         starting = [r for found in self.reactions.values() for r in found if r.starts]
-        if not starting:
+        if not starting and not any(mark.kind == "starts" for _, _, mark in _marked_methods(self._cls)):
             self._problem("nothing can start it: mark the method of its first message with @starts")
         if hasattr(self._cls, "initial"):
             return

@@ -19,6 +19,10 @@ from sagabus.errors import MessageNotDeclared
 from sagabus.local_names import evaluate
 from sagabus.message import MessageType, message_type_of
 
+_ALLOWED = (
+    "put @event or @command on the class if it should be one. A handler is given a message, a context "
+    "(ctx: Context), and the open transaction (connection: Connection, AsyncConnection or a class of a driver)"
+)
 _DATABASE_PACKAGES = frozenset(
     ["aiosqlite", "apsw", "asyncmy", "asyncpg", "django", "MySQLdb", "psycopg", "pymysql", "sqlalchemy", "sqlite3"]
 )
@@ -174,9 +178,7 @@ def _message_types(hint: object, where: str, problems: list[str]) -> list[Messag
     for member in members:
         try:
             found.append(message_type_of(member))
-        except MessageNotDeclared as error:
-            name = getattr(member, "__qualname__", member)
-            problems.append(
-                f"{where}: {error}" if isinstance(member, type) else f"{where}: {name!r} is no message class"
-            )
+        except MessageNotDeclared:
+            name = getattr(member, "__qualname__", None) or str(member)
+            problems.append(f"{where} is {name}, which is no message; {_ALLOWED}")
     return found

@@ -118,8 +118,8 @@ def test_signatures_that_cannot_be() -> None:
 
     found = problems(none, bare, alien, pair, thread)
 
-    for text in ("takes no message", "has no annotation", "no message class", "more than one message", "thread=True"):
-        assert text in found or text.replace("no message class", "not a declared message") in found
+    for text in ("takes no message", "has no annotation", "is no message", "more than one message", "thread=True"):
+        assert text in found
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "x" * 129, "sagabus.mine", "ä"])
@@ -142,7 +142,7 @@ def test_what_is_on_or_off_and_was_given_something_else(option: str) -> None:
 
 
 def test_options_without_a_name() -> None:
-    with pytest.raises(TypeError, match="name"):
+    with pytest.raises(ConfigurationError, match="name"):
 
         class Nameless(Saga, key="key"):
             key: str

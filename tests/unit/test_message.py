@@ -175,7 +175,7 @@ def test_a_class_no_dataclass_can_be_made_of_is_refused() -> None:
     class Shared:
         lines: list[str] = []  # noqa: RUF012 - the mistake under test
 
-    with pytest.raises(ConfigurationError, match="cannot become a frozen dataclass"):
+    with pytest.raises(ConfigurationError, match="which all instances would share"):
         event("a")(Shared)
 
 
@@ -289,4 +289,10 @@ def test_every_error_survives_pickling_and_is_never_blank(error: type[SagaBusErr
 def test_only_waiting_helps_where_an_error_is_transient() -> None:
     transient = {error.__name__ for error in EVERY_ERROR if error.is_transient}
 
-    assert transient == {"TransportError", "StoreUnavailable", "StoreBusy", "StoreFull", "ConcurrencyConflict"}
+    assert transient == {
+        "TransportError",
+        "StoreUnavailable",
+        "StoreBusy",
+        "StoreFull",
+        "ConcurrencyConflict",
+    }

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from sagabus.clock import Clock, micros
+from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.connection import Lent
 from sagabus.context import Context
@@ -28,13 +28,14 @@ from sagabus.engine.sender import Sender
 from sagabus.engine.stepping import stepped
 from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
-from sagabus.envelope import Cause, Envelope
+from sagabus.engine.unwanted import unwanted
+from sagabus.envelope import Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.middleware import Middleware
-from sagabus.outcome import Claim, Completed, DeadLettered, Discarded, Effects, Outcome, Save, Stashed
+from sagabus.outcome import Claim, Completed, Discarded, Effects, Outcome, Save
 from sagabus.reaction import Reaction
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.settings import Settings
@@ -209,17 +210,17 @@ class Processing:
         starting = definition.starting.get(envelope.message_type)
         if cell.version == 0 or (cell.completed and definition.options.restart and starting is not None):
             if starting is None:
-                return self._unwanted(definition, envelope, "missing", "no such saga instance")
+                return unwanted(definition, envelope, self._clock.now(), "missing", "no such saga instance")
             state = definition.start(envelope.message_type, message, mailbox.key or "")
             cell.carried = None
             return self._transition(definition, starting, message, envelope, cell=cell, state=state)
         if cell.completed:
-            return self._unwanted(definition, envelope, "finished", "the saga instance is finished")
+            return unwanted(definition, envelope, self._clock.now(), "finished", "the saga instance is finished")
         state = self._state(definition, cell)
         reaction = _first(known, state)
         if reaction is None:
             where = f"in status {cell.status!r}" if definition.has_status else "in its present state"
-            return self._unwanted(definition, envelope, "unexpected", f"not expected {where}")
+            return unwanted(definition, envelope, self._clock.now(), "unexpected", f"not expected {where}")
         return self._transition(definition, reaction, message, envelope, cell=cell, state=state)
 
     def _transition(
@@ -241,7 +242,7 @@ class Processing:
         if known is None:
             return self.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
         with_key(definition, envelope, self._codec)  # raises what makes the key unusable
-        return self._unwanted(definition, envelope, "no_key", f"names no instance: {known[0].no_key}")
+        return unwanted(definition, envelope, self._clock.now(), "no_key", f"names no instance: {known[0].no_key}")
 
     def _prepare_timer(self, definition: SagaDefinition, cell: BelievedState, envelope: Envelope) -> _Run | Outcome:
         name = envelope.timer or ""
@@ -341,19 +342,6 @@ class Processing:
             return ()
         key = rule.claim(message, envelope)
         return () if key is None else (Claim(key, _NO_FINGERPRINT),)
-
-    def _unwanted(self, definition: SagaDefinition, envelope: Envelope, case: str, why: str) -> Outcome:
-        options = definition.options
-        policy = getattr(options, f"on_{case}")
-        reason = f"{case.replace('_', ' ')}: {envelope.message_type} {why}"
-        cause = Cause.NO_KEY if case == "no_key" else Cause.UNEXPECTED
-        if policy == "ignore":
-            return Discarded(envelope, reason, cause)
-        left = envelope.due_at - self._clock.now() if envelope.stashed else micros(options.patience)
-        if policy == "dead-letter" or left <= 0:
-            waited = f" (waited {options.patience})" if envelope.stashed else ""
-            return DeadLettered(envelope=envelope, cause=cause, reason=reason + waited, parks=definition.parks)
-        return Stashed(envelope, left)
 
 
 def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:
