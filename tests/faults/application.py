@@ -167,7 +167,7 @@ class Customer(Saga, name="customers", key="customer", retry=PATIENT):
 @handler("capture", key="order_id", retry=PATIENT)
 async def capture(message: Capture, ctx: Context) -> None:
     if message.order_id == "fails-once" and ctx.attempt == 1:
-        raise ConnectionError("the payment service does not answer")
+        raise RuntimeError("the payment service answers nonsense")
     record(ctx, "capture", ctx.message_id, message.order_id, ctx.idempotency_key("charge"))
     ctx.publish(Captured(order_id=message.order_id))
     ctx.publish(Audited(order_id=message.order_id), message_id=f"audit-{message.order_id}")
@@ -182,7 +182,7 @@ async def reserve(message: Reserve, ctx: Context, connection: AsyncConnection) -
         (message.order_id,),
     )
     if message.order_id == "fails-once" and ctx.attempt == 1:
-        raise ConnectionError("the warehouse does not answer")
+        raise RuntimeError("the warehouse answers nonsense")
     ctx.publish(Reserved(order_id=message.order_id, rows_seen=seen[0][0]))
 
 
