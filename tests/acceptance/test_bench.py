@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.conftest import Take
+from tests.grounds import SERVERS
 
 from sagabus.cli.benchmark.loops.sqlite import prepared, work_off
 from sagabus.cli.benchmark.rounds import percentile
@@ -80,6 +82,16 @@ def test_a_person_gets_a_table(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "ratio" in finished.stdout
     assert "{" not in finished.stdout
+
+
+@pytest.mark.parametrize("kind", ["sqlite", *SERVERS])
+def test_after_a_crash_all_that_was_in_flight_takes_at_most_twice_its_time(kind: str, take: Take) -> None:
+    finished = bench("--crash", "--json", "--store", take(kind).url)
+
+    found = json.loads(finished.stdout)
+    assert found["dead_letters"] == 0
+    assert 0.5 < found["ratio"] <= 2
+    assert finished.returncode == 0, finished.stderr
 
 
 @pytest.mark.parametrize("url", ["memory:", "oracle://x", "sqlite:////nowhere/at/all.db", "sqlite:////"])

@@ -84,7 +84,7 @@ class Marks:
 
     async def take_back(self) -> None:
         """Take all marks back of messages that do not run and whose outcome is not on its way."""
-        idle = [mark for position, mark in self._hand.marked.items() if not self._is_at_work(position)]
+        idle = [mark for position, mark in self._hand.marked.items() if self._is_idle(position)]
         for mark in idle:
             del self._hand.marked[mark.envelope.position]
         self.orphaned += [mark.envelope for mark in idle]
@@ -112,11 +112,20 @@ class Marks:
         held = self._hand.lanes.get((mark.envelope.channel, mark.envelope.lane))
         return held is not None and held.epoch == mark.epoch
 
-    def _is_at_work(self, position: int) -> bool:
+    def is_to_run(self, position: int) -> bool:
+        """Whether a message that is marked runs or is about to: neither if its outcome is on its way."""
         mailbox = self._hand.envelopes.get(position)
         if mailbox is None:
             return False
-        return not any(waiting.position == position for waiting in mailbox.queue)
+        return (mailbox.running is not None and mailbox.running.position == position) or _waits(mailbox, position)
+
+    def _is_idle(self, position: int) -> bool:
+        mailbox = self._hand.envelopes.get(position)
+        return mailbox is None or _waits(mailbox, position)
+
+
+def _waits(mailbox: Mailbox, position: int) -> bool:
+    return any(envelope.position == position for envelope in mailbox.queue)
 
 
 def _counted(envelope: Envelope) -> Envelope:

@@ -40,6 +40,10 @@ class Gate(Protocol):
         """Whether the next message may not begin yet; the mailbox is offered again when it may."""
         ...
 
+    def look(self) -> None:
+        """A run has ended: there may be room for another."""
+        ...
+
 
 class Runner:
     """Serves mailboxes; any number at once, each by one runner."""
@@ -85,6 +89,8 @@ class Runner:
                 self._runners.relieve()
                 await self._one(mailbox, envelope)
                 mailbox.running = None
+                if self._gate.watching:
+                    self._gate.look()
                 if self._runners.breath_due():
                     await self._runners.breathe()
         finally:

@@ -87,7 +87,7 @@ class Suspects:
 
     def look(self) -> None:
         """Something has changed: a run has ended, a message waits, lanes have come or gone."""
-        if self._stopping or not (self.watching or self._marks.orphaned):
+        if self._stopping or not self._has_work:
             return
         self._changed.set()
         if self.task is None or self.task.done():
@@ -121,7 +121,11 @@ class Suspects:
     # --- who is next --------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
-        while not self._stopping and (self._waiting or self._lone or self._marks.orphaned):
+        if self._waiting:
+            log.warning(
+                "messages were in flight in a worker that died or stood still: each is counted before it runs again"
+            )
+        while not self._stopping and self._has_work:
             self._changed.clear()
             try:
                 wait = await self._step()
@@ -134,15 +138,16 @@ class Suspects:
             else:
                 await self._pause(wait)
 
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._lone or self._marks.orphaned)
+
     async def _step(self) -> float:
         """Mark what may begin now; how long to wait for the next look, at most."""
         if self._marks.orphaned:
             await self._marks.take_back_orphans()
         if group := self._group():
-            log.warning(
-                "%d messages were in flight in a worker that died or stood still: they run again, counted first",
-                len(group),
-            )
+            log.debug("a death is counted of %d messages before they run", len(group))
             await self._mark(group)
             return 0
         if not self._lone:
@@ -155,7 +160,7 @@ class Suspects:
 
     def _group(self) -> list[Chosen]:
         """The next to run side by side, as far as there is room: one of each key, then more of each."""
-        room = self._concurrency - sum(position in self._hand.envelopes for position in self._hand.marked)
+        room = self._concurrency - sum(map(self._marks.is_to_run, self._hand.marked))
         found: list[Mailbox] = []
         while self._waiting and len(found) < room:
             mailbox = next(iter(self._waiting))

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 import click
+import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sagabus import Bus
+from sagabus.cli.benchmark.crash import MESSAGES, MOST, WORK, CrashFigures
+from sagabus.cli.benchmark.crash import measure as after_a_crash
 from sagabus.cli.benchmark.process import EVERYTHING
 from sagabus.cli.benchmark.rounds import ROUNDS, Figures, HalfFailedError, run_rounds
 from sagabus.cli.benchmark.venues import Venue, venue
@@ -36,11 +39,16 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes on the full queue."
 )
+@click.option(
+    "--crash",
+    is_flag=True,
+    help="Measure another thing: how long messages take that were in flight in a worker that was killed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def bench(*, store: str | None, sagas: int, workers: int, as_json: bool) -> None:
+def bench(*, store: str | None, sagas: int, workers: int, crash: bool, as_json: bool) -> None:
     """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns.
 
-    Exit codes: 0 measured, 2 when it could not run.
+    Exit codes: 0 measured, 1 with --crash if that costs more than twice the time, 2 when it could not run.
     """
     signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, what it made is removed
     with refusing():
@@ -48,11 +56,29 @@ def bench(*, store: str | None, sagas: int, workers: int, as_json: bool) -> None
         if store is not None:
             asyncio.run(_try(found.engine(0)))
         with found:
+            if crash:
+                _crash(asyncio.run(after_a_crash(found.engine(0))), found.title, as_json=as_json)
+                return
             figures = _measure(found, sagas, workers)
     summary = figures.summary()
     _draw(summary, f"{sagas:,} sagas of three messages, {found.title}", stderr=as_json)
     if as_json:
         emit_json({**summary, "sagas": sagas, "rounds": ROUNDS, "workers": workers})
+
+
+def _crash(figures: CrashFigures, title: str, *, as_json: bool) -> None:
+    summary = {**msgspec.to_builtins(figures), "ratio": round(figures.ratio, 4)}
+    table = Table(
+        title=f"{MESSAGES} messages of {WORK} s, {title}", title_justify="left", title_style="bold", show_header=False
+    )
+    table.add_row("undisturbed", f"{figures.undisturbed:.2f} s", "all of them, with nothing in their way")
+    table.add_row("after_a_crash", f"{figures.after_a_crash:.2f} s", "the same, in flight in a worker that was killed")
+    table.add_row("ratio", f"{figures.ratio:.2f}", f"the second against the first, at most {MOST:.0f}")
+    console(stderr=as_json).print(table)
+    if as_json:
+        emit_json(summary)
+    if figures.ratio > MOST or figures.dead_letters:
+        raise SystemExit(1)
 
 
 def _leave(number: int, frame: object) -> NoReturn:

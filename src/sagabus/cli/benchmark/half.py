@@ -1,7 +1,7 @@
 """One half of the benchmark in a process of its own: neither shares memory or threads with the other.
 
-`python -m sagabus.cli.benchmark.half engine SAGAS TOKEN WORKERS`, `… worker`, or `… loop-KIND SAGAS`; the first line of
-its stdin is the store, and it prints one object.
+`python -m sagabus.cli.benchmark.half engine SAGAS TOKEN WORKERS`, `… worker`, `… crash` (a worker to be killed), or
+`… loop-KIND SAGAS`; the first line of its stdin is the store, and it prints one object.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 
 import msgspec
 
-from sagabus.cli.benchmark import engine
+from sagabus.cli.benchmark import crash, engine
 from sagabus.cli.process import own_process, place_given
 
 
@@ -25,6 +25,9 @@ def run(half: str, place: str, *options: str) -> bytes:
         return msgspec.json.encode(found if not asyncio.iscoroutine(found) else asyncio.run(found))
     if half == "worker":
         asyncio.run(engine.serve(place))
+        return b""
+    if half == "crash":
+        asyncio.run(crash.work(place))
         return b""
     own_process()  # as `sagabus run` does
     sagas, token, workers = options
