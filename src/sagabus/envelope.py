@@ -37,6 +37,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """On the way into a store only: due this long after acceptance; the store turns it into `due_at`, by its clock."""
     attempt: int = 0
     """Runs counted so far."""
+    excused: int = 0
+    """How many of them failed by an error that waiting alone may cure."""
     deaths: int = 0
     """How often a worker died while it had the message in flight. Only a store counts them: a message begins with 0."""
     failed_at: int | None = None

@@ -99,6 +99,8 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Runs to count: 0 where the message is not to blame (an unknown type during an upgrade, a lost database)."""
     holds: bool = True
     """Later messages of its key wait until it is settled."""
+    excused: bool = False
+    """The run failed by an error that waiting alone may cure: it is not one of the attempts that the policy allows."""
     deaths: int = 0
     """-1 where the run was marked: its worker has outlived it. Never below none."""
 

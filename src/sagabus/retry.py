@@ -18,7 +18,6 @@ from sagabus.errors import ConfigurationError, EndlessLoop, MessageError
 from sagabus.transience import is_transient
 
 _LONGEST = 2**62
-_MOST_STEPS = 1_000
 FEWEST_DEATHS = 2
 
 
@@ -76,10 +75,10 @@ class RetryPolicy:
 
     `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none
     matches, a message that cannot be read is dead-lettered at once. **Transient** errors (connections, time-outs,
-    locks, conflicts, also those of the common clients and drivers) are not counted for `transient_for` from the first
-    failure on; after that, they count like all others, of which a message has `attempts`. `transient` names further
-    classes of this kind, or their names, "stripe.APIConnectionError". Jitter is full (a uniform part of the ceiling),
-    so that what failed together does not return together.
+    locks, conflicts, also those of the common clients and drivers) use up no `attempts` for `transient_for` from the
+    first failure on; after that, they do. `transient` names further classes of this kind, or their names,
+    "stripe.APIConnectionError". Jitter is full (a uniform part of the ceiling), so that what failed together does not
+    return together.
 
     `deaths`: a message that was in flight when so many workers died is a dead letter. For the last one it ran alone.
     """
@@ -125,13 +124,6 @@ class RetryPolicy:
         """The wait after `attempt` failed runs, in microseconds; `fraction` in [0, 1) is the luck of the draw."""
         ceiling = self.backoff.ceiling(attempt)
         return int(ceiling * fraction) if self.jitter else ceiling
-
-    def failures_within(self, waited: int) -> int:
-        """The failed run at which the longest waits come to `waited` microseconds in all, from 1."""
-        number, left = 1, waited
-        while number < _MOST_STEPS and (left := left - self.backoff.ceiling(number)) >= 0:
-            number += 1
-        return number
 
     def _rule_for_one(self, error: BaseException) -> Rule:
         for cls in type(error).__mro__:

@@ -137,7 +137,7 @@ async def test_a_handler_that_gives_up_a_server_that_hangs_is_free_of_it(ground:
 
         await wire.emptied()
         assert ground.rows() == [("A", 0)]
-        assert begun == [1, 1]  # a time-out is not counted
+        assert begun == [1, 2 if ground.kind == "postgres" else 1]  # the other driver ends a connection by that
 
 
 @LINUX

@@ -9,7 +9,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Flaky, Noted
 
-from sagabus import Exponential, Linear, RetryPolicy, Rule, handler
+from sagabus import Context, Exponential, Linear, RetryPolicy, Rule, handler
 
 SECOND = timedelta(seconds=1)
 MANY = timedelta(days=1)
@@ -173,7 +173,25 @@ async def test_other_failures_keep_their_attempts_after_an_outage(harness: MakeH
         await bus.advance(MANY)
 
         (letter,) = await bus.dead_letters()
-        assert (flaky.runs, letter.attempts) == (23, 3)
+        assert (flaky.runs, letter.attempts) == (23, 23)
+        assert letter.reason.startswith("failed 3 times")
+
+
+async def test_a_handler_sees_that_a_transient_failure_was_a_run(harness: MakeHarness) -> None:
+    """One that waits for its second run to do something else would otherwise never get there."""
+    attempts: list[int] = []
+
+    @handler("eager")
+    def run(message: Noted, ctx: Context) -> None:
+        attempts.append(ctx.attempt)
+        if ctx.attempt < 4:
+            raise ConnectionError
+
+    async with harness(run) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(HOUR)
+
+        assert attempts == [1, 2, 3, 4]
 
 
 async def test_without_a_budget_a_transient_failure_counts_like_any_other(harness: MakeHarness) -> None:

@@ -75,20 +75,6 @@ def test_a_group_is_transient_if_all_of_it_is() -> None:
     assert not policy.is_transient(ExceptionGroup("g", [TimeoutError(), ValueError()]))
 
 
-def test_waits_that_are_not_counted_grow_with_the_time_gone_by() -> None:
-    seconds = [0, 0.9, 1, 2.9, 3, 7, 511, 3600]
-
-    found = [RetryPolicy().failures_within(int(waited * 1e6)) for waited in seconds]
-
-    assert found == [1, 1, 2, 2, 3, 4, 10, 20]
-
-
-def test_a_backoff_without_waits_is_no_endless_sum() -> None:
-    at_once = Linear(first=timedelta(0), step=timedelta(0))
-
-    assert RetryPolicy(backoff=at_once).failures_within(10**12) == 1_000
-
-
 def test_leaves_of_nested_groups() -> None:
     a, b, c = ValueError("a"), KeyError("b"), KeyboardInterrupt()
     group = BaseExceptionGroup("outer", [a, BaseExceptionGroup("inner", [b, c])])

@@ -61,28 +61,26 @@ class Recoverability:
         policy = definition.retry
         waited, transient = self._waited(envelope), policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
-        counted = int(not is_free)
-        attempt = envelope.attempt + counted
+        attempt = envelope.attempt + 1
+        faults = attempt - envelope.excused - is_free
         rule = policy.rule_for(error)
         failure = failure_of(error)
         log.warning(
             "%s: %s %s failed (%s): %s: %s",
             *(envelope.channel, envelope.message_type, envelope.message_id),
-            *("transient" if is_free else f"attempt {attempt}", failure.error_type, failure.text),
+            *(f"attempt {attempt}{', transient' * is_free}", failure.error_type, failure.text),
         )
         if rule is Rule.DISCARD:
             return Discarded(envelope, f"discarded by rule: {failure.error_type}: {failure.text}")
         if rule is Rule.DEAD_LETTER:
             reason = f"cannot succeed: {failure.error_type}: {failure.text}"
             return self._bury(definition, envelope, Cause.PERMANENT, reason, failure)
-        if attempt >= policy.attempts and not is_free:
-            how_long = f"for {timedelta(microseconds=waited)}" if transient and waited else f"{attempt} times"
+        if faults >= policy.attempts and not is_free:
+            how_long = f"for {timedelta(microseconds=waited)}" if transient and waited else f"{faults} times"
             reason = f"failed {how_long}, last: {failure.error_type}: {failure.text}"
             return self._bury(definition, envelope, Cause.FAILED, reason, failure)
-        # What is not counted has no number: its waits grow with the time that has gone by.
-        number = max(attempt, policy.failures_within(waited)) if transient else attempt
-        delay = policy.delay(number, self._identity.fraction())
-        return RetryAt(envelope=envelope, delay=delay, failure=failure, counted=counted, holds=definition.ordered)
+        delay = policy.delay(attempt if transient else faults, self._identity.fraction())
+        return RetryAt(envelope=envelope, delay=delay, failure=failure, excused=is_free, holds=definition.ordered)
 
     def cancelled(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException

@@ -129,8 +129,9 @@ CREATE TABLE IF NOT EXISTS `recorded_history` (
     INDEX `recorded_history_committed` (saga, committed_at, position)
 ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- migration 3, checksum b8fbd8db12888702
+-- migration 3, checksum d18e7ee953d2ec6a
 ALTER TABLE `recorded_envelope` ADD COLUMN deaths INT NOT NULL DEFAULT 0;
+ALTER TABLE `recorded_envelope` ADD COLUMN excused INT NOT NULL DEFAULT 0;
 ALTER TABLE `recorded_dead_letter` ADD COLUMN cause VARBINARY(64);
 ALTER TABLE `recorded_instance` ADD COLUMN shape LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 ALTER TABLE `recorded_history` ADD COLUMN shape LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -140,7 +141,7 @@ INSERT INTO `recorded_schema_version` (version, checksum, applied_at) VALUES (1,
 
 INSERT INTO `recorded_schema_version` (version, checksum, applied_at) VALUES (2, 'a7ff2ffb818bda7e', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
 
-INSERT INTO `recorded_schema_version` (version, checksum, applied_at) VALUES (3, 'b8fbd8db12888702', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
+INSERT INTO `recorded_schema_version` (version, checksum, applied_at) VALUES (3, 'd18e7ee953d2ec6a', TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)));
 SET autocommit = 0;
 DELETE FROM `recorded_meta`;
 INSERT INTO `recorded_meta` (`name`, `value`) VALUES ('crew', 2);
@@ -413,4 +414,4 @@ ValueError: not yet
 DELETE FROM `recorded_schema_version`;
 INSERT INTO `recorded_schema_version` (`version`, `checksum`, `applied_at`) VALUES (1, 'f3a0a5165f018d24', 1893456000000000);
 INSERT INTO `recorded_schema_version` (`version`, `checksum`, `applied_at`) VALUES (2, 'a7ff2ffb818bda7e', 1893456000000000);
-INSERT INTO `recorded_schema_version` (`version`, `checksum`, `applied_at`) VALUES (3, 'b8fbd8db12888702', 1893456000000000);
+INSERT INTO `recorded_schema_version` (`version`, `checksum`, `applied_at`) VALUES (3, 'd18e7ee953d2ec6a', 1893456000000000);

@@ -132,8 +132,9 @@ CREATE TABLE "recorded"."sagabus_history" (
 CREATE INDEX "sagabus_history_instance" ON "recorded"."sagabus_history" (saga, key, position);
 CREATE INDEX "sagabus_history_committed" ON "recorded"."sagabus_history" (saga, committed_at, position);
 
--- migration 3, checksum 344f6f45f3ff278b
+-- migration 3, checksum 71ff8fa37ca061fb
 ALTER TABLE "recorded"."sagabus_envelope" ADD COLUMN deaths int NOT NULL DEFAULT 0;
+ALTER TABLE "recorded"."sagabus_envelope" ADD COLUMN excused int NOT NULL DEFAULT 0;
 ALTER TABLE "recorded"."sagabus_dead_letter" ADD COLUMN cause text COLLATE "C";
 ALTER TABLE "recorded"."sagabus_instance" ADD COLUMN shape text COLLATE "C";
 ALTER TABLE "recorded"."sagabus_history" ADD COLUMN shape text COLLATE "C";
@@ -143,7 +144,7 @@ INSERT INTO "recorded"."sagabus_schema_version" (version, checksum, applied_at) 
 
 INSERT INTO "recorded"."sagabus_schema_version" (version, checksum, applied_at) VALUES (2, '9cf040d39d732b76', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 
-INSERT INTO "recorded"."sagabus_schema_version" (version, checksum, applied_at) VALUES (3, '344f6f45f3ff278b', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
+INSERT INTO "recorded"."sagabus_schema_version" (version, checksum, applied_at) VALUES (3, '71ff8fa37ca061fb', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint);
 DELETE FROM "recorded"."sagabus_meta";
 INSERT INTO "recorded"."sagabus_meta" ("name", "value") VALUES ('crew', 2);
 INSERT INTO "recorded"."sagabus_meta" ("name", "value") VALUES ('identity', 2019706809986088960);
@@ -416,7 +417,7 @@ ValueError: not yet
 DELETE FROM "recorded"."sagabus_schema_version";
 INSERT INTO "recorded"."sagabus_schema_version" ("version", "checksum", "applied_at") VALUES (1, '705bcb69e519957e', 1893456000000000);
 INSERT INTO "recorded"."sagabus_schema_version" ("version", "checksum", "applied_at") VALUES (2, '9cf040d39d732b76', 1893456000000000);
-INSERT INTO "recorded"."sagabus_schema_version" ("version", "checksum", "applied_at") VALUES (3, '344f6f45f3ff278b', 1893456000000000);
+INSERT INTO "recorded"."sagabus_schema_version" ("version", "checksum", "applied_at") VALUES (3, '71ff8fa37ca061fb', 1893456000000000);
 SELECT setval(pg_get_serial_sequence('"recorded"."sagabus_envelope"', 'position'), 33);
 SELECT setval(pg_get_serial_sequence('"recorded"."sagabus_dead_letter"', 'id'), 5);
 SELECT setval(pg_get_serial_sequence('"recorded"."sagabus_history"', 'position'), 6);

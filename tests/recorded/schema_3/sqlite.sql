@@ -132,8 +132,9 @@ CREATE TABLE sagabus_history (
 CREATE INDEX sagabus_history_instance ON sagabus_history (saga, key);
 CREATE INDEX sagabus_history_committed ON sagabus_history (saga, committed_at);
 
--- migration 3, checksum 1bf0e4453111e014
+-- migration 3, checksum a2954fe53101a08e
 ALTER TABLE sagabus_envelope ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sagabus_envelope ADD COLUMN excused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sagabus_dead_letter ADD COLUMN cause TEXT;
 ALTER TABLE sagabus_instance ADD COLUMN shape TEXT;
 ALTER TABLE sagabus_history ADD COLUMN shape TEXT;
@@ -143,7 +144,7 @@ INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (1, 'a
 
 INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (2, '11c1ee2052c2aea8', unixepoch() * 1000000);
 
-INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (3, '1bf0e4453111e014', unixepoch() * 1000000);
+INSERT INTO sagabus_schema_version (version, checksum, applied_at) VALUES (3, 'a2954fe53101a08e', unixepoch() * 1000000);
 DELETE FROM sagabus_meta;
 INSERT INTO sagabus_meta ("name", "value") VALUES ('crew', 2);
 INSERT INTO sagabus_meta ("name", "value") VALUES ('lanes', 16);
@@ -413,7 +414,7 @@ ValueError: not yet
 DELETE FROM sagabus_schema_version;
 INSERT INTO sagabus_schema_version ("version", "checksum", "applied_at") VALUES (1, 'a6a9ae3a7a9051c9', 1893456000000000);
 INSERT INTO sagabus_schema_version ("version", "checksum", "applied_at") VALUES (2, '11c1ee2052c2aea8', 1893456000000000);
-INSERT INTO sagabus_schema_version ("version", "checksum", "applied_at") VALUES (3, '1bf0e4453111e014', 1893456000000000);
+INSERT INTO sagabus_schema_version ("version", "checksum", "applied_at") VALUES (3, 'a2954fe53101a08e', 1893456000000000);
 UPDATE sqlite_sequence SET seq = 33 WHERE name = 'sagabus_envelope';
 UPDATE sqlite_sequence SET seq = 5 WHERE name = 'sagabus_dead_letter';
 UPDATE sqlite_sequence SET seq = 6 WHERE name = 'sagabus_history';

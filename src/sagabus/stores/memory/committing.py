@@ -143,6 +143,7 @@ def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
         due_at=now + max(outcome.delay, 1),
         stashed=False,
         deaths=max(stored.deaths + outcome.deaths, 0),
+        excused=stored.excused + outcome.excused,
     )
     tables.queue.change(later)
     if outcome.holds:

@@ -169,4 +169,6 @@ def times(envelope: Envelope, now: int) -> tuple[int, int]:
 def accepted(envelope: Envelope, now: int, position: int = 0) -> Envelope:
     """The envelope as it is stored."""
     due_at, sent_at = times(envelope, now)
-    return replace(envelope, position=position, due_at=due_at, sent_at=sent_at, delay=0, guarded=False, deaths=0)
+    return replace(
+        envelope, position=position, due_at=due_at, sent_at=sent_at, delay=0, guarded=False, deaths=0, excused=0
+    )

@@ -160,6 +160,7 @@ CREATE TABLE IF NOT EXISTS {{history}} (
 
 _THIRD = f"""
 ALTER TABLE {{envelope}} ADD COLUMN deaths INT NOT NULL DEFAULT 0;
+ALTER TABLE {{envelope}} ADD COLUMN excused INT NOT NULL DEFAULT 0;
 ALTER TABLE {{dead_letter}} ADD COLUMN cause VARBINARY(64);
 ALTER TABLE {{instance}} ADD COLUMN shape {TEXT};
 ALTER TABLE {{history}} ADD COLUMN shape {TEXT};

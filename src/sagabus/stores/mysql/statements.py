@@ -87,7 +87,7 @@ ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
     ),
     "retry": Statement("""
 UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0,
-    deaths = GREATEST(deaths + ?6, 0)
+    deaths = GREATEST(deaths + ?6, 0), excused = excused + ?7
 WHERE position = ?1 AND attempt = ?2
 """),
     "stash": Statement("""

@@ -17,7 +17,7 @@ ENVELOPE = (
     "headers text, correlation_id text, causation_id text, sent_at bigint, attempt int, failed_at bigint, timer text, "
     "stashed int, hops int"
 )
-STORED = f"{ENVELOPE}, deaths int"
+STORED = f"{ENVELOPE}, deaths int, excused int"
 INSTANCE = (
     "saga text, key text, version bigint, read_version bigint, state text, status text, timers text, "
     "completed_at bigint, created_at bigint, updated_at bigint, shape text"

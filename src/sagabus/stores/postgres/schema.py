@@ -145,6 +145,7 @@ CREATE INDEX {history_committed} ON {history} (saga, committed_at, position);
 
 _THIRD = """
 ALTER TABLE {envelope} ADD COLUMN deaths int NOT NULL DEFAULT 0;
+ALTER TABLE {envelope} ADD COLUMN excused int NOT NULL DEFAULT 0;
 ALTER TABLE {dead_letter} ADD COLUMN cause text COLLATE "C";
 ALTER TABLE {instance} ADD COLUMN shape text COLLATE "C";
 ALTER TABLE {history} ADD COLUMN shape text COLLATE "C";

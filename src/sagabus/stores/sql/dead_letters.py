@@ -66,7 +66,7 @@ def _put_back(letter: DeadLetter) -> Steps[None]:
     lane = lane_of(letter.envelope.message_id if key is None else key, lanes) if lanes else letter.envelope.lane
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
     envelope = msgspec.structs.replace(
-        letter.envelope, lane=lane, attempt=0, deaths=0, failed_at=None, due_at=1, stashed=False
+        letter.envelope, lane=lane, attempt=0, excused=0, deaths=0, failed_at=None, due_at=1, stashed=False
     )
     stamp = letter.envelope.sent_at
     yield Query("insert_envelopes", rows=[rows.envelope_row(envelope, 1, stamp)])

@@ -19,7 +19,7 @@ ENVELOPE_COLUMNS = (
     "sent_at, attempt, failed_at, timer, stashed, hops"
 )
 """Written when an envelope is stored."""
-STORED_COLUMNS = f"{ENVELOPE_COLUMNS}, deaths"
+STORED_COLUMNS = f"{ENVELOPE_COLUMNS}, deaths, excused"
 """Read of a stored envelope: what every message begins with is left to the column's default."""
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at, shape"
 INSTANCE_WIDTH = INSTANCE_COLUMNS.count(",") + 1
@@ -96,6 +96,7 @@ def envelope_of(row: Row) -> Envelope:
         stashed=bool(row[15]),
         hops=row[16],
         deaths=row[17],
+        excused=row[18],
     )
 
 

@@ -222,7 +222,8 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
     if isinstance(outcome, RetryAt):
         failed_at = now if outcome.failure is not None else None
         due_at = now + max(outcome.delay, 1)
-        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at, outcome.deaths)
+        counts = (outcome.deaths, int(outcome.excused))
+        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at, *counts)
         marked = (yield Query("retry", retry)).changed
     elif isinstance(outcome, Stashed):
         stash = (envelope.position, envelope.attempt, now + outcome.patience, outcome.deaths)

@@ -150,6 +150,7 @@ CREATE INDEX sagabus_history_committed ON sagabus_history (saga, committed_at);
         3,
         """
 ALTER TABLE sagabus_envelope ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sagabus_envelope ADD COLUMN excused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE sagabus_dead_letter ADD COLUMN cause TEXT;
 ALTER TABLE sagabus_instance ADD COLUMN shape TEXT;
 ALTER TABLE sagabus_history ADD COLUMN shape TEXT;

@@ -29,6 +29,7 @@ EnvelopeRow: TypeAlias = tuple[
     int,
     int,
     int,
+    int,
 ]
 InstanceRow: TypeAlias = tuple[str, str, int, str, str | None, str | None, int | None, int, int, str | None]
 RecordedRow: TypeAlias = tuple[int, str, str, int, int, str, str, str | None, str | None, int, str, str | None]
@@ -125,7 +126,7 @@ UPDATE sagabus_envelope SET deaths = deaths - 1 WHERE position IN ({_SINGLES}) A
 """),
     "retry": Plain("""
 UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0,
-    deaths = max(deaths + ?6, 0)
+    deaths = max(deaths + ?6, 0), excused = excused + ?7
 WHERE position = ?1 AND attempt = ?2
 """),
     "stash": Plain("""

@@ -115,6 +115,18 @@ class ColumnConformance(StoreSuite):
         assert [(each.attempt, each.deaths) for each in await trial.stored()] == [(1, 0)]
 
     @conformance
+    async def test_excused_runs_are_counted_as_runs_and_apart(self, trial: Trial) -> None:
+        stored = await trial.accept_one(key=None, excused=3)
+        for excused in (True, False, True):
+            await trial.commit(RetryAt(envelope=stored, delay=SECOND, failure=FAILURE, excused=excused))
+            (stored,) = await trial.stored()
+
+        assert (stored.attempt, stored.excused, stored.deaths) == (3, 2, 0)
+        trial.wait(1)
+        (fetched,) = (await trial.fetch()).envelopes
+        assert (fetched.attempt, fetched.excused) == (3, 2)
+
+    @conformance
     async def test_deaths_are_told_by_every_way_out_of_the_queue(self, trial: Trial) -> None:
         stored = await trial.accept_one(lane=0)
         await died(trial, await died(trial, stored))
