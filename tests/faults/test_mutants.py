@@ -14,7 +14,13 @@ from tests.faults import test_disk_full, test_vandals
 from tests.faults.conftest import listening
 from tests.faults.files import prepare
 from tests.faults.mutants import Mutant, check, finished
-from tests.scenarios import when_a_worker_dies, when_handlers_send
+from tests.scenarios import (
+    when_a_message_names_no_instance,
+    when_a_state_is_read_again,
+    when_a_worker_dies,
+    when_handlers_send,
+)
+from tests.unit import test_field_types, test_what_comes_back
 
 from sagabus.testing import Harness
 
@@ -48,6 +54,11 @@ def scenario(test: Callable[..., Any], **arguments: Any) -> Callable[[Path], Non
         finished(test(**arguments, **{name: file if name == "file" else make for name in wanted}))
 
     return run
+
+
+def plain(test: Callable[..., Any], *arguments: Any) -> Callable[[Path], None]:
+    """A test that needs no store."""
+    return lambda folder: test(*arguments)
 
 
 def vandals(test: Callable[..., Any], *arguments: str) -> Callable[[Path], None]:
@@ -277,6 +288,39 @@ MUTANTS = [
         "        self._closed = True",
         "        self._closed = False",
         scenario(when_handlers_send.test_the_context_is_closed_after_the_run),
+    ),
+    Mutant(
+        "what comes back changed is accepted",
+        "sagabus.form",
+        "        elif not (self.equality_shows_all",
+        "        elif False and not (self.equality_shows_all",
+        plain(test_what_comes_back.test_a_state_that_would_come_back_changed_is_refused_naming_saga_and_field),
+    ),
+    Mutant(
+        "a run gets what was kept beside the fields",
+        "sagabus.state_codec",
+        "len(state.__dict__) != len(form.exact)",
+        "False",
+        plain(
+            when_a_state_is_read_again.test_so_it_is_where_types_alone_say_that_it_comes_back_equal, "a cached property"
+        ),
+    ),
+    Mutant(
+        "one subscription's key vetoes the event",
+        "sagabus.engine.sender",
+        "except Exception as error:  # noqa: BLE001  # the subscriber meets it",
+        "except ZeroDivisionError as error:  # noqa: BLE001  # the subscriber meets it",
+        scenario(
+            when_a_message_names_no_instance.test_an_unusable_key_costs_that_subscription_only,
+            how="a field that is too long",
+        ),
+    ),
+    Mutant(
+        "a type that JSON has no form for is taken",
+        "sagabus.form",
+        "    if types.problems:",
+        "    if False:",
+        plain(test_field_types.test_every_wrong_field_is_listed),
     ),
 ]
 

@@ -52,7 +52,14 @@ class Book(Saga, name="book", key="id"):
 
     @handles
     def look(self, message: Seen) -> None:
-        LOOKS.append({**vars(self), "types": [type(value) for value in vars(self).values()], "total": self.total})
+        LOOKS.append(
+            {
+                "names": list(vars(self)),
+                **vars(self),
+                "types": [type(value) for value in vars(self).values()],
+                "total": self.total,
+            }
+        )
 
     @cached_property
     def total(self) -> int:
@@ -71,7 +78,7 @@ class Plain(Saga, name="plain", key="id"):
 
     @handles
     def look(self, message: Seen) -> None:
-        LOOKS.append({**vars(self), "type": type(self.status), "total": self.total})
+        LOOKS.append({"names": list(vars(self)), **vars(self), "type": type(self.status), "total": self.total})
 
     @cached_property
     def total(self) -> str:
