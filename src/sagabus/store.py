@@ -21,6 +21,8 @@ import msgspec
 from sagabus.connection import Lent
 from sagabus.envelope import Envelope, Instance
 from sagabus.inspection import Inspection
+from sagabus.keeper import Keeper
+from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Outcome, Parameters, Settled
 
 
@@ -81,6 +83,13 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     """Rises with each change of owner; a commit with an older one is fenced off."""
     suspect_until: int = 0
     """Envelopes up to this position may have been in the hands of a worker that died."""
+    suspect_keys: Mapping[str, int] = {}
+    """The same of some keys, which that worker fetched by cursors of their own: up to where theirs may have been."""
+
+    def is_suspect(self, key: str | None, position: int) -> bool:
+        """Whether a worker that died may have had the envelope in flight."""
+        until = self.suspect_until if key is None else self.suspect_keys.get(key, self.suspect_until)
+        return position <= until
 
 
 class Cursor(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +120,8 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
     loaded again. A store may leave out any or all of it."""
     crew: int | None = None
     """Changes when a worker came, went or died, or left lanes to others: time to lease anew. None: not looked at."""
+    reached: int = 0
+    """Of a sift: where fewer than the limit came, no other one that is wanted stands up to this position."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -206,26 +217,6 @@ class AsyncJoined(Protocol):
         ...
 
 
-class Keeper(Protocol):
-    """Keeps the leases of a worker from any thread, on a connection of its own: a blocked event loop does not stop it.
-
-    Connects when it is first used. One thread at a time.
-    """
-
-    def renew(self, worker: str, *, duration: int, within: float) -> None:
-        """Have all leases that `worker` still holds, and its registration, end `duration` microseconds from now.
-
-        Takes nothing, shares nothing and raises no epoch: what others have taken over stays theirs, and what another
-        transaction has locked at this moment is left as it is. Twice is harmless. Raises StoreUnavailable or StoreBusy
-        after about `within` seconds, and ForkedProcess in a process that did not open the store.
-        """
-        ...
-
-    def close(self) -> None:
-        """Disconnect; twice is harmless. Leases stay."""
-        ...
-
-
 class Store(Protocol):
     """See the module's docstring. `open` comes first and `close` last; both may be called twice."""
 
@@ -313,6 +304,15 @@ class Store(Protocol):
         share its lanes evenly, to one lane; so the answer may miss lanes owned before (and their envelopes in hand go).
         `window` is the most envelopes of a lane that this worker will hold until it leases again: when it dies, that
         many, and all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead now.
+        Of a lane with loud keys (`note_loud`), that many of each of these become suspects, and that many of all others.
+        """
+        ...
+
+    async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
+        """Note which keys of some lanes `worker` fetches by cursors of their own, in place of those noted before. To be
+        called before it fetches anything past one of theirs: after a death, what is suspect follows from it.
+
+        False, and nothing is noted, when one of the lanes has moved on. Forgotten when a lane changes its owner.
         """
         ...
 
@@ -337,6 +337,12 @@ class Store(Protocol):
         by now (again on every call, while they are stored: the caller knows what it has in hand). An envelope is held
         back while another one of its channel and key waits for its retry or is parked as a dead letter. A stashed
         envelope whose patience has ended is due.
+        """
+        ...
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        """As `fetch`, for one lane and some of its keys: all but those that are left out, with what is scheduled and
+        due; or one key alone, with nothing that is scheduled. `reached` says up to where this has looked.
         """
         ...
 

@@ -1,13 +1,18 @@
 """Order under failure: its own key waits, other keys go on."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted, Tally
 
-from sagabus import ReplayResult, RetryPolicy, handler
+from sagabus import Bus, Linear, ReplayResult, RetryPolicy, handler
+from sagabus.outcome import Completed, Settled
+from sagabus.store import Batch, Cursor, Fetched
+from sagabus.stores.memory import MemoryStore
 
 SECOND = timedelta(seconds=1)
 
@@ -39,6 +44,39 @@ async def test_later_ones_of_its_key_wait_and_other_keys_go_on(harness: MakeHarn
 
         assert meanwhile == ["B3"]
         assert seen == ["B3", "A1", "A2", "A4", "A5"]
+
+
+class AnswersLate(MemoryStore):
+    """Between the commit of a retry and its answer, a worker fetches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched = asyncio.Event()
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        answers = await super().commit(batch)
+        if any(type(outcome) is Completed and outcome.envelope.failed_at for outcome in batch.outcomes):
+            self.fetched.clear()
+            await self.fetched.wait()
+        return answers
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        fetched = await super().fetch(cursors, limit)
+        asyncio.get_running_loop().call_later(0.01, self.fetched.set)
+        return fetched
+
+
+async def test_what_a_fetch_sees_before_the_worker_knows_that_a_key_goes_on_does_not_overtake() -> None:
+    record, seen, bad = recorder(retry=RetryPolicy(backoff=Linear(timedelta(milliseconds=50)), jitter=False))
+    bad.add(1)
+    async with Bus(AnswersLate(), record) as bus:
+        await bus.publish_many([Noted(key="A", number=number) for number in (1, 2, 3)])
+        await until(lambda: bus.statistics["recorder", "retried"] == 1)
+        bad.clear()
+        await bus.publish_many([Noted(key="B", number=4), Noted(key="A", number=5)])
+        await until(lambda: len(seen) == 5)
+
+    assert [each for each in seen if each[0] == "A"] == ["A1", "A2", "A3", "A5"]
 
 
 async def test_once_it_is_dead_its_key_goes_on(harness: MakeHarness) -> None:

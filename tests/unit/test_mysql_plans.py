@@ -13,6 +13,7 @@ import pymysql
 import pytest
 from tests.grounds import MYSQL
 
+from sagabus.loud import MOST_LOUD
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.append_lookup import LOOK
 from sagabus.stores.mysql.fetch_query import LaneQueries
@@ -25,6 +26,7 @@ from sagabus.stores.sql.steps import Query
 ROWS = 3000
 PLACES = [("orders", "k7"), ("orders", "k9")]
 POSITIONS = [(5,), (6,)]
+LOUD = tuple(f"k{n}" for n in range(MOST_LOUD))
 
 HOT: dict[str, Query] = {
     ask.name: ask
@@ -49,10 +51,13 @@ HOT: dict[str, Query] = {
         Query("load", ("orders",), [("k7",)]),
         Query("anything_due", (10,), [("orders",)]),
         Query("suspects", ("orders", 3, 50, 10)),
+        Query("suspects_beside", ("orders", 3, 50, 10, *LOUD)),
+        Query("suspects_of_key", ("orders", 3, 50, "k7")),
+        Query("ended_position"),
         Query("timer_is_set", ("orders", "k10", "payment")),
         Query("record", ("orders", "m7")),
         Query("renew", ("orders", "w", 1, 1, 1)),
-        Query("take_lane", ("orders", 1, "w", 1, 1, 1, 1)),
+        Query("take_lane", ("orders", 1, "w", 1, 1, 1, 1, None)),
         Query("expired_record", ("orders", ROWS, 999)),
         Query("purge_inbox", ("orders", 1000)),
         Query("purge_instances", ("orders", 1000, 100)),
@@ -67,6 +72,11 @@ LANES = {
     "_ready": ("orders", 1, 100, 50),
     "_scheduled": ("orders", 1, 1000, 50),
     "_standing": ("orders", 1, 100),
+    "_sift": (
+        *("orders", 1, 100, *LOUD, 50, "orders", 1, 90, 100, *LOUD, "orders", 1),
+        *("orders", 1, 1000, 50, "orders", 1, 1000),
+    ),
+    "_sift_key": ("orders", 1, 100, "k7", 50, "orders", 1, 90, 100, "k7", "orders", 1),
     "_all_of_one": ("orders", 1, 100, 50, "orders", 1, 1000, 50, "orders", 1, 1000, "orders", 1, 100),
 }
 """The queries of a fetch, and their parameters."""
@@ -132,8 +142,8 @@ def filling() -> Iterator[str]:
     yield "INSERT INTO sagabus_inbox VALUES " + values("('orders', 'm{n}', 'f', {n})")
     yield "INSERT INTO sagabus_held_key VALUES " + values("('orders', 'k{n}', {n})")
     yield "INSERT INTO sagabus_horizon VALUES " + values("('c{n}', 1)")
-    yield "INSERT INTO sagabus_lane VALUES " + values("('c{n}', 1, 'w', 1, 1, 1, 1, 1)")
-    yield "INSERT INTO sagabus_lane VALUES ('orders', 1, 'w', 1, 1, 1, 1, 1)"
+    yield "INSERT INTO sagabus_lane VALUES " + values("('c{n}', 1, 'w', 1, 1, 1, 1, 1, NULL, NULL)")
+    yield "INSERT INTO sagabus_lane VALUES ('orders', 1, 'w', 1, 1, 1, 1, 1, NULL, NULL)"
     yield (
         "INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, attempts, "
         "last_failed_at, closed_at, parked) VALUES "

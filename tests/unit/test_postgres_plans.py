@@ -25,6 +25,7 @@ URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5
 LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key", "history")
 HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
+    *("sift", "sift_key", "suspects_beside", "suspects_of_key"),
     *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
     *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
@@ -113,6 +114,16 @@ def test_no_hot_statement_reads_or_sorts_a_whole_table(ground: Ground, name: str
     sorted_ = [node for node in plan if "Sort" in node["Node Type"] and reads(node, large)]
     assert [(node["Node Type"], node["Relation Name"]) for node in whole] == []
     assert [node["Sort Key"] for node in sorted_] == []
+
+
+@pytest.mark.parametrize("name", ["sift", "sift_key"])
+def test_what_stands_before_a_cursor_is_looked_through_from_the_floor_to_the_cursor_only(
+    ground: Ground, name: str
+) -> None:
+    plan = list(nodes(ground.run(ground.plan(name))))
+
+    conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == "sagabus_envelope_due"]
+    assert [each for each in conditions if "due_at = 0" in each and '"position" > $4' in each and "<= $3" in each]
 
 
 @pytest.mark.parametrize("name", ["fetch", "fetch_few", "anything_due"])

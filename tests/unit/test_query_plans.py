@@ -10,6 +10,9 @@ from sagabus.stores.sqlite.statements import STATEMENTS
 
 HOT = (
     "ready",
+    "ready_of_others",
+    "ready_of_key",
+    "last_ready",
     "due",
     "next_due",
     "anything_due",
@@ -27,6 +30,8 @@ HOT = (
     "known",
     "let_loose",
     "suspects",
+    "suspects_beside",
+    "suspects_of_key",
     "head",
     "expired_record",
     "purge_inbox",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.mailbox import Mailbox
 from sagabus.envelope import Envelope
 from sagabus.handler import HandlerDefinition
@@ -26,19 +27,6 @@ _CACHED = 20_000
 """Idle mailboxes kept for the state in them."""
 
 
-class HeldLane:
-    """One lane in hand: where fetching goes on, and how much of it is here."""
-
-    __slots__ = ("after", "epoch", "in_hand", "lane", "suspect_until")
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.epoch = lane.epoch
-        self.suspect_until = lane.suspect_until
-        self.after = 0
-        self.in_hand = 0
-
-
 class InFlight:
     """The worker's own books; the store's rows are the truth behind them."""
 
@@ -53,17 +41,47 @@ class InFlight:
         """By position, the suspects of which a death is counted until their outcome is committed."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
+        self.begun_again: set[Place] = set()
+        """Lanes to be fetched from their beginning since a fetch began: it may have seen a key held back in them."""
         self.fetches = 0
         """The number of the last fetch begun."""
         self.fetching = False
         self._mailboxes: dict[tuple[str, str], Mailbox] = {}
 
     def hungry(self) -> list[Cursor]:
-        """Lanes that have room for more."""
+        """Lanes that have room for more, but for those with loud keys."""
         half = self.lane_window // 2
         return [
-            Cursor(channel, lane, held.after) for (channel, lane), held in self.lanes.items() if held.in_hand <= half
+            Cursor(channel, lane, held.after)
+            for (channel, lane), held in self.lanes.items()
+            if held.in_hand <= half and not held.loud
         ]
+
+    def go_on(
+        self, cursors: Sequence[Cursor], envelopes: Sequence[Envelope], full: Collection[Place], now: float
+    ) -> list[Envelope]:
+        """Go on behind what was fetched at these cursors; what of it is of lanes that are still owned. Of a lane that
+        was to begin again meanwhile, only what was scheduled: the rest comes again, behind what stands before it.
+        """
+        asked: dict[Place, HeldLane] = {}
+        for cursor in cursors:
+            place = (cursor.channel, cursor.lane)
+            held = self.lanes.get(place)
+            if held is not None and place not in self.begun_again:
+                asked[place] = held
+                held.go_on(held.after, self.lane_window)
+                if place not in full:
+                    held.at_end = now
+        found: list[Envelope] = []
+        for envelope in envelopes:
+            place = (envelope.channel, envelope.lane)
+            if envelope.due_at:
+                if place in self.lanes:
+                    found.append(envelope)
+            elif (held := asked.get(place)) is not None:
+                found.append(envelope)
+                held.after = max(held.after, envelope.position)
+        return found
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
@@ -86,8 +104,8 @@ class InFlight:
         return lost
 
     def fullest(self) -> int:
-        """The most envelopes that there are of one lane."""
-        return max((held.in_hand for held in self.lanes.values()), default=0)
+        """The most envelopes that there are of one lane: of one of its loud keys, or of all others."""
+        return max((held.fullest for held in self.lanes.values()), default=0)
 
     def most_lanes(self) -> int | None:
         """The most lanes of one channel that are owned; None without any."""
@@ -96,11 +114,7 @@ class InFlight:
     def in_use(self) -> list[Lane]:
         """Lanes with a message that runs now, or whose outcome is on its way."""
         places = {mailbox.place for mailbox in self.mailboxes() if mailbox.running is not None or mailbox.unflushed}
-        return [
-            Lane(*place, epoch=held.epoch, suspect_until=held.suspect_until)
-            for place, held in self.lanes.items()
-            if place in places
-        ]
+        return [held.lane for place, held in self.lanes.items() if place in places]
 
     def definition(self, channel: str) -> HandlerDefinition | SagaDefinition:
         """What runs on a channel."""
@@ -109,18 +123,24 @@ class InFlight:
     def is_suspect(self, envelope: Envelope) -> bool:
         """Whether a worker that died may have had an envelope in flight."""
         held = self.lanes.get((envelope.channel, envelope.lane))
-        return held is not None and envelope.position <= held.suspect_until
+        return held is not None and held.lane.is_suspect(envelope.partition_key, envelope.position)
 
     def rescan_lane(self, place: Place) -> None:
         """Fetch one lane from its beginning again."""
         held = self.lanes.get(place)
         if held is not None:
-            held.after = 0
+            held.begin_again()
+            self.begun_again.add(place)
 
-    def rescan(self) -> None:
-        """Fetch every lane from its beginning again: what was held back may be free."""
+    def rescan_in_time(self) -> None:
+        """The same of every lane, for what may be free by now; of one with loud keys at its own pace, since all of
+        their backlog is looked past.
+        """
         for held in self.lanes.values():
-            held.after = 0
+            if held.loud:
+                held.is_due_again = True
+            else:
+                held.after = 0
 
     def mailboxes(self) -> Iterator[Mailbox]:
         """Every mailbox with something in hand, and the idle ones that are kept."""
@@ -144,7 +164,9 @@ class InFlight:
         self.envelopes[envelope.position] = mailbox
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
-            held.in_hand += 1
+            held.take(mailbox, self.lane_window)
+        if envelope.due_at and may_have_held(envelope):
+            mailbox.returned += 1
 
     def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
         """Whether an envelope is in hand in this very mailbox: that of a lane that was lost holds nothing any more."""
@@ -155,23 +177,32 @@ class InFlight:
         if not self.holds(envelope, mailbox):
             return
         del self.envelopes[envelope.position]
+        if envelope.due_at and may_have_held(envelope):
+            mailbox.returned -= 1
         if self.fetching:
             self.settled.add(envelope.position)
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
-            held.in_hand -= 1
+            held.put_down(mailbox)
+
+    def in_hand_of(self, channel: str, key: str) -> int:
+        """How many envelopes of a key there are."""
+        mailbox = self._mailboxes.get((channel, key))
+        return 0 if mailbox is None else mailbox.in_hand
 
     def drop(self, mailbox: Mailbox) -> None:
         """Forget a mailbox with all that is in hand of it; what runs or is being committed settles by itself."""
-        for position in [position for position, other in self.envelopes.items() if other is mailbox]:
+        positions = [position for position, other in self.envelopes.items() if other is mailbox]
+        for position in positions:
             del self.envelopes[position]
-            held = self.lanes.get(mailbox.place)
-            if held is not None:
-                held.in_hand -= 1
+        held = self.lanes.get(mailbox.place)
+        if held is not None:
+            held.put_down(mailbox, len(positions))
         self._empty(mailbox)
 
     def _empty(self, mailbox: Mailbox) -> None:
         mailbox.queue.clear()
+        mailbox.returned = 0
         mailbox.rewind([])
         if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
             del self._mailboxes[(mailbox.place[0], mailbox.key)]
@@ -193,3 +224,16 @@ class InFlight:
         ]
         for name in idle[: len(idle) // 2 + 1]:
             del self._mailboxes[name]
+
+
+def may_have_held(envelope: Envelope) -> bool:
+    """Whether others of its key may have been held back for it: it was tried before, or replayed, or scheduled."""
+    return bool(envelope.due_at and (envelope.timer is None or envelope.attempt or envelope.failed_at is not None))
+
+
+def full_lanes(envelopes: Sequence[Envelope], limit: int) -> Collection[Place]:
+    """Lanes that gave as much as was asked for, and so may have more."""
+    if len(envelopes) < limit:
+        return ()
+    counts = Counter((envelope.channel, envelope.lane) for envelope in envelopes)
+    return {place for place, count in counts.items() if count >= limit}

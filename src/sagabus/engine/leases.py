@@ -115,7 +115,7 @@ class Leases:
         self._cut_off = self._looks_anew = False
         lost = self._hand.own(lanes)
         # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
-        self._hand.rescan()
+        self._hand.rescan_in_time()
         return lost
 
     async def leave(self, keeping: Sequence[Lane]) -> None:

@@ -69,6 +69,13 @@ class Mailbox:
     running: Envelope | None = None
     unflushed: int = 0
     """Outcomes that are not committed yet."""
+    in_hand: int = 0
+    """How many of its messages are in flight, those whose outcome is not committed yet among them."""
+    has_stored_key: bool = True
+    """The store knows the key; otherwise the subscription found it in the message."""
+    returned: int = 0
+    """How many of those in flight may have held back the others in the store: what comes of these meanwhile comes too
+    early, seen by a fetch between the commit that let them go and its answer."""
     held: bool = False
     """A retry of this key is on its way into the store: others wait there."""
     held_through: int = 0
@@ -81,6 +88,12 @@ class Mailbox:
     def idle(self) -> bool:
         """Nothing in hand at all."""
         return not self.active and not self.unflushed and not self.queue
+
+    def is_ahead_of(self, fetch: int) -> bool:
+        """Whether a fetch may not have known that the key was held back, or no longer was: what is due at once comes
+        again.
+        """
+        return self.held_through >= fetch or (self.returned > 0 and self.definition.ordered)
 
     def one_settled(self) -> None:
         """One outcome fewer on its way."""

@@ -15,7 +15,7 @@ from math import inf
 
 from sagabus.clock import Clock
 from sagabus.errors import StoreError
-from sagabus.store import Keeper
+from sagabus.keeper import Keeper
 
 log = logging.getLogger("sagabus")
 

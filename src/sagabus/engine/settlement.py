@@ -15,7 +15,7 @@ from sagabus.clock import Clock, sleep
 from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
-from sagabus.engine.in_flight import InFlight
+from sagabus.engine.in_flight import InFlight, may_have_held
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.runner_pool import RunnerPool
@@ -156,8 +156,7 @@ class Settlement:
 
     def _let_go(self, envelope: Envelope) -> None:
         # Its key may have been held back in the store, behind the cursor of its lane.
-        has_waited = envelope.attempt or envelope.failed_at is not None
-        if envelope.due_at and (envelope.timer is None or has_waited):
+        if may_have_held(envelope):
             self._hand.rescan_lane((envelope.channel, envelope.lane))
 
     def _lost(

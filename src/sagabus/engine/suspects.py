@@ -96,7 +96,7 @@ class Suspects:
     def check_lanes(self) -> None:
         """Take note of the lanes that are owned now."""
         self._marks.check_lanes()
-        self.watching = self._alone is not None or any(held.suspect_until for held in self._hand.lanes.values())
+        self.watching = self._alone is not None or any(held.has_suspects for held in self._hand.lanes.values())
         self.look()
 
     async def stop(self, patience: float) -> None:

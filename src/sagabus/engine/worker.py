@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from math import inf
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
-from sagabus.engine.in_flight import InFlight
+from sagabus.engine.in_flight import InFlight, full_lanes
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.loop_beat import LoopBeat
+from sagabus.engine.loud_keys import LoudKeys
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.marks import Marks
 from sagabus.engine.processing import Processing, with_key
@@ -31,10 +33,11 @@ from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
+from sagabus.loud import Sift
 from sagabus.outcome import Settled
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
-from sagabus.store import Lane, Loaded, Store
+from sagabus.store import Cursor, Fetched, Lane, Loaded, Store
 
 log = logging.getLogger("sagabus")
 
@@ -70,6 +73,7 @@ class Worker:
         self._store, self._sender, self._codec = store, sender, codec
         self._clock = clock
         self.hand = InFlight(definitions, SMALLEST_WINDOW)
+        self._loud = LoudKeys(identity, store, clock, self.hand)
         self._leases = Leases(identity, store, sender, clock, self.hand, definitions=definitions, settings=settings)
         self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = RunnerPool(self._serving.serve, settings.concurrency)
@@ -265,46 +269,63 @@ class Worker:
         self._busy_intake = True
         await self.renew_when_due()
         self._room.clear()
-        cursors = self.hand.hungry()
-        until_renewal = self._leases.until_renewal()
+        if not await self._loud.notice():
+            self._leases.refresh = True
+            return 0.0
+        cursors, sifts = self.hand.hungry(), self._loud.due()
         # Without any lane there is nothing that could be settled: only the store can bring news then.
-        self._full = not cursors and bool(self.hand.lanes)
+        self._full = not cursors and not sifts and bool(self.hand.lanes)
+        wait = min(self._leases.until_renewal(), self._loud.until_due())
         if self._full:
-            return until_renewal
+            return wait
+        if cursors or not sifts:
+            wait = min(wait, await self._fetch(cursors))
+        for sift in sifts:
+            wait = min(wait, await self._sift(sift))
+        self.hand.tidy()
+        if wait <= 0:
+            await asyncio.sleep(0)
+            self._full = not self.hand.hungry() and not self._loud.due()
+            return min(self._leases.until_renewal(), self._loud.until_due()) if self._full else 0.0
+        return 0.0 if self._leases.refresh else wait
+
+    async def _fetch(self, cursors: Sequence[Cursor]) -> float:
+        """One round of all lanes without loud keys; how long to wait for the next, at most."""
+        limit = max(self.hand.lane_window // 2, 1)
+        fetched = await self._asked(self._store.fetch(cursors, limit))
+        self._leases.note_crew(fetched.crew)
+        full = full_lanes(fetched.envelopes, limit)
+        envelopes = self.hand.go_on(cursors, fetched.envelopes, full, self._clock.monotonic())
+        await self._hand_out(envelopes, fetched)
+        return 0.0 if full else _until(fetched)
+
+    async def _sift(self, sift: Sift) -> float:
+        """One round of a loud key, or of a lane past its loud keys."""
+        if (sift.channel, sift.lane) not in self.hand.lanes:
+            return 0.0  # lost meanwhile
+        limit, began = self._loud.limit(sift), self._clock.monotonic()
+        fetched = await self._asked(self._store.sift(sift, limit))
+        envelopes = self._loud.came(sift, limit, fetched, began)
+        await self._hand_out(envelopes, fetched)
+        return 0.0 if len(fetched.envelopes) >= limit else _until(fetched)
+
+    async def _asked(self, fetch: Awaitable[Fetched]) -> Fetched:
         self.hand.fetches += 1
         self.hand.fetching = True
         self.hand.settled.clear()
+        self.hand.begun_again.clear()
         try:
             hit("fetch.before_fetch")
-            limit = max(self.hand.lane_window // 2, 1)
-            fetched = await self._store.fetch(cursors, limit)
+            fetched = await fetch
             hit("fetch.fetched")
         finally:
             self.hand.fetching = False
-        self._leases.note_crew(fetched.crew)
-        fresh = self._fresh(fetched.envelopes)
-        await self.dispatch(fresh, fetched.loaded)
-        self.hand.tidy()
-        if _has_more(fetched.envelopes, limit):
-            await asyncio.sleep(0)
-            self._full = not self.hand.hungry()
-            return until_renewal if self._full else 0.0
-        if self._leases.refresh:
-            return 0.0
-        upcoming = fetched.next_due_in
-        return until_renewal if upcoming is None else max(min(until_renewal, upcoming / 1_000_000), 0.001)
+        return fetched
 
-    def _fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
-        fresh: list[Envelope] = []
-        for envelope in envelopes:
-            held = self.hand.lanes.get((envelope.channel, envelope.lane))
-            if held is None:
-                continue
-            if envelope.due_at == 0 and envelope.position > held.after:
-                held.after = envelope.position
-            if envelope.position not in self.hand.envelopes and envelope.position not in self.hand.settled:
-                fresh.append(envelope)
-        return fresh
+    async def _hand_out(self, envelopes: Sequence[Envelope], fetched: Fetched) -> None:
+        in_flight, settled = self.hand.envelopes, self.hand.settled
+        fresh = [each for each in envelopes if each.position not in in_flight and each.position not in settled]
+        await self.dispatch(fresh, fetched.loaded)
 
     async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
@@ -312,7 +333,7 @@ class Worker:
         number = self.hand.fetches
         for stored in envelopes:
             envelope, mailbox = self._sorted_in(stored)
-            if mailbox.held or (mailbox.held_through >= number and envelope.due_at == 0):
+            if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(number)):
                 continue
             self.hand.take(envelope, mailbox)
             mailbox.queue.append(envelope)
@@ -329,12 +350,15 @@ class Worker:
         hit("fetch.dispatched")
 
     def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
-        if envelope.partition_key is None:
-            try:
-                envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
-            except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
-                log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
-        return envelope, self.hand.mailbox(envelope)
+        if envelope.partition_key is not None:
+            return envelope, self.hand.mailbox(envelope)
+        try:
+            envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
+        except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
+            log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
+        mailbox = self.hand.mailbox(envelope)
+        mailbox.has_stored_key = False
+        return envelope, mailbox
 
     async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
         wanted: dict[str, dict[str, Mailbox]] = {}
@@ -367,8 +391,6 @@ class Worker:
         self.suspects.look()
 
 
-def _has_more(envelopes: Sequence[Envelope], limit: int) -> bool:
-    """Whether some lane gave as much as was asked for, and so may have more."""
-    if len(envelopes) < limit:
-        return False
-    return max(Counter((envelope.channel, envelope.lane) for envelope in envelopes).values()) >= limit
+def _until(fetched: Fetched) -> float:
+    """Seconds until something is due."""
+    return inf if fetched.next_due_in is None else max(fetched.next_due_in / 1_000_000, 0.001)

@@ -18,6 +18,8 @@ from sagabus.connection import Lent
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.inspection import Inspection
+from sagabus.keeper import Keeper
+from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Completed, Outcome, Parameters, Settled, Verdict
 from sagabus.store import (
     AsyncJoined,
@@ -27,7 +29,6 @@ from sagabus.store import (
     Divided,
     Fetched,
     Joined,
-    Keeper,
     Lane,
     Loaded,
     Purged,
@@ -117,6 +118,9 @@ class StoreTap:
     def keeper(self) -> Keeper:
         return self.store.keeper()
 
+    async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
+        return await self._watched(self.store.note_loud(worker, loud))
+
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         await self._watched(self.store.leave(worker, keeping, duration=duration, window=window))
 
@@ -127,6 +131,11 @@ class StoreTap:
         if self._duplicates:
             cursors = [Cursor(cursor.channel, cursor.lane, 0) for cursor in cursors]
         return await self._watched(self.store.fetch(cursors, limit))
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        if self._duplicates and sift.only is None:
+            sift = Sift(sift.channel, sift.lane, 0, sift.without)
+        return await self._watched(self.store.sift(sift, limit))
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         return await self._watched(self.store.load(saga, keys))

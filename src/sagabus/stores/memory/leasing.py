@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
 
+from sagabus.loud import Loud
 from sagabus.store import Lane
 from sagabus.stores.lane_shares import BEYOND_LOST, fair_share
 from sagabus.stores.memory.tables import LaneRow, Tables
+from sagabus.stores.suspicion import Suspicion, across
 
 Place = tuple[str, int]
 
@@ -74,15 +76,16 @@ class Leasing:
 
     def _take(self, place: Place) -> None:
         row = self._tables.lanes[place]
-        suspect_until = row.suspect_until
+        suspicion = row.suspicion
         if row.owner is not None:
-            suspect_until = max(suspect_until, _last_in_hand(self._tables, place, row.window, self._now))
-        self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspect_until=suspect_until))
+            suspicion = suspicion.joined(_in_hand(self._tables, place, row, self._now))
+        self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspicion=suspicion, loud=()))
 
     def _renew(self, place: Place) -> Lane:
         row = replace(self._tables.lanes[place], expires_at=self._now + self._duration, window=self._window)
         self._put(place, row)
-        return Lane(*place, epoch=row.epoch, suspect_until=row.suspect_until)
+        suspicion = row.suspicion
+        return Lane(*place, epoch=row.epoch, suspect_until=suspicion.until, suspect_keys=suspicion.keys)
 
     def _put(self, place: Place, row: LaneRow) -> None:
         self._tables.journal.put(self._tables.lanes, place, row)
@@ -94,13 +97,13 @@ def divide(tables: Tables, lanes: int, now: int) -> int:
     tables.version += 1
     for channel in {channel for channel, _ in tables.lanes}:
         rows = {place: row for place, row in tables.lanes.items() if place[0] == channel}
-        doubtful = [row.suspect_until for row in rows.values()]
+        doubtful = [row.suspicion for row in rows.values()]
         doubtful += [
-            _last_in_hand(tables, place, row.window, now)
+            _in_hand(tables, place, row, now)
             for place, row in rows.items()
             if row.owner is not None and row.expires_at < now
         ]
-        fresh = LaneRow(epoch=1 + max(row.epoch for row in rows.values()), suspect_until=max(doubtful))
+        fresh = LaneRow(epoch=1 + max(row.epoch for row in rows.values()), suspicion=across(doubtful))
         for place in rows:
             del tables.lanes[place]
         tables.lanes.update({(channel, lane): fresh for lane in range(lanes)})
@@ -144,12 +147,29 @@ def crew(tables: Tables, now: int) -> int:
     return tables.crew * 1000 + sum(ends < now for ends in tables.workers.values())
 
 
-def _last_in_hand(tables: Tables, place: Place, window: int, now: int) -> int:
-    """The highest position the dead owner may have held; what is held back did not count against its window."""
-    at_once = (envelope for envelope in tables.queue.at_once(*place) if not tables.is_held(envelope))
-    positions = [envelope.position for envelope in islice(at_once, window)]
-    positions += [envelope.position for envelope in tables.queue.due_by(*place, now)]
-    return max(positions, default=0)
+def note_loud(tables: Tables, worker: str, loud: Sequence[Loud]) -> bool:
+    """Note loud keys of the worker's lanes; of none, unless all are as it knows them."""
+    rows = [(each, tables.lanes.get((each.channel, each.lane))) for each in loud]
+    if any(row is None or (row.owner, row.epoch) != (worker, each.epoch) for each, row in rows):
+        return False
+    for each, row in rows:
+        if row is not None:
+            tables.journal.put(tables.lanes, (each.channel, each.lane), replace(row, loud=tuple(each.keys)))
+    return True
+
+
+def _in_hand(tables: Tables, place: Place, row: LaneRow, now: int) -> Suspicion:
+    """The highest positions the dead owner may have held; what is held back did not count against its window."""
+
+    def last(wanted: Callable[[str | None], bool]) -> int:
+        found = (
+            each for each in tables.queue.at_once(*place) if wanted(each.partition_key) and not tables.is_held(each)
+        )
+        return max((each.position for each in islice(found, row.window)), default=0)
+
+    due = [envelope.position for envelope in tables.queue.due_by(*place, now)]
+    keys = {key: last(key.__eq__) for key in row.loud}
+    return Suspicion(max([last(lambda key: key not in keys), *due]), keys)
 
 
 def _forget(tables: Tables, worker: str) -> None:

@@ -36,6 +36,11 @@ class Queue:
         self._stashed: dict[Address, tuple[int, ...]] = {}
         self._lanes: defaultdict[tuple[str, int], LaneIndex] = defaultdict(LaneIndex)
 
+    @property
+    def last_position(self) -> int:
+        """The highest that was given so far."""
+        return self._position
+
     def add(self, envelope: Envelope, now: int) -> Envelope:
         """Store it under a new position, its delay turned into a due time."""
         self._position += 1

@@ -12,6 +12,7 @@ from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope, lanes_problem
 from sagabus.errors import ConfigurationError, UnsupportedCapability
 from sagabus.inspection import Inspection
+from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
 from sagabus.store import (
     Batch,
@@ -34,7 +35,7 @@ from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
 from sagabus.stores.memory.keeping import MemoryKeeper, take_note
-from sagabus.stores.memory.leasing import Leasing, begin_anew, crew, divide, ensure_lanes, give_back, leave
+from sagabus.stores.memory.leasing import Leasing, begin_anew, crew, divide, ensure_lanes, give_back, leave, note_loud
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
@@ -138,6 +139,10 @@ class MemoryStore:
         self._check_process()
         return MemoryKeeper(self._tables.renewals, self._clock)
 
+    async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
+        with self._call():
+            return note_loud(self._tables, worker, loud)
+
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         take_note(self._tables)
         with self._call():
@@ -170,6 +175,23 @@ class MemoryStore:
         at_once = (each for each in queue.at_once(cursor.channel, cursor.lane, cursor.after) if not is_held(each))
         found += islice(at_once, limit)
         return sorted(found, key=lambda each: each.position)
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        now, queue = self._clock.now(), self._tables.queue
+        queue.tidy(sift.channel, sift.lane)
+        at_once = (each for each in queue.at_once(sift.channel, sift.lane, sift.after) if self._is_wanted(each, sift))
+        found = list(islice(at_once, limit))
+        if sift.only is not None:
+            return Fetched(tuple(found), None, reached=queue.last_position)
+        timed = (each for each in queue.due_by(sift.channel, sift.lane, now) if not self._tables.is_held(each))
+        found = sorted([*found, *islice(timed, limit)], key=lambda each: each.position)
+        due_at = queue.next_due(sift.channel, sift.lane, now)
+        return Fetched(tuple(found), None if due_at is None else due_at - now, reached=queue.last_position)
+
+    def _is_wanted(self, envelope: Envelope, sift: Sift) -> bool:
+        key = envelope.partition_key
+        wanted = key not in sift.without if sift.only is None else key == sift.only
+        return wanted and not self._tables.is_held(envelope)
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         self._check_process()

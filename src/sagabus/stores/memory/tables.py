@@ -14,6 +14,7 @@ from sagabus.outcome import Save
 from sagabus.store import Subscription
 from sagabus.stores.memory.journal import Index, Journal
 from sagabus.stores.memory.queue import Address, Queue
+from sagabus.stores.suspicion import Suspicion
 
 
 class InboxRow(msgspec.Struct, frozen=True, gc=False):
@@ -37,7 +38,8 @@ class LaneRow(msgspec.Struct, frozen=True, gc=False):
     owner: str | None = None
     expires_at: int = 0
     window: int = 0
-    suspect_until: int = 0
+    suspicion: Suspicion = Suspicion()
+    loud: tuple[str, ...] = ()
 
 
 class LetterRow(msgspec.Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ At rest the first query is all there is, for any number of lanes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -16,6 +17,8 @@ from sagabus.stores.mysql.fragments import COLUMNS, DUE, FIRST, LAST, NOT_HELD
 from sagabus.stores.mysql.prepared import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
 from sagabus.stores.sql.fetching import Beside
+from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sql.sifting import BesideSifted
 from sagabus.stores.sql.steps import Answer, Query, Row
 
 Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
@@ -27,6 +30,8 @@ _MOST_LANES = 32
 _FEW = 4
 _NOWHERE = ""
 """The channel that there is none of."""
+_LAST = -2
+"""In place of a position: the row that tells the last position of the lane."""
 
 _OF_LANE = f"FROM {DUE} WHERE e.channel = r.channel AND e.lane = r.lane"
 _ENDS = f"""
@@ -52,16 +57,34 @@ _STANDING = (
     f"(SELECT e.channel, e.lane, e.position {_LANE} AND e.scheduled = 0 AND e.due_at = 0 AND e.position <= ? "
     f"AND {NOT_HELD})"
 )
+_NEXT_OF_LANE = _NEXT.replace("MIN(e.due_at)", f"0, NULL, NULL, MIN(e.due_at){', NULL' * (_WIDTH - 4)}")
 _ALL_OF_ONE = " UNION ALL ".join(
     (
         _READY,
         _SCHEDULED,
-        _NEXT.replace("MIN(e.due_at)", f"0, NULL, NULL, MIN(e.due_at){', NULL' * (_WIDTH - 4)}"),
+        _NEXT_OF_LANE,
         _STANDING.replace(
             "e.channel, e.lane, e.position", f"-1, e.channel, e.lane, e.position{', NULL' * (_WIDTH - 4)}"
         ),
     )
 )
+
+
+# One lane, for some of its keys. What stands before the cursor is looked through from a position on.
+_STANDING_FROM = (
+    f"(SELECT -1, e.channel, e.lane, e.position{', NULL' * (_WIDTH - 4)} {_LANE} AND e.scheduled = 0 AND e.due_at = 0 "
+    f"AND e.position > ? AND e.position <= ? AND {{which}} AND {NOT_HELD})"
+)
+_LAST_OF_LANE = (
+    f"(SELECT {_LAST}, NULL, NULL, MAX(e.position){', NULL' * (_WIDTH - 4)} {_LANE} AND e.scheduled = 0 "
+    "AND e.due_at = 0)"
+)
+_SOME_KEYS = " UNION ALL ".join(
+    (_READY.replace(f"AND {NOT_HELD}", f"AND {{which}} AND {NOT_HELD}"), _STANDING_FROM, _LAST_OF_LANE)
+)
+_SIFT = f"{_SOME_KEYS} UNION ALL {_SCHEDULED} UNION ALL {_NEXT_OF_LANE}"
+_ALL_BUT = re.sub(r"\?\d+", "?", all_but(1))
+_OF_ONE = "e.partition_key = ?"
 
 
 class LaneQueries:
@@ -74,12 +97,29 @@ class LaneQueries:
         self._next = _NEXT.format_map(names)
         self._standing = _STANDING.format_map(names)
         self._all_of_one = _ALL_OF_ONE.format_map(names)
+        self._sift = _SIFT.format_map({**names, "which": _ALL_BUT})
+        self._sift_key = _SOME_KEYS.format_map({**names, "which": _OF_ONE})
 
     async def fetch(self, ask: Query, run: Run) -> Answer:
         """Besides, what stands before the cursors: a transaction may commit after one with later positions."""
         limit, now = map(_int, ask.parameters)
         after: dict[Lane, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
         return await (self._few if len(after) <= _FEW else self._many)(after, limit, now, run)
+
+    async def sift(self, ask: Query, run: Run) -> Answer:
+        """What is due in one lane, for some of its keys."""
+        channel, lane, after, begin, limit, now, *keys = ask.parameters
+        place = (channel, lane)
+        values = [*place, after, *keys, limit, *place, begin, after, *keys, *place]
+        if ask.name == "sift":
+            found = await run(self._sift, [*values, *place, now, limit, *place, now])
+        else:
+            found = await run(self._sift_key, values)
+        upcoming = [row[3] for row in found if row[0] == 0 and row[3] is not None]
+        standing = [row[3] for row in found if row[0] == -1]
+        last = next(row[3] for row in found if row[0] == _LAST) or 0
+        beside = BesideSifted(min(upcoming, default=None), [(str(channel), _int(lane), standing)], last=last)
+        return Answer([*(row for row in found if row[0] > 0), _row_of(beside)])
 
     async def _few(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
         lanes = [(*place, at, limit, *place, now, limit, *place, now, *place, at) for place, at in after.items()]
@@ -139,7 +179,10 @@ def _beside_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Se
     positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
     for channel, lane, position in standing:
         positions[(channel, lane)].append(position)
-    beside = Beside(min(upcoming, default=None), [(*place, found) for place, found in positions.items()])
+    return _row_of(Beside(min(upcoming, default=None), [(*place, found) for place, found in positions.items()]))
+
+
+def _row_of(beside: Beside | BesideSifted) -> Row:
     return [0, *[None] * 6, _encode(beside).decode(), *[None] * (_WIDTH - 8)]
 
 

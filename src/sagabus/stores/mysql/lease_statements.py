@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagabus.stores.mysql.fragments import DUE, NOT_HELD
 from sagabus.stores.mysql.schema import CHANNEL
 from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.loud_keys import all_but
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 LEASING: dict[str, Statement] = {
@@ -97,18 +98,19 @@ UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owner = ?2
 """),
     "free_lanes": Statement(
         """
-SELECT lane, owner IS NOT NULL, held_window FROM {lane}
+SELECT lane, owner IS NOT NULL, held_window, loud, suspect_until, suspect_keys FROM {lane}
 WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
 """,
         gives=True,
     ),
     "take_free": Statement("""
-UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5
+UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5,
+    loud = NULL
 WHERE channel = ?1 AND owner IS NULL ORDER BY lane LIMIT ?6
 """),
     "take_lane": Statement("""
 UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = GREATEST(suspect_until, ?6)
+    suspect_until = ?6, suspect_keys = ?8, loud = NULL
 WHERE channel = ?1 AND lane = ?2
 """),
     # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
@@ -122,8 +124,28 @@ SELECT GREATEST(
 """,
         gives=True,
     ),
+    # The same beside loud keys, and of one of these: a window of each.
+    "suspects_beside": Statement(
+        f"""
+SELECT GREATEST(
+    COALESCE((SELECT MAX(ready.position) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 0 AND {all_but(5)} AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT ?3) AS ready), 0),
+    COALESCE((SELECT MAX(e.position) FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+        AND e.scheduled = 1 AND e.due_at <= ?4), 0))
+""",
+        gives=True,
+    ),
+    "suspects_of_key": Statement(
+        f"""
+SELECT COALESCE(MAX(ready.position), 0) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2
+    AND e.scheduled = 0 AND e.partition_key = ?4 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT ?3) AS ready
+""",
+        gives=True,
+    ),
+    "note_loud": Statement("UPDATE {lane} SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Statement(
-        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
+        "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM {lane} WHERE owner = ?1 ORDER BY channel, lane",
+        gives=True,
     ),
     "release_lane": Statement("""
 UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4

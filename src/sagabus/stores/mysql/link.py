@@ -19,6 +19,7 @@ from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery, causes
 
+_SIFTS = frozenset(["sift", "sift_key"])
 _SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoint"])
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
 """Statements that another transaction may have been quicker with: they count what they wrote, all or nothing."""
@@ -79,6 +80,8 @@ class MysqlLink:
             return await self._savepoint(ask)
         if ask.name == "fetch":
             return await self._lane_queries.fetch(ask, self.rows)
+        if ask.name in _SIFTS:
+            return await self._lane_queries.sift(ask, self.rows)
         form = self._forms[ask.name]
         if form.row:
             return Answer((), await self._write(ask.name, form, ask.rows or ()))

@@ -171,7 +171,13 @@ _VERSIONS = (
     "CREATE TABLE IF NOT EXISTS {schema_version} "
     f"(version INT NOT NULL PRIMARY KEY, checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
 )
-_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD))
+# Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
+_FOURTH = f"""
+ALTER TABLE {{lane}} ADD COLUMN loud {TEXT};
+ALTER TABLE {{lane}} ADD COLUMN suspect_keys {TEXT};
+"""
+
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH))
 
 INDEXES = (
     "envelope_due",

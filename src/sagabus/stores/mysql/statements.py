@@ -167,10 +167,11 @@ ON DUPLICATE KEY UPDATE definition = ?3
 
 _DIVIDING = {
     "channels_with_lanes": Statement("SELECT DISTINCT channel FROM {lane} ORDER BY channel", gives=True),
-    "marks_of_lanes": Statement("SELECT MAX(epoch), MAX(suspect_until) FROM {lane} WHERE channel = ?1", gives=True),
+    "marks_of_lanes": Statement("SELECT epoch, suspect_until, suspect_keys FROM {lane} WHERE channel = ?1", gives=True),
     "drop_lanes": Statement("DELETE FROM {lane} WHERE channel = ?1 AND lane >= ?2"),
     "begin_lanes": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3,
+    suspect_keys = ?4, loud = NULL WHERE channel = ?1
 """),
     "raise_epochs": Statement("UPDATE {lane} SET epoch = epoch + ?1"),
     "set_lanes": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'lanes'"),
@@ -191,6 +192,14 @@ _NO_INSTANCE = ", ".join("NULL" for _ in rows.INSTANCE_COLUMNS.split(", "))
 _NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
 
 _READING = {
+    # No row while anybody holds the routing, as all do who store envelopes.
+    "ended_position": Statement(
+        """
+SELECT (SELECT COALESCE(MAX(e.position), 0) FROM {envelope} AS e) FROM {meta} WHERE name = 'routing'
+FOR UPDATE SKIP LOCKED
+""",
+        gives=True,
+    ),
     "at_positions": Statement(
         f"SELECT {COLUMNS} FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} WHERE {NOT_HELD}", POSITION, gives=True
     ),

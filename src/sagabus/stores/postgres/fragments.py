@@ -35,11 +35,12 @@ NOT_HELD = """((SELECT NOT EXISTS (SELECT 1 FROM {held_key}))
     AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL)"""
 
 
-def of_lane(lane: str, after: str, until: str, take: str, limit: str) -> str:
+def of_lane(lane: str, after: str, until: str, take: str, limit: str, *, which: str = "") -> str:
     """What stands in a lane after a (due, position) and until a due time, in this order, which only one index gives."""
     channel, number = lane.split(", ")
+    wanted = f"{which} AND {NOT_HELD}" if which else NOT_HELD
     return f"""(SELECT {take} FROM {{envelope}} AS e WHERE e.channel = {channel} AND e.lane = {number}
-    AND (e.due_at, e.position) > ({after}) AND e.due_at <= {until} AND {NOT_HELD}
+    AND (e.due_at, e.position) > ({after}) AND e.due_at <= {until} AND {wanted}
     ORDER BY e.due_at, e.position {limit})"""
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sagabus.stores.postgres.fragments import of_lane
 from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.loud_keys import all_but
+
+_LANE = "?1::text, ?2::int"
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
 LEASING: dict[str, Statement] = {
@@ -101,19 +104,20 @@ AND lane IN (SELECT lane FROM {lane} WHERE channel = ?1 AND owner = ?2 ORDER BY 
 """),
     "free_lanes": Statement(
         """
-SELECT lane, owner IS NOT NULL, held_window FROM {lane} WHERE channel = ?1
+SELECT lane, owner IS NOT NULL, held_window, loud, suspect_until, suspect_keys FROM {lane} WHERE channel = ?1
 AND (owner IS NULL OR expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length) ORDER BY lane
 """,
         gives=True,
     ),
     "take_free": Statement("""
-UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5
+UPDATE {lane} SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5,
+    loud = NULL
 WHERE channel = ?1 AND owner IS NULL
 AND lane IN (SELECT lane FROM {lane} WHERE channel = ?1 AND owner IS NULL ORDER BY lane LIMIT ?6)
 """),
     "take_lane": Statement("""
 UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = greatest(suspect_until, ?6)
+    suspect_until = ?6, suspect_keys = ?8, loud = NULL
 WHERE channel = ?1 AND lane = ?2
 """),
     # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
@@ -126,8 +130,27 @@ SELECT greatest(
 """,
         gives=True,
     ),
+    # The same beside loud keys, and of one of these: a window of each.
+    "suspects_beside": Statement(
+        f"""
+SELECT greatest(
+    (SELECT max(position) FROM {of_lane(_LANE, "0, 0", "0", "position", "LIMIT ?3", which=all_but(5))} AS ready),
+    (SELECT max(position + 0) FROM {{envelope}}
+        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4::bigint), 0)
+""",
+        gives=True,
+    ),
+    "suspects_of_key": Statement(
+        f"""
+SELECT coalesce(max(position), 0)
+FROM {of_lane(_LANE, "0, 0", "0", "position", "LIMIT ?3", which="e.partition_key = ?4")} AS ready
+""",
+        gives=True,
+    ),
+    "note_loud": Statement("UPDATE {lane} SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Statement(
-        "SELECT channel, lane, epoch, suspect_until FROM {lane} WHERE owner = ?1 ORDER BY channel, lane", gives=True
+        "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM {lane} WHERE owner = ?1 ORDER BY channel, lane",
+        gives=True,
     ),
     "release_lane": Statement("""
 UPDATE {lane} SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagabus.stores.postgres.fragments import NOT_HELD, POSITIONS, STORED, of_lane
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.loud_keys import all_but
 
 _COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.STORED_COLUMNS.split(', '))}"
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
@@ -38,6 +39,29 @@ def _beside(instances: str) -> str:
 
 _READY = of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")
 _DUE = of_lane("c.channel, c.lane", "1, -1", "?3::bigint", _COLUMNS, "LIMIT ?2")
+_LANE = "?1::text, ?2::int"
+_DUE_OF_LANE = of_lane(_LANE, "1, -1", "?6::bigint", _COLUMNS, "LIMIT ?5")
+
+
+def _sifted(which: str, due: str) -> str:
+    """Parameters: channel, lane, after, where looking begins of what stands before that, limit, now, keys."""
+    ready = of_lane(_LANE, "0, ?3::bigint", "0", _COLUMNS, "LIMIT ?5", which=which)
+    lane = "e.channel = ?1::text AND e.lane = ?2::int"
+    # Not by a comparison of whole keys: the index would be read on to the end of the lane.
+    standing = f"""SELECT e.position FROM {{envelope}} AS e WHERE {lane} AND e.due_at = 0
+    AND e.position > ?4::bigint AND e.position <= ?3::bigint AND {which} AND {NOT_HELD}"""
+    upcoming = f"""(SELECT e.due_at FROM {{envelope}} AS e WHERE {lane} AND e.due_at > greatest(?6::bigint, 0)
+    ORDER BY e.due_at LIMIT 1)"""
+    last = f"""(SELECT e.position FROM {{envelope}} AS e WHERE {lane} AND e.due_at = 0
+    ORDER BY e.due_at DESC, e.position DESC LIMIT 1)"""
+    lanes = f"json_build_array(json_build_array(?1::text, ?2::int, ARRAY({standing})))"
+    beside = f"json_build_array({upcoming}, {lanes}, '[]'::json, coalesce({last}, 0))::text"
+    return f"""
+SELECT e.* FROM {ready} AS e
+{due}
+UNION ALL SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {beside}, {_NULLS.split(", ", 4)[4]}
+"""
+
 
 READING = {
     # A lane with nothing in it costs one look: at rest, those are all.
@@ -67,6 +91,16 @@ UNION ALL
 {_beside(instances_of("found"))}
 """,
         "channel text, lane int, after bigint",
+        gives=True,
+    ),
+    # One lane without some keys, or of one key. What stands before the cursor is looked through from a position on.
+    "sift": Statement(_sifted(all_but(7), f"UNION ALL SELECT e.* FROM {_DUE_OF_LANE} AS e"), gives=True),
+    "sift_key": Statement(_sifted("e.partition_key = ?7", ""), gives=True),
+    # No row while anybody holds the routing, as all do who store envelopes.
+    "ended_position": Statement(
+        """
+SELECT (SELECT coalesce(max(position), 0) FROM {envelope}) FROM {meta} WHERE name = 'routing' FOR UPDATE SKIP LOCKED
+""",
         gives=True,
     ),
     "at_positions": Statement(

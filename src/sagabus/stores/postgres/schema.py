@@ -152,7 +152,13 @@ ALTER TABLE {history} ADD COLUMN shape text COLLATE "C";
 ALTER TABLE {worker} ADD COLUMN knows text;
 """
 
-_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD))
+# Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
+_FOURTH = """
+ALTER TABLE {lane} ADD COLUMN loud text;
+ALTER TABLE {lane} ADD COLUMN suspect_keys text;
+"""
+
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH))
 
 _INDEXES = (
     "envelope_due",

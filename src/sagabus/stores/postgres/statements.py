@@ -150,10 +150,11 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
 
 _DIVIDING = {
     "channels_with_lanes": Statement("SELECT DISTINCT channel FROM {lane} ORDER BY channel", gives=True),
-    "marks_of_lanes": Statement("SELECT max(epoch), max(suspect_until) FROM {lane} WHERE channel = ?1", gives=True),
+    "marks_of_lanes": Statement("SELECT epoch, suspect_until, suspect_keys FROM {lane} WHERE channel = ?1", gives=True),
     "drop_lanes": Statement("DELETE FROM {lane} WHERE channel = ?1 AND lane >= ?2"),
     "begin_lanes": Statement("""
-UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+UPDATE {lane} SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3,
+    suspect_keys = ?4, loud = NULL WHERE channel = ?1
 """),
     "raise_epochs": Statement("UPDATE {lane} SET epoch = epoch + ?1"),
     "set_lanes": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'lanes'"),

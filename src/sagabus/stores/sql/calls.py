@@ -14,13 +14,14 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded, lanes_pro
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.inspection import ChannelCounts, WorkerSeen
+from sagabus.keeper import Keeper
+from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import (
     Batch,
     Cursor,
     Divided,
     Fetched,
-    Keeper,
     Lane,
     Loaded,
     Purged,
@@ -116,6 +117,10 @@ class SqlCalls(ABC):
     def keeper(self) -> Keeper:
         """A way to renew leases that needs no event loop."""
 
+    async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
+        """Note loud keys."""
+        return await self._write(lambda: leasing.note_loud(worker, loud))
+
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         """Give back all lanes but some."""
         await self._write(lambda: leasing.leave(worker, keeping, self._clock.now(), duration=duration, window=window))
@@ -127,6 +132,10 @@ class SqlCalls(ABC):
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes."""
         return await self._read(reading.fetch(cursors, limit, self._clock.now()))
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        """Due envelopes of some keys of one lane."""
+        return await self._read(reading.sift(sift, limit, self._clock.now()))
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         """What is stored under each key."""

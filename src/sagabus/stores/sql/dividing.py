@@ -11,6 +11,7 @@ from sagabus.store import Divided
 from sagabus.stores.lane_shares import BEYOND_LOST
 from sagabus.stores.sql import leasing
 from sagabus.stores.sql.steps import Query, Steps
+from sagabus.stores.suspicion import Suspicion, across, loud_of
 
 _AT_ONCE = 2_000
 """Envelopes looked at together: the memory that this takes does not depend on how many there are."""
@@ -27,7 +28,7 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
         return Divided(before, lanes)
     channels = yield from _lock_all_lanes()
     hit("divide.begun")
-    suspects: dict[str, int] = {}
+    suspects: dict[str, Suspicion] = {}
     for channel in channels:
         suspects[channel] = yield from _suspects(channel, now)
     moved = yield from _move(lanes)
@@ -61,13 +62,14 @@ def _lock_all_lanes() -> Steps[list[str]]:
     return channels
 
 
-def _suspects(channel: str, now: int) -> Steps[int]:
+def _suspects(channel: str, now: int) -> Steps[Suspicion]:
     """Up to where envelopes of a channel may have been in the hands of the dead: they may come into any lane now."""
-    found = [0]
-    for lane, abandoned, held in (yield Query("free_lanes", (channel, now))).rows:
-        if abandoned:
-            found.append((yield Query("suspects", (channel, lane, held, now))).value)
-    return max(found)
+    marks = (yield Query("marks_of_lanes", (channel,))).rows
+    found = [Suspicion.of(until, keys) for _, until, keys in marks]
+    for lane, is_abandoned, held, loud, *_ in (yield Query("free_lanes", (channel, now))).rows:
+        if is_abandoned:
+            found.append((yield from leasing.suspects(channel, lane, now, window=held, loud=loud_of(loud))))
+    return across(found)
 
 
 def _move(lanes: int) -> Steps[int]:
@@ -83,9 +85,9 @@ def _move(lanes: int) -> Steps[int]:
     return moved
 
 
-def _make_lanes(channel: str, lanes: int, suspect_until: int) -> Steps[None]:
+def _make_lanes(channel: str, lanes: int, suspicion: Suspicion) -> Steps[None]:
     """All with one epoch that no lane of the channel ever had: lane 0 is always there to know it by."""
-    ((epoch, suspicion),) = (yield Query("marks_of_lanes", (channel,))).rows
+    epoch: int = max(row[0] for row in (yield Query("marks_of_lanes", (channel,))).rows)
     yield from leasing.add_lanes(channel, lanes)
     yield Query("drop_lanes", (channel, lanes))
-    yield Query("begin_lanes", (channel, epoch + 1, max(suspicion, suspect_until)))
+    yield Query("begin_lanes", (channel, epoch + 1, suspicion.until, suspicion.text))

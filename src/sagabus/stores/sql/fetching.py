@@ -19,10 +19,12 @@ import msgspec
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
+from sagabus.loud import Sift
 from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, Told
+from sagabus.stores.sql.sifting import Sifting
 from sagabus.stores.sql.steps import Query, Steps
 
 _EVERYWHERE_SECONDS = 0.05
@@ -54,6 +56,7 @@ class Fetching:
         self._handover = Handover()
         self._everywhere_at = 0.0
         self._upcoming: int | None = None
+        self._sifting = Sifting(clock)
 
     def news(self, places: Iterable[Place]) -> None:
         """This process has stored something in these lanes."""
@@ -110,15 +113,23 @@ class Fetching:
         beside = _beside(next(row[_BODY] for row in answer if not row[0]))
         late = self._late(asked, beside)
         if late:
-            found = yield Query("at_positions", rows=[(position,) for position in late])
+            found = yield Query("at_positions", rows=[(position,) for position in late[:limit]])
+            envelopes = [each for each in envelopes if each.due_at or len(late) <= limit]
             envelopes += map(rows.envelope_of, found.rows)
         envelopes.sort(key=_position)
         self._note(asked, envelopes, limit)
+        if len(late) > limit:  # they are older than what the cursors are at, and go first
+            self._not_drained(asked)
         upcoming = beside.upcoming
         if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
             self._upcoming = upcoming
         loaded = _loaded([*given.instances, *beside.instances])
         return Fetched((*given.envelopes, *envelopes), self._until(now), loaded, crew)
+
+    def sift(self, sift: Sift, limit: int, now: int) -> Steps[Fetched]:
+        """The same of one lane, for some of its keys."""
+        self._drained.pop((sift.channel, sift.lane), None)
+        return self._sifting.sift(sift, limit, now, self._handed.get((sift.channel, sift.lane), ()))
 
     def _are_nearly_drained(self, asked: Sequence[Cursor]) -> bool:
         """Whether a few lanes will hardly give much: of a full one most keys are known here."""
@@ -155,6 +166,10 @@ class Fetching:
         self._news.difference_update([(cursor.channel, cursor.lane) for cursor in asked])
         return asked
 
+    def _not_drained(self, asked: Sequence[Cursor]) -> None:
+        for cursor in asked:
+            self._drained.pop((cursor.channel, cursor.lane), None)
+
     def _late(self, asked: Sequence[Cursor], beside: Beside) -> list[int]:
         for cursor in asked:
             if cursor.after == 0:
@@ -167,11 +182,11 @@ class Fetching:
     def _late_of(self, standing: Iterable[Standing]) -> list[int]:
         """Those that stand before a cursor and were not handed out."""
         nothing: set[int] = set()
-        return [
+        return sorted(
             position
             for channel, lane, positions in standing
             for position in set(positions) - self._handed.get((channel, lane), nothing)
-        ]
+        )
 
     def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
         ready: dict[Place, list[int]] = {(cursor.channel, cursor.lane): [] for cursor in asked}

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sagabus.loud import Loud
 from sagabus.store import Lane
 from sagabus.stores.lane_shares import fair_share
+from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Row, Steps
+from sagabus.stores.suspicion import Suspicion, keys_of, loud_of, loud_text
 
 
 def add_lanes(channel: str, lanes: int) -> Steps[None]:
@@ -108,13 +111,15 @@ def _share(
     if patient:
         free = [row for row in free if not row[1]]
     wanted = free[: share - owned]
-    abandoned = [(lane, held) for lane, is_abandoned, held in wanted if is_abandoned]
+    abandoned = [row for row in wanted if row[1]]
     if len(abandoned) < len(wanted):
         left = len(wanted) - len(abandoned)
         yield Query("take_free", (channel, worker, now + duration, window, duration, left))
-    for lane, held in abandoned:
-        suspect: int = (yield Query("suspects", (channel, lane, held, now))).value
-        yield Query("take_lane", (channel, lane, worker, now + duration, window, suspect, duration))
+    for lane, _, held, loud, until, keys in abandoned:
+        found = yield from suspects(channel, lane, now, window=held, loud=loud_of(loud))
+        suspicion = Suspicion.of(until, keys).joined(found)
+        marks = (suspicion.until, duration, suspicion.text)
+        yield Query("take_lane", (channel, lane, worker, now + duration, window, *marks))
     return False
 
 
@@ -128,6 +133,27 @@ def renew(worker: str, now: int, *, duration: int) -> Steps[None]:
     places = (yield Query("own_places", (worker,))).rows
     if places:
         yield Query("extend_lanes", (worker, now + duration, duration), [(row[0], row[1]) for row in places])
+
+
+def suspects(channel: str, lane: int, now: int, *, window: int, loud: Sequence[str]) -> Steps[Suspicion]:
+    """What a dead owner of a lane may have had in hand, with its loud keys."""
+    if not loud:
+        return Suspicion((yield Query("suspects", (channel, lane, window, now))).value)
+    until: int = (yield Query("suspects_beside", (channel, lane, window, now, *padded(loud)))).value
+    keys: dict[str, int] = {}
+    for key in loud:
+        keys[key] = (yield Query("suspects_of_key", (channel, lane, window, key))).value
+    return Suspicion(until, keys)
+
+
+def note_loud(worker: str, loud: Sequence[Loud]) -> Steps[bool]:
+    """Note loud keys, in the caller's open transaction; whether all lanes are the worker's as it knows them."""
+    owned = {(lane.channel, lane.lane): lane.epoch for lane in (yield from _lock_own(worker))}
+    if any(owned.get((each.channel, each.lane)) != each.epoch for each in loud):
+        return False
+    for each in loud:
+        yield Query("note_loud", (each.channel, each.lane, loud_text(each.keys)))
+    return True
 
 
 def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, window: int) -> Steps[None]:
@@ -155,7 +181,8 @@ def release(worker: str, lanes: Sequence[Lane] | None) -> Steps[None]:
 
 
 def _owned(worker: str) -> Steps[list[Lane]]:
-    return [Lane(*row) for row in (yield Query("owned_lanes", (worker,))).rows]
+    owned = (yield Query("owned_lanes", (worker,))).rows
+    return [Lane(channel, lane, epoch, until, keys_of(keys)) for channel, lane, epoch, until, keys in owned]
 
 
 def _lock_own(worker: str) -> Steps[list[Lane]]:

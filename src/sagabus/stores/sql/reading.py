@@ -7,8 +7,10 @@ from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.inspection import ChannelCounts, WorkerSeen
+from sagabus.loud import Sift
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
+from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
 
 
@@ -21,6 +23,21 @@ def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
     found = sorted([*ready, *due], key=itemgetter(0))
     crew: int = (yield Query("crew", (now,))).value or 0
     return Fetched(tuple(map(rows.envelope_of, found)), None if upcoming is None else upcoming - now, crew=crew)
+
+
+def sift(sift: Sift, limit: int, now: int) -> Steps[Fetched]:
+    """The same of one lane, for some of its keys. What is last is asked first: it is not past what is found then."""
+    place = (sift.channel, sift.lane)
+    last: int = (yield Query("last_ready", place)).value or 0
+    if sift.only is not None:
+        ready = (yield Query("ready_of_key", (*place, sift.after, limit, sift.only))).rows
+        return Fetched(tuple(map(rows.envelope_of, ready)), None, reached=last)
+    ready = (yield Query("ready_of_others", (*place, sift.after, limit, *padded(sift.without)))).rows
+    due = (yield Query("due", (limit, now), [(*place, sift.after)])).rows
+    upcoming: int | None = (yield Query("next_due", (now,), [(*place, sift.after)])).value
+    found = sorted([*ready, *due], key=itemgetter(0))
+    until = None if upcoming is None else upcoming - now
+    return Fetched(tuple(map(rows.envelope_of, found)), until, reached=last)
 
 
 def load(saga: str, keys: Sequence[str]) -> Steps[list[Loaded]]:

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
+from sagabus.loud import Sift
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
 from sagabus.stores.process import check_process
@@ -155,6 +156,10 @@ class ServerStore(SqlCalls):
         fetched = await self._look(self._fetching.fetch(cursors, limit, now, with_instances=self._fetches_instances))
         self._waiting.found(bool(fetched.envelopes))
         return fetched
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        """Due envelopes of some keys of one lane, and those that were committed late."""
+        return await self._read(self._fetching.sift(sift, limit, self._clock.now()))
 
     async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
         """What is stored under each key."""

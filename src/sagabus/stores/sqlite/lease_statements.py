@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.sets import Form, Packed, Plain
 
 # A lease that seems to end much later than it can was given before the clock was set back: it has ended.
@@ -72,17 +74,18 @@ UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND owne
 AND lane IN (SELECT lane FROM sagabus_lane WHERE channel = ?1 AND owner = ?2 ORDER BY lane DESC LIMIT ?3)
 """),
     "free_lanes": Plain("""
-SELECT lane, owner IS NOT NULL, held_window FROM sagabus_lane
+SELECT lane, owner IS NOT NULL, held_window, loud, suspect_until, suspect_keys FROM sagabus_lane
 WHERE channel = ?1 AND (owner IS NULL OR expires_at NOT BETWEEN ?2 AND ?2 + 2 * lease_length) ORDER BY lane
 """),
     "take_free": Plain("""
-UPDATE sagabus_lane SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5
+UPDATE sagabus_lane SET owner = ?2, epoch = epoch + 1, expires_at = ?3, held_window = ?4, lease_length = ?5,
+    loud = NULL
 WHERE channel = ?1 AND owner IS NULL
 AND lane IN (SELECT lane FROM sagabus_lane WHERE channel = ?1 AND owner IS NULL ORDER BY lane LIMIT ?6)
 """),
     "take_lane": Plain("""
 UPDATE sagabus_lane SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = ?5, lease_length = ?7,
-    suspect_until = max(suspect_until, ?6)
+    suspect_until = ?6, suspect_keys = ?8, loud = NULL
 WHERE channel = ?1 AND lane = ?2
 """),
     # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
@@ -95,8 +98,23 @@ SELECT max(
     coalesce((SELECT max(position) FROM sagabus_envelope
         WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
 """),
+    # The same beside loud keys, and of one of these: a window of each.
+    "suspects_beside": Plain(f"""
+SELECT max(
+    coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e
+        WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND {all_but(5)} AND {NOT_HELD}
+        ORDER BY position LIMIT ?3)), 0),
+    coalesce((SELECT max(position) FROM sagabus_envelope
+        WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
+"""),
+    "suspects_of_key": Plain(f"""
+SELECT coalesce(max(position), 0) FROM (SELECT position FROM sagabus_envelope AS e
+    WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND partition_key = ?4 AND {NOT_HELD} ORDER BY position LIMIT ?3)
+"""),
+    "note_loud": Plain("UPDATE sagabus_lane SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Plain(
-        "SELECT channel, lane, epoch, suspect_until FROM sagabus_lane WHERE owner = ?1 ORDER BY channel, lane"
+        "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM sagabus_lane WHERE owner = ?1 "
+        "ORDER BY channel, lane"
     ),
     "release_lane": Plain("""
 UPDATE sagabus_lane SET owner = NULL, expires_at = 0 WHERE channel = ?1 AND lane = ?2 AND owner = ?3 AND epoch = ?4

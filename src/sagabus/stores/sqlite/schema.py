@@ -157,6 +157,14 @@ ALTER TABLE sagabus_history ADD COLUMN shape TEXT;
 ALTER TABLE sagabus_worker ADD COLUMN knows TEXT;
 """,
     ),
+    Migration.of(
+        4,
+        """
+-- Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
+ALTER TABLE sagabus_lane ADD COLUMN loud TEXT;
+ALTER TABLE sagabus_lane ADD COLUMN suspect_keys TEXT;
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version

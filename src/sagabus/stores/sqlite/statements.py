@@ -7,6 +7,8 @@ from typing import TypeAlias
 import msgspec
 
 from sagabus.stores.sql import rows
+from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.lease_statements import LEASING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values
 
@@ -52,8 +54,6 @@ _INSTANCE = f"json_array({rows.INSTANCE_COLUMNS})"
 _LETTER = f"json_array({rows.LETTER_COLUMNS})"
 _PAIRS = "SELECT value ->> 0, value ->> 1 FROM json_each(?1)"
 _SINGLES = "SELECT value FROM json_each(?1)"
-_NOT_HELD = """NOT EXISTS (SELECT 1 FROM sagabus_held_key AS h WHERE h.channel = e.channel
-    AND h.partition_key = e.partition_key AND h.position <> e.position)"""
 
 
 def _envelopes_of_lanes(condition: str, order: str) -> str:
@@ -61,9 +61,17 @@ def _envelopes_of_lanes(condition: str, order: str) -> str:
 SELECT json_group_array({_ENVELOPE}) FROM (
     SELECT d.* FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS d WHERE d.position IN (
         SELECT position FROM sagabus_envelope AS e
-        WHERE e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND {condition} AND {_NOT_HELD}
+        WHERE e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND {condition} AND {NOT_HELD}
         ORDER BY {order} LIMIT ?2)
 )
+"""
+
+
+def _envelopes_of_keys(condition: str) -> str:
+    return f"""
+SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope WHERE position IN (
+    SELECT position FROM sagabus_envelope AS e WHERE e.channel = ?1 AND e.lane = ?2 AND e.due_at = 0
+    AND e.position > ?3 AND {condition} AND {NOT_HELD} ORDER BY e.position LIMIT ?4))
 """
 
 
@@ -196,10 +204,11 @@ ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definiti
 
 _DIVIDING: dict[str, Form] = {
     "channels_with_lanes": Plain("SELECT DISTINCT channel FROM sagabus_lane ORDER BY channel"),
-    "marks_of_lanes": Plain("SELECT max(epoch), max(suspect_until) FROM sagabus_lane WHERE channel = ?1"),
+    "marks_of_lanes": Plain("SELECT epoch, suspect_until, suspect_keys FROM sagabus_lane WHERE channel = ?1"),
     "drop_lanes": Plain("DELETE FROM sagabus_lane WHERE channel = ?1 AND lane >= ?2"),
     "begin_lanes": Plain("""
-UPDATE sagabus_lane SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3 WHERE channel = ?1
+UPDATE sagabus_lane SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until = ?3,
+    suspect_keys = ?4, loud = NULL WHERE channel = ?1
 """),
     "raise_epochs": Plain("UPDATE sagabus_lane SET epoch = epoch + ?1"),
     "set_lanes": Plain("UPDATE sagabus_meta SET value = ?1 WHERE name = 'lanes'"),
@@ -219,6 +228,9 @@ WHERE sagabus_envelope.position = moved.value ->> 0
 _READING: dict[str, Form] = {
     "ready": Packed(_envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes),
     "due": Packed(_envelopes_of_lanes("e.due_at BETWEEN 1 AND ?3", "e.due_at, e.position"), _envelopes),
+    "ready_of_others": Packed(_envelopes_of_keys(all_but(5)), _envelopes),
+    "ready_of_key": Packed(_envelopes_of_keys("e.partition_key = ?5"), _envelopes),
+    "last_ready": Plain("SELECT max(position) FROM sagabus_envelope WHERE channel = ?1 AND lane = ?2 AND due_at = 0"),
     "next_due": Packed("""
 SELECT min((SELECT min(due_at) FROM sagabus_envelope WHERE channel = cursor.value ->> 0 AND lane = cursor.value ->> 1
     AND due_at > ?2)) FROM json_each(?1) AS cursor
@@ -237,7 +249,7 @@ SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
     # By lane, so that timers of the far future are never looked at.
     "anything_due": Packed(f"""
 SELECT EXISTS (SELECT 1 FROM sagabus_lane AS l CROSS JOIN sagabus_envelope AS e
-ON e.channel = l.channel AND e.lane = l.lane AND e.due_at <= ?2 WHERE l.channel IN ({_SINGLES}) AND {_NOT_HELD})
+ON e.channel = l.channel AND e.lane = l.lane AND e.due_at <= ?2 WHERE l.channel IN ({_SINGLES}) AND {NOT_HELD})
 """),
     "counts": Plain("""
 SELECT c.channel,

@@ -20,6 +20,7 @@ from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
 from sagabus.testing.conformance.keeping import KeepingConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
+from sagabus.testing.conformance.loud_keys import LoudKeyConformance
 from sagabus.testing.conformance.races import RaceConformance
 from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
@@ -34,6 +35,7 @@ class StoreConformance(
     AppendConformance,
     AlikeConformance,
     FetchingConformance,
+    LoudKeyConformance,
     LeasingConformance,
     KeepingConformance,
     DividingConformance,

@@ -1,0 +1,140 @@
+"""One lane of a worker: where fetching goes on, how much of it is in flight, and which of its keys are loud.
+
+A loud key has filled its lane and goes on filling it. It is fetched by a cursor of its own from then on, and the lane's
+cursor passes over it: so the keys behind it need not wait for its backlog (decision 0011).
+"""
+
+from __future__ import annotations
+
+from sagabus.engine.mailbox import Mailbox
+from sagabus.loud import MOST_LOUD
+from sagabus.store import Lane
+
+_SHARE = 8
+"""A key that has more than this part of a lane's window in flight may be loud."""
+_QUARTER = 4
+
+
+class LoudKey:
+    """Where fetching goes on for one key, and how much of it is in flight."""
+
+    __slots__ = ("after", "in_hand")
+
+    def __init__(self, after: int, in_hand: int) -> None:
+        self.after = after
+        self.in_hand = in_hand
+
+
+class HeldLane:
+    """One lane in hand. Every key's envelopes up to its cursor were handed out: its own one, or else the lane's."""
+
+    __slots__ = (
+        "after",
+        "at_end",
+        "epoch",
+        "in_hand",
+        "is_due_again",
+        "lane",
+        "large",
+        "loud",
+        "loud_in_hand",
+        "noted",
+        "rests_until",
+        "whole_again_at",
+    )
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane = lane
+        self.epoch = lane.epoch
+        self.after = 0
+        self.in_hand = 0
+        self.loud: dict[str, LoudKey] = {}
+        self.loud_in_hand = 0
+        self.large: set[Mailbox] = set()
+        """Those that had more than a share of the window in flight since the lane's cursor has gone on last."""
+        self.noted: frozenset[str] = frozenset()
+        """The keys that the store knows to be loud: those that are, and some that were."""
+        self.at_end: float | None = None
+        """When the lane's cursor was at its end last, by the monotonic clock."""
+        self.is_due_again = False
+        """It is to be looked through from its beginning, when that has not just been done."""
+        self.rests_until = 0.0
+        self.whole_again_at = 0.0
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether a worker that died may have had anything of it in flight."""
+        return bool(self.lane.suspect_until or self.lane.suspect_keys)
+
+    @property
+    def quiet_in_hand(self) -> int:
+        """What is in flight of all keys that are not loud."""
+        return self.in_hand - self.loud_in_hand
+
+    @property
+    def fullest(self) -> int:
+        """The most that is in flight by one cursor."""
+        return max([self.quiet_in_hand, *[loud.in_hand for loud in self.loud.values()]])
+
+    def take(self, mailbox: Mailbox, window: int) -> None:
+        """One more is in flight."""
+        self.in_hand += 1
+        mailbox.in_hand += 1
+        if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
+            loud.in_hand += 1
+            self.loud_in_hand += 1
+        elif mailbox.in_hand * _SHARE > window:
+            self.large.add(mailbox)
+
+    def put_down(self, mailbox: Mailbox, count: int = 1) -> None:
+        """So many are no longer in flight."""
+        self.in_hand -= count
+        mailbox.in_hand -= count
+        if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
+            loud.in_hand -= count
+            self.loud_in_hand -= count
+
+    def go_on(self, after: int, window: int) -> None:
+        """The lane's cursor goes on; what does not fill the lane any more is forgotten."""
+        self.after = after
+        if self.large:
+            self.large = {mailbox for mailbox in self.large if mailbox.in_hand * _SHARE > window}
+
+    def begin_again(self) -> None:
+        """Hand out everything from the beginning: what was held back may be free."""
+        self.after = 0
+        for loud in self.loud.values():
+            loud.after = 0
+
+    def is_hungry(self, window: int) -> bool:
+        """Whether the lane's cursor has room for more."""
+        if self.loud:
+            return self.quiet_in_hand * _QUARTER <= window
+        return self.in_hand * 2 <= window
+
+    def limit(self, window: int) -> int:
+        """How much the lane's cursor takes at once."""
+        return max(window // (_QUARTER if self.loud else 2), 1)
+
+    def limit_of_key(self, window: int) -> int:
+        """How much the cursor of a loud key takes at once: all together have a window."""
+        return max(window // (2 * len(self.loud)), 1)
+
+    def hungry_keys(self, window: int) -> list[str]:
+        """The loud keys whose cursors have room for more."""
+        limit = self.limit_of_key(window)
+        return [key for key, loud in self.loud.items() if loud.in_hand <= limit]
+
+    def filling(self) -> list[str]:
+        """Which keys fill it; as many as may become loud."""
+        found = [m.key for m in self.large if m.key is not None and m.has_stored_key and m.key not in self.loud]
+        return sorted(set(found))[: MOST_LOUD - len(self.loud)]
+
+    def make_loud(self, key: str, in_hand: int) -> None:
+        """Give a key a cursor of its own, that goes on where the lane's is now."""
+        self.loud[key] = LoudKey(self.after, in_hand)
+        self.loud_in_hand += in_hand
+
+    def make_quiet(self, key: str) -> None:
+        """Take a key back under the lane's cursor: nothing of it stands before that which was not handed out."""
+        self.loud_in_hand -= self.loud.pop(key).in_hand

@@ -1,0 +1,25 @@
+"""PORT: renewing leases without an event loop; a store gives it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Keeper(Protocol):
+    """Keeps the leases of a worker from any thread, on a connection of its own: a blocked event loop does not stop it.
+
+    Connects when it is first used. One thread at a time.
+    """
+
+    def renew(self, worker: str, *, duration: int, within: float) -> None:
+        """Have all leases that `worker` still holds, and its registration, end `duration` microseconds from now.
+
+        Takes nothing, shares nothing and raises no epoch: what others have taken over stays theirs, and what another
+        transaction has locked at this moment is left as it is. Twice is harmless. Raises StoreUnavailable or StoreBusy
+        after about `within` seconds, and ForkedProcess in a process that did not open the store.
+        """
+        ...
+
+    def close(self) -> None:
+        """Disconnect; twice is harmless. Leases stay."""
+        ...
