@@ -6,13 +6,13 @@ import decimal
 import enum
 from collections.abc import Callable
 from datetime import date
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from sagabus.errors import MessageInvalid
 from sagabus.message import MessageType
 
-KeySpec: TypeAlias = str | Callable[..., object]
+KeySpec: TypeAlias = str | Callable[[Any], object]
 KeyOf: TypeAlias = Callable[[object], str | None]
 
 LONGEST_KEY = 500

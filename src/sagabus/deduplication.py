@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sagabus.callables import check_answers
 from sagabus.codec import fingerprint
@@ -27,7 +27,7 @@ class Duplicate:
     message_id: str
 
 
-Strategy: TypeAlias = Literal["message_id", "correlation", "content"] | Callable[[object], object]
+Strategy: TypeAlias = Literal["message_id", "correlation", "content"] | Callable[[Any], object]
 OnDuplicate: TypeAlias = Literal["skip", "log", "raise"] | Callable[[Duplicate], object]
 
 
