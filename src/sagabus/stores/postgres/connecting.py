@@ -115,6 +115,10 @@ class Connecting:
             native = await asyncpg.connect(**self._options, timeout=self._deadline, **options)
         except asyncpg.ClientConfigurationError as error:
             raise ConfigurationError(f"{place}: {error}") from error
+        except KeyError as error:  # the driver asks the system, whose list of users does not know this process's
+            raise ConfigurationError(
+                f"{place} names no user, and the user of this process has no name: write postgresql://user@host/database"
+            ) from error
         except Exception as error:
             ours = untrusted(error, place) or translated_error(error, place)
             raise ours or StoreError(f"{place}: {error}", store=place) from error
