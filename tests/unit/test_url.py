@@ -181,3 +181,17 @@ def test_a_log_line_shows_no_login(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_path_that_no_file_can_have_is_a_configuration_error(path: str) -> None:
     with pytest.raises(ConfigurationError, match="path of a SQLite store"):
         SqliteStore(path)
+
+
+def test_a_process_whose_user_has_no_name_has_to_be_told_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PGUSER", "PGSERVICE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 1_000_650_000)
+
+    with pytest.raises(ConfigurationError, match="names no user"):
+        PostgresStore("postgresql://127.0.0.1/shop")
+
+    PostgresStore("postgresql://me@127.0.0.1/shop")
+    PostgresStore("postgresql://127.0.0.1/shop?user=me")
+    monkeypatch.setenv("PGUSER", "me")
+    PostgresStore("postgresql://127.0.0.1/shop")
