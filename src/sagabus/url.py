@@ -31,7 +31,7 @@ _FOREIGN = frozenset(
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"//([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.~%-]*)(?::([0-9]{1,5}))?")
-_CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^@]*:[^@]*@", re.DOTALL)
+_CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^:]*:.*@", re.DOTALL)
 _LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
 _PLACEHOLDERS = ("://user@", "://user:password@")
 """What our own texts show as examples."""

@@ -195,3 +195,8 @@ def test_a_process_whose_user_has_no_name_has_to_be_told_one(monkeypatch: pytest
     PostgresStore("postgresql://127.0.0.1/shop?user=me")
     monkeypatch.setenv("PGUSER", "me")
     PostgresStore("postgresql://127.0.0.1/shop")
+
+
+@pytest.mark.parametrize("user", ["user", "us@er", "@", "a@b@c", ""])
+def test_a_login_in_a_sqlite_url_is_not_shown_however_it_is_written(user: str) -> None:
+    assert SECRET not in shown(f"sqlite:///{user}:{SECRET}@host/shop")
