@@ -12,7 +12,13 @@ import msgspec
 from msgspec import inspect as reflection
 
 from sagabus.json_text import join
-from sagabus.pydantic_codec import equality_is_its_own, field_annotations, is_model, secrets_without_serializer
+from sagabus.pydantic_codec import (
+    described_type,
+    equality_is_its_own,
+    field_annotations,
+    is_model,
+    secrets_without_serializer,
+)
 from sagabus.pydantic_schema import unreadable_fields
 
 __all__ = ["FieldTypes", "paths", "walk"]
@@ -33,6 +39,8 @@ class _Node(NamedTuple):
     """None for what msgspec cannot describe."""
     is_foreign: bool = False
     """Below a pydantic model, which decides itself what it can hold."""
+    same_as: str | None = None
+    """The path at which its type came before, where it did: there stands what is below it."""
 
 
 def walk(cls: type[object]) -> FieldTypes:
@@ -40,6 +48,8 @@ def walk(cls: type[object]) -> FieldTypes:
     problems: list[str] = []
     shows_all = True
     for node in _nodes(cls):
+        if node.same_as is not None:
+            continue
         described = _class_of(node)
         shows_all = shows_all and node.type is not None and (described is None or _compares_all(described))
         if described is not None and is_model(described):
@@ -52,8 +62,8 @@ def walk(cls: type[object]) -> FieldTypes:
 
 
 def paths(cls: type[object]) -> list[str]:
-    """The path of every field of the class, however deep, each type once."""
-    return sorted({node.path for node in _nodes(cls)})
+    """The path of every field of the class, however deep; a type that came before is named by the path where it did."""
+    return sorted({node.path if node.same_as is None else f"{node.path}={node.same_as}" for node in _nodes(cls)})
 
 
 def _class_of(node: _Node) -> type[object] | None:
@@ -90,31 +100,28 @@ def _unreadable(path: str, model: type[object]) -> list[str]:
 
 
 def _nodes(cls: type[object]) -> Iterator[_Node]:
-    """All types below a class, each once."""
-    described: set[int] = set()
-    kept: list[reflection.Type | None] = []  # an id is unique only among what is alive
-    models: set[type[object]] = set()
+    """All types below a class, in a fixed order; what is below a type that comes again, the first time only."""
+    described: dict[int, _Node] = {}  # it keeps the types alive: an id is unique only among what is
+    models: dict[type[object], str] = {}
     waiting = deque([_Node("", reflection.type_info(cls))])
     while waiting:
         node = waiting.popleft()
         model = _class_of(node)
-        if id(node.type) in described or model in models:
+        before = models.get(model) if model is not None else None
+        if before is None and id(node.type) in described:
+            before = described[id(node.type)].path
+        if before is not None:
+            yield node._replace(same_as=before)
             continue
-        described.add(id(node.type))
-        kept.append(node.type)
+        described[id(node.type)] = node
         yield node
         if model is not None and is_model(model):
-            models.add(model)
-            waiting += [_Node(join(node.path, name), _info(hint), True) for name, hint in field_annotations(model)]
+            models[model] = node.path
+            waiting += [
+                _Node(join(node.path, name), described_type(hint), True) for name, hint in field_annotations(model)
+            ]
         else:
             waiting += _children(node)
-
-
-def _info(hint: object) -> reflection.Type | None:
-    try:
-        return reflection.type_info(hint)
-    except (TypeError, ValueError, NameError, AttributeError, NotImplementedError):
-        return None
 
 
 def _children(node: _Node) -> Iterator[_Node]:
@@ -123,7 +130,7 @@ def _children(node: _Node) -> Iterator[_Node]:
         parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         for part in parts:
             if isinstance(part, reflection.Field):
-                yield _Node(join(node.path, part.name), part.type, node.is_foreign)
+                yield _Node(join(node.path, part.encode_name), part.type, node.is_foreign)
             elif isinstance(part, reflection.Type):
                 path = node.path if isinstance(node.type, reflection.UnionType) else f"{node.path}[]"
                 yield _Node(path, part, node.is_foreign)

@@ -8,18 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypedDict, cast, get_args
 
 import msgspec
+from msgspec import inspect as reflection
 
 __all__ = [
     "decode_model",
+    "described_type",
     "encode_model",
     "equality_is_its_own",
     "explain",
     "field_annotations",
     "is_model",
     "model_parts",
+    "model_types",
     "read_inner",
+    "root_type",
     "secrets_without_serializer",
-    "unknown_in_model",
     "write_inner",
 ]
 
@@ -31,6 +34,7 @@ class ModelField(Protocol):
     exclude: bool | None
     metadata: list[object]
     alias: str | None
+    serialization_alias: str | None
     validation_alias: object
 
 
@@ -38,6 +42,7 @@ class Model(Protocol):
     """The part of pydantic.BaseModel that is used here."""
 
     model_fields: Mapping[str, ModelField]
+    model_computed_fields: Mapping[str, ModelField]
     model_config: Mapping[str, object]
     __pydantic_extra__: Mapping[str, object] | None
 
@@ -98,22 +103,42 @@ def model_parts(value: object) -> Mapping[str, object]:
 
 
 def field_annotations(cls: type[object]) -> Iterator[tuple[str, object]]:
-    """The fields of a model with their types."""
+    """The fields of a model by their names in JSON, with their types."""
     for name, field in cast("type[Model]", cls).model_fields.items():
-        yield name, field.annotation
+        yield field.serialization_alias or name, field.annotation
 
 
-def unknown_in_model(cls: type[object], raw: Mapping[str, object]) -> Iterator[str]:
-    """The keys that the model would drop without a word; none for a model that keeps or refuses extra fields."""
+def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, reflection.Type | None]:
+    """The keys of JSON data with the types that the model declares for them; none for those that it would drop without
+    a word. What it keeps or refuses beside its fields is left out, and so is all of it where only the model can say.
+    """
     model = cast("type[Model]", cls)
-    if model.model_config.get("extra", "ignore") != "ignore":
-        return
-    if any(not isinstance(field.validation_alias, str | None) for field in model.model_fields.values()):
-        return  # an alias that is a path or a choice: the model alone can say what it reads
-    known = set(model.model_fields).union(
-        *({field.alias, field.validation_alias} for field in model.model_fields.values())
-    )
-    yield from (key for key in raw if key not in known)
+    fields = model.model_fields.items()
+    if any(not isinstance(field.validation_alias, str | None) for _, field in fields):
+        return {}  # an alias that is a path or a choice: the model alone can say what it reads
+    drops = model.model_config.get("extra", "ignore") == "ignore"
+    found: dict[str, reflection.Type | None] = dict.fromkeys(raw if drops else ())
+    for name, computed in model.model_computed_fields.items():
+        found.update(dict.fromkeys((name, computed.alias or name), reflection.AnyType()))  # written, and never read
+    for name, field in fields:
+        described = described_type(field.annotation) or reflection.AnyType()
+        names = (name, field.alias, field.validation_alias)
+        found.update((each, described) for each in names if isinstance(each, str))
+    return found
+
+
+def root_type(cls: type[Any]) -> reflection.Type | None:
+    """What a model stands for that has no fields and is written as its one value; None for any other model."""
+    is_root: bool = getattr(cls, "__pydantic_root_model__", False)
+    return described_type(cls.model_fields["root"].annotation) if is_root else None
+
+
+def described_type(hint: object) -> reflection.Type | None:
+    """How msgspec describes a type; None for one that it cannot."""
+    try:
+        return reflection.type_info(hint)
+    except (TypeError, ValueError, NameError, AttributeError, NotImplementedError):
+        return None
 
 
 def equality_is_its_own(cls: type[object]) -> bool:

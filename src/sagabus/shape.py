@@ -6,8 +6,9 @@ worker writes back a state without the fields that another release keeps in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
+from typing import Any, TypeAlias, cast
 from zlib import crc32
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import inspect as reflection
 
 from sagabus.field_types import paths
 from sagabus.json_text import join
-from sagabus.pydantic_codec import is_model, unknown_in_model
+from sagabus.pydantic_codec import is_model, model_types, root_type
 
 __all__ = ["CARRIES", "shape_text", "unknown_part", "version_of"]
 
@@ -36,24 +37,35 @@ def version_of(shape: str | None) -> int:
     return int(number) if number.isdecimal() else 1
 
 
-def unknown_part(described: reflection.Type, raw: object, path: str = "") -> str | None:
-    """The path of the first field in JSON data that the type does not have; None where all of it is known."""
-    return next(_unknown(described, raw, path), None)
+def unknown_part(
+    described: reflection.Type, raw: object, path: str = "", keeps: Callable[[str], bool] = lambda _: True
+) -> str | None:
+    """The path of the first field in JSON data that the type does not have; None where all of it is known.
+
+    What lies at a path that nothing `keeps` may go unknown.
+    """
+    return next(_unknown(described, raw, path, keeps), None)
 
 
-def _unknown(described: reflection.Type, raw: object, path: str) -> Iterator[str]:
+def _unknown(described: reflection.Type, raw: object, path: str, keeps: Callable[[str], bool]) -> Iterator[str]:
+    if isinstance(described, reflection.CustomType) and is_model(described.cls):
+        described = root_type(described.cls) or described
     if isinstance(described, reflection.UnionType):
-        yield from _unknown_in_union(described.types, raw, path)
-    elif isinstance(raw, dict):
-        yield from _unknown_in_object(described, cast("dict[str, object]", raw), path)
-    elif isinstance(raw, list):
-        for index, (inner, part) in enumerate(_items(described, cast("list[object]", raw))):
-            yield from _unknown(inner, part, f"{path}[{index}]")
+        yield from _unknown_in_union(described.types, raw, path, keeps)
+        return
+    for step, (inner, part) in _parts(described, raw):
+        inside = join(path, step)
+        if inner is not None:
+            yield from _unknown(inner, part, inside, keeps)
+        elif keeps(inside):
+            yield inside
 
 
-def _unknown_in_union(members: Iterable[reflection.Type], raw: object, path: str) -> Iterator[str]:
+def _unknown_in_union(
+    members: Iterable[reflection.Type], raw: object, path: str, keeps: Callable[[str], bool]
+) -> Iterator[str]:
     fitting = [member for member in members if _takes(member, raw)]
-    found = [next(_unknown(member, raw, path), None) for member in fitting]
+    found = [next(_unknown(member, raw, path, keeps), None) for member in fitting]
     if found and None not in found:
         yield from filter(None, found[:1])
 
@@ -61,33 +73,57 @@ def _unknown_in_union(members: Iterable[reflection.Type], raw: object, path: str
 def _takes(member: reflection.Type, raw: object) -> bool:
     if isinstance(member, reflection.AnyType | reflection.CustomType):
         return True
+    if isinstance(member, reflection.StructType) and member.tag_field is not None:
+        return _tag_in(member, raw) == member.tag
     if isinstance(raw, dict):
-        return isinstance(member, (*_OBJECTS, reflection.DictType))
-    return isinstance(member, (*_ARRAYS, reflection.TupleType)) if isinstance(raw, list) else False
+        return isinstance(member, (*_OBJECTS, reflection.DictType)) and not _is_row(member)
+    return isinstance(raw, list) and (isinstance(member, (*_ARRAYS, reflection.TupleType)) or _is_row(member))
 
 
-def _unknown_in_object(described: reflection.Type, raw: Mapping[str, object], path: str) -> Iterator[str]:
+def _tag_in(struct: reflection.StructType, raw: object) -> object:
+    if isinstance(raw, dict):
+        return cast("dict[str, object]", raw).get(struct.tag_field or "")
+    return next(iter(cast("list[object]", raw)), None) if isinstance(raw, list) else None
+
+
+Part: TypeAlias = tuple[reflection.Type | None, object]
+"""A part of JSON data with its type; without one where the type around it has no such part."""
+
+
+def _parts(described: reflection.Type, raw: object) -> Iterator[tuple[object, Part]]:
+    """Names or indices, with what stands there."""
+    if isinstance(raw, dict):
+        yield from _parts_of_object(described, cast("dict[str, object]", raw))
+    elif isinstance(raw, list):
+        yield from enumerate(_items(described, cast("list[object]", raw)))
+
+
+def _parts_of_object(described: reflection.Type, raw: Mapping[str, object]) -> Iterator[tuple[str, Part]]:
     if isinstance(described, reflection.DictType):
-        for key, part in raw.items():
-            yield from _unknown(described.value_type, part, join(path, key))
+        yield from ((key, (described.value_type, part)) for key, part in raw.items())
     elif isinstance(described, _OBJECTS):
         fields = {field.encode_name: field.type for field in described.fields}
         tag = described.tag_field if isinstance(described, reflection.StructType) else None
-        for key, part in raw.items():
-            if key in fields:
-                yield from _unknown(fields[key], part, join(path, key))
-            elif key != tag:
-                yield join(path, key)
+        yield from ((key, (fields.get(key), part)) for key, part in raw.items() if key != tag)
     elif isinstance(described, reflection.CustomType) and is_model(described.cls):
-        yield from (join(path, name) for name in unknown_in_model(described.cls, raw))
+        known = model_types(described.cls, raw)
+        yield from ((key, (known[key], part)) for key, part in raw.items() if key in known)
 
 
-def _items(described: reflection.Type, raw: list[object]) -> Iterator[tuple[reflection.Type, object]]:
+def _items(described: reflection.Type, raw: list[object]) -> Iterator[Part]:
     if isinstance(described, _ARRAYS):
-        return ((described.item_type, part) for part in raw)
-    if isinstance(described, reflection.TupleType):
-        return zip(described.item_types, raw, strict=False)
-    return iter(())
+        yield from ((described.item_type, part) for part in raw)
+    elif isinstance(described, reflection.TupleType):
+        yield from zip(described.item_types, raw, strict=False)
+    elif _is_row(described):
+        tag = [reflection.AnyType()] if getattr(described, "tag_field", None) is not None else []
+        types = (*tag, *(field.type for field in cast("reflection.StructType", described).fields))
+        yield from zip_longest(types[: len(raw)], raw)
+
+
+def _is_row(described: reflection.Type) -> bool:
+    """Whether objects of the type are arrays in JSON."""
+    return isinstance(described, reflection.NamedTupleType) or getattr(described, "array_like", False)
 
 
 def described(cls: type[Any]) -> Mapping[str, reflection.Type]:

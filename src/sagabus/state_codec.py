@@ -134,8 +134,8 @@ def _carried(known: _StateForm, body: bytes) -> Carried:
         raise StateInvalid(known.form.name, *explain(error)) from error
     for name, part in stored.items():
         if name in known.fields:
-            unknown = unknown_part(known.fields[name], msgspec.json.decode(part), name)
-            if unknown is not None and known.evolution.keeps(unknown):
+            unknown = unknown_part(known.fields[name], msgspec.json.decode(part), name, known.evolution.keeps)
+            if unknown is not None:
                 raise StateTooNew(known.form.name, unknown, "unknown field")
     return {name: part for name, part in stored.items() if name not in known.fields}
 

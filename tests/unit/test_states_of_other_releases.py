@@ -1,11 +1,13 @@
 """A stored state of another release is brought to this one, or carried along, or left to who knows it: never cut."""
 
+import re
+import types
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel, computed_field
 
 from sagabus import Bus, ConfigurationError, Saga, event, starts
 from sagabus.errors import StateInvalid, StateTooNew
@@ -166,6 +168,103 @@ def test_shapes_tell_nested_fields_and_versions_apart() -> None:
     class Again(Old, name="evolve", key="key", version=2): ...
 
     assert len({codec.shape_of(cls) for cls in (Old, Grown, Again)}) == 3
+
+
+class Part(BaseModel):
+    text: str = ""
+
+
+class Priced(BaseModel):
+    part: Part = Part()
+    parts: list[Part] = []
+
+    @computed_field  # type: ignore[prop-decorator]  # as pydantic documents it
+    @property
+    def total(self) -> int:
+        return len(self.parts)
+
+
+class Wide(RootModel[dict[str, Part]]): ...
+
+
+class Pair(NamedTuple):
+    line: Line = Line("s")
+
+
+class Row(msgspec.Struct, array_like=True):
+    amount: int = 1
+
+
+class Left(msgspec.Struct, tag="left"):
+    at: int = 1
+
+
+class Right(msgspec.Struct, tag="right"):
+    on: int = 1
+
+
+class Deep(Saga, name="deep", key="key", dropped=["lines[].note"]):
+    key: str
+    lines: list[Line] = field(default_factory=lambda: [Line("s")])
+    priced: Priced = field(default_factory=lambda: Priced(parts=[Part()]))
+    wide: Wide = field(default_factory=lambda: Wide({"a": Part()}))
+    pair: Pair = Pair()
+    row: Row = field(default_factory=Row)
+    either: Left | Right = field(default_factory=Left)
+
+
+def test_what_a_release_writes_itself_is_known_to_it() -> None:
+    assert codec.read(Deep, codec.write(Deep(key="A")).body, None).carried is None
+
+
+@pytest.mark.parametrize(
+    ("path", "inside"),
+    [
+        ("priced.more", lambda stored: stored["priced"]),
+        ("priced.part.more", lambda stored: stored["priced"]["part"]),
+        ("priced.parts[0].more", lambda stored: stored["priced"]["parts"][0]),
+        ("wide.a.more", lambda stored: stored["wide"]["a"]),
+        ("pair[0].more", lambda stored: stored["pair"][0]),
+        ("either.on", lambda stored: stored["either"]),
+        ("lines[0].more", lambda stored: stored["lines"][0].setdefault("note", "dropped") and stored["lines"][0]),
+    ],
+)
+def test_no_kind_of_object_inside_a_field_hides_what_a_release_does_not_know(path: str, inside: Any) -> None:
+    stored = msgspec.json.decode(codec.write(Deep(key="A")).body)
+    inside(stored)[path.rpartition(".")[2]] = 2
+
+    with pytest.raises(StateTooNew, match=re.escape(f": {path};")):
+        read(Deep, stored)
+
+
+def test_an_element_too_many_of_an_object_that_is_an_array_is_an_unknown_field() -> None:
+    with pytest.raises(StateTooNew, match=re.escape("row[1]")):
+        read(Deep, {"key": "A", "row": [1, 2]})
+
+
+def test_fields_of_a_type_that_another_field_has_already_are_part_of_the_shape() -> None:
+    class Ship(msgspec.Struct):
+        sku: str
+        amount: int = 1
+        gift: bool = False
+
+    def shape(**more: Any) -> str:
+        body = {"key": str, "line": Line, "ship": Ship, "detail": Detail, **more}
+        cls: Any = types.new_class("Kin", (Saga,), {"name": "kin"}, lambda space: space.update(__annotations__=body))
+        return codec.shape_of(cls)
+
+    kinds = ({}, {"second": Line}, {"second": Ship}, {"second": list[Line]}, {"second": Detail})
+    assert len({shape(**more) for more in kinds}) == len(kinds)
+
+
+def test_names_in_json_are_part_of_the_shape() -> None:
+    def shape(**options: Any) -> str:
+        inner = msgspec.defstruct("Inner", [("sku_code", str, "")], **options)
+        body = {"key": str, "inner": inner}
+        cls: Any = types.new_class("Kin", (Saga,), {"name": "kin"}, lambda space: space.update(__annotations__=body))
+        return codec.shape_of(cls)
+
+    assert shape() != shape(rename="camel")
 
 
 def test_declarations_that_cannot_be_meant_are_refused_in_one_list() -> None:
