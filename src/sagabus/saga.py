@@ -98,6 +98,11 @@ class SagaDefinition:
     ordered: bool
     parks: bool
 
+    def names_of_timer(self, name: str) -> list[str]:
+        """The names under which one timer may be set: this one, and those that it has in other releases."""
+        reaction = self.timers.get(name)
+        return [name] if reaction is None else [other for other, each in self.timers.items() if each is reaction]
+
     def start(self, message_type: str, message: object, key: str) -> Saga:
         """The state of a new instance: from `initial(message)` if there is one, else the message's fields by name."""
         initial = getattr(self.cls, "initial", None)
@@ -181,7 +186,7 @@ def handles(
 def timer(name: str, *, timeout: timedelta | None = None, aliases: Sequence[str] = ()) -> Callable[[F], F]:
     """This method reacts to the timer that `ctx.set_timer(name, …)` set, unless it was replaced or cancelled.
 
-    `aliases`: names that the timer had in older releases, for those that are still set.
+    `aliases`: names that the timer had in older releases. Setting or cancelling it replaces or cancels those, too.
     """
     require_name("timer", name, "reminder")
     mark = Mark(kind="timer", timer=name, timeout=timeout, aliases=tuple(aliases))

@@ -17,6 +17,12 @@ class Began:
     key: str
 
 
+@event("live.changed")
+class Changed:
+    key: str
+    again: bool = False
+
+
 @event("live.step")
 class Stepped:
     key: str
@@ -85,6 +91,13 @@ class Renaming(Reacting, Saga, name="live", key="key", version=2, renamed={"seen
     @handles
     def step(self, message: Stepped) -> None:
         self.heard.append(message.by)
+
+    @handles
+    def changed(self, message: Changed, ctx: Context) -> None:
+        if message.again:
+            ctx.set_timer("bell", after=timedelta(hours=2))
+        else:
+            ctx.cancel_timer("bell")
 
     @timer("bell", aliases=["ring"])
     def rang(self, ctx: Context) -> None:
@@ -197,5 +210,31 @@ async def test_a_renamed_timer_fires_under_its_old_name(harness: MakeHarness) ->
         await bus.advance(timedelta(hours=1))
         state = await bus.saga(Renaming, "A")
 
+    assert state is not None
+    assert state.heard == ["bell"]
+
+
+async def test_a_renamed_timer_is_cancelled_under_its_old_name(harness: MakeHarness) -> None:
+    service = await begun(harness)
+    async with service.release(Renaming) as bus:
+        await bus.publish(Changed(key="A"))
+        left = await bus.bus.timers.list(Renaming, "A")
+        await bus.advance(timedelta(hours=1))
+        state = await bus.saga(Renaming, "A")
+
+    assert left == []
+    assert state is not None
+    assert state.heard == []
+
+
+async def test_a_renamed_timer_that_is_set_again_replaces_the_one_of_the_old_name(harness: MakeHarness) -> None:
+    service = await begun(harness)
+    async with service.release(Renaming) as bus:
+        await bus.publish(Changed(key="A", again=True))
+        left = await bus.bus.timers.list(Renaming, "A")
+        await bus.advance(timedelta(hours=3))
+        state = await bus.saga(Renaming, "A")
+
+    assert [each.name for each in left] == ["bell"]
     assert state is not None
     assert state.heard == ["bell"]

@@ -370,15 +370,16 @@ def _timers(
     sent: list[Envelope] = []
     cancelled: list[str] = []
     for name, envelope in ctx.timer_changes.items():
+        gone = definition.names_of_timer(name)
         if envelope is not None:
             if name not in definition.timers:
                 raise HandlingError(
                     f"timer {name!r} is set, but no @timer({name!r}) handles it", saga=definition.name, key=ctx.key
                 )
+            gone = [other for other in gone if other != name]  # the store replaces one of the same name
             timers[name] = envelope.message_id
             sent.append(envelope)
-        elif timers.pop(name, None) is not None:
-            cancelled.append(name)
+        cancelled += [other for other in gone if timers.pop(other, None) is not None]
     return tuple(sent), tuple(cancelled)
 
 
