@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime, timedelta
-from typing import Any, Self, overload
+from typing import Any, Self, Unpack, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
@@ -20,9 +19,20 @@ from sagabus.definitions import Definitions, check_lending, check_middleware, de
 from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.idleness import unfinished
+from sagabus.engine.notices import Notices
 from sagabus.engine.outbox import AsyncJoinedPublisher, AwaitedConnection, JoinedPublisher, TransactionPublisher
 from sagabus.engine.processing import Processing
-from sagabus.engine.publisher import Addressed, Publisher, Receipt, addressed_by
+from sagabus.engine.publisher import (
+    Addressed,
+    OnCollision,
+    Outgoing,
+    Publisher,
+    PublishOptions,
+    Receipt,
+    addressed_by,
+    all_envelopes,
+)
 from sagabus.engine.routing import RoutingTable, subscriptions_of
 from sagabus.engine.sender import Sender
 from sagabus.engine.worker import IN_HASTE, Worker
@@ -35,10 +45,11 @@ from sagabus.identity import Identity, SystemIdentity
 from sagabus.inspection import ChannelCounts
 from sagabus.leftovers import report
 from sagabus.middleware import Middleware
+from sagabus.outcome import Admission
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
-from sagabus.store import Retention, Routing, Store
+from sagabus.store import Retention, Routing, Store, Unit
 from sagabus.store_urls import store_from_url
 from sagabus.views import DeadLetters, Sagas, Timers
 
@@ -70,10 +81,12 @@ class Bus:
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
         check_middleware(middleware)
+        self.statistics: Counter[tuple[str, str]] = Counter()
+        """How many messages of each subscription this process has handled or refused, by what became of them."""
+        self._notices = Notices(self.statistics)
         self._sender = self._make_sender()
-        self._publisher = Publisher(
-            self._sender, self._clock, self._identity, self._defined.rules, self._defined.type_rules
-        )
+        rules = self._defined.rules
+        self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._notices)
         self._middleware: Sequence[Middleware] = tuple(middleware)
         self._publishing = Acceptor(self.store, self._sender)
         self._worker: Worker | None = None
@@ -81,8 +94,6 @@ class Bus:
         self._opened = False
         self._joined_by: tuple[Routing, RoutingTable] | None = None
         self._home = HomeLoop()
-        self.statistics: Counter[tuple[str, str]] = Counter()
-        """How many messages of each subscription this process has handled, by what became of them."""
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         self.timers = Timers(self.store, self._home)
@@ -139,79 +150,77 @@ class Bus:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
-    async def publish(
-        self,
-        message: object,
-        *,
-        message_id: str | None = None,
-        partition_key: str | None = None,
-        correlation_id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        delay: timedelta | None = None,
-        at: datetime | None = None,
-        sent_at: datetime | None = None,
-    ) -> Receipt:
+    async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Accept an event durably for every subscription that exists; concurrent calls share a commit.
 
         Repeating the call with the same `message_id` (and, long after, the same `sent_at`) has no second effect and
         says "duplicate". Cancelled or failed with StoreUnavailable it may have happened: repeat it. `delay` or `at`
-        keeps it in the store until then.
+        keeps it in the store until then. With `on_collision="raise"`, MessageIdCollision or MessageTooOld says that the
+        message is a dead letter; otherwise the receipt does.
         """
         self._home.check("bus.publish(...)")
-        message_id, address = self._publisher.addressing(
-            message,
-            "event",
-            message_id=message_id,
-            partition_key=partition_key,
-            correlation_id=correlation_id,
-            headers=headers,
-            delay=delay,
-            at=at,
-            sent_at=sent_at,
-        )
-        self._check_open()
-        envelopes, answers = await self._publishing.append(lambda: address(None))
-        return self._publisher.receipt(message_id, envelopes, answers)
+        return await self._accept(self._publisher.outgoing(message, "event", **options))
 
-    async def send(self, message: object, **options: Any) -> Receipt:
+    async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Accept a command durably for its one receiver, else Unroutable; options and promises as for `publish`."""
         self._home.check("bus.send(...)")
-        message_id, address = self._publisher.addressing(message, "command", **options)
-        self._check_open()
-        envelopes, answers = await self._publishing.append(lambda: address(None))
-        return self._publisher.receipt(message_id, envelopes, answers)
+        return await self._accept(self._publisher.outgoing(message, "command", **options))
 
-    async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
-        """Accept messages of both kinds, or (message, id) pairs, in one commit: all of them, or none when it raises."""
+    async def publish_many(self, messages: Iterable[object], *, on_collision: OnCollision = "log") -> list[Receipt]:
+        """Accept messages of both kinds, or (message, id) pairs, in one commit: all of them, or none when it raises.
+
+        What a subscription or `on_collision` asks to raise is raised after the commit.
+        """
         self._home.check("bus.publish_many(...)")
-        self._check_open()
-        parcels = self._publisher.parcels(messages)
-        addressed: list[Addressed] = []
-
-        def address_all() -> list[Envelope]:
-            addressed[:] = addressed_by(self._sender.table, parcels)
-            return [envelope for _, envelopes in addressed for envelope in envelopes]
-
-        _, answers = await self._publishing.append(address_all)
-        return self._publisher.receipts(addressed, answers)
+        return await self._accept_all(self._publisher.outgoing_many(messages, on_collision))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[TransactionPublisher, None]:
         """Rows through `tx.connection` and messages through `tx.publish` commit together when the block ends.
 
-        An exception rolls both back.
+        An exception rolls both back; so does a message whose `on_collision` or whose subscription's `on_duplicate`
+        says "raise".
         """
         self._home.check("bus.transaction()")
         self._check_open()
         async with self.store.transaction() as unit:
             publisher = TransactionPublisher(unit, self._publisher)
             yield publisher
-            while publisher.pending:
-                envelopes = [envelope for _, address in publisher.pending for envelope in address(None)]
-                if await unit.append(envelopes, self._sender.table.version) is not None:
-                    break
+            if publisher.is_unsure:
                 self._sender.use(await self.store.routing())
+            addressed, answers = await self._append_to(unit, publisher)
+            self._publisher.receipts(addressed, answers)
             await unit.commit()
+        self._publisher.note(addressed, answers)
+
+    async def _append_to(
+        self, unit: Unit, publisher: TransactionPublisher
+    ) -> tuple[list[Addressed], Sequence[Admission]]:
+        while publisher.pending:
+            addressed = publisher.addressed()
+            answers = await unit.append(all_envelopes(addressed), self._sender.table.version)
+            if answers is not None:
+                return addressed, answers
+            self._sender.use(await self.store.routing())
+        return [], ()
+
+    async def _accept(self, outgoing: Outgoing) -> Receipt:
+        self._check_open()
+        envelopes, answers = await self._publishing.append(outgoing.address)
+        self._publisher.note([(outgoing, envelopes)], answers)
+        return self._publisher.receipts([(outgoing, envelopes)], answers)[0]
+
+    async def _accept_all(self, messages: list[Outgoing]) -> list[Receipt]:
+        self._check_open()
+        addressed: list[Addressed] = []
+
+        def address_all() -> list[Envelope]:
+            addressed[:] = addressed_by(None, messages)
+            return all_envelopes(addressed)
+
+        _, answers = await self._publishing.append(address_all)
+        self._publisher.note(addressed, answers)
+        return self._publisher.receipts(addressed, answers)
 
     @overload
     def join(self, connection: AwaitedConnection) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has an `execute` to await is meant
@@ -233,17 +242,23 @@ class Bus:
     # --- looking ------------------------------------------------------------------------------------------------------
 
     async def idle(self, timeout: float | None = None) -> None:
-        """Wait until nothing is in hand and nothing is due; what waits for a later time does not count.
+        """Wait until nothing is in flight here and nothing is due for the subscriptions of this bus.
 
-        TimeoutError after `timeout` seconds.
+        What waits for a later time does not count, nor does what other services have to do. A bus without definitions
+        waits for all subscriptions of its store. TimeoutError after `timeout` seconds says what it waited for.
         """
         self._home.check("bus.idle()")
-        async with asyncio.timeout(timeout):
-            while not await self._is_idle():
-                if self._worker is not None:
-                    await self._worker.progress(0.05)
-                else:
-                    await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(timeout):
+                while not await self._is_idle():
+                    if self._worker is not None:
+                        await self._worker.progress(0.05)
+                    else:
+                        await asyncio.sleep(0.02)
+        except TimeoutError:
+            if timeout is None:
+                raise
+            raise TimeoutError(f"not idle after {timeout:g} s: {await self._unfinished()}") from None
 
     async def counts(self) -> Sequence[ChannelCounts]:
         """How much waits in each channel, and why."""
@@ -263,15 +278,11 @@ class Bus:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _make_sender(self) -> Sender:
-        return Sender(self._codec, self._defined.keys, self.store, self.settings.max_hops)
+        return Sender(self._codec, self._defined.keys, self.store, self.settings, self._notices)
 
     async def _register(self) -> Routing:
-        window = micros(self.settings.retention)
-        asked = [
-            subscription
-            for definition in self.definitions
-            for subscription in subscriptions_of(definition, window, self._defined.undeduplicated)
-        ]
+        rules, retention = self._defined.rules, self.settings.retention
+        asked = [each for item in self.definitions for each in subscriptions_of(item, rules, retention)]
         routing = await self.store.register(asked)
         if self.settings.lanes is not None and routing.lanes not in (0, self.settings.lanes):
             log.warning(
@@ -290,7 +301,7 @@ class Bus:
             identity=self._identity,
             settings=self.settings,
             middlewares=self._middleware,
-            deduplications=self._defined.type_rules,
+            rules=self._defined.rules,
         )
         self._worker = Worker(
             self._identity.new_id(),
@@ -309,13 +320,12 @@ class Bus:
         self._housekeeping.start()
 
     def _make_housekeeping(self) -> Housekeeping:
-        default = micros(self.settings.retention)
+        rules, default = self._defined.rules, self.settings.retention
         kept = self.settings.history_retention
         history = None if kept is None else micros(kept)
-        windows = {name: rule.window for name, rule in self._defined.rules.items() if rule.window}
         retention = [
-            Retention(name, micros(windows[name]) if name in windows else default, history)
-            for name in self._defined.by_name
+            Retention(name, micros(rules.window(name, definition.reactions, default)), history)
+            for name, definition in self._defined.by_name.items()
         ]
         return Housekeeping(
             self.store,
@@ -357,10 +367,19 @@ class Bus:
         worker = self._worker
         if self._publishing.busy or (worker is not None and not worker.quiet):
             return False
-        channels = sorted({s.channel for s in (await self.store.routing()).subscriptions})
-        if await self.store.inspect.due(channels):
+        if await self.store.inspect.due(await self._awaited()):
             return False
         return worker is None or worker.quiet
+
+    async def _awaited(self) -> list[str]:
+        """The subscriptions that `idle` waits for."""
+        if self._defined.by_name:
+            return sorted(self._defined.by_name)
+        return sorted({each.channel for each in (await self.store.routing()).subscriptions})
+
+    async def _unfinished(self) -> str:
+        quiet = None if self._worker is None else self._worker.quiet
+        return await unfinished(self.store, self._awaited, is_quiet=quiet, is_publishing=self._publishing.busy)
 
     def _joined_table(self, routing: Routing) -> RoutingTable:
         if self._opened and routing.version == self._sender.table.version:

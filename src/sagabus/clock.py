@@ -12,6 +12,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from sagabus.errors import InvalidTime
+
 MICROSECOND = 1
 SECOND = 1_000_000
 
@@ -71,11 +73,43 @@ def micros(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-def instant(moment: datetime) -> int:
-    """An aware datetime in microseconds since 1970; a naive one is a ValueError, for its zone would be a guess."""
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone; use an aware datetime, such as datetime.now(UTC)")
-    return micros(moment - _EPOCH)
+def span(duration: object, option: str) -> int:
+    """A duration from 0 to LONGEST in microseconds; InvalidTime, naming the option, for anything else."""
+    if not isinstance(duration, timedelta):
+        raise InvalidTime(option, f"must be a timedelta, not {_named(duration)}")
+    if duration < timedelta(0):
+        raise InvalidTime(option, f"must not be negative, unlike {duration}")
+    if duration > LONGEST:
+        raise InvalidTime(option, f"must be at most {LONGEST.days} days (1000 years), not {duration.days}")
+    return micros(duration)
+
+
+def span_problems(owner: str, **durations: object) -> list[str]:
+    """What is wrong with these settings of one owner, one sentence each."""
+    problems: list[str] = []
+    for name, duration in durations.items():
+        try:
+            span(duration, f"{owner}.{name}")
+        except InvalidTime as error:
+            problems.append(f"{error.option} {error.reason}")
+    return problems
+
+
+def instant(moment: object, option: str = "instant") -> int:
+    """An aware datetime in microseconds since 1970; InvalidTime, naming the option, for anything else.
+
+    A naive datetime is refused because its zone would be a guess.
+    """
+    if not isinstance(moment, datetime):
+        raise InvalidTime(option, f"must be an aware datetime, not {_named(moment)}")
+    if moment.utcoffset() is None:
+        raise InvalidTime(
+            option, f"{moment!r} has no time zone; pass an aware datetime, such as datetime(2030, 1, 1, tzinfo=UTC)"
+        )
+    at = micros(moment - _EPOCH)
+    if not _FIRST <= at <= _LAST:
+        raise InvalidTime(option, f"{moment!r} is outside the years 1 to 9999 of UTC")
+    return at
 
 
 def moment(at: int) -> datetime:
@@ -83,4 +117,13 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
+def _named(value: object) -> str:
+    kind = type(value).__name__
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+LONGEST = timedelta(days=365_250)
+"""The longest delay, retention or wait: a sum of now and this fits in every store and in a datetime."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = micros(datetime.min.replace(tzinfo=UTC) - _EPOCH)
+_LAST = micros(datetime.max.replace(tzinfo=UTC) - _EPOCH)

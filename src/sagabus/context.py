@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sagabus.clock import instant, micros, moment
+from sagabus.clock import instant, moment, span
 from sagabus.envelope import Envelope, Stamp
-from sagabus.errors import ContextClosed, HandlingError
+from sagabus.errors import ContextClosed, HandlingError, InvalidTime
 from sagabus.identity import check_id, derive
 from sagabus.outcome import Parameters, Statement
+from sagabus.stamping import checked_headers, checked_key
 
 TIMER = "sagabus.timer"
 """The message type of timers; never in a registry, so nobody can publish one."""
@@ -168,7 +169,9 @@ class Context:
         partition_key: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send or publish the message later: `after` the commit, or not before `at`, by the store's clock."""
+        """Send or publish the message later: `after` it was written by the commit, or not before `at`, by the store's
+        clock.
+        """
         due_at, delay = due(after, at)
         self._buffer(message, None, message_id, partition_key, headers, due_at=due_at, delay=delay)
 
@@ -235,18 +238,22 @@ class Context:
         cause = self._envelope
         self._ordinal += 1
         given = check_id(message_id) if message_id is not None else None
+        if partition_key is not None:
+            partition_key = checked_key(message, partition_key)
+        if correlation_id is not None:
+            check_id(correlation_id, "correlation id")
         stamp = Stamp(
             message_id=given or derive(cause.message_id, cause.channel, self._ordinal),
             guarded=given is not None,
             partition_key=partition_key if partition_key is not None else cause.partition_key,
             correlation_id=correlation_id or cause.correlation_id or cause.message_id,
             causation_id=cause.message_id,
-            headers=dict(headers) if headers else None,
+            headers=checked_headers(message, headers) if headers else None,
             sent_at=self._now,
             due_at=due_at,
             delay=delay,
             # What waits for a later time is no runaway loop: a saga may well tick for ever.
-            hops=0 if due_at or delay else cause.hops + 1,
+            hops=0 if due_at > self._now or delay > 1 else cause.hops + 1,
         )
         addressed = self._outbound.address(message, stamp, kind=kind)
         self.outgoing += addressed
@@ -274,13 +281,13 @@ class Context:
             )
 
 
-def due(after: timedelta | None, at: datetime | None) -> tuple[int, int]:
-    """(due instant, delay) of exactly one of the two; ValueError otherwise, for a negative delay or a naive instant."""
+def due(after: timedelta | None, at: datetime | None, *, option: str = "after") -> tuple[int, int]:
+    """(due instant, delay) of exactly one of the two; InvalidTime otherwise. `option` is what the caller calls a delay.
+
+    An instant in the past is due now.
+    """
     if (after is None) == (at is None):
-        raise ValueError("say either `after` (a timedelta) or `at` (an aware datetime)")
+        raise InvalidTime(option, f"give exactly one of `{option}` (a timedelta) and `at` (an aware datetime)")
     if at is not None:
-        return instant(at), 0
-    delay = micros(after) if after is not None else 0
-    if delay < 0:
-        raise ValueError(f"a delay of {after} lies in the past")
-    return 0, max(delay, 1)
+        return max(instant(at, "at"), 1), 0
+    return 0, max(span(after, option), 1)

@@ -31,7 +31,7 @@ def field_reader(message_name: str, field: str) -> KeyOf:
 
     def by_field(message: object) -> str | None:
         value = getattr(message, field, None)
-        if type(value) is str and 0 < len(value) < LONGEST_KEY and "\0" not in value:
+        if type(value) is str and value.isascii() and 0 < len(value) < LONGEST_KEY and "\0" not in value:
             return value
         return _key_or_none(message_name, field, value)
 
@@ -68,4 +68,15 @@ def as_key(message_name: str, where: str, value: object) -> str:
         raise MessageInvalid(
             message_name, where, f"a key has 1 to {LONGEST_KEY} characters and no NUL, unlike {value[:40]!r}"
         )
+    if not value.isascii():
+        _check_unicode(message_name, where, value)
     return value
+
+
+def _check_unicode(message_name: str, where: str, value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise MessageInvalid(
+            message_name, where, f"a key must be text that UTF-8 can write, unlike {value[:40]!r}"
+        ) from None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
 from sagabus.callables import check_answers
+from sagabus.clock import span_problems
 from sagabus.codec import fingerprint
 from sagabus.envelope import Envelope
 from sagabus.errors import ConfigurationError
@@ -56,6 +57,8 @@ class Deduplication:
     def __post_init__(self) -> None:
         if self.field is not None and self.by != "message_id":
             raise ConfigurationError("Deduplication takes `by` or `field`, not both")
+        if self.window is not None and (impossible := span_problems("Deduplication", window=self.window)):
+            raise ConfigurationError(*impossible)
         if self.window is not None and self.window < SHORTEST_WINDOW and not self.short_window:
             raise ConfigurationError(
                 f"a de-duplication window of {self.window} is under 24 hours: pass short_window=True to mean it"
@@ -81,6 +84,50 @@ class Deduplication:
 
 
 BY_MESSAGE_ID = Deduplication()
+
+
+@dataclass(frozen=True, slots=True)
+class DeduplicationRules:
+    """Which rule counts for a message at a subscription: the subscription's own, else its type's, else the message id.
+
+    All who meet a duplicate, look for a key or forget a record ask here.
+    """
+
+    by_subscription: Mapping[str, Deduplication] = field(default_factory=dict[str, Deduplication])
+    by_type: Mapping[str, Deduplication] = field(default_factory=dict[str, Deduplication])
+    excluded: frozenset[str] = frozenset()
+    """Message types without de-duplication, at subscriptions without a rule of their own."""
+
+    def rule(self, subscription: str, message_type: str) -> Deduplication:
+        """The rule that counts."""
+        return self.by_subscription.get(subscription) or self.by_type.get(message_type) or BY_MESSAGE_ID
+
+    def is_guarded(self, subscription: str, message_type: str) -> bool:
+        """Whether copies by message id are dropped where the type enters the subscription."""
+        return subscription in self.by_subscription or message_type not in self.excluded
+
+    def key(self, message: object, envelope: Envelope) -> str | None:
+        """The key that the commit of this message has to claim; None where the message id says it all."""
+        if not self.by_subscription and not self.by_type:
+            return None
+        rule = self.rule(envelope.channel, envelope.message_type)
+        return None if rule is BY_MESSAGE_ID else rule.claim(message, envelope)
+
+    def window(self, subscription: str, message_types: Iterable[str], default: timedelta) -> timedelta:
+        """How long the records of a subscription are kept: the longest window of what it receives.
+
+        All records of a subscription are forgotten by one horizon.
+        """
+        rules = [self.rule(subscription, message_type) for message_type in message_types]
+        return max((rule.window or default for rule in rules), default=default)
+
+    def report(self, subscription: str, message_type: str, message_id: str) -> bool:
+        """Do what the rule says about a duplicate; whether it asks to raise DuplicateMessage, which is the caller's."""
+        reaction = self.rule(subscription, message_type).on_duplicate
+        if reaction == "raise":
+            return True
+        report_duplicate(reaction, Duplicate(subscription, message_type, message_id))
+        return False
 
 
 def report_duplicate(reaction: object, notice: Duplicate) -> None:

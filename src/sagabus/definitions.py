@@ -10,7 +10,7 @@ from typing import Any, TypeGuard, TypeVar
 from sagabus.callables import label_of, why_not
 from sagabus.codec import JsonCodec
 from sagabus.correlation import KeyOf
-from sagabus.deduplication import Deduplication
+from sagabus.deduplication import Deduplication, DeduplicationRules
 from sagabus.errors import ConfigurationError, SagaBusError
 from sagabus.handler import HandlerDefinition, define_handler
 from sagabus.message import Registry, message_type_of
@@ -32,9 +32,7 @@ class Definitions:
         default_factory=dict[str, HandlerDefinition | SagaDefinition]
     )
     keys: dict[tuple[str, str], KeyOf] = field(default_factory=dict[tuple[str, str], KeyOf])
-    rules: dict[str, Deduplication] = field(default_factory=dict[str, Deduplication])
-    type_rules: dict[str, Deduplication] = field(default_factory=dict[str, Deduplication])
-    undeduplicated: frozenset[str] = frozenset()
+    rules: DeduplicationRules = field(default_factory=DeduplicationRules)
 
     @property
     def sagas(self) -> Mapping[str, SagaDefinition]:
@@ -60,7 +58,7 @@ def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings:
             with _noting(f"saga {definition.name!r}", problems):
                 states.prepare(definition.cls)
     _check_receivers(defined, problems)
-    _read_type_rules(defined, settings, problems)
+    defined.rules = _read_rules(defined, settings, problems)
     if problems:
         raise ConfigurationError(*problems)
     return defined
@@ -138,8 +136,6 @@ def _learn(
     codec: JsonCodec,
     problems: list[str],
 ) -> None:
-    if definition.deduplication is not None:
-        defined.rules[definition.name] = definition.deduplication
     for reaction in reactions_of(definition):
         message_type = declared(reaction)
         where = f"{definition.name!r}, message {message_type.name!r}"
@@ -165,7 +161,9 @@ def _check_receivers(defined: Definitions, problems: list[str]) -> None:
             )
 
 
-def _read_type_rules(defined: Definitions, settings: Settings, problems: list[str]) -> None:
+def _read_rules(defined: Definitions, settings: Settings, problems: list[str]) -> DeduplicationRules:
+    own = {name: each.deduplication for name, each in defined.by_name.items() if each.deduplication is not None}
+    by_type: dict[str, Deduplication] = {}
     excluded: set[str] = set()
     for cls, rule in settings.deduplication.items():
         with _noting("Settings.deduplication", problems):
@@ -173,8 +171,8 @@ def _read_type_rules(defined: Definitions, settings: Settings, problems: list[st
             if rule is None:
                 excluded.add(name)
             else:
-                defined.type_rules[name] = rule
-    defined.undeduplicated = frozenset(excluded)
+                by_type[name] = rule
+    return DeduplicationRules(own, by_type, frozenset(excluded))
 
 
 @contextmanager

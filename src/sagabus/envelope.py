@@ -54,6 +54,18 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     position: int = 0
 
 
+def accepted_times(envelope: Envelope, now: int) -> tuple[int, int]:
+    """Due time and send stamp of an envelope that a store accepts at `now`.
+
+    A negative due time is a past one: stores look for what is due between 1 and now. A scheduled message counts as sent
+    when it is due, or its de-duplication record would expire before that.
+    """
+    due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
+    if due_at < 0:
+        due_at = 1
+    return due_at, max(envelope.sent_at, due_at)
+
+
 LANES = 16
 """Of a store that is made without another number."""
 MOST_LANES = 4_096

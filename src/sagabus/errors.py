@@ -10,48 +10,14 @@ from typing import ClassVar
 
 from sagabus.nearest import known_names
 
-__all__ = [
-    "ConcurrencyConflict",
-    "ConfigurationError",
-    "ContextClosed",
-    "DuplicateMessage",
-    "EndlessLoop",
-    "ForkedProcess",
-    "HandlingError",
-    "InvalidMessageId",
-    "MessageError",
-    "MessageIdCollision",
-    "MessageInvalid",
-    "MessageNotDeclared",
-    "MessageTooDeep",
-    "MessageTooLarge",
-    "MessageTooNew",
-    "NoOpenTransaction",
-    "SagaBusError",
-    "SagaNotFound",
-    "SchemaTooNew",
-    "StateInvalid",
-    "StateTooLarge",
-    "StateTooNew",
-    "StatementRefused",
-    "StoreBusy",
-    "StoreCorrupt",
-    "StoreError",
-    "StoreFull",
-    "StoreReadOnly",
-    "StoreUnavailable",
-    "StoreUntrusted",
-    "TimeLimitExceeded",
-    "TransactionLost",
-    "TransportError",
-    "UnknownMessageType",
-    "UnknownName",
-    "Unroutable",
-    "UnsupportedCapability",
-    "ValueReturned",
-    "WrongDatabase",
-    "WrongEventLoop",
-]
+__all__ = ["ConcurrencyConflict", "ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
+__all__ += ["ForkedProcess", "HandlingError", "InvalidMessageId", "InvalidTime", "MessageError", "MessageIdCollision"]
+__all__ += ["MessageInvalid", "MessageNotDeclared", "MessageTooDeep", "MessageTooLarge", "MessageTooNew"]
+__all__ += ["MessageTooOld", "NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid"]
+__all__ += ["StateTooLarge", "StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError"]
+__all__ += ["StoreFull", "StoreReadOnly", "StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded"]
+__all__ += ["TransactionLost", "TransportError", "UnknownMessageType", "UnknownName", "Unroutable"]
+__all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop"]
 
 
 class SagaBusError(Exception):
@@ -139,13 +105,22 @@ class MessageInvalid(MessageError):
 class MessageTooLarge(MessageError):
     """Send a reference to the bulk of it instead, or raise the size limit on every process that reads it first."""
 
-    def __init__(self, message_type: str, size: int, limit: int) -> None:
-        super().__init__(message_type, size, limit)
+    def __init__(self, message_type: str, size: int, limit: int, headers: int = 0) -> None:
+        super().__init__(message_type, size, limit, headers)
         self.message_type = message_type
         self.size = size
+        """Bytes of the body and the headers."""
         self.limit = limit
+        self.headers = headers
+        """Bytes of the headers among them."""
 
     def __str__(self) -> str:
+        if self.headers:
+            body = self.size - self.headers
+            return (
+                f"{self.message_type}: body of {body} and headers of {self.headers} bytes exceed the limit of "
+                f"{self.limit}"
+            )
         return f"{self.message_type}: body of {self.size} bytes exceeds the limit of {self.limit}"
 
 
@@ -180,6 +155,18 @@ class InvalidMessageId(MessageError):
     def __init__(self, reason: str = "", *, message_id: object = None) -> None:
         super().__init__(reason)
         self.message_id = message_id
+
+
+class InvalidTime(MessageError, ValueError):
+    """Pass a timedelta from 0 to 1000 years, or an aware datetime; nothing else has one meaning in every store."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(option, reason)
+        self.option = option
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.reason}"
 
 
 class UnknownMessageType(MessageError):
@@ -314,6 +301,10 @@ class DuplicateMessage(HandlingError):
 
 class MessageIdCollision(HandlingError):
     """Correct the sender: it used one id for two different messages, and only the first counts."""
+
+
+class MessageTooOld(HandlingError):
+    """Decide about the dead letter: the message is stamped so long ago that a copy may have taken effect."""
 
 
 class SagaNotFound(HandlingError):

@@ -64,19 +64,22 @@ def _prefixed(subscription: str, ordinal: int | str) -> blake2b:
     return blake2b(f"{len(subscription)}:{subscription}:{ordinal}:".encode(), digest_size=16)
 
 
-def check_id(message_id: str) -> str:
+def check_id(message_id: str, what: str = "message id") -> str:
     """Return the id; raise InvalidMessageId when it is empty, too long or not printable text."""
     if not isinstance(message_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers are not all type-checked
-        raise InvalidMessageId(f"a message id must be text, not {type(message_id).__name__}", message_id=message_id)
+        raise InvalidMessageId(f"a {what} must be text, not {type(message_id).__name__}", message_id=message_id)
     if not message_id.strip():
-        raise InvalidMessageId("a message id must not be empty or blank", message_id=message_id)
+        raise InvalidMessageId(f"a {what} must not be empty or blank", message_id=message_id)
     if len(message_id) > MAX_ID_LENGTH:
         raise InvalidMessageId(
-            f"a message id has at most {MAX_ID_LENGTH} characters, not the {len(message_id)} of {message_id[:40]!r}…",
+            f"a {what} has at most {MAX_ID_LENGTH} characters, not the {len(message_id)} of {message_id[:40]!r}…",
             message_id=message_id,
         )
     if not message_id.isprintable():
-        raise InvalidMessageId("a message id must not contain control characters", message_id=message_id)
+        raise InvalidMessageId(
+            f"a {what} must not contain control characters or broken Unicode, unlike {message_id[:40]!r}",
+            message_id=message_id,
+        )
     return message_id
 
 

@@ -14,10 +14,11 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 
 
 class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
-    """How many envelopes of a channel wait, and why."""
+    """How many envelopes of a channel wait, and why. Each stored envelope is in one count: `waiting` is all of them."""
 
     channel: str
     ready: int = 0
+    """Due now, retries and timers among them: the next free worker takes them."""
     scheduled: int = 0
     timers: int = 0
     retrying: int = 0
@@ -27,6 +28,13 @@ class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
     dead: int = 0
     oldest_ready_age: int = 0
     """Microseconds since the oldest ready envelope was sent."""
+    behind: int = 0
+    """Due now, but an earlier message of the same key waits for its retry or is parked as a dead letter."""
+
+    @property
+    def waiting(self) -> int:
+        """All envelopes that are stored in the channel."""
+        return self.ready + self.scheduled + self.timers + self.retrying + self.stashed + self.behind
 
 
 class WorkerSeen(msgspec.Struct, frozen=True, gc=False):

@@ -172,13 +172,6 @@ class Verdict(Enum):
     """An earlier outcome of the same key in this batch failed, and this one was built on it."""
 
 
-class Settled(msgspec.Struct, frozen=True, gc=False):
-    """The verdict on one outcome, with the error where a statement was refused."""
-
-    verdict: Verdict
-    error: BaseException | None = None
-
-
 class Admission(Enum):
     """What an append says of one envelope."""
 
@@ -188,3 +181,12 @@ class Admission(Enum):
     """Same id, other content: held in the dead letters."""
     TOO_OLD = "too old"
     """Stamped below the horizon: held in the dead letters."""
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """The verdict on one outcome, with the error where a statement was refused."""
+
+    verdict: Verdict
+    error: BaseException | None = None
+    refused: tuple[tuple[Envelope, Admission], ...] = ()
+    """Of a committed run's messages with ids of their own: those that were not accepted."""

@@ -13,11 +13,11 @@ from datetime import timedelta
 from enum import Enum
 from typing import Protocol, cast
 
-from sagabus.clock import micros
+from sagabus.clock import LONGEST, micros, span_problems
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageError
 from sagabus.transience import is_transient
 
-_LONGEST = 2**62
+_LONGEST = micros(LONGEST)
 FEWEST_DEATHS = 2
 
 
@@ -47,6 +47,10 @@ class Exponential:
     factor: float = 2.0
     cap: timedelta = timedelta(minutes=5)
 
+    def __post_init__(self) -> None:
+        if problems := span_problems("Exponential", first=self.first, cap=self.cap):
+            raise ConfigurationError(*problems)
+
     def ceiling(self, attempt: int) -> int:
         """The longest wait after `attempt` failed runs, in microseconds."""
         try:
@@ -63,6 +67,10 @@ class Linear:
     first: timedelta = timedelta(seconds=1)
     step: timedelta = timedelta(seconds=1)
     cap: timedelta = timedelta(minutes=5)
+
+    def __post_init__(self) -> None:
+        if problems := span_problems("Linear", first=self.first, step=self.step, cap=self.cap):
+            raise ConfigurationError(*problems)
 
     def ceiling(self, attempt: int) -> int:
         """The longest wait after `attempt` failed runs, in microseconds."""
@@ -95,8 +103,7 @@ class RetryPolicy:
         problems: list[str] = []
         if self.attempts < 1:
             problems.append(f"RetryPolicy.attempts must be at least 1, not {self.attempts}")
-        if self.transient_for < timedelta(0):
-            problems.append(f"RetryPolicy.transient_for must not be negative, not {self.transient_for}")
+        problems += span_problems("RetryPolicy", transient_for=self.transient_for)
         if self.deaths < FEWEST_DEATHS:
             problems.append(
                 f"RetryPolicy.deaths must be at least {FEWEST_DEATHS}, not {self.deaths}: every message that was in"
@@ -122,8 +129,9 @@ class RetryPolicy:
 
     def delay(self, attempt: int, fraction: float) -> int:
         """The wait after `attempt` failed runs, in microseconds; `fraction` in [0, 1) is the luck of the draw."""
-        ceiling = self.backoff.ceiling(attempt)
-        return int(ceiling * fraction) if self.jitter else ceiling
+        # A backoff of the user's may return anything; a wait that no store can hold would stop the worker.
+        ceiling = min(max(0, self.backoff.ceiling(attempt)), _LONGEST)
+        return int(ceiling * fraction if self.jitter else ceiling)
 
     def _rule_for_one(self, error: BaseException) -> Rule:
         for cls in type(error).__mro__:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from sagabus.callables import check_answers, written
+from sagabus.clock import span_problems
 from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
@@ -116,10 +117,16 @@ class _Reader:
                 self._problem(f"{setting} must be True or False, not {getattr(options, setting)!r}")
         for problem in options.evolution.problems(self.fields):
             self._problem(problem)
-        if options.patience <= timedelta(0):
-            self._problem("patience must be longer than nothing")
+        self._check_patience(options.patience)
         if not options.ordered:
             self._problem("a saga is always handled in order; ordered=False is for handlers")
+
+    def _check_patience(self, patience: object) -> None:
+        problems = span_problems("Saga", patience=patience)
+        if patience == timedelta(0):
+            problems.append("patience must be greater than zero")
+        for problem in problems:
+            self._problem(problem.removeprefix("Saga."))
 
     def _read_timer(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
         signature = read_signature(function, where, self._problems, method=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from sagabus.clock import span_problems
 from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
 from sagabus.envelope import MOST_LANES
 from sagabus.errors import ConfigurationError
@@ -43,6 +44,8 @@ class Settings:
     max_message_depth: int = 32
     max_hops: int = 10_000
     """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
+    unheard: Literal["warn", "refuse"] = "warn"
+    """What becomes of an event that no subscription receives: a warning once per type, or Unroutable."""
     deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
     """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
     lanes: int | None = None
@@ -68,16 +71,20 @@ class Settings:
             )
             if (value := getattr(self, name)) is not None and value < 1
         ]
+        if self.unheard not in ("warn", "refuse"):
+            problems.append(f"Settings.unheard must be 'warn' or 'refuse', not {self.unheard!r}")
+        durations: dict[str, timedelta] = {
+            name: value for name in _DURATIONS if (value := getattr(self, name)) is not None
+        }
+        problems += span_problems("Settings", **durations)
         problems += [
-            f"Settings.{name} must be longer than nothing, not {value}"
-            for name in ("lease", "purge_every", "retention", "history_retention", "timeout", "warn_after")
-            if (value := getattr(self, name)) is not None and value <= timedelta(0)
+            f"Settings.{name} must be greater than zero"
+            for name, value in durations.items()
+            if name != "grace" and value == timedelta(0)
         ]
         if self.lanes is not None and self.lanes > MOST_LANES:
             problems.append(f"Settings.lanes must be at most {MOST_LANES}, not {self.lanes}")
-        if self.grace < timedelta(0):
-            problems.append(f"Settings.grace must not be negative, unlike {self.grace}")
-        if self.retention < SHORTEST_WINDOW and not self.short_retention:
+        if _is_short(self.retention) and not self.short_retention:
             problems.append(
                 f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to mean it"
             )
@@ -85,3 +92,10 @@ class Settings:
             problems.append(f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}')
         if problems:
             raise ConfigurationError(*problems)
+
+
+_DURATIONS = ("lease", "grace", "purge_every", "retention", "history_retention", "timeout", "warn_after")
+
+
+def _is_short(retention: object) -> bool:
+    return isinstance(retention, timedelta) and timedelta(0) < retention < SHORTEST_WINDOW

@@ -1,8 +1,8 @@
 """Transactions of a user's, opened by each driver and library, with a row in the ledger and a message in each."""
 
 import sqlite3
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,6 +46,22 @@ def engine_url(ground: Any, **drivers: str) -> str:
     url = {"sqlite": ground.url, "mysql": MYSQL, "postgres": POSTGRES}[ground.kind]
     scheme, _, rest = url.partition(":")
     return f"{scheme}+{drivers[ground.kind]}:{rest}"
+
+
+@contextmanager
+def begun(ground: Any) -> Iterator[Any]:
+    """A connection of the user's own in an open transaction, which it commits unless the block raises."""
+    opened = {
+        "sqlite": lambda: sqlite3.connect(ground.path, isolation_level=None),
+        "postgres": lambda: psycopg.connect(POSTGRES),
+        "mysql": lambda: pymysql.connect(**mysql_place()),
+    }[ground.kind]()
+    with closing(opened) as connection:
+        connection.cursor().execute(
+            {"sqlite": "BEGIN IMMEDIATE", "postgres": "SELECT 1", "mysql": "BEGIN"}[ground.kind]
+        )
+        yield connection
+        connection.commit()
 
 
 async def by_psycopg(ground: Any, bus: Bus, key: str, commits: bool) -> Receipt:

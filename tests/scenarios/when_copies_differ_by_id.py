@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.scenarios.conftest import MakeHarness
-from tests.scenarios.shop import Noted
+from tests.scenarios.shop import Ended, Noted
 
 from sagabus import ConfigurationError, Deduplication, Duplicate, Settings, handler
 
@@ -73,6 +73,76 @@ async def test_a_rule_may_belong_to_the_type(harness: MakeHarness) -> None:
             await bus.publish(Noted(key="A", text="one"))
 
         assert bus.bus.statistics["plain", "completed"] == 1
+
+
+PLACES = ["subscription", "type"]
+"""Where a rule may be given: it counts for the same things in either place."""
+
+
+def by(place: str, rule: Deduplication, **settings: Any) -> dict[str, Any]:
+    """The definitions and settings of a bus with that rule."""
+
+    @handler("once", deduplication=rule if place == "subscription" else None)
+    def take(message: Noted) -> None: ...
+
+    by_type = {Noted: rule} if place == "type" else {}
+    return {"definition": take, "settings": Settings(deduplication=by_type, **settings)}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_on_duplicate_is_told_of_a_copy_by_key_and_by_id_wherever_the_rule_is(
+    harness: MakeHarness, place: str
+) -> None:
+    told: list[Duplicate] = []
+    given = by(place, Deduplication(field="text", on_duplicate=told.append))
+    async with harness(given["definition"], settings=given["settings"]) as bus:
+        await bus.publish(Noted(key="A", text="one"), message_id="m1")
+        await bus.publish(Noted(key="A", text="one"), message_id="m2")  # found in the commit
+        await bus.publish(Noted(key="A", text="one"), message_id="m1")  # found where it enters
+
+    assert told == [Duplicate("once", "shop.noted", "m2"), Duplicate("once", "shop.noted", "m1")]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("days", [2, 30])
+async def test_a_key_counts_for_its_window_and_no_longer(harness: MakeHarness, place: str, days: int) -> None:
+    given = by(place, Deduplication(field="text", window=timedelta(days=days)))
+    async with harness(given["definition"], settings=given["settings"]) as bus:
+        for wait in (timedelta(days=days) - timedelta(hours=1), timedelta(hours=2), timedelta(0)):
+            await bus.publish(Noted(key="A", text="one"))
+            await bus.advance(wait)
+            await bus.bus.purge()
+
+        counts = bus.bus.statistics
+        assert (counts["once", "completed"], counts["once", "discarded"]) == (2, 1)
+        (subscription,) = (await bus.bus.store.routing()).subscriptions
+        assert subscription.window == days * 86_400_000_000
+
+
+async def test_a_channel_keeps_its_records_for_the_longest_window_of_what_it_receives(harness: MakeHarness) -> None:
+    @handler("once")
+    def take(message: Noted | Ended) -> None: ...
+
+    rules = {Noted: Deduplication(field="text", window=timedelta(days=30)), Ended: Deduplication(field="key")}
+    async with harness(take, settings=Settings(deduplication=rules)) as bus:
+        await bus.publish(Noted(key="A", text="one"))
+        await bus.advance(timedelta(days=29))
+        await bus.bus.purge()
+        await bus.publish(Noted(key="A", text="one"))
+
+        assert bus.bus.statistics["once", "completed"] == 1
+
+
+async def test_an_excluded_type_is_guarded_where_the_subscription_has_a_rule_of_its_own(harness: MakeHarness) -> None:
+    @handler("plain")
+    def plain(message: Noted) -> None: ...
+
+    given = by("subscription", Deduplication())
+    async with harness(given["definition"], plain, settings=Settings(deduplication={Noted: None})) as bus:
+        await bus.publish(Noted(key="A"), message_id="m1")
+        again = await bus.publish(Noted(key="A"), message_id="m1")
+
+    assert again.subscriptions == {"once": "duplicate", "plain": "accepted"}
 
 
 async def test_a_failed_run_has_claimed_nothing(harness: MakeHarness) -> None:

@@ -196,15 +196,14 @@ async def test_the_wrong_verb_is_refused_on_its_line(harness: MakeHarness) -> No
             await bus.bus.publish(object())
 
 
-async def test_an_event_for_nobody_is_accepted_and_gone(harness: MakeHarness) -> None:
+async def test_an_event_that_no_subscription_receives_is_unheard(harness: MakeHarness) -> None:
     @handler("doer")
     def take(message: Do) -> None: ...
 
     async with harness(take) as bus:
         receipt = await bus.publish(Noted(key="A"))
 
-        assert receipt.accepted
-        assert receipt.subscriptions == {}
+        assert (receipt.status, receipt.subscriptions) == ("unheard", {})
 
 
 async def test_a_command_for_nobody_is_refused(harness: MakeHarness) -> None:

@@ -1,6 +1,7 @@
 """What user code is given: it buffers, derives ids, and refuses on the line of the mistake."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from sagabus.codec import JsonCodec
 from sagabus.context import TIMER, Context, due
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
-from sagabus.errors import ContextClosed, HandlingError
+from sagabus.errors import ContextClosed, HandlingError, InvalidTime
 from sagabus.identity import derive
 from sagabus.message import event
 from sagabus.outcome import Parameters
@@ -101,11 +102,36 @@ MOMENT = datetime(2030, 1, 1, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("after", "at"),
-    [(None, None), (timedelta(1), MOMENT), (timedelta(-1), None), (None, MOMENT.replace(tzinfo=None))],
+    [
+        (None, None),
+        (timedelta(1), MOMENT),
+        (timedelta(-1), None),
+        (timedelta.max, None),
+        (5, None),
+        (2.5, None),
+        (None, MOMENT.replace(tzinfo=None)),
+        (None, MOMENT.date()),
+        (None, 1_900_000_000),
+        (None, datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))),
+        (None, datetime.min.replace(tzinfo=timezone(timedelta(hours=12)))),
+    ],
 )
-def test_other_times_are_refused(after: timedelta | None, at: datetime | None) -> None:
-    with pytest.raises(ValueError, match=r"."):
+def test_other_times_are_refused_by_one_error(after: Any, at: Any) -> None:
+    with pytest.raises(InvalidTime, match=r"after|at"):
         due(after, at)
+
+
+@pytest.mark.parametrize("year", [1, 1969, 1970])
+def test_an_instant_in_the_past_is_due_now(year: int) -> None:
+    assert due(None, datetime(year, 1, 1, tzinfo=UTC)) == (1, 0)
+
+
+def test_what_is_sent_for_the_past_or_at_no_delay_counts_as_sent_at_once() -> None:
+    ctx = context()
+    for when in ({"after": timedelta(0)}, {"at": datetime(1969, 1, 1, tzinfo=UTC)}, {"after": timedelta(seconds=1)}):
+        ctx.schedule(Told(), **when)  # type: ignore[arg-type]  # one of the two
+
+    assert [envelope.hops for envelope in ctx.outgoing] == [1, 1, 0]
 
 
 def test_without_state_there_are_no_timers() -> None:

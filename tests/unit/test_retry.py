@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from sagabus.clock import LONGEST, micros
 from sagabus.errors import ConfigurationError, MessageInvalid
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule, leaves
 
@@ -111,3 +112,20 @@ def test_every_wrong_number_is_listed() -> None:
         RetryPolicy(attempts=0, transient_for=timedelta(days=-1), transient=("x",))
 
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("wrong", [timedelta(-1), timedelta.max, 5])
+@pytest.mark.parametrize(("backoff", "name"), [(Exponential, "first"), (Exponential, "cap"), (Linear, "step")])
+def test_a_wait_that_no_store_can_hold_is_refused(backoff: type[Exponential | Linear], name: str, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        backoff(**{name: wrong})
+
+
+@pytest.mark.parametrize(("ceiling", "kept"), [(-5, 0), (2**70, micros(LONGEST)), (float("inf"), micros(LONGEST))])
+def test_a_backoff_of_the_users_never_gives_what_no_store_can_hold(ceiling: Any, kept: int) -> None:
+    class Odd:
+        def ceiling(self, attempt: int) -> int:
+            wait: int = ceiling
+            return wait
+
+    assert RetryPolicy(backoff=Odd(), jitter=False).delay(1, 0.5) == kept

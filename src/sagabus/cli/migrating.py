@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import (
     applied_versions,
     json_option,
@@ -20,6 +21,7 @@ from sagabus.cli.output import emit_json
 from sagabus.cli.text import printable
 
 if TYPE_CHECKING:
+    from sagabus.bus import Bus
     from sagabus.store import Store
 
 _SOME_FILE = "sqlite:///any.db"
@@ -32,10 +34,11 @@ _NO_TABLES = "this store has no tables to migrate"
 @click.option("--sql", is_flag=True, help="Print the SQL of the tables instead, for those who apply schemas by hand.")
 @json_option
 def migrate(arguments: tuple[str, ...], url: str | None, *, sql: bool, as_json: bool) -> None:
-    """Bring the tables of a store up to date; a SQLite file or a schema that is not there is made.
+    """Bring the tables of a store up to date, and register the subscriptions of MODULE:BUS.
 
-    The store is that of MODULE:BUS, or the one at --store URL. Workers do the same when they start: this command is for
-    those who want it done before. Doing it twice changes nothing. With --sql no store is touched, only its URL is read;
+    The store is that of MODULE:BUS, or the one at --store URL; a SQLite file or a schema that is not there is made.
+    Workers do the same when they start. Run this before processes that publish are deployed: what they publish from
+    then on waits for the workers. Doing it twice changes nothing. With --sql no store is touched, only its URL is read;
     without one it is the SQL of a SQLite file.
 
     Exit codes: 0 up to date, 2 not possible as asked.
@@ -50,15 +53,19 @@ def migrate(arguments: tuple[str, ...], url: str | None, *, sql: bool, as_json: 
         _print_sql(script_of(store), as_json=as_json)
         return
     before, versions = asyncio.run(_migrate(store))
+    registered = asyncio.run(_register(load_bus(target))) if target is not None else []
     new = sorted(set(versions or ()) - set(before or ()))
     name = named(store, target, url)
     if as_json:
-        emit_json({"store": name, "version": max(versions or [0]), "applied": new})
-    elif versions is None:
+        emit_json({"store": name, "version": max(versions or [0]), "applied": new, "registered": registered})
+        return
+    if versions is None:
         click.echo(_NO_TABLES)
     else:
         done = f"applied {', '.join(map(str, new))}" if new else "nothing to do"
         click.echo(f"{name}: {done}; the schema is at version {max(versions)}")
+    for subscription in registered:
+        click.echo(f"registered {printable(subscription)}")
 
 
 def _print_sql(script: str | None, *, as_json: bool) -> None:
@@ -66,6 +73,16 @@ def _print_sql(script: str | None, *, as_json: bool) -> None:
         emit_json({"sql": script})
     else:
         click.echo(script or f"-- {_NO_TABLES}")
+
+
+async def _register(bus: Bus) -> list[str]:
+    """Register the subscriptions of a bus; those that are new or have changed."""
+    await bus.store.open()
+    before = set((await bus.store.routing()).subscriptions)
+    await bus.open(worker=False)
+    after = set((await bus.store.routing()).subscriptions)
+    await bus.close()
+    return sorted(f"{each.channel}: {each.message_type}" for each in after - before)
 
 
 async def _migrate(store: Store) -> tuple[list[int] | None, list[int] | None]:

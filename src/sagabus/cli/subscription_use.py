@@ -87,9 +87,7 @@ def confirmed(channel: str, messages: Sequence[str], use: Use, *, yes: bool, for
 
 def waiting(counts: ChannelCounts | None) -> int:
     """How many messages and timers wait in a channel."""
-    if counts is None:
-        return 0
-    return counts.ready + counts.scheduled + counts.timers + counts.retrying + counts.stashed
+    return counts.waiting if counts is not None else 0
 
 
 async def _live_instances(bus: Bus, saga: str) -> int:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from sagabus.engine.group_commit import GroupCommit
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
-from sagabus.errors import SagaBusError, StoreUnavailable
+from sagabus.errors import SagaBusError, StoreUnavailable, Unroutable
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission
 from sagabus.store import Store
@@ -53,7 +53,13 @@ class Acceptor:
         """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it."""
         hit("append.received")
         answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
-        self._group.add(Publication(address(), self._sender.table.version, address, answer))
+        try:
+            envelopes = address()
+        except Unroutable:
+            # Its receiver may be new: who only publishes hears of a subscription with the next append, or here.
+            self._sender.use(await self._store.routing())
+            envelopes = address()
+        self._group.add(Publication(envelopes, self._sender.table.version, address, answer))
         hit("append.addressed")
         return await answer
 
@@ -89,6 +95,10 @@ class Acceptor:
             answers: Sequence[Admission] | None = []
             if everything:
                 answers = await self._store.append(everything, version)
+            elif (routing := await self._store.routing()).version != version:
+                # An event without receivers appends nothing that would be refused for its old routing.
+                self._sender.use(routing)
+                continue
             if answers is not None:
                 _answer(publications, answers)
                 hit("append.answered")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol, Unpack
 
-from sagabus.engine.publisher import Parcel, Publisher, Receipt, addressed_by
+from sagabus.engine.publisher import (
+    Addressed,
+    OnCollision,
+    Outgoing,
+    Publisher,
+    PublishOptions,
+    Receipt,
+    addressed_by,
+    all_envelopes,
+)
 from sagabus.engine.routing import RoutingTable
+from sagabus.errors import Unroutable
+from sagabus.outcome import Admission
 from sagabus.store import AsyncJoined, Joined, Routing, Unit
 
 
@@ -16,26 +27,34 @@ class TransactionPublisher:
     def __init__(self, unit: Unit, publisher: Publisher) -> None:
         self._unit = unit
         self._publisher = publisher
-        self.pending: list[Parcel] = []
+        self.pending: list[Outgoing] = []
+        self.is_unsure = False
+        """Whether a receiver is missing that another process may have added since this one last looked."""
 
     @property
     def connection(self) -> object:
         """The open transaction, guarded against commit, rollback and schema changes."""
         return self._unit.connection
 
-    def publish(self, message: object, **options: object) -> str:
+    def publish(self, message: object, **options: Unpack[PublishOptions]) -> str:
         """Publish when the block commits; the message's id. Options as for `bus.publish`."""
-        return self._buffer(message, "event", options)
+        return self._buffer(self._publisher.outgoing(message, "event", **options))
 
-    def send(self, message: object, **options: object) -> str:
+    def send(self, message: object, **options: Unpack[PublishOptions]) -> str:
         """Send a command when the block commits; its id."""
-        return self._buffer(message, "command", options)
+        return self._buffer(self._publisher.outgoing(message, "command", **options))
 
-    def _buffer(self, message: object, kind: str, options: Mapping[str, object]) -> str:
-        message_id, address = self._publisher.parcel(message, kind, options)
-        address(None)  # what cannot travel is refused on this line, not at the commit
-        self.pending.append((message_id, address))
-        return message_id
+    def addressed(self) -> list[Addressed]:
+        """All that was buffered, under the present routing."""
+        return addressed_by(None, self.pending)
+
+    def _buffer(self, outgoing: Outgoing) -> str:
+        try:
+            outgoing.address()  # what cannot travel is refused on this line, not at the commit
+        except Unroutable:
+            self.is_unsure = True
+        self.pending.append(outgoing)
+        return outgoing.stamp.message_id
 
 
 class AwaitedConnection(Protocol):
@@ -55,22 +74,21 @@ class JoinedPublisher:
         self._publisher = publisher
         self._table = table
 
-    def publish(self, message: object, **options: object) -> Receipt:
+    def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
-        return self._append(self._publisher.parcel(message, "event", options))[0]
+        return self._append([self._publisher.outgoing(message, "event", **options)])[0]
 
-    def send(self, message: object, **options: object) -> Receipt:
+    def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Send a command with the caller's commit."""
-        return self._append(self._publisher.parcel(message, "command", options))[0]
+        return self._append([self._publisher.outgoing(message, "command", **options)])[0]
 
-    def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
+    def publish_many(self, messages: Iterable[object], *, on_collision: OnCollision = "log") -> list[Receipt]:
         """Publish several, in order; (message, id) pairs are taken too."""
-        return self._append(*self._publisher.parcels(messages))
+        return self._append(self._publisher.outgoing_many(messages, on_collision))
 
-    def _append(self, *parcels: Parcel) -> list[Receipt]:
-        addressed = addressed_by(self._table(self._joined.routing()), parcels)
-        answers = self._joined.append([envelope for _, envelopes in addressed for envelope in envelopes])
-        return self._publisher.receipts(addressed, answers)
+    def _append(self, messages: list[Outgoing]) -> list[Receipt]:
+        addressed = addressed_by(self._table(self._joined.routing()), messages)
+        return _judged(self._publisher, addressed, list(self._joined.append(all_envelopes(addressed))))
 
 
 class AsyncJoinedPublisher:
@@ -84,19 +102,24 @@ class AsyncJoinedPublisher:
         self._publisher = publisher
         self._table = table
 
-    async def publish(self, message: object, **options: object) -> Receipt:
+    async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
-        return (await self._append(self._publisher.parcel(message, "event", options)))[0]
+        return (await self._append([self._publisher.outgoing(message, "event", **options)]))[0]
 
-    async def send(self, message: object, **options: object) -> Receipt:
+    async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Send a command with the caller's commit."""
-        return (await self._append(self._publisher.parcel(message, "command", options)))[0]
+        return (await self._append([self._publisher.outgoing(message, "command", **options)]))[0]
 
-    async def publish_many(self, messages: Iterable[object]) -> list[Receipt]:
+    async def publish_many(self, messages: Iterable[object], *, on_collision: OnCollision = "log") -> list[Receipt]:
         """Publish several, in order; (message, id) pairs are taken too."""
-        return await self._append(*self._publisher.parcels(messages))
+        return await self._append(self._publisher.outgoing_many(messages, on_collision))
 
-    async def _append(self, *parcels: Parcel) -> list[Receipt]:
-        addressed = addressed_by(self._table(await self._joined.routing()), parcels)
-        answers = await self._joined.append([envelope for _, envelopes in addressed for envelope in envelopes])
-        return self._publisher.receipts(addressed, answers)
+    async def _append(self, messages: list[Outgoing]) -> list[Receipt]:
+        addressed = addressed_by(self._table(await self._joined.routing()), messages)
+        return _judged(self._publisher, addressed, list(await self._joined.append(all_envelopes(addressed))))
+
+
+def _judged(publisher: Publisher, addressed: list[Addressed], answers: list[Admission]) -> list[Receipt]:
+    """Receipts of what is in the caller's transaction; an error leaves it there, for the caller to roll back."""
+    publisher.note(addressed, answers, is_joined=True)
+    return publisher.receipts(addressed, answers)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -19,7 +19,7 @@ from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.connection import Lent
 from sagabus.context import Context
-from sagabus.deduplication import BY_MESSAGE_ID, Deduplication
+from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.around import Step, compose
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import Recoverability
@@ -83,14 +83,15 @@ class Processing:
         identity: Identity,
         settings: Settings,
         middlewares: Sequence[Middleware],
-        deduplications: Mapping[str, Deduplication],
+        rules: DeduplicationRules,
     ) -> None:
         self._sender = sender
         self._codec = codec
         self._states = states
         self._clock = clock
         self._middlewares = middlewares
-        self._deduplications = deduplications
+        self.rules = rules
+        self.notices = sender.notices
         self._opened_in = contextvars.copy_context()
         """Of the task that opened the bus: each run begins with a copy of it, and sees nothing of other runs."""
         limit, warn_after = settings.timeout, settings.warn_after
@@ -257,7 +258,7 @@ class Processing:
         """Everything after user code: what it wants done, and the state that it leaves."""
         ctx, cell, envelope = run.ctx, run.cell, run.envelope
         definition = run.definition
-        claims = self._claims(definition, run.message, envelope) if run.message is not None else ()
+        claims = self._claims(run.message, envelope) if run.message is not None else ()
         sent, statements = tuple(ctx.outgoing), tuple(ctx.statements)
         if cell is None or not isinstance(definition, SagaDefinition) or run.state is None:
             return Completed(envelope, Effects(sent=sent, statements=statements, unheard=ctx.unheard, claims=claims))
@@ -334,13 +335,8 @@ class Processing:
         cell.state = state
         return state
 
-    def _claims(self, definition: Definition, message: object, envelope: Envelope) -> tuple[Claim, ...]:
-        if definition.deduplication is None and not self._deduplications:
-            return ()
-        rule = definition.deduplication or self._deduplications.get(envelope.message_type, BY_MESSAGE_ID)
-        if rule is BY_MESSAGE_ID:
-            return ()
-        key = rule.claim(message, envelope)
+    def _claims(self, message: object, envelope: Envelope) -> tuple[Claim, ...]:
+        key = self.rules.key(message, envelope)
         return () if key is None else (Claim(key, _NO_FINGERPRINT),)
 
 

@@ -1,28 +1,47 @@
-"""What publishers call and get: receipts, and the ways to publish inside a transaction."""
+"""What publishers call and get: stamped messages, receipts, and the errors that a caller may ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias, TypeGuard, cast
+from typing import Literal, TypeAlias, TypedDict, TypeGuard, cast, get_args
 
 from sagabus.clock import Clock, instant
 from sagabus.context import due
-from sagabus.correlation import as_key
-from sagabus.deduplication import BY_MESSAGE_ID, Deduplication, Duplicate, report_duplicate
+from sagabus.deduplication import DeduplicationRules
+from sagabus.engine.notices import REFUSED, Notices
 from sagabus.engine.routing import RoutingTable
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope, Stamp
-from sagabus.errors import DuplicateMessage, MessageInvalid
+from sagabus.errors import ConfigurationError, DuplicateMessage, MessageIdCollision, MessageTooOld, SagaBusError
 from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
 from sagabus.outcome import Admission
+from sagabus.stamping import checked_headers, checked_key
 
-Addressing: TypeAlias = Callable[[RoutingTable | None], list[Envelope]]
-Parcel: TypeAlias = tuple[str, Addressing]
-"""A message's id, and what addresses it under a routing."""
-Addressed: TypeAlias = tuple[str, list[Envelope]]
+Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "unheard"]
+OnCollision: TypeAlias = Literal["log", "raise"]
+
+
+class PublishOptions(TypedDict, total=False):
+    """What may be said beside a message, by every way to publish from outside a handler."""
+
+    message_id: str | None
+    """The key of de-duplication; an id is made when it is left out."""
+    partition_key: str | None
+    """Messages of one key keep their order at subscriptions that read no key of their own."""
+    correlation_id: str | None
+    headers: Mapping[str, str] | None
+    delay: timedelta | None
+    """Not before it has passed, by the store's clock."""
+    at: datetime | None
+    """Not before this instant; one in the past is now."""
+    sent_at: datetime | None
+    """When the message counts as sent."""
+    on_collision: OnCollision
+    """"raise" MessageIdCollision or MessageTooOld where the message becomes a dead letter; "log" (the default) leaves
+    it at the receipt, an ERROR line and a count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +49,51 @@ class Receipt:
     """What became of one published message when the call returned (or will, when the joined transaction commits)."""
 
     message_id: str
-    status: str
-    """accepted, duplicate, collision (same id, other content: kept as a dead letter) or "too old" (kept likewise)."""
-    subscriptions: Mapping[str, str]
+    status: Status
+    """accepted; duplicate; collision (same id, other content: a dead letter); "too old" (likewise); or unheard: an
+    event that no subscription receives."""
+    subscriptions: Mapping[str, Status]
     """The same for each subscription."""
 
     @property
     def accepted(self) -> bool:
-        """Whether it was taken by at least one subscription, or is an event that nobody subscribes to."""
+        """Whether at least one subscription has taken it, and none has it as a dead letter."""
         return self.status == "accepted"
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message on its way in: what it is, and what it is sent with."""
+
+    message: object
+    kind: str | None
+    """What the caller takes it for, if the call says."""
+    stamp: Stamp
+    raises: bool
+    """Whether a collision is the caller's error."""
+    sender: Sender
+
+    def address(self, table: RoutingTable | None = None) -> list[Envelope]:
+        """Its envelopes under a routing; the sender's own by default."""
+        return self.sender.address(self.message, self.stamp, kind=self.kind, table=table)
+
+
+Addressed: TypeAlias = tuple[Outgoing, list[Envelope]]
+
+
 class Publisher:
-    """Stamps what is published from outside a handler: an id minted once, a send time, copies guarded."""
+    """Stamps what is published from outside a handler, and says what became of it."""
 
     def __init__(
-        self,
-        sender: Sender,
-        clock: Clock,
-        identity: Identity,
-        rules: Mapping[str, Deduplication],
-        type_rules: Mapping[str, Deduplication],
+        self, sender: Sender, clock: Clock, identity: Identity, rules: DeduplicationRules, notices: Notices
     ) -> None:
         self._sender = sender
         self._clock = clock
         self._identity = identity
         self._rules = rules
-        self._type_rules = type_rules
+        self._notices = notices
 
-    def addressing(
+    def outgoing(
         self,
         message: object,
         kind: str | None,
@@ -70,76 +105,89 @@ class Publisher:
         delay: timedelta | None = None,
         at: datetime | None = None,
         sent_at: datetime | None = None,
-    ) -> Parcel:
-        """The message's id, and a function that addresses it under a routing (again, if the routing changes)."""
+        on_collision: OnCollision = "log",
+    ) -> Outgoing:
+        """The message with its stamp: an id minted once, a send time, options that every store can keep."""
+        if on_collision not in get_args(OnCollision):
+            raise ConfigurationError(f"on_collision must be 'log' or 'raise', not {on_collision!r}")
         given = check_id(message_id) if message_id is not None else self._identity.new_id()
-        sent = instant(sent_at) if sent_at is not None else stamp_of(given) or self._clock.now()
-        due_at, wait = due(delay, at) if delay is not None or at is not None else (0, 0)
-        if partition_key is not None:
-            as_key(message_type_of(message).name, "partition_key", partition_key)
-        if correlation_id is not None:
-            check_id(correlation_id)
+        sent = instant(sent_at, "sent_at") if sent_at is not None else stamp_of(given) or self._clock.now()
+        due_at, wait = due(delay, at, option="delay") if delay is not None or at is not None else (0, 0)
         stamp = Stamp(
             message_id=given,
             guarded=True,
-            partition_key=partition_key,
-            correlation_id=correlation_id,
-            headers=_headers(message, headers),
+            partition_key=checked_key(message, partition_key) if partition_key is not None else None,
+            correlation_id=check_id(correlation_id, "correlation id") if correlation_id is not None else None,
+            headers=checked_headers(message, headers) if headers else None,
             sent_at=sent,
             due_at=due_at,
             delay=wait,
         )
+        return Outgoing(message, kind, stamp, on_collision == "raise", self._sender)
 
-        def address(table: RoutingTable | None = None) -> list[Envelope]:
-            return self._sender.address(message, stamp, kind=kind, table=table)
-
-        return given, address
-
-    def parcel(self, message: object, kind: str | None, options: Mapping[str, object]) -> Parcel:
-        """The same as `addressing`, for options that were passed on."""
-        return self.addressing(message, kind, **options)  # type: ignore[arg-type]  # checked there
-
-    def parcels(self, messages: Iterable[object]) -> list[Parcel]:
+    def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
         """Messages of either kind, or (message, id) pairs."""
-        return [self.addressing(message, None, message_id=message_id) for message, message_id in map(with_id, messages)]
+        pairs = map(with_id, messages)
+        return [self.outgoing(each, None, message_id=given, on_collision=on_collision) for each, given in pairs]
 
-    def receipts(self, addressed: Iterable[Addressed], answers: Sequence[Admission]) -> list[Receipt]:
-        """The receipts of several messages that were appended in one go."""
-        found: list[Receipt] = []
-        at = 0
-        for message_id, envelopes in addressed:
-            found.append(self.receipt(message_id, envelopes, answers[at : at + len(envelopes)]))
-            at += len(envelopes)
-        return found
+    def note(self, addressed: Iterable[Addressed], answers: Sequence[Admission], *, is_joined: bool = False) -> None:
+        """Log and count what was not accepted, and tell the subscriptions' reactions to duplicates."""
+        for outgoing, pairs in _paired(addressed, answers):
+            if not pairs:
+                self._notices.unheard(message_type_of(outgoing.message).name, outgoing.stamp.message_id)
+            for envelope, answer in pairs:
+                if answer is Admission.ACCEPTED:
+                    continue
+                self._notices.answered(envelope, answer, is_joined=is_joined)
+                if answer is Admission.DUPLICATE:
+                    self._rules.report(envelope.channel, envelope.message_type, envelope.message_id)
 
-    def receipt(self, message_id: str, envelopes: Sequence[Envelope], answers: Sequence[Admission]) -> Receipt:
-        """The receipt, after the subscriptions' reactions to duplicates; DuplicateMessage where one asks for that."""
-        told = {e.channel: answer.value for e, answer in zip(envelopes, answers, strict=True)}
-        raising: list[str] = []
-        for envelope, answer in zip(envelopes, answers, strict=True):
-            if answer is not Admission.DUPLICATE:
-                continue
-            reaction = self._reaction(envelope)
-            if reaction == "raise":
-                raising.append(envelope.channel)
-            else:
-                report_duplicate(reaction, Duplicate(envelope.channel, envelope.message_type, message_id))
-        if raising:
-            raise DuplicateMessage(
-                f"message {message_id} was accepted before by {', '.join(raising)}",
-                message_id=message_id,
-                subscription=raising[0],
-            )
-        return Receipt(message_id, _overall(answers), told)
+    def receipts(self, addressed: Sequence[Addressed], answers: Sequence[Admission]) -> list[Receipt]:
+        """One receipt for each message; raises the first error that a subscription or a caller asks for."""
+        for outgoing, pairs in _paired(addressed, answers):
+            error = self._error(outgoing, pairs)
+            if error is not None:
+                raise error
+        return [_receipt(outgoing, pairs) for outgoing, pairs in _paired(addressed, answers)]
 
-    def _reaction(self, envelope: Envelope) -> object:
-        rule = self._rules.get(envelope.channel) or self._type_rules.get(envelope.message_type) or BY_MESSAGE_ID
-        return rule.on_duplicate
+    def _error(self, outgoing: Outgoing, pairs: Sequence[tuple[Envelope, Admission]]) -> SagaBusError | None:
+        by: dict[Admission, list[str]] = {}
+        for envelope, answer in pairs:
+            by.setdefault(answer, []).append(envelope.channel)
+        by[Admission.DUPLICATE] = [
+            channel
+            for channel in by.get(Admission.DUPLICATE, ())
+            if self._rules.rule(channel, message_type_of(outgoing.message).name).on_duplicate == "raise"
+        ]
+        message_id = outgoing.stamp.message_id
+        for answer, (kind, text) in _ERRORS.items():
+            if by.get(answer) and (outgoing.raises or answer not in REFUSED):
+                names = ", ".join(by[answer])
+                return kind(text.format(message_id, names), message_id=message_id, subscription=by[answer][0])
+        return None
 
 
-def addressed_by(table: RoutingTable, parcels: Iterable[Parcel]) -> list[Addressed]:
-    """Ids with envelopes, under one routing."""
-    return [(message_id, address(table)) for message_id, address in parcels]
+_ERRORS: Mapping[Admission, tuple[type[DuplicateMessage | MessageIdCollision | MessageTooOld], str]] = {
+    Admission.COLLISION: (
+        MessageIdCollision,
+        "message {0} has the id of an earlier message with other content: a dead letter of {1}",
+    ),
+    Admission.TOO_OLD: (
+        MessageTooOld,
+        "message {0} is stamped before the de-duplication horizon: a dead letter of {1}",
+    ),
+    Admission.DUPLICATE: (DuplicateMessage, "message {0} was accepted before by {1}"),
+}
+
+
+def addressed_by(table: RoutingTable | None, messages: Iterable[Outgoing]) -> list[Addressed]:
+    """Messages with their envelopes, all under one routing."""
+    return [(outgoing, outgoing.address(table)) for outgoing in messages]
+
+
+def all_envelopes(addressed: Iterable[Addressed]) -> list[Envelope]:
+    """The envelopes of all of them, in order."""
+    return [envelope for _, envelopes in addressed for envelope in envelopes]
 
 
 def with_id(item: object) -> tuple[object, str | None]:
@@ -154,16 +202,27 @@ def _is_pair(item: object) -> TypeGuard[tuple[object, str]]:
     return len(members) == 2 and isinstance(members[1], str)
 
 
-def _overall(answers: Sequence[Admission]) -> str:
-    worst_first = (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE)
-    overall: str = next((admission for admission in worst_first if admission in answers), Admission.ACCEPTED).value
-    return overall
+def _paired(
+    addressed: Iterable[Addressed], answers: Sequence[Admission]
+) -> Iterable[tuple[Outgoing, list[tuple[Envelope, Admission]]]]:
+    at = 0
+    for outgoing, envelopes in addressed:
+        end = at + len(envelopes)
+        yield outgoing, list(zip(envelopes, answers[at:end], strict=True))
+        at = end
 
 
-def _headers(message: object, headers: Mapping[Any, Any] | None) -> dict[str, str] | None:
-    if not headers:
-        return None
-    for name, value in headers.items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise MessageInvalid(message_type_of(message).name, f"headers[{name!r}]", "headers are text")
-    return dict(headers)
+_STATUS: Mapping[Admission, Status] = {
+    Admission.ACCEPTED: "accepted",
+    Admission.DUPLICATE: "duplicate",
+    Admission.COLLISION: "collision",
+    Admission.TOO_OLD: "too old",
+}
+_WORST_FIRST = (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE)
+
+
+def _receipt(outgoing: Outgoing, pairs: Sequence[tuple[Envelope, Admission]]) -> Receipt:
+    by_subscription: dict[str, Status] = {envelope.channel: _STATUS[answer] for envelope, answer in pairs}
+    found = {answer for _, answer in pairs}
+    worst = next((answer for answer in _WORST_FIRST if answer in found), None)
+    return Receipt(outgoing.stamp.message_id, "unheard" if worst is None else _STATUS[worst], by_subscription)

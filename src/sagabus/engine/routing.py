@@ -7,10 +7,13 @@ the store refuses what was addressed under an older one, and it is addressed ane
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import msgspec
 
+from sagabus.clock import micros
 from sagabus.correlation import KeyOf, field_reader
+from sagabus.deduplication import DeduplicationRules
 from sagabus.envelope import lane_of
 from sagabus.handler import HandlerDefinition
 from sagabus.message import MessageType
@@ -52,9 +55,10 @@ class RoutingTable:
 
 
 def subscriptions_of(
-    definition: HandlerDefinition | SagaDefinition, window: int, undeduplicated: frozenset[str]
+    definition: HandlerDefinition | SagaDefinition, rules: DeduplicationRules, retention: timedelta
 ) -> list[Subscription]:
     """What a definition asks the store to deliver to its channel."""
+    window = micros(rules.window(definition.name, definition.reactions, retention))
     found: list[Subscription] = []
     for name, reaction in definition.reactions.items():
         first = reaction[0] if isinstance(reaction, tuple) else reaction
@@ -67,7 +71,7 @@ def subscriptions_of(
                 key=first.key_field,
                 keyed=first.key is not None,
                 window=window,
-                deduplicated=name not in undeduplicated,
+                deduplicated=rules.is_guarded(definition.name, name),
             )
         )
     return found

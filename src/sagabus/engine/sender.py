@@ -15,11 +15,14 @@ import msgspec
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.correlation import KeyOf
+from sagabus.engine.notices import Notices
 from sagabus.engine.routing import Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp
-from sagabus.errors import ConfigurationError, EndlessLoop, Unroutable
+from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.outcome import Parameters
+from sagabus.settings import Settings
+from sagabus.stamping import size_of
 from sagabus.store import Routing
 
 log = logging.getLogger("sagabus")
@@ -41,10 +44,16 @@ class Sender:
         codec: Codec,
         keys: Mapping[tuple[str, str], KeyOf],
         statements: StatementCheck,
-        max_hops: int = 10_000,
+        settings: Settings | None = None,
+        notices: Notices | None = None,
     ) -> None:
+        settings = settings or Settings()
         self._codec = codec
-        self._max_hops = max_hops
+        self._max_hops = settings.max_hops
+        self._max_size = settings.max_message_size
+        self._refuses_unheard = settings.unheard == "refuse"
+        self.notices = notices or Notices()
+        """Logs and counts what no handler will see."""
         self._keys = keys
         self._statements = statements
         self._types: dict[type[object], MessageType] = {}
@@ -60,17 +69,19 @@ class Sender:
         """One envelope for each channel that receives the message. `kind` is what the caller takes it for, if it says.
 
         Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, Unroutable for a command without
-        its one receiver, or EndlessLoop.
+        its one receiver (and for an event without any, if the settings say so), or EndlessLoop.
         """
         message_type = self._types.get(type(message)) or self._learn(message)
         name = message_type.name
         table = table or self.table
         routes = table.routes(name)
         if kind != message_type.kind or len(routes) != 1:
-            self._check(message_type, kind, routes, stamp.message_id)
+            self._check(message_type, kind, routes, stamp)
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
+        if stamp.headers is not None:
+            self._check_size(name, body, size_of(stamp.headers))
         if message_type.version > 1:
             headers = {**(stamp.headers or {}), VERSION_HEADER: str(message_type.version)}
             stamp = msgspec.structs.replace(stamp, headers=headers)
@@ -132,7 +143,7 @@ class Sender:
             correlation_id=cause.correlation_id or cause.message_id,
             causation_id=cause.message_id,
             sent_at=sent_at,
-            due_at=max(due_at, 1) if delay == 0 else 0,
+            due_at=due_at,
             delay=delay,
             timer=name,
         )
@@ -141,15 +152,25 @@ class Sender:
         """Raise for a statement that the commit would refuse."""
         self._statements.execute_check(sql, parameters)
 
-    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], message_id: str) -> None:
+    def _check_size(self, name: str, body: bytes, headers: int) -> None:
+        if len(body) + headers > self._max_size:
+            raise MessageTooLarge(name, len(body) + headers, self._max_size, headers)
+
+    def _check(self, message_type: MessageType, kind: str | None, routes: tuple[Route, ...], stamp: Stamp) -> None:
         if kind is not None and kind != message_type.kind:
             right = "ctx.send / bus.send" if message_type.kind == "command" else "ctx.publish / bus.publish"
             raise ConfigurationError(f"{message_type.name!r} is {_article(message_type.kind)}: use {right} for it")
         problem = receivers_problem(message_type, routes)
+        if problem is None and not routes and self._refuses_unheard:
+            problem = (
+                f"no subscription receives the event {message_type.name!r}, and Settings.unheard refuses that: "
+                "start a bus with its handler or saga on this store once"
+            )
         if problem is not None:
-            raise Unroutable(problem, message_type=message_type.name, message_id=message_id)
-        if not routes:
-            log.debug("event %s %s: nobody subscribes to it", message_type.name, message_id)
+            raise Unroutable(problem, message_type=message_type.name, message_id=stamp.message_id)
+        if not routes and stamp.causation_id is not None:
+            # A publisher says so itself, when the store has confirmed that there is no receiver.
+            self.notices.unheard(message_type.name, stamp.message_id)
 
 
 def _article(kind: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from sagabus.clock import Clock, sleep
-from sagabus.deduplication import BY_MESSAGE_ID, Duplicate, report_duplicate
+from sagabus.deduplication import Duplicate, report_duplicate
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, may_have_held
@@ -87,7 +87,7 @@ class Settlement:
         fenced = False
         for entry, answer in answers:
             if answer.verdict is Verdict.COMMITTED:
-                self._committed(entry.mailbox, entry.outcome)
+                self._committed(entry.mailbox, entry.outcome, answer)
             else:
                 fenced = fenced or answer.verdict is Verdict.FENCED
                 self._lost(entry.mailbox, entry.outcome, answer, back, instead)
@@ -106,7 +106,7 @@ class Settlement:
         mailbox.running = None
         self._progressed()
         if answer.verdict is Verdict.COMMITTED:
-            self._committed(mailbox, outcome)
+            self._committed(mailbox, outcome, answer)
             return
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
@@ -126,8 +126,10 @@ class Settlement:
             if mailbox.queue:
                 self._runners.offer(mailbox)
 
-    def _committed(self, mailbox: Mailbox, outcome: Outcome) -> None:
+    def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope
+        for sent, admission in answer.refused:
+            self._processing.notices.answered(sent, admission)
         self._hand.put_down(envelope, mailbox)
         if self._hand.marked:
             self._hand.marked.pop(envelope.position, None)
@@ -187,7 +189,7 @@ class Settlement:
     def _instead(self, mailbox: Mailbox, envelope: Envelope, answer: Settled) -> Outcome:
         definition = mailbox.definition
         if answer.verdict is Verdict.DUPLICATE:
-            self._duplicate(mailbox, envelope)
+            self._duplicate(envelope)
             return Discarded(envelope, "duplicate: its de-duplication key was claimed by another message")
         if answer.verdict is Verdict.TOO_OLD:
             reason = "too old: stamped before the de-duplication horizon"
@@ -198,10 +200,10 @@ class Settlement:
         error = answer.error or RuntimeError("the commit refused it")
         return self._processing.failing.failed(definition, envelope, error)
 
-    def _duplicate(self, mailbox: Mailbox, envelope: Envelope) -> None:
-        reaction = (mailbox.definition.deduplication or BY_MESSAGE_ID).on_duplicate
-        notice = Duplicate(envelope.channel, envelope.message_type, envelope.message_id)
-        report_duplicate(reaction, notice)
+    def _duplicate(self, envelope: Envelope) -> None:
+        where = (envelope.channel, envelope.message_type, envelope.message_id)
+        if self._processing.rules.report(*where):  # no publisher waits for this answer
+            report_duplicate("log", Duplicate(*where))
 
 
 def _holds(outcome: Outcome) -> bool:

@@ -303,7 +303,7 @@ class _ObservedBus(Bus):
         self._opened = False
 
     def _make_sender(self) -> Sender:
-        parts = (self._codec, self._defined.keys, self.store, self.settings.max_hops)
+        parts = (self._codec, self._defined.keys, self.store, self.settings, self._notices)
         return ListeningSender(self._heard, *parts, strict=self._strict)
 
 

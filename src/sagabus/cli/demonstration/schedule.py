@@ -164,6 +164,6 @@ class Course:
             await asyncio.sleep(0.05)
 
     async def left(self) -> int:
-        """Messages still to be handled, timers not among them."""
+        """Messages still to be handled, timers of a later time not among them."""
         counts = [count for count in await persistently(self._bus.counts) if count.channel in self._channels]
-        return sum(count.ready + count.scheduled + count.retrying + count.stashed for count in counts)
+        return sum(count.waiting - count.timers for count in counts)

@@ -165,8 +165,7 @@ async def _audited(bus: Bus, piece: Piece) -> Audit:
 
 
 async def _left(bus: Bus, channels: Iterable[str]) -> int:
-    counts = [count for count in await bus.counts() if count.channel in channels]
-    return sum(count.ready + count.scheduled + count.retrying + count.stashed + count.timers for count in counts)
+    return sum(count.waiting for count in await bus.counts() if count.channel in channels)
 
 
 async def _dead_letters(bus: Bus, channels: Iterable[str]) -> list[str]:

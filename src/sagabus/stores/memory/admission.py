@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sagabus.codec import fingerprint
-from sagabus.envelope import Cause, DeadLetter, Envelope
+from sagabus.envelope import Cause, DeadLetter, Envelope, accepted_times
 from sagabus.outcome import Admission
-from sagabus.stores.memory.queue import accepted, times
+from sagabus.stores.memory.queue import accepted
 from sagabus.stores.memory.tables import InboxRow, Tables
 
 COLLISION = "id collision: another message with this id was accepted before"
@@ -17,7 +17,7 @@ _REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD
 def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
     """Store one envelope, unless its id was taken before or its stamp is below the horizon."""
     if envelope.guarded:
-        row = InboxRow(fingerprint(envelope.message_type, envelope.body), times(envelope, now)[1])
+        row = InboxRow(fingerprint(envelope.message_type, envelope.body), accepted_times(envelope, now)[1])
         answer = take(tables, envelope.channel, envelope.message_id, row)
         if answer in _REASONS:
             cause, reason = _REASONS[answer]

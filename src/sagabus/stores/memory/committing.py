@@ -102,8 +102,8 @@ def _complete(tables: Tables, batch: Batch, outcome: Completed, now: int) -> Set
     if effects.statements:
         return Settled(Verdict.REFUSED, UnsupportedCapability(Capability.STATEMENTS.value, ADAPTER))
     tables.remove(envelope.position)
-    _apply(tables, envelope, effects, now)
-    return _COMMITTED
+    refused = _apply(tables, envelope, effects, now)
+    return Settled(Verdict.COMMITTED, refused=refused) if refused else _COMMITTED
 
 
 def _claim(tables: Tables, envelope: Envelope, claim: Claim) -> Admission:
@@ -115,17 +115,17 @@ def _is_next(tables: Tables, save: Save) -> bool:
     return save.base == (row.instance.version if row is not None else 0)
 
 
-def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> None:
+def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> tuple[tuple[Envelope, Admission], ...]:
     for name in effects.cancelled:
         tables.cancel(envelope.channel, envelope.partition_key, name)
-    for sent in effects.sent:
-        admit(tables, sent, now)
+    answers = [(sent, admit(tables, sent, now)) for sent in effects.sent]
     if effects.save is not None:
         tables.save(effects.save, now)
         if effects.save.recorded:
             tables.record(envelope, effects.save, now)
         if effects.save.wakes:
             _wake(tables, effects.save, now)
+    return tuple((sent, answer) for sent, answer in answers if answer is not Admission.ACCEPTED)
 
 
 def _wake(tables: Tables, save: Save, now: int) -> None:

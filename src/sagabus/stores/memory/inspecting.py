@@ -102,4 +102,5 @@ class MemoryInspection:
 
 
 def _known(kinds: Counter[str]) -> dict[str, int]:
-    return {kind: kinds[kind] for kind in ("ready", "scheduled", "timers", "retrying", "stashed", "held", "dead")}
+    known = ("ready", "scheduled", "timers", "retrying", "stashed", "held", "dead", "behind")
+    return {kind: kinds[kind] for kind in known}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from sagabus.envelope import Envelope, lane_of
+from sagabus.envelope import Envelope, accepted_times, lane_of
 from sagabus.stores.memory.journal import Index, Journal
 
 Address = tuple[str, str]
@@ -165,15 +165,9 @@ class Queue:
             self._journal.drop(table, address)
 
 
-def times(envelope: Envelope, now: int) -> tuple[int, int]:
-    """When an accepted envelope is due and from when it counts as sent: a scheduled one when it is due."""
-    due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
-    return due_at, (max(envelope.sent_at, due_at) if due_at > now else envelope.sent_at)
-
-
 def accepted(envelope: Envelope, now: int, position: int = 0) -> Envelope:
     """The envelope as it is stored."""
-    due_at, sent_at = times(envelope, now)
+    due_at, sent_at = accepted_times(envelope, now)
     return replace(
         envelope, position=position, due_at=due_at, sent_at=sent_at, delay=0, guarded=False, deaths=0, excused=0
     )

@@ -228,20 +228,27 @@ OR (SELECT e.due_at FROM {DUE} WHERE e.channel = l.channel AND e.lane = l.lane A
         f"channel {CHANNEL}",
         gives=True,
     ),
+    # Each envelope is in one count, so that they add up to the rows.
     "counts": Statement(
         """
 SELECT c.channel,
-    COUNT(IF(e.due_at = 0, 1, NULL)),
-    COUNT(IF(e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0, 1, NULL)),
-    COUNT(e.timer),
-    COUNT(IF(e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0, 1, NULL)),
-    COUNT(IF(e.stashed = 1, 1, NULL)),
+    COUNT(IF(e.why = 'ready', 1, NULL)),
+    COUNT(IF(e.why = 'scheduled', 1, NULL)),
+    COUNT(IF(e.why = 'timers', 1, NULL)),
+    COUNT(IF(e.why = 'retrying', 1, NULL)),
+    COUNT(IF(e.why = 'stashed', 1, NULL)),
     (SELECT COUNT(*) FROM {held_key} AS h WHERE h.channel = c.channel),
     (SELECT COUNT(*) FROM {dead_letter} AS d WHERE d.channel = c.channel AND d.status = 'open'),
-    COALESCE(?1 - MIN(IF(e.due_at = 0, e.sent_at, NULL)), 0)
+    GREATEST(COALESCE(?1 - MIN(IF(e.why = 'ready', e.sent_at, NULL)), 0), 0),
+    COUNT(IF(e.why = 'behind', 1, NULL))
 FROM (SELECT channel FROM {subscription} UNION SELECT channel FROM {envelope}
     UNION SELECT channel FROM {dead_letter} WHERE status = 'open') AS c
-LEFT JOIN {envelope} AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+LEFT JOIN (SELECT o.channel, o.sent_at, CASE WHEN o.stashed = 1 THEN 'stashed' WHEN o.due_at <= ?1 THEN CASE
+    WHEN EXISTS (SELECT 1 FROM {held_key} AS k WHERE k.channel = o.channel AND k.partition_key = o.partition_key
+        AND k.position <> o.position) THEN 'behind' ELSE 'ready' END
+    WHEN o.failed_at IS NOT NULL THEN 'retrying' WHEN o.timer IS NOT NULL THEN 'timers' ELSE 'scheduled' END AS why
+    FROM {envelope} AS o) AS e ON e.channel = c.channel
+GROUP BY c.channel ORDER BY c.channel
 """,
         gives=True,
     ),

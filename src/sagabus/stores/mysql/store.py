@@ -100,7 +100,7 @@ class MysqlStore(ServerStore):
         """The transaction."""
 
         def begin() -> Steps[list[Settled]]:
-            return settling.settle(batch, self._clock.now(), self._check)
+            return settling.settle(batch, self._clock.now, self._check)
 
         answers = await self._alone(lambda link: self._transact(link, begin))
         hit("commit.after_commit")

@@ -132,20 +132,27 @@ CROSS JOIN LATERAL {of_lane("l.channel, l.lane", "-1, 0", "?2::bigint", "1", "LI
         "channel text",
         gives=True,
     ),
+    # Each envelope is in one count, so that they add up to the rows.
     "counts": Statement(
         """
 SELECT c.channel,
-    count(e.position) FILTER (WHERE e.due_at = 0),
-    count(e.position) FILTER (WHERE e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0),
-    count(e.position) FILTER (WHERE e.timer IS NOT NULL),
-    count(e.position) FILTER (WHERE e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0),
-    count(e.position) FILTER (WHERE e.stashed = 1),
+    count(*) FILTER (WHERE e.why = 'ready'),
+    count(*) FILTER (WHERE e.why = 'scheduled'),
+    count(*) FILTER (WHERE e.why = 'timers'),
+    count(*) FILTER (WHERE e.why = 'retrying'),
+    count(*) FILTER (WHERE e.why = 'stashed'),
     (SELECT count(*) FROM {held_key} AS h WHERE h.channel = c.channel),
     (SELECT count(*) FROM {dead_letter} AS d WHERE d.channel = c.channel AND d.status = 'open'),
-    coalesce(?1::bigint - min(e.sent_at) FILTER (WHERE e.due_at = 0), 0)
+    greatest(coalesce(?1::bigint - min(e.sent_at) FILTER (WHERE e.why = 'ready'), 0), 0),
+    count(*) FILTER (WHERE e.why = 'behind')
 FROM (SELECT channel FROM {subscription} UNION SELECT DISTINCT channel FROM {envelope}
     UNION SELECT channel FROM {dead_letter} WHERE status = 'open') AS c
-LEFT JOIN {envelope} AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+LEFT JOIN (SELECT o.channel, o.sent_at, CASE WHEN o.stashed = 1 THEN 'stashed' WHEN o.due_at <= ?1::bigint THEN CASE
+    WHEN EXISTS (SELECT 1 FROM {held_key} AS k WHERE k.channel = o.channel AND k.partition_key = o.partition_key
+        AND k.position <> o.position) THEN 'behind' ELSE 'ready' END
+    WHEN o.failed_at IS NOT NULL THEN 'retrying' WHEN o.timer IS NOT NULL THEN 'timers' ELSE 'scheduled' END AS why
+    FROM {envelope} AS o) AS e ON e.channel = c.channel
+GROUP BY c.channel ORDER BY c.channel
 """,
         gives=True,
     ),

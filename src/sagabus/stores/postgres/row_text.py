@@ -10,10 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, accepted_times
 from sagabus.outcome import Save
 from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE
-from sagabus.stores.sql.appending import times
 from sagabus.stores.sql.rows import fingerprint, headers_text, shape_text
 
 _FIELD, _ROW, _NULL = "\x1f", "\x1e", "\x1a"
@@ -114,7 +113,7 @@ class _Lines:
 
     def add_envelope(self, envelope: Envelope, now: int, *, guard: bool = False) -> bool:
         """Whether its body is text."""
-        due_at, sent_at = times(envelope, now)
+        due_at, sent_at = accepted_times(envelope, now)
         try:
             body = envelope.body.decode()
         except UnicodeDecodeError:

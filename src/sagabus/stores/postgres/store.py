@@ -12,7 +12,7 @@ from sagabus.outcome import Admission, Settled
 from sagabus.store import Batch
 from sagabus.stores.postgres import schema, timelines
 from sagabus.stores.postgres.connecting import Connecting
-from sagabus.stores.postgres.flushing import HotStatements, Written, taken
+from sagabus.stores.postgres.flushing import HotStatements, taken
 from sagabus.stores.postgres.fragments import recordset
 from sagabus.stores.postgres.joining import PostgresJoining
 from sagabus.stores.postgres.lending import lender
@@ -104,8 +104,7 @@ class PostgresStore(ServerStore):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction: one statement where it can be."""
-        written = self._hot.flush(batch, self._clock.now())
-        if written is not None and await self._alone(lambda link: self._flush(_ours(link), written)):
+        if await self._alone(lambda link: self._flush(_ours(link), batch)):
             self._fetching.news_of(batch.outcomes)
             self._waiting.wake()
             hit("commit.after_commit")
@@ -115,10 +114,10 @@ class PostgresStore(ServerStore):
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably: one statement for what is new, the shared logic for the rest."""
         lanes = self._fetching.drained(envelopes)
-        written = self._hot.append(envelopes, routing, self._clock.now(), lanes)
-        if written is None:
+        found = await self._alone(lambda link: self._append(_ours(link), envelopes, routing, lanes))
+        if found is None:
             return await super().append(envelopes, routing)
-        current, told, beside = await self._alone(lambda link: self._append(_ours(link), written))
+        current, told, beside = found
         if current != routing:
             return None
         fresh = taken(told)
@@ -135,12 +134,21 @@ class PostgresStore(ServerStore):
         refused = set(map(id, rest))
         return [next(of_rest) if id(e) in refused else Admission.ACCEPTED for e in envelopes]
 
-    async def _flush(self, link: PostgresLink, written: Written) -> bool:
+    async def _flush(self, link: PostgresLink, batch: Batch) -> bool:
+        # Not before there is a connection, which may have been waited for: delays count from here.
+        written = self._hot.flush(batch, self._clock.now())
+        if written is None:
+            return False
         hit("commit.begun")
         hit("commit.before_commit")
         return bool(await link.run_hot(written.sql, written.parameters))
 
-    async def _append(self, link: PostgresLink, written: Written) -> tuple[int, str | None, str | None]:
+    async def _append(
+        self, link: PostgresLink, envelopes: Sequence[Envelope], routing: int, lanes: Sequence[tuple[str, int, int]]
+    ) -> tuple[int, str | None, str | None] | None:
+        written = self._hot.append(envelopes, routing, self._clock.now(), lanes)
+        if written is None:
+            return None
         hit("append.begun")
         hit("append.before_commit")
         ((current, now, told, *beside),) = await link.run_hot(written.sql, written.parameters)

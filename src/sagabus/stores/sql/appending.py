@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from sagabus.envelope import Cause, Envelope
+from sagabus.envelope import Cause, Envelope, accepted_times
 from sagabus.errors import StoreBusy, StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
@@ -93,18 +93,12 @@ def cancel_timers(places: Sequence[tuple[str, str | None, str]]) -> Steps[None]:
 
 def scheduled(envelope: Envelope, now: int) -> tuple[object, ...]:
     """The row of an envelope that is accepted now."""
-    return rows.envelope_row(envelope, *times(envelope, now))
-
-
-def times(envelope: Envelope, now: int) -> tuple[int, int]:
-    """Due time and send stamp: what is scheduled counts as sent when due, or its record would expire before that."""
-    due_at = now + envelope.delay if envelope.delay > 0 else envelope.due_at
-    return due_at, max(envelope.sent_at, due_at)
+    return rows.envelope_row(envelope, *accepted_times(envelope, now))
 
 
 def inbox_row(envelope: Envelope, now: int) -> tuple[str, str, str, int]:
     """What is remembered of an envelope that is guarded."""
-    return envelope.channel, envelope.message_id, rows.fingerprint(envelope), times(envelope, now)[1]
+    return envelope.channel, envelope.message_id, rows.fingerprint(envelope), accepted_times(envelope, now)[1]
 
 
 def bury(

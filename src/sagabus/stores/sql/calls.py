@@ -143,7 +143,7 @@ class SqlCalls(ABC):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
-        answers = await self._write(lambda: settling.settle(batch, self._clock.now(), self._check))
+        answers = await self._write(lambda: settling.settle(batch, self._clock.now, self._check))
         hit("commit.after_commit")
         return answers
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from sagabus.envelope import Envelope
 from sagabus.errors import StatementRefused
 from sagabus.failpoint import hit
 from sagabus.outcome import (
+    Admission,
     Completed,
     DeadLettered,
     Outcome,
@@ -27,11 +29,15 @@ from sagabus.stores.sql.planning import Lost, Plan, plan
 from sagabus.stores.sql.steps import Query, StatementFailed, Steps, UserQuery
 
 Check: TypeAlias = Callable[[str], None]
+Now: TypeAlias = Callable[[], int]
+"""The store's clock. What is sent is due from the moment when it is written: after the user's statements, which may
+take long, and as near to the commit as can be told."""
+Refused: TypeAlias = list[tuple[Envelope, Admission]]
 
 COMMITTED = Settled(Verdict.COMMITTED)
 
 
-def settle(batch: Batch, now: int, check: Check) -> Steps[list[Settled]]:
+def settle(batch: Batch, now: Now, check: Check) -> Steps[list[Settled]]:
     """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
     hit("commit.begun")
     heads = (yield Query("head", rows=list(batch.epochs))).rows
@@ -77,17 +83,22 @@ def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Step
     refused.update((number, Verdict.GONE) for number, position in asked.items() if position not in there)
 
 
-def _all_or_each(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[list[Settled]]:
+def _all_or_each(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[list[Settled]]:
     if not outcomes:
         return []
     try:
-        yield from _under_savepoint(outcomes, now, check)
+        refused = yield from _under_savepoint(outcomes, now, check)
     except Lost:
-        return (yield from _singly(outcomes, now, check))  # somebody is at fault: find out who
-    return [COMMITTED] * len(outcomes)
+        return (yield from _singly(outcomes, now, check))  # one is at fault: find out which
+    return [_committed(outcome, refused) for outcome in outcomes] if refused else [COMMITTED] * len(outcomes)
 
 
-def _singly(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[list[Settled]]:
+def _committed(outcome: Outcome, refused: Refused) -> Settled:
+    sent = {id(envelope) for envelope in outcome.effects.sent} if isinstance(outcome, Completed) else set[int]()
+    return Settled(Verdict.COMMITTED, refused=tuple(each for each in refused if id(each[0]) in sent))
+
+
+def _singly(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[list[Settled]]:
     broken: set[tuple[str, str | None]] = set()
     answers: list[Settled] = []
     for outcome in outcomes:
@@ -101,26 +112,27 @@ def _singly(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[list[S
     return answers
 
 
-def _one(outcome: Outcome, now: int, check: Check) -> Steps[Settled]:
+def _one(outcome: Outcome, now: Now, check: Check) -> Steps[Settled]:
     try:
-        yield from _under_savepoint((outcome,), now, check)
+        refused = yield from _under_savepoint((outcome,), now, check)
     except Lost as lost:
         return lost.settled
-    return COMMITTED
+    return _committed(outcome, refused) if refused else COMMITTED
 
 
-def _under_savepoint(outcomes: Sequence[Outcome], now: int, check: Check) -> Steps[None]:
+def _under_savepoint(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[Refused]:
     yield Query("savepoint")
     try:
-        yield from _apply(plan(outcomes), now, check)
+        refused = yield from _apply(plan(outcomes), now, check)
     except Lost:
         yield Query("rollback_to_savepoint")
         yield Query("release_savepoint")
         raise
     yield Query("release_savepoint")
+    return refused
 
 
-def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
+def _apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
     if found.removed:
         removed = yield Query("remove", rows=[(position,) for position in found.removed])
         if removed.changed != len(found.removed):
@@ -129,20 +141,21 @@ def _apply(found: Plan, now: int, check: Check) -> Steps[None]:
     if found.claims:
         yield from _claim(found.claims)
     if found.last:
-        yield from _save(found, now)
+        yield from _save(found, now())
     yield from _cancel(found)
     for statement in found.statements:
         yield from _execute(statement, check)
     hit("commit.statements_run")
-    yield from _send(found, now)
+    refused = yield from _send(found, now())
     yield from _let_go(found)
     yield from _count_deaths(found)
     for outcome in found.others:
-        yield from _mark(outcome, now)
+        yield from _mark(outcome, now())
         hit("commit.marked")
     if found.woken:
         # Last: what was stashed by this very flush is among them.
         yield Query("wake", rows=found.woken)
+    return refused
 
 
 def _count_deaths(found: Plan) -> Steps[None]:
@@ -182,11 +195,15 @@ def _cancel(found: Plan) -> Steps[None]:
             yield Query("let_loose", rows=finished)
 
 
-def _send(found: Plan, now: int) -> Steps[None]:
+def _send(found: Plan, now: int) -> Steps[Refused]:
     sent = found.all_sent
-    if sent:
-        yield from appending.append(sent, now)
-        hit("commit.sent_written")
+    if not sent:
+        return []
+    answers = yield from appending.append(sent, now)
+    hit("commit.sent_written")
+    return [
+        (envelope, answer) for envelope, answer in zip(sent, answers, strict=True) if answer is not Admission.ACCEPTED
+    ]
 
 
 def _claim(claims: list[tuple[str, str, str, int]]) -> Steps[None]:

@@ -95,7 +95,7 @@ class ServerUnit:
         self._check()
         settled: Sequence[Settled] = []
         if batch is not None:
-            steps = settling.settle(batch, self._clock.now(), self._check_statement)
+            steps = settling.settle(batch, self._clock.now, self._check_statement)
             try:
                 settled = await drive_async(steps, self._link.answer)
             except appending.Raced as error:

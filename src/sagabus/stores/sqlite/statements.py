@@ -251,19 +251,26 @@ SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
 SELECT EXISTS (SELECT 1 FROM sagabus_lane AS l CROSS JOIN sagabus_envelope AS e
 ON e.channel = l.channel AND e.lane = l.lane AND e.due_at <= ?2 WHERE l.channel IN ({_SINGLES}) AND {NOT_HELD})
 """),
+    # Each envelope is in one count, so that they add up to the rows.
     "counts": Plain("""
 SELECT c.channel,
-    count(e.position) FILTER (WHERE e.due_at = 0),
-    count(e.position) FILTER (WHERE e.due_at > 0 AND e.attempt = 0 AND e.timer IS NULL AND e.stashed = 0),
-    count(e.position) FILTER (WHERE e.timer IS NOT NULL),
-    count(e.position) FILTER (WHERE e.attempt > 0 AND e.timer IS NULL AND e.due_at > 0),
-    count(e.position) FILTER (WHERE e.stashed = 1),
+    count(*) FILTER (WHERE e.why = 'ready'),
+    count(*) FILTER (WHERE e.why = 'scheduled'),
+    count(*) FILTER (WHERE e.why = 'timers'),
+    count(*) FILTER (WHERE e.why = 'retrying'),
+    count(*) FILTER (WHERE e.why = 'stashed'),
     (SELECT count(*) FROM sagabus_held_key AS h WHERE h.channel = c.channel),
     (SELECT count(*) FROM sagabus_dead_letter AS d WHERE d.channel = c.channel AND d.status = 'open'),
-    coalesce(?1 - min(e.sent_at) FILTER (WHERE e.due_at = 0), 0)
+    max(coalesce(?1 - min(e.sent_at) FILTER (WHERE e.why = 'ready'), 0), 0),
+    count(*) FILTER (WHERE e.why = 'behind')
 FROM (SELECT channel FROM sagabus_subscription UNION SELECT DISTINCT channel FROM sagabus_envelope
     UNION SELECT channel FROM sagabus_dead_letter WHERE status = 'open') AS c
-LEFT JOIN sagabus_envelope AS e ON e.channel = c.channel GROUP BY c.channel ORDER BY c.channel
+LEFT JOIN (SELECT o.channel, o.sent_at, CASE WHEN o.stashed = 1 THEN 'stashed' WHEN o.due_at <= ?1 THEN CASE
+    WHEN EXISTS (SELECT 1 FROM sagabus_held_key AS k WHERE k.channel = o.channel AND k.partition_key = o.partition_key
+        AND k.position <> o.position) THEN 'behind' ELSE 'ready' END
+    WHEN o.failed_at IS NOT NULL THEN 'retrying' WHEN o.timer IS NOT NULL THEN 'timers' ELSE 'scheduled' END AS why
+    FROM sagabus_envelope AS o) AS e ON e.channel = c.channel
+GROUP BY c.channel ORDER BY c.channel
 """),
     "instance_page": Packed(
         f"""SELECT json_group_array({_INSTANCE}) FROM (SELECT * FROM sagabus_instance

@@ -60,13 +60,12 @@ class SqliteUnit:
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept envelopes inside this transaction."""
-        now = self._clock.now()
-        return await self._thread.call(self._append, envelopes, routing, now)
+        return await self._thread.call(self._append, envelopes, routing)
 
     async def commit(self, batch: Batch | None = None) -> Sequence[Settled]:
         """Commit everything, or roll everything back and say why."""
         self._handle.close()
-        settled = await self._thread.call(self._commit, batch, self._clock.now())
+        settled = await self._thread.call(self._commit, batch)
         self._open = False
         hit("unit.after_commit")
         return settled
@@ -84,17 +83,17 @@ class SqliteUnit:
         with translated(self._file.path):
             self._file.begin(self._connection)
 
-    def _append(self, envelopes: Sequence[Envelope], routing: int, now: int) -> Sequence[Admission] | None:
+    def _append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         with translated(self._file.path):
             self._check()
-            return drive(appending.append_at(envelopes, routing, now), self._execute)
+            return drive(appending.append_at(envelopes, routing, self._clock.now()), self._execute)
 
-    def _commit(self, batch: Batch | None, now: int) -> Sequence[Settled]:
+    def _commit(self, batch: Batch | None) -> Sequence[Settled]:
         with translated(self._file.path):
             self._check()
             settled: Sequence[Settled] = []
             if batch is not None:
-                settled = drive(settling.settle(batch, now, self._check_statement), self._execute)
+                settled = drive(settling.settle(batch, self._clock.now, self._check_statement), self._execute)
             if all(answer.verdict is Verdict.COMMITTED for answer in settled):
                 hit("unit.before_commit")
                 self._file.commit(self._connection)

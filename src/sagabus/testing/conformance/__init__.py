@@ -13,23 +13,23 @@ import pytest
 
 _SUBJECTS = (
     *(
-        "alikes",
         "append",
-        "beginning",
         "columns",
         "commits",
         "dead_letters",
         "dividing",
+        "fencing",
         "fetching",
         "histories",
         "inspecting",
         "joining",
         "keeping",
         "leasing",
+        "look_alikes",
         "races",
         "replaying",
     ),
-    *("retention", "retries", "sagas", "suspicion", "timers", "transactions", "trial"),
+    *("retention", "retries", "sagas", "suspicion", "timers", "times", "transactions", "trial"),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 

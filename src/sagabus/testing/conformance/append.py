@@ -6,7 +6,17 @@ from msgspec.structs import replace
 
 from sagabus.errors import MessageInvalid
 from sagabus.outcome import Admission
-from sagabus.testing.conformance.trial import BILLING, MINUTE, ORDERS, SECOND, StoreSuite, Trial, completed, conformance
+from sagabus.testing.conformance.trial import (
+    BILLING,
+    COMMITTED,
+    MINUTE,
+    ORDERS,
+    SECOND,
+    StoreSuite,
+    Trial,
+    completed,
+    conformance,
+)
 
 ACCEPTED, DUPLICATE, COLLISION = Admission.ACCEPTED, Admission.DUPLICATE, Admission.COLLISION
 
@@ -244,6 +254,21 @@ class AppendConformance(StoreSuite):
 
             assert [i for i, answer in enumerate(answers) if answer is not ACCEPTED] == [place]
             assert answers[place] is COLLISION
+
+    @conformance
+    async def test_a_commit_says_which_of_its_messages_were_not_accepted(self, trial: Trial) -> None:
+        await trial.append(trial.envelope("taken", channel=BILLING))
+        runs = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(3)))
+        copy = trial.envelope("taken", channel=BILLING)
+        other = trial.envelope("taken", channel=BILLING, body=b"{}")
+        fresh = trial.envelope("fresh", channel=BILLING)
+
+        answers = await trial.settle(
+            completed(runs[0], sent=(copy,)), completed(runs[1], sent=(fresh, other)), completed(runs[2])
+        )
+
+        assert [answer.verdict for answer in answers] == [COMMITTED] * 3
+        assert [answer.refused for answer in answers] == [((copy, DUPLICATE),), ((other, COLLISION),), ()]
 
     @conformance
     async def test_nothing_is_accepted_with_a_routing_of_the_past(self, trial: Trial) -> None:

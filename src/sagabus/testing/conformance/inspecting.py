@@ -203,6 +203,30 @@ class InspectionConformance(StoreSuite):
         assert [each.worker for each in left] == ["late"]
 
     @conformance
+    async def test_what_has_become_due_counts_as_ready_unless_its_key_is_held_back(self, trial: Trial) -> None:
+        names = ("scheduled", "retrying", "behind")
+        sent = (trial.envelope(name, name.replace("behind", "retrying")) for name in names)
+        stored = {each.message_id: each for each in await trial.accept(*sent)}
+        await trial.append(trial.timer(after=MINUTE), trial.envelope("later", "later", delay=MINUTE))
+        await trial.commit(RetryAt(envelope=stored["retrying"], delay=2 * MINUTE, failure=FAILURE))
+
+        trial.wait(90)
+        (early,) = [each for each in await trial.store.inspect.counts() if each.channel == ORDERS]
+        trial.wait(60)
+        (late,) = [each for each in await trial.store.inspect.counts() if each.channel == ORDERS]
+
+        assert (early.ready, early.retrying, early.behind, early.waiting) == (3, 1, 1, 5)
+        assert (late.ready, late.retrying, late.behind, late.waiting) == (4, 0, 1, 5)
+
+    @conformance
+    async def test_a_stamp_of_the_future_makes_no_negative_age(self, trial: Trial) -> None:
+        await trial.accept_one(sent_at=trial.clock.now() + 60 * MINUTE)
+
+        (counts,) = [each for each in await trial.store.inspect.counts() if each.channel == ORDERS]
+
+        assert counts.oldest_ready_age == 0
+
+    @conformance
     async def test_instances_come_by_key_and_in_pages(self, trial: Trial) -> None:
         keys = ["b", "a", "B", "c"]
         stored = await trial.accept(*(trial.envelope(f"m{key}", key) for key in keys))

@@ -28,6 +28,7 @@ from sagabus.testing.conformance.retries import RetryConformance, StashConforman
 from sagabus.testing.conformance.sagas import SagaConformance
 from sagabus.testing.conformance.suspicion import SuspicionConformance
 from sagabus.testing.conformance.timers import TimerConformance
+from sagabus.testing.conformance.times import TimesConformance
 from sagabus.testing.conformance.transactions import ConnectionConformance, StatementConformance, UnitConformance
 
 
@@ -47,6 +48,7 @@ class StoreConformance(
     SagaConformance,
     HistoryConformance,
     TimerConformance,
+    TimesConformance,
     RetryConformance,
     StashConformance,
     DeadLetterConformance,

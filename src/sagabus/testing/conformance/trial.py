@@ -260,5 +260,15 @@ async def _on_trial(suite: StoreSuite, test: Callable[[Trial], Coroutine[Any, An
     try:
         routing = await store.register(SUBSCRIPTIONS)
         await test(Trial(suite, store, clock, routing))
+        await store.open()  # unless the test has left it open
+        await _counts_add_up(store)
     finally:
         await store.close()
+
+
+async def _counts_add_up(store: Store) -> None:
+    """Whatever a test has done: each stored envelope and each open dead letter is in one count of its channel."""
+    for counts in await store.inspect.counts():
+        stored = await store.inspect.envelopes(counts.channel, limit=1_000_000)
+        letters = await store.inspect.dead_letters(channel=counts.channel, limit=1_000_000)
+        assert (counts.waiting, counts.dead) == (len(stored), len(letters)), counts
