@@ -15,11 +15,15 @@ from tests.faults.conftest import listening
 from tests.faults.files import prepare
 from tests.faults.mutants import Mutant, check, finished
 from tests.scenarios import (
+    when_a_bus_is_used_from_another_loop,
     when_a_message_names_no_instance,
     when_a_state_is_read_again,
     when_a_worker_dies,
+    when_handlers_return_something,
     when_handlers_send,
+    when_handlers_take_too_long,
 )
+from tests.scenarios import when_runs_have_contexts_of_their_own as when_runs_have_contexts
 from tests.unit import test_field_types, test_what_comes_back
 
 from sagabus.testing import Harness
@@ -321,6 +325,42 @@ MUTANTS = [
         "    if types.problems:",
         "    if False:",
         plain(test_field_types.test_every_wrong_field_is_listed),
+    ),
+    Mutant(
+        "runs share a context",
+        "sagabus.engine.processing",
+        "begun = context.run(self._begin, mailbox",
+        "begun = self._begin(mailbox",
+        scenario(when_runs_have_contexts.test_no_run_sees_what_another_has_set, make=when_runs_have_contexts.plain),
+    ),
+    Mutant(
+        "what a handler returns is taken for nothing",
+        "sagabus.engine.returned",
+        "return len(values) > 0 and all(value is None for value in values)",
+        "return True",
+        scenario(
+            when_handlers_return_something.test_a_value_fails_the_run_and_the_reason_says_what_to_write,
+            function=lambda message, ctx: [1],
+            advice="list",
+            thread=False,
+        ),
+    ),
+    Mutant(
+        "other event loops are let in",
+        "sagabus.home_loop",
+        "raise WrongEventLoop(self._advice(home, call))",
+        "return",
+        scenario(when_a_bus_is_used_from_another_loop.test_a_bus_whose_loop_has_ended_says_so),
+    ),
+    Mutant(
+        "no time limit is kept",
+        "sagabus.engine.time_limit",
+        "if lasted >= limit:",
+        "if lasted < 0:",
+        scenario(
+            when_handlers_take_too_long.test_at_its_limit_a_run_fails_and_leaves_nothing,
+            make=when_handlers_take_too_long.in_a_thread,
+        ),
     ),
 ]
 

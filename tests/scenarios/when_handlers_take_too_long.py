@@ -281,6 +281,22 @@ async def test_a_statement_of_an_abandoned_thread_is_cut_short(tmp_path: Any) ->
         assert letter.error_type == EXCEEDED
 
 
+def test_an_event_loop_ends_though_a_thread_of_a_handler_does_not() -> None:
+    hanging = Hanging()
+
+    async def use() -> None:
+        async with Harness(in_a_thread(hanging), settings=Settings(grace=timedelta(0))) as bus:
+            await bus.publish(Noted(key="A"), wait=False)
+            await until(lambda: hanging.begun > 0)
+
+    try:
+        asyncio.run(use())
+        assert not hanging.let_go.is_set()
+        assert "sagabus-thread" in [thread.name for thread in threading.enumerate()]
+    finally:
+        hanging.let_go.set()
+
+
 async def test_without_a_thread_left_messages_wait_uncounted_and_the_bus_is_unhealthy() -> None:
     hanging = Hanging()
     done: list[str] = []
