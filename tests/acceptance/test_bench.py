@@ -84,7 +84,7 @@ def test_a_person_gets_a_table(tmp_path: Path) -> None:
     assert "{" not in finished.stdout
 
 
-@pytest.mark.parametrize("kind", ["sqlite", *SERVERS])
+@pytest.mark.parametrize("kind", ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in SERVERS)])
 def test_after_a_crash_all_that_was_in_flight_takes_at_most_twice_its_time(kind: str, take: Take) -> None:
     finished = bench("--crash", "--json", "--store", take(kind).url)
 
