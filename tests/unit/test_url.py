@@ -183,20 +183,6 @@ def test_a_path_that_no_file_can_have_is_a_configuration_error(path: str) -> Non
         SqliteStore(path)
 
 
-def test_a_process_whose_user_has_no_name_has_to_be_told_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME", "PGUSER", "PGSERVICE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("os.getuid", lambda: 1_000_650_000)
-
-    with pytest.raises(ConfigurationError, match="names no user"):
-        PostgresStore("postgresql://127.0.0.1/shop")
-
-    PostgresStore("postgresql://me@127.0.0.1/shop")
-    PostgresStore("postgresql://127.0.0.1/shop?user=me")
-    monkeypatch.setenv("PGUSER", "me")
-    PostgresStore("postgresql://127.0.0.1/shop")
-
-
 @pytest.mark.parametrize("user", ["user", "us@er", "@", "a@b@c", ""])
 def test_a_login_in_a_sqlite_url_is_not_shown_however_it_is_written(user: str) -> None:
     assert SECRET not in shown(f"sqlite:///{user}:{SECRET}@host/shop")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import ssl
 from typing import Any
@@ -19,13 +18,12 @@ _SYSTEM = "system"
 
 def driver_options(address: Address) -> dict[str, Any]:
     """The arguments of `asyncpg.connect`. ConfigurationError for certificates that cannot be read, or would not be
-    used, and where nothing says which user connects.
+    used.
     """
     options = dict(address.options)
     given: dict[str, Any] = {"password": options.pop("password", None)}
     if address.url.password is not None:
         given["password"] = address.url.password
-    _check_user(address)
     _encrypt(options, address.place)
     if options.get("sslrootcert") == _SYSTEM:
         given["ssl"] = _of_system(options, address.place)
@@ -38,21 +36,6 @@ def driver_options(address: Address) -> dict[str, Any]:
 def says_how_to_encrypt(address: Address) -> bool:
     """Whether the URL or the environment chooses between plain text and TLS."""
     return bool({"sslmode", "service"} & address.options.keys() or os.environ.get("PGSSLMODE"))
-
-
-def _check_user(address: Address) -> None:
-    """Without a user, the driver takes the name of the system's user, which a container may run without."""
-    if address.url.user or {"user", "service"} & address.options.keys():
-        return
-    if os.environ.get("PGUSER") or os.environ.get("PGSERVICE"):
-        return
-    try:
-        getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        raise ConfigurationError(
-            f"{address.place}: the URL names no user, and the user of this process has no name: "
-            "write postgresql://user@host/database, or set PGUSER"
-        ) from None
 
 
 def _encrypt(options: dict[str, str], place: str) -> None:
