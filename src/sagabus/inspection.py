@@ -46,6 +46,8 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """How many of the channel's lanes it owns."""
     expires_at: int
     """When it counts as dead unless it renews, in microseconds since 1970."""
+    knows: frozenset[str] | None = None
+    """The message types that it knows there; None where it does not say."""
 
 
 class Inspection(Protocol):

@@ -24,6 +24,7 @@ from sagabus.inspection import Inspection
 from sagabus.keeper import Keeper
 from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Outcome, Parameters, Settled
+from sagabus.upkeep import Divided, Purged
 
 
 class Capability(Enum):
@@ -63,15 +64,6 @@ class Routing(msgspec.Struct, frozen=True):
     version: int
     lanes: int
     subscriptions: tuple[Subscription, ...]
-
-
-class Divided(msgspec.Struct, frozen=True, gc=False):
-    """What dividing the channels anew came to."""
-
-    before: int
-    lanes: int
-    moved: int = 0
-    """Envelopes that are in another lane now."""
 
 
 class Lane(msgspec.Struct, frozen=True, gc=False):
@@ -146,16 +138,6 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     def history_window(self) -> int:
         """How long the history of its saga is kept."""
         return self.window if self.history is None else self.history
-
-
-class Purged(msgspec.Struct, frozen=True, gc=False):
-    """What one bounded purge removed; `more` when there is more to remove."""
-
-    inbox: int = 0
-    instances: int = 0
-    dead_letters: int = 0
-    history: int = 0
-    more: bool = False
 
 
 class ReplayResult(Enum):
@@ -296,7 +278,14 @@ class Store(Protocol):
         ...
 
     async def lease(
-        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+        self,
+        worker: str,
+        channels: Sequence[str],
+        *,
+        duration: int,
+        window: int,
+        patient: bool = False,
+        knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
         """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
 
@@ -305,6 +294,10 @@ class Store(Protocol):
         `window` is the most envelopes of a lane that this worker will hold until it leases again: when it dies, that
         many, and all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead now.
         Of a lane with loud keys (`note_loud`), that many of each of these become suspects, and that many of all others.
+
+        `knows`: the message types that this worker knows, by channel. Where a living worker knows one that another does
+        not, the other is due no lane of that channel; of two that each know one more, the one whose kind began
+        later works. That holds as soon as all living workers of the channel say what they know.
         """
         ...
 

@@ -9,6 +9,7 @@ In:
     store.append    accepts: inbox record and queue row in one commit
 Take:
     worker          leases lanes, fetches, sorts into mailboxes
+    crew            what the other workers know
     leases          what this worker owns, and for how long
     renewal         the thread that keeps the leases while the event loop is blocked
     in_flight       the worker's books

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.errors import StoreError
-from sagabus.store import Purged, Retention, Store
+from sagabus.store import Retention, Store
+from sagabus.upkeep import Purged
 
 log = logging.getLogger("sagabus")
 

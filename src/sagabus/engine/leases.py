@@ -10,6 +10,7 @@ from sagabus.clock import Clock, SystemClock
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.reactions import longest_limit
+from sagabus.engine.recoverability import timer_type
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
@@ -58,7 +59,8 @@ class Leases:
     ) -> None:
         self._identity, self._store, self._sender, self._clock = identity, store, sender, clock
         self._hand = hand
-        self._channels = tuple(definitions)
+        self.knows = {channel: known_types(definition) for channel, definition in definitions.items()}
+        """The message types that this worker knows, by channel."""
         self._longest_run = longest_limit(definitions.values(), settings.timeout, _LONGEST_BLOCK)
         """Seconds that a handler may keep the event loop to itself before the lanes go to others."""
         self._duration = settings.lease.total_seconds()
@@ -146,7 +148,9 @@ class Leases:
         window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._sender.table.lanes))
         self._hand.lane_window = min(window, self._hand.lane_window)
         patient = self._is_patient(begun)
-        lanes = await self._store.lease(self._identity, self._channels, **self._terms(window), patient=patient)
+        lanes = await self._store.lease(
+            self._identity, tuple(self.knows), **self._terms(window), patient=patient, knows=self.knows
+        )
         self._hand.lane_window = window
         if self._clock.monotonic() - begun > self._duration / 2:
             self._patient_until = self._clock.monotonic() + _PATIENCE
@@ -171,3 +175,9 @@ class Leases:
         if self._cut_off and self._renewed is not None and moment - self._renewed > self._duration:
             self._patient_until = moment + _PATIENCE
         return moment < self._patient_until
+
+
+def known_types(definition: HandlerDefinition | SagaDefinition) -> tuple[str, ...]:
+    """The message types, and the timers, that a subscription has reactions for."""
+    timers = map(timer_type, definition.timers) if isinstance(definition, SagaDefinition) else ()
+    return tuple(sorted({*definition.reactions, *timers}))

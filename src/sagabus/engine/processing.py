@@ -22,7 +22,7 @@ from sagabus.context import Context
 from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.around import Step, compose
 from sagabus.engine.mailbox import BelievedState, Mailbox
-from sagabus.engine.recoverability import Recoverability
+from sagabus.engine.recoverability import Recoverability, timer_type
 from sagabus.engine.returned import finish
 from sagabus.engine.sender import Sender
 from sagabus.engine.stepping import stepped
@@ -251,7 +251,7 @@ class Processing:
             return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
         reaction = definition.timers.get(name)
         if reaction is None:
-            return self.failing.unknown(definition, envelope, UnknownMessageType(f"timer {name}"))
+            return self.failing.unknown(definition, envelope, UnknownMessageType(timer_type(name)))
         return self._transition(definition, reaction, None, envelope, cell=cell, state=self._state(definition, cell))
 
     def _conclude(self, run: _Run) -> Outcome:

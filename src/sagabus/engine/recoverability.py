@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import timedelta
 
 import msgspec
@@ -44,6 +45,10 @@ class Recoverability:
     def __init__(self, identity: Identity, clock: Clock) -> None:
         self._identity = identity
         self._clock = clock
+        self.unknown_types: set[tuple[str, str]] = set()
+        """Channel and type of messages that nothing here could read."""
+        self._known: dict[tuple[str, str], bool] = {}
+        """Whether another live worker can, of those looked up so far."""
         self._interrupted: OrderedDict[int, int] = OrderedDict()
         """How often in a row, by position; the oldest are forgotten."""
 
@@ -112,13 +117,23 @@ class Recoverability:
     def unknown(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
-        """A type that this process does not know may be known to a newer one: wait, uncounted, at most an hour."""
+        """A type that this process does not know may be known to a newer one: wait, uncounted, as long as such a worker
+        lives, and an hour for one to come.
+        """
         failure = failure_of(error)
-        if self._waited(envelope) >= _UPGRADE_PATIENCE:
+        name = envelope.message_type if envelope.timer is None else timer_type(envelope.timer)
+        pair = (envelope.channel, name)
+        if len(self.unknown_types) < _REMEMBERED:
+            self.unknown_types.add(pair)
+        if self._waited(envelope) >= _UPGRADE_PATIENCE and not self._known.get(pair, pair in self.unknown_types):
             return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
             log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
+
+    def note_known(self, known: Mapping[str, frozenset[str]]) -> None:
+        """What the live workers of each channel know, all together."""
+        self._known = {(channel, name): name in known.get(channel, frozenset()) for channel, name in self.unknown_types}
 
     def _waited(self, envelope: Envelope) -> int:
         """Since its first failure, in microseconds."""
@@ -152,6 +167,11 @@ class Recoverability:
     ) -> Outcome:
         reason = reason[:_LONGEST_TEXT]
         return DeadLettered(envelope=envelope, cause=cause, reason=reason, failure=failure, parks=definition.parks)
+
+
+def timer_type(name: str) -> str:
+    """What a timer counts as among the types that a subscription knows."""
+    return f"timer {name}"
 
 
 def _of_the_store(error: BaseException | None) -> bool:

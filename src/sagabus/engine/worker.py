@@ -15,6 +15,7 @@ from math import inf
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
+from sagabus.engine.crew import Crew
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, full_lanes
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
@@ -75,6 +76,7 @@ class Worker:
         self.hand = InFlight(definitions, SMALLEST_WINDOW)
         self._loud = LoudKeys(identity, store, clock, self.hand)
         self._leases = Leases(identity, store, sender, clock, self.hand, definitions=definitions, settings=settings)
+        self._crew = Crew(store, self.hand, processing.failing, self._leases.knows)
         self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = RunnerPool(self._serving.serve, settings.concurrency)
         self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
@@ -379,6 +381,7 @@ class Worker:
         if self._leases.are_due:
             self._committer.withdraw(await self._leases.renew())
             self.suspects.check_lanes()
+            await self._crew.look()
 
     def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
         if self._settlement.settle(answers):

@@ -1,15 +1,72 @@
-"""How the lanes of a channel are divided among its living workers: evenly, and by a rule that all work out alike."""
+"""How the lanes of a channel are divided among its living workers: evenly, and by a rule that all work out alike.
+
+Workers of several releases may live side by side. Then those work that know every message type which any of them knows:
+a message stays with no worker that cannot read it while another one can.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 from zlib import crc32
+
+import msgspec
 
 BEYOND_LOST = 1_000
 """Epochs and versions that were given in a time of which a store knows nothing any more are fewer, beyond the known."""
 
+_decode: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
+
+
+class Crew(NamedTuple):
+    """The living workers of a channel that know the same message types."""
+
+    knows: str | None
+    """Those types, as `knowledge` writes them; None where a release does not say."""
+    living: int
+    before: int
+    """How many of them stand before the worker that asks, by name."""
+    first: str
+    """The one of them that stands before all others. Names sort by the time of their start."""
+
+
+def share_of(channel: str, lanes: int, knows: str | None, crews: Sequence[Crew]) -> int:
+    """How many lanes of a channel are due to the worker that asks: its fair share, or none while others know more."""
+    at_work = [crew for crew in crews if crew.knows == knows] if _is_told(crews) else crews
+    if _is_told(crews) and knows != _ruling(crews):
+        return 0
+    living, rank = sum(crew.living for crew in at_work), sum(crew.before for crew in at_work)
+    return fair_share(channel, lanes, living=living, rank=rank)
+
+
+def _is_told(crews: Sequence[Crew]) -> bool:
+    """Whether all say what they know. A worker that does not say gives nothing up, so nobody else does beside it."""
+    return all(crew.knows is not None for crew in crews)
+
+
+def _ruling(crews: Sequence[Crew]) -> str | None:
+    """What those know that work: more than any other. Where two know what the other does not, the later release."""
+    if len(crews) == 1:
+        return crews[0].knows
+    known = {crew: told_types(crew.knows) or frozenset[str]() for crew in crews}
+    best = [crew for crew, types in known.items() if not any(types < others for others in known.values())]
+    return max(best, key=lambda crew: crew.first).knows
+
+
+def knowledge(types: Sequence[str] | None) -> str | None:
+    """Message types as a worker says them: equal texts for equal sets."""
+    return None if types is None else msgspec.json.encode(sorted(set(types))).decode()
+
+
+@lru_cache(maxsize=1024)
+def told_types(knows: str | None) -> frozenset[str] | None:
+    """The message types that a text says; None where there is no text."""
+    return None if knows is None else frozenset(_decode.decode(knows))
+
 
 def fair_share(channel: str, lanes: int, *, living: int, rank: int) -> int:
-    """How many lanes of a channel are the worker's that stands at `rank` among the living by name, from nought.
+    """How many lanes of a channel are the worker's that stands at `rank` among the living by name, from 0.
 
     Shares differ by one at most and make up the whole. Whose is the larger one differs from channel to channel, so that
     no worker is left without work in all of them.

@@ -8,7 +8,7 @@ never before.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -26,12 +26,10 @@ from sagabus.store import (
     Batch,
     Capability,
     Cursor,
-    Divided,
     Fetched,
     Joined,
     Lane,
     Loaded,
-    Purged,
     ReplayResult,
     Retention,
     Routing,
@@ -41,6 +39,7 @@ from sagabus.store import (
 )
 from sagabus.testing.captured import NOBODY, Heard
 from sagabus.testing.faults import Cues
+from sagabus.upkeep import Divided, Purged
 
 T = TypeVar("T")
 
@@ -110,9 +109,16 @@ class StoreTap:
         return self.store.join(native)
 
     async def lease(
-        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+        self,
+        worker: str,
+        channels: Sequence[str],
+        *,
+        duration: int,
+        window: int,
+        patient: bool = False,
+        knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
-        lease = self.store.lease(worker, channels, duration=duration, window=window, patient=patient)
+        lease = self.store.lease(worker, channels, duration=duration, window=window, patient=patient, knows=knows)
         return await self._watched(lease)
 
     def keeper(self) -> Keeper:

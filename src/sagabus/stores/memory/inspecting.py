@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.inspection import ChannelCounts, WorkerSeen
+from sagabus.stores.lane_shares import told_types
 from sagabus.stores.memory.tables import Tables
 
 
@@ -60,7 +61,9 @@ class MemoryInspection:
         tables, now = self._tables, self._clock.now()
         owned = Counter((channel, row.owner) for (channel, _), row in tables.lanes.items())
         return [
-            WorkerSeen(worker, channel, owned[channel, worker], expires_at)
+            WorkerSeen(
+                worker, channel, owned[channel, worker], expires_at, told_types(tables.knowledge.get((channel, worker)))
+            )
             for (channel, worker), expires_at in sorted(tables.workers.items())
             if expires_at >= now
         ]

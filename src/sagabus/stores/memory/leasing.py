@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from sagabus.loud import Loud
 from sagabus.store import Lane
-from sagabus.stores.lane_shares import BEYOND_LOST, fair_share
+from sagabus.stores.lane_shares import BEYOND_LOST, Crew, share_of
 from sagabus.stores.memory.tables import LaneRow, Tables
 from sagabus.stores.suspicion import Suspicion, across
 
@@ -37,14 +37,14 @@ class Leasing:
         self._patient = patient
         self.gave_up = False
 
-    def share(self, channel: str, lanes: int) -> Sequence[Lane]:
+    def share(self, channel: str, lanes: int, knows: str | None) -> Sequence[Lane]:
         """Renew what the worker owns of the channel, give up what is too much, take what it may."""
         if (channel, self._worker) not in self._tables.workers:
             self._tables.crew += 1
         self._tables.journal.put(self._tables.workers, (channel, self._worker), self._now + self._duration)
         places: list[Place] = [(channel, lane) for lane in range(lanes)]
-        living = self._living(channel)
-        fair = fair_share(channel, lanes, living=len(living), rank=living.index(self._worker))
+        self._tables.knowledge[channel, self._worker] = knows
+        fair = share_of(channel, lanes, knows, self._crews(channel))
         own = [place for place in places if self._tables.lanes[place].owner == self._worker]
         for place in own[fair:]:
             self._put(place, replace(self._tables.lanes[place], owner=None))
@@ -56,12 +56,22 @@ class Leasing:
             own.append(place)
         return [self._renew(place) for place in sorted(own[:fair])]
 
+    def _crews(self, channel: str) -> list[Crew]:
+        crews: dict[str | None, list[str]] = {}
+        for name in self._living(channel):
+            crews.setdefault(self._tables.knowledge.get((channel, name)), []).append(name)
+        return [
+            Crew(knows, len(names), sum(name < self._worker for name in names), names[0])
+            for knows, names in crews.items()
+        ]
+
     def _living(self, channel: str) -> list[str]:
         """Who shares the channel; the dead are forgotten here, unless they may come back."""
         workers = self._tables.workers
         dead = {known for known, expires_at in workers.items() if self._has_ended(expires_at)}
         for registration in () if self._patient else dead:
             self._tables.journal.drop(workers, registration)
+            self._tables.knowledge.pop(registration, None)
             self._tables.crew += 1
         return sorted(name for of, name in workers if of == channel and (of, name) not in dead)
 
@@ -175,3 +185,4 @@ def _in_hand(tables: Tables, place: Place, row: LaneRow, now: int) -> Suspicion:
 def _forget(tables: Tables, worker: str) -> None:
     for registration in [registration for registration in tables.workers if registration[1] == worker]:
         tables.journal.drop(tables.workers, registration)
+        tables.knowledge.pop(registration, None)

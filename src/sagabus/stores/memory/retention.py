@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice, takewhile
 
-from sagabus.store import Purged, Retention
+from sagabus.store import Retention
 from sagabus.stores.memory.tables import Tables
+from sagabus.upkeep import Purged
 
 
 def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Purged:

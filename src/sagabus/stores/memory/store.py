@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from itertools import islice
 from typing import NoReturn
@@ -18,18 +18,17 @@ from sagabus.store import (
     Batch,
     Capability,
     Cursor,
-    Divided,
     Fetched,
     Joined,
     Lane,
     Loaded,
-    Purged,
     ReplayResult,
     Retention,
     Routing,
     Subscription,
     Unit,
 )
+from sagabus.stores.lane_shares import knowledge
 from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
@@ -41,6 +40,7 @@ from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
 from sagabus.stores.memory.waking import Bell
 from sagabus.stores.process import check_process
+from sagabus.upkeep import Divided, Purged
 
 
 class MemoryStore:
@@ -120,7 +120,14 @@ class MemoryStore:
         return _refuse(Capability.JOIN)
 
     async def lease(
-        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+        self,
+        worker: str,
+        channels: Sequence[str],
+        *,
+        duration: int,
+        window: int,
+        patient: bool = False,
+        knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
         owned: list[Lane] = []
         take_note(self._tables)
@@ -130,7 +137,7 @@ class MemoryStore:
             )
             for channel in dict.fromkeys(channels):
                 ensure_lanes(self._tables, channel, self._lanes)
-                owned.extend(call.share(channel, self._lanes))
+                owned.extend(call.share(channel, self._lanes, knowledge((knows or {}).get(channel))))
         if call.gave_up:
             self._bell.ring()
         return owned

@@ -73,6 +73,8 @@ class Tables:
         self.workers: dict[Address, int] = {}
         self.renewals: deque[Renewal] = deque()
         """What threads have renewed and is not entered yet."""
+        self.knowledge: dict[Address, str | None] = {}
+        """What each of them knows, as it said last."""
         self.crew = 0
         """How often workers have come or gone, or left lanes to others."""
         self.subscriptions: dict[tuple[str, str], Subscription] = {}

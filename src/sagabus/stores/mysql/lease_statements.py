@@ -19,7 +19,7 @@ LEASING: dict[str, Statement] = {
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at FROM {worker} AS w
+    w.expires_at, w.knows FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -44,17 +44,18 @@ SELECT r.channel, r.lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON DUPLICATE KEY UPDAT
 """,
         f"channel {CHANNEL}, lane INT",
     ),
-    # A row for each of the worker's channels, with how its lanes are shared; none at all when somebody has died.
+    # A row for each of the worker's channels and each crew there, with how its lanes are shared; none at all when
+    # somebody has died.
     "standing": Statement(
         """
 SELECT w.channel, (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel),
     (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = ?1),
     (SELECT COUNT(*) FROM {lane} AS l WHERE l.channel = w.channel
         AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2 AND ?2 + 2 * l.lease_length)),
-    (SELECT COUNT(*) FROM {worker} AS o WHERE o.channel = w.channel),
-    (SELECT COUNT(*) FROM {worker} AS o WHERE o.channel = w.channel AND o.worker < ?1)
-FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
+    o.knows, COUNT(*), COUNT(CASE WHEN o.worker < ?1 THEN 1 END), MIN(o.worker)
+FROM {worker} AS w STRAIGHT_JOIN {worker} AS o ON o.channel = w.channel WHERE w.worker = ?1 AND NOT EXISTS (
     SELECT 1 FROM {worker} AS d WHERE d.expires_at NOT BETWEEN ?2 AND ?2 + 2 * d.lease_length)
+GROUP BY w.channel, o.knows
 """,
         gives=True,
     ),
@@ -80,13 +81,13 @@ SET l.expires_at = ?3, l.lease_length = ?4 WHERE l.owner = ?2
         f"channel {CHANNEL}, lane INT",
     ),
     "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4
+INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
+ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4, knows = ?5
 """),
     "living": Statement(
         """
-SELECT COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END) FROM {worker}
-WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
+SELECT knows, COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END), MIN(worker) FROM {worker}
+WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length GROUP BY knows
 """,
         gives=True,
     ),

@@ -22,7 +22,7 @@ FOR UPDATE SKIP LOCKED
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at FROM {worker} AS w
+    w.expires_at, w.knows FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -49,16 +49,19 @@ SELECT channel, lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON CONFLICT (channel, lane
 """,
         "channel text, lane int",
     ),
-    # A row for each of the worker's channels, with how its lanes are shared; none at all when somebody has died.
+    # A row for each of the worker's channels and each crew there, with how its lanes are shared; none at all when
+    # somebody has died.
     "standing": Statement(
         """
 SELECT w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel),
     (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = ?1),
     (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel
         AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * l.lease_length)),
-    (SELECT count(*) FROM {worker} AS o WHERE o.channel = w.channel),
-    (SELECT count(*) FROM {worker} AS o WHERE o.channel = w.channel AND o.worker < ?1)
-FROM {worker} AS w WHERE w.worker = ?1 AND NOT EXISTS (
+    crew.knows, crew.living, crew.before, crew.first
+FROM {worker} AS w CROSS JOIN LATERAL (
+    SELECT o.knows, count(*) AS living, count(*) FILTER (WHERE o.worker < ?1) AS before, min(o.worker) AS first
+    FROM {worker} AS o WHERE o.channel = w.channel GROUP BY o.knows) AS crew
+WHERE w.worker = ?1 AND NOT EXISTS (
     SELECT 1 FROM {worker} AS d WHERE d.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * d.lease_length)
 """,
         gives=True,
@@ -85,13 +88,14 @@ FROM {rows} WHERE l.channel = r.channel AND l.lane = r.lane AND l.owner = ?2
         "channel text, lane int",
     ),
     "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
+INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
+    knows = excluded.knows
 """),
     "living": Statement(
         """
-SELECT count(*), count(*) FILTER (WHERE worker < ?3) FROM {worker}
-WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length
+SELECT knows, count(*), count(*) FILTER (WHERE worker < ?3), min(worker) FROM {worker}
+WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length GROUP BY knows
 """,
         gives=True,
     ),

@@ -6,7 +6,7 @@ An adapter adds what differs: how connections are kept, how a transaction begins
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
@@ -17,21 +17,10 @@ from sagabus.inspection import ChannelCounts, WorkerSeen
 from sagabus.keeper import Keeper
 from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled
-from sagabus.store import (
-    Batch,
-    Cursor,
-    Divided,
-    Fetched,
-    Lane,
-    Loaded,
-    Purged,
-    ReplayResult,
-    Retention,
-    Routing,
-    Subscription,
-)
+from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Retention, Routing, Subscription
 from sagabus.stores.sql import appending, dead_letters, dividing, leasing, reading, registering, settling
 from sagabus.stores.sql.steps import Steps
+from sagabus.upkeep import Divided, Purged
 
 T = TypeVar("T")
 
@@ -96,7 +85,14 @@ class SqlCalls(ABC):
         return answers
 
     async def lease(
-        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+        self,
+        worker: str,
+        channels: Sequence[str],
+        *,
+        duration: int,
+        window: int,
+        patient: bool = False,
+        knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
         """Renew, share out and take over."""
         asked = self._clock.now()
@@ -110,6 +106,7 @@ class SqlCalls(ABC):
                 lanes=self._lanes,
                 patient=patient,
                 clock=self._clock.now,
+                knows=knows,
             )
         )
 

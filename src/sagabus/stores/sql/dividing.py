@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from sagabus.envelope import lane_of
 from sagabus.failpoint import hit
-from sagabus.store import Divided
 from sagabus.stores.lane_shares import BEYOND_LOST
 from sagabus.stores.sql import leasing
 from sagabus.stores.sql.steps import Query, Steps
 from sagabus.stores.suspicion import Suspicion, across, loud_of
+from sagabus.upkeep import Divided
 
 _AT_ONCE = 2_000
 """Envelopes looked at together: the memory that this takes does not depend on how many there are."""

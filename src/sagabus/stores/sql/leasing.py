@@ -6,13 +6,13 @@ once that there is something to share out anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sagabus.loud import Loud
 from sagabus.store import Lane
-from sagabus.stores.lane_shares import fair_share
+from sagabus.stores.lane_shares import Crew, knowledge, share_of
 from sagabus.stores.sql.loud_keys import padded
-from sagabus.stores.sql.steps import Query, Row, Steps
+from sagabus.stores.sql.steps import Query, Steps
 from sagabus.stores.suspicion import Suspicion, keys_of, loud_of, loud_text
 
 
@@ -31,15 +31,16 @@ def lease(
     lanes: int,
     patient: bool = False,
     clock: Callable[[], int] | None = None,
+    knows: Mapping[str, Sequence[str]] | None = None,
 ) -> Steps[list[Lane]]:
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards.
 
     `now`: when it was asked to. By the clock, a worker sees that it had to wait for half a lease until it came to this:
     others had to as well, and are not taken for dead.
     """
-    asked = now
-    now, patient = _after_waiting(clock, asked, duration, patient=patient)
-    if (yield from _renewed(worker, channels, now, duration=duration, window=window)):
+    asked, (now, patient) = now, _after_waiting(clock, now, duration, patient=patient)
+    types = {channel: knowledge((knows or {}).get(channel)) for channel in channels}
+    if (yield from _renewed(worker, types, now, duration=duration, window=window)):
         return (yield from _owned(worker))
     is_new = not (yield Query("knows_worker", (worker,))).rows
     number = 0
@@ -47,20 +48,33 @@ def lease(
         # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
         held = (yield Query("lock_lanes", (channel,))).rows
         now, patient = _after_waiting(clock, asked, duration, patient=patient)
-        if not held:
-            yield Query("routing")  # held: there is nothing else to hold on to
-            yield Query("put_lanes", (lanes,))
-        if not number:
-            # Not before: who divides channels anew holds all their lanes.
-            number = (yield Query("lanes_setting")).value or lanes
-        if not held:
-            yield from add_lanes(channel, number)
-        yield Query("alive", (worker, channel, now + duration, duration))
-        shed = yield from _share(worker, channel, now, duration=duration, window=window, lanes=number, patient=patient)
+        number = yield from _made(channel, number, lanes=lanes, are_there=bool(held))
+        yield Query("alive", (worker, channel, now + duration, duration, types[channel]))
+        share = yield from _due(worker, channel, now, lanes=number, knows=types[channel])
+        shed = yield from _share(worker, channel, now, duration=duration, window=window, share=share, patient=patient)
         is_new = is_new or shed
     if (not patient and (yield from _forget_the_dead(now))) or is_new:
         yield Query("raise_crew", (1,))
     return (yield from _owned(worker))
+
+
+def _made(channel: str, number: int, *, lanes: int, are_there: bool) -> Steps[int]:
+    """How many lanes the channel has, once it has any."""
+    if not are_there:
+        yield Query("routing")  # held: there is nothing else to hold on to
+        yield Query("put_lanes", (lanes,))
+    if not number:
+        # Not before: who divides channels anew holds all their lanes.
+        number = (yield Query("lanes_setting")).value or lanes
+    if not are_there:
+        yield from add_lanes(channel, number)
+    return number
+
+
+def _due(worker: str, channel: str, now: int, *, lanes: int, knows: str | None) -> Steps[int]:
+    """How many lanes of a channel the worker should have."""
+    crews = [Crew(*row) for row in (yield Query("living", (channel, now, worker))).rows]
+    return share_of(channel, lanes, knows, crews)
 
 
 def _after_waiting(clock: Callable[[], int] | None, asked: int, duration: int, *, patient: bool) -> tuple[int, bool]:
@@ -78,12 +92,17 @@ def _forget_the_dead(now: int) -> Steps[bool]:
     return bool(dead)
 
 
-def _renewed(worker: str, channels: Sequence[str], now: int, *, duration: int, window: int) -> Steps[bool]:
+def _renewed(worker: str, types: Mapping[str, str | None], now: int, *, duration: int, window: int) -> Steps[bool]:
     """Renew all at once where there is nothing to share out anew: most of the time."""
     standing = (yield Query("standing", (worker, now))).rows
-    if {row[0] for row in standing} != set(channels) or not all(map(_is_settled, standing)):
+    crews: dict[tuple[str, int, int, int], list[Crew]] = {}
+    for channel, lanes, owned, free, *crew in standing:
+        crews.setdefault((channel, lanes, owned, free), []).append(Crew(*crew))
+    if {channel for channel, *_ in crews} != set(types):
         return False
-    if (yield Query("renew_worker", (worker, now + duration, duration))).changed != len(standing):
+    if not all(_is_settled(*place, share_of(*place[:2], types[place[0]], found)) for place, found in crews.items()):
+        return False
+    if (yield Query("renew_worker", (worker, now + duration, duration))).changed != len(crews):
         return False  # taken for dead meanwhile
     # In the order in which others lock them, so that no two wait for one another.
     yield Query("lock_own", (worker,))
@@ -91,18 +110,14 @@ def _renewed(worker: str, channels: Sequence[str], now: int, *, duration: int, w
     return True
 
 
-def _is_settled(standing: Row) -> bool:
-    channel, lanes, owned, free, living, rank = standing
-    share = fair_share(channel, lanes, living=living, rank=rank)
+def _is_settled(channel: str, lanes: int, owned: int, free: int, share: int) -> bool:
     return owned == share or (owned < share and not free)
 
 
 def _share(
-    worker: str, channel: str, now: int, *, duration: int, window: int, lanes: int, patient: bool
+    worker: str, channel: str, now: int, *, duration: int, window: int, share: int, patient: bool
 ) -> Steps[bool]:
     """Whether it gave lanes up."""
-    ((living, rank),) = (yield Query("living", (channel, now, worker))).rows
-    share = fair_share(channel, lanes, living=living, rank=rank)
     owned: int = (yield Query("renew", (channel, worker, now + duration, window, duration))).changed
     if owned > share:
         yield Query("shed_lanes", (channel, worker, owned - share))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
 from operator import attrgetter
@@ -180,7 +180,14 @@ class ServerStore(SqlCalls):
         return [Loaded(key, instances.get(key), tuple(stashed.get(key, ()))) for key in keys]
 
     async def lease(
-        self, worker: str, channels: Sequence[str], *, duration: int, window: int, patient: bool = False
+        self,
+        worker: str,
+        channels: Sequence[str],
+        *,
+        duration: int,
+        window: int,
+        patient: bool = False,
+        knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
         """Renew, share out and take over, by the database's clock of this moment."""
         # Half a lease for each call by which a worker keeps its lanes at work: one that gets no answer is repeated by
@@ -188,7 +195,7 @@ class ServerStore(SqlCalls):
         self._look_limit.lease = duration / 1_000_000
         if self._database_clock is not None:
             await self._hasty(self._sync)
-        return await super().lease(worker, channels, duration=duration, window=window, patient=patient)
+        return await super().lease(worker, channels, duration=duration, window=window, patient=patient, knows=knows)
 
     def keeper(self) -> ServerKeeper:
         """A way to renew leases that needs no event loop."""

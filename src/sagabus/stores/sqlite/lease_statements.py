@@ -15,7 +15,7 @@ LEASING: dict[str, Form] = {
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
     "workers": Plain("""
 SELECT w.worker, w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at FROM sagabus_worker AS w
+    w.expires_at, w.knows FROM sagabus_worker AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """),
     "crew": Plain("""
@@ -34,16 +34,17 @@ INSERT INTO sagabus_lane (channel, lane, owner, epoch, expires_at, lease_length,
 SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
 ON CONFLICT (channel, lane) DO NOTHING
 """),
-    # A row for each of the worker's channels, with how its lanes are shared; none at all when somebody has died.
+    # A row for each of the worker's channels and each crew there, with how its lanes are shared; none at all when
+    # somebody has died.
     "standing": Plain("""
 SELECT w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel),
     (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = ?1),
     (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel
         AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2 AND ?2 + 2 * l.lease_length)),
-    (SELECT count(*) FROM sagabus_worker AS o WHERE o.channel = w.channel),
-    (SELECT count(*) FROM sagabus_worker AS o WHERE o.channel = w.channel AND o.worker < ?1)
-FROM sagabus_worker AS w WHERE w.worker = ?1 AND NOT EXISTS (
+    o.knows, count(*), count(*) FILTER (WHERE o.worker < ?1), min(o.worker)
+FROM sagabus_worker AS w CROSS JOIN sagabus_worker AS o ON o.channel = w.channel WHERE w.worker = ?1 AND NOT EXISTS (
     SELECT 1 FROM sagabus_worker AS d WHERE d.expires_at NOT BETWEEN ?2 AND ?2 + 2 * d.lease_length)
+GROUP BY w.channel, o.knows
 """),
     "renew_worker": Plain("UPDATE sagabus_worker SET expires_at = ?2, lease_length = ?3 WHERE worker = ?1"),
     "lock_own": Plain("SELECT lane FROM sagabus_lane WHERE owner = ?1 LIMIT 1"),  # the file is locked as a whole
@@ -59,12 +60,13 @@ UPDATE sagabus_lane SET expires_at = ?3, lease_length = ?4
 WHERE owner = ?2 AND (channel, lane) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 """),
     "alive": Plain("""
-INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length
+INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
+    knows = excluded.knows
 """),
     "living": Plain("""
-SELECT count(*), coalesce(sum(worker < ?3), 0) FROM sagabus_worker
-WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length
+SELECT knows, count(*), count(*) FILTER (WHERE worker < ?3), min(worker) FROM sagabus_worker
+WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length GROUP BY knows
 """),
     "renew": Plain(
         "UPDATE sagabus_lane SET expires_at = ?3, held_window = ?4, lease_length = ?5 WHERE channel = ?1 AND owner = ?2"

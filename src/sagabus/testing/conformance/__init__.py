@@ -16,6 +16,7 @@ _SUBJECTS = (
         "append",
         "columns",
         "commits",
+        "crews",
         "dead_letters",
         "dividing",
         "fencing",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagabus.testing.conformance.append import AppendConformance
 from sagabus.testing.conformance.columns import ColumnConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
+from sagabus.testing.conformance.crews import CrewConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
 from sagabus.testing.conformance.fencing import BeginningConformance
@@ -39,6 +40,7 @@ class StoreConformance(
     LoudKeyConformance,
     LeasingConformance,
     KeepingConformance,
+    CrewConformance,
     DividingConformance,
     BeginningConformance,
     SuspicionConformance,

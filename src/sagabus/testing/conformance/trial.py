@@ -190,11 +190,21 @@ class Trial:
         return (await self.letters())[-1]
 
     async def lease(
-        self, worker: str = "w1", *, seconds: int = 30, window: int = 10, patient: bool = False
+        self,
+        worker: str = "w1",
+        *,
+        seconds: int = 30,
+        window: int = 10,
+        patient: bool = False,
+        knows: Sequence[str] | None = None,
     ) -> list[Lane]:
         """Lease the channel of most tests."""
-        terms = {"duration": seconds * SECOND, "window": window}
-        return list(await self.store.lease(worker, [ORDERS], **terms, patient=patient))
+        known = None if knows is None else {ORDERS: knows}
+        return list(
+            await self.store.lease(
+                worker, [ORDERS], duration=seconds * SECOND, window=window, patient=patient, knows=known
+            )
+        )
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, seconds: int = 30) -> None:
         """Give back all lanes but some."""

@@ -1,0 +1,144 @@
+"""An old and a new release on one store: what only the new one knows reaches it at once, and keeps its order."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.when_two_workers_share_a_store import glances, lanes
+
+from sagabus import Cause, Settings, event, handler
+from sagabus.store import Subscription
+from sagabus.testing import Harness, ManualClock
+
+HOUR = timedelta(hours=1)
+
+
+@event("releases.known")
+class Known:
+    key: str
+
+
+@event("releases.later")
+class Later:
+    key: str
+
+
+@event("releases.else")
+class Else:
+    key: str
+
+
+Seen = list[tuple[int, str]]
+KNOWN: dict[int, Any] = {1: Known, 2: Known | Later, 3: Known | Else}
+
+
+def release(number: int, seen: Seen) -> Any:
+    """The handler of one release: the first knows less than the others, each of which knows one type of its own."""
+
+    def note(message: Any) -> None:
+        seen.append((number, f"{type(message).__name__} {message.key}"))
+
+    note.__annotations__["message"] = KNOWN[number]
+    return handler("notes", key="key")(note)
+
+
+async def test_messages_of_a_later_type_reach_the_later_release_in_order(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    seen: Seen = []
+    async with (
+        on_ground(release(1, seen), clock=clock) as first,
+        on_ground(release(2, seen), clock=clock) as second,
+    ):
+        await glances(clock, first, second, number=30)
+        assert (lanes(first), lanes(second)) == (0, 16)
+
+        for n in range(8):
+            await second.bus.publish_many([Later(key=f"K{n}"), Known(key=f"K{n}")])
+        await second.idle()
+
+        assert {number for number, _ in seen} == {2}
+        for n in range(8):
+            assert [name for _, name in seen if name.endswith(f"K{n}")] == [f"Later K{n}", f"Known K{n}"]
+        assert await second.dead_letters() == []
+
+
+async def test_the_earlier_release_works_again_once_the_later_one_has_gone(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    seen: Seen = []
+    async with on_ground(release(1, seen), clock=clock) as first:
+        async with on_ground(release(2, seen), clock=clock) as second:
+            await glances(clock, first, second, number=30)
+            await second.bus.publish(Known(key="K"))
+            await second.idle()
+        await glances(clock, first, number=30)
+        await first.publish(Known(key="K"))
+        await first.idle()
+
+        assert (lanes(first), seen) == (16, [(2, "Known K"), (1, "Known K")])
+
+
+async def test_an_unknown_message_holds_back_its_own_key_only(harness: MakeHarness) -> None:
+    seen: Seen = []
+    async with harness(release(1, seen)) as bus:
+        await _register(bus)
+        await bus.publish(Later(key="A"), wait=False)
+        await bus.publish(Known(key="A"), wait=False)
+        await bus.publish(Known(key="B"), wait=False)
+        await bus.advance(timedelta(minutes=1))
+
+        assert seen == [(1, "Known B")]
+        (letters, counts) = await bus.dead_letters(), await bus.bus.counts()
+        assert (letters, [each.held for each in counts]) == ([], [1])
+
+
+async def test_a_message_that_no_live_worker_knows_is_dead_after_an_hour(
+    harness: MakeHarness, clock: ManualClock
+) -> None:
+    seen: Seen = []
+    async with harness(release(1, seen), clock=clock, settings=Settings(lease=3 * HOUR)) as bus:
+        await _register(bus)
+        await bus.publish(Later(key="A"), wait=False)
+        await bus.publish(Known(key="A"), wait=False)
+        for minutes in (1, 70, *[1] * 50):  # the first makes it wait; then, as long as it takes to be settled
+            clock.advance(timedelta(minutes=minutes))
+            await glances(clock, bus, number=10)
+            if await bus.dead_letters():
+                break
+        await bus.idle()
+
+        assert [letter.cause for letter in await bus.dead_letters()] == [Cause.UNKNOWN]
+        assert seen == [(1, "Known A")]
+
+
+async def test_a_message_waits_longer_than_that_while_a_live_worker_knows_it(
+    on_ground: MakeHarness, clock: ManualClock
+) -> None:
+    """That worker belongs to a release that knows one type less: of two such, the later one works."""
+    seen: Seen = []
+    options: Any = {"clock": clock, "settings": Settings(lease=3 * HOUR)}
+    async with on_ground(release(2, seen), **options) as first:
+        clock.advance(timedelta(seconds=1))
+        async with on_ground(release(3, seen), **options) as second:
+            await glances(clock, first, second, number=30)
+            assert (lanes(first), lanes(second)) == (0, 16)
+            await second.bus.publish(Later(key="A"))
+            for _ in range(3):
+                clock.advance(timedelta(minutes=31))
+                await glances(clock, first, second, number=10)
+
+            assert (seen, await second.dead_letters()) == ([], [])
+            await second.bus.close()
+            for _ in range(50):
+                clock.advance(timedelta(seconds=10))
+                await glances(clock, first, number=10)
+                if seen:
+                    break
+            assert seen == [(2, "Later A")]
+
+
+async def _register(harness: Harness) -> None:
+    """What a bus of the later release does when it opens."""
+    later = Subscription(message_type="releases.later", channel="notes", kind="event", key="key")
+    harness.bus._sender.use(await harness.bus.store.register([later]))
