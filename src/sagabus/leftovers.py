@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ log = logging.getLogger("sagabus")
 
 LOOK = 1_000
 """Rows of a kind that are looked at for each subscription."""
+_PAGE = 100
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -55,13 +56,16 @@ async def report(
 ) -> list[Leftover]:
     """Log a warning for each kind of leftover, and return them. A store that does not answer is not asked further."""
     found: list[Leftover] = []
-    try:
-        for definition in definitions:
+    for definition in definitions:
+        try:
             async for leftover in _of_one(store, definition, states):
                 found.append(leftover)
                 log.warning("%s", leftover)
-    except StoreError as error:
-        log.warning("cannot look for what older releases left: %s", error)
+        except StoreError as error:
+            log.warning("cannot look for what older releases left: %s", error)
+            break
+        except Exception as error:  # noqa: BLE001  # a damaged row costs what needs it, and must not stop the worker
+            log.warning("%s: cannot look for what older releases left, a row is damaged: %s", definition.name, error)
     return found
 
 
@@ -70,9 +74,21 @@ async def _of_one(
 ) -> AsyncIterator[Leftover]:
     counts = _of_messages(definition, await store.inspect.envelopes(definition.name, limit=LOOK))
     if isinstance(definition, SagaDefinition):
-        counts += _of_instances(definition, await store.inspect.instances(definition.name, limit=LOOK), states)
+        async for page in _pages(store, definition.name):
+            counts += _of_instances(definition, page, states)
     for (kind, name), count in counts.items():
         yield Leftover(definition.name, kind, name, count)
+
+
+async def _pages(store: Store, saga: str) -> AsyncIterator[Sequence[Instance]]:
+    """Instances, a few at a time: a state may be large."""
+    after = ""
+    for _ in range(LOOK // _PAGE):
+        page = await store.inspect.instances(saga, after=after, limit=_PAGE)
+        yield page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].key
 
 
 def _of_messages(

@@ -35,7 +35,8 @@ class SagaRecord(Generic[S]):
     state: S
     """The saga object where its class was given or is known to this bus, else the state as a dictionary."""
     error: HandlingError | None
-    """Why the state does not read as the class (another release wrote it); `state` is then the dictionary stored."""
+    """Why the state does not read as the class (another release wrote it); `state` is then the dictionary stored, or
+    the text of one that is no JSON."""
     timers: Mapping[str, str]
     """Name of each timer that is set, with the message id of its setting."""
     created_at: datetime
@@ -162,11 +163,11 @@ class Sagas:
 
     def _read(self, cls: type[Saga] | None, instance: Instance) -> tuple[Any, HandlingError | None]:
         if cls is None:
-            return json.loads(instance.state), None
+            return _plain(instance.state), None
         try:
             return self._states.read(cls, instance.state, instance.shape).state, None
         except HandlingError as error:
-            return json.loads(instance.state), error
+            return _plain(instance.state), error
 
 
 class Timers:
@@ -264,8 +265,16 @@ def _transition(recorded: Recorded) -> Transition:
         timer=recorded.timer,
         status=recorded.status,
         completed=recorded.completed,
-        state=json.loads(recorded.state),
+        state=_plain(recorded.state),
     )
+
+
+def _plain(state: bytes) -> Any:
+    """A state as it is stored; the text of one that is damaged."""
+    try:
+        return json.loads(state)
+    except ValueError:
+        return state.decode(errors="replace")
 
 
 def saga_name(saga: type[Saga] | str) -> str:

@@ -1,8 +1,12 @@
 """What stored rows name and this release does not know is reported at the start, with counts, and blocks nothing."""
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
+import pytest
 from tests.scenarios.conftest import MakeHarness
 
 from sagabus import Bus, Context, Saga, event, handler, handles, starts, timer
@@ -140,3 +144,42 @@ async def test_what_is_left_blocks_nothing_but_itself(harness: MakeHarness) -> N
     assert {key: record.version for key, record in records.items()} == {"A": 2, "C": 1, "R": 1}
     assert {key for key, record in records.items() if record.error is not None} == {"R"}
     assert records["R"].state["status"] == "retired"
+
+
+@pytest.mark.parametrize("column", ["state", "timers"])
+async def test_a_damaged_row_stops_no_worker_at_its_start(tmp_path: Path, column: str) -> None:
+    url = f"sqlite:///{tmp_path / 'damaged.db'}"
+    async with Bus(url, Before) as bus:
+        await bus.publish(Begun(key="A"))
+        await bus.idle()
+    with closing(sqlite3.connect(tmp_path / "damaged.db")) as database, database:
+        database.execute(f"UPDATE sagabus_instance SET shape = 'x', {column} = '{{damaged'")
+
+    async with Bus(url, Before) as bus:
+        await bus.publish(Begun(key="B"))
+        await bus.idle()
+        found = await bus.sagas.get(Before, "B")
+
+    assert found is not None
+
+
+async def test_a_damaged_state_is_listed_as_its_text_with_the_error(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'damaged.db'}"
+    async with Bus(url, Before) as bus:
+        await bus.publish_many([Begun(key="A"), Begun(key="B")])
+        await bus.idle()
+        with closing(sqlite3.connect(tmp_path / "damaged.db")) as database, database:
+            database.execute("UPDATE sagabus_instance SET state = '{damaged' WHERE key = 'A'")
+        damaged, sound = await bus.sagas.list(Before)
+
+    assert (damaged.state, damaged.error is None) == ("{damaged", False)
+    assert (sound.state.key, sound.error) == ("B", None)
+
+
+async def test_more_instances_than_one_page_are_counted(harness: MakeHarness) -> None:
+    async with harness(Before) as old:
+        await old.bus.publish_many([Begun(key=f"K{number}") for number in range(120)])
+        await old.idle()
+        found = await found_by(Bus(old.bus.store, Before), Lenient)
+
+    assert Leftover("left", "field", "old_field", 120) in found
