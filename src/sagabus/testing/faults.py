@@ -9,14 +9,14 @@ from typing import TypeAlias
 from sagabus.context import Context
 from sagabus.middleware import Next
 
-Recoverability: TypeAlias = BaseException | type[BaseException]
+Raised: TypeAlias = BaseException | type[BaseException]
 
 
 @dataclass(slots=True)
 class Cue:
     """That the next `times` calls fail with `error`."""
 
-    error: Recoverability
+    error: Raised
     times: int
     afterwards: bool = False
     """Only after the call has done its work: the caller cannot know."""

@@ -31,7 +31,7 @@ from sagabus.store import Cursor, Store
 from sagabus.store_urls import store_from_url
 from sagabus.testing.captured import Heard, ListeningSender, Messages
 from sagabus.testing.clock import ManualClock
-from sagabus.testing.faults import Cue, HandlerFaults, Recoverability
+from sagabus.testing.faults import Cue, HandlerFaults, Raised
 from sagabus.testing.identity import LongestWaits
 from sagabus.testing.observed_store import StoreTap
 from sagabus.views import SagaRecord, Transition, saga_name
@@ -151,7 +151,7 @@ class Harness:
                 f"what is due; waiting: {'; '.join(counts)}"
             ) from None
 
-    def fail(self, subscription: object, *, times: int = 1, error: Recoverability = RuntimeError) -> None:
+    def fail(self, subscription: object, *, times: int = 1, error: Raised = RuntimeError) -> None:
         """Make the next runs of a handler or saga (or of the subscription of that name) raise `error` before they
         begin.
         """
@@ -160,7 +160,7 @@ class Harness:
         self._running.put_around(self._faults)
         self._handler_faults.add(_subscription(subscription), Cue(error, times))
 
-    def fail_commit(self, *, times: int = 1, error: Recoverability = StoreBusy, afterwards: bool = False) -> None:
+    def fail_commit(self, *, times: int = 1, error: Raised = StoreBusy, afterwards: bool = False) -> None:
         """Make the next commits of handled messages fail; `afterwards`: they do commit, and only the answer is lost."""
         self._tap.commit_cues.add(Cue(error, times, afterwards))
 
