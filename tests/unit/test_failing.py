@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from sagabus import Bus, RetryPolicy, StoreFull, StoreUnavailable, event, handler
+from sagabus import Bus, RetryPolicy, StoreError, StoreFull, StoreReadOnly, StoreUnavailable, event, handler
 from sagabus.clock import SystemClock
 from sagabus.engine.recoverability import Recoverability
 from sagabus.envelope import Cause, Envelope
@@ -39,7 +39,7 @@ def envelope(position: int = 7, attempt: int = 0) -> Envelope:
 def test_a_lost_database_is_not_counted_but_not_for_ever() -> None:
     ours = failing()
 
-    ends = [ours.failed(DEFINITION, envelope(), LOST) for _ in range(6)]
+    ends = [ours.failed(DEFINITION, envelope(), LOST, in_transaction=True) for _ in range(6)]
 
     assert [end.counted for end in ends if isinstance(end, RetryAt)] == [0] * 5
     assert isinstance(ends[5], DeadLettered)
@@ -49,11 +49,22 @@ def test_a_lost_database_is_not_counted_but_not_for_ever() -> None:
 def test_what_counts_once_in_a_while_begins_anew_after_another_failure() -> None:
     ours = failing()
     for _ in range(5):
-        ours.failed(DEFINITION, envelope(), LOST)
+        ours.failed(DEFINITION, envelope(), LOST, in_transaction=True)
 
     ours.failed(DEFINITION, envelope(), ValueError())
 
-    assert isinstance(ours.failed(DEFINITION, envelope(), LOST), RetryAt)
+    assert isinstance(ours.failed(DEFINITION, envelope(), LOST, in_transaction=True), RetryAt)
+
+
+@pytest.mark.parametrize("error", [LOST, StoreFull("full"), StoreReadOnly("a standby")])
+def test_another_store_that_a_handler_calls_is_a_dependency_like_all_others(error: StoreError) -> None:
+    ours = failing()
+    wrapped = ValueError("the other service")
+    wrapped.__cause__ = error
+
+    ends = [ours.failed(DEFINITION, envelope(attempt=50), each) for each in [error, wrapped] * 20]
+
+    assert [end.excused for end in ends if isinstance(end, RetryAt)] == [True] * 40
 
 
 @pytest.mark.parametrize("error", [StoreFull("full"), None])

@@ -153,10 +153,17 @@ class Processing:
                 raise exceeded
             return self._conclude(run)
         except BaseException as error:  # noqa: BLE001  # the same
-            return self._failed(run.definition, run.envelope, error if lent is None else lent.told(error), run)
+            told = error if lent is None else lent.told(error)
+            return self._failed(run.definition, run.envelope, told, run, in_transaction=unit is not None)
 
     def _failed(
-        self, definition: Definition, envelope: Envelope, error: BaseException, run: _Run | None = None
+        self,
+        definition: Definition,
+        envelope: Envelope,
+        error: BaseException,
+        run: _Run | None = None,
+        *,
+        in_transaction: bool = False,
     ) -> Outcome:
         """Called while `error` is handled."""
         if run is not None:
@@ -168,7 +175,7 @@ class Processing:
             return self.failing.cancelled(definition, envelope, error)
         if isinstance(error, ThreadsExhausted):
             return self.failing.unserved(definition, envelope)
-        return self.failing.failed(definition, envelope, error)
+        return self.failing.failed(definition, envelope, error, in_transaction=in_transaction)
 
     def reaction(self, definition: Definition, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand tells."""

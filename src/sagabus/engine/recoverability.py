@@ -53,18 +53,25 @@ class Recoverability:
         """How often in a row, by position; the oldest are forgotten."""
 
     def failed(
-        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
+        self,
+        definition: HandlerDefinition | SagaDefinition,
+        envelope: Envelope,
+        error: BaseException,
+        *,
+        in_transaction: bool = False,
     ) -> Outcome:
-        """The outcome of a run that raised `error`, by the policy of its subscription."""
+        """The outcome of a run that raised `error`, by the policy of its subscription. `in_transaction`: it came out of
+        the transaction of the message; any other store that fails a run is a dependency like all others.
+        """
         if isinstance(error, MessageTooNew | StateTooNew):
             return self.unknown(definition, envelope, error)
         by = next(filter(_of_the_store, (error, error.__cause__)), None)
-        if by is not None:
+        if by is not None and in_transaction:
             log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
-        waited, transient = self._waited(envelope), policy.is_transient(error)
+        waited, transient = self._waited(envelope), by is not None or policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
         attempt = envelope.attempt + 1
         faults = attempt - envelope.excused - is_free
