@@ -37,9 +37,9 @@ class Deduplication:
     """How a subscription (or a message type) recognises copies, for how long, and what it does about one.
 
     `by`: "message_id" (the default); "correlation" (correlation id and type); "content" (type and body); or a function
-    of the message that returns its business key. By message id, copies are dropped where they enter and `publish` says
-    so; by any other key the subscriber decides in its commit, and the message id keeps counting too. `field` is short
-    for a function that reads one field.
+    of the message that returns its business key; where that is None, the message id alone counts. By message id, copies
+    are dropped where they enter and `publish` says so; by any other key the subscriber decides in its commit, and the
+    message id keeps counting too. `field` is short for a function that reads one field.
 
     `window`: how long records are kept; None takes the bus's retention. Less than 24 hours needs `short_window=True`,
     because expiry can then come before a broker's last redelivery.
@@ -70,17 +70,21 @@ class Deduplication:
         if problems:
             raise ConfigurationError(*problems)
 
-    def claim(self, message: object, envelope: Envelope) -> str | None:
-        """The key that the commit has to claim for this message; None where the message id says it all."""
+    def claims(self, message: object, envelope: Envelope, names: Iterable[str]) -> tuple[str, ...]:
+        """The keys that the commit has to claim for this message: one for each of the names that its type has had, so
+        that a copy under another one is recognised. None where the message id says it all.
+        """
+        if self.field is None and self.by == "message_id":
+            return ()
+        if self.field is None and self.by == "content":
+            return tuple(fingerprint(name, envelope.body).hex() for name in names)
+        key = self._key_of(message, envelope)
+        return () if key is None else tuple(f"{name}:{key}" for name in names)
+
+    def _key_of(self, message: object, envelope: Envelope) -> object:
         if self.field is not None:
-            return f"{envelope.message_type}:{getattr(message, self.field)}"
-        if self.by == "message_id":
-            return None
-        if self.by == "correlation":
-            return f"{envelope.message_type}:{envelope.correlation_id or envelope.message_id}"
-        if self.by == "content":
-            return fingerprint(envelope.message_type, envelope.body).hex()
-        return f"{envelope.message_type}:{self.by(message)}"
+            return getattr(message, self.field)
+        return self.by(message) if callable(self.by) else envelope.correlation_id or envelope.message_id
 
 
 BY_MESSAGE_ID = Deduplication()
@@ -106,12 +110,11 @@ class DeduplicationRules:
         """Whether copies by message id are dropped where the type enters the subscription."""
         return subscription in self.by_subscription or message_type not in self.excluded
 
-    def key(self, message: object, envelope: Envelope) -> str | None:
-        """The key that the commit of this message has to claim; None where the message id says it all."""
+    def claims(self, message: object, envelope: Envelope, names: Iterable[str]) -> tuple[str, ...]:
+        """The keys that the commit of this message has to claim, under all names of its type."""
         if not self.by_subscription and not self.by_type:
-            return None
-        rule = self.rule(envelope.channel, envelope.message_type)
-        return None if rule is BY_MESSAGE_ID else rule.claim(message, envelope)
+            return ()
+        return self.rule(envelope.channel, envelope.message_type).claims(message, envelope, names)
 
     def window(self, subscription: str, message_types: Iterable[str], default: timedelta) -> timedelta:
         """How long the records of a subscription are kept: the longest window of what it receives.

@@ -144,7 +144,7 @@ def _learn(
         with _noting(where, problems):
             codec.prepare(message_type)
         if reaction.key is not None:
-            for name in (message_type.name, *message_type.aliases):
+            for name in message_type.names:
                 defined.keys[(definition.name, name)] = reaction.key
 
 
@@ -167,11 +167,11 @@ def _read_rules(defined: Definitions, settings: Settings, problems: list[str]) -
     excluded: set[str] = set()
     for cls, rule in settings.deduplication.items():
         with _noting("Settings.deduplication", problems):
-            name = message_type_of(cls).name
+            names = message_type_of(cls).names
             if rule is None:
-                excluded.add(name)
+                excluded.update(names)
             else:
-                by_type[name] = rule
+                by_type.update(dict.fromkeys(names, rule))
     return DeduplicationRules(own, by_type, frozenset(excluded))
 
 

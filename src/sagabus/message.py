@@ -55,6 +55,11 @@ class MessageType:
     """How it has changed since older releases sent it."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """All its names on the wire, the present one first."""
+        return (self.name, *self.aliases)
+
+    @property
     def version(self) -> int:
         """The version that is sent."""
         return self.evolution.version
@@ -121,7 +126,7 @@ class Registry:
     def add(self, cls: type[object]) -> MessageType:
         """Make a declared class known; twice is harmless. Raises ConfigurationError when another class has its name."""
         added = message_type_of(cls)
-        for name in (added.name, *added.aliases):
+        for name in added.names:
             known = self._types.setdefault(name, added)
             if known.cls is not added.cls:
                 raise ConfigurationError(

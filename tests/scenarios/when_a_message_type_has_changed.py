@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.scenarios.conftest import MakeHarness
 
-from sagabus import Bus, ConfigurationError, Context, Saga, command, event, handler, starts
+from sagabus import Bus, ConfigurationError, Context, Deduplication, Saga, Settings, command, event, handler, starts
 from sagabus.message import VERSION_HEADER, version_in
 
 heard: list[Any] = []
@@ -34,6 +34,11 @@ class Placed:
 class Ordered:
     key: str
     amount: int
+
+
+@event("changing.noted")
+class Noted:
+    key: str
 
 
 @command("changing.do")
@@ -131,6 +136,35 @@ async def test_the_version_travels_in_a_header_and_beside_others(harness: MakeHa
         (stored,) = await bus.bus.store.inspect.envelopes("old")
 
     assert stored.headers == {"mine": "x", VERSION_HEADER: "3"}
+
+
+async def test_headers_that_are_passed_on_say_no_version_of_another_message(harness: MakeHarness) -> None:
+    @handler("forwarder")
+    def forward(message: Placed | Noted, ctx: Context) -> None:
+        if isinstance(message, Placed):
+            ctx.publish(Noted(key=message.key), headers=ctx.headers)
+        else:
+            heard.append(dict(ctx.headers))
+
+    async with harness(forward) as bus:
+        await bus.publish(Placed(key="A", total=1, unit="EUR"), headers={"mine": "x"})
+
+    assert heard == [{"mine": "x"}]
+
+
+@pytest.mark.parametrize("by", [Deduplication(field="key"), {Placed: Deduplication(field="key")}])
+async def test_a_business_key_counts_under_the_old_name_as_under_the_new_one(harness: MakeHarness, by: Any) -> None:
+    settings = Settings(deduplication=by) if isinstance(by, dict) else Settings()
+
+    @handler("old", deduplication=None if isinstance(by, dict) else by)
+    def take(message: Placed) -> None: ...
+
+    async with harness(take, settings=settings) as bus:
+        await bus.publish(Ordered(key="A", amount=1))
+        await bus.publish(Placed(key="A", total=100, unit="EUR"))
+        await bus.publish(Ordered(key="A", amount=1))
+
+    assert (bus.bus.statistics["old", "completed"], bus.bus.statistics["old", "discarded"]) == (1, 2)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "٣", "1.5"])

@@ -24,8 +24,13 @@ def envelope(**fields: Any) -> Envelope:
 MESSAGE = Charged(account="A", amount=5)
 
 
+def claims(rule: Deduplication, **fields: Any) -> tuple[str, ...]:
+    stored = envelope(**fields)
+    return rule.claims(MESSAGE, stored, [stored.message_type])
+
+
 def test_by_message_id_the_commit_claims_nothing() -> None:
-    assert Deduplication().claim(MESSAGE, envelope()) is None
+    assert claims(Deduplication()) == ()
 
 
 @pytest.mark.parametrize(
@@ -37,20 +42,34 @@ def test_by_message_id_the_commit_claims_nothing() -> None:
     ],
 )
 def test_the_key_is_of_its_type(rule: Deduplication, claim: str) -> None:
-    assert rule.claim(MESSAGE, envelope()) == claim
+    assert claims(rule) == (claim,)
 
 
 def test_correlation_prefers_the_conversation() -> None:
-    assert Deduplication(by="correlation").claim(MESSAGE, envelope(correlation_id="c1")) == "tests.charged:c1"
+    assert claims(Deduplication(by="correlation"), correlation_id="c1") == ("tests.charged:c1",)
 
 
 def test_content_is_type_and_bytes() -> None:
     rule = Deduplication(by="content")
-    same = rule.claim(MESSAGE, envelope(message_id="m2"))
+    same = claims(rule, message_id="m2")
 
-    assert rule.claim(MESSAGE, envelope()) == same
-    assert rule.claim(MESSAGE, envelope(body=b'{"account":"B"}')) != same
-    assert rule.claim(MESSAGE, envelope(message_type="tests.other")) != same
+    assert claims(rule) == same
+    assert claims(rule, body=b'{"account":"B"}') != same
+    assert claims(rule, message_type="tests.other") != same
+
+
+@pytest.mark.parametrize("rule", [Deduplication(field="account"), Deduplication(by=lambda message: message.account)])
+def test_messages_without_a_business_key_are_no_copies_of_one_another(rule: Deduplication) -> None:
+    keyless: Any = Charged(account=None)  # type: ignore[arg-type]
+
+    assert rule.claims(keyless, envelope(), ["tests.charged"]) == ()
+
+
+@pytest.mark.parametrize("rule", [Deduplication(field="account"), Deduplication(by="content")])
+def test_a_key_is_claimed_under_every_name_that_the_type_has_had(rule: Deduplication) -> None:
+    before = claims(rule, message_type="tests.billed")
+
+    assert before[0] in rule.claims(MESSAGE, envelope(), ["tests.charged", "tests.billed"])
 
 
 def test_a_key_or_a_strategy_not_both() -> None:

@@ -265,7 +265,7 @@ class Processing:
         """Everything after user code: what it wants done, and the state that it leaves."""
         ctx, cell, envelope = run.ctx, run.cell, run.envelope
         definition = run.definition
-        claims = self._claims(run.message, envelope) if run.message is not None else ()
+        claims = self._claims(run)
         sent, statements = tuple(ctx.outgoing), tuple(ctx.statements)
         if cell is None or not isinstance(definition, SagaDefinition) or run.state is None:
             return Completed(envelope, Effects(sent=sent, statements=statements, unheard=ctx.unheard, claims=claims))
@@ -342,9 +342,12 @@ class Processing:
         cell.state = state
         return state
 
-    def _claims(self, message: object, envelope: Envelope) -> tuple[Claim, ...]:
-        key = self.rules.key(message, envelope)
-        return () if key is None else (Claim(key, _NO_FINGERPRINT),)
+    def _claims(self, run: _Run) -> tuple[Claim, ...]:
+        message_type = run.reaction.message_type
+        if message_type is None:
+            return ()
+        keys = self.rules.claims(run.message, run.envelope, message_type.names)
+        return tuple(Claim(key, _NO_FINGERPRINT) for key in keys)
 
 
 def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:

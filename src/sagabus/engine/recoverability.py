@@ -60,8 +60,9 @@ class Recoverability:
         *,
         in_transaction: bool = False,
     ) -> Outcome:
-        """The outcome of a run that raised `error`, by the policy of its subscription. `in_transaction`: it came out of
-        the transaction of the message; any other store that fails a run is a dependency like all others.
+        """The outcome of a run that raised `error`, by the policy of its subscription.
+
+        `in_transaction`: it came out of the message's own. Any other store is a dependency like all others.
         """
         if isinstance(error, MessageTooNew | StateTooNew):
             return self.unknown(definition, envelope, error)
@@ -73,10 +74,8 @@ class Recoverability:
         policy = definition.retry
         waited, transient = self._waited(envelope), by is not None or policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
-        attempt = envelope.attempt + 1
+        attempt, rule, failure = envelope.attempt + 1, policy.rule_for(error), failure_of(error)
         faults = attempt - envelope.excused - is_free
-        rule = policy.rule_for(error)
-        failure = failure_of(error)
         log.warning(
             "%s: %s %s failed (%s): %s: %s",
             *(envelope.channel, envelope.message_type, envelope.message_id),

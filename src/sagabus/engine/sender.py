@@ -82,9 +82,8 @@ class Sender:
         body = self._codec.encode(message)
         if stamp.headers is not None:
             self._check_size(name, body, size_of(stamp.headers))
-        if message_type.version > 1:
-            headers = {**(stamp.headers or {}), VERSION_HEADER: str(message_type.version)}
-            stamp = msgspec.structs.replace(stamp, headers=headers)
+        if message_type.version > 1 or (stamp.headers is not None and VERSION_HEADER in stamp.headers):
+            stamp = msgspec.structs.replace(stamp, headers=_with_version(stamp.headers, message_type.version))
         return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
 
     def _learn(self, message: object) -> MessageType:
@@ -171,6 +170,14 @@ class Sender:
         if not routes and stamp.causation_id is not None:
             # A publisher says so itself, when the store has confirmed that there is no receiver.
             self.notices.unheard(message_type.name, stamp.message_id)
+
+
+def _with_version(headers: Mapping[str, str] | None, version: int) -> dict[str, str] | None:
+    """Those given, and the version of this message: a handler may pass on the headers of another one."""
+    found = {name: value for name, value in (headers or {}).items() if name != VERSION_HEADER}
+    if version > 1:
+        found[VERSION_HEADER] = str(version)
+    return found or None
 
 
 def _article(kind: str) -> str:
