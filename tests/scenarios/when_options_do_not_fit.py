@@ -9,7 +9,17 @@ from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Noted
 from tests.scenarios.ways_to_join import begun
 
-from sagabus import Bus, Context, InvalidMessageId, MessageInvalid, MessageTooLarge, RetryPolicy, Settings, handler
+from sagabus import (
+    Bus,
+    Context,
+    InvalidMessageId,
+    MessageInvalid,
+    MessageTooLarge,
+    RetryPolicy,
+    Settings,
+    StoreError,
+    handler,
+)
 from sagabus.stamping import MOST_HEADERS
 from sagabus.testing import Harness
 
@@ -135,3 +145,18 @@ async def test_a_key_of_the_message_that_no_store_can_hold_costs_its_subscriptio
         assert receipt.accepted
         assert "UTF-8" in letter.reason
         assert bus.bus.statistics["noting", "completed"] == 1
+
+
+@pytest.mark.parametrize("ground", ["mysql"], indirect=True)
+async def test_what_no_packet_holds_is_no_transient_error_and_others_go_on(ground: Ground) -> None:
+    ((packet,),) = ground.run("SELECT @@max_allowed_packet")
+    bus = Bus(ground.url, note, settings=Settings(max_message_size=2 * packet))
+    await bus.open(worker=False)
+
+    with pytest.raises(StoreError, match="max_allowed_packet") as caught:
+        await bus.publish(Noted(key="A", text="x" * (packet + 1)))
+    receipt = await bus.publish(Noted(key="A"))
+
+    assert not caught.value.is_transient
+    assert receipt.accepted
+    await bus.close()

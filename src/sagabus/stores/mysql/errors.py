@@ -59,6 +59,8 @@ _UNAVAILABLE = (
     3169,
     4031,
 )
+_TOO_LARGE = (1153, 2020)
+"""A row larger than a packet of the server's or the client's: to send it again would not help."""
 _OUR_TABLES = (1051, 1054, 1072, 1091, 1146, 1932)
 """A table, a column or an index of ours is not there."""
 
@@ -68,6 +70,7 @@ _KINDS: dict[int, type[StoreError]] = {
     **dict.fromkeys(_READ_ONLY, StoreReadOnly),
     **dict.fromkeys(_CORRUPT, StoreCorrupt),
     **dict.fromkeys(_UNAVAILABLE, StoreUnavailable),
+    **dict.fromkeys(_TOO_LARGE, StoreError),
 }
 
 _WAYS_OUT = {
@@ -77,7 +80,8 @@ _WAYS_OUT = {
     1049: "create the database first: CREATE DATABASE …",
     1130: "let the server accept connections from this host",
     1142: "grant the user its rights on the bus's tables",
-    1153: "raise max_allowed_packet",
+    1153: "send less in one message, or raise max_allowed_packet",
+    2020: "send less in one message, or raise max_allowed_packet",
     1461: "raise max_prepared_stmt_count",
     1698: "check the user and the password of the URL",
     2002: "check that the server runs and listens there",
