@@ -18,7 +18,7 @@ def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
     """Store one envelope, unless its id was taken before or its stamp is below the horizon."""
     if envelope.guarded:
         row = InboxRow(fingerprint(envelope.message_type, envelope.body), accepted_times(envelope, now)[1])
-        answer = take(tables, envelope.channel, envelope.message_id, row)
+        answer = take(tables, envelope.channel, envelope.message_id, row, envelope.sent_at)
         if answer in _REASONS:
             cause, reason = _REASONS[answer]
             letter = DeadLetter(
@@ -31,11 +31,11 @@ def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
     return Admission.ACCEPTED
 
 
-def take(tables: Tables, channel: str, name: str, row: InboxRow) -> Admission:
+def take(tables: Tables, channel: str, name: str, row: InboxRow, sent_at: int) -> Admission:
     """Take an id or a claimed key in a channel. The horizon is read last: what it bars leaves no row."""
     if (before := tables.inbox.get((channel, name))) is not None:
         return Admission.DUPLICATE if before.fingerprint == row.fingerprint else Admission.COLLISION
-    if tables.is_too_old(channel, row.stamp):
+    if tables.is_too_old(channel, sent_at):
         return Admission.TOO_OLD
     tables.take(channel, name, row)
     return Admission.ACCEPTED

@@ -107,7 +107,9 @@ def _complete(tables: Tables, batch: Batch, outcome: Completed, now: int) -> Set
 
 
 def _claim(tables: Tables, envelope: Envelope, claim: Claim) -> Admission:
-    return take(tables, envelope.channel, f"\x1f{claim.key}", InboxRow(claim.fingerprint, envelope.sent_at))
+    return take(
+        tables, envelope.channel, f"\x1f{claim.key}", InboxRow(claim.fingerprint, envelope.sent_at), envelope.sent_at
+    )
 
 
 def _is_next(tables: Tables, save: Save) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sagabus.clock import LONGEST, micros
 from sagabus.envelope import Envelope
-from sagabus.outcome import RetryAt
+from sagabus.outcome import Admission, RetryAt
 from sagabus.store import Capability
 from sagabus.testing.conformance.trial import (
     COMMITTED,
@@ -85,3 +85,13 @@ class TimesConformance(StoreSuite):
         expected = trial.clock.now() + longest
         assert [each.due_at for each in await trial.stored()] == [expected, expected]
         assert await trial.due_ids() == []
+
+    @conformance
+    async def test_what_was_sent_below_the_horizon_is_too_old_though_it_is_due_later(self, trial: Trial) -> None:
+        sent = [trial.envelope(f"m{at}", sent_at=at) for at in BEFORE_1970]
+        scheduled = [trial.envelope(f"s{at}", sent_at=at, delay=SECOND) for at in BEFORE_1970]
+
+        answers = await trial.append(*sent, *scheduled)
+
+        assert set(answers) == {Admission.TOO_OLD}
+        assert await trial.stored_ids() == []
