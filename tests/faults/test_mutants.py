@@ -168,15 +168,15 @@ MUTANTS = [
     Mutant(
         "replay not conditional",
         SQL + "dead_letters",
-        'letter.status != "open"',
-        "False",
+        "replay_of(letter, (yield from _facts(letter)), force=force)",
+        "ReplayResult.DONE",
         promise("test_a_second_replay_does_nothing"),
     ),
     Mutant(
         "holds ignored",
         SQLITE + "statements",
-        "AND h.partition_key = e.partition_key AND",
-        "AND h.partition_key = e.partition_key AND 0 AND",
+        "{condition} AND {NOT_HELD}",
+        "{condition}",
         promise("test_a_key_waits_until_its_retry_is_settled"),
     ),
     Mutant(
@@ -189,8 +189,8 @@ MUTANTS = [
     Mutant(
         "nobody is suspect",
         SQL + "leasing",
-        '("suspects", (channel, lane, held, now))).value',
-        '("suspects", (channel, lane, held, now))).value * 0',
+        '("suspects", (channel, lane, window, now))).value',
+        '("suspects", (channel, lane, window, now))).value * 0',
         promise("test_a_window_of_the_lane_is_suspect_after_a_take_over"),
     ),
     Mutant(
