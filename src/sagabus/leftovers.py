@@ -24,6 +24,8 @@ log = logging.getLogger("sagabus")
 LOOK = 1_000
 """Rows of a kind that are looked at for each subscription."""
 _PAGE = 100
+_MESSAGES = 100
+"""Messages that are looked at for each subscription, at once: each may be large."""
 
 
 class Leftover(msgspec.Struct, frozen=True):
@@ -72,7 +74,7 @@ async def report(
 async def _of_one(
     store: Store, definition: HandlerDefinition | SagaDefinition, states: StateCodec
 ) -> AsyncIterator[Leftover]:
-    counts = _of_messages(definition, await store.inspect.envelopes(definition.name, limit=LOOK))
+    counts = _of_messages(definition, await store.inspect.envelopes(definition.name, limit=_MESSAGES))
     if isinstance(definition, SagaDefinition):
         async for page in _pages(store, definition.name):
             counts += _of_instances(definition, page, states)

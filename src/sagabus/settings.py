@@ -21,6 +21,9 @@ class Settings:
     """Handlers that may wait at the same time in one process; keys run concurrently, one key never does."""
     prefetch: int = 3_000
     """About the most messages of one subscription in flight; after a crash a death is counted before each runs."""
+    prefetch_bytes: int = 64 << 20
+    """About the most bytes of messages in flight, of all subscriptions together; one message of a lane is in any case.
+    """
     lease: timedelta = timedelta(seconds=10)
     """How long a dead worker's keys stay with it."""
     timeout: timedelta | None = timedelta(minutes=10)
@@ -62,6 +65,7 @@ class Settings:
             for name in (
                 "concurrency",
                 "prefetch",
+                "prefetch_bytes",
                 "threads",
                 "purge_limit",
                 "max_message_size",

@@ -9,6 +9,7 @@ from tests.unit.taker import TAKER, stored
 
 from sagabus.clock import SystemClock
 from sagabus.engine.committer import Committer
+from sagabus.engine.group_commit import LARGEST_FLUSH, LARGEST_FLUSH_BYTES, fitting
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.outcome import Completed, Effects, Settled, Verdict
@@ -80,3 +81,12 @@ async def take_back_very_many() -> None:
     store.answer.set()
     await committer.drain()
     assert store.committed == told == [0, MANY + 1]
+
+
+def test_what_is_written_together_is_bounded_in_bytes_and_is_one_at_least() -> None:
+    sizes = [LARGEST_FLUSH_BYTES - 1, 1, 1, 2 * LARGEST_FLUSH_BYTES]
+
+    assert fitting(sizes, int) == 2
+    assert fitting(sizes[2:], int) == 1
+    assert fitting(sizes[3:], int) == 1
+    assert fitting([0] * (LARGEST_FLUSH + 1), int) == LARGEST_FLUSH

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from sagabus.engine.group_commit import GroupCommit
 from sagabus.engine.sender import Sender
+from sagabus.engine.weight import size_of
 from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, StoreUnavailable, Unroutable
 from sagabus.failpoint import hit
@@ -42,7 +43,7 @@ class Acceptor:
     def __init__(self, store: Store, sender: Sender) -> None:
         self._store = store
         self._sender = sender
-        self._group = GroupCommit[Publication](self._flush, _unknown)
+        self._group = GroupCommit[Publication](self._flush, _unknown, size=_size)
 
     @property
     def busy(self) -> bool:
@@ -104,6 +105,10 @@ class Acceptor:
                 hit("append.answered")
                 return
             self._sender.use(await self._store.routing())
+
+
+def _size(publication: Publication) -> int:
+    return sum(map(size_of, publication.envelopes))
 
 
 def _answer(publications: list[Publication], answers: Sequence[Admission]) -> None:

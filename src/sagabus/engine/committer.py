@@ -5,11 +5,12 @@ Previous stop: `processing`, through the worker. Next stop: the store, and with 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, Entry, Flush
-from sagabus.engine.group_commit import GroupCommit
+from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.sender import Sender
@@ -17,6 +18,8 @@ from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
 from sagabus.outcome import Outcome, Settled
 from sagabus.store import Store
+
+_MOST_BYTES = 4 * LARGEST_FLUSH_BYTES
 
 
 class Committer:
@@ -34,7 +37,9 @@ class Committer:
         self._sender = sender
         self._persisting = Flush(store, sender, clock, self._tell)
         self._settled = settled
-        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded)
+        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded, size=_size)
+        self._size = 0
+        self._lighter = asyncio.Event()
 
     @property
     def busy(self) -> bool:
@@ -44,7 +49,20 @@ class Committer:
     def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome."""
         mailbox.unflushed += 1
-        self._group.add(Entry(mailbox, outcome, self._sender.table.version))
+        entry = Entry(mailbox, outcome, self._sender.table.version)
+        self._size += entry.size
+        self._group.add(entry)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so many bytes wait to be committed that no further run should begin."""
+        return self._size > _MOST_BYTES
+
+    async def room(self) -> None:
+        """Wait until fewer bytes wait to be committed."""
+        while self.is_full:
+            self._lighter.clear()
+            await self._lighter.wait()
 
     def withdraw(self, mailboxes: Collection[Mailbox]) -> dict[Mailbox, list[Envelope]]:
         """Take the outcomes of some mailboxes that are not in flight back out; the envelopes of each."""
@@ -56,6 +74,7 @@ class Committer:
                 left.append(entry)
             else:
                 mine.append(entry.outcome.envelope)
+                self._settled_bytes(entry.size)
         self._group.waiting = left
         for mailbox, envelopes in back.items():
             for _ in envelopes:
@@ -82,8 +101,18 @@ class Committer:
     def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:
         for entry in entries:
             entry.mailbox.one_settled()
+            self._settled_bytes(entry.size)
         self._settled(list(zip(entries, answers, strict=True)))
+
+    def _settled_bytes(self, size: int) -> None:
+        self._size -= size
+        if size and not self.is_full:
+            self._lighter.set()
 
     def _give_up(self, entries: list[Entry]) -> None:
         # Cut off before the answer: out of our hands, and the rows say what is still to be done.
         self._tell(entries, [FENCED] * len(entries))
+
+
+def _size(entry: Entry) -> int:
+    return entry.size

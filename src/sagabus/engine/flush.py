@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from sagabus.clock import Clock, sleep
+from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.sender import Sender
+from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
@@ -47,12 +49,13 @@ _OF_THE_ROWS = (TransactionLost, StoreError)
 class Entry:
     """One outcome on its way, with what it was built on."""
 
-    __slots__ = ("mailbox", "outcome", "routing")
+    __slots__ = ("mailbox", "outcome", "routing", "size")
 
     def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
         self.mailbox = mailbox
         self.outcome = outcome
         self.routing = routing
+        self.size = outcome_size(outcome)
 
 
 class Flush:
@@ -195,10 +198,11 @@ def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[E
 
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of them that one commit has room for: one at least."""
-    steps = 0
+    steps = size = 0
     for number, entry in enumerate(entries):
         steps += _steps(entry.outcome)
-        if steps > _MOST_STEPS and number:
+        size += entry.size
+        if (steps > _MOST_STEPS or size > LARGEST_FLUSH_BYTES) and number:
             return entries[:number]
     return entries
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 log = logging.getLogger("sagabus")
 T = TypeVar("T")
 
 LARGEST_FLUSH = 2_000
+LARGEST_FLUSH_BYTES = 8 << 20
+"""What is written together, is several times in memory: as it came, as text, and in the driver."""
 _COMFORTABLE = 512
 _TURNS = 8
 
@@ -30,10 +32,13 @@ class GroupCommit(Generic[T]):
         flush: Callable[[list[T]], Awaitable[None]],
         give_up: Callable[[list[T]], None],
         more: Callable[[], bool] | None = None,
+        *,
+        size: Callable[[T], int] = lambda _: 0,
     ) -> None:
         self._flush = flush
         self._give_up = give_up
         self._more = more or (lambda: False)
+        self._size = size
         self.waiting: list[T] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -67,7 +72,8 @@ class GroupCommit(Generic[T]):
                     if len(self.waiting) >= _COMFORTABLE or not self._more():
                         break
                     await asyncio.sleep(0)
-                batch, self.waiting = self.waiting[:LARGEST_FLUSH], self.waiting[LARGEST_FLUSH:]
+                count = fitting(self.waiting, self._size)
+                batch, self.waiting = self.waiting[:count], self.waiting[count:]
                 try:
                     await self._flush(batch)
                 except Exception:
@@ -78,3 +84,13 @@ class GroupCommit(Generic[T]):
             raise
         finally:
             self._task = None
+
+
+def fitting(items: Sequence[T], size: Callable[[T], int]) -> int:
+    """How many of them, from the first one on, may be written together: one at least."""
+    taken = 0
+    for number, item in enumerate(items[:LARGEST_FLUSH]):
+        taken += size(item)
+        if taken > LARGEST_FLUSH_BYTES and number:
+            return number
+    return min(len(items), LARGEST_FLUSH)

@@ -76,23 +76,23 @@ class HeldLane:
         """The most that is in flight by one cursor."""
         return max([self.quiet_in_hand, *[loud.in_hand for loud in self.loud.values()]])
 
-    def take(self, mailbox: Mailbox, window: int) -> None:
-        """One more is in flight."""
-        self.in_hand += 1
-        mailbox.in_hand += 1
+    def take(self, mailbox: Mailbox, window: int, weight: int = 1) -> None:
+        """One more is in flight, which counts as so many."""
+        self.in_hand += weight
+        mailbox.in_hand += weight
         if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
-            loud.in_hand += 1
-            self.loud_in_hand += 1
+            loud.in_hand += weight
+            self.loud_in_hand += weight
         elif mailbox.in_hand * _SHARE > window:
             self.large.add(mailbox)
 
-    def put_down(self, mailbox: Mailbox, count: int = 1) -> None:
-        """So many are no longer in flight."""
-        self.in_hand -= count
-        mailbox.in_hand -= count
+    def put_down(self, mailbox: Mailbox, weight: int) -> None:
+        """What counts as so many is no longer in flight."""
+        self.in_hand -= weight
+        mailbox.in_hand -= weight
         if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
-            loud.in_hand -= count
-            self.loud_in_hand -= count
+            loud.in_hand -= weight
+            self.loud_in_hand -= weight
 
     def go_on(self, after: int, window: int) -> None:
         """The lane's cursor goes on; what does not fill the lane any more is forgotten."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import SagaDefinition
+from sagabus.settings import Settings
 from sagabus.store import Cursor, Lane
 
 Place = tuple[str, int]
@@ -23,6 +25,8 @@ class Mark(NamedTuple):
     epoch: int
 
 
+_FADING = 0.7
+_CACHED_BYTES = 64 << 20
 _CACHED = 20_000
 """Idle mailboxes kept for the state in them."""
 
@@ -30,8 +34,18 @@ _CACHED = 20_000
 class InFlight:
     """The worker's own books; the store's rows are the truth behind them."""
 
-    def __init__(self, definitions: Mapping[str, HandlerDefinition | SagaDefinition], lane_window: int) -> None:
+    def __init__(
+        self,
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
+        lane_window: int,
+        *,
+        unit: int = UNLIMITED,
+        largest: int = 0,
+    ) -> None:
+        """`unit`: so many bytes count as one message more. `largest`: what a message may have, bytes."""
         self._definitions = definitions
+        self._unit = unit
+        self._heaviest = 1 + largest / unit
         self.lane_window = lane_window
         """The most envelopes of one lane to have in hand."""
         self.lanes: dict[Place, HeldLane] = {}
@@ -39,6 +53,8 @@ class InFlight:
         """Position of each envelope in hand, with its mailbox."""
         self.marked: dict[int, Mark] = {}
         """By position, the suspects of which a death is counted until their outcome is committed."""
+        self.state_bytes = 0
+        """Of the states that mailboxes keep; those that were replaced since the last look are counted as well."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
         self.begun_again: set[Place] = set()
@@ -47,6 +63,14 @@ class InFlight:
         """The number of the last fetch begun."""
         self.fetching = False
         self._mailboxes: dict[tuple[str, str], Mailbox] = {}
+
+    @classmethod
+    def of(
+        cls, definitions: Mapping[str, HandlerDefinition | SagaDefinition], settings: Settings, lane_window: int
+    ) -> InFlight:
+        """The books of a worker with these settings: all windows of all its subscriptions have its bytes together."""
+        unit = max(settings.prefetch_bytes // (settings.prefetch * max(len(definitions), 1)), 1)
+        return cls(definitions, lane_window, unit=unit, largest=settings.max_message_size)
 
     def hungry(self) -> list[Cursor]:
         """Lanes that have room for more, but for those with loud keys."""
@@ -164,9 +188,24 @@ class InFlight:
         self.envelopes[envelope.position] = mailbox
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
-            held.take(mailbox, self.lane_window)
+            held.take(mailbox, self.lane_window, self._weight(envelope))
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned += 1
+
+    def _weight(self, envelope: Envelope) -> int:
+        """As how many a message counts: large ones fill a window sooner."""
+        size = len(envelope.body) if envelope.headers is None else size_of(envelope)
+        return 1 + size // self._unit
+
+    def page(self, limit: int) -> int:
+        """How many messages to fetch at once, where that many are wanted: fewer while they are large."""
+        return max(int(limit / self._heaviest), 1)
+
+    def note_page(self, envelopes: Sequence[Envelope]) -> None:
+        """Note how large messages are now. Before any was seen they count as large, and again soon after one was."""
+        if envelopes:
+            largest = max([len(envelope.body) for envelope in envelopes])
+            self._heaviest = max(1 + largest / self._unit, 1 + (self._heaviest - 1) * _FADING)
 
     def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
         """Whether an envelope is in hand in this very mailbox: that of a lane that was lost holds nothing any more."""
@@ -183,7 +222,7 @@ class InFlight:
             self.settled.add(envelope.position)
         held = self.lanes.get((envelope.channel, envelope.lane))
         if held is not None:
-            held.put_down(mailbox)
+            held.put_down(mailbox, self._weight(envelope))
 
     def in_hand_of(self, channel: str, key: str) -> int:
         """How many envelopes of a key there are."""
@@ -197,7 +236,7 @@ class InFlight:
             del self.envelopes[position]
         held = self.lanes.get(mailbox.place)
         if held is not None:
-            held.put_down(mailbox, len(positions))
+            held.put_down(mailbox, mailbox.in_hand)
         self._empty(mailbox)
 
     def _empty(self, mailbox: Mailbox) -> None:
@@ -217,13 +256,28 @@ class InFlight:
 
     def tidy(self) -> None:
         """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
-        if len(self._mailboxes) <= _CACHED:
+        if len(self._mailboxes) <= _CACHED and self.state_bytes <= _CACHED_BYTES:
             return
         idle = [
             name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches
         ]
-        for name in idle[: len(idle) // 2 + 1]:
-            del self._mailboxes[name]
+        if len(self._mailboxes) > _CACHED:
+            for name in idle[: len(idle) // 2 + 1]:
+                del self._mailboxes[name]
+        self._tidy_states(name for name in idle if name in self._mailboxes)
+
+    def _tidy_states(self, idle: Iterable[tuple[str, str]]) -> None:
+        """Let go of idle states, those first that were there first, until half of the bytes are left."""
+        self.state_bytes = sum(_state_size(mailbox) for mailbox in self._mailboxes.values())
+        for name in idle:
+            if self.state_bytes <= _CACHED_BYTES // 2:
+                return
+            self.state_bytes -= _state_size(self._mailboxes.pop(name))
+
+
+def _state_size(mailbox: Mailbox) -> int:
+    cell = mailbox.cell
+    return 0 if cell is None or cell.body is None else len(cell.body)
 
 
 def may_have_held(envelope: Envelope) -> bool:

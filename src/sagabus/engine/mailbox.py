@@ -70,7 +70,8 @@ class Mailbox:
     unflushed: int = 0
     """Outcomes that are not committed yet."""
     in_hand: int = 0
-    """How many of its messages are in flight, those whose outcome is not committed yet among them."""
+    """What is in flight of it, those whose outcome is not committed yet among them; a large message counts as several.
+    """
     has_stored_key: bool = True
     """The store knows the key; otherwise the subscription found it in the message."""
     returned: int = 0

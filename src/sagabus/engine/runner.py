@@ -82,6 +82,9 @@ class Runner:
         waits = False
         try:
             while mailbox.queue and not self.stopping:
+                if self._settlement.is_full:
+                    await self._settlement.room()
+                    continue
                 if self._gate.watching and (waits := self._gate.hold_back(mailbox)):
                     break
                 envelope = mailbox.running = mailbox.queue.popleft()

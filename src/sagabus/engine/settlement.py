@@ -115,6 +115,15 @@ class Settlement:
         for rewound, other in instead:
             self.finish(rewound, other)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be committed that no further run should begin."""
+        return self._committer.is_full
+
+    async def room(self) -> None:
+        """Wait until less waits to be committed."""
+        await self._committer.room()
+
     async def pause(self) -> None:
         """A moment for a database in trouble."""
         await sleep(self._clock, 0.2)
@@ -137,6 +146,8 @@ class Settlement:
         if type(outcome) is Completed:
             if envelope.due_at:
                 self._let_go(envelope)
+            if outcome.effects.save is not None:
+                self._hand.state_bytes += len(outcome.effects.save.state)
             return
         if isinstance(outcome, Discarded | DeadLettered) and outcome.cause is Cause.NO_KEY:
             self._statistics[(envelope.channel, Cause.NO_KEY.value)] += 1

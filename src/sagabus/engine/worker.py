@@ -73,7 +73,7 @@ class Worker:
         self.identity = identity
         self._store, self._sender, self._codec = store, sender, codec
         self._clock = clock
-        self.hand = InFlight(definitions, SMALLEST_WINDOW)
+        self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
         self._loud = LoudKeys(identity, store, clock, self.hand)
         self._leases = Leases(identity, store, sender, clock, self.hand, definitions=definitions, settings=settings)
         self._crew = Crew(store, self.hand, processing.failing, self._leases.knows)
@@ -293,7 +293,7 @@ class Worker:
 
     async def _fetch(self, cursors: Sequence[Cursor]) -> float:
         """One round of all lanes without loud keys; how long to wait for the next, at most."""
-        limit = max(self.hand.lane_window // 2, 1)
+        limit = self.hand.page(self.hand.lane_window // 2)
         fetched = await self._asked(self._store.fetch(cursors, limit))
         self._leases.note_crew(fetched.crew)
         full = full_lanes(fetched.envelopes, limit)
@@ -305,7 +305,7 @@ class Worker:
         """One round of a loud key, or of a lane past its loud keys."""
         if (sift.channel, sift.lane) not in self.hand.lanes:
             return 0.0  # lost meanwhile
-        limit, began = self._loud.limit(sift), self._clock.monotonic()
+        limit, began = self.hand.page(self._loud.limit(sift)), self._clock.monotonic()
         fetched = await self._asked(self._store.sift(sift, limit))
         envelopes = self._loud.came(sift, limit, fetched, began)
         await self._hand_out(envelopes, fetched)
@@ -322,6 +322,7 @@ class Worker:
             hit("fetch.fetched")
         finally:
             self.hand.fetching = False
+        self.hand.note_page(fetched.envelopes)
         return fetched
 
     async def _hand_out(self, envelopes: Sequence[Envelope], fetched: Fetched) -> None:
