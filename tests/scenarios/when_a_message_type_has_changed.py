@@ -152,6 +152,19 @@ async def test_headers_that_are_passed_on_say_no_version_of_another_message(harn
     assert heard == [{"mine": "x"}]
 
 
+async def test_a_harness_hears_a_message_of_a_version_that_nothing_receives(harness: MakeHarness) -> None:
+    placed = Placed(key="A", total=1, unit="EUR")
+
+    @handler("placing")
+    def place(message: Noted, ctx: Context) -> None:
+        ctx.publish(placed)
+
+    async with harness(place) as bus:
+        await bus.publish(Noted(key="A"))
+
+    assert bus.published.of(Placed) == [placed]
+
+
 @pytest.mark.parametrize("by", [Deduplication(field="key"), {Placed: Deduplication(field="key")}])
 async def test_a_business_key_counts_under_the_old_name_as_under_the_new_one(harness: MakeHarness, by: Any) -> None:
     settings = Settings(deduplication=by) if isinstance(by, dict) else Settings()

@@ -82,8 +82,7 @@ class Sender:
         body = self._codec.encode(message)
         if stamp.headers is not None:
             self._check_size(name, body, size_of(stamp.headers))
-        if message_type.version > 1 or (stamp.headers is not None and VERSION_HEADER in stamp.headers):
-            stamp = msgspec.structs.replace(stamp, headers=_with_version(stamp.headers, message_type.version))
+        stamp = with_version(stamp, message_type.version)
         return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
 
     def _learn(self, message: object) -> MessageType:
@@ -172,12 +171,14 @@ class Sender:
             self.notices.unheard(message_type.name, stamp.message_id)
 
 
-def _with_version(headers: Mapping[str, str] | None, version: int) -> dict[str, str] | None:
-    """Those given, and the version of this message: a handler may pass on the headers of another one."""
-    found = {name: value for name, value in (headers or {}).items() if name != VERSION_HEADER}
+def with_version(stamp: Stamp, version: int) -> Stamp:
+    """The stamp with the version of its message in the headers: a handler may pass on the headers of another one."""
+    if version == 1 and (stamp.headers is None or VERSION_HEADER not in stamp.headers):
+        return stamp
+    headers = {name: value for name, value in (stamp.headers or {}).items() if name != VERSION_HEADER}
     if version > 1:
-        found[VERSION_HEADER] = str(version)
-    return found or None
+        headers[VERSION_HEADER] = str(version)
+    return msgspec.structs.replace(stamp, headers=headers or None)
 
 
 def _article(kind: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sagabus.clock import SystemClock, micros, moment
 from sagabus.codec import Codec, JsonCodec
 from sagabus.engine.routing import Route, RoutingTable
-from sagabus.engine.sender import Sender
+from sagabus.engine.sender import Sender, with_version
 from sagabus.envelope import Envelope, Stamp
 from sagabus.message import MessageType, message_type_of
 
@@ -77,7 +77,7 @@ class ListeningSender(Sender):
         if found or stamp.causation_id is None:
             return found
         nobody = Route(channel=NOBODY, key=None, remote=False, guarded=False)
-        body = self._codec.encode(message)
+        body, stamp = self._codec.encode(message), with_version(stamp, message_type.version)
         return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
 
     def timer(
