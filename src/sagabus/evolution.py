@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-__all__ = ["UNCHANGED", "Evolution", "Upcast"]
+__all__ = ["UNCHANGED", "Evolution", "Upcast", "is_names"]
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -32,8 +32,8 @@ class Evolution:
 
     def problems(self, fields: Collection[str]) -> Iterator[str]:
         """What is wrong with the declaration, for a class with these fields."""
-        if type(self.version) is not int or self.version < 1:
-            yield f"version must be a whole number from 1, not {self.version!r}"
+        if problems := list(self._of_a_wrong_kind()):
+            yield from problems
             return
         for start in self.upcast:
             if start not in range(1, self.version):
@@ -45,6 +45,21 @@ class Evolution:
             if new not in fields or old in fields:
                 wrong = f"{new!r} is no field" if new not in fields else f"{old!r} is a field still"
                 yield f"renamed says that {old!r} is {new!r} now, but {wrong}"
+
+    def _of_a_wrong_kind(self) -> Iterator[str]:
+        given = (self.version, self.upcast, self.renamed, self.dropped)
+        version, upcast, renamed, dropped = cast("tuple[object, ...]", given)
+        if type(version) is not int or version < 1:
+            yield f"version must be a whole number from 1, not {version!r}"
+        if not isinstance(upcast, Mapping):
+            yield f"upcast must be a mapping of versions to functions, not {upcast!r}"
+        else:
+            functions = cast("Mapping[object, object]", upcast).values()
+            yield from (f"upcast takes functions, not {each!r}" for each in functions if not callable(each))
+        if not isinstance(renamed, Mapping):
+            yield f"renamed must be a mapping of old names to new ones, not {renamed!r}"
+        if not is_names(dropped):
+            yield f"dropped must be a list of names, not {dropped!r}"
 
     def keeps(self, path: str) -> bool:
         """Whether the field at this path of a stored value must not be lost: nothing says that it was dropped."""
@@ -65,6 +80,15 @@ class Evolution:
         for name in self.dropped:
             stored.pop(name, None)
         return stored
+
+
+def is_names(given: object) -> bool:
+    """Whether it is a collection of texts, and not one text, whose letters would count as names."""
+    return (
+        isinstance(given, Collection)
+        and not isinstance(given, str | bytes)
+        and all(isinstance(each, str) for each in cast("Collection[object]", given))
+    )
 
 
 UNCHANGED = Evolution()

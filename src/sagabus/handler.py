@@ -86,6 +86,12 @@ def handler(
     )
 
     def mark(function: F) -> F:
+        before = getattr(function, "__sagabus_handler__", None)
+        if isinstance(before, HandlerOptions) and before.name != name:
+            raise ConfigurationError(
+                f"{label_of(function)} is the handler {before.name!r} already; for another subscription of the same "
+                f"function write handler({name!r})(functools.partial({label_of(function)}))"
+            )
         return carrying(function, {"__sagabus_handler__": options, "__sagabus_names__": visible_names(1)})
 
     return mark

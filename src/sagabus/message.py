@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from sagabus.declared_class import become_dataclass
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
-from sagabus.evolution import UNCHANGED, Evolution, Upcast
+from sagabus.evolution import UNCHANGED, Evolution, Upcast, is_names
 from sagabus.local_names import visible_names
 from sagabus.nearest import known_names
 
@@ -169,9 +169,12 @@ def _declaring(name: object, kind: Kind, options: MessageOptions) -> Callable[[t
         example = "orders.submitted" if kind == "event" else "orders.submit"
         given = getattr(name, "__qualname__", repr(name))
         raise ConfigurationError(f'@{kind} needs a name for the wire, such as @{kind}("{example}"), before {given}')
+    aliases = options.get("aliases", ())
+    if not is_names(aliases):
+        raise ConfigurationError(f"@{kind}({name!r}): aliases must be a list of names, not {aliases!r}")
     problems = [
         f"message name {each!r} must be 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter"
-        for each in (name, *options.get("aliases", ()))
+        for each in (name, *aliases)
         if not _WIRE_NAME.fullmatch(each)
     ]
     problems += [
@@ -188,8 +191,8 @@ def _declaring(name: object, kind: Kind, options: MessageOptions) -> Callable[[t
         shape = _shape_of(cls)
         if shape is None:
             _make_dataclass(cls)
-        lossy, aliases = options.get("lossy", False), tuple(options.get("aliases", ()))
-        declared = MessageType(name, kind, cls, shape or "dataclass", lossy, aliases, evolution)
+        lossy = options.get("lossy", False)
+        declared = MessageType(name, kind, cls, shape or "dataclass", lossy, tuple(aliases), evolution)
         if evolution is not UNCHANGED:
             _check_evolution(declared)
         # Not by plain assignment: it must neither become a field nor be stopped by a metaclass.

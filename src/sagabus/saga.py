@@ -18,6 +18,7 @@ from sagabus.correlation import KeySpec
 from sagabus.declared_class import become_dataclass
 from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError
+from sagabus.evolution import is_names
 from sagabus.handler import require_name
 from sagabus.local_names import visible_names
 from sagabus.reaction import Reaction, When
@@ -189,6 +190,8 @@ def timer(name: str, *, timeout: timedelta | None = None, aliases: Sequence[str]
     `aliases`: names that the timer had in older releases. Setting or cancelling it replaces or cancels those, too.
     """
     require_name("timer", name, "reminder")
+    if not is_names(aliases):
+        raise ConfigurationError(f"@timer({name!r}): aliases must be a list of names, not {aliases!r}")
     mark = Mark(kind="timer", timer=name, timeout=timeout, aliases=tuple(aliases))
 
     def apply(function: F) -> F:

@@ -168,3 +168,19 @@ def test_what_is_no_method_of_a_saga_is_refused_as_well() -> None:
 def test_a_decorator_of_sagas_says_what_it_takes() -> None:
     with pytest.raises(TypeError, match="directly above the `def`"):
         starts(property(lambda self: None))
+
+
+async def test_one_function_takes_one_name_and_its_partials_take_others() -> None:
+    def note(message: Noted, ctx: Context) -> None:
+        ctx.publish(Done(key=message.key, by=ctx.subscription))
+
+    first, again = handler("first")(note), handler("first")(note)
+    with pytest.raises(ConfigurationError, match=r"note is the handler 'first' already.*functools\.partial"):
+        handler("second")(note)
+    second = handler("second")(functools.partial(note))
+
+    async with Harness(first, second) as bus:
+        await bus.publish(Noted(key="A"))
+
+    assert first is again
+    assert {done.by for done in bus.published.of(Done)} == {"first", "second"}

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, RootModel, computed_field
 
-from sagabus import Bus, ConfigurationError, Saga, event, starts
+from sagabus import Bus, ConfigurationError, Saga, command, event, starts, timer
 from sagabus.errors import StateInvalid, StateTooNew
 from sagabus.shape import version_of
 from sagabus.state_codec import StateCodec
@@ -283,3 +283,35 @@ def test_declarations_that_cannot_be_meant_are_refused_in_one_list() -> None:
     text = "\n".join(refused.value.problems)
     for part in ("needs version=2", "'nothing' is no field", "'key' is a field still", "upcast names", "dropped names"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"dropped": "note"}, "dropped must be a list of names, not 'note'"),
+        ({"dropped": [1]}, "dropped must be a list of names"),
+        ({"version": 2, "upcast": [dict]}, "upcast must be a mapping"),
+        ({"version": 2, "upcast": {1: "x"}}, "upcast takes functions, not 'x'"),
+        ({"version": 2, "renamed": ["a"]}, "renamed must be a mapping"),
+    ],
+)
+def test_options_of_a_wrong_kind_are_refused_before_any_state_is_read(options: dict[str, Any], problem: str) -> None:
+    class Wrong(Saga, name="wrong", key="key", **options):
+        key: str
+
+        @starts
+        def begun(self, message: Begun) -> None: ...
+
+    with pytest.raises(ConfigurationError, match=problem):
+        Bus("memory:", Wrong)
+
+
+@pytest.mark.parametrize("declare", [event("evolve.x", aliases=["evolve.y"]), timer("x", aliases=["y"])])
+def test_a_list_of_aliases_is_fine(declare: Any) -> None:
+    assert callable(declare)
+
+
+@pytest.mark.parametrize("declare", [event, command, timer])
+def test_one_text_is_no_list_of_aliases(declare: Any) -> None:
+    with pytest.raises(ConfigurationError, match="aliases must be a list of names"):
+        declare("evolve.x", aliases="evolve.y")
