@@ -86,15 +86,21 @@ def handler(
     )
 
     def mark(function: F) -> F:
-        before = getattr(function, "__sagabus_handler__", None)
-        if isinstance(before, HandlerOptions) and before.name != name:
-            raise ConfigurationError(
-                f"{label_of(function)} is the handler {before.name!r} already; for another subscription of the same "
-                f"function write handler({name!r})(functools.partial({label_of(function)}))"
-            )
+        _check_unnamed(function, name)
         return carrying(function, {"__sagabus_handler__": options, "__sagabus_names__": visible_names(1)})
 
     return mark
+
+
+def _check_unnamed(function: object, name: str) -> None:
+    """Raise ConfigurationError for a handler of another name, which the new one would take the place of."""
+    before = getattr(function, "__sagabus_handler__", None)
+    if isinstance(before, HandlerOptions) and before.name != name:
+        label = label_of(function)
+        raise ConfigurationError(
+            f"{label} is the handler {before.name!r} already; for another subscription of the same function write "
+            f"handler({name!r})(functools.partial({label}))"
+        )
 
 
 def define_handler(function: Callable[..., Any], problems: list[str]) -> HandlerDefinition | None:

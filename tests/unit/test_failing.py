@@ -1,5 +1,7 @@
 """What is counted against a message when its run ends badly, and what is not."""
 
+from datetime import timedelta
+
 import pytest
 from msgspec import structs
 
@@ -7,8 +9,10 @@ from sagabus import Bus, RetryPolicy, StoreError, StoreFull, StoreReadOnly, Stor
 from sagabus.clock import SystemClock
 from sagabus.engine.recoverability import Recoverability
 from sagabus.envelope import Cause, Envelope
+from sagabus.errors import UnknownMessageType
 from sagabus.identity import SystemIdentity
 from sagabus.outcome import DeadLettered, RetryAt
+from sagabus.testing import ManualClock
 
 
 @event("failing.noted")
@@ -87,3 +91,19 @@ def test_a_death_is_no_attempt_and_an_attempt_no_death() -> None:
     assert "died 3 times" in dead.reason
     assert isinstance(failed, DeadLettered)
     assert (failed.cause, failed.envelope.deaths) == (Cause.FAILED, 2)
+
+
+def test_a_long_outage_before_takes_nothing_from_the_hour_for_a_worker_that_knows_the_message() -> None:
+    clock = ManualClock()
+    ours = Recoverability(SystemIdentity(clock), clock)
+    failed = structs.replace(envelope(attempt=9), failed_at=clock.now(), excused=9)
+    clock.advance(timedelta(minutes=90))
+
+    first = ours.unknown(DEFINITION, failed, UnknownMessageType("failing.noted"))
+    ours.note_known({})
+    clock.advance(timedelta(minutes=61))
+    last = ours.unknown(DEFINITION, failed, UnknownMessageType("failing.noted"))
+
+    assert isinstance(first, RetryAt)
+    assert isinstance(last, DeadLettered)
+    assert last.cause is Cause.UNKNOWN

@@ -51,6 +51,8 @@ class Recoverability:
         """Whether another live worker can, of those looked up so far."""
         self._interrupted: OrderedDict[int, int] = OrderedDict()
         """How often in a row, by position; the oldest are forgotten."""
+        self._unknown_since: OrderedDict[int, int] = OrderedDict()
+        """By position, of messages that had failed before by something else; the oldest are forgotten."""
 
     def failed(
         self,
@@ -126,20 +128,37 @@ class Recoverability:
         """A type that this process does not know may be known to a newer one: wait, uncounted, as long as such a worker
         lives, and an hour for one to come.
         """
-        failure = failure_of(error)
-        name = envelope.message_type if envelope.timer is None else timer_type(envelope.timer)
-        pair = (envelope.channel, name)
-        if len(self.unknown_types) < _REMEMBERED:
-            self.unknown_types.add(pair)
-        if self._waited(envelope) >= _UPGRADE_PATIENCE and not self._known.get(pair, pair in self.unknown_types):
+        failure, is_known = failure_of(error), self._is_known(envelope, error)
+        if self._waited_unknown(envelope) >= _UPGRADE_PATIENCE and not is_known:
             return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
             log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
 
+    def _is_known(self, envelope: Envelope, error: BaseException) -> bool:
+        """Whether a live worker knows the type; as long as nothing is known of the others, one may."""
+        if isinstance(error, MessageTooNew | StateTooNew):
+            return False  # workers say which types they know, this one among them, and not in which versions
+        name = envelope.message_type if envelope.timer is None else timer_type(envelope.timer)
+        pair = (envelope.channel, name)
+        if len(self.unknown_types) < _REMEMBERED:
+            self.unknown_types.add(pair)
+        return self._known.get(pair, pair in self.unknown_types)
+
     def note_known(self, known: Mapping[str, frozenset[str]]) -> None:
         """What the live workers of each channel know, all together."""
         self._known = {(channel, name): name in known.get(channel, frozenset()) for channel, name in self.unknown_types}
+
+    def _waited_unknown(self, envelope: Envelope) -> int:
+        """Since it was found to be unknown, in microseconds. Of one that had failed before, the store knows only since
+        when it fails.
+        """
+        if not envelope.attempt:
+            return self._waited(envelope)
+        since = self._unknown_since.setdefault(envelope.position, self._clock.now())
+        if len(self._unknown_since) > _REMEMBERED:
+            self._unknown_since.popitem(last=False)
+        return max(self._clock.now() - since, 0)
 
     def _waited(self, envelope: Envelope) -> int:
         """Since its first failure, in microseconds."""
