@@ -6,6 +6,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness
 
 from sagabus import Bus, ConfigurationError, Context, Deduplication, Saga, Settings, command, event, handler, starts
+from sagabus.engine.leases import known_types
 from sagabus.message import VERSION_HEADER, version_in
 
 heard: list[Any] = []
@@ -58,6 +59,11 @@ def take_old(message: OldPlaced | Ordered) -> None:
 
 @handler("old", key="key")
 def take_new(message: Placed | Perform, ctx: Context) -> None:
+    heard.append(message)
+
+
+@handler("old")
+def take_versions(message: Placed) -> None:
     heard.append(message)
 
 
@@ -128,6 +134,18 @@ async def test_a_message_of_a_newer_version_waits_for_who_knows_it(harness: Make
 
     assert heard == [OldPlaced(key="B", amount=1)]
     assert (waiting.message_type, waiting.attempt) == ("changing.placed", 0)
+
+
+def test_a_release_with_a_higher_version_knows_more_and_so_gets_the_lanes() -> None:
+    class Second(Placing, name="placing", key="key", version=2): ...
+
+    old, new, saga, second = (
+        known_types(*Bus("memory:", each).definitions) for each in (take_old, take_versions, Placing, Second)
+    )
+
+    assert set(old) < set(new)
+    assert set(new) - set(old) == {f"{name} version {n}" for name in old for n in (2, 3)}
+    assert set(second) - set(saga) == {"saga state version 2"}
 
 
 async def test_the_version_travels_in_a_header_and_beside_others(harness: MakeHarness) -> None:

@@ -9,7 +9,7 @@ from sagabus import Bus, RetryPolicy, StoreError, StoreFull, StoreReadOnly, Stor
 from sagabus.clock import SystemClock
 from sagabus.engine.recoverability import Recoverability
 from sagabus.envelope import Cause, Envelope
-from sagabus.errors import UnknownMessageType
+from sagabus.errors import MessageTooNew, StateTooNew, UnknownMessageType
 from sagabus.identity import SystemIdentity
 from sagabus.outcome import DeadLettered, RetryAt
 from sagabus.testing import ManualClock
@@ -107,3 +107,26 @@ def test_a_long_outage_before_takes_nothing_from_the_hour_for_a_worker_that_know
     assert isinstance(first, RetryAt)
     assert isinstance(last, DeadLettered)
     assert last.cause is Cause.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("error", "lacking"),
+    [
+        (MessageTooNew("failing.noted", 3, 1), "failing.noted version 3"),
+        (StateTooNew("taker", "", "version 2"), "saga state version 2"),
+        (UnknownMessageType("failing.noted"), "failing.noted"),
+    ],
+)
+def test_what_a_live_worker_knows_waits_for_it_and_nothing_else_does(error: Exception, lacking: str) -> None:
+    clock = ManualClock()
+    ours = Recoverability(SystemIdentity(clock), clock)
+    waiting = structs.replace(envelope(), failed_at=clock.now())
+    clock.advance(timedelta(minutes=61))
+    ours.unknown(DEFINITION, waiting, error)
+
+    ours.note_known({"taker": frozenset({lacking})})
+    known = ours.unknown(DEFINITION, waiting, error)
+    ours.note_known({"taker": frozenset({"failing.noted", "saga state version 1"} - {lacking})})
+
+    assert isinstance(known, RetryAt)
+    assert isinstance(ours.unknown(DEFINITION, waiting, error), DeadLettered)

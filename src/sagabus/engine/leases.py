@@ -9,8 +9,8 @@ from math import inf
 from sagabus.clock import Clock, SystemClock
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.reactions import longest_limit
-from sagabus.engine.recoverability import timer_type
+from sagabus.engine.reactions import every_reaction, longest_limit
+from sagabus.engine.recoverability import SAGA_STATE, timer_type, versions_of
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
@@ -178,6 +178,10 @@ class Leases:
 
 
 def known_types(definition: HandlerDefinition | SagaDefinition) -> tuple[str, ...]:
-    """The message types, and the timers, that a subscription has reactions for."""
-    timers = map(timer_type, definition.timers) if isinstance(definition, SagaDefinition) else ()
-    return tuple(sorted({*definition.reactions, *timers}))
+    """The message types, and the timers, that a subscription has reactions for, with their versions and its own."""
+    known = set(definition.reactions)
+    for message_type in {each.message_type for each in every_reaction(definition) if each.message_type is not None}:
+        known.update(*(versions_of(name, message_type.version) for name in message_type.names))
+    if isinstance(definition, SagaDefinition):
+        known.update(map(timer_type, definition.timers), versions_of(SAGA_STATE, definition.options.version))
+    return tuple(sorted(known))
