@@ -55,7 +55,7 @@ from sagabus.handler import handler
 from sagabus.health import Health
 from sagabus.log import make_safe
 from sagabus.message import command, event
-from sagabus.middleware import Middleware
+from sagabus.middleware import Middleware, Next
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
@@ -109,6 +109,7 @@ __all__ = [
     "MessageTooLarge",
     "MessageTooOld",
     "Middleware",
+    "Next",
     "NoOpenTransaction",
     "Receipt",
     "ReplayResult",

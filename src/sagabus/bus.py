@@ -21,7 +21,13 @@ from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.idleness import unfinished
 from sagabus.engine.notices import Notices
-from sagabus.engine.outbox import AsyncJoinedPublisher, AwaitedConnection, JoinedPublisher, TransactionPublisher
+from sagabus.engine.outbox import (
+    AsyncJoinedPublisher,
+    AwaitedConnection,
+    AwaitedTransaction,
+    JoinedPublisher,
+    TransactionPublisher,
+)
 from sagabus.engine.processing import Processing
 from sagabus.engine.publisher import (
     Addressed,
@@ -223,7 +229,7 @@ class Bus:
         return self._publisher.receipts(addressed, answers)
 
     @overload
-    def join(self, connection: AwaitedConnection) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has an `execute` to await is meant
+    def join(self, connection: AwaitedConnection | AwaitedTransaction) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has one of these to await is meant
     @overload
     def join(self, connection: object) -> JoinedPublisher: ...
     def join(self, connection: object) -> JoinedPublisher | AsyncJoinedPublisher:

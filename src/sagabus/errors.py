@@ -308,7 +308,7 @@ class MessageTooOld(HandlingError):
 
 
 class SagaNotFound(HandlingError):
-    """Check the key and the order of messages: no live instance exists and this message starts none."""
+    """Check the key and the order of messages: no message has begun an instance of that key (from the harness)."""
 
 
 class ContextClosed(HandlingError):

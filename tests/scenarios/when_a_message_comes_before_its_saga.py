@@ -148,7 +148,7 @@ async def test_it_is_due_with_the_commit_that_creates_the_saga(harness: MakeHarn
         await bus.publish(Ended(key="A", number=9))
         reached.set()
         await bus.publish(Noted(key="A", number=1), wait=False)
-        while await bus.saga(Tally, "A") is None:  # noqa: ASYNC110  # the fact has no event of its own
+        while await bus.record(Tally, "A") is None:  # noqa: ASYNC110  # the fact has no event of its own
             await asyncio.sleep(0)
         reached.clear()
 

@@ -92,7 +92,7 @@ def test_its_message_is_held_after_one_run_and_nothing_of_the_run_is_kept() -> N
 
             (letter,) = await bus.dead_letters()
             assert (letter.attempts, "did you mean `self.status`?" in letter.reason) == (1, True)
-            assert await bus.saga(Order, "1") is None
+            assert await bus.record(Order, "1") is None
 
     asyncio.run(run())
 

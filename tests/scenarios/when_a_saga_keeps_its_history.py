@@ -102,7 +102,7 @@ async def test_two_lives_of_a_key_are_told_apart_though_their_versions_are_the_s
             await bus.advance(2 * WEEK)
             await bus.bus.purge()
 
-        assert await bus.saga(Story, "A") is None
+        assert await bus.record(Story, "A") is None
         history = await bus.history(Story, "A")
         assert [each.version for each in history] == [1, 2, 1, 2]
         assert [each.state["numbers"] for each in history] == [[0], [0], [1], [1]]

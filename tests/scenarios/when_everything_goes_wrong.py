@@ -81,10 +81,11 @@ async def test_each_message_takes_effect_once_and_in_order(harness: MakeHarness,
         await bus.advance(timedelta(days=1))
 
         for key, numbers in sent.items():
-            state = await bus.saga(Ledger, key)
-            if state is None:
+            record = await bus.record(Ledger, key)
+            if record is None:
                 assert numbers == []
                 continue
+            state = record.state
             assert (state.noted_, state.echoed) == (numbers, numbers)
             assert state.beats >= 1
         assert sorted(do.number for do in bus.sent.of(Do)) == list(range(len(bus.sent)))

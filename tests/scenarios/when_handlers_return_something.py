@@ -172,7 +172,7 @@ async def test_a_saga_is_looked_at_as_well() -> None:
         (letter,) = await bus.dead_letters()
 
         assert "saga 'it'" in letter.reason
-        assert await bus.saga(It, "A") is None
+        assert await bus.record(It, "A") is None
 
 
 @pytest.mark.parametrize("function", [generator, async_generator])

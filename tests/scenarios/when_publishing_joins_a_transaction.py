@@ -38,7 +38,7 @@ async def test_in_memory_the_block_carries_messages(harness: MakeHarness) -> Non
         async with bus.bus.transaction() as tx:
             tx.publish(Noted(key="A", number=1))
             tx.publish(Noted(key="A", number=2))
-            during = await bus.saga(Tally, "A")
+            during = await bus.record(Tally, "A")
         await bus.idle()
 
         assert during is None
@@ -71,7 +71,7 @@ async def test_the_callers_rollback_takes_it_back(on_file: MakeHarness, file: Pa
         receipt = await bus.publish(Noted(key="B"), message_id="m2")
 
         assert receipt.status == "accepted"
-        assert await bus.saga(Tally, "A") is None
+        assert await bus.record(Tally, "A") is None
     assert rows(file) == []
 
 

@@ -34,7 +34,7 @@ async def test_an_exception_rolls_both_back(on_ground: MakeHarness, ground: Grou
                 raise ZeroDivisionError
         await bus.idle()
 
-        assert await bus.saga(Tally, "A") is None
+        assert await bus.record(Tally, "A") is None
     assert ground.rows() == []
 
 

@@ -213,7 +213,7 @@ async def test_a_timer_that_nobody_handles_fails_the_message_that_sets_it(harnes
 
         (letter,) = await bus.dead_letters()
         assert "'ended'" in letter.reason
-        assert await bus.saga(Odd, "A") is None
+        assert await bus.record(Odd, "A") is None
 
 
 async def test_a_handler_schedules_a_message_instead(harness: MakeHarness, clock: ManualClock) -> None:

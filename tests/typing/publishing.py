@@ -1,7 +1,11 @@
 """Publishing from everywhere: what may be said with a message."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import assert_type
+
+import sqlalchemy.ext.asyncio
+import sqlalchemy.orm
 
 from sagabus import Bus, Context, Receipt, command, event, handler
 
@@ -27,6 +31,24 @@ async def from_outside(bus: Bus) -> None:
     await bus.publish(SUBMITTED, mesage_id="A1")  # error: mypy[call-arg] pyright[reportCallIssue]
     await bus.publish(SUBMITTED, delay=5)  # error: mypy[arg-type] pyright[reportArgumentType]
     await bus.publish(SUBMITTED, headers={"n": 1})  # error: mypy[dict-item] pyright[reportArgumentType]
+
+
+async def in_transactions(bus: Bus) -> None:
+    async with bus.transaction() as tx:
+        assert_type(tx.publish(SUBMITTED), str)
+        await tx.connection.execute("DELETE FROM cart")
+
+
+async def in_transactions_of_others(
+    bus: Bus,
+    awaited: sqlalchemy.ext.asyncio.AsyncSession,
+    session: sqlalchemy.orm.Session,
+    connection: sqlite3.Connection,
+) -> None:
+    assert_type(await bus.join(awaited).publish(SUBMITTED), Receipt)
+    assert_type(bus.join(session).publish(SUBMITTED), Receipt)
+    assert_type(bus.join(connection).publish_many([SUBMITTED, (SUBMITTED, "A1")]), list[Receipt])
+    await bus.join(connection).publish(SUBMITTED)  # error: mypy[misc] pyright[reportGeneralTypeIssues]
 
 
 @handler("payments", timeout=timedelta(seconds=3))

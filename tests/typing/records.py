@@ -3,6 +3,7 @@
 from typing import Any, assert_type
 
 from sagabus import Bus, Context, Saga, SagaRecord, event, starts
+from sagabus.testing import Harness
 
 
 @event("rooms.booked")
@@ -36,3 +37,8 @@ async def looks(bus: Bus) -> None:
     assert_type(await bus.sagas.list("rooms"), list[SagaRecord[Any]])
     await bus.sagas.get(Booked, "12")  # error: mypy[type-var] pyright[reportArgumentType]
     await bus.sagas.list(Room, stauts="new")  # error: mypy[call-overload] pyright[reportCallIssue]
+
+
+async def tests(harness: Harness) -> None:
+    assert_type(await harness.saga(Room, "12"), Room)
+    assert_type(await harness.record(Room, "12"), SagaRecord[Room] | None)

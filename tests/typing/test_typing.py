@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.checkers import Complaint, complaints_of_mypy, complaints_of_pyright
 from tests.test_docs import ROOT, blocks
 
-CASES = sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__)})
+CASES = sorted(set(Path(__file__).parent.glob("*.py")) - set(Path(__file__).parent.glob("test_*.py")))
 _EXPECTED = re.compile(r"# error: (.+)$")
 _RULE = re.compile(r"(mypy|pyright)\[([\w-]+)\]")
 

@@ -32,8 +32,11 @@ class TransactionPublisher:
         """Whether a receiver is missing that another process may have added since this one last looked."""
 
     @property
-    def connection(self) -> object:
-        """The open transaction, guarded against commit, rollback and schema changes."""
+    def connection(self) -> Any:
+        """The open transaction: a `Connection` on SQLite, an `AsyncConnection` on servers.
+
+        It is guarded against commit, rollback and schema changes.
+        """
         return self._unit.connection
 
     def publish(self, message: object, **options: Unpack[PublishOptions]) -> str:
@@ -63,6 +66,15 @@ class AwaitedConnection(Protocol):
     @property
     def execute(self) -> Callable[..., Awaitable[Any]]:
         """Runs a statement; awaited."""
+        ...
+
+
+class AwaitedTransaction(Protocol):
+    """A connection of an asynchronous driver whose statements go through cursors."""
+
+    @property
+    def commit(self) -> Callable[..., Awaitable[Any]]:
+        """Commits; awaited."""
         ...
 
 

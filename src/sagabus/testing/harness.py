@@ -21,7 +21,7 @@ from sagabus.clock import Clock, micros
 from sagabus.engine.publisher import Receipt
 from sagabus.engine.sender import Sender
 from sagabus.envelope import DeadLetter
-from sagabus.errors import StoreBusy
+from sagabus.errors import SagaNotFound, StoreBusy
 from sagabus.handler import HandlerOptions
 from sagabus.message import message_type_of
 from sagabus.middleware import Middleware
@@ -176,20 +176,22 @@ class Harness:
         """Events that handlers have published, each once, in the order of their commits."""
         return self._heard.published
 
-    async def saga(self, saga: type[S], key: str) -> S | None:
-        """The state of an instance, finished or not; None when there is none."""
+    async def saga(self, saga: type[S], key: str) -> S:
+        """The state of an instance, finished or not; SagaNotFound when there is none."""
         record = await self.record(saga, key)
         if record is None:
-            return None
-        state: S = record.state
-        return state
+            name = saga_name(saga)
+            raise SagaNotFound(
+                f"no message has begun an instance of saga {name!r} with key {key!r}", saga=name, key=key
+            )
+        return record.state
 
     @overload
     async def record(self, saga: type[S], key: str) -> SagaRecord[S] | None: ...
     @overload
     async def record(self, saga: str, key: str) -> SagaRecord[Any] | None: ...
     async def record(self, saga: type[Saga] | str, key: str) -> SagaRecord[Any] | None:
-        """All that is stored of an instance: state, version, status, timers."""
+        """All that is stored of an instance: state, version, status, timers; None when there is none."""
         return await self.bus.sagas.get(saga, key)
 
     async def history(self, saga: type[Saga] | str, key: str) -> list[Transition]:
