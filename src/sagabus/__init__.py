@@ -53,6 +53,7 @@ from sagabus.errors import (
 )
 from sagabus.handler import handler
 from sagabus.health import Health
+from sagabus.kinds import Command, Event
 from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.middleware import Middleware, Next
@@ -82,6 +83,7 @@ __all__ = [
     "AsyncJoinedPublisher",
     "Bus",
     "Cause",
+    "Command",
     "ConcurrencyConflict",
     "ConfigurationError",
     "Connection",
@@ -93,6 +95,7 @@ __all__ = [
     "DuplicateMessage",
     "EndlessLoop",
     "Envelope",
+    "Event",
     "Exponential",
     "ForkedProcess",
     "HandlingError",

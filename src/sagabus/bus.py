@@ -21,13 +21,7 @@ from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.idleness import unfinished
 from sagabus.engine.notices import Notices
-from sagabus.engine.outbox import (
-    AsyncJoinedPublisher,
-    AwaitedConnection,
-    AwaitedTransaction,
-    JoinedPublisher,
-    TransactionPublisher,
-)
+from sagabus.engine.outbox import AsyncJoinedPublisher, Awaited, JoinedPublisher, TransactionPublisher
 from sagabus.engine.processing import Processing
 from sagabus.engine.publisher import (
     Addressed,
@@ -49,13 +43,13 @@ from sagabus.health import Health
 from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
 from sagabus.inspection import ChannelCounts
+from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.leftovers import report
 from sagabus.middleware import Middleware
-from sagabus.outcome import Admission
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
-from sagabus.store import Retention, Routing, Store, Unit
+from sagabus.store import Retention, Routing, Store
 from sagabus.store_urls import store_from_url
 from sagabus.views import DeadLetters, Sagas, Timers
 
@@ -156,6 +150,11 @@ class Bus:
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
+    @overload
+    @wrong_kind("a command is sent: send(...)")
+    async def publish(self, message: Command, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Accept an event durably for every subscription that exists; concurrent calls share a commit.
 
@@ -167,6 +166,11 @@ class Bus:
         self._home.check("bus.publish(...)")
         return await self._accept(self._publisher.outgoing(message, "event", **options))
 
+    @overload
+    @wrong_kind("an event is published: publish(...)")
+    async def send(self, message: Event, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Accept a command durably for its one receiver, else Unroutable; options and promises as for `publish`."""
         self._home.check("bus.send(...)")
@@ -194,21 +198,10 @@ class Bus:
             yield publisher
             if publisher.is_unsure:
                 self._sender.use(await self.store.routing())
-            addressed, answers = await self._append_to(unit, publisher)
+            addressed, answers = await publisher.append(self._sender, self.store)
             self._publisher.receipts(addressed, answers)
             await unit.commit()
         self._publisher.note(addressed, answers)
-
-    async def _append_to(
-        self, unit: Unit, publisher: TransactionPublisher
-    ) -> tuple[list[Addressed], Sequence[Admission]]:
-        while publisher.pending:
-            addressed = publisher.addressed()
-            answers = await unit.append(all_envelopes(addressed), self._sender.table.version)
-            if answers is not None:
-                return addressed, answers
-            self._sender.use(await self.store.routing())
-        return [], ()
 
     async def _accept(self, outgoing: Outgoing) -> Receipt:
         self._check_open()
@@ -229,7 +222,7 @@ class Bus:
         return self._publisher.receipts(addressed, answers)
 
     @overload
-    def join(self, connection: AwaitedConnection | AwaitedTransaction) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has one of these to await is meant
+    def join(self, connection: Awaited) -> AsyncJoinedPublisher: ...  # type: ignore[overload-overlap]  # whatever has one of these to await is meant
     @overload
     def join(self, connection: object) -> JoinedPublisher: ...
     def join(self, connection: object) -> JoinedPublisher | AsyncJoinedPublisher:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack, overload
 
 from sagabus.clock import instant, moment, span
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ContextClosed, HandlingError, InvalidTime
 from sagabus.identity import check_id, derive
+from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Parameters, Statement
 from sagabus.stamping import checked_headers, checked_key
 
@@ -47,6 +48,17 @@ class Outbound(Protocol):
     def check_statement(self, sql: str, parameters: Parameters) -> None:
         """Raise for a statement that the commit would refuse."""
         ...
+
+
+class SendOptions(TypedDict, total=False):
+    """What may be said beside a message, wherever it is sent or published."""
+
+    message_id: str | None
+    """The key of de-duplication; an id is made when it is left out."""
+    partition_key: str | None
+    """Messages of one key keep their order at subscriptions that read no key of their own."""
+    correlation_id: str | None
+    headers: Mapping[str, str] | None
 
 
 class Context:
@@ -135,6 +147,11 @@ class Context:
         """A key for an external call: equal in every run of this message, different for every other message or step."""
         return derive(self._envelope.message_id, self._envelope.channel, f"key:{step}")
 
+    @overload
+    @wrong_kind("an event is published: publish(...)")
+    def send(self, message: Event, **options: Unpack[SendOptions]) -> None: ...
+    @overload
+    def send(self, message: object, **options: Unpack[SendOptions]) -> None: ...
     def send(
         self,
         message: object,
@@ -147,6 +164,11 @@ class Context:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if nobody receives it."""
         self._buffer(message, "command", message_id, partition_key, headers, correlation_id=correlation_id)
 
+    @overload
+    @wrong_kind("a command is sent: send(...)")
+    def publish(self, message: Command, **options: Unpack[SendOptions]) -> None: ...
+    @overload
+    def publish(self, message: object, **options: Unpack[SendOptions]) -> None: ...
     def publish(
         self,
         message: object,

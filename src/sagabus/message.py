@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 from sagabus.declared_class import become_dataclass
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
 from sagabus.evolution import UNCHANGED, Evolution, Upcast, is_names
+from sagabus.kinds import Command, Event
 from sagabus.local_names import visible_names
 from sagabus.nearest import known_names
 
@@ -187,7 +188,7 @@ def _declaring(name: object, kind: Kind, options: MessageOptions) -> Callable[[t
     evolution = _evolution(options)
 
     def declare(cls: type[T]) -> type[T]:
-        _refuse_unusable(cls)
+        _refuse_unusable(cls, kind)
         shape = _shape_of(cls)
         if shape is None:
             _make_dataclass(cls)
@@ -220,7 +221,7 @@ def _check_evolution(declared: MessageType) -> None:
         raise ConfigurationError(*problems)
 
 
-def _refuse_unusable(cls: object) -> None:
+def _refuse_unusable(cls: object, kind: Kind) -> None:
     if not isinstance(cls, type):
         raise ConfigurationError(f"{cls!r} cannot be a message: @event and @command go on a class")
     if "__sagabus_message__" in cls.__dict__:
@@ -228,6 +229,11 @@ def _refuse_unusable(cls: object) -> None:
     if issubclass(cls, _NOT_PLAIN):
         raise ConfigurationError(
             f"{_path(cls)} cannot be a message: derive from nothing, a dataclass, a Struct or a pydantic model"
+        )
+    other = Command if kind == "event" else Event
+    if issubclass(cls, other):
+        raise ConfigurationError(
+            f"{_path(cls)} derives from {other.__name__}, but @{kind} declares it: change the base or the decorator"
         )
 
 

@@ -134,7 +134,7 @@ def test_a_state_that_would_change_is_held_with_the_path_of_its_field() -> None:
             await bus.publish(Begun(id="1"))
             await bus.advance(timedelta(hours=1))
             (letter,) = await bus.dead_letters()
-            return [letter.reason, str(await bus.saga(Book, "1"))]
+            return [letter.reason, str(await bus.record(Book, "1"))]
 
     reason, saga = asyncio.run(run())
 

@@ -14,6 +14,7 @@ import pytest
 
 from sagabus import errors
 from sagabus.errors import ConfigurationError, MessageNotDeclared, SagaBusError, UnknownMessageType
+from sagabus.kinds import Command, Event
 from sagabus.message import (
     MessageType,
     Registry,
@@ -296,3 +297,39 @@ def test_only_waiting_helps_where_an_error_is_transient() -> None:
         "StoreFull",
         "ConcurrencyConflict",
     }
+
+
+class PlainEvent(Event):
+    text: str
+
+
+@dataclasses.dataclass
+class DataclassEvent(Event):
+    text: str
+
+
+class StructEvent(msgspec.Struct, Event):
+    text: str
+
+
+class ModelEvent(pydantic.BaseModel, Event):
+    text: str
+
+
+@pytest.mark.parametrize("base", [PlainEvent, DataclassEvent, StructEvent, ModelEvent])
+def test_a_base_for_checkers_adds_nothing_and_cannot_contradict_the_decorator(base: type[typing.Any]) -> None:
+    with pytest.raises(ConfigurationError, match="derives from Event, but @command declares it"):
+        command("tests.text")(base)
+
+    declared = event("tests.text")(base)
+
+    assert field_names(message_type_of(declared)) == ("text",)
+    assert declared(text="a") == declared(text="a")
+
+
+def test_a_command_for_checkers_cannot_be_declared_as_an_event() -> None:
+    with pytest.raises(ConfigurationError, match="derives from Command, but @event declares it"):
+
+        @event("tests.text")
+        class Text(Command):
+            text: str

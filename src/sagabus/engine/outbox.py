@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, Unpack
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeAlias, Unpack, overload
 
 from sagabus.engine.publisher import (
     Addressed,
@@ -16,9 +16,11 @@ from sagabus.engine.publisher import (
     all_envelopes,
 )
 from sagabus.engine.routing import RoutingTable
+from sagabus.engine.sender import Sender
 from sagabus.errors import Unroutable
+from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Admission
-from sagabus.store import AsyncJoined, Joined, Routing, Unit
+from sagabus.store import AsyncJoined, Joined, Routing, Store, Unit
 
 
 class TransactionPublisher:
@@ -39,17 +41,33 @@ class TransactionPublisher:
         """
         return self._unit.connection
 
+    @overload
+    @wrong_kind("a command is sent: send(...)")
+    def publish(self, message: Command, **options: Unpack[PublishOptions]) -> str: ...
+    @overload
+    def publish(self, message: object, **options: Unpack[PublishOptions]) -> str: ...
     def publish(self, message: object, **options: Unpack[PublishOptions]) -> str:
         """Publish when the block commits; the message's id. Options as for `bus.publish`."""
         return self._buffer(self._publisher.outgoing(message, "event", **options))
 
+    @overload
+    @wrong_kind("an event is published: publish(...)")
+    def send(self, message: Event, **options: Unpack[PublishOptions]) -> str: ...
+    @overload
+    def send(self, message: object, **options: Unpack[PublishOptions]) -> str: ...
     def send(self, message: object, **options: Unpack[PublishOptions]) -> str:
         """Send a command when the block commits; its id."""
         return self._buffer(self._publisher.outgoing(message, "command", **options))
 
-    def addressed(self) -> list[Addressed]:
-        """All that was buffered, under the present routing."""
-        return addressed_by(None, self.pending)
+    async def append(self, sender: Sender, store: Store) -> tuple[list[Addressed], Sequence[Admission]]:
+        """Put all that was buffered into the unit, under a routing that the store still has, and what came of it."""
+        while self.pending:
+            addressed = addressed_by(None, self.pending)
+            answers = await self._unit.append(all_envelopes(addressed), sender.table.version)
+            if answers is not None:
+                return addressed, answers
+            sender.use(await store.routing())
+        return [], ()
 
     def _buffer(self, outgoing: Outgoing) -> str:
         try:
@@ -78,6 +96,9 @@ class AwaitedTransaction(Protocol):
         ...
 
 
+Awaited: TypeAlias = AwaitedConnection | AwaitedTransaction
+
+
 class JoinedPublisher:
     """Publishes inside a transaction of the caller's: synchronous, never commits, gone with the caller's rollback."""
 
@@ -86,10 +107,20 @@ class JoinedPublisher:
         self._publisher = publisher
         self._table = table
 
+    @overload
+    @wrong_kind("a command is sent: send(...)")
+    def publish(self, message: Command, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
         return self._append([self._publisher.outgoing(message, "event", **options)])[0]
 
+    @overload
+    @wrong_kind("an event is published: publish(...)")
+    def send(self, message: Event, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Send a command with the caller's commit."""
         return self._append([self._publisher.outgoing(message, "command", **options)])[0]
@@ -114,10 +145,20 @@ class AsyncJoinedPublisher:
         self._publisher = publisher
         self._table = table
 
+    @overload
+    @wrong_kind("a command is sent: send(...)")
+    async def publish(self, message: Command, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     async def publish(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Publish with the caller's commit. Options as for `bus.publish`; NoOpenTransaction where there is none."""
         return (await self._append([self._publisher.outgoing(message, "event", **options)]))[0]
 
+    @overload
+    @wrong_kind("an event is published: publish(...)")
+    async def send(self, message: Event, **options: Unpack[PublishOptions]) -> Receipt: ...
+    @overload
+    async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt: ...
     async def send(self, message: object, **options: Unpack[PublishOptions]) -> Receipt:
         """Send a command with the caller's commit."""
         return (await self._append([self._publisher.outgoing(message, "command", **options)]))[0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias, TypedDict, TypeGuard, cast, get_args
+from typing import Literal, TypeAlias, TypeGuard, cast, get_args
 
 from sagabus.clock import Clock, instant
-from sagabus.context import due
+from sagabus.context import SendOptions, due
 from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.notices import REFUSED, Notices
 from sagabus.engine.routing import RoutingTable
@@ -24,15 +24,9 @@ Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "un
 OnCollision: TypeAlias = Literal["log", "raise"]
 
 
-class PublishOptions(TypedDict, total=False):
+class PublishOptions(SendOptions, total=False):
     """What may be said beside a message, by every way to publish from outside a handler."""
 
-    message_id: str | None
-    """The key of de-duplication; an id is made when it is left out."""
-    partition_key: str | None
-    """Messages of one key keep their order at subscriptions that read no key of their own."""
-    correlation_id: str | None
-    headers: Mapping[str, str] | None
     delay: timedelta | None
     """Not before it has passed, by the store's clock."""
     at: datetime | None

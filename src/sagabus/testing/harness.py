@@ -14,11 +14,11 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from sagabus.bus import Bus
 from sagabus.clock import Clock, micros
-from sagabus.engine.publisher import Receipt
+from sagabus.engine.publisher import PublishOptions, Receipt
 from sagabus.engine.sender import Sender
 from sagabus.envelope import DeadLetter
 from sagabus.errors import SagaNotFound, StoreBusy
@@ -116,7 +116,7 @@ class Harness:
 
     # --- doing
 
-    async def publish(self, message: object, *, wait: bool = True, **options: Any) -> Receipt:
+    async def publish(self, message: object, *, wait: bool = True, **options: Unpack[PublishOptions]) -> Receipt:
         """`bus.publish`, or `bus.send` for a command; unless `wait` is False, returns when all that follows from it
         has been done.
         """
