@@ -8,6 +8,7 @@ category roots end in `Error`. Every constructor keeps its positional arguments 
 from collections.abc import Collection, Iterable
 from typing import ClassVar
 
+from sagabus.evolution import needed_field, needed_message, needed_state
 from sagabus.nearest import known_names
 
 __all__ = ["ConcurrencyConflict", "ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
@@ -147,6 +148,11 @@ class MessageTooNew(MessageError):
 
     def __str__(self) -> str:
         return f"{self.message_type}: sent with version {self.version}; this release knows it up to {self.known}"
+
+    @property
+    def needs(self) -> str:
+        """What a worker must know to take it, as workers say it of themselves."""
+        return needed_message(self.message_type, self.version)
 
 
 class InvalidMessageId(MessageError):
@@ -368,9 +374,12 @@ class StateTooNew(HandlingError):
 
     def __str__(self) -> str:
         text = f"{self.saga}: the stored state has {self.what}, which this release does not know"
-        if not self.path:
-            return text
-        return f"{text}: {self.path}; list it in the saga's dropped=[...] if no release needs it"
+        return f"{text}: {self.path}; list it in dropped=[...] if no release needs it" if self.path else text
+
+    @property
+    def needs(self) -> str:
+        """What a worker must know to take it, as workers say it of themselves."""
+        return needed_field(self.path) if self.path else needed_state(self.what)
 
 
 class StateTooLarge(HandlingError):

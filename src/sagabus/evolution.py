@@ -10,7 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
-__all__ = ["UNCHANGED", "Evolution", "Upcast", "is_names"]
+__all__ = [
+    "UNCHANGED",
+    "Evolution",
+    "Upcast",
+    "is_names",
+    "needed_field",
+    "needed_message",
+    "needed_state",
+    "says_a_version",
+]
 
 _INDEX = re.compile(r"\[\d+\]")
 
@@ -99,3 +108,23 @@ def _mapping(found: object, start: int) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise TypeError(f"the upcaster from version {start} returned {type(found).__name__}, not a mapping")
     return dict(cast("Mapping[str, Any]", found))
+
+
+def needed_message(name: str, version: int) -> str:
+    """What a worker knows that takes this version of a message type."""
+    return f"{name} version {version}"
+
+
+def says_a_version(known: str) -> bool:
+    """Whether what a worker says that it knows is a version of a message type or of a state."""
+    return " version " in known
+
+
+def needed_state(what: str) -> str:
+    """What a worker knows that takes such a state: `version 2`."""
+    return f"state {what}"
+
+
+def needed_field(path: str) -> str:
+    """What a worker knows whose state has the field at this path."""
+    return f"state field {_INDEX.sub('[]', path)}"

@@ -6,7 +6,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness
 
 from sagabus import Bus, ConfigurationError, Context, Deduplication, Saga, Settings, command, event, handler, starts
-from sagabus.engine.leases import known_types
+from sagabus.engine.knowledge import known_types
 from sagabus.message import VERSION_HEADER, version_in
 
 heard: list[Any] = []

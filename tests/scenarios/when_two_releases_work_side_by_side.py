@@ -1,12 +1,15 @@
 """An old and a new release on one store: what only the new one knows reaches it at once, and keeps its order."""
 
+from dataclasses import field
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.when_two_workers_share_a_store import glances, lanes
 
-from sagabus import Cause, Settings, event, handler
+from sagabus import Cause, Saga, Settings, event, handler, starts
 from sagabus.store import Subscription
 from sagabus.testing import Harness, ManualClock
 
@@ -77,6 +80,61 @@ async def test_the_earlier_release_works_again_once_the_later_one_has_gone(
         await first.idle()
 
         assert (lanes(first), seen) == (16, [(2, "Known K"), (1, "Known K")])
+
+
+class Line(msgspec.Struct):
+    sku: str
+
+
+class GiftLine(msgspec.Struct):
+    sku: str
+    gift: bool = False
+
+
+class OldBasket(Saga, name="baskets", key="key"):
+    key: str
+    lines: list[Line] = field(default_factory=list)
+
+    @starts
+    def known(self, message: Known) -> None:
+        self.lines.append(Line("old"))
+
+
+class NestedBasket(Saga, name="baskets", key="key"):
+    key: str
+    lines: list[GiftLine] = field(default_factory=list)
+
+    @starts
+    def known(self, message: Known) -> None:
+        self.lines.append(GiftLine("new", gift=True))
+
+
+class RenamedBasket(Saga, name="baskets", key="key", version=2, renamed={"lines": "items"}):
+    key: str
+    items: list[Line] = field(default_factory=list)
+
+    @starts
+    def known(self, message: Known) -> None:
+        self.items.append(Line("new"))
+
+
+@pytest.mark.parametrize("later", [NestedBasket, RenamedBasket], ids=["nested", "renamed"])
+async def test_states_that_an_earlier_release_would_cut_go_to_the_later_one(
+    on_ground: MakeHarness, clock: ManualClock, later: type[Saga]
+) -> None:
+    async with on_ground(OldBasket, clock=clock) as first:
+        await first.publish(Known(key="A"))
+        async with on_ground(later, clock=clock) as second:
+            await glances(clock, first, second, number=30)
+            assert (lanes(first), lanes(second)) == (0, 16)
+
+            for _ in range(2):
+                await first.bus.publish(Known(key="A"))
+            await second.idle()
+            state = await second.saga(later, "A")
+
+    found = getattr(state, "items", None) or getattr(state, "lines", [])
+    assert [line.sku for line in found] == ["old", "new", "new"]
 
 
 async def test_an_unknown_message_holds_back_its_own_key_only(harness: MakeHarness) -> None:

@@ -8,9 +8,9 @@ from math import inf
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.engine.in_flight import InFlight
+from sagabus.engine.knowledge import known_types
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.reactions import every_reaction, longest_limit
-from sagabus.engine.recoverability import SAGA_STATE, timer_type, versions_of
+from sagabus.engine.reactions import longest_limit
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
@@ -175,13 +175,3 @@ class Leases:
         if self._cut_off and self._renewed is not None and moment - self._renewed > self._duration:
             self._patient_until = moment + _PATIENCE
         return moment < self._patient_until
-
-
-def known_types(definition: HandlerDefinition | SagaDefinition) -> tuple[str, ...]:
-    """The message types, and the timers, that a subscription has reactions for, with their versions and its own."""
-    known = set(definition.reactions)
-    for message_type in {each.message_type for each in every_reaction(definition) if each.message_type is not None}:
-        known.update(*(versions_of(name, message_type.version) for name in message_type.names))
-    if isinstance(definition, SagaDefinition):
-        known.update(map(timer_type, definition.timers), versions_of(SAGA_STATE, definition.options.version))
-    return tuple(sorted(known))

@@ -136,10 +136,11 @@ class Recoverability:
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
 
     def _is_known(self, envelope: Envelope, error: BaseException) -> bool:
-        """Whether a live worker knows what this one lacks; as long as nothing is known of the others, one may."""
-        name = _lacking(envelope, error)
-        if name is None:
-            return False
+        """Whether a live worker knows the type; as long as nothing is known of the others, one may."""
+        if isinstance(error, MessageTooNew | StateTooNew):
+            name = error.needs
+        else:
+            name = envelope.message_type if envelope.timer is None else timer_type(envelope.timer)
         pair = (envelope.channel, name)
         if len(self.unknown_types) < _REMEMBERED:
             self.unknown_types.add(pair)
@@ -192,24 +193,6 @@ class Recoverability:
     ) -> Outcome:
         reason = reason[:_LONGEST_TEXT]
         return DeadLettered(envelope=envelope, cause=cause, reason=reason, failure=failure, parks=definition.parks)
-
-
-SAGA_STATE = "saga state"
-"""What the state of a saga counts as among the types that a subscription knows."""
-
-
-def versions_of(name: str, version: int) -> set[str]:
-    """What each version of a type up to this one counts as among them; the first one goes without saying."""
-    return {f"{name} version {each}" for each in range(2, version + 1)}
-
-
-def _lacking(envelope: Envelope, error: BaseException) -> str | None:
-    """What this worker lacks for a message, as another one says that it knows it; None for what no worker says."""
-    if isinstance(error, MessageTooNew):
-        return f"{envelope.message_type} version {error.version}"
-    if isinstance(error, StateTooNew):
-        return None if error.path else f"{SAGA_STATE} {error.what}"
-    return envelope.message_type if envelope.timer is None else timer_type(envelope.timer)
 
 
 def timer_type(name: str) -> str:

@@ -13,6 +13,8 @@ from zlib import crc32
 
 import msgspec
 
+from sagabus.evolution import says_a_version
+
 BEYOND_LOST = 1_000
 """Epochs and versions that were given in a time of which a store knows nothing any more are fewer, beyond the known."""
 
@@ -46,12 +48,14 @@ def _is_told(crews: Sequence[Crew]) -> bool:
 
 
 def _ruling(crews: Sequence[Crew]) -> str | None:
-    """What those know that work: more than any other. Where two know what the other does not, the later release."""
+    """What those know that work: more than any other. Where two know what the other does not, those that know more
+    versions, and else the later ones.
+    """
     if len(crews) == 1:
         return crews[0].knows
     known = {crew: told_types(crew.knows) or frozenset[str]() for crew in crews}
     best = [crew for crew, types in known.items() if not any(types < others for others in known.values())]
-    return max(best, key=lambda crew: crew.first).knows
+    return max(best, key=lambda crew: (sum(map(says_a_version, known[crew])), crew.first)).knows
 
 
 def knowledge(types: Sequence[str] | None) -> str | None:
