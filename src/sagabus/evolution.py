@@ -122,9 +122,9 @@ def says_a_version(known: str) -> bool:
 
 def needed_state(what: str) -> str:
     """What a worker knows that takes such a state: `version 2`."""
-    return f"state {what}"
+    return f"saga state {what}"
 
 
 def needed_field(path: str) -> str:
     """What a worker knows whose state has the field at this path."""
-    return f"state field {_INDEX.sub('[]', path)}"
+    return f"saga state field {_INDEX.sub('[]', path)}"
