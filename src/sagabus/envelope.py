@@ -52,6 +52,8 @@ class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     guarded: bool = False
     """On the way into a store only: copies of this message id are to be dropped by an inbox row."""
     position: int = 0
+    damage: str | None = None
+    """Out of a store only: what of its row cannot be read. Then the body is all that there is of it, as JSON."""
 
 
 def accepted_times(envelope: Envelope, now: int) -> tuple[int, int]:
@@ -115,6 +117,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     updated_at: int = 0
     shape: str | None = None
     """Which shape of the saga's class wrote this state; None where an older release did, which says none."""
+    damage: str | None = None
+    """What of its row cannot be read. No message may run on such a state."""
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -148,6 +148,7 @@ class ReplayResult(Enum):
     TOO_OLD = "too old, quarantined"
     COLLISION = "id collision, quarantined"
     NOT_FOUND = "not found"
+    DAMAGED = "damaged, cannot be delivered"
 
 
 class Unit(Protocol):

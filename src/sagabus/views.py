@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from sagabus.clock import moment
 from sagabus.envelope import DeadLetter, Instance, Recorded
-from sagabus.errors import ConfigurationError, HandlingError, UnknownName
+from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
 from sagabus.home_loop import HomeLoop
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import StateCodec
@@ -162,6 +162,9 @@ class Sagas:
         )
 
     def _read(self, cls: type[Saga] | None, instance: Instance) -> tuple[Any, HandlingError | None]:
+        if instance.damage is not None:
+            reason = f"the stored row of {instance.key!r} cannot be read: {instance.damage}"
+            return json.loads(instance.state), StateInvalid(instance.saga, "", reason)
         if cls is None:
             return _plain(instance.state), None
         try:

@@ -24,7 +24,9 @@ def test_what_is_closed_stays_closed(cause: Cause, facts: Facts) -> None:
 
 
 @pytest.mark.parametrize("facts", ALL)
-@pytest.mark.parametrize("cause", [cause for cause in Cause if cause not in (Cause.COLLISION, Cause.TOO_OLD)])
+@pytest.mark.parametrize(
+    "cause", [cause for cause in Cause if cause not in (Cause.COLLISION, Cause.TOO_OLD, Cause.DAMAGED)]
+)
 def test_what_died_here_goes_by_the_horizon_alone(cause: Cause, facts: Facts) -> None:
     expected = ReplayResult.TOO_OLD if facts.is_below_horizon else ReplayResult.DONE
     if facts.was_replaced:
@@ -34,11 +36,17 @@ def test_what_died_here_goes_by_the_horizon_alone(cause: Cause, facts: Facts) ->
 
 
 @pytest.mark.parametrize("facts", ALL)
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_damaged_is_never_delivered(facts: Facts, *, force: bool) -> None:
+    assert replay_of(letter(Cause.DAMAGED), facts, force=force) is ReplayResult.DAMAGED
+
+
+@pytest.mark.parametrize("facts", ALL)
 def test_only_a_quarantined_copy_counts_as_done_by_its_record(facts: Facts) -> None:
     done = {cause for cause in Cause if replay_of(letter(cause), facts, force=True) is ReplayResult.ALREADY_DONE}
 
     if facts.was_replaced:
-        assert done == set(Cause)
+        assert done == set(Cause) - {Cause.DAMAGED}
     else:
         assert done == ({Cause.TOO_OLD} if facts.has_copy else set())
 

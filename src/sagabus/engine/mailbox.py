@@ -32,6 +32,8 @@ class BelievedState:
     status: str | None = None
     timers: dict[str, str] = field(default_factory=dict)
     completed: bool = False
+    damage: str | None = None
+    """What of its row cannot be read: no message may run on it."""
     stash: list[Envelope] = field(default_factory=list)
     """Messages that wait for the saga to start or to change."""
 
@@ -47,6 +49,7 @@ class BelievedState:
             status=instance.status,
             timers=dict(instance.timers),
             completed=instance.completed,
+            damage=instance.damage,
             stash=stash,
         )
 

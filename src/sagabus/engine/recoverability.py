@@ -174,6 +174,13 @@ class Recoverability:
         envelope = msgspec.structs.replace(envelope, deaths=deaths)
         return DeadLettered(envelope=envelope, cause=Cause.WORKER_DIED, reason=reason, parks=definition.parks)
 
+    def damaged(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
+        """A dead letter, with all that there is, for a message whose stored row cannot be read."""
+        reason = f"its stored row cannot be read: {envelope.damage}"
+        return DeadLettered(
+            envelope=envelope, cause=Cause.DAMAGED, reason=reason[:_LONGEST_TEXT], parks=definition.parks
+        )
+
     def _uncounted(
         self,
         definition: HandlerDefinition | SagaDefinition,

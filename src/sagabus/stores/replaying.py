@@ -25,6 +25,8 @@ def replay_of(letter: DeadLetter, facts: Facts, *, force: bool) -> ReplayResult:
     """
     if letter.status != "open":
         return ReplayResult.ALREADY_DONE
+    if letter.cause is Cause.DAMAGED:
+        return ReplayResult.DAMAGED
     if facts.was_replaced or (letter.cause is Cause.TOO_OLD and facts.has_copy):
         return ReplayResult.ALREADY_DONE
     if force:

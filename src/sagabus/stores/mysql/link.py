@@ -16,6 +16,7 @@ from sagabus.stores.mysql.fragments import NOW
 from sagabus.stores.mysql.prepared import Form, Rows, portions
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
 from sagabus.stores.sql.appending import Raced
+from sagabus.stores.sql.damage import row_of
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery, causes
 
@@ -270,4 +271,7 @@ class MysqlLink:
 
 def _texts(rows: Sequence[Row]) -> list[Row]:
     """Rows as they were written: ids and keys are kept as bytes, so that they are compared by them."""
-    return [[value.decode() if type(value) is bytes else value for value in row] for row in rows]
+    try:
+        return [[value.decode() if type(value) is bytes else value for value in row] for row in rows]
+    except UnicodeDecodeError:
+        return [row_of(row) for row in rows]

@@ -289,7 +289,8 @@ _LETTERS = {
     "unpark": Statement("""
 DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
     SELECT 1 FROM {dead_letter} AS d WHERE d.channel = ?1 AND d.status = 'open' AND d.parked = 1
-    AND CAST(JSON_UNQUOTE(JSON_EXTRACT(d.envelope, '$[4]')) AS BINARY) = CAST(?2 AS BINARY))
+    AND CAST(JSON_UNQUOTE(IF(JSON_VALID(d.envelope), JSON_EXTRACT(d.envelope, '$[4]'), NULL)) AS BINARY)
+        = CAST(?2 AS BINARY))
 """),
     "timer_is_set": Statement(
         """

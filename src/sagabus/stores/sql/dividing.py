@@ -9,6 +9,7 @@ from sagabus.envelope import lane_of
 from sagabus.failpoint import hit
 from sagabus.stores.lane_shares import BEYOND_LOST
 from sagabus.stores.sql import leasing
+from sagabus.stores.sql.damage import readable
 from sagabus.stores.sql.steps import Query, Steps
 from sagabus.stores.suspicion import Suspicion, across, loud_of
 from sagabus.upkeep import Divided
@@ -77,7 +78,7 @@ def _move(lanes: int) -> Steps[int]:
     moved = after = 0
     while found := (yield Query("page_of_lanes", (after, _AT_ONCE))).rows:
         after = found[-1][0]
-        going = [(position, new) for position, lane, key in found if (new := lane_of(key, lanes)) != lane]
+        going = [(position, new) for position, lane, key in found if (new := lane_of(readable(key), lanes)) != lane]
         if going:
             yield Query("move_envelopes", rows=going)
             moved += len(going)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from sagabus import codec
 from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
 from sagabus.errors import MessageInvalid
 from sagabus.outcome import Save
+from sagabus.stores.sql.damage import DamagedRow, kept, readable, what_is_wrong
 from sagabus.stores.sql.steps import Row
 
 _encode = msgspec.json.Encoder().encode
@@ -76,7 +78,13 @@ def told(text: str | None) -> str | None:
 
 
 def envelope_of(row: Row) -> Envelope:
-    """The envelope of a row of `position` and STORED_COLUMNS."""
+    """The envelope of a row of `position` and STORED_COLUMNS; of one that is damaged, what there is."""
+    if type(row) is DamagedRow:
+        return _damaged_envelope(row)
+    try:
+        headers = _decode_texts(row[8]) if row[8] else None
+    except msgspec.DecodeError:
+        return _damaged_envelope(row)
     return Envelope(
         position=row[0],
         channel=row[1],
@@ -86,7 +94,7 @@ def envelope_of(row: Row) -> Envelope:
         message_type=row[5],
         partition_key=row[6],
         body=row[7].encode(),
-        headers=_decode_texts(row[8]) if row[8] else None,
+        headers=headers,
         correlation_id=row[9],
         causation_id=row[10],
         sent_at=row[11],
@@ -100,20 +108,46 @@ def envelope_of(row: Row) -> Envelope:
     )
 
 
+def _damaged_envelope(row: Row) -> Envelope:
+    values: dict[str, Any] = dict(zip(("position", *STORED_COLUMNS.split(", ")), row, strict=True))
+    damage = what_is_wrong(values, {"headers": (_decode_texts, "a JSON object of texts")})
+    lost = {name: value for name, value in values.items() if isinstance(value, bytes)}
+    fields: dict[str, Any] = {name: readable(value) for name, value in values.items()}
+    body = kept({"body": values["body"], "headers": values["headers"], **lost})
+    fields.update(body=body, headers=None, stashed=bool(fields["stashed"]), damage=damage)
+    return Envelope(**fields)
+
+
 def instance_of(row: Row) -> Instance:
-    """The instance of a row of INSTANCE_COLUMNS."""
+    """The instance of a row of INSTANCE_COLUMNS; of one that is damaged, what there is."""
+    if type(row) is DamagedRow:
+        return _damaged_instance(row)
+    try:
+        timers = _decode_texts(row[5]) if row[5] else {}
+    except msgspec.DecodeError:
+        return _damaged_instance(row)
     return Instance(
         saga=row[0],
         key=row[1],
         version=row[2],
         state=row[3].encode(),
         status=row[4],
-        timers=_decode_texts(row[5]) if row[5] else {},
+        timers=timers,
         completed=row[6] is not None,
         created_at=row[7],
         updated_at=row[8],
         shape=_shape_of(row[9], row[2]),
     )
+
+
+def _damaged_instance(row: Row) -> Instance:
+    values: dict[str, Any] = dict(zip(INSTANCE_COLUMNS.split(", "), row, strict=False))  # on MySQL, more stands behind
+    fields = {
+        name: readable(value) for name, value in values.items() if name not in ("completed_at", "timers", "shape")
+    }
+    fields["state"] = kept({name: values[name] for name in ("state", "timers")})
+    damage = what_is_wrong(values, {"timers": (_decode_texts, "a JSON object of texts")})
+    return Instance(**fields, completed=values["completed_at"] is not None, damage=damage)
 
 
 def shape_text(save: Save) -> str | None:
@@ -143,7 +177,7 @@ def recorded_of(row: Row) -> Recorded:
         timer=row[7],
         status=row[8],
         completed=bool(row[9]),
-        state=row[10].encode(),
+        state=row[10].encode() if isinstance(row[10], str) else kept({"state": row[10]}),
         shape=row[11],
     )
 
@@ -180,13 +214,18 @@ def stored(envelope: Envelope) -> str:
 
 def letter_of(row: Row) -> DeadLetter:
     """The dead letter of a row of LETTER_COLUMNS."""
-    kept = _decode_stored(row[1])
-    fields = {name: getattr(kept, name) for name in _FIELDS}
+    if type(row) is DamagedRow:
+        return _damaged_letter(row)
+    try:
+        envelope = _decode_stored(row[1])
+    except msgspec.DecodeError:
+        return _damaged_letter(row)
+    fields = {name: getattr(envelope, name) for name in _FIELDS}
     return DeadLetter(
         id=row[0],
-        envelope=Envelope(**fields, deaths=kept.deaths or 0, body=row[2].encode()),
+        envelope=Envelope(**fields, deaths=envelope.deaths or 0, body=row[2].encode()),
         reason=row[3],
-        cause=Cause.of(None if kept.deaths is None else row[12], row[3]),
+        cause=Cause.of(None if envelope.deaths is None else row[12], row[3]),
         error_type=row[4],
         error_text=row[5],
         traceback=row[6],
@@ -196,6 +235,19 @@ def letter_of(row: Row) -> DeadLetter:
         parked=bool(row[10]) and row[11] == "open",
         status=row[11],
     )
+
+
+def _damaged_letter(row: Row) -> DeadLetter:
+    values: dict[str, Any] = dict(zip(LETTER_COLUMNS.split(", "), row, strict=True))
+    damage = what_is_wrong(values, {"envelope": (_decode_stored, "an envelope")})
+    lost = {name: value for name, value in values.items() if isinstance(value, bytes)}
+    body = kept({"envelope": values["envelope"], "body": values["body"], **lost})
+    envelope = Envelope(message_id="", message_type="", body=body, damage=damage)
+    fields: dict[str, Any] = {
+        name: readable(value) for name, value in values.items() if name not in ("envelope", "body")
+    }
+    fields.update(cause=Cause.DAMAGED, parked=bool(values["parked"]))
+    return DeadLetter(**fields, envelope=envelope)
 
 
 def fingerprint(envelope: Envelope) -> str:

@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from sagabus.errors import TransactionLost
+from sagabus.stores.sql.damage import row_of
 from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import is_fatal
@@ -42,9 +43,11 @@ class Packed(Plain):
     give its own as one.
     """
 
-    def __init__(self, sql: str, decode: Decode | None = None) -> None:
+    def __init__(self, sql: str, decode: Decode | None = None, columns: str = "") -> None:
         super().__init__(sql)
         self._decode = decode
+        self.raw = sql.replace(packed_rows(columns), _blobs(columns)) if columns else ""
+        """The same, row by row and with bytes for texts: for when one of them is damaged. `columns`: of a row."""
 
     def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for the question."""
@@ -53,6 +56,15 @@ class Packed(Plain):
     def gathered(self, rows: Sequence[Row], changed: int) -> Answer:
         """The answer to the question."""
         return Answer(rows, changed) if self._decode is None else Answer(self._decode(rows[0][0]))
+
+
+def packed_rows(columns: str) -> str:
+    """The expression that gives all rows, of these columns, as one text."""
+    return f"json_group_array(json_array({columns}))"
+
+
+def _blobs(columns: str) -> str:
+    return ", ".join(f"iif(typeof({name}) = 'text', CAST({name} AS BLOB), {name})" for name in columns.split(", "))
 
 
 class Values(Plain):
@@ -108,10 +120,16 @@ class Executor:
         connection, form = self._connection, self._statements[ask.name]
         rows: Sequence[Row] = ()
         changed = 0
-        for sql, parameters in form.parts(ask):
-            rows = connection.execute(sql, parameters).fetchall()
-            changed += connection.changes()
-        return form.gathered(rows, changed)
+        try:
+            for sql, parameters in form.parts(ask):
+                rows = connection.execute(sql, parameters).fetchall()
+                changed += connection.changes()
+            return form.gathered(rows, changed)
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            if not isinstance(form, Packed) or not form.raw:
+                raise
+            ((_, parameters),) = form.parts(ask)
+            return Answer([row_of(row) for row in connection.execute(form.raw, parameters)])
 
     def _user(self, ask: UserQuery) -> Answer:
         connection = self._connection

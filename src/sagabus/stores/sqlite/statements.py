@@ -10,7 +10,7 @@ from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import all_but
 from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.lease_statements import LEASING
-from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values
+from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values, packed_rows
 
 EnvelopeRow: TypeAlias = tuple[
     int,
@@ -49,16 +49,17 @@ _places = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
 _known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _positions = msgspec.json.Decoder(list[tuple[int]]).decode
 
-_ENVELOPE = f"json_array(position, {rows.STORED_COLUMNS})"
-_INSTANCE = f"json_array({rows.INSTANCE_COLUMNS})"
-_LETTER = f"json_array({rows.LETTER_COLUMNS})"
+_ENVELOPE = f"position, {rows.STORED_COLUMNS}"
+_INSTANCE = rows.INSTANCE_COLUMNS
+_LETTER = rows.LETTER_COLUMNS
+_RECORDED = f"position, {rows.HISTORY_COLUMNS}"
 _PAIRS = "SELECT value ->> 0, value ->> 1 FROM json_each(?1)"
 _SINGLES = "SELECT value FROM json_each(?1)"
 
 
 def _envelopes_of_lanes(condition: str, order: str) -> str:
     return f"""
-SELECT json_group_array({_ENVELOPE}) FROM (
+SELECT {packed_rows(_ENVELOPE)} FROM (
     SELECT d.* FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS d WHERE d.position IN (
         SELECT position FROM sagabus_envelope AS e
         WHERE e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND {condition} AND {NOT_HELD}
@@ -69,7 +70,7 @@ SELECT json_group_array({_ENVELOPE}) FROM (
 
 def _envelopes_of_keys(condition: str) -> str:
     return f"""
-SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope WHERE position IN (
+SELECT {packed_rows(_ENVELOPE)} FROM (SELECT * FROM sagabus_envelope WHERE position IN (
     SELECT position FROM sagabus_envelope AS e WHERE e.channel = ?1 AND e.lane = ?2 AND e.due_at = 0
     AND e.position > ?3 AND {condition} AND {NOT_HELD} ORDER BY e.position LIMIT ?4))
 """
@@ -213,11 +214,12 @@ UPDATE sagabus_lane SET owner = NULL, expires_at = 0, epoch = ?2, suspect_until 
     "raise_epochs": Plain("UPDATE sagabus_lane SET epoch = epoch + ?1"),
     "set_lanes": Plain("UPDATE sagabus_meta SET value = ?1 WHERE name = 'lanes'"),
     "page_of_lanes": Packed(
-        """
-SELECT json_group_array(json_array(position, lane, coalesce(partition_key, message_id))) FROM (
-    SELECT * FROM sagabus_envelope WHERE position > ?1 ORDER BY position LIMIT ?2)
+        f"""
+SELECT {packed_rows("position, lane, name")} FROM (SELECT position, lane, coalesce(partition_key, message_id) AS name
+    FROM sagabus_envelope WHERE position > ?1 ORDER BY position LIMIT ?2)
 """,
         _places,
+        "position, lane, name",
     ),
     "move_envelopes": Packed("""
 UPDATE sagabus_envelope SET lane = moved.value ->> 1 FROM json_each(?1) AS moved
@@ -226,25 +228,29 @@ WHERE sagabus_envelope.position = moved.value ->> 0
 }
 
 _READING: dict[str, Form] = {
-    "ready": Packed(_envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes),
-    "due": Packed(_envelopes_of_lanes("e.due_at BETWEEN 1 AND ?3", "e.due_at, e.position"), _envelopes),
-    "ready_of_others": Packed(_envelopes_of_keys(all_but(5)), _envelopes),
-    "ready_of_key": Packed(_envelopes_of_keys("e.partition_key = ?5"), _envelopes),
+    "ready": Packed(
+        _envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes, _ENVELOPE
+    ),
+    "due": Packed(_envelopes_of_lanes("e.due_at BETWEEN 1 AND ?3", "e.due_at, e.position"), _envelopes, _ENVELOPE),
+    "ready_of_others": Packed(_envelopes_of_keys(all_but(5)), _envelopes, _ENVELOPE),
+    "ready_of_key": Packed(_envelopes_of_keys("e.partition_key = ?5"), _envelopes, _ENVELOPE),
     "last_ready": Plain("SELECT max(position) FROM sagabus_envelope WHERE channel = ?1 AND lane = ?2 AND due_at = 0"),
     "next_due": Packed("""
 SELECT min((SELECT min(due_at) FROM sagabus_envelope WHERE channel = cursor.value ->> 0 AND lane = cursor.value ->> 1
     AND due_at > ?2)) FROM json_each(?1) AS cursor
 """),
     "instances": Packed(
-        f"SELECT json_group_array({_INSTANCE}) FROM sagabus_instance WHERE saga = ?2 AND key IN ({_SINGLES})",
+        f"SELECT {packed_rows(_INSTANCE)} FROM sagabus_instance WHERE saga = ?2 AND key IN ({_SINGLES})",
         _instances,
+        _INSTANCE,
     ),
     "stashed": Packed(
         f"""
-SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
+SELECT {packed_rows(_ENVELOPE)} FROM (SELECT * FROM sagabus_envelope
     WHERE stashed = 1 AND channel = ?2 AND partition_key IN ({_SINGLES}) ORDER BY position)
 """,
         _envelopes,
+        _ENVELOPE,
     ),
     # By lane, so that timers of the far future are never looked at.
     "anything_due": Packed(f"""
@@ -273,25 +279,29 @@ LEFT JOIN (SELECT o.channel, o.sent_at, CASE WHEN o.stashed = 1 THEN 'stashed' W
 GROUP BY c.channel ORDER BY c.channel
 """),
     "instance_page": Packed(
-        f"""SELECT json_group_array({_INSTANCE}) FROM (SELECT * FROM sagabus_instance
+        f"""SELECT {packed_rows(_INSTANCE)} FROM (SELECT * FROM sagabus_instance
     WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)""",
         _instances,
+        _INSTANCE,
     ),
     "history_page": Packed(
-        f"""SELECT json_group_array(json_array(position, {rows.HISTORY_COLUMNS})) FROM (SELECT * FROM sagabus_history
+        f"""SELECT {packed_rows(_RECORDED)} FROM (SELECT * FROM sagabus_history
     WHERE saga = ?1 AND key = ?2 AND position > ?3 ORDER BY position LIMIT ?4)""",
         _history,
+        _RECORDED,
     ),
     "envelope_page": Packed(
-        f"""SELECT json_group_array({_ENVELOPE}) FROM (SELECT * FROM sagabus_envelope
+        f"""SELECT {packed_rows(_ENVELOPE)} FROM (SELECT * FROM sagabus_envelope
     WHERE channel = ?1 AND (?2 IS NULL OR partition_key = ?2) AND (NOT ?4 OR timer IS NOT NULL)
     ORDER BY position LIMIT ?3)""",
         _envelopes,
+        _ENVELOPE,
     ),
     "letter_page": Packed(
-        f"""SELECT json_group_array({_LETTER}) FROM (SELECT * FROM sagabus_dead_letter
+        f"""SELECT {packed_rows(_LETTER)} FROM (SELECT * FROM sagabus_dead_letter
     WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)""",
         _letters,
+        _LETTER,
     ),
 }
 
@@ -304,7 +314,7 @@ _LETTERS: dict[str, Form] = {
     "unpark": Plain("""
 DELETE FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
     SELECT 1 FROM sagabus_dead_letter WHERE channel = ?1 AND status = 'open' AND parked = 1
-    AND json_extract(envelope, '$[4]') = ?2)
+    AND iif(json_valid(envelope), json_extract(envelope, '$[4]'), NULL) = ?2)
 """),
     "timer_is_set": Plain("""
 SELECT EXISTS (SELECT 1 FROM sagabus_envelope

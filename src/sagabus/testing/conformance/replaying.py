@@ -112,6 +112,17 @@ class ReplayRuleConformance(StoreSuite):
         ]
 
     @conformance
+    async def test_what_is_damaged_can_only_be_discarded_and_lets_its_key_go_on(self, trial: Trial) -> None:
+        letter = await died(trial, await trial.accept_one("m1"), Cause.DAMAGED, parks=True)
+        await trial.accept_one("m2")
+
+        for force in (False, True):
+            assert await trial.store.replay(letter.id, force=force) is ReplayResult.DAMAGED
+        assert await trial.store.discard(letter.id) is DONE
+
+        assert await trial.due_ids() == ["m2"]
+
+    @conformance
     async def test_a_letter_that_is_not_there_is_not_found(self, trial: Trial) -> None:
         assert await trial.store.replay(7) is ReplayResult.NOT_FOUND
         assert await trial.store.discard(7) is ReplayResult.NOT_FOUND
