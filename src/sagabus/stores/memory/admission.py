@@ -16,6 +16,7 @@ _REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD
 
 def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
     """Store one envelope, unless its id was taken before or its stamp is below the horizon."""
+    _check_texts(envelope)
     if envelope.guarded:
         row = InboxRow(fingerprint(envelope.message_type, envelope.body), accepted_times(envelope, now)[1])
         answer = take(tables, envelope.channel, envelope.message_id, row, envelope.sent_at)
@@ -29,6 +30,14 @@ def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
             return answer
     tables.add(envelope, now)
     return Admission.ACCEPTED
+
+
+def _check_texts(envelope: Envelope) -> None:
+    """Python's own error on half a character: a database would not keep it."""
+    texts = (envelope.channel, envelope.partition_key, envelope.correlation_id, envelope.causation_id, envelope.timer)
+    headers = envelope.headers or {}
+    for text in (envelope.message_id, envelope.message_type, *texts, *headers, *headers.values()):
+        (text or "").encode()
 
 
 def take(tables: Tables, channel: str, name: str, row: InboxRow, sent_at: int) -> Admission:

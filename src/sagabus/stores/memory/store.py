@@ -40,6 +40,7 @@ from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
 from sagabus.stores.memory.waking import Bell
 from sagabus.stores.process import check_process
+from sagabus.stores.texts import storable
 from sagabus.upkeep import Divided, Purged
 
 
@@ -276,7 +277,8 @@ class MemoryStore:
         """All changes of one call stay, or none."""
         self._check_process()
         try:
-            yield
+            with storable("memory"):
+                yield
             self._tables.journal.commit()
         finally:
             self._tables.journal.rollback()

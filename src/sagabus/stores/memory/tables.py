@@ -130,6 +130,8 @@ class Tables:
 
     def save(self, save: Save, now: int) -> None:
         """Write the next version of an instance; the timers of a completed one go."""
+        for text in (save.key, save.status, save.shape, *save.timers):
+            (text or "").encode()  # half a character, which a database would not keep
         address = (save.saga, save.key)
         before = self.instances.get(address)
         instance = Instance(

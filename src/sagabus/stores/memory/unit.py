@@ -13,6 +13,7 @@ from sagabus.store import Batch, Capability
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.tables import Tables
+from sagabus.stores.texts import storable
 
 _NAME = "memory"
 
@@ -43,7 +44,8 @@ class MemoryUnit:
         known = len(self._envelopes)
         self._envelopes.extend(envelopes)
         try:
-            self._answers = self._admit()
+            with storable(_NAME):
+                self._answers = self._admit()
         finally:
             self._tables.journal.rollback()
         self._routing = routing
@@ -55,7 +57,8 @@ class MemoryUnit:
         try:
             self._append_again()
             nothing: Sequence[Settled] = ()
-            answers = settle(self._tables, batch, self._clock.now()) if batch is not None else nothing
+            with storable(_NAME):
+                answers = settle(self._tables, batch, self._clock.now()) if batch is not None else nothing
             if all(answer.verdict is Verdict.COMMITTED for answer in answers):
                 self._tables.journal.commit()
                 self.has_committed = True

@@ -114,7 +114,7 @@ def bury(
             rows.stored(envelope),
             rows.body_text(envelope),
             rows.told(reason),
-            failure.error_type if failure else None,
+            rows.told(failure.error_type) if failure else None,
             rows.told(failure.text) if failure else None,
             rows.told(failure.traceback) if failure else None,
             envelope.attempt + 1 if failure else envelope.attempt,

@@ -39,6 +39,7 @@ from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive_asyn
 from sagabus.stores.sql.unit import ServerUnit
 from sagabus.stores.sql.vetting import vet
 from sagabus.stores.sql.waiting import Waiting
+from sagabus.stores.texts import storable
 
 T = TypeVar("T")
 
@@ -288,9 +289,10 @@ class ServerStore(SqlCalls):
         return await unbroken(self._on_a_link(work, seconds, bounded=bounded))
 
     async def _on_a_link(self, work: Callable[[Link], Awaitable[T]], seconds: float | None, *, bounded: bool) -> T:
-        async with self._pool.link() as link:
-            result: T = await (self._deadline.within(work(link), link, seconds) if bounded else work(link))
-            return result
+        with storable(self.place):
+            async with self._pool.link() as link:
+                result: T = await (self._deadline.within(work(link), link, seconds) if bounded else work(link))
+                return result
 
     async def _transact(self, link: Link, begin: Callable[[], Steps[T]], each: Bound | None = None) -> T:
         """`each`: waits for one step, where the whole is not bounded."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sagabus.outcome import Parameters
+from sagabus.stores.texts import unstorable
 
 T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
@@ -68,6 +69,8 @@ def drive(steps: Steps[T], execute: Callable[[Query | UserQuery], Answer]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except (UnicodeEncodeError, UnicodeDecodeError) as error:
+        raise unstorable(error) from error
     finally:
         steps.close()
 
@@ -89,6 +92,8 @@ async def drive_async(steps: Steps[T], execute: Answering) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    except (UnicodeEncodeError, UnicodeDecodeError) as error:
+        raise unstorable(error) from error
     finally:
         steps.close()
 

@@ -22,6 +22,7 @@ _SUBJECTS = (
         "fencing",
         "fetching",
         "histories",
+        "hostile_texts",
         "inspecting",
         "joining",
         "keeping",

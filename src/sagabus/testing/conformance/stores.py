@@ -11,6 +11,7 @@ from sagabus.testing.conformance.dividing import DividingConformance
 from sagabus.testing.conformance.fencing import BeginningConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.histories import HistoryConformance
+from sagabus.testing.conformance.hostile_texts import HostileTextConformance
 from sagabus.testing.conformance.inspecting import (
     InspectionConformance,
     RoutingConformance,
@@ -36,6 +37,7 @@ from sagabus.testing.conformance.transactions import ConnectionConformance, Stat
 class StoreConformance(
     AppendConformance,
     AlikeConformance,
+    HostileTextConformance,
     FetchingConformance,
     LoudKeyConformance,
     LeasingConformance,
