@@ -70,8 +70,7 @@ class HostileTextConformance(StoreSuite):
     @conformance
     async def test_an_effect_with_such_a_text_costs_itself_only(self, trial: Trial) -> None:
         for number, text in enumerate(HOSTILE):
-            effects: dict[str, Any]
-            for name, effects in {
+            cases: dict[str, dict[str, Any]] = {
                 "key": {"save": save(key=text)},
                 "status": {"save": save(status=text)},
                 "timers": {"save": save(timers={text: "t"})},
@@ -80,7 +79,8 @@ class HostileTextConformance(StoreSuite):
                 "claim": {"claims": (claim(text),)},
                 "cancelled": {"cancelled": (text,)},
                 "sent": {"sent": (trial.envelope("s", headers={"x": text}, guarded=False),)},
-            }.items():
+            }
+            for name, effects in cases.items():
                 stored = await trial.accept_one(f"{name}{number}", f"{name}{number}")
                 outcome = completed(stored, **effects)
                 await survived(trial, partial(trial.commit, outcome))
