@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from sagabus.envelope import Envelope, Instance
+from sagabus.errors import StateInvalid
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import Carried
@@ -92,6 +93,12 @@ class Mailbox:
     def idle(self) -> bool:
         """Nothing in hand at all."""
         return not self.active and not self.unflushed and not self.queue
+
+    def check_readable(self) -> None:
+        """Raise StateInvalid where the row of the instance is damaged: no message may run on what is left of it."""
+        if self.cell is not None and self.cell.damage is not None:
+            reason = f"the stored row of this key cannot be read: {self.cell.damage}"
+            raise StateInvalid(self.definition.name, "", reason)
 
     def is_ahead_of(self, fetch: int) -> bool:
         """Whether a fetch may not have known that the key was held back, or no longer was: what is due at once comes

@@ -30,7 +30,7 @@ from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
 from sagabus.engine.unwanted import unwanted
 from sagabus.envelope import Envelope
-from sagabus.errors import HandlingError, StateInvalid, UnknownMessageType
+from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
@@ -198,7 +198,7 @@ class Processing:
         if envelope.damage is not None:
             return self.failing.damaged(definition, envelope)
         if isinstance(definition, SagaDefinition):
-            _check_readable(definition, mailbox.cell)
+            mailbox.check_readable()
             return self._prepare_saga(definition, mailbox, envelope)
         reaction = definition.reactions.get(envelope.message_type)
         if reaction is None or reaction.message_type is None:
@@ -351,11 +351,6 @@ class Processing:
             return ()
         keys = self.rules.claims(run.message, run.envelope, message_type.names)
         return tuple(Claim(key, _NO_FINGERPRINT) for key in keys)
-
-
-def _check_readable(definition: SagaDefinition, cell: BelievedState | None) -> None:
-    if cell is not None and cell.damage is not None:
-        raise StateInvalid(definition.name, "", f"the stored row of this key cannot be read: {cell.damage}")
 
 
 def _first(reactions: tuple[Reaction, ...], state: Saga) -> Reaction | None:
