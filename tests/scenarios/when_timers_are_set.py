@@ -8,7 +8,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Ended, Noted
 
-from sagabus import Context, Saga, event, handler, handles, starts, timer
+from sagabus import Context, Saga, Settings, event, handler, handles, starts, timer
 from sagabus.middleware import Next
 from sagabus.testing import ManualClock
 
@@ -105,7 +105,7 @@ async def test_due_and_in_hand_it_still_loses_to_an_earlier_message(harness: Mak
             await gate.wait()
         await call_next(message, ctx)
 
-    async with harness(Alarm, middleware=[hold]) as bus:
+    async with harness(Alarm, middleware=[hold], settings=Settings(timeout=60 * MINUTE)) as bus:
         await bus.publish(Noted(key="A"))
         await bus.publish(Told(key="A", what=what), wait=False)
         await entered.wait()

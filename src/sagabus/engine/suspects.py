@@ -79,7 +79,7 @@ class Suspects:
         if self._alone is None:
             waits = not self._may_begin(mailbox)
         else:
-            waits = mailbox is not self._alone.mailbox or not self._is_next(self._alone) or not self._may_begin(mailbox)
+            waits = mailbox is not self._alone.mailbox or not self._is_due(self._alone) or not self._may_begin(mailbox)
         if waits:
             self._waiting[mailbox] = None
             self.look()
@@ -265,6 +265,10 @@ class Suspects:
                 del self._waiting[mailbox]
                 if mailbox.queue:
                     self._runners.offer(mailbox)
+
+    def _is_due(self, chosen: Chosen) -> bool:
+        """Whether it waits, first or behind a message of its key that came back: that one runs first, or none would."""
+        return any(envelope.position == chosen.envelope.position for envelope in chosen.mailbox.queue)
 
     def _is_next(self, chosen: Chosen) -> bool:
         mailbox, position = chosen.mailbox, chosen.envelope.position

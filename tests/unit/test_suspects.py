@@ -1,0 +1,73 @@
+"""The gate of a lone run: what of its key may begin, and what has to wait."""
+
+import asyncio
+from typing import Any, cast
+
+from sagabus import Bus, event, handler
+from sagabus.engine.in_flight import InFlight
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.marks import Chosen
+from sagabus.engine.suspects import Suspects
+from sagabus.envelope import Envelope
+from sagabus.store import Lane
+from sagabus.testing import ManualClock
+
+
+@event("suspects.noted")
+class Noted:
+    key: str
+
+
+@handler("notes", key="key")
+def note(message: Noted) -> None: ...
+
+
+def envelope(position: int) -> Envelope:
+    return Envelope(
+        message_id=f"m{position}", message_type="suspects.noted", body=b"{}", channel="notes", position=position
+    )
+
+
+class Gate:
+    """A worker's gate during a lone run, with nothing behind it that runs or commits."""
+
+    def __init__(self) -> None:
+        (definition,) = Bus("memory:", note).definitions
+        self.hand = InFlight({"notes": definition}, 8)
+        self.hand.own([Lane("notes", 0, epoch=1, suspect_until=10)])
+        self.mailbox = Mailbox(definition, "A", ("notes", 0), 1)
+        parts = cast(Any, None)
+        self.suspects = Suspects(
+            self.hand, parts, parts, parts, parts, clock=ManualClock(), concurrency=4, fenced=lambda: None
+        )
+        self.suspects.watching = True
+
+    async def holds_back(self, *queue: Envelope, alone: Envelope, marked: tuple[int, ...]) -> bool:
+        self.mailbox.queue.extend(queue)
+        self.hand.envelopes.update((each.position, self.mailbox) for each in queue)
+        self.hand.marked.update(dict.fromkeys(marked, cast(Any, None)))
+        self.suspects._alone = Chosen(self.mailbox, alone)
+        self.suspects._stopping = True  # so that nothing but the gate moves
+        return self.suspects.hold_back(self.mailbox)
+
+
+def test_a_message_that_came_back_before_the_lone_one_runs_first() -> None:
+    assert not asyncio.run(Gate().holds_back(envelope(1), envelope(2), alone=envelope(2), marked=(1, 2)))
+
+
+def test_the_lone_one_itself_begins() -> None:
+    assert not asyncio.run(Gate().holds_back(envelope(2), alone=envelope(2), marked=(2,)))
+
+
+def test_what_follows_the_lone_one_waits_until_that_is_committed() -> None:
+    assert asyncio.run(Gate().holds_back(envelope(3), alone=envelope(2), marked=(2, 3)))
+
+
+def test_a_message_of_another_key_waits() -> None:
+    gate = Gate()
+    other = Mailbox(gate.mailbox.definition, "B", ("notes", 0), 1)
+    other.queue.append(envelope(4))
+
+    asyncio.run(gate.holds_back(envelope(2), alone=envelope(2), marked=(2, 4)))
+
+    assert gate.suspects.hold_back(other)
