@@ -36,7 +36,7 @@ def settled(ground: Ground, envelopes: list[Envelope], *, lost: int) -> list[Set
     """The answers to the completion of all of them, by a worker that has lost one lane meanwhile."""
     epochs = {("c", lane): 0 if lane != lost else 7 for lane in range(LANES)}
     outcomes = [Completed(envelope, Effects()) for envelope in envelopes]
-    return ground.run(settling.settle(Batch(outcomes, 1, epochs), NOW, lambda _: None))
+    return ground.run(settling.settle(Batch(outcomes, 1, epochs), lambda: NOW, lambda _: None))
 
 
 def test_what_is_left_of_a_flush_whose_lane_was_lost_commits_together() -> None:
@@ -58,7 +58,7 @@ def test_a_history_is_one_statement_and_without_one_there_is_none(recorded: bool
     saves = [msgspec.structs.replace(state, key=str(each.partition_key)) for each in envelopes]
     outcomes = [Completed(each, Effects(save=save)) for each, save in zip(envelopes, saves, strict=True)]
 
-    ground.run(settling.settle(Batch(outcomes, 1, {}), NOW, lambda _: None))
+    ground.run(settling.settle(Batch(outcomes, 1, {}), lambda: NOW, lambda _: None))
 
     assert ground.asked["create_instances"] == 1
     assert ground.asked["record_history"] == int(recorded)
