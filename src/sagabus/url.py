@@ -32,6 +32,8 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PARTS = re.compile(r"//([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.~%-]*)(?::([0-9]{1,5}))?")
 _CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^:]*:.*@", re.DOTALL)
+_BARE = re.compile(r"[\w+.-]*:/*")
+"""A scheme with its slashes, and nothing that could be secret; our own texts repeat it."""
 _LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
 _PLACEHOLDERS = ("://user@", "://user:password@")
 """What our own texts show as examples."""
@@ -219,6 +221,8 @@ def hidden(text: str) -> str:
 
 def may_hold_a_password(text: str) -> bool:
     """Whether a text that was typed looks like a URL, or like a part of one."""
+    if _BARE.fullmatch(text):
+        return False
     return ":/" in text or _CREDENTIALS.match(text) is not None
 
 

@@ -14,8 +14,9 @@ from tests.faults.databases import query
 from tests.grounds import ServerGround, server_ground
 
 from sagabus import Bus, RetryPolicy, event, handler
+from sagabus.stores.sqlite.schema import MIGRATIONS
 
-NEWEST = 3
+NEWEST = len(MIGRATIONS)
 """The version of the schema."""
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 

@@ -198,9 +198,9 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(tmp_path: Path, sent: signal
     ("url", "said"),
     [
         ("memory:", "name a SQLite file"),
-        ("redis://localhost/x", "name a SQLite file"),
-        ("nonsense", "name a SQLite file"),
-        ("sqlite:///", "name a SQLite file"),
+        ("redis://localhost/x", "no store is known for 'redis:': use sqlite:///relative/path.db"),
+        ("nonsense", "is no store URL"),
+        ("sqlite:///", "names no file: use sqlite:///relative/path.db"),
         ("sqlite:////nowhere/at/all.db", "folder"),
         ("sqlite:///{tmp}", "is a folder"),
         ("sqlite:///{tmp}/text.db", "text.db"),
