@@ -355,8 +355,8 @@ MUTANTS = [
     Mutant(
         "no time limit is kept",
         "sagabus.engine.time_limit",
-        "if lasted >= limit:",
-        "if lasted < 0:",
+        "self._cancel(run)\n            return",
+        "return",
         scenario(
             when_handlers_take_too_long.test_at_its_limit_a_run_fails_and_leaves_nothing,
             make=when_handlers_take_too_long.in_a_thread,

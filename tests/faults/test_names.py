@@ -143,7 +143,7 @@ def user_connection(server: str) -> Any:
 @pytest.mark.parametrize("name", [*HOSTILE[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in HOSTILE[4:])])
 def test_a_store_of_any_name_works(name: str, place: Place) -> None:
     if place.option == "schema" and place.mark == "`" and name.endswith(" "):
-        with pytest.raises(ConfigurationError, match="no blank at its end"):
+        with pytest.raises(ConfigurationError, match="blank at its end"):
             Bus(place.url(name))
         return
     with schema_of(place, name):
@@ -161,13 +161,13 @@ def test_so_does_one_of_a_name_that_nobody_thought_of(place: Place, name: str) -
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_can_be_no_name_is_refused_before_anything_is_opened(name: str, place: Place) -> None:
-    with pytest.raises(ConfigurationError, match="cannot be part of a table's name"):
+    with pytest.raises(ConfigurationError, match=r"name|NUL"):
         Bus(place.url(name))
 
 
 def test_names_outside_the_basic_plane_are_refused_where_they_cannot_be(place: Place) -> None:
     if place.mark == "`":
-        with pytest.raises(ConfigurationError, match="no emoji"):
+        with pytest.raises(ConfigurationError, match="emoji"):
             Bus(place.url("🦀"))
     else:
         asyncio.run(check(place, "🦀"))

@@ -6,7 +6,7 @@ import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted, Tally
 
-from sagabus import ReplayResult, RetryPolicy, handler
+from sagabus import ReplayResult, RetryPolicy, UnknownName, handler
 from sagabus.clock import moment
 
 WEEK = timedelta(days=7)
@@ -146,7 +146,8 @@ async def test_lists_come_in_pages_by_subscription_and_status(harness: MakeHarne
         page = await bus.bus.dead_letters.list("fragile", after=letters[1].id, limit=2)
         assert [letter.id for letter in page] == [letters[2].id, letters[3].id]
         assert len(await bus.bus.dead_letters.list(status=None)) == 5
-        assert await bus.bus.dead_letters.list("other") == []
+        with pytest.raises(UnknownName):
+            await bus.bus.dead_letters.list("other")
 
 
 async def test_the_state_of_a_saga_is_of_now(harness: MakeHarness) -> None:

@@ -4,10 +4,11 @@ from dataclasses import field
 from datetime import timedelta
 from typing import Literal
 
+import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Flaky, Noted, Tally
 
-from sagabus import AsyncConnection, Context, Saga, Settings, Transition, handles, starts, timer
+from sagabus import AsyncConnection, Context, Saga, Settings, Transition, UnknownName, handles, starts, timer
 
 WEEK = timedelta(days=7)
 flaky = Flaky()
@@ -132,7 +133,8 @@ async def test_a_saga_that_keeps_none_has_none(harness: MakeHarness) -> None:
 
         assert await bus.history(Tally, "A") == []
         assert await bus.history(Story, "nobody") == []
-        assert await bus.history("unknown", "A") == []
+        with pytest.raises(UnknownName):
+            await bus.history("unknown", "A")
 
 
 class Connected(Saga, name="connected", key="key", history=True):

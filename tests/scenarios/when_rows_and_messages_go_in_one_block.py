@@ -62,7 +62,8 @@ async def test_an_error_hidden_in_the_block_commits_both_or_neither(on_ground: M
                 tx.publish(Noted(key="A", number=1))
         await bus.idle()
 
-        state = await bus.saga(Tally, "A")
+        record = await bus.record(Tally, "A")
+        state = None if record is None else record.state
     assert (ground.rows(), state) in (([("A", 1)], Tally(key="A", numbers=[1])), ([], None))
 
 

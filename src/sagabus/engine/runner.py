@@ -201,7 +201,7 @@ class Runner:
             failing = self._processing.failing
             # A transaction that user code ended is user code's failure; a lost database is not.
             if isinstance(error, TransactionLost):
-                outcome = failing.failed(mailbox.definition, envelope, error)
+                outcome = failing.failed(mailbox.definition, envelope, error, in_transaction=True)
             else:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.cell = None
