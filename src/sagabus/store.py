@@ -252,11 +252,12 @@ class Store(Protocol):
         """
         ...
 
-    async def begin_anew(self) -> int:
-        """Have all lanes begin anew, in one transaction; how many there are. For a store that has gone back in time.
+    async def fence_all(self) -> int:
+        """Fence all lanes, in one transaction; returns their number.
 
-        Epochs and the routing's version rise by a thousand, past all that were given in the time that is lost: whatever
-        is in somebody's hands is fenced off. Lanes keep their owners, and what is suspect stays so.
+        Call it after a restore or a failover that lost commits: in-flight work is rejected and redelivered. Epochs and
+        the routing's version rise by a thousand, past every value of the lost commits. Lanes keep their owners, and
+        suspect envelopes stay suspect.
         """
         ...
 

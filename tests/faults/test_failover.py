@@ -182,7 +182,7 @@ async def test_a_running_bus_goes_on_with_what_a_lagging_standby_knows(lagging: 
         wire.check({"A": 12})
 
 
-async def test_what_is_in_hand_when_a_lagging_standby_takes_over_is_nobody_elses_row(lagging: Lagging) -> None:
+async def test_in_flight_work_settles_no_other_row_after_a_lagging_standby_takes_over(lagging: Lagging) -> None:
     """The new primary gives the numbers of rows that it never had to others: to remove the ones by the handlers of the
     others would lose them.
     """

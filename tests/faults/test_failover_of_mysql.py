@@ -92,12 +92,12 @@ class Pair:
         async with wired(self.ground) as wire:
             yield wire
 
-    async def fail_over(self, wire: Wire, *, begin_anew: bool = False) -> None:
+    async def fail_over(self, wire: Wire, *, fence: bool = False) -> None:
         """The replica leads on, and only then does the address lead to it."""
         await asyncio.to_thread(self.replica.promote)
         self.ground._server = self.replica.url
-        if begin_anew:
-            assert await asyncio.to_thread(main, ["lanes", "--begin-anew", "--store", self.ground.url]) == 0
+        if fence:
+            assert await asyncio.to_thread(main, ["lanes", "--fence", "--store", self.ground.url]) == 0
         wire.proxy.lead_to(self.replica.port)
 
 
@@ -148,7 +148,7 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(pair: Pair, he
         wire.check(dict(zip("ABC", counts, strict=True)))
 
 
-async def test_what_is_in_hand_when_a_lagging_replica_takes_over_is_nobody_elses_row(pair: Pair) -> None:
+async def test_in_flight_work_settles_no_other_row_after_a_lagging_replica_takes_over(pair: Pair) -> None:
     """It gives the numbers of rows that it never had to others. In lanes that have begun anew nobody takes the ones for
     the others; and who publishes the ones again, under the same ids, loses nothing.
     """
@@ -172,7 +172,7 @@ async def test_what_is_in_hand_when_a_lagging_replica_takes_over_is_nobody_elses
         in_hand = pair.ground.of_bus("envelope", "position")
 
         await asyncio.to_thread(pair.primary.kill)
-        await pair.fail_over(wire, begin_anew=True)
+        await pair.fail_over(wire, fence=True)
         await accepted(bus, later)
         assert set(in_hand) == set(pair.ground.of_bus("envelope", "position"))
         go_on.set()

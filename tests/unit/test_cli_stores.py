@@ -116,22 +116,22 @@ def test_a_store_that_nobody_has_used_has_no_number_yet(take: Take, capsys: pyte
     run(capsys, "migrate", "--store", url)
 
     assert run(capsys, "lanes", "--store", url)[1].startswith("no lanes yet")
-    assert run(capsys, "lanes", "--begin-anew", "--store", url) == (0, "no lanes yet: nothing was in hand\n", "")
+    assert run(capsys, "lanes", "--fence", "--store", url) == (0, "no lanes yet: nothing to fence\n", "")
 
 
-def test_all_lanes_begin_anew(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "lanes", "--begin-anew", "--store", url)
+def test_all_lanes_are_fenced(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "lanes", "--fence", "--store", url)
 
-    assert (code, out) == (0, "16 lanes of all subscriptions began anew; what was in hand commits nothing\n")
-    assert run_json(capsys, "lanes", "--begin-anew", "--store", url) == {"begun": 16}
+    assert (code, out) == (0, "16 lanes fenced; in-flight work is rejected and redelivered\n")
+    assert run_json(capsys, "lanes", "--fence", "--store", url) == {"fenced": 16}
     assert run(capsys, "lanes", "--store", url)[1] == "16 lanes\n"
 
 
-def test_lanes_that_begin_anew_do_not_change_their_number(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = run(capsys, "lanes", "8", "--begin-anew", "--store", url)
+def test_fencing_does_not_change_the_number_of_lanes(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "lanes", "8", "--fence", "--store", url)
 
     assert (code, out) == (2, "")
-    assert "give --begin-anew or a number" in err
+    assert "give --fence or a number, not both" in err
     assert run(capsys, "lanes", "--store", url)[1] == "16 lanes\n"
 
 

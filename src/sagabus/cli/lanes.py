@@ -1,4 +1,4 @@
-"""`sagabus lanes`: into how many lanes the channels of a store are divided, and another number."""
+"""`sagabus lanes`: show the number of lanes of a store, change it, or fence all lanes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ from sagabus.upkeep import Divided
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [NUMBER]")
 @store_option
 @click.option(
-    "--begin-anew",
-    "anew",
+    "--fence",
     is_flag=True,
-    help="Fence off all that workers have in hand: the store lacks something.",
+    help="Fence all lanes: in-flight work is rejected and redelivered.",
 )
 @json_option
-def lanes(arguments: tuple[str, ...], url: str | None, *, anew: bool, as_json: bool) -> None:
-    """Show into how many lanes the channels of a store are divided, or divide them anew.
+def lanes(arguments: tuple[str, ...], url: str | None, *, fence: bool, as_json: bool) -> None:
+    """Show the number of lanes of a store, change it, or fence all lanes.
 
-    The store is that of MODULE:BUS, or the one at --store URL. Workers may go on: what they have in hand at that moment
-    is thrown away, uncounted, and runs again under the new number, in order.
+    The store is that of MODULE:BUS, or the one at --store URL. Workers may keep running. When the number changes, the
+    store rejects in-flight work. That work runs again in the order of its keys, and no attempt is counted.
 
-    With --begin-anew the number stays. It is for a server that leads on without the last commits of the one before, or
-    a copy that was restored, before workers reach it: else what they have in hand could remove others' messages there.
+    --fence keeps the number of lanes. Call it after a restore, or after a failover that lost commits, before workers
+    reach the store. Without it, workers could remove messages that they have never read.
 
-    Exit codes: 0 shown or done, 2 not possible as asked.
+    Exit codes: 0 shown or done, 2 the arguments are wrong.
     """
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
@@ -43,20 +42,20 @@ def lanes(arguments: tuple[str, ...], url: str | None, *, anew: bool, as_json: b
         raise click.UsageError(f"{printable(rest[0])} is no number of lanes")
     if rest and (problem := lanes_problem(int(rest[0]))) is not None:
         raise click.UsageError(problem)
-    if rest and anew:
-        raise click.UsageError("lanes that begin anew stay as many as they are: give --begin-anew or a number")
-    if anew:
-        _tell_begun(asyncio.run(_begin_anew(target, url)), as_json=as_json)
+    if rest and fence:
+        raise click.UsageError("--fence keeps the number of lanes: give --fence or a number, not both")
+    if fence:
+        _tell_fenced(asyncio.run(_fence_all(target, url)), as_json=as_json)
     else:
         _tell_divided(asyncio.run(_divide(target, url, int(rest[0]) if rest else None)), rest, as_json=as_json)
 
 
-def _tell_begun(begun: int, *, as_json: bool) -> None:
+def _tell_fenced(fenced: int, *, as_json: bool) -> None:
     if as_json:
-        emit_json({"begun": begun})
+        emit_json({"fenced": fenced})
     else:
-        done = f"{count_text(begun, 'lane')} of all subscriptions began anew; what was in hand commits nothing"
-        click.echo(done if begun else "no lanes yet: nothing was in hand")
+        done = f"{count_text(fenced, 'lane')} fenced; in-flight work is rejected and redelivered"
+        click.echo(done if fenced else "no lanes yet: nothing to fence")
 
 
 def _tell_divided(done: Divided, asked: Sequence[str], *, as_json: bool) -> None:
@@ -72,15 +71,15 @@ def _tell_divided(done: Divided, asked: Sequence[str], *, as_json: bool) -> None
 
 
 def _announce(number: int, there: int, channels: int) -> None:
-    """Before the work, so that a log shows what was meant even where it broke off."""
+    """Say it before the work, so that a log shows the intention even if the command is interrupted."""
     if number != there:
         of = count_text(channels, "subscription")
         click.echo(f"dividing {of} into {number} lanes instead of {there}; messages in flight run again", err=True)
 
 
-async def _begin_anew(target: str | None, url: str | None) -> int:
+async def _fence_all(target: str | None, url: str | None) -> int:
     async with opened(target, url) as bus:
-        return await bus.store.begin_anew()
+        return await bus.store.fence_all()
 
 
 async def _divide(target: str | None, url: str | None, number: int | None) -> Divided:

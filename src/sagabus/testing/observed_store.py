@@ -91,8 +91,8 @@ class StoreTap:
     async def divide(self, lanes: int) -> Divided:
         return await self._watched(self.store.divide(lanes))
 
-    async def begin_anew(self) -> int:
-        return await self._watched(self.store.begin_anew())
+    async def fence_all(self) -> int:
+        return await self._watched(self.store.fence_all())
 
     async def routing(self) -> Routing:
         return await self._watched(self.store.routing())

@@ -120,8 +120,8 @@ def divide(tables: Tables, lanes: int, now: int) -> int:
     return tables.queue.divide(lanes)
 
 
-def begin_anew(tables: Tables) -> int:
-    """Raise all epochs, and the version, past whatever was given; how many lanes there are."""
+def fence_all(tables: Tables) -> int:
+    """Raise all epochs and the version past every value that was given; returns the number of lanes."""
     tables.crew += BEYOND_LOST
     tables.version += BEYOND_LOST
     for place, row in tables.lanes.items():

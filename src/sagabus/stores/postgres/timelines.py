@@ -1,8 +1,8 @@
-"""What a standby that leads on makes of beliefs about the former primary.
+"""Fencing after the promotion of a standby.
 
-It may not have got all of it. Then it gives positions a second time: what a worker has in hand from before stands where
-somebody else's message is now, and settling the one would remove the other. So the first connection to a new timeline
-has all lanes begin anew; whatever was taken before commits nothing, and runs again as far as it is there.
+A promoted standby may lack the last commits of the former primary. It then gives their positions to other messages, and
+a worker that settles its in-flight work by position would remove these. So the first connection to a new timeline
+fences all lanes: in-flight work commits nothing, and runs again as far as the new primary knows it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STATEMENTS = {
 
 
 async def timeline_of(native: Any) -> int:
-    """The number that rises with each standby that begins to lead, or restored copy; 0 where servers do not tell."""
+    """The number that rises with each promotion and each restore; 0 where the server does not report it."""
     try:
         return int(await native.fetchval(_TIMELINE), 16)
     except asyncpg.PostgresError:
@@ -31,8 +31,8 @@ async def timeline_of(native: Any) -> int:
 
 
 def begin_timeline(timeline: int) -> Steps[None]:
-    """Unless somebody has done it already."""
+    """Fence all lanes on a new timeline, unless another connection has done it."""
     if (yield Query("put_timeline", (timeline,))).changed:
         return
     if (yield Query("raise_timeline", (timeline,))).changed:
-        yield from dividing.begin_anew()
+        yield from dividing.fence_all()

@@ -74,9 +74,9 @@ class SqlCalls(ABC):
         hit("divide.after_commit")
         return divided
 
-    async def begin_anew(self) -> int:
-        """Have all lanes begin anew."""
-        return await self._write(dividing.begin_anew)
+    async def fence_all(self) -> int:
+        """Fence all lanes."""
+        return await self._write(dividing.fence_all)
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""

@@ -1,6 +1,7 @@
-"""The number of lanes, changed: every envelope goes to its new lane, and what is in anybody's hands is fenced off.
+"""Changing the number of lanes, and fencing them.
 
-And lanes that begin anew where they are, in a store that knows of less than it did: then for that fence alone.
+A change of the number sends every envelope to its new lane and fences in-flight work. `fence_all` only fences: a store
+that lost commits needs no other number.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from sagabus.stores.suspicion import Suspicion, across, loud_of
 from sagabus.upkeep import Divided
 
 _AT_ONCE = 2_000
-"""Envelopes looked at together: the memory that this takes does not depend on how many there are."""
+"""How many envelopes one step reads, so that memory does not depend on the length of the queue."""
 
 
 def divide(lanes: int, now: int) -> Steps[Divided]:
-    """Divide every channel anew, in the caller's open transaction. Whoever sends or commits holds the routing, and
-    whoever leases holds lanes: both are waited for, and wait.
+    """Divide every channel into another number of lanes, in the caller's open transaction.
+
+    Publishing and committing lock the routing, and leasing locks lanes. This call waits for all of them, and they wait
+    for it.
     """
     yield Query("lock_routing")
     yield Query("put_lanes", (lanes,))
@@ -42,10 +45,10 @@ def divide(lanes: int, now: int) -> Steps[Divided]:
     return Divided(before, lanes, moved)
 
 
-def begin_anew() -> Steps[int]:
-    """Have all lanes begin anew, in the caller's open transaction; how many there are.
+def fence_all() -> Steps[int]:
+    """Fence all lanes, in the caller's open transaction; returns their number.
 
-    They keep their owners: those are as alive as before, and what the dead had in hand is found when it is taken over.
+    Lanes keep their owners: live workers stay alive, and a take-over finds what a crashed worker had in flight.
     """
     yield Query("lock_routing")
     yield from _lock_all_lanes()
@@ -56,7 +59,7 @@ def begin_anew() -> Steps[int]:
 
 
 def _lock_all_lanes() -> Steps[list[str]]:
-    """In the order of those who lease; their channels."""
+    """Lock in the order in which leasing locks; returns the channels."""
     channels: list[str] = [row[0] for row in (yield Query("channels_with_lanes")).rows]
     for channel in channels:
         yield Query("lock_lanes", (channel,))
@@ -64,7 +67,7 @@ def _lock_all_lanes() -> Steps[list[str]]:
 
 
 def _suspects(channel: str, now: int) -> Steps[Suspicion]:
-    """Up to where envelopes of a channel may have been in the hands of the dead: they may come into any lane now."""
+    """Up to which position crashed workers may have had envelopes of a channel in flight, now that these change lanes."""
     marks = (yield Query("marks_of_lanes", (channel,))).rows
     found = [Suspicion.of(until, keys) for _, until, keys in marks]
     for lane, is_abandoned, held, loud, *_ in (yield Query("free_lanes", (channel, now))).rows:
@@ -74,7 +77,7 @@ def _suspects(channel: str, now: int) -> Steps[Suspicion]:
 
 
 def _move(lanes: int) -> Steps[int]:
-    """Send envelopes to their new lanes, a bounded number at once; how many went."""
+    """Send envelopes to their new lanes, a bounded number at once; returns how many moved."""
     moved = after = 0
     while found := (yield Query("page_of_lanes", (after, _AT_ONCE))).rows:
         after = found[-1][0]
@@ -87,7 +90,7 @@ def _move(lanes: int) -> Steps[int]:
 
 
 def _make_lanes(channel: str, lanes: int, suspicion: Suspicion) -> Steps[None]:
-    """All with one epoch that no lane of the channel ever had: lane 0 is always there to know it by."""
+    """Make all lanes with one epoch that no lane of the channel ever had. Lane 0 always exists and gives the maximum."""
     epoch: int = max(row[0] for row in (yield Query("marks_of_lanes", (channel,))).rows)
     yield from leasing.add_lanes(channel, lanes)
     yield Query("drop_lanes", (channel, lanes))

@@ -1,4 +1,4 @@
-"""Lanes that begin anew, in a store that has gone back in time: nothing of before commits, and nothing is lost."""
+"""Fencing all lanes after a restore: in-flight work commits nothing, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from sagabus.testing.conformance.trial import (
 )
 
 PAST_THE_LOST = 1_000
-"""So many times at least may lanes have changed hands, or subscriptions have changed, in the time that is lost."""
+"""The lost commits may have changed owners of lanes, or subscriptions, at least this often."""
 
 
-class BeginningConformance(StoreSuite):
-    """`begin_anew`: a fence before everything that is in anybody's hands, and nothing else."""
+class FencingConformance(StoreSuite):
+    """`fence_all` fences in-flight work, and changes nothing else."""
 
     @conformance
-    async def test_what_is_in_hand_commits_nothing(self, trial: Trial) -> None:
+    async def test_in_flight_work_commits_nothing(self, trial: Trial) -> None:
         stored = await trial.accept(*(trial.envelope(f"m{number}", f"A{number}") for number in range(4)))
         held = epochs(await trial.lease())
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
 
         first, second, third, fourth = stored
         verdicts = await trial.commit(
@@ -47,11 +47,11 @@ class BeginningConformance(StoreSuite):
         assert await trial.letters() == []
 
     @conformance
-    async def test_it_is_handed_out_again_and_commits_then(self, trial: Trial) -> None:
+    async def test_it_is_redelivered_and_then_commits(self, trial: Trial) -> None:
         await trial.accept(*(trial.envelope(f"m{number}", f"A{number}") for number in range(9)))
         await trial.lease()
         everything = await trial.due_ids()
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
 
         again = (await trial.fetch()).envelopes
         assert sorted(each.message_id for each in again) == sorted(everything)
@@ -60,18 +60,18 @@ class BeginningConformance(StoreSuite):
         assert await trial.stored_ids() == []
 
     @conformance
-    async def test_no_epoch_of_the_time_that_is_lost_comes_again(self, trial: Trial) -> None:
+    async def test_no_epoch_of_the_lost_commits_comes_again(self, trial: Trial) -> None:
         before = epochs(await trial.lease())
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
         after = epochs(await trial.lease())
 
         assert after.keys() == before.keys()
         assert min(after[place] - before[place] for place in before) >= PAST_THE_LOST
 
     @conformance
-    async def test_no_routing_of_the_time_that_is_lost_comes_again(self, trial: Trial) -> None:
+    async def test_no_routing_of_the_lost_commits_comes_again(self, trial: Trial) -> None:
         before = trial.routing
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
         trial.routing = await trial.store.routing()
 
         assert trial.routing.version - before.version >= PAST_THE_LOST
@@ -80,11 +80,11 @@ class BeginningConformance(StoreSuite):
         await trial.accept_one()
 
     @conformance
-    async def test_all_lanes_of_all_channels_do(self, trial: Trial) -> None:
+    async def test_all_lanes_of_all_channels_are_fenced(self, trial: Trial) -> None:
         channels = [ORDERS, BILLING, "later"]
         before = await trial.store.lease("w1", channels, duration=MINUTE, window=10)
 
-        assert await trial.store.begin_anew() == len(before) == 3 * trial.routing.lanes
+        assert await trial.store.fence_all() == len(before) == 3 * trial.routing.lanes
 
         after = await trial.store.lease("w1", channels, duration=MINUTE, window=10)
         assert not {(lane.channel, lane.lane, lane.epoch) for lane in before}.intersection(
@@ -92,19 +92,19 @@ class BeginningConformance(StoreSuite):
         )
 
     @conformance
-    async def test_the_living_keep_their_lanes(self, trial: Trial) -> None:
-        """They are as alive as before: to share out anew would bring them nothing but another's lanes."""
+    async def test_live_workers_keep_their_lanes(self, trial: Trial) -> None:
+        """Another distribution would only exchange lanes between live workers."""
         before = await trial.lease("w1")
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
 
         assert await trial.lease("w2") == []
         assert len(await trial.lease("w1")) == len(before) / 2
 
     @conformance
-    async def test_others_are_told(self, trial: Trial) -> None:
+    async def test_other_workers_learn_of_it(self, trial: Trial) -> None:
         await trial.lease()
         crew = await trial.crew()
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
 
         after = await trial.crew()
         assert crew is not None
@@ -112,30 +112,30 @@ class BeginningConformance(StoreSuite):
         assert after - crew >= PAST_THE_LOST
 
     @conformance
-    async def test_what_the_dead_had_in_hand_is_suspect_all_the_same(self, trial: Trial) -> None:
+    async def test_what_a_crashed_worker_had_in_flight_stays_suspect(self, trial: Trial) -> None:
         stored = await trial.accept_one("poison")
         await trial.lease("dead", seconds=5)
         trial.wait(20)
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
         for _ in range(2):
             (lane,) = [each for each in await trial.lease("heir") if each.lane == stored.lane]
             assert lane.suspect_until == stored.position
-            await trial.store.begin_anew()
+            await trial.store.fence_all()
 
     @conformance
-    async def test_what_was_in_living_hands_is_not_suspect_for_that(self, trial: Trial) -> None:
+    async def test_what_a_live_worker_had_in_flight_is_not_suspect(self, trial: Trial) -> None:
         await trial.accept_one()
-        await trial.lease("living")
-        await trial.store.begin_anew()
+        await trial.lease("alive")
+        await trial.store.fence_all()
 
-        assert {lane.suspect_until for lane in await trial.lease("living")} == {0}
+        assert {lane.suspect_until for lane in await trial.lease("alive")} == {0}
 
     @conformance
-    async def test_what_waits_goes_on_waiting(self, trial: Trial) -> None:
+    async def test_scheduled_messages_keep_their_due_times(self, trial: Trial) -> None:
         first, _ = await trial.accept(trial.envelope("m1"), trial.envelope("m2"))
         await trial.accept(trial.timer(after=MINUTE, key="A2"))
         assert await trial.commit(RetryAt(envelope=first, delay=10 * SECOND, holds=True)) == [COMMITTED]
-        await trial.store.begin_anew()
+        await trial.store.fence_all()
         assert await trial.due_ids() == []
 
         trial.wait(11)
@@ -152,7 +152,7 @@ class BeginningConformance(StoreSuite):
         other = await self.same_store(trial.clock)
         await other.open()
         try:
-            await other.begin_anew()
+            await other.fence_all()
         finally:
             await other.close()
 

@@ -8,7 +8,7 @@ from sagabus.testing.conformance.commits import ClaimConformance, CommitConforma
 from sagabus.testing.conformance.crews import CrewConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
-from sagabus.testing.conformance.fencing import BeginningConformance
+from sagabus.testing.conformance.fencing import FencingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.histories import HistoryConformance
 from sagabus.testing.conformance.hostile_texts import HostileTextConformance
@@ -44,7 +44,7 @@ class StoreConformance(
     KeepingConformance,
     CrewConformance,
     DividingConformance,
-    BeginningConformance,
+    FencingConformance,
     SuspicionConformance,
     ColumnConformance,
     CommitConformance,

@@ -18,7 +18,7 @@ from sagabus.testing import ManualClock
 
 
 async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarness) -> None:
-    await changed_while_a_handler_runs(harness, lambda store: store.begin_anew())
+    await changed_while_a_handler_runs(harness, lambda store: store.fence_all())
 
 
 async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarness, clock: ManualClock) -> None:
@@ -28,7 +28,7 @@ async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarnes
         for publisher in (first, second, first, second):
             sent += 1
             await publisher.bus.publish_many([Noted(key=key, number=sent) for key in KEYS])
-            await asyncio.gather(first.bus.store.begin_anew(), glances(clock, first, second, number=4))
+            await asyncio.gather(first.bus.store.fence_all(), glances(clock, first, second, number=4))
         await first.idle()
         await second.idle()
 
@@ -56,7 +56,7 @@ async def test_a_copy_of_a_file_that_is_put_back_while_a_worker_runs(on_file: Ma
 
         with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(file)) as target:
             source.backup(target)
-        await administrator.store.begin_anew()
+        await administrator.store.fence_all()
         await only.bus.publish(Noted(key="K", number=2))
         gate.set()
         await only.idle()
