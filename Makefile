@@ -15,7 +15,7 @@ help:
 	@echo "make test      everything a change must pass: lint, types, unit"
 	@echo "make lint      ruff and the import contracts"
 	@echo "make types     mypy and pyright, both strict"
-	@echo "make unit      the tests, without the slow ones"
+	@echo "make unit      the tests, without the slow ones; says where the time went"
 	@echo "make campaign  the slow tests"
 	@echo "make bench     the benchmarks"
 	@echo "make format    let ruff format and fix"
@@ -37,7 +37,7 @@ types: .venv/.dev
 	$(BIN)/basedpyright
 
 unit: .venv/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow" --slowest 25
 
 campaign: .venv/.dev
 	$(BIN)/python -m pytest -m slow --timeout 0

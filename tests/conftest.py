@@ -1,12 +1,22 @@
-"""Databases for tests, made for the first test that needs them and emptied after each."""
+"""Databases for tests, made for the first test that needs them and emptied after each; and where the time went."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.grounds import Ground, ServerGround, SqliteGround, server_ground
+from tests.support.time_spent import TimeSpent
 
 Take = Callable[[str], Ground]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slowest", type=int, default=0, metavar="NUMBER", help="print so many, and the time per folder")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if slowest := config.getoption("slowest"):
+        config.pluginmanager.register(TimeSpent(slowest))
 
 
 @pytest.fixture(scope="session")

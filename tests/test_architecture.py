@@ -6,10 +6,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import sagabus
 
@@ -25,11 +24,27 @@ WORLDLY_MODULES = {"uuid", "random", "secrets"}
 VALUES = {"UUID"}  # a type that messages may use; making one takes no chance
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def parse(source: Path) -> ast.Module:
-    return ast.parse(source.read_text(encoding="utf-8"), filename=str(source))
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {source: ast.parse(source.read_text(encoding="utf-8"), filename=str(source)) for source in SOURCES}
+
+
+def named(source: Path) -> str:
+    return source.relative_to(ROOT).as_posix()
+
+
+def everywhere() -> Iterator[tuple[Path, ast.AST]]:
+    return ((source, node) for source, tree in trees().items() for node in ast.walk(tree))
+
+
+def none(breaches: Iterable[str]) -> None:
+    """Or all of them in one message."""
+    found = list(breaches)
+    assert not found, "\n".join(found)
 
 
 def is_core(source: Path) -> bool:
@@ -72,38 +87,37 @@ def test_imports_keep_to_the_layers() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@every_source
-def test_no_file_is_too_long(source: Path) -> None:
-    lines = len(source.read_text(encoding="utf-8").splitlines())
+def test_no_file_is_too_long() -> None:
+    lengths = [(source, len(source.read_text(encoding="utf-8").splitlines())) for source in SOURCES]
 
-    assert lines <= MAX_FILE_LINES
-
-
-@every_source
-def test_no_function_is_too_long(source: Path) -> None:
-    functions = [node for node in ast.walk(parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-    lengths = {f"{node.name}:{node.lineno}": (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions}
-
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+    none(f"{named(source)}: {length} lines" for source, length in lengths if length > MAX_FILE_LINES)
 
 
-@every_source
-def test_no_class_has_a_name_that_says_nothing(source: Path) -> None:
-    classes = [node.name for node in ast.walk(parse(source)) if isinstance(node, ast.ClassDef)]
+def test_no_function_is_too_long() -> None:
+    functions = [(source, node) for source, node in everywhere() if isinstance(node, Function)]
+    lengths = [(source, node, (node.end_lineno or node.lineno) - node.lineno + 1) for source, node in functions]
 
-    assert [name for name in classes if REFUSED_WORDS & set(re.findall("[A-Z][a-z]*", name))] == []
+    none(
+        f"{named(source)}:{node.lineno}: {node.name}, {length} lines"
+        for source, node, length in lengths
+        if length > MAX_FUNCTION_LINES
+    )
 
 
-@pytest.mark.parametrize(
-    "source", [path for path in SOURCES if is_core(path)], ids=lambda path: path.relative_to(PACKAGE).as_posix()
-)
-def test_core_is_given_clock_identity_and_chance(source: Path) -> None:
-    assert list(worldly_uses(parse(source))) == []
+def test_no_class_has_a_name_that_says_nothing() -> None:
+    classes = [(source, node.name) for source, node in everywhere() if isinstance(node, ast.ClassDef)]
+
+    none(f"{named(source)}: {name}" for source, name in classes if REFUSED_WORDS & set(re.findall("[A-Z][a-z]*", name)))
+
+
+def test_core_is_given_clock_identity_and_chance() -> None:
+    core = {source: tree for source, tree in trees().items() if is_core(source)}
+
+    none(f"{named(source)}: {use}" for source, tree in core.items() for use in worldly_uses(tree))
 
 
 def test_every_public_name_has_a_docstring() -> None:
-    assert [name for name in sagabus.__all__ if not has_own_docstring(name)] == []
+    none(name for name in sagabus.__all__ if not has_own_docstring(name))
 
 
 def test_public_names_are_those_of_the_snapshot() -> None:
