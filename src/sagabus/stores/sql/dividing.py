@@ -67,7 +67,7 @@ def _lock_all_lanes() -> Steps[list[str]]:
 
 
 def _suspects(channel: str, now: int) -> Steps[Suspicion]:
-    """Up to which position crashed workers may have had envelopes of a channel in flight, now that these change lanes."""
+    """Up to which position crashed workers may have had envelopes of a channel in flight, over all lanes."""
     marks = (yield Query("marks_of_lanes", (channel,))).rows
     found = [Suspicion.of(until, keys) for _, until, keys in marks]
     for lane, is_abandoned, held, loud, *_ in (yield Query("free_lanes", (channel, now))).rows:
@@ -90,7 +90,7 @@ def _move(lanes: int) -> Steps[int]:
 
 
 def _make_lanes(channel: str, lanes: int, suspicion: Suspicion) -> Steps[None]:
-    """Make all lanes with one epoch that no lane of the channel ever had. Lane 0 always exists and gives the maximum."""
+    """Make all lanes with one epoch that no lane of the channel ever had. Lane 0 always exists and has the maximum."""
     epoch: int = max(row[0] for row in (yield Query("marks_of_lanes", (channel,))).rows)
     yield from leasing.add_lanes(channel, lanes)
     yield Query("drop_lanes", (channel, lanes))
