@@ -16,8 +16,11 @@ from sagabus.envelope import LANES, lane_of
 from sagabus.loud import Loud
 from sagabus.settings import Settings
 from sagabus.store import Store
+from sagabus.store_urls import store_from_url
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
+from sagabus.testing.captured import Heard
+from sagabus.testing.observed_store import StoreTap
 
 LEASE = timedelta(hours=1)
 
@@ -137,13 +140,15 @@ async def test_what_a_dead_worker_had_of_loud_and_quiet_keys_is_suspect_and_noth
         await asyncio.Event().wait()
 
     settings = Settings(lease=LEASE, prefetch=20 * LANES, grace=timedelta(0))
-    place = MemoryStore(clock) if kind == "memory" else take(kind).url
-    async with Bus(place, note, settings=settings, clock=clock) as bus:
+    store = StoreTap(MemoryStore(clock) if kind == "memory" else store_from_url(take(kind).url, clock), Heard())
+    async with Bus(store, note, settings=settings, clock=clock) as bus:
         for key in (loud, *quiet):
             await publish(bus, key, range(200 if key == loud else 1))
         while running != {loud, *quiet}:
             clock.advance(timedelta(milliseconds=20))
-            await asyncio.sleep(0)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            await until(lambda: not store.under_way)  # or a lease would be over before a server has answered
         assert bus._worker is not None
         in_flight = set(bus._worker.hand.envelopes)
         await bus._worker.abandon()

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted, Tally
 
 from sagabus import Bus, Linear, ReplayResult, RetryPolicy, handler
+from sagabus.clock import Clock
 from sagabus.outcome import Completed, Settled
 from sagabus.store import Batch, Cursor, Fetched
 from sagabus.stores.memory import MemoryStore
+from sagabus.testing import Harness, ManualClock
 
 SECOND = timedelta(seconds=1)
 
@@ -44,6 +46,39 @@ async def test_later_ones_of_its_key_wait_and_other_keys_go_on(harness: MakeHarn
 
         assert meanwhile == ["B3"]
         assert seen == ["B3", "A1", "A2", "A4", "A5"]
+
+
+class FetchesSlowly(MemoryStore):
+    """A fetch that takes long comes back with what it saw when it began."""
+
+    takes: timedelta | None = None
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        fetched = await super().fetch(cursors, limit)
+        if cursors and self.takes is not None:
+            takes, self.takes = self.takes, None
+            cast("ManualClock", self._clock).advance(takes)
+        return fetched
+
+
+async def test_the_time_that_a_fetch_takes_is_not_waited_for_again() -> None:
+    record, seen, bad = recorder(retry=RetryPolicy(backoff=Linear(timedelta(seconds=10)), jitter=False))
+    bad.add(1)
+    stores: list[FetchesSlowly] = []
+
+    def slow(clock: Clock) -> FetchesSlowly:
+        stores.append(FetchesSlowly(clock=clock))
+        return stores[-1]
+
+    async with Harness(record, store=slow) as bus:
+        await bus.publish(Noted(key="A", number=1))
+        bad.clear()
+        stores[0].takes = 10 * SECOND
+        bus.clock.advance(SECOND)
+        await until(lambda: stores[0].takes is None)
+        await bus.idle()
+
+        assert seen == ["A1"]
 
 
 class AnswersLate(MemoryStore):

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import (
     CapturePayment,
     Ended,
@@ -81,6 +82,15 @@ async def test_what_waits_for_something_outside_is_named() -> None:
         with pytest.raises(TimeoutError, match=r"not idle.*forever"):
             await bus.publish(Noted(key="A"))
         await bus._running.abandon()
+
+
+async def test_what_comes_due_before_the_lease_of_a_dead_worker_ends_waits_for_that(harness: MakeHarness) -> None:
+    async with harness(OrderSaga, capture, patience=5.0) as bus:
+        await bus.crash(takeover=False)
+        await bus.advance(timedelta(seconds=1))
+        await bus.publish(OrderSubmitted(order_id="A1", total=7))
+
+        assert (await bus.saga(OrderSaga, "A1")).status == "paid"
 
 
 async def test_steps_of_time_happen_at_their_own_moments() -> None:

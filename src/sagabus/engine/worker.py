@@ -260,11 +260,11 @@ class Worker:
         if not self._full:
             await self._store.changed(wait)
             return
+        timer = self._clock.call_after(wait, self._room.set)
         try:
-            async with asyncio.timeout(wait):
-                await self._room.wait()
-        except TimeoutError:
-            return
+            await self._room.wait()
+        finally:
+            timer.cancel()
 
     async def _take_in(self) -> float:
         """One round of leasing and fetching; how long to wait for the next, at most."""
@@ -277,39 +277,39 @@ class Worker:
         cursors, sifts = self.hand.hungry(), self._loud.due()
         # Without any lane there is nothing that could be settled: only the store can bring news then.
         self._full = not cursors and not sifts and bool(self.hand.lanes)
-        wait = min(self._leases.until_renewal(), self._loud.until_due())
         if self._full:
-            return wait
-        if cursors or not sifts:
-            wait = min(wait, await self._fetch(cursors))
+            return self._until_next(inf)
+        due = await self._fetch(cursors) if cursors or not sifts else inf
         for sift in sifts:
-            wait = min(wait, await self._sift(sift))
+            due = min(due, await self._sift(sift))
         self.hand.tidy()
-        if wait <= 0:
+        if (wait := self._until_next(due)) <= 0:
             await asyncio.sleep(0)
             self._full = not self.hand.hungry() and not self._loud.due()
-            return min(self._leases.until_renewal(), self._loud.until_due()) if self._full else 0.0
+            return self._until_next(inf) if self._full else 0.0
         return 0.0 if self._leases.refresh else wait
 
+    def _until_next(self, due: float) -> float:
+        """Seconds from now: what a fetch took of the time until something is due is not waited for once more."""
+        return min(due - self._clock.monotonic(), self._leases.until_renewal(), self._loud.until_due())
+
     async def _fetch(self, cursors: Sequence[Cursor]) -> float:
-        """One round of all lanes without loud keys; how long to wait for the next, at most."""
-        limit = self.hand.page(self.hand.lane_window // 2)
+        """One round of all lanes without loud keys; the moment of the next, at the latest."""
+        limit, began = self.hand.page(self.hand.lane_window // 2), self._clock.monotonic()
         fetched = await self._asked(self._store.fetch(cursors, limit))
         self._leases.note_crew(fetched.crew)
         full = full_lanes(fetched.envelopes, limit)
-        envelopes = self.hand.go_on(cursors, fetched.envelopes, full, self._clock.monotonic())
-        await self._hand_out(envelopes, fetched)
-        return 0.0 if full else _until(fetched)
+        await self._hand_out(self.hand.go_on(cursors, fetched.envelopes, full, self._clock.monotonic()), fetched)
+        return began if full else began + _until(fetched)
 
     async def _sift(self, sift: Sift) -> float:
-        """One round of a loud key, or of a lane past its loud keys."""
+        """One round of a loud key, or of a lane past its loud keys; the moment of the next."""
         if (sift.channel, sift.lane) not in self.hand.lanes:
-            return 0.0  # lost meanwhile
+            return -inf  # lost meanwhile
         limit, began = self.hand.page(self._loud.limit(sift)), self._clock.monotonic()
         fetched = await self._asked(self._store.sift(sift, limit))
-        envelopes = self._loud.came(sift, limit, fetched, began)
-        await self._hand_out(envelopes, fetched)
-        return 0.0 if len(fetched.envelopes) >= limit else _until(fetched)
+        await self._hand_out(self._loud.came(sift, limit, fetched, began), fetched)
+        return began if len(fetched.envelopes) >= limit else began + _until(fetched)
 
     async def _asked(self, fetch: Awaitable[Fetched]) -> Fetched:
         self.hand.fetches += 1

@@ -43,6 +43,8 @@ _TURNS = 10
 _STUCK = 3
 _GLANCE = timedelta(milliseconds=50)
 _GRAIN = timedelta(milliseconds=1)
+_LONGEST_LOOK = timedelta(seconds=2)
+"""Longer than a worker takes to see that a lease has ended."""
 _NEVER = 2**62
 
 
@@ -90,6 +92,9 @@ class Harness:
 
     # --- life
 
+    _dead_until = -1.0
+    """When another has the lanes of the worker that was dropped last, by the monotonic clock."""
+
     async def __aenter__(self) -> Self:
         """Open the bus, with a worker."""
         await self.bus.open()
@@ -109,7 +114,8 @@ class Harness:
         await self._running.abandon()
         self._start_anew()
         await self.bus.open()
-        self._tap.is_troubled = True  # what waits for the end of the dead one's lease may wait without `advance`
+        # What waits for the end of the dead one's lease may wait without `advance`.
+        self._dead_until = self.clock.monotonic() + (self._settings.lease + _LONGEST_LOOK).total_seconds()
         if takeover:
             self.clock.advance(self._settings.lease + timedelta(microseconds=1))
             await self.idle()
@@ -246,7 +252,8 @@ class Harness:
         if stuck < _STUCK or self._tap.under_way:
             return
         upcoming = self.clock.next_alarm()
-        if upcoming is not None and (upcoming <= _GRAIN or self._tap.is_troubled or self._shares_clock):
+        is_hurried = self._tap.is_troubled or self._shares_clock or self.clock.monotonic() <= self._dead_until
+        if upcoming is not None and (upcoming <= _GRAIN or is_hurried):
             # Workers look at the clock every millisecond at most; after a failure somebody pauses; and of what another
             # bus has done one only hears at the next look.
             self.clock.advance(min(upcoming, _GLANCE))
