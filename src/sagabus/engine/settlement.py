@@ -74,6 +74,10 @@ class Settlement:
             for envelope in mailbox.queue:
                 self._hand.put_down(envelope, mailbox)
             mailbox.queue.clear()
+            running = mailbox.running
+            if running is not None and running.position != outcome.envelope.position:
+                # A refused commit has undone what it was begun on: it comes again from the store, when its key goes on.
+                self._hand.put_down(running, mailbox)
         self._committer.add(mailbox, outcome)
 
     def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
