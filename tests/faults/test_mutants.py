@@ -226,7 +226,7 @@ MUTANTS = [
     Mutant(
         "deaths are not counted first",
         "sagabus.engine.in_flight",
-        "return held is not None and envelope.position <= held.suspect_until",
+        "return held is not None and held.lane.is_suspect(envelope.partition_key, envelope.position)",
         "return False",
         scenario(when_a_worker_dies.test_a_killer_is_dead_after_three_deaths_and_its_neighbours_are_done),
     ),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import (
     CapturePayment,
     Ended,
@@ -82,6 +82,20 @@ async def test_what_waits_for_something_outside_is_named() -> None:
         with pytest.raises(TimeoutError, match=r"not idle.*forever"):
             await bus.publish(Noted(key="A"))
         await bus._running.abandon()
+
+
+async def test_a_worker_that_was_dropped_leaves_nothing_running() -> None:
+    @handler("taker", key="key")
+    async def take(message: Noted) -> None:
+        await asyncio.sleep(0)
+
+    async with Harness(take) as bus:
+        bus.fail_commit()
+        await bus.bus.publish_many([Noted(key="A", number=number) for number in range(9)])
+        await until(lambda: bus._tap.is_troubled)
+        await bus.crash()
+
+    assert {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("sagabus")} == set()
 
 
 async def test_what_comes_due_before_the_lease_of_a_dead_worker_ends_waits_for_that(harness: MakeHarness) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
 from sagabus import Bus, Context, RetryPolicy, StoreBusy, StoreFull, StoreUnavailable, handler
 from sagabus.outcome import Completed, Settled
-from sagabus.store import Batch, Cursor, Fetched
+from sagabus.store import Batch, Cursor, Fetched, Loaded
 from sagabus.stores.memory import MemoryStore
 from sagabus.stores.sqlite import SqliteStore
 from sagabus.testing import ManualClock
@@ -145,6 +145,32 @@ async def test_a_lost_store_is_asked_again_at_growing_intervals(clock: ManualClo
             asked.append(store.asked)
 
     assert asked == [1, 2, 2, 3, 4, 5]
+
+
+class LoadsBadly(MemoryStore):
+    """A store with a defect: so many states it does not give."""
+
+    defects = 0
+
+    async def load(self, saga: str, keys: Sequence[str]) -> Sequence[Loaded]:
+        if self.defects:
+            self.defects -= 1
+            raise RuntimeError("a defect")
+        return await super().load(saga, keys)
+
+
+async def test_a_message_whose_run_broke_off_is_not_overtaken() -> None:
+    store = LoadsBadly()
+    async with Bus(store, Tally) as bus:
+        store.defects = 2  # ahead of the run, and by it
+        await bus.publish(Noted(key="A", number=1))
+        await until(lambda: store.defects == 0)
+        await bus.publish(Noted(key="A", number=2))
+        await until(lambda: bus.statistics["tally", "completed"] == 2)
+        record = await bus.sagas.get(Tally, "A")
+
+    assert record is not None
+    assert record.state.numbers == [1, 2]
 
 
 class Narrow:

@@ -53,6 +53,7 @@ class Scripted:
         self._script = script
         self.commits: list[list[str]] = []
         self.version = 1
+        self.failing_reads = 0
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         names = [outcome.envelope.message_id for outcome in batch.outcomes if outcome.envelope.message_id]
@@ -61,6 +62,9 @@ class Scripted:
         return await self._script(names) or [Settled(COMMITTED)] * len(names)
 
     async def routing(self) -> Routing:
+        if self.failing_reads:
+            self.failing_reads -= 1
+            raise StoreUnavailable
         self.version += 1
         return Routing(self.version, 1, ())
 
@@ -292,6 +296,23 @@ def test_a_new_routing_is_known_before_a_share_is_told_that_its_own_was_old() ->
 
     assert len(ground.told) > 1
     assert ground.versions == [2] * len(ground.told)
+
+
+def test_a_database_that_is_lost_before_the_new_routing_is_read_changes_no_answer() -> None:
+    async def main() -> Ground:
+        async def script(names: list[str]) -> Sequence[Settled] | None:
+            return [Settled(STALE), Settled(COMMITTED)] if names == ["a1", "b1"] else None
+
+        ground = Ground(script)
+        ground.store.failing_reads = 2
+        ground.add("a1", "b1")
+        await ground.committer.drain()
+        return ground
+
+    ground = asyncio.run(main())
+
+    assert ground.told == [[("a1", STALE), ("b1", COMMITTED)]]
+    assert ground.versions == [2]
 
 
 def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_withdrawn() -> None:

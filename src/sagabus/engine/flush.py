@@ -135,11 +135,24 @@ class Flush:
         if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
                 # Before it is told: whoever runs again because of it is to send by the new one.
-                self._sender.use(await self._store.routing())
+                await self._learn_routing()
             self._pass_on(entries, part, answers)
             return
         del entries[: len(part)]
         self._tell(part, answers)
+
+    async def _learn_routing(self) -> None:
+        """A database that is lost between the answer and this is waited out: what was answered is not to be guessed."""
+        pause = _SHORTEST_PAUSE
+        while True:
+            try:
+                self._sender.use(await self._store.routing())
+            except StoreError as error:
+                log.error("cannot read who receives what, trying again in %.2g s: %s", pause, error)
+                await sleep(self._clock, pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            else:
+                return
 
     def _pass_on(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
         """Tell a share in which something was lost, together with all that was built on that in the shares to come: the

@@ -97,13 +97,14 @@ class Runner:
                 if self._runners.breath_due():
                     await self._runners.breathe()
         finally:
+            broke_off = mailbox.running is not None
             if mailbox.running is not None:
                 # Rolled back: it stays in the store, and runs again elsewhere or later.
                 self._hand.put_down(mailbox.running, mailbox)
                 mailbox.running = None
                 mailbox.cell = None
-            if mailbox.queue and not self.stopping and not waits:
-                # Broken off: whoever serves this key next gets all of it from the store, in order.
+            if (broke_off or mailbox.queue) and not self.stopping and not waits:
+                # Whoever serves this key next gets all of it from the store, in order.
                 self._hand.drop(mailbox)
                 self._hand.rescan_lane(mailbox.place)
             mailbox.active = False

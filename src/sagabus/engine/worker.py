@@ -53,7 +53,6 @@ class Worker:
 
     _stopping = False
     _busy_intake = False
-
     _full = False
     """Every lane in hand has as much as it may: the next fetch waits for room."""
 
@@ -195,6 +194,7 @@ class Worker:
         """Drop everything, as a killed process would: nothing is finished, committed or released."""
         self._stopping = self._serving.stopping = True
         self._leases.abandon()
+        self._runners.close()
         tasks = set(self._runners.tasks)
         tasks.update(task for task in (self._intake_task, self.suspects.task) if task is not None)
         try:
