@@ -45,8 +45,9 @@ def without_code(text: str) -> str:
 
 
 def words(text: str) -> int:
-    """A code span is one word; the address of a link is none."""
-    return sum(1 for word in without_code(text).split() if re.search(r"\w", word))
+    """A code span is one word; the address of a link is none, nor is a bold lead."""
+    text = re.sub(r"^\*\*[^*]+[.:]\*\* ", "", without_code(text))
+    return sum(1 for word in text.split() if re.search(r"\w", word))
 
 
 def sentences(text: str) -> Iterator[str]:

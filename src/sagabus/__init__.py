@@ -14,7 +14,6 @@ from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
 from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.errors import (
-    ConcurrencyConflict,
     ConfigurationError,
     ContextClosed,
     DuplicateMessage,
@@ -84,7 +83,6 @@ __all__ = [
     "Bus",
     "Cause",
     "Command",
-    "ConcurrencyConflict",
     "ConfigurationError",
     "Connection",
     "Context",

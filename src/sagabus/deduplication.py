@@ -61,7 +61,7 @@ class Deduplication:
             raise ConfigurationError(*impossible)
         if self.window is not None and self.window < SHORTEST_WINDOW and not self.short_window:
             raise ConfigurationError(
-                f"a de-duplication window of {self.window} is under 24 hours: pass short_window=True to mean it"
+                f"a de-duplication window of {self.window} is under 24 hours: pass short_window=True to allow it"
             )
 
         problems: list[str] = []

@@ -11,7 +11,7 @@ from typing import ClassVar
 from sagabus.evolution import needed_field, needed_message, needed_state
 from sagabus.nearest import known_names
 
-__all__ = ["ConcurrencyConflict", "ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
+__all__ = ["ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
 __all__ += ["ForkedProcess", "HandlingError", "InvalidMessageId", "InvalidTime", "MessageError", "MessageIdCollision"]
 __all__ += ["MessageInvalid", "MessageNotDeclared", "MessageTooDeep", "MessageTooLarge", "MessageTooNew"]
 __all__ += ["MessageTooOld", "NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid"]
@@ -293,12 +293,6 @@ class HandlingError(SagaBusError):
         self.subscription = subscription
         self.saga = saga
         self.key = key
-
-
-class ConcurrencyConflict(HandlingError):
-    """Do nothing: another run moved the instance on first, and the message runs again on the new state."""
-
-    is_transient = True
 
 
 class DuplicateMessage(HandlingError):

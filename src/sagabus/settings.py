@@ -90,7 +90,7 @@ class Settings:
             problems.append(f"Settings.lanes must be at most {MOST_LANES}, not {self.lanes}")
         if _is_short(self.retention) and not self.short_retention:
             problems.append(
-                f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to mean it"
+                f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to allow it"
             )
         if self.durability not in ("require", "warn", "accept"):
             problems.append(f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}')

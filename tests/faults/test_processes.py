@@ -39,10 +39,7 @@ ENDS = {
     "killed": -signal.SIGKILL,
     "segfaulting": -signal.SIGSEGV,
 }
-DIED = (
-    "its worker died 3 times, or blocked its event loop past its leases, while it was in flight, "
-    "the last time while it ran alone"
-)
+DIED = "its worker died 3 times while it was in flight, or was blocked past its leases; the last time it ran alone"
 
 
 @pytest.mark.parametrize("way", ENDS)

@@ -295,7 +295,6 @@ def test_only_waiting_helps_where_an_error_is_transient() -> None:
         "StoreUnavailable",
         "StoreBusy",
         "StoreFull",
-        "ConcurrencyConflict",
     }
 
 

@@ -168,9 +168,9 @@ class Recoverability:
     def died(self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope) -> Outcome:
         """A dead letter for a message whose worker has died once more, as often as its policy allows."""
         deaths = envelope.deaths + 1
-        # Nothing tells a dead process from one that stood still for so long, and whose commit is refused since.
-        blame = f"its worker died {deaths} times, or blocked its event loop past its leases"
-        reason = f"{blame}, while it was in flight, the last time while it ran alone"
+        # A dead process looks like one that stood still past its leases, and whose commits are fenced since then.
+        died = f"its worker died {deaths} times while it was in flight, or was blocked past its leases"
+        reason = f"{died}; the last time it ran alone"
         envelope = msgspec.structs.replace(envelope, deaths=deaths)
         return DeadLettered(envelope=envelope, cause=Cause.WORKER_DIED, reason=reason, parks=definition.parks)
 

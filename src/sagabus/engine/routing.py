@@ -90,7 +90,7 @@ def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> s
         return None
     if not routes:
         return (
-            f"nobody receives the command {message_type.name!r}: "
+            f"no subscription receives the command {message_type.name!r}: "
             "start a bus with its handler or saga on this store once"
         )
     names = ", ".join(sorted(route.channel for route in routes))

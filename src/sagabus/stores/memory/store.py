@@ -34,7 +34,7 @@ from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
 from sagabus.stores.memory.keeping import MemoryKeeper, take_note
-from sagabus.stores.memory.leasing import Leasing, fence_all, crew, divide, ensure_lanes, give_back, leave, note_loud
+from sagabus.stores.memory.leasing import Leasing, crew, divide, ensure_lanes, fence_all, give_back, leave, note_loud
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
