@@ -1,13 +1,15 @@
 """Databases for tests, made for the first test that needs them and emptied after each; and where the time went."""
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.grounds import Ground, ServerGround, SqliteGround, server_ground
+from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 from tests.support.time_spent import TimeSpent
 
-Take = Callable[[str], Ground]
+Take = Callable[[str], Database]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,27 +21,37 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(TimeSpent(slowest))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run tests that are coroutines, each in an event loop of its own: no plugin, no waiting."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
+
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, ServerGround]]:
+def servers() -> Iterator[dict[str, ServerDatabase]]:
     """Tables on each server."""
-    made: dict[str, ServerGround] = {}
+    made: dict[str, ServerDatabase] = {}
     yield made
-    for ground in made.values():
-        ground.close()
+    for database in made.values():
+        database.close()
 
 
 @pytest.fixture
-def take(servers: dict[str, ServerGround], tmp_path: Path) -> Iterator[Take]:
+def take(servers: dict[str, ServerDatabase], tmp_path: Path) -> Iterator[Take]:
     """Gives an empty place for a bus, by kind."""
-    taken: list[Ground] = []
+    taken: list[Database] = []
 
-    def take(kind: str) -> Ground:
+    def take(kind: str) -> Database:
         if kind == "sqlite":
-            taken.append(SqliteGround(tmp_path / "bus.db"))
+            taken.append(SqliteDatabase(tmp_path / "bus.db"))
         else:
-            taken.append(servers.setdefault(kind, servers.get(kind) or server_ground(kind)))
+            taken.append(servers.setdefault(kind, servers.get(kind) or server_database(kind)))
         return taken[-1]
 
     yield take
-    for ground in taken:
-        ground.clear()
+    for database in taken:
+        database.clear()

@@ -25,7 +25,7 @@ import django.conf
 import django.db
 import django.utils.functional
 import pytest
-from tests.databases import own_database
+from tests.support.databases import own_database
 
 import sagabus
 from sagabus.cli.main import root as command_line

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS
+from tests.support.databases import SERVERS
 
 from sagabus.cli.benchmark.loops.sqlite import prepared, work_off
 from sagabus.cli.benchmark.rounds import percentile

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from tests.faults.databases import query
-from tests.grounds import ServerGround, server_ground
+from tests.support.databases import ServerDatabase, server_database
+from tests.support.private_servers import query
 
 from sagabus import Bus, RetryPolicy, event, handler
 from sagabus.stores.sqlite.schema import MIGRATIONS
@@ -34,10 +34,10 @@ def light(message: LightsWentOut) -> None:
 
 
 @pytest.fixture(params=["postgres", "mysql"])
-def ground(request: pytest.FixtureRequest) -> Iterator[ServerGround]:
-    ground = server_ground(request.param)
-    yield ground
-    ground.close()
+def database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
+    database = server_database(request.param)
+    yield database
+    database.close()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,47 +51,47 @@ async def fail_at(url: str) -> None:
         await bus.idle()
 
 
-def test_migrating_makes_the_tables_once_and_says_where(ground: ServerGround) -> None:
-    first, second = (run("migrate", "--store", ground.url, "--json") for _ in range(2))
+def test_migrating_makes_the_tables_once_and_says_where(database: ServerDatabase) -> None:
+    first, second = (run("migrate", "--store", database.url, "--json") for _ in range(2))
 
     told = [json.loads(finished.stdout) for finished in (first, second)]
     assert [(one["version"], one["applied"]) for one in told] == [(NEWEST, [*range(1, NEWEST + 1)]), (NEWEST, [])]
     assert "?" not in told[0]["store"]
-    assert len(ground.tables_of_bus()) == 12
+    assert len(database.tables_of_bus()) == 12
 
 
-def test_the_sql_applied_by_hand_leaves_nothing_to_migrate(ground: ServerGround) -> None:
-    script = run("migrate", "--sql", "--store", ground.url).stdout
-    assert ground.tables_of_bus() == []
+def test_the_sql_applied_by_hand_leaves_nothing_to_migrate(database: ServerDatabase) -> None:
+    script = run("migrate", "--sql", "--store", database.url).stdout
+    assert database.tables_of_bus() == []
 
-    asyncio.run(query(ground._server, *(part for part in script.split(";\n") if part.strip())))
+    asyncio.run(query(database._server, *(part for part in script.split(";\n") if part.strip())))
 
-    finished = run("migrate", "--store", ground.url)
+    finished = run("migrate", "--store", database.url)
     assert f"nothing to do; the schema is at version {NEWEST}" in finished.stdout, finished.stderr
 
 
-def test_a_look_makes_nothing(ground: ServerGround) -> None:
-    finished = run("sagas", "list", "--store", ground.url)
+def test_a_look_makes_nothing(database: ServerDatabase) -> None:
+    finished = run("sagas", "list", "--store", database.url)
 
     assert (finished.returncode, finished.stdout) == (2, "")
     assert "`sagabus migrate` adds them" in finished.stderr
-    assert ground.tables_of_bus() == []
+    assert database.tables_of_bus() == []
 
 
-def test_dead_letters_and_sagas_are_found(ground: ServerGround) -> None:
-    asyncio.run(fail_at(ground.url))
+def test_dead_letters_and_sagas_are_found(database: ServerDatabase) -> None:
+    asyncio.run(fail_at(database.url))
 
-    letters = json.loads(run("dead-letters", "list", "--store", ground.url, "--json").stdout)
-    done = run("dead-letters", "discard", "--store", ground.url, str(letters[0]["id"]), "--json")
-    sagas = run("sagas", "list", "--store", ground.url, "--json")
+    letters = json.loads(run("dead-letters", "list", "--store", database.url, "--json").stdout)
+    done = run("dead-letters", "discard", "--store", database.url, str(letters[0]["id"]), "--json")
+    sagas = run("sagas", "list", "--store", database.url, "--json")
 
     assert "no candles in the cellar" in json.dumps(letters)
     assert json.loads(done.stdout)["not_done"] == 0
     assert json.loads(sagas.stdout) == []
 
 
-def test_no_password_is_printed_whatever_becomes_of_the_command(ground: ServerGround) -> None:
-    parts = urlsplit(ground.url)
+def test_no_password_is_printed_whatever_becomes_of_the_command(database: ServerDatabase) -> None:
+    parts = urlsplit(database.url)
     url = urlunsplit(parts._replace(netloc=parts.netloc.replace("@", ":secret@")))
 
     finished = [
@@ -105,23 +105,23 @@ def test_no_password_is_printed_whatever_becomes_of_the_command(ground: ServerGr
 
 
 @contextmanager
-def role(ground: ServerGround) -> Iterator[tuple[str, str]]:
-    """A user who may do nothing yet, and the URL of the ground for it."""
-    name = f"{ground.name}_role"
-    ground.run(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
-    parts = urlsplit(ground.url)
+def role(database: ServerDatabase) -> Iterator[tuple[str, str]]:
+    """A user who may do nothing yet, and the URL of the database for it."""
+    name = f"{database.name}_role"
+    database.run(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    parts = urlsplit(database.url)
     try:
         yield name, urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.hostname}:{parts.port}"))
     finally:
-        ground.run(f"DROP OWNED BY {name} CASCADE")
-        ground.run(f"DROP ROLE {name}")
-        ground.close()
+        database.run(f"DROP OWNED BY {name} CASCADE")
+        database.run(f"DROP ROLE {name}")
+        database.close()
 
 
 def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
-    ground = server_ground("postgres")
-    with role(ground) as (name, url):
-        ground.run(f"ALTER SCHEMA {ground.name} OWNER TO {name}")
+    database = server_database("postgres")
+    with role(database) as (name, url):
+        database.run(f"ALTER SCHEMA {database.name} OWNER TO {name}")
 
         finished = run("migrate", "--store", url)
 
@@ -129,7 +129,7 @@ def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
 
 
 def test_a_missing_right_is_told_for_what_it_is() -> None:
-    with role(server_ground("postgres")) as (_, url):
+    with role(server_database("postgres")) as (_, url):
         finished = run("migrate", "--store", url)
 
     assert finished.returncode == 2
@@ -137,23 +137,23 @@ def test_a_missing_right_is_told_for_what_it_is() -> None:
 
 
 def test_a_search_path_that_leads_nowhere_is_told_for_what_it_is() -> None:
-    ground = server_ground("postgres")
-    finished = run("migrate", "--store", ground._server + "?search_path=nowhere")
-    ground.close()
+    database = server_database("postgres")
+    finished = run("migrate", "--store", database._server + "?search_path=nowhere")
+    database.close()
 
     assert finished.returncode == 2
     assert "add ?schema=" in finished.stderr
 
 
 def test_tables_may_be_moved_to_another_schema() -> None:
-    ground = server_ground("postgres")
-    elsewhere = f"{ground.name}_moved"
-    run("migrate", "--store", ground.url)
-    ground.run(f"ALTER SCHEMA {ground.name} RENAME TO {elsewhere}")
+    database = server_database("postgres")
+    elsewhere = f"{database.name}_moved"
+    run("migrate", "--store", database.url)
+    database.run(f"ALTER SCHEMA {database.name} RENAME TO {elsewhere}")
     try:
-        finished = run("migrate", "--store", ground.url.replace(ground.name, elsewhere))
+        finished = run("migrate", "--store", database.url.replace(database.name, elsewhere))
     finally:
-        ground.run(f"DROP SCHEMA {elsewhere} CASCADE")
-        ground.close()
+        database.run(f"DROP SCHEMA {elsewhere} CASCADE")
+        database.close()
 
     assert "nothing to do" in finished.stdout, finished.stderr

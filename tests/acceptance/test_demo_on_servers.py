@@ -14,8 +14,8 @@ from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import pytest
-from tests.faults.databases import require
-from tests.grounds import ServerGround, server_ground
+from tests.support.databases import ServerDatabase, server_database
+from tests.support.private_servers import require
 
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres
 
@@ -33,35 +33,35 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 class Place:
     """A database of its own on a server, and what is in it."""
 
-    def __init__(self, ground: ServerGround) -> None:
-        self._ground = ground
+    def __init__(self, database: ServerDatabase) -> None:
+        self._database = database
         self.name = f"demo_{uuid4().hex[:12]}"
-        ground.run(f"CREATE DATABASE {self.name}")
-        self.url = urlunsplit(urlsplit(ground._server)._replace(path=f"/{self.name}"))
+        database.run(f"CREATE DATABASE {self.name}")
+        self.url = urlunsplit(urlsplit(database._server)._replace(path=f"/{self.name}"))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        server, self._ground._server = self._ground._server, self.url
+        server, self._database._server = self._database._server, self.url
         try:
-            return self._ground.run(sql)
+            return self._database.run(sql)
         finally:
-            self._ground._server = server
+            self._database._server = server
 
     def tables(self) -> list[str]:
-        here = " AND table_schema = DATABASE()" if self._ground.kind == "mysql" else ""
+        here = " AND table_schema = DATABASE()" if self._database.kind == "mysql" else ""
         return [name for (name,) in self.rows(TABLES + here)]
 
     def drop(self) -> None:
-        self._ground.run(f"DROP DATABASE {self.name}{' WITH (FORCE)' if self._ground.kind == 'postgres' else ''}")
+        self._database.run(f"DROP DATABASE {self.name}{' WITH (FORCE)' if self._database.kind == 'postgres' else ''}")
 
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    ground = server_ground(request.param)
-    ground._keep = False
-    place = Place(ground)
+    database = server_database(request.param)
+    database._keep = False
+    place = Place(database)
     yield place
     place.drop()
-    ground.close()
+    database.close()
 
 
 @pytest.fixture

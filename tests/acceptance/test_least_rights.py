@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from tests.grounds import ServerGround, server_ground
+from tests.support.databases import ServerDatabase, server_database
 
 from sagabus import Bus, Context, RetryPolicy, Saga, SagaBusError, command, event, handler, handles, starts, timer
 
@@ -62,29 +62,29 @@ def grants(kind: str, **names: str) -> list[str]:
 
 
 @contextmanager
-def user(ground: ServerGround) -> Iterator[str]:
-    """The URL of the ground for a role with the rights of the page, and no other."""
-    name, parts = f"{ground.name}_role"[:32], urlsplit(ground.url)
-    at = f"'{name}'@'%'" if ground.kind == "mysql" else name
-    made = f"USER {at} IDENTIFIED BY 'secret'" if ground.kind == "mysql" else f"ROLE {name} LOGIN PASSWORD 'secret'"
-    ground.run(f"CREATE {made}")
+def user(database: ServerDatabase) -> Iterator[str]:
+    """The URL of the database for a role with the rights of the page, and no other."""
+    name, parts = f"{database.name}_role"[:32], urlsplit(database.url)
+    at = f"'{name}'@'%'" if database.kind == "mysql" else name
+    made = f"USER {at} IDENTIFIED BY 'secret'" if database.kind == "mysql" else f"ROLE {name} LOGIN PASSWORD 'secret'"
+    database.run(f"CREATE {made}")
     try:
-        for table in ground.tables_of_bus() if ground.kind == "mysql" else [""]:
-            for statement in grants(ground.kind, shop_app=at, shop=ground.name, sagabus_envelope=table):
-                ground.run(statement)
+        for table in database.tables_of_bus() if database.kind == "mysql" else [""]:
+            for statement in grants(database.kind, shop_app=at, shop=database.name, sagabus_envelope=table):
+                database.run(statement)
         yield urlunsplit(parts._replace(netloc=f"{name}:secret@{parts.hostname}:{parts.port}"))
     finally:
-        if ground.kind == "postgres":
-            ground.run(f"DROP OWNED BY {name} CASCADE")
-        ground.run(f"DROP {'USER' if ground.kind == 'mysql' else 'ROLE'} {at}")
+        if database.kind == "postgres":
+            database.run(f"DROP OWNED BY {name} CASCADE")
+        database.run(f"DROP {'USER' if database.kind == 'mysql' else 'ROLE'} {at}")
 
 
 @pytest.fixture(params=list(PAGES))
-def ground(request: pytest.FixtureRequest) -> Iterator[ServerGround]:
-    ground = server_ground(request.param)
-    asyncio.run(migrate(ground.url))
-    yield ground
-    ground.close()
+def database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
+    database = server_database(request.param)
+    asyncio.run(migrate(database.url))
+    yield database
+    database.close()
 
 
 async def migrate(url: str) -> None:
@@ -112,14 +112,14 @@ async def live(url: str) -> tuple[str, int, int]:
         return record.state.status, len(history), len(await bus.dead_letters.list())
 
 
-def test_a_bus_lives_by_the_rights_that_the_page_names(ground: ServerGround) -> None:
-    with user(ground) as url:
+def test_a_bus_lives_by_the_rights_that_the_page_names(database: ServerDatabase) -> None:
+    with user(database) as url:
         status, transitions, letters = asyncio.run(live(url))
 
     assert status in ("timed", "worked")
     assert (transitions, letters) == (3, 0)
 
 
-def test_these_rights_make_no_table(ground: ServerGround) -> None:
-    with user(ground) as url, pytest.raises(SagaBusError):
+def test_these_rights_make_no_table(database: ServerDatabase) -> None:
+    with user(database) as url, pytest.raises(SagaBusError):
         asyncio.run(migrate(url.replace("prefix=", "prefix=new_") if "prefix=" in url else f"{url}&prefix=new_"))

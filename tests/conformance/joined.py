@@ -17,7 +17,7 @@ from django.utils.connection import ConnectionProxy
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from tests.grounds import MYSQL, ServerGround, server_ground
+from tests.support.databases import MYSQL, ServerDatabase, server_database
 
 from sagabus.clock import Clock
 from sagabus.store import Store
@@ -31,14 +31,14 @@ class OnServer:
     kind: ClassVar[str]
     placeholder = "%s"
     begin = "BEGIN"
-    ground: ServerGround
+    database: ServerDatabase
 
     @pytest.fixture(autouse=True)
-    def own_ground(self) -> Iterator[None]:
-        self.ground = server_ground(self.kind)
+    def own_tables(self) -> Iterator[None]:
+        self.database = server_database(self.kind)
         yield
-        self.ground.clear()
-        self.ground.close()
+        self.database.clear()
+        self.database.close()
 
     @property
     def ledger(self) -> str:
@@ -49,16 +49,16 @@ class OnServer:
         return f"INSERT INTO {self.ledger} (id) VALUES ({self.placeholder})"
 
     async def make_store(self, clock: Clock) -> Store:
-        return store_from_url(self.ground.url, clock, 16)
+        return store_from_url(self.database.url, clock, 16)
 
     async def same_store(self, clock: Clock) -> Store:
-        return store_from_url(self.ground.url, clock, 16)
+        return store_from_url(self.database.url, clock, 16)
 
     async def make_user_table(self) -> None:
-        self.ground.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY)")
+        self.database.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY)")
 
     async def user_rows(self) -> list[str]:
-        return [row[0] for row in self.ground.run("SELECT id FROM ledger ORDER BY id")]
+        return [row[0] for row in self.database.run("SELECT id FROM ledger ORDER BY id")]
 
 
 class OnPostgres(OnServer):
@@ -66,12 +66,12 @@ class OnPostgres(OnServer):
 
     @property
     def ledger(self) -> str:
-        return f"{self.ground.name}.ledger"
+        return f"{self.database.name}.ledger"
 
     @property
     def dsn(self) -> Any:
         """The server, with nothing that finds the tables by itself."""
-        return self.ground.url.partition("?")[0]
+        return self.database.url.partition("?")[0]
 
     @property
     def strange_dsn(self) -> Any:
@@ -87,7 +87,7 @@ class OnMysql(OnServer):
 
     @property
     def ledger(self) -> str:
-        return f"users_{self.ground.name}_ledger"
+        return f"users_{self.database.name}_ledger"
 
     def place(self, *, strange: bool = False) -> dict[str, Any]:
         """What the drivers are told."""

@@ -16,7 +16,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Literal
 
-from tests.grounds import Words
+from tests.support.databases import Words
 
 from sagabus import (
     AsyncConnection,

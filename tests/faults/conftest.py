@@ -1,5 +1,4 @@
 import asyncio
-import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,30 +8,20 @@ from typing import Any
 import pytest
 from tests.conftest import Take
 from tests.faults.application import TABLES
-from tests.faults.nursery import Nursery
 from tests.faults.oracle import check_undisturbed, left_by
-from tests.grounds import SERVERS, Ground, fresh_ground
+from tests.support.databases import SERVERS, Database, fresh_database
+from tests.support.fork_server import ForkServer
 
 from sagabus import failpoint
 
 ORDERS = "tests.faults.application:orders"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run tests that are coroutines, each in an event loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-    asyncio.run(pyfuncitem.obj(**arguments))
-    return True
-
-
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def fork_server() -> Iterator[ForkServer]:
+    fork_server = ForkServer()
+    yield fork_server
+    fork_server.close()
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
@@ -42,39 +31,39 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def ground(kind: str, take: Take) -> Ground:
+def database(kind: str, take: Take) -> Database:
     """A place for a bus in each kind of database."""
     return take(kind)
 
 
 @pytest.fixture
-def orders(ground: Ground) -> Ground:
+def orders(database: Database) -> Database:
     """The same with the tables that the orders of `application` are recorded in."""
-    ground.make(*TABLES)
-    return ground
+    database.make(*TABLES)
+    return database
 
 
 class Undisturbed:
     """What a run without faults leaves, by the kind of database and by the program."""
 
-    def __init__(self, nursery: Nursery, folder: Path) -> None:
-        self._nursery = nursery
+    def __init__(self, fork_server: ForkServer, folder: Path) -> None:
+        self._fork_server = fork_server
         self._folder = folder
         self._known: dict[tuple[str, str], dict[str, Any]] = {}
 
     def on(self, kind: str, program: str = ORDERS) -> dict[str, Any]:
         if (kind, program) not in self._known:
-            with fresh_ground(kind, self._folder) as ground:
-                ground.make(*TABLES)
-                end = self._nursery.run(program, ground.url, 0)
+            with fresh_database(kind, self._folder) as database:
+                database.make(*TABLES)
+                end = self._fork_server.run(program, database.url, 0)
                 assert end.code == 0, end.log
-                self._known[kind, program] = left_by(ground)
+                self._known[kind, program] = left_by(database)
         return self._known[kind, program]
 
 
 @pytest.fixture(scope="session")
-def without_faults(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed(nursery, tmp_path_factory.mktemp("undisturbed"))
+def without_faults(fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    return Undisturbed(fork_server, tmp_path_factory.mktemp("undisturbed"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.programs import TWICE, Task, bus_at, emptied, record
+from tests.support.bad_programs import TWICE, Task, bus_at, emptied, record
 
 from sagabus import AsyncConnection, Bus, Context, handler
 from sagabus.errors import ForkedProcess

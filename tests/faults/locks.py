@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
 
 import pymysql
-from tests.grounds import ServerGround
+from tests.support.databases import ServerDatabase
 
 _WRITERS = {"postgres": "LOCK TABLE {} IN EXCLUSIVE MODE", "mysql": "LOCK TABLES {} READ"}
 _EVERYBODY = {"postgres": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql": "LOCK TABLES {} WRITE"}
@@ -25,47 +25,49 @@ _FOR = {"postgres": "Lock", "mysql": "Waiting for table%"}
 
 
 @asynccontextmanager
-async def held(ground: ServerGround, table: str, *, readers: bool = False) -> AsyncIterator[None]:
+async def held(database: ServerDatabase, table: str, *, readers: bool = False) -> AsyncIterator[None]:
     """Nobody else writes to a table of the bus, or reads it either. A bus that has begun may finish first."""
-    with closing(ground._connect()) as holder, holder.cursor() as cursor:
-        if ground.kind == "postgres":
+    with closing(database._connect()) as holder, holder.cursor() as cursor:
+        if database.kind == "postgres":
             holder.autocommit = False
         await asyncio.to_thread(
-            cursor.execute, (_EVERYBODY if readers else _WRITERS)[ground.kind].format(ground.own(table))
+            cursor.execute, (_EVERYBODY if readers else _WRITERS)[database.kind].format(database.own(table))
         )
         yield
 
 
-def waiting(ground: ServerGround, what: str = "", text: str = "") -> set[tuple[int, str]]:
-    """Connections of buses with a statement that waits, for a lock on this ground unless told otherwise; which of its
+def waiting(database: ServerDatabase, what: str = "", text: str = "") -> set[tuple[int, str]]:
+    """Connections of buses with a statement that waits, for a lock on this database unless told otherwise; which of its
     statements it is comes with it.
     """
-    flavour = ground.kind
-    if flavour == "mysql" and "MariaDB" not in ground.run("SELECT VERSION()")[0][0]:
+    flavour = database.kind
+    if flavour == "mysql" and "MariaDB" not in database.run("SELECT VERSION()")[0][0]:
         flavour = "MySQL itself"
-    found = ground.run(_WAITING[flavour], (what or _FOR[ground.kind], f"%{text}%" if what else f"%{ground.name}%"))
+    found = database.run(
+        _WAITING[flavour], (what or _FOR[database.kind], f"%{text}%" if what else f"%{database.name}%")
+    )
     return {(number, str(statement)) for number, statement in found}
 
 
-async def cancelled(ground: ServerGround, what: str = "") -> None:
+async def cancelled(database: ServerDatabase, what: str = "") -> None:
     """Cancel all that waits, as soon as anything does, and see it end."""
     async with asyncio.timeout(20):
-        while not (found := waiting(ground, what)):  # noqa: ASYNC110  # others wait, without an event
+        while not (found := waiting(database, what)):  # noqa: ASYNC110  # others wait, without an event
             await asyncio.sleep(0.005)
         for number, _ in found:
             with suppress(pymysql.err.OperationalError):  # it has ended since
-                ground.run(_CANCEL[ground.kind].format(number))
-        while found & waiting(ground, what):  # noqa: ASYNC110  # it hears of it a moment later
+                database.run(_CANCEL[database.kind].format(number))
+        while found & waiting(database, what):  # noqa: ASYNC110  # it hears of it a moment later
             await asyncio.sleep(0.005)
 
 
 @asynccontextmanager
-async def cancelling(ground: ServerGround, what: str = "") -> AsyncIterator[None]:
+async def cancelling(database: ServerDatabase, what: str = "") -> AsyncIterator[None]:
     """Meanwhile everything is cancelled that waits."""
 
     async def strike() -> None:
         while True:
-            await cancelled(ground, what)
+            await cancelled(database, what)
 
     striking = asyncio.create_task(strike())
     try:

@@ -6,42 +6,42 @@ import json
 from typing import Any
 
 from tests.faults.application import ORDERS
-from tests.grounds import Ground, SqliteGround
+from tests.support.databases import Database, SqliteDatabase
 
 SAGAS = "i.saga, i.key, i.version, i.status, i.completed_at IS NOT NULL, i.state, i.timers"
 
 
-def found_in(ground: Ground, table: str, columns: str = "*", where: str = "") -> list[tuple[Any, ...]]:
+def found_in(database: Database, table: str, columns: str = "*", where: str = "") -> list[tuple[Any, ...]]:
     """Rows of the bus's own; where ids are bytes, as what they say."""
     return [
         tuple(value.decode() if isinstance(value, bytes) else value for value in row)
-        for row in ground.of_bus(table, columns, where)
+        for row in database.of_bus(table, columns, where)
     ]
 
 
-def left_by(ground: Ground) -> dict[str, Any]:
+def left_by(database: Database) -> dict[str, Any]:
     """Everything that must be the same after every fault, and on every database."""
-    sagas = found_in(ground, "instance", SAGAS, "AS i")
+    sagas = found_in(database, "instance", SAGAS, "AS i")
     return {
-        "ledger": ground.rows("*"),
-        "placed": ground.rows("*", "placed"),
+        "ledger": database.rows("*"),
+        "placed": database.rows("*", "placed"),
         "sagas": {(saga, key): (*rest, _state(saga, key, state)) for saga, key, *rest, state, _ in sagas},
-        "history": history_in(ground),
+        "history": history_in(database),
         "timers": sorted((saga, key, timers) for saga, key, *_, timers in sagas if timers),
-        "dead": sorted(found_in(ground, "dead_letter", "channel, message_id, status, reason, body")),
-        "inbox": sorted(found_in(ground, "inbox", "channel, message_id")),
-        "waiting": found_in(ground, "envelope"),
-        "held": found_in(ground, "held_key"),
-        "file": ground.run("PRAGMA integrity_check") if isinstance(ground, SqliteGround) else [("ok",)],
+        "dead": sorted(found_in(database, "dead_letter", "channel, message_id, status, reason, body")),
+        "inbox": sorted(found_in(database, "inbox", "channel, message_id")),
+        "waiting": found_in(database, "envelope"),
+        "held": found_in(database, "held_key"),
+        "file": database.run("PRAGMA integrity_check") if isinstance(database, SqliteDatabase) else [("ok",)],
     }
 
 
-def history_in(ground: Ground) -> dict[tuple[str, str], Any]:
+def history_in(database: Database) -> dict[tuple[str, str], Any]:
     """Of each instance with a history: its versions in order, what made them, and the state at its end."""
     found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    key = "`key`" if ground.kind == "mysql" else "key"
+    key = "`key`" if database.kind == "mysql" else "key"
     columns = f"position, saga, {key}, version, message_id, message_type, timer, completed, state"
-    for _, *place, version, message, kind, timer, completed, state in sorted(found_in(ground, "history", columns)):
+    for _, *place, version, message, kind, timer, completed, state in sorted(found_in(database, "history", columns)):
         found.setdefault((place[0], place[1]), []).append((version, message, kind, timer, completed, state))
     return {
         place: (
@@ -53,8 +53,8 @@ def history_in(ground: Ground) -> dict[tuple[str, str], Any]:
     }
 
 
-def lanes_owned(ground: Ground) -> int:
-    count: int = ground.of_bus("lane", "count(*)", "WHERE owner IS NOT NULL")[0][0]
+def lanes_owned(database: Database) -> int:
+    count: int = database.of_bus("lane", "count(*)", "WHERE owner IS NOT NULL")[0][0]
     return count
 
 

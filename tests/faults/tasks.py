@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from tests.faults.application import here
 from tests.faults.oracle import found_in
-from tests.grounds import Ground
+from tests.support.databases import Database
 
 from sagabus import Bus, Linear, RetryPolicy, event
 
@@ -27,21 +27,21 @@ class Step:
     number: int
 
 
-def make_bus(ground: Ground, *definitions: object, **options: object) -> Bus:
-    here.words = ground.words
-    return Bus(ground.url, *definitions, **options)
+def make_bus(database: Database, *definitions: object, **options: object) -> Bus:
+    here.words = database.words
+    return Bus(database.url, *definitions, **options)
 
 
-async def emptied(bus: Bus, ground: Ground) -> None:
+async def emptied(bus: Bus, database: Database) -> None:
     async with asyncio.timeout(30):
-        while ground.of_bus("envelope", "1"):
+        while database.of_bus("envelope", "1"):
             await bus.idle()
             await asyncio.sleep(0.002)
 
 
-def dead(ground: Ground) -> dict[str, tuple[str, int]]:
-    return {row[0]: row[1:] for row in found_in(ground, "dead_letter", "message_id, error_type, attempts")}
+def dead(database: Database) -> dict[str, tuple[str, int]]:
+    return {row[0]: row[1:] for row in found_in(database, "dead_letter", "message_id, error_type, attempts")}
 
 
-def numbers(ground: Ground) -> list[int]:
-    return [row[0] for row in ground.rows("number", "done")]
+def numbers(database: Database) -> list[int]:
+    return [row[0] for row in database.rows("number", "done")]

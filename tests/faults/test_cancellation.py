@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from tests.faults.application import TABLES
-from tests.faults.nursery import End, Nursery
 from tests.faults.oracle import lanes_owned, left_by
-from tests.faults.shares import some, sweeps
-from tests.grounds import Ground
+from tests.support.databases import Database
+from tests.support.fork_server import End, ForkServer
+from tests.support.sampling import some, sweeps
 
 CANCELLING = "tests.faults.cancelling:"
 ORDERS = "tests.faults.application:orders"
@@ -23,28 +23,33 @@ def awaits(end: End) -> int:
 
 
 def sweep(
-    nursery: Nursery, ground: Ground, undisturbed: dict[str, Any], program: str, *arguments: object, one_in: int = 1
+    fork_server: ForkServer,
+    database: Database,
+    undisturbed: dict[str, Any],
+    program: str,
+    *arguments: object,
+    one_in: int = 1,
 ) -> int:
     """Count the awaits of a clean run, then cancel at each of them; every ledger must be that of an undisturbed run."""
-    count = awaits(nursery.run(program, ground.url, 0, *arguments, 0))
+    count = awaits(fork_server.run(program, database.url, 0, *arguments, 0))
     for cancel_at in range(1, min(count, MOST) + 1, one_in):
-        ground.clear()
-        ground.make(*TABLES)
-        end = nursery.run(program, ground.url, 0, *arguments, cancel_at)
+        database.clear()
+        database.make(*TABLES)
+        end = fork_server.run(program, database.url, 0, *arguments, cancel_at)
         assert end.code == 0, f"cancelled at await {cancel_at} of {count}:\n{end.log}"
         if "stalled" in end.log:
-            end = nursery.run(ORDERS, ground.url, 1)
+            end = fork_server.run(ORDERS, database.url, 1)
             assert end.code == 0, f"after a cancellation at await {cancel_at} of {count}:\n{end.log}"
-        assert left_by(ground) == undisturbed, f"cancelled at await {cancel_at} of {count}:\n{end.log}"
-        assert lanes_owned(ground) == 0
+        assert left_by(database) == undisturbed, f"cancelled at await {cancel_at} of {count}:\n{end.log}"
+        assert lanes_owned(database) == 0
     return count
 
 
 @pytest.mark.parametrize(("call", "fewest"), [("publish", 1), ("publish_many", 1), ("transaction", 3), ("place", 6)])
 def test_a_publisher_is_cancelled_at_every_await(
-    call: str, fewest: int, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
+    call: str, fewest: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
-    assert sweep(nursery, orders, undisturbed, CANCELLING + "call_cancelled", call) >= fewest
+    assert sweep(fork_server, orders, undisturbed, CANCELLING + "call_cancelled", call) >= fewest
 
 
 @pytest.mark.parametrize(
@@ -53,9 +58,9 @@ def test_a_publisher_is_cancelled_at_every_await(
     indirect=["kind"],
 )
 def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
-    call: str, turns: int, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
+    call: str, turns: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
-    end = nursery.run(CANCELLING + "call_cancelled_by_time", orders.url, 0, call, turns)
+    end = fork_server.run(CANCELLING + "call_cancelled_by_time", orders.url, 0, call, turns)
 
     assert end.code == 0, end.log
     assert left_by(orders) == undisturbed
@@ -64,24 +69,24 @@ def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
 @pytest.mark.parametrize("name", ["RunnerPool._run", "GroupCommit._work"])
 @pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=5, postgres=17, mysql=17), indirect=["kind"])
 def test_a_handled_message_is_cancelled_at_every_await(
-    name: str, one_in: int, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
+    name: str, one_in: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
     """Whoever runs it or commits it; the same process goes on and finishes, at the latest when it renews its leases."""
-    assert sweep(nursery, orders, undisturbed, CANCELLING + "task_cancelled", name, 20, one_in=one_in) > 10
+    assert sweep(fork_server, orders, undisturbed, CANCELLING + "task_cancelled", name, 20, one_in=one_in) > 10
 
 
 @pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=25, postgres=25, mysql=25), indirect=["kind"])
 def test_the_intake_is_cancelled_at_every_await(
-    one_in: int, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
+    one_in: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
     """Who cancels all tasks of an event loop means to end it: nothing more is fetched, and the next process goes on."""
     program = CANCELLING + "task_cancelled"
 
-    assert sweep(nursery, orders, undisturbed, program, "Worker._intake", 0.3, one_in=one_in) > 10
+    assert sweep(fork_server, orders, undisturbed, program, "Worker._intake", 0.3, one_in=one_in) > 10
 
 
 @pytest.mark.parametrize("working", [True, False])
 def test_closing_is_cancelled_at_every_await(
-    working: bool, nursery: Nursery, orders: Ground, undisturbed: dict[str, Any]
+    working: bool, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
-    assert sweep(nursery, orders, undisturbed, CANCELLING + "close_cancelled", working) >= (2 if working else 1)
+    assert sweep(fork_server, orders, undisturbed, CANCELLING + "close_cancelled", working) >= (2 if working else 1)

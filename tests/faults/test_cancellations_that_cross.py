@@ -12,7 +12,7 @@ from tests.conftest import Take
 from tests.faults.application import drained, make_bus, place, place_in_transaction
 from tests.faults.cancelling import Crossing, Stepping
 from tests.faults.oracle import lanes_owned, left_by
-from tests.grounds import Ground
+from tests.support.databases import Database
 
 from sagabus import Bus
 from sagabus.errors import StoreUnavailable
@@ -50,7 +50,7 @@ def open_files() -> int:
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_it_is_obeyed_at_every_await(call: str, orders: Ground) -> None:
+async def test_it_is_obeyed_at_every_await(call: str, orders: Database) -> None:
     cancel_at, goes_on = 0, True
     while goes_on:
         cancel_at += 1
@@ -65,7 +65,7 @@ async def test_it_is_obeyed_at_every_await(call: str, orders: Ground) -> None:
 
 
 @pytest.mark.parametrize("how", [Stepping, Crossing])
-async def test_a_bus_whose_opening_is_cancelled_leaves_nothing_behind(how: type[Stepping], orders: Ground) -> None:
+async def test_a_bus_whose_opening_is_cancelled_leaves_nothing_behind(how: type[Stepping], orders: Database) -> None:
     async with make_bus(orders.url):
         pass
     await asyncio.sleep(0)
@@ -82,8 +82,8 @@ async def test_a_bus_whose_opening_is_cancelled_leaves_nothing_behind(how: type[
     assert cancel_at > 3
 
 
-async def closing_is_cut(ground: Ground, how: type[Stepping], cancel_at: int) -> bool:
-    bus = make_bus(ground.url)
+async def closing_is_cut(database: Database, how: type[Stepping], cancel_at: int) -> bool:
+    bus = make_bus(database.url)
     await bus.open()
     await place(bus)
     repeating = asyncio.create_task(place(bus))
@@ -97,7 +97,7 @@ async def closing_is_cut(ground: Ground, how: type[Stepping], cancel_at: int) ->
 
 @pytest.mark.parametrize("how", [Stepping, Crossing])
 async def test_a_bus_whose_closing_is_cancelled_leaves_nothing_behind(
-    how: type[Stepping], orders: Ground, undisturbed: dict[str, Any]
+    how: type[Stepping], orders: Database, undisturbed: dict[str, Any]
 ) -> None:
     """No task that goes on without its store, no connection, and no lane that others would have to wait for."""
     await closing_is_cut(orders, how, NEVER)
@@ -134,7 +134,7 @@ async def test_a_store_that_listens_is_closed_too(how: type[Stepping], take: Tak
     assert cancel_at > 2
 
 
-async def test_a_block_that_outlives_its_bus_is_told_and_leaves_nothing(orders: Ground) -> None:
+async def test_a_block_that_outlives_its_bus_is_told_and_leaves_nothing(orders: Database) -> None:
     bus = make_bus(orders.url)
     await bus.open(worker=False)
 

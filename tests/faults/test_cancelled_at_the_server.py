@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from tests.conftest import Take
 from tests.faults.conftest import Heard
-from tests.faults.databases import query, require
 from tests.faults.locks import cancelled, cancelling, held, waiting
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, published, until, wired
-from tests.grounds import SERVERS, PostgresGround, ServerGround
+from tests.support.databases import SERVERS, PostgresDatabase, ServerDatabase
+from tests.support.private_servers import query, require
+from tests.support.proxied_bus import Wire, published, until, wired
 
 from sagabus import Bus, Settings, StoreBusy, StoreUnavailable
 from sagabus.testing.servers import PrivatePostgres
@@ -25,28 +25,28 @@ WAITS = "IPC"
 
 
 @pytest.fixture(params=SERVERS)
-def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
-    ground = take(request.param)
-    assert isinstance(ground, ServerGround)
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
+    database = take(request.param)
+    assert isinstance(database, ServerDatabase)
+    return database
 
 
 @pytest.mark.parametrize("kind", ["buffered", "lent"])
-async def test_a_flush_that_is_cancelled_is_repeated_until_it_commits(ground: ServerGround, kind: str) -> None:
+async def test_a_flush_that_is_cancelled_is_repeated_until_it_commits(database: ServerDatabase, kind: str) -> None:
     running, go_on = asyncio.Event(), asyncio.Event()
 
     async def stop() -> None:
         running.set()
         await go_on.wait()
 
-    async with wired(ground) as wire, wire.bus(*wire.readers(kind)) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers(kind)) as bus:
         wire.before_each = stop
         await published(bus, Step(key="A", number=0), "step-0")
         await running.wait()
-        async with held(ground, "envelope"):
+        async with held(database, "envelope"):
             go_on.set()
             for _ in range(TIMES):
-                await cancelled(ground)
+                await cancelled(database)
 
         await wire.emptied()
         await published(bus, Step(key="A", number=1), "step-1")
@@ -54,22 +54,22 @@ async def test_a_flush_that_is_cancelled_is_repeated_until_it_commits(ground: Se
         wire.check({"A": 2})
 
 
-async def test_a_saga_whose_flush_is_cancelled_goes_on(ground: ServerGround) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers("walk")) as bus:
-        async with held(ground, "instance"):
+async def test_a_saga_whose_flush_is_cancelled_goes_on(database: ServerDatabase) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers("walk")) as bus:
+        async with held(database, "instance"):
             await published(bus, Step(key="A", number=0), "step-0")
             for _ in range(TIMES):
-                await cancelled(ground)
+                await cancelled(database)
 
         await published(bus, Step(key="A", number=1), "step-1")
         await wire.emptied()
         wire.check({"A": 2})
 
 
-async def test_an_append_that_is_cancelled_is_told_and_can_be_repeated(ground: ServerGround) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+async def test_an_append_that_is_cancelled_is_told_and_can_be_repeated(database: ServerDatabase) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
-        async with held(ground, "inbox"), cancelling(ground):
+        async with held(database, "inbox"), cancelling(database):
             with pytest.raises((StoreBusy, StoreUnavailable)):
                 await bus.publish(Step(key="A", number=1), message_id="step-1")
 
@@ -78,13 +78,13 @@ async def test_an_append_that_is_cancelled_is_told_and_can_be_repeated(ground: S
         wire.check({"A": 2})
 
 
-async def test_a_fetch_that_is_cancelled_is_repeated(ground: ServerGround, heard: Heard) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+async def test_a_fetch_that_is_cancelled_is_repeated(database: ServerDatabase, heard: Heard) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
-        async with held(ground, "envelope", readers=True):
+        async with held(database, "envelope", readers=True):
             for _ in range(3):
-                await cancelled(ground)
+                await cancelled(database)
             await heard.until("cannot fetch")
 
         await published(bus, Step(key="A", number=1), "step-1")
@@ -93,20 +93,20 @@ async def test_a_fetch_that_is_cancelled_is_repeated(ground: ServerGround, heard
 
 
 @pytest.fixture
-def alone() -> Iterator[PostgresGround]:
+def alone() -> Iterator[PostgresDatabase]:
     """Tables on a primary that waits with each commit for a standby, once it is told to; and there is none."""
     require(PrivatePostgres)
     with PrivatePostgres() as server:
-        yield PostgresGround(server.url, keep=False)
+        yield PostgresDatabase(server.url, keep=False)
 
 
-async def replicate(ground: ServerGround, names: str) -> None:
+async def replicate(database: ServerDatabase, names: str) -> None:
     """From now on, for every session. The statements themselves write nothing that would be waited for."""
-    await query(ground._server, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
+    await query(database._server, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
 
 
 async def test_a_commit_that_is_cancelled_while_it_waits_for_its_replica_is_not_taken_for_one(
-    alone: PostgresGround, heard: Heard
+    alone: PostgresDatabase, heard: Heard
 ) -> None:
     """It has committed, on this server only, and a failover would lose it: nobody is told that it is accepted, and
     nothing more is done on the strength of it, until a later commit has been replicated.

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.faults.application import LaterClock, here
 from tests.faults.tasks import DONE, TABLES, Step, emptied, make_bus, numbers
-from tests.grounds import SERVERS, Ground
+from tests.support.databases import SERVERS, Database
 
 from sagabus import (
     Context,
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def place(ground: Ground) -> Ground:
-    ground.make(*TABLES)
-    return ground
+def place(database: Database) -> Database:
+    database.make(*TABLES)
+    return database
 
 
 class JumpingClock(LaterClock):
@@ -64,7 +64,7 @@ class Meter(Saga, name="meters", key="key"):
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(minutes=-5), timedelta(minutes=5)])
-async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: timedelta, place: Ground) -> None:
+async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: timedelta, place: Database) -> None:
     clock = JumpingClock(timedelta())
     async with make_bus(place, Meter, clock=clock, settings=Settings(lease=timedelta(milliseconds=200))) as bus:
         for number in range(40):
@@ -81,7 +81,7 @@ async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: t
     assert json.loads(state)["steps"] == [number for number in range(40) if number % 3 == 1]
 
 
-async def test_a_clock_set_forward_fires_timers_once(place: Ground) -> None:
+async def test_a_clock_set_forward_fires_timers_once(place: Database) -> None:
     clock = JumpingClock(timedelta())
     async with make_bus(place, Meter, clock=clock) as bus:
         await bus.publish(Step(key="a", number=0), message_id="s0")
@@ -96,7 +96,7 @@ async def test_a_clock_set_forward_fires_timers_once(place: Ground) -> None:
 
 @pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
 @pytest.mark.parametrize("offset", [timedelta(days=-400), timedelta(hours=2)])
-async def test_a_process_whose_clock_is_not_the_servers_goes_by_the_servers(offset: timedelta, place: Ground) -> None:
+async def test_a_process_whose_clock_is_not_the_servers_goes_by_the_servers(offset: timedelta, place: Database) -> None:
     """No timer early, no lease lost or kept for ever, whatever the machine believes."""
     clock = WrongClock()
     clock.offset = offset
@@ -142,7 +142,7 @@ class Race(Saga, name="races", key="key"):
         ctx.execute(here.words.sql(DONE), (1, f"fired {self.key} {'too late' if self.cancelled else 'in time'}"))
 
 
-async def test_a_timer_and_its_cancellation_race_and_one_of_them_wins(place: Ground) -> None:
+async def test_a_timer_and_its_cancellation_race_and_one_of_them_wins(place: Database) -> None:
     async with make_bus(place, Race) as bus:
         for number in range(200):
             await bus.publish(Started(key=f"k{number}", number=number))

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS, Ground, ServerGround
+from tests.support.databases import SERVERS, Database, ServerDatabase
 
 from sagabus import StoreUnavailable
 from sagabus.clock import SystemClock
@@ -22,19 +22,19 @@ RUNNING = {
 
 
 @pytest.fixture(params=SERVERS)
-def place(request: pytest.FixtureRequest, take: Take) -> Ground:
-    ground = take(request.param)
-    ground.make()
-    return ground
+def place(request: pytest.FixtureRequest, take: Take) -> Database:
+    database = take(request.param)
+    database.make()
+    return database
 
 
-def running(place: Ground, mark: str) -> int:
+def running(place: Database, mark: str) -> int:
     ((found,),) = place.run(RUNNING[place.kind], [f"%{mark}%"])
     return int(found)
 
 
-async def test_it_is_ended_at_the_server_with_all_its_locks(place: Ground) -> None:
-    assert isinstance(place, ServerGround)
+async def test_it_is_ended_at_the_server_with_all_its_locks(place: Database) -> None:
+    assert isinstance(place, ServerDatabase)
     store = store_from_url(f"{place.url}&deadline=1", SystemClock())
     assert isinstance(store, ServerStore)
     mark = uuid4().hex

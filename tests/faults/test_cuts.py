@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from tests.conftest import Take
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, published, wired
-from tests.grounds import SERVERS, ServerGround
+from tests.support.databases import SERVERS, ServerDatabase
+from tests.support.proxied_bus import Wire, published, wired
 
 from sagabus import Bus, StoreUnavailable
 
@@ -20,10 +20,10 @@ SLOW_CUTS = 150
 
 
 @pytest.fixture(params=SERVERS)
-def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
-    ground = take(request.param)
-    assert isinstance(ground, ServerGround)
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
+    database = take(request.param)
+    assert isinstance(database, ServerDatabase)
+    return database
 
 
 async def one_round(bus: Bus, wire: Wire, number: int) -> None:
@@ -36,10 +36,10 @@ async def one_round(bus: Bus, wire: Wire, number: int) -> None:
 @pytest.mark.parametrize("direction", ["sent", "received"])
 @pytest.mark.parametrize("cuts", [CUTS, pytest.param(SLOW_CUTS, marks=pytest.mark.slow)])
 async def test_each_effect_happens_once_wherever_the_connection_ends(
-    ground: ServerGround, direction: str, cuts: int
+    database: ServerDatabase, direction: str, cuts: int
 ) -> None:
     draw = random.Random(f"{direction} {cuts}")
-    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await one_round(bus, wire, 0)
         before = getattr(wire.proxy, direction)
         await one_round(bus, wire, 1)
@@ -53,10 +53,10 @@ async def test_each_effect_happens_once_wherever_the_connection_ends(
         wire.check({f"K{key}": len(range(key, total, 5)) for key in range(5)})
 
 
-async def test_a_connection_that_ends_while_it_is_looked_over_is_unavailable(ground: ServerGround) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+async def test_a_connection_that_ends_while_it_is_looked_over_is_unavailable(database: ServerDatabase) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await one_round(bus, wire, 0)
-        first_question = b"pg_is_in_recovery" if ground.kind == "postgres" else b"@@sql_mode"
+        first_question = b"pg_is_in_recovery" if database.kind == "postgres" else b"@@sql_mode"
         wire.proxy.refuse()
         wire.proxy.cut()
         with pytest.raises(StoreUnavailable):
@@ -71,9 +71,9 @@ async def test_a_connection_that_ends_while_it_is_looked_over_is_unavailable(gro
         wire.check({"K0": 2})
 
 
-@pytest.mark.parametrize("ground", ["postgres"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
 async def test_a_connection_that_ends_once_it_was_looked_over_is_unavailable(
-    ground: ServerGround, monkeypatch: pytest.MonkeyPatch
+    database: ServerDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def ended(native: Any) -> int:
         await native.close()
@@ -81,4 +81,4 @@ async def test_a_connection_that_ends_once_it_was_looked_over_is_unavailable(
 
     monkeypatch.setattr("sagabus.stores.postgres.connecting.timeline_of", ended)
     with pytest.raises(StoreUnavailable, match="connection is closed"):
-        await Bus(ground.url).open()
+        await Bus(database.url).open()

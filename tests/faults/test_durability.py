@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Take
-from tests.faults.databases import require
+from tests.support.private_servers import require
 
 from sagabus import Bus, ConfigurationError, Settings
 from sagabus.stores.sqlite import surroundings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.faults.tasks import DONE, FAST, ONCE, TABLES, Step, Task, dead, emptied, make_bus, numbers
-from tests.grounds import Ground
+from tests.support.databases import Database
 
 from sagabus import (
     Context,
@@ -22,12 +22,12 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def place(ground: Ground) -> Ground:
-    ground.make(*TABLES)
-    return ground
+def place(database: Database) -> Database:
+    database.make(*TABLES)
+    return database
 
 
-async def test_one_poison_in_a_hundred_costs_itself_only(place: Ground) -> None:
+async def test_one_poison_in_a_hundred_costs_itself_only(place: Database) -> None:
     runs: Counter[int] = Counter()
 
     @handler("poisoned", retry=RetryPolicy(attempts=3, **FAST))
@@ -46,7 +46,7 @@ async def test_one_poison_in_a_hundred_costs_itself_only(place: Ground) -> None:
     assert runs == Counter({n: 3 if n == 42 else 1 for n in range(100)})
 
 
-async def test_attempts_are_counted_though_the_failed_transaction_rolls_back(place: Ground) -> None:
+async def test_attempts_are_counted_though_the_failed_transaction_rolls_back(place: Database) -> None:
     """Over several lives of the process: exactly as many runs as allowed."""
     runs: list[int] = []
 
@@ -93,7 +93,7 @@ HOSTILE: list[Callable[[], BaseException]] = [
 
 
 @pytest.mark.parametrize("made_as", ["async", "plain", "thread"])
-async def test_whatever_a_handler_raises_the_worker_goes_on(made_as: str, place: Ground) -> None:
+async def test_whatever_a_handler_raises_the_worker_goes_on(made_as: str, place: Database) -> None:
     def hostile(message: Task, ctx: Context) -> None:
         ctx.execute(place.sql(DONE), (message.number, ""))
         if message.number < len(HOSTILE):
@@ -113,7 +113,7 @@ async def test_whatever_a_handler_raises_the_worker_goes_on(made_as: str, place:
     assert set(dead(place)) == {f"t{number}" for number in range(len(HOSTILE))}
 
 
-async def test_a_message_of_fifty_megabytes_is_refused_and_others_go_on(place: Ground) -> None:
+async def test_a_message_of_fifty_megabytes_is_refused_and_others_go_on(place: Database) -> None:
     @handler("reader")
     def reader(message: Task, ctx: Context) -> None:
         ctx.execute(place.sql(DONE), (message.number, ""))
@@ -127,7 +127,7 @@ async def test_a_message_of_fifty_megabytes_is_refused_and_others_go_on(place: G
     assert numbers(place) == [1]
 
 
-async def test_a_handler_that_sends_fifty_megabytes_is_dead_lettered_at_once(place: Ground) -> None:
+async def test_a_handler_that_sends_fifty_megabytes_is_dead_lettered_at_once(place: Database) -> None:
     @handler("sender", retry=RetryPolicy(attempts=5, **FAST))
     def sender(message: Task, ctx: Context) -> None:
         ctx.execute(place.sql(DONE), (message.number, ""))
@@ -142,7 +142,7 @@ async def test_a_handler_that_sends_fifty_megabytes_is_dead_lettered_at_once(pla
     assert dead(place) == {"t1": ("sagabus.errors.MessageTooLarge", 1)}
 
 
-async def test_a_hot_key_holds_up_nobody_else(place: Ground) -> None:
+async def test_a_hot_key_holds_up_nobody_else(place: Database) -> None:
     """Two hundred slow messages of one key before it, and a cold key still gets its turn at once."""
     order: list[str] = []
     gate = asyncio.Event()
@@ -163,7 +163,7 @@ async def test_a_hot_key_holds_up_nobody_else(place: Ground) -> None:
     assert order.count("hot") == 200
 
 
-async def test_workers_never_share_a_name(place: Ground) -> None:
+async def test_workers_never_share_a_name(place: Database) -> None:
     """Not the host's name, not the process id: a new one at every start, also of the same bus object."""
 
     @handler("anybody")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from tests.faults.conftest import Heard
-from tests.faults.databases import query, require
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, keep_publishing, published, until, wired
-from tests.grounds import MySqlGround, PostgresGround, ServerGround
+from tests.support.databases import MysqlDatabase, PostgresDatabase, ServerDatabase
+from tests.support.private_servers import query, require
+from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
 
 from sagabus import Bus, Settings, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres import PostgresStore
@@ -46,38 +46,38 @@ class Standby(PrivatePostgres):
 
 
 @pytest.fixture(params=READ_ONLY)
-def ground(request: pytest.FixtureRequest) -> Iterator[ServerGround]:
+def database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
     """Tables on a private server, of a user for whom read-only is read-only."""
     require(request.param)
     with request.param() as server:
         if request.param is PrivatePostgres:
-            yield PostgresGround(server.url, keep=False)
+            yield PostgresDatabase(server.url, keep=False)
         else:
             asyncio.run(query(server.url, "CREATE USER bound@'%'", "GRANT ALL ON test.* TO bound@'%'"))
-            yield MySqlGround(server.url.replace("root@", "bound@"), keep=False)
+            yield MysqlDatabase(server.url.replace("root@", "bound@"), keep=False)
 
 
-async def read_only(ground: ServerGround, switch: str) -> None:
-    kind = PrivatePostgres if ground.kind == "postgres" else PrivateMariaDB
-    await query(ground._server.replace("bound@", "root@"), *(sql.format(switch) for sql in READ_ONLY[kind]))
+async def read_only(database: ServerDatabase, switch: str) -> None:
+    kind = PrivatePostgres if database.kind == "postgres" else PrivateMariaDB
+    await query(database._server.replace("bound@", "root@"), *(sql.format(switch) for sql in READ_ONLY[kind]))
 
 
-async def test_a_server_that_becomes_read_only_is_waited_for(ground: ServerGround, heard: Heard) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers()) as bus:
+async def test_a_server_that_becomes_read_only_is_waited_for(database: ServerDatabase, heard: Heard) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
-        wire.before_each = lambda: read_only(ground, "on")
+        wire.before_each = lambda: read_only(database, "on")
         await published(bus, Step(key="A", number=1), "step-1")
         await heard.until("cannot commit")
         wire.proxy.cut()
         with pytest.raises(StoreReadOnly, match="point the bus at the primary"):
-            await Bus(ground.url).open()
+            await Bus(database.url).open()
 
         wire.before_each = None
-        await read_only(ground, "off")
+        await read_only(database, "off")
 
         await wire.emptied()
-        assert not wire.ground.of_bus("dead_letter")
+        assert not wire.database.of_bus("dead_letter")
         wire.check({"A": 2})
 
 
@@ -102,12 +102,12 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(
     pair: tuple[PrivatePostgres, Standby], heard: Heard
 ) -> None:
     primary, standby = pair
-    ground = PostgresGround(primary.url, keep=False)
-    ground.make()
-    wire = Wire(ground)
+    database = PostgresDatabase(primary.url, keep=False)
+    database.make()
+    wire = Wire(database)
     hosts = f"{HOST}:{primary.port},{HOST}:{standby.port}"
     stop = asyncio.Event()
-    url = ground.url.replace(f"{HOST}:{primary.port}", hosts)
+    url = database.url.replace(f"{HOST}:{primary.port}", hosts)
     async with Bus(url, *wire.readers(), settings=Settings(lanes=2)) as bus:
         publishers = [asyncio.create_task(keep_publishing(bus, wire, key, stop)) for key in "ABC"]
         await until(lambda: len(wire.attempts) > 50)
@@ -118,7 +118,7 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(
         await until(lambda: len(wire.attempts) > done + 50)
         stop.set()
         counts = await asyncio.gather(*publishers)
-        ground._server = standby.url
+        database._server = standby.url
         await wire.emptied()
 
     wire.check(dict(zip("ABC", counts, strict=True)))
@@ -129,10 +129,10 @@ class Lagging:
 
     def __init__(self, primary: PrivatePostgres, standby: Standby) -> None:
         self._primary, self._standby = primary, standby
-        self.ground = PostgresGround(primary.url, keep=False)
-        self.ground.make()
+        self.database = PostgresDatabase(primary.url, keep=False)
+        self.database.make()
         hosts = f"{HOST}:{primary.port},{HOST}:{standby.port}"
-        self.url = self.ground.url.replace(f"{HOST}:{primary.port}", hosts)
+        self.url = self.database.url.replace(f"{HOST}:{primary.port}", hosts)
 
     async def stop_following(self) -> None:
         """The standby has all that is committed so far, and gets nothing more."""
@@ -148,7 +148,7 @@ class Lagging:
         """The primary is gone, and the standby leads on."""
         await asyncio.to_thread(self._primary.kill)
         await asyncio.to_thread(self._standby.promote)
-        self.ground._server = self._standby.url
+        self.database._server = self._standby.url
 
     async def come_back(self) -> None:
         """The former primary is started again."""
@@ -164,7 +164,7 @@ def lagging() -> Iterator[Lagging]:
 
 async def test_a_running_bus_goes_on_with_what_a_lagging_standby_knows(lagging: Lagging) -> None:
     """Rows, sagas and the inbox are as of some time ago; who publishes again under the same ids loses nothing."""
-    wire = Wire(lagging.ground)
+    wire = Wire(lagging.database)
     async with Bus(lagging.url, *wire.readers(), settings=Settings(lanes=2)) as bus:
         for number in range(5):
             await published(bus, Step(key="A", number=number), f"A-{number}")
@@ -186,7 +186,7 @@ async def test_in_flight_work_settles_no_other_row_after_a_lagging_standby_takes
     """The new primary gives the numbers of rows that it never had to others: to remove the ones by the handlers of the
     others would lose them.
     """
-    wire = Wire(lagging.ground)
+    wire = Wire(lagging.database)
     go_on = asyncio.Event()
     many = 200  # a standby's sequence is ahead by some numbers
 
@@ -219,7 +219,7 @@ async def test_in_flight_work_settles_no_other_row_after_a_lagging_standby_takes
 
 async def test_a_bus_that_has_followed_does_not_go_back_to_the_former_primary(lagging: Lagging) -> None:
     """Which comes back and takes writes, as if nothing had happened: by an oversight."""
-    wire = Wire(lagging.ground)
+    wire = Wire(lagging.database)
     async with Bus(lagging.url, *wire.readers("walk"), settings=Settings(lanes=2)) as bus:
         await published(bus, Step(key="A", number=0), "A-0")
         await wire.emptied()

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pymysql.cursors import DictCursor
 from tests.faults.conftest import Heard
-from tests.faults.databases import query, require
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, keep_publishing, published, until, wired
-from tests.grounds import MySqlGround, stranger
+from tests.support.databases import MysqlDatabase, stranger
+from tests.support.private_servers import query, require
+from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
 
 from sagabus import Bus, StoreReadOnly, StoreUnavailable
 from sagabus.cli import main
@@ -84,20 +84,20 @@ class Pair:
     def __init__(self, primary: PrivateMariaDB, replica: Replica) -> None:
         self.primary, self.replica = primary, replica
         replica.follow()
-        self.ground = MySqlGround(primary.url, keep=False)
+        self.database = MysqlDatabase(primary.url, keep=False)
 
     @asynccontextmanager
     async def wired(self) -> AsyncIterator[Wire]:
         """The address that follows the primary."""
-        async with wired(self.ground) as wire:
+        async with wired(self.database) as wire:
             yield wire
 
     async def fail_over(self, wire: Wire, *, fence: bool = False) -> None:
         """The replica leads on, and only then does the address lead to it."""
         await asyncio.to_thread(self.replica.promote)
-        self.ground._server = self.replica.url
+        self.database._server = self.replica.url
         if fence:
-            assert await asyncio.to_thread(main, ["lanes", "--fence", "--store", self.ground.url]) == 0
+            assert await asyncio.to_thread(main, ["lanes", "--fence", "--store", self.database.url]) == 0
         wire.proxy.lead_to(self.replica.port)
 
 
@@ -169,12 +169,12 @@ async def test_in_flight_work_settles_no_other_row_after_a_lagging_replica_takes
         go_on.clear()
         await bus.publish_many(lost)
         await until(lambda: len(wire.attempts) == 1 + many)
-        in_hand = pair.ground.of_bus("envelope", "position")
+        in_hand = pair.database.of_bus("envelope", "position")
 
         await asyncio.to_thread(pair.primary.kill)
         await pair.fail_over(wire, fence=True)
         await accepted(bus, later)
-        assert set(in_hand) == set(pair.ground.of_bus("envelope", "position"))
+        assert set(in_hand) == set(pair.database.of_bus("envelope", "position"))
         go_on.set()
         await wire.emptied()
         await accepted(bus, lost)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.faults.files import prepare, query
-from tests.faults.nursery import Nursery
 from tests.faults.tasks import TABLES, Task, make_bus
-from tests.grounds import SqliteGround
+from tests.support.databases import SqliteDatabase
+from tests.support.fork_server import ForkServer
 
 from sagabus import (
     handler,
@@ -101,18 +101,18 @@ async def test_a_file_that_cannot_be_used_is_named_and_left_alone(
     before = content(path)
 
     with pytest.raises(error, match=str(path)):
-        await make_bus(SqliteGround(path), anybody).open()
+        await make_bus(SqliteDatabase(path), anybody).open()
 
     assert content(path) == before
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o400])
-def test_a_file_without_permission_is_named(mode: int, nursery: Nursery, tmp_path: Path) -> None:
+def test_a_file_without_permission_is_named(mode: int, fork_server: ForkServer, tmp_path: Path) -> None:
     """In a process without privileges: root may read and write everything."""
     path = tmp_path / "private.db"
     prepare(path, *TABLES)
     path.chmod(mode)
 
-    end = nursery.run("tests.faults.programs:open_unprivileged", path)
+    end = fork_server.run("tests.support.bad_programs:open_unprivileged", path)
 
     assert end.log.strip() == f"{StoreReadOnly.__name__}: {path}: no permission to read and write it"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import Ground
+from tests.support.databases import Database
 
 from sagabus.clock import Clock
 from sagabus.envelope import Cause, Envelope
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture(params=["postgres", "mysql"])
-def ground(request: pytest.FixtureRequest, take: Take) -> Ground:
+def database(request: pytest.FixtureRequest, take: Take) -> Database:
     return take(request.param)
 
 
@@ -121,10 +121,10 @@ async def opened(stack: AsyncExitStack, url: str, clock: Clock) -> Store:
 
 
 @pytest.mark.usefixtures("at_the_first_try")
-async def test_several_forget_at_once_beside_live_work_and_nobody_meets_a_deadlock(ground: Ground) -> None:
+async def test_several_forget_at_once_beside_live_work_and_nobody_meets_a_deadlock(database: Database) -> None:
     clock = ManualClock()
     async with AsyncExitStack() as stack:
-        stores = [await opened(stack, ground.url, clock) for _ in range(6)]
+        stores = [await opened(stack, database.url, clock) for _ in range(6)]
         routing = (await stores[0].register([SUBSCRIPTION])).version
         long_ago = clock.now()
         assert set(await live(stores[0], "old", long_ago, OLD, routing)) == {Admission.ACCEPTED}
@@ -146,12 +146,12 @@ async def test_several_forget_at_once_beside_live_work_and_nobody_meets_a_deadlo
         assert set(first) | set(second) == {Admission.ACCEPTED}
         assert set(late) <= {Admission.DUPLICATE, Admission.TOO_OLD}
         await stores[0].purge(RETENTION, 10_000)
-        assert left(ground) == await expected(stores[0])
+        assert left(database) == await expected(stores[0])
 
 
-def left(ground: Ground) -> tuple[int, int, int]:
+def left(database: Database) -> tuple[int, int, int]:
     """Records, tombstones and transitions that are still there."""
-    inbox, instances, history = (ground.of_bus(table, "count(*)") for table in ("inbox", "instance", "history"))
+    inbox, instances, history = (database.of_bus(table, "count(*)") for table in ("inbox", "instance", "history"))
     return inbox[0][0], instances[0][0], history[0][0]
 
 
@@ -162,18 +162,18 @@ async def expected(store: Store) -> tuple[int, int, int]:
     return 2 * (200 + len(finished)), 2 * len(finished), 2 * len(finished)
 
 
-async def test_who_finds_another_at_it_leaves_at_once(ground: Ground) -> None:
+async def test_who_finds_another_at_it_leaves_at_once(database: Database) -> None:
     clock = ManualClock()
     async with AsyncExitStack() as stack:
-        store, other = [await opened(stack, ground.url, clock) for _ in range(2)]
+        store, other = [await opened(stack, database.url, clock) for _ in range(2)]
         routing = (await store.register([SUBSCRIPTION])).version
         await live(store, "old", clock.now(), 20, routing)
         clock.advance(timedelta(days=2))
         async with other.transaction() as holder:
             link: Any = holder
-            await link._link.query(f"SELECT 1 FROM {ground.own('meta')} WHERE name = 'purge' FOR UPDATE", ())
+            await link._link.query(f"SELECT 1 FROM {database.own('meta')} WHERE name = 'purge' FOR UPDATE", ())
 
             assert await store.purge(RETENTION, LIMIT) == Purged()
-            assert left(ground)[1] > 0
+            assert left(database)[1] > 0
 
         assert (await store.purge(RETENTION, LIMIT)).instances > 0

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.faults.forks import WAYS
-from tests.faults.nursery import Nursery
-from tests.faults.programs import TABLES
-from tests.grounds import Ground, SqliteGround
+from tests.support.bad_programs import TABLES
+from tests.support.databases import Database, SqliteDatabase
+from tests.support.fork_server import ForkServer
 
 from sagabus import StoreBusy
 from sagabus.clock import SystemClock
@@ -42,43 +42,45 @@ def is_alive(file: Path) -> bool:
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> Ground:
-    ground = SqliteGround(tmp_path / "bus.db")
-    ground.make(*TABLES)
-    return ground
+def tasks(tmp_path: Path) -> Database:
+    database = SqliteDatabase(tmp_path / "bus.db")
+    database.make(*TABLES)
+    return database
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "native"])
 def test_the_file_of_a_worker_that_is_killed_is_free_though_its_child_lives_on(
-    way: str, nursery: Nursery, tasks: Ground, orphan: Path
+    way: str, fork_server: ForkServer, tasks: Database, orphan: Path
 ) -> None:
     for name in COMMIT + UNIT:
-        kill_and_inherit(way, name, nursery, tasks, orphan)
+        kill_and_inherit(way, name, fork_server, tasks, orphan)
         os.kill(int(orphan.read_text()), signal.SIGKILL)
         orphan.unlink()
         tasks.run("DELETE FROM done")
         tasks.run("DELETE FROM sagabus_inbox")
 
 
-def kill_and_inherit(way: str, name: str, nursery: Nursery, tasks: Ground, orphan: Path) -> None:
-    assert nursery.run(FORKS + "publish", tasks.url, 0, COUNT).code == 0
+def kill_and_inherit(way: str, name: str, fork_server: ForkServer, tasks: Database, orphan: Path) -> None:
+    assert fork_server.run(FORKS + "publish", tasks.url, 0, COUNT).code == 0
     # The first run of all makes the child: what is hit later is hit by a worker that has one.
-    end = nursery.run(FORKS + "work", tasks.url, 0, way, str(orphan), failpoints=f"{name}=kill9@{HITS.get(name, 1)}")
+    end = fork_server.run(
+        FORKS + "work", tasks.url, 0, way, str(orphan), failpoints=f"{name}=kill9@{HITS.get(name, 1)}"
+    )
     assert end.killed, (name, end.log)
     assert is_alive(orphan), name
 
-    heir = nursery.run(FORKS + "work", tasks.url, 1, way, str(orphan))
+    heir = fork_server.run(FORKS + "work", tasks.url, 1, way, str(orphan))
 
     assert (heir.code, "StoreBusy" in heir.log) == (0, False), (name, heir.log)
     assert sorted(tasks.rows("number", "done")) == sorted([(number,) for number in range(COUNT)] * 2), name
 
 
 def test_who_waits_in_vain_for_a_file_is_told_which_process_has_it(
-    nursery: Nursery, tasks: Ground, orphan: Path
+    fork_server: ForkServer, tasks: Database, orphan: Path
 ) -> None:
     """A child that Python does not know of keeps what it has inherited."""
-    assert nursery.run(FORKS + "publish", tasks.url, 0, COUNT).code == 0
-    end = nursery.run(FORKS + "work", tasks.url, 0, "native", str(orphan), failpoints="unit.before_commit=kill9")
+    assert fork_server.run(FORKS + "publish", tasks.url, 0, COUNT).code == 0
+    end = fork_server.run(FORKS + "work", tasks.url, 0, "native", str(orphan), failpoints="unit.before_commit=kill9")
     assert end.killed, end.log
 
     store = SqliteStore(tasks.url.removeprefix("sqlite:///"), clock=SystemClock(), busy_timeout=0.2)
@@ -95,16 +97,18 @@ async def opened(store: SqliteStore) -> None:
         await store.close()
 
 
-def test_a_child_is_refused_its_parents_bus_and_opens_one_of_its_own(nursery: Nursery, ground: Ground) -> None:
-    ground.make(*TABLES)
+def test_a_child_is_refused_its_parents_bus_and_opens_one_of_its_own(
+    fork_server: ForkServer, database: Database
+) -> None:
+    database.make(*TABLES)
 
-    end = nursery.run(FORKS + "use_in_a_child", ground.url, 0)
+    end = fork_server.run(FORKS + "use_in_a_child", database.url, 0)
 
     assert end.code == 0, end.log
-    assert ground.rows("number", "done") == [(7,), (7,), (8,), (8,)]
+    assert database.rows("number", "done") == [(7,), (7,), (8,), (8,)]
 
 
-def test_a_child_is_refused_what_is_in_its_parents_memory(nursery: Nursery) -> None:
-    end = nursery.run(FORKS + "use_memory_in_a_child", "memory:", 0)
+def test_a_child_is_refused_what_is_in_its_parents_memory(fork_server: ForkServer) -> None:
+    end = fork_server.run(FORKS + "use_memory_in_a_child", "memory:", 0)
 
     assert end.code == 0, end.log

@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import Take
 from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
-from tests.faults.wires import RECORD, published, until, wired
-from tests.grounds import SERVERS, ServerGround
+from tests.support.databases import SERVERS, ServerDatabase
+from tests.support.proxied_bus import RECORD, published, until, wired
 
 from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreUnavailable, handler
 
@@ -21,14 +21,16 @@ DEADLINE = 0.3
 
 
 @pytest.fixture(params=SERVERS)
-def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
-    ground = take(request.param)
-    assert isinstance(ground, ServerGround)
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
+    database = take(request.param)
+    assert isinstance(database, ServerDatabase)
+    return database
 
 
-async def test_a_publisher_is_told_within_the_deadline_and_workers_resume(ground: ServerGround, heard: Heard) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
+async def test_a_publisher_is_told_within_the_deadline_and_workers_resume(
+    database: ServerDatabase, heard: Heard
+) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         wire.proxy.stall()
         begun = time.monotonic()
@@ -46,8 +48,8 @@ async def test_a_publisher_is_told_within_the_deadline_and_workers_resume(ground
         wire.check({"A": 2})
 
 
-async def test_new_connections_that_are_half_open_are_given_up_too(ground: ServerGround) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
+async def test_new_connections_that_are_half_open_are_given_up_too(database: ServerDatabase) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
         wire.proxy.stall()
         for _ in range(2):
             begun = time.monotonic()
@@ -62,9 +64,9 @@ async def test_new_connections_that_are_half_open_are_given_up_too(ground: Serve
         wire.check({"A": 1})
 
 
-async def test_connections_that_were_lost_at_rest_cost_one_call_and_no_more(ground: ServerGround) -> None:
+async def test_connections_that_were_lost_at_rest_cost_one_call_and_no_more(database: ServerDatabase) -> None:
     """Each would cost the next call its deadline, one after another, and there are as many as the pool has room for."""
-    async with wired(ground) as wire:
+    async with wired(database) as wire:
         bus = wire.bus(*wire.readers("buffered"), deadline=DEADLINE, pool=6)
         await bus.open(worker=False)
         async with AsyncExitStack() as stack:
@@ -78,8 +80,8 @@ async def test_connections_that_were_lost_at_rest_cost_one_call_and_no_more(grou
         assert calls == 2
 
 
-async def test_many_publishers_at_once_are_all_told(ground: ServerGround) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, pool=2) as bus:
+async def test_many_publishers_at_once_are_all_told(database: ServerDatabase) -> None:
+    async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, pool=2) as bus:
         wire.proxy.stall()
         begun = time.monotonic()
         calls = [bus.publish(Step(key="A", number=n), message_id=f"step-{n}") for n in range(100)]
@@ -95,8 +97,8 @@ async def test_many_publishers_at_once_are_all_told(ground: ServerGround) -> Non
         wire.check({"A": 100})
 
 
-async def test_closing_a_bus_that_hears_nothing_comes_to_an_end(ground: ServerGround) -> None:
-    async with wired(ground) as wire:
+async def test_closing_a_bus_that_hears_nothing_comes_to_an_end(database: ServerDatabase) -> None:
+    async with wired(database) as wire:
         bus = wire.bus(*wire.readers(), deadline=DEADLINE, lease=1)
         await bus.open()
         await bus.publish_many([(Step(key="A", number=n), f"step-{n}") for n in range(20)])
@@ -112,7 +114,7 @@ async def test_closing_a_bus_that_hears_nothing_comes_to_an_end(ground: ServerGr
         wire.check({"A": 20})
 
 
-async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(ground: ServerGround) -> None:
+async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(database: ServerDatabase) -> None:
     attempts: list[int] = []
 
     @handler("asking", key="key", retry=RetryPolicy(attempts=1, transient_for=timedelta(0)))
@@ -120,76 +122,76 @@ async def test_a_handler_that_asks_a_silent_server_runs_again_uncounted(ground: 
         attempts.append(ctx.attempt)
         if len(attempts) == 1:
             wire.proxy.stall()
-        await connection.execute(ground.sql("SELECT id FROM ledger WHERE id = ?"), (message.key,))
-        ctx.execute(ground.sql(RECORD), (message.key, message.number))
+        await connection.execute(database.sql("SELECT id FROM ledger WHERE id = ?"), (message.key,))
+        ctx.execute(database.sql(RECORD), (message.key, message.number))
 
-    async with wired(ground) as wire, wire.bus(asking, deadline=DEADLINE) as bus:
+    async with wired(database) as wire, wire.bus(asking, deadline=DEADLINE) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await wire.proxy.until(lambda proxy: proxy.stalled > 0)
         await asyncio.sleep(DEADLINE * 1.2)  # that it is given up on a connection that does not end takes time
 
         wire.proxy.flow()
 
-        await until(lambda: ground.rows() != [])
+        await until(lambda: database.rows() != [])
         await wire.emptied()
         assert attempts == [1] * len(attempts)
         assert len(attempts) > 1
         wire.check_books(1)
 
 
-async def test_connections_that_are_silent_for_longer_than_a_lease_cost_no_lanes(ground: ServerGround) -> None:
+async def test_connections_that_are_silent_for_longer_than_a_lease_cost_no_lanes(database: ServerDatabase) -> None:
     """The deadline of a call is thirty leases long; a thread renews by another connection, and looks are shorter."""
-    async with wired(ground) as wire, wire.bus(*wire.readers("buffered"), lease=1, deadline=30) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers("buffered"), lease=1, deadline=30) as bus:
         thread = bus._worker._leases._thread
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
-        async with Bus(ground.url, *wire.readers("buffered"), settings=bus.settings) as other:
-            await until(lambda: len(set(ground.of_bus("lane", "owner", "WHERE owner IS NOT NULL"))) == 2)
-            shared = sorted(ground.of_bus("lane", "lane, owner, epoch, suspect_until"))
+        async with Bus(database.url, *wire.readers("buffered"), settings=bus.settings) as other:
+            await until(lambda: len(set(database.of_bus("lane", "owner", "WHERE owner IS NOT NULL"))) == 2)
+            shared = sorted(database.of_bus("lane", "lane, owner, epoch, suspect_until"))
             wire.proxy.forget()
             await until(lambda: thread.renewals > 0)
             await published(other, Step(key="A", number=1), "step-1")
             await published(other, Step(key="B", number=0), "step-B0")
             await wire.emptied()
 
-            assert sorted(ground.of_bus("lane", "lane, owner, epoch, suspect_until")) == shared
+            assert sorted(database.of_bus("lane", "lane, owner, epoch, suspect_until")) == shared
             wire.proxy.cut()
         wire.check({"A": 2, "B": 1})
 
 
-async def test_lanes_that_were_lost_in_the_silence_belong_to_another(ground: ServerGround) -> None:
+async def test_lanes_that_were_lost_in_the_silence_belong_to_another(database: ServerDatabase) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 
     def reader(name: str) -> Any:
         @handler("slow", key="key")
         async def slow(message: Step, ctx: Context) -> None:
-            ctx.execute(ground.sql(RECORD), (name, message.number))
+            ctx.execute(database.sql(RECORD), (name, message.number))
             if name == "silent":
                 reached.set()
                 await go_on.wait()
 
         return slow
 
-    async with wired(ground) as wire, wire.bus(reader("silent"), deadline=DEADLINE, lease=1) as bus:
+    async with wired(database) as wire, wire.bus(reader("silent"), deadline=DEADLINE, lease=1) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await reached.wait()
         wire.proxy.stall()
-        async with Bus(ground.url, reader("heir")) as other:
-            await until(lambda: ground.rows() != [])
+        async with Bus(database.url, reader("heir")) as other:
+            await until(lambda: database.rows() != [])
             go_on.set()
 
             wire.proxy.flow()
 
             await until(lambda: bus.statistics["slow", "lost: gone"] + bus.statistics["slow", "lost: fenced"] > 0)
             await other.idle(20)
-        assert ground.rows() == [("heir", 0)]
+        assert database.rows() == [("heir", 0)]
         wire.check_books(1)
 
 
 async def test_hints_come_again_after_a_silence(take: Take, heard: Heard) -> None:
-    ground = take("postgres")
-    assert isinstance(ground, ServerGround)
-    async with wired(ground) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, notify=1) as bus:
+    database = take("postgres")
+    assert isinstance(database, ServerDatabase)
+    async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, notify=1) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
         wire.proxy.hold_client_bytes_when(b"NOTIFY")
@@ -203,9 +205,9 @@ async def test_hints_come_again_after_a_silence(take: Take, heard: Heard) -> Non
 
 
 @pytest.mark.parametrize("word", ["BEGIN", "COMMIT"])
-async def test_lanes_are_not_divided_for_ever_in_a_silence(ground: ServerGround, word: str) -> None:
+async def test_lanes_are_not_divided_for_ever_in_a_silence(database: ServerDatabase, word: str) -> None:
     """Which has no deadline as a whole, but for each of its steps."""
-    async with wired(ground) as wire, wire.bus(deadline=DEADLINE) as bus:
+    async with wired(database) as wire, wire.bus(deadline=DEADLINE) as bus:
         wire.proxy.hold_client_bytes_when(lambda chunk: word in chunk.decode(errors="replace").replace("COMMITTED", ""))
 
         with pytest.raises(StoreUnavailable, match="no answer within"):

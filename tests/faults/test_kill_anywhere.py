@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tests.faults.application import TABLES
 from tests.faults.conftest import Undisturbed
-from tests.faults.nursery import Nursery
 from tests.faults.oracle import lanes_owned, left_by
-from tests.faults.shares import some
-from tests.grounds import Ground, fresh_ground
+from tests.support.databases import Database, fresh_database
+from tests.support.fork_server import ForkServer
+from tests.support.sampling import some
 
 from sagabus.failpoint import NAMES
 
@@ -35,15 +35,17 @@ LATER = (3, 11)
 PAIRS = list(product(ON_THE_COMMIT_PATH, repeat=2))
 
 
-def survive(nursery: Nursery, ground: Ground, *kills: str, surely: bool = True, program: str = ORDERS) -> Any:
+def survive(
+    fork_server: ForkServer, database: Database, *kills: str, surely: bool = True, program: str = ORDERS
+) -> Any:
     """Let one process after the other die, each at its own failpoint; what the last one, undisturbed, leaves."""
     for incarnation, kill in enumerate(kills):
-        end = nursery.run(program, ground.url, incarnation, failpoints=kill)
+        end = fork_server.run(program, database.url, incarnation, failpoints=kill)
         assert end.killed or not (surely or end.code), f"not killed at {kill} but ended with {end.code}:\n{end.log}"
-    end = nursery.run(program, ground.url, len(kills))
+    end = fork_server.run(program, database.url, len(kills))
     assert end.code == 0, end.log
-    assert lanes_owned(ground) == 0
-    return left_by(ground)
+    assert lanes_owned(database) == 0
+    return left_by(database)
 
 
 @pytest.mark.faults
@@ -54,18 +56,18 @@ def test_an_undisturbed_run_leaves_the_same_in_every_database(undisturbed: Any, 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", MAKING_TABLES)
 def test_killed_while_the_tables_are_made(
-    name: str, kind: str, nursery: Nursery, tmp_path: Path, undisturbed: Any
+    name: str, kind: str, fork_server: ForkServer, tmp_path: Path, undisturbed: Any
 ) -> None:
-    with fresh_ground(kind, tmp_path) as untouched:
+    with fresh_database(kind, tmp_path) as untouched:
         untouched.make(*TABLES)
 
-        assert survive(nursery, untouched, f"{name}=kill9") == undisturbed
+        assert survive(fork_server, untouched, f"{name}=kill9") == undisturbed
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ON_THE_WAY)
-def test_killed_once(name: str, nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
-    assert survive(nursery, orders, f"{name}=kill9") == undisturbed
+def test_killed_once(name: str, fork_server: ForkServer, orders: Database, undisturbed: Any) -> None:
+    assert survive(fork_server, orders, f"{name}=kill9") == undisturbed
 
 
 @pytest.mark.faults
@@ -74,18 +76,18 @@ def test_killed_once(name: str, nursery: Nursery, orders: Ground, undisturbed: A
     some(list(product(ON_THE_WAY, LATER)), sqlite=3, postgres=11, mysql=11),
     indirect=["kind"],
 )
-def test_killed_later(name: str, count: int, nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
-    assert survive(nursery, orders, f"{name}=kill9@{count}", surely=False) == undisturbed
+def test_killed_later(name: str, count: int, fork_server: ForkServer, orders: Database, undisturbed: Any) -> None:
+    assert survive(fork_server, orders, f"{name}=kill9@{count}", surely=False) == undisturbed
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("kind", "first", "second"), some(PAIRS, sqlite=7, postgres=41, mysql=41), indirect=["kind"])
 def test_killed_again_while_recovering(
-    first: str, second: str, nursery: Nursery, orders: Ground, undisturbed: Any
+    first: str, second: str, fork_server: ForkServer, orders: Database, undisturbed: Any
 ) -> None:
     before = [] if first != AFTER_A_DEATH else ["handle.returned=kill9"]
 
-    assert survive(nursery, orders, *before, f"{first}=kill9", f"{second}=kill9", surely=False) == undisturbed
+    assert survive(fork_server, orders, *before, f"{first}=kill9", f"{second}=kill9", surely=False) == undisturbed
 
 
 @pytest.mark.faults
@@ -93,16 +95,16 @@ def test_killed_again_while_recovering(
     ("kind", "name", "count"), some(list(product(ON_THE_SHORT_WAY, range(1, 12))), postgres=7), indirect=["kind"]
 )
 def test_killed_on_the_short_way(
-    name: str, count: int, kind: str, nursery: Nursery, orders: Ground, without_faults: Undisturbed
+    name: str, count: int, kind: str, fork_server: ForkServer, orders: Database, without_faults: Undisturbed
 ) -> None:
     """PostgreSQL is given a whole flush as one statement, unless somebody's own statements are in it."""
-    left = survive(nursery, orders, f"{name}=kill9@{count}", surely=False, program=UNRECORDED)
+    left = survive(fork_server, orders, f"{name}=kill9@{count}", surely=False, program=UNRECORDED)
 
     assert left == without_faults.on(kind, UNRECORDED)
 
 
 @pytest.mark.faults
-def test_killed_at_every_incarnation(nursery: Nursery, orders: Ground, undisturbed: Any) -> None:
+def test_killed_at_every_incarnation(fork_server: ForkServer, orders: Database, undisturbed: Any) -> None:
     kills = [f"{name}=kill9@2" for name in ON_THE_COMMIT_PATH]
 
-    assert survive(nursery, orders, *kills, surely=False) == undisturbed
+    assert survive(fork_server, orders, *kills, surely=False) == undisturbed

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.faults.nursery import Nursery
-from tests.faults.programs import Task
+from tests.support.bad_programs import Task
+from tests.support.fork_server import ForkServer
 
 from sagabus import Bus, handler
 from sagabus.envelope import lane_of
 from sagabus.failpoint import NAMES
 
-PROGRAM = "tests.faults.programs:divide"
+PROGRAM = "tests.support.bad_programs:divide"
 COUNT = 30
 NEW = 5
 
@@ -41,12 +41,12 @@ async def work_off(url: str) -> None:
         await bus.idle()
 
 
-def lanes_by_what_is_stored(ground: Any) -> int:
+def lanes_by_what_is_stored(database: Any) -> int:
     """The one number that everything in the store agrees on."""
-    ((lanes,),) = ground.of_bus("meta", "value", "WHERE name = 'lanes'")
-    assert len(ground.of_bus("lane", "lane", "WHERE channel = 'sorted'")) == lanes
+    ((lanes,),) = database.of_bus("meta", "value", "WHERE name = 'lanes'")
+    assert len(database.of_bus("lane", "lane", "WHERE channel = 'sorted'")) == lanes
     keys = [(str(number), lane_of(str(number), lanes)) for number in range(COUNT)]
-    stored = [(_text(key), lane) for key, lane in ground.of_bus("envelope", "partition_key, lane")]
+    stored = [(_text(key), lane) for key, lane in database.of_bus("envelope", "partition_key, lane")]
     assert sorted(stored) == sorted(keys)
     return int(lanes)
 
@@ -58,15 +58,15 @@ def _text(value: Any) -> str:
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("divide.")])
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
 def test_killed_while_dividing_the_number_is_the_old_or_the_new(
-    kind: str, name: str, take: Take, nursery: Nursery
+    kind: str, name: str, take: Take, fork_server: ForkServer
 ) -> None:
-    ground = take(kind)
-    old = asyncio.run(fill(ground.url))
+    database = take(kind)
+    old = asyncio.run(fill(database.url))
     seen.clear()
 
-    assert nursery.run(PROGRAM, ground.url, NEW, failpoints=f"{name}=kill9").killed
+    assert fork_server.run(PROGRAM, database.url, NEW, failpoints=f"{name}=kill9").killed
 
-    assert lanes_by_what_is_stored(ground) == (NEW if name == "divide.after_commit" else old)
-    asyncio.run(work_off(ground.url))
+    assert lanes_by_what_is_stored(database) == (NEW if name == "divide.after_commit" else old)
+    asyncio.run(work_off(database.url))
     assert sorted(seen) == list(range(COUNT))
-    assert ground.of_bus("envelope") == []
+    assert database.of_bus("envelope") == []

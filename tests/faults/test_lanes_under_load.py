@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.faults.nursery import Nursery
 from tests.faults.tasks import Step
 from tests.faults.test_many_workers import Walk
-from tests.grounds import SERVERS
+from tests.support.databases import SERVERS
+from tests.support.fork_server import ForkServer
 
 from sagabus import Bus, Settings
 from sagabus.outcome import RetryAt, Verdict
@@ -65,12 +65,12 @@ async def go(bus: Bus, doomed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", *SERVERS])
-async def test_each_key_is_walked_in_order_once(kind: str, take: Take, nursery: Nursery) -> None:
+async def test_each_key_is_walked_in_order_once(kind: str, take: Take, fork_server: ForkServer) -> None:
     url = take(kind).url
     async with walker(url) as bus:
-        doomed, other = (nursery.start("tests.faults.test_lanes_under_load:walk_for_ever", url) for _ in range(2))
+        doomed, other = (fork_server.start("tests.faults.test_lanes_under_load:walk_for_ever", url) for _ in range(2))
         async with asyncio.timeout(20):
-            while not all(nursery.has_said(child, "walking") for child in (doomed, other)):  # noqa: ASYNC110
+            while not all(fork_server.has_said(child, "walking") for child in (doomed, other)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await go(bus, doomed)
         await until_walked(bus)
@@ -79,8 +79,8 @@ async def test_each_key_is_walked_in_order_once(kind: str, take: Take, nursery: 
         assert (await bus.store.routing()).lanes == LANES[max(LANES)]
         assert await bus.dead_letters.list() == []
     os.kill(other, signal.SIGKILL)
-    assert nursery.wait(doomed).killed
-    assert nursery.wait(other).killed
+    assert fork_server.wait(doomed).killed
+    assert fork_server.wait(other).killed
 
 
 WAITS = {
@@ -92,8 +92,8 @@ WAITS = {
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: str, take: Take) -> None:
     """What a statement saw before it waited is not what is so afterwards."""
-    ground = take(kind)
-    first, other = walker(ground.url), walker(ground.url)
+    database = take(kind)
+    first, other = walker(database.url), walker(database.url)
     await first.open(worker=False)
     await other.open(worker=False)
     await first.publish(Step(key="K", number=1))
@@ -107,7 +107,7 @@ async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: 
         await drive_async(divide(5, 0), link._link.answer)
         committing = asyncio.create_task(first.store.commit(batch))
         async with asyncio.timeout(20):
-            while not committing.done() and ground.run(WAITS[kind], [f"%{ground.name}%"]) == [(0,)]:  # noqa: ASYNC110
+            while not committing.done() and database.run(WAITS[kind], [f"%{database.name}%"]) == [(0,)]:  # noqa: ASYNC110
                 await asyncio.sleep(
                     0.15
                 )  # MySQL refreshes the answer only when nobody has asked for a tenth of a second

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.grounds import SERVERS, ServerGround
+from tests.support.databases import SERVERS, ServerDatabase
 
 from sagabus.clock import SECOND
 from sagabus.store import Subscription
@@ -24,9 +24,9 @@ WAITING = {
 TERMS = {"duration": 10 * SECOND, "window": 5}
 
 
-async def one_waits(ground: ServerGround) -> None:
+async def one_waits(database: ServerDatabase) -> None:
     async with asyncio.timeout(20):
-        while ground.run(WAITING[ground.kind], [f"%{ground.name}%lane%"]) == [(0,)]:  # noqa: ASYNC110
+        while database.run(WAITING[database.kind], [f"%{database.name}%lane%"]) == [(0,)]:  # noqa: ASYNC110
             await asyncio.sleep(0.12)  # asked more often, MariaDB repeats what it said before
 
 
@@ -42,9 +42,11 @@ async def to_the_end(steps: Any, question: Any, link: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
-async def test_a_late_renewal_and_its_heir_do_not_wait_for_each_other(ground: ServerGround, monkeypatch: Any) -> None:
+async def test_a_late_renewal_and_its_heir_do_not_wait_for_each_other(
+    database: ServerDatabase, monkeypatch: Any
+) -> None:
     clock = ManualClock()
-    late, heir = (STORES[ground.kind](ground.url, clock=clock, lanes=4) for _ in range(2))
+    late, heir = (STORES[database.kind](database.url, clock=clock, lanes=4) for _ in range(2))
     undone: list[object] = []
 
     async def undo(link: Any) -> None:
@@ -65,7 +67,7 @@ async def test_a_late_renewal_and_its_heir_do_not_wait_for_each_other(ground: Se
         question = steps.send(await link.answer(question))
     clock.advance(timedelta(seconds=2))
     inheriting = asyncio.create_task(heir.lease("heir", ["orders"], **TERMS))
-    await one_waits(ground)
+    await one_waits(database)
 
     held = await to_the_end(steps, question, link)
     shared = await inheriting

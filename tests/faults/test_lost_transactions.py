@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 from tests.conftest import Take
-from tests.faults.databases import require
 from tests.faults.tasks import Step
-from tests.faults.wires import RECORD, until
-from tests.grounds import SERVERS, MySqlGround, ServerGround
+from tests.support.databases import SERVERS, MysqlDatabase, ServerDatabase
+from tests.support.private_servers import require
+from tests.support.proxied_bus import RECORD, until
 
 from sagabus import AsyncConnection, Bus, Context, RetryPolicy, handler
 from sagabus.stores.sql.guard import GuardedLink
@@ -34,21 +34,21 @@ DRIVERS = {"postgres": asyncpg.Connection, "mysql": asyncmy.Connection}
 
 
 @pytest.fixture(params=SERVERS)
-def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
-    ground = take(request.param)
-    assert isinstance(ground, ServerGround)
-    ground.make()
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
+    database = take(request.param)
+    assert isinstance(database, ServerDatabase)
+    database.make()
+    return database
 
 
 @pytest.fixture
-def forgetful() -> Iterator[ServerGround]:
+def forgetful() -> Iterator[ServerDatabase]:
     """A server that ends every connection which is silent for a second."""
     require(PrivateMariaDB)
     with PrivateMariaDB({"wait_timeout": "1"}) as server:
-        ground = MySqlGround(server.url, keep=False)
-        ground.make()
-        yield ground
+        database = MysqlDatabase(server.url, keep=False)
+        database.make()
+        yield database
 
 
 async def ask(connection: Any, sql: str) -> Any:
@@ -64,25 +64,25 @@ async def ask(connection: Any, sql: str) -> Any:
         return (await cursor.fetchone())[0]
 
 
-async def end_it(ground: ServerGround, connection: Any) -> None:
+async def end_it(database: ServerDatabase, connection: Any) -> None:
     """End the connection from outside, and see that it has ended."""
-    if ground.kind == "postgres":
+    if database.kind == "postgres":
         number = await ask(connection, "SELECT pg_backend_pid()")
-        ground.run(f"SELECT pg_terminate_backend({number}, 10000)")
+        database.run(f"SELECT pg_terminate_backend({number}, 10000)")
     else:
-        ground.run(f"KILL {await ask(connection, 'SELECT CONNECTION_ID()')}")
+        database.run(f"KILL {await ask(connection, 'SELECT CONNECTION_ID()')}")
 
 
-def losing(ground: ServerGround, kind: Any, then: str, attempts: list[int]) -> Any:
+def losing(database: ServerDatabase, kind: Any, then: str, attempts: list[int]) -> Any:
     """A handler whose first run loses its connection, and then asks again, hides what comes of that, or returns."""
 
     @handler("losing", key="key", retry=ONCE)
     async def run(message: Step, ctx: Context, connection: kind) -> None:
         attempts.append(ctx.attempt)
-        ctx.execute(ground.sql(RECORD), (message.key, message.number))
+        ctx.execute(database.sql(RECORD), (message.key, message.number))
         if len(attempts) > 1:
             return
-        await end_it(ground, connection)
+        await end_it(database, connection)
         if then == "asks":
             await ask(connection, "SELECT 1")
         elif then == "hides":
@@ -94,41 +94,41 @@ def losing(ground: ServerGround, kind: Any, then: str, attempts: list[int]) -> A
 
 @pytest.mark.parametrize(("lent_as", "then"), WAYS)
 async def test_a_handler_whose_connection_is_ended_runs_again_uncounted(
-    ground: ServerGround, lent_as: str, then: str
+    database: ServerDatabase, lent_as: str, then: str
 ) -> None:
     attempts: list[int] = []
-    kind = {"ours": AsyncConnection, "driver's": DRIVERS[ground.kind], "session": AsyncSession}[lent_as]
-    async with Bus(ground.url, losing(ground, kind, then, attempts)) as bus:
+    kind = {"ours": AsyncConnection, "driver's": DRIVERS[database.kind], "session": AsyncSession}[lent_as]
+    async with Bus(database.url, losing(database, kind, then, attempts)) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
-        await until(lambda: ground.rows() != [])
+        await until(lambda: database.rows() != [])
         await bus.idle(20)
 
-        assert (attempts, ground.rows()) == ([1, 1], [("A", 0)])
+        assert (attempts, database.rows()) == ([1, 1], [("A", 0)])
         assert await bus.dead_letters.list() == []
 
 
 async def test_a_handler_that_is_idle_in_its_transaction_for_too_long_runs_again_uncounted(take: Take) -> None:
-    ground, attempts = take("postgres"), list[int]()
-    ground.make()
+    database, attempts = take("postgres"), list[int]()
+    database.make()
 
     @handler("idle", key="key", retry=ONCE)
     async def idle(message: Step, ctx: Context, connection: AsyncConnection) -> None:
         attempts.append(ctx.attempt)
-        await connection.execute(ground.sql(RECORD), (message.key, message.number))
+        await connection.execute(database.sql(RECORD), (message.key, message.number))
         if len(attempts) == 1:
             pid = (await connection.execute("SELECT pg_backend_pid()"))[0][0]
-            await until(lambda: not ground.run("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
+            await until(lambda: not database.run("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]))
 
-    async with Bus(f"{ground.url}&idle_in_transaction_session_timeout=100", idle) as bus:
+    async with Bus(f"{database.url}&idle_in_transaction_session_timeout=100", idle) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
-        await until(lambda: ground.rows() != [])
+        await until(lambda: database.rows() != [])
         await bus.idle(20)
 
-        assert (attempts, ground.rows()) == ([1, 1], [("A", 0)])
+        assert (attempts, database.rows()) == ([1, 1], [("A", 0)])
         assert await bus.dead_letters.list() == []
 
 
-async def test_connections_that_were_silent_for_too_long_cost_nobody_an_attempt(forgetful: ServerGround) -> None:
+async def test_connections_that_were_silent_for_too_long_cost_nobody_an_attempt(forgetful: ServerDatabase) -> None:
     attempts: list[int] = []
 
     @handler("silent", key="key", retry=ONCE)

@@ -10,9 +10,9 @@ from datetime import timedelta
 
 import pytest
 from tests.conftest import Take
-from tests.faults.nursery import Nursery
 from tests.faults.tasks import Step
-from tests.grounds import SERVERS, Ground, Words
+from tests.support.databases import SERVERS, Database, Words
+from tests.support.fork_server import ForkServer
 
 from sagabus import Bus, Context, Saga, Settings, handler, starts
 
@@ -35,14 +35,14 @@ class Walk(Saga, name="walks", key="key"):
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
-def ground(request: pytest.FixtureRequest, take: Take) -> Ground:
-    ground = take(request.param)
-    ground.make()
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> Database:
+    database = take(request.param)
+    database.make()
+    return database
 
 
-def worker(ground: Ground, *definitions: object, lease: timedelta = LONG) -> Bus:
-    return worker_at(ground.url, *definitions, lease=lease)
+def worker(database: Database, *definitions: object, lease: timedelta = LONG) -> Bus:
+    return worker_at(database.url, *definitions, lease=lease)
 
 
 def worker_at(url: str, *definitions: object, lease: timedelta) -> Bus:
@@ -97,12 +97,12 @@ async def publish(bus: Bus, count: int = 64) -> None:
     await bus.publish_many([(Step(key=f"K{number}", number=number), f"step-{number}") for number in range(count)])
 
 
-def all_done(ground: Ground, count: int = 64) -> bool:
-    return len(ground.rows()) >= count
+def all_done(database: Database, count: int = 64) -> bool:
+    return len(database.rows()) >= count
 
 
-async def test_lanes_are_shared_anew_at_once_when_workers_come_and_go(ground: Ground) -> None:
-    buses = [worker(ground) for _ in range(5)]
+async def test_lanes_are_shared_anew_at_once_when_workers_come_and_go(database: Database) -> None:
+    buses = [worker(database) for _ in range(5)]
     opened: list[Bus] = []
     waits: list[float] = []
     for bus in buses:
@@ -117,30 +117,30 @@ async def test_lanes_are_shared_anew_at_once_when_workers_come_and_go(ground: Gr
     assert max(waits) < 3
 
 
-async def test_a_graceful_stop_hands_over_at_once(ground: Ground) -> None:
-    first, second = worker(ground), worker(ground)
+async def test_a_graceful_stop_hands_over_at_once(database: Database) -> None:
+    first, second = worker(database), worker(database)
     async with crew(first, second):
         await first.close()
         await publish(second)
 
-        assert await until(lambda: all_done(ground)) < 3
-        assert sorted(number for _, number in ground.rows()) == list(range(64))
+        assert await until(lambda: all_done(database)) < 3
+        assert sorted(number for _, number in database.rows()) == list(range(64))
 
 
-async def test_work_left_by_one_that_stops_goes_on_at_once(ground: Ground) -> None:
-    first, second = worker(ground), worker(ground)
+async def test_work_left_by_one_that_stops_goes_on_at_once(database: Database) -> None:
+    first, second = worker(database), worker(database)
     async with crew(first, second):
         await publish(second, 2000)
         await first.close()
 
-        assert await until(lambda: all_done(ground, 2000), 60) < 30
-        assert sorted(number for _, number in ground.rows()) == list(range(2000))
+        assert await until(lambda: all_done(database, 2000), 60) < 30
+        assert sorted(number for _, number in database.rows()) == list(range(2000))
         assert await second.dead_letters.list() == []
         assert second.statistics["recording", "retried"] == 0
 
 
-async def test_eight_workers_on_one_hot_key_are_no_storm(ground: Ground) -> None:
-    buses = [worker(ground, Walk) for _ in range(8)]
+async def test_eight_workers_on_one_hot_key_are_no_storm(database: Database) -> None:
+    buses = [worker(database, Walk) for _ in range(8)]
     async with crew(*buses):
 
         async def publish(at: int) -> None:
@@ -164,21 +164,21 @@ async def test_eight_workers_on_one_hot_key_are_no_storm(ground: Ground) -> None
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_the_keys_of_a_dead_worker_move_within_its_lease_and_a_second(
-    ground: Ground, nursery: Nursery, how: signal.Signals
+    database: Database, fork_server: ForkServer, how: signal.Signals
 ) -> None:
-    if how is signal.SIGSTOP and ground.url.startswith("sqlite"):
+    if how is signal.SIGSTOP and database.url.startswith("sqlite"):
         pytest.skip("who is frozen while it writes holds the whole file, for as long as it is frozen")
     lease = 2.0
-    async with worker(ground, lease=timedelta(seconds=lease)) as bus:
-        child = nursery.start("tests.faults.test_many_workers:work_for_ever", ground.url, int(lease * 1000))
+    async with worker(database, lease=timedelta(seconds=lease)) as bus:
+        child = fork_server.start("tests.faults.test_many_workers:work_for_ever", database.url, int(lease * 1000))
         await until(lambda: lanes(bus) == LANES // 2)
 
         os.kill(child, how)
         await publish(bus)
-        took = await until(lambda: all_done(ground))
+        took = await until(lambda: all_done(database))
 
         assert took < lease + 1
         assert lanes(bus) == LANES
-        assert sorted(number for _, number in ground.rows()) == list(range(64))
+        assert sorted(number for _, number in database.rows()) == list(range(64))
     os.kill(child, signal.SIGKILL)
-    assert nursery.wait(child).killed
+    assert fork_server.wait(child).killed

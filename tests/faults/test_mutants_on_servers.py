@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 from tests.conformance.test_mysql_store import TestMysqlStore as MysqlSuite
 from tests.conformance.test_postgres_store import TestPostgresStore as PostgresSuite
-from tests.databases import own_database
 from tests.faults import test_mysql
 from tests.faults.mutants import Mutant, check, finished
-from tests.grounds import fresh_ground
 from tests.scenarios import when_a_handler_asks_for_its_favourite_connection as favourites
+from tests.support.databases import fresh_database, own_database
 from tests.unit import test_handover
 
 from sagabus.clock import Clock
@@ -34,10 +33,10 @@ def promise(kind: str, name: str) -> Callable[[Path], None]:
     def run(folder: Path) -> None:
         suite_class, store_class = SUITES[kind]
         suite: Any = suite_class()
-        with fresh_ground(kind, folder) as ground:
+        with fresh_database(kind, folder) as database:
 
             async def make(clock: Clock) -> Store:
-                return store_class(ground.url, clock=clock)
+                return store_class(database.url, clock=clock)
 
             suite.make_store = suite.same_store = make
             finished(getattr(suite, name)())
@@ -46,9 +45,9 @@ def promise(kind: str, name: str) -> Callable[[Path], None]:
 
 
 def burglary(folder: Path) -> None:
-    with fresh_ground("postgres", folder) as ground:
-        ground.make()
-        finished(favourites.test_ending_the_transaction_by_the_back_door_is_found_out(ground))
+    with fresh_database("postgres", folder) as database:
+        database.make()
+        finished(favourites.test_ending_the_transaction_by_the_back_door_is_found_out(database))
 
 
 def on_mysql(test: Callable[..., Any], *arguments: str) -> Callable[[Path], None]:
@@ -68,8 +67,8 @@ def handing_over(kind: str, test: Callable[[test_handover.Play], None]) -> Calla
         with own_database(kind) as url, pytest.MonkeyPatch.context() as patch:
 
             async def play(scene: test_handover.Scene) -> None:
-                async with test_handover.standing(url, kind, patch) as ground:
-                    await scene(ground)
+                async with test_handover.standing(url, kind, patch) as database:
+                    await scene(database)
 
             test(lambda scene: asyncio.run(play(scene)))
 

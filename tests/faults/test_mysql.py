@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import asyncmy
 import pytest
-from tests.faults.databases import query, require
-from tests.grounds import MYSQL, server_ground
+from tests.support.databases import MYSQL, server_database
+from tests.support.private_servers import query, require
 
 from sagabus.envelope import Envelope
 from sagabus.errors import (
@@ -52,7 +52,7 @@ HOSTILE = {
 @pytest.fixture
 def url() -> Iterator[str]:
     """A database of the test's own."""
-    server_ground("mysql").close()  # or the test is skipped
+    server_database("mysql").close()  # or the test is skipped
     name = f"faults_{uuid4().hex[:12]}"
     asyncio.run(query(MYSQL, f"CREATE DATABASE {name}"))
     yield f"{SERVER}/{name}"

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.databases import own_database
-from tests.faults.databases import connect_mysql, query
+from tests.support.databases import own_database
+from tests.support.private_servers import connect_mysql, query
 
 from sagabus import Bus, ConfigurationError, Context, StatementRefused, StoreCorrupt, event, handler
 from sagabus.stores.sql.dialect import TABLES
@@ -132,11 +132,11 @@ def joined(place: Place, name: str) -> None:
 def user_connection(server: str) -> Any:
     import psycopg
     import pymysql
-    from tests.grounds import MySqlGround
+    from tests.support.databases import MysqlDatabase
 
     if server.startswith("postgres"):
         return psycopg.connect(server)
-    connection: pymysql.Connection[Any] = MySqlGround(server)._connect()
+    connection: pymysql.Connection[Any] = MysqlDatabase(server)._connect()
     return connection
 
 

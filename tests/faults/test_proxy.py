@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import asyncmy
 import asyncpg
 import pytest
-from tests.faults.databases import connect_mysql, query, require
 from tests.faults.proxy import Chosen, Proxy, ready_for_query
+from tests.support.private_servers import connect_mysql, query, require
 
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 

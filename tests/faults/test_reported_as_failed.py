@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from tests.faults.tasks import DONE, TABLES, Task, dead, emptied, make_bus, numbers
-from tests.grounds import Ground
+from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
@@ -22,9 +22,9 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def place(ground: Ground) -> Ground:
-    ground.make(*TABLES)
-    return ground
+def place(database: Database) -> Database:
+    database.make(*TABLES)
+    return database
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def place(ground: Ground) -> Ground:
         ("append.before_commit", 1),
     ],
 )
-async def test_an_id_is_remembered_with_its_message_or_not_at_all(name: str, copies: int, place: Ground) -> None:
+async def test_an_id_is_remembered_with_its_message_or_not_at_all(name: str, copies: int, place: Database) -> None:
     """A publish that fails behind the inbox row leaves no row that would make its repetition a duplicate. An id twice
     in one call takes the long way on PostgreSQL, where a call is one statement otherwise.
     """
@@ -60,7 +60,7 @@ async def test_an_id_is_remembered_with_its_message_or_not_at_all(name: str, cop
 
 
 @pytest.mark.parametrize("name", ["append.after_commit", "append.answered"])
-async def test_a_publish_that_failed_after_its_commit_is_a_duplicate_when_repeated(name: str, place: Ground) -> None:
+async def test_a_publish_that_failed_after_its_commit_is_a_duplicate_when_repeated(name: str, place: Database) -> None:
     @handler("reader")
     def reader(message: Task, ctx: Context) -> None:
         ctx.execute(place.sql(DONE), (message.number, ""))
@@ -81,7 +81,7 @@ async def test_a_publish_that_failed_after_its_commit_is_a_duplicate_when_repeat
 
 
 @pytest.mark.parametrize("name", ["commit.after_commit", "commit.settled", "unit.after_commit"])
-async def test_a_commit_reported_as_failed_is_decided_by_the_rows(name: str, place: Ground) -> None:
+async def test_a_commit_reported_as_failed_is_decided_by_the_rows(name: str, place: Database) -> None:
     """Done, then reported as failed: the runs are repeated, find their messages gone, and leave nothing."""
 
     @handler("buffered", key="number")

@@ -12,18 +12,18 @@ import psycopg
 import pymysql
 import pytest
 from tests.faults.conftest import Heard
-from tests.faults.databases import query, require
 from tests.faults.locks import held
 from tests.faults.tasks import Step
-from tests.faults.wires import Wire, keep_publishing, published, until, wired
-from tests.grounds import MySqlGround, PostgresGround, ServerGround
+from tests.support.databases import MysqlDatabase, PostgresDatabase, ServerDatabase
+from tests.support.private_servers import query, require
+from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
 
 from sagabus import StoreUnavailable
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
 
 pytestmark = pytest.mark.faults
 
-KINDS = {"postgres": (PrivatePostgres, PostgresGround), "mysql": (PrivateMariaDB, MySqlGround)}
+KINDS = {"postgres": (PrivatePostgres, PostgresDatabase), "mysql": (PrivateMariaDB, MysqlDatabase)}
 FEW = {"max_connections": "12"}
 
 
@@ -36,22 +36,24 @@ def server(request: pytest.FixtureRequest) -> Iterator[PrivateServer]:
 
 
 @pytest.fixture
-def ground(server: PrivateServer) -> Iterator[ServerGround]:
+def database(server: PrivateServer) -> Iterator[ServerDatabase]:
     """Each look at it is on a connection of its own: the server does not keep them."""
-    (ground_kind,) = (ground for kind, ground in KINDS.values() if isinstance(server, kind))
-    ground = ground_kind(server.url, keep=False)
-    yield ground
-    ground.clear()
-    ground.close()
+    (database_kind,) = (database for kind, database in KINDS.values() if isinstance(server, kind))
+    database = database_kind(server.url, keep=False)
+    yield database
+    database.clear()
+    database.close()
 
 
 @pytest.mark.parametrize(
     ("how", "times"),
     [("killed", 1), *(pytest.param(how, 5, marks=pytest.mark.slow) for how in ("stopped", "killed", "refused"))],
 )
-async def test_load_goes_on_over_restarts(server: PrivateServer, ground: ServerGround, how: str, times: int) -> None:
+async def test_load_goes_on_over_restarts(
+    server: PrivateServer, database: ServerDatabase, how: str, times: int
+) -> None:
     stop = asyncio.Event()
-    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4, deadline=5) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers(), pool=4, deadline=5) as bus:
         keys = ["A", "B", "C"]
         publishers = [asyncio.create_task(keep_publishing(bus, wire, key, stop)) for key in keys]
         try:
@@ -81,9 +83,9 @@ async def gone_and_back(server: PrivateServer, wire: Wire, how: str) -> None:
 
 
 async def test_a_server_without_a_connection_left_is_waited_for(
-    server: PrivateServer, ground: ServerGround, heard: Heard
+    server: PrivateServer, database: ServerDatabase, heard: Heard
 ) -> None:
-    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers(), pool=4) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
         wire.proxy.refuse()
@@ -120,14 +122,14 @@ def _take(server: PrivateServer) -> Any:
 
 @pytest.mark.parametrize("how", ["cancel", pytest.param("end", marks=pytest.mark.slow)])
 async def test_what_the_operator_does_to_connections_is_no_failure(
-    server: PrivateServer, ground: ServerGround, how: str
+    server: PrivateServer, database: ServerDatabase, how: str
 ) -> None:
     """Everything waits for a lock when its statement is cancelled, or its connection ended; again and again."""
-    async with wired(ground) as wire, wire.bus(*wire.readers(), pool=4) as bus:
+    async with wired(database) as wire, wire.bus(*wire.readers(), pool=4) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         await wire.emptied()
-        async with held(ground, "instance"):
-            async with held(ground, "envelope"):
+        async with held(database, "instance"):
+            async with held(database, "envelope"):
                 publishing = asyncio.create_task(published(bus, Step(key="A", number=1), "step-1"))
                 assert [await struck(server, how) for _ in range(2)] == [True] * 2
             await publishing

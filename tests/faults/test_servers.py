@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.faults.databases import query, require
+from tests.support.private_servers import query, require
 
 from sagabus.testing.sandbox import _OVER, _are, until
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer, ServerFailed

@@ -16,8 +16,8 @@ import pytest
 from tests.conftest import Take
 from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
-from tests.faults.wires import RECORD, until, wired
-from tests.grounds import SERVERS, ServerGround
+from tests.support.databases import SERVERS, ServerDatabase
+from tests.support.proxied_bus import RECORD, until, wired
 
 from sagabus import Context, Linear, RetryPolicy, handler
 from sagabus.clock import SystemClock
@@ -39,70 +39,75 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="options and filters 
 
 
 @pytest.fixture(params=SERVERS)
-def ground(request: pytest.FixtureRequest, take: Take) -> ServerGround:
-    ground = take(request.param)
-    assert isinstance(ground, ServerGround)
-    return ground
+def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
+    database = take(request.param)
+    assert isinstance(database, ServerDatabase)
+    return database
 
 
 def sleeper(
-    ground: ServerGround, seconds: Callable[[], float], begun: list[int], mark: str = "", *, limit: float | None = None
+    database: ServerDatabase,
+    seconds: Callable[[], float],
+    begun: list[int],
+    mark: str = "",
+    *,
+    limit: float | None = None,
 ) -> Any:
     """A handler that sleeps at the server, on a connection of the driver's own."""
 
     async def sleep(message: Step, ctx: Context, connection: Any) -> None:
         begun.append(ctx.attempt)
-        ctx.execute(ground.sql(RECORD), (message.key, message.number))
-        statement = SLEEP[ground.kind].format(seconds(), mark)
+        ctx.execute(database.sql(RECORD), (message.key, message.number))
+        statement = SLEEP[database.kind].format(seconds(), mark)
         async with asyncio.timeout(limit):
-            await (connection.fetch if ground.kind == "postgres" else connection.cursor().execute)(statement)
+            await (connection.fetch if database.kind == "postgres" else connection.cursor().execute)(statement)
 
-    native = asyncpg.Connection if ground.kind == "postgres" else asyncmy.Connection
+    native = asyncpg.Connection if database.kind == "postgres" else asyncmy.Connection
     sleep.__annotations__ |= {"message": Step, "ctx": Context, "connection": native, "return": None}
     return handler("sleeper", key="key", retry=TWICE if limit else ONCE)(sleep)
 
 
-async def test_a_slow_statement_on_a_native_handle_goes_on_beyond_the_deadline(ground: ServerGround) -> None:
+async def test_a_slow_statement_on_a_native_handle_goes_on_beyond_the_deadline(database: ServerDatabase) -> None:
     begun: list[int] = []
 
-    async with wired(ground) as wire, wire.bus(sleeper(ground, lambda: 4.5, begun), deadline=1) as bus:
+    async with wired(database) as wire, wire.bus(sleeper(database, lambda: 4.5, begun), deadline=1) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await wire.emptied()
 
-        assert ground.rows() == [("A", 0)]
+        assert database.rows() == [("A", 0)]
         assert begun == [1]
 
 
 @LINUX
 async def test_a_native_handle_hears_of_a_server_that_is_gone_while_it_waits_for_an_answer(
-    ground: ServerGround,
+    database: ServerDatabase,
 ) -> None:
     begun: list[int] = []
     mark = uuid4().hex
-    reader = sleeper(ground, lambda: 60 if len(begun) == 1 else 0, begun, mark)
+    reader = sleeper(database, lambda: 60 if len(begun) == 1 else 0, begun, mark)
 
-    async with wired(ground) as wire, wire.bus(reader, deadline=1) as bus:
+    async with wired(database) as wire, wire.bus(reader, deadline=1) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
-        await until(lambda: bool(sleeping(ground, mark)))
+        await until(lambda: bool(sleeping(database, mark)))
 
         wire.proxy.vanish()
 
         await wire.emptied()
         assert wire.proxy.vanished > 0
-        assert ground.rows() == [("A", 0)]
+        assert database.rows() == [("A", 0)]
         assert begun == [1, 1]
         wire.check_books(1)
-    for number in sleeping(ground, mark):
-        ground.run(END[ground.kind].format(number))
+    for number in sleeping(database, mark):
+        database.run(END[database.kind].format(number))
 
 
-def sleeping(ground: ServerGround, mark: str) -> list[int]:
+def sleeping(database: ServerDatabase, mark: str) -> list[int]:
     """The connections on which it is done, at the server: it goes on there for whom nobody hears."""
-    return [number for (number,) in ground.run(SLEEPING[ground.kind], [f"%{mark}%"])]
+    return [number for (number,) in database.run(SLEEPING[database.kind], [f"%{mark}%"])]
 
 
 @LINUX
-async def test_a_native_handle_hears_of_a_server_that_is_gone_when_it_asks_something(ground: ServerGround) -> None:
+async def test_a_native_handle_hears_of_a_server_that_is_gone_when_it_asks_something(database: ServerDatabase) -> None:
     begun: list[int] = []
 
     def vanished() -> float:
@@ -110,17 +115,19 @@ async def test_a_native_handle_hears_of_a_server_that_is_gone_when_it_asks_somet
             wire.proxy.vanish()
         return 0
 
-    async with wired(ground) as wire, wire.bus(sleeper(ground, vanished, begun), deadline=1) as bus:
+    async with wired(database) as wire, wire.bus(sleeper(database, vanished, begun), deadline=1) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await until(lambda: len(begun) > 1)
         await wire.emptied()
 
-        assert ground.rows() == [("A", 0)]
+        assert database.rows() == [("A", 0)]
         assert begun == [1, 1]
         wire.check_books(1)
 
 
-async def test_a_handler_that_gives_up_a_server_that_hangs_is_free_of_it(ground: ServerGround, heard: Heard) -> None:
+async def test_a_handler_that_gives_up_a_server_that_hangs_is_free_of_it(
+    database: ServerDatabase, heard: Heard
+) -> None:
     """The machine answers and the server does not: nothing but the handler's own limit ends that."""
     begun: list[int] = []
 
@@ -129,24 +136,24 @@ async def test_a_handler_that_gives_up_a_server_that_hangs_is_free_of_it(ground:
             wire.proxy.stall()
         return 0
 
-    async with wired(ground) as wire, wire.bus(sleeper(ground, stalled, begun, limit=0.2), deadline=1) as bus:
+    async with wired(database) as wire, wire.bus(sleeper(database, stalled, begun, limit=0.2), deadline=1) as bus:
         await bus.publish(Step(key="A", number=0), message_id="step-0")
         await heard.until("sleeper: ")
 
         wire.proxy.flow()
 
         await wire.emptied()
-        assert ground.rows() == [("A", 0)]
-        assert begun == [1, 2 if ground.kind == "postgres" else 1]  # the other driver ends a connection by that
+        assert database.rows() == [("A", 0)]
+        assert begun == [1, 2 if database.kind == "postgres" else 1]  # the other driver ends a connection by that
 
 
 @LINUX
 @pytest.mark.parametrize(("deadline", "idle", "seconds"), [(30, 10, 30), (0.3, 1, 3), (1e6, 30_000, 90_000)])
 async def test_every_connection_asks_the_machine_of_its_server(
-    ground: ServerGround, deadline: float, idle: int, seconds: int
+    database: ServerDatabase, deadline: float, idle: int, seconds: int
 ) -> None:
-    ground.make()
-    store = store_from_url(f"{ground.url}&deadline={deadline}", SystemClock())
+    database.make()
+    store = store_from_url(f"{database.url}&deadline={deadline}", SystemClock())
     assert isinstance(store, ServerStore)
     link = await store._connect()
     sock = link.native._transport.get_extra_info("socket")

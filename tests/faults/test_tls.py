@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.faults.databases import require
+from tests.support.private_servers import require
 
 from sagabus import Bus, ConfigurationError, SagaBusError, StoreError, StoreUntrusted
 from sagabus.stores.mysql import MysqlStore

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.faults.oracle import found_in
 from tests.faults.tasks import FAST, ONCE, Step, Task, emptied
-from tests.grounds import SERVERS, Ground
+from tests.support.databases import SERVERS, Database
 
 from sagabus import AsyncConnection, Bus, Context, RetryPolicy, Saga, Settings, handler, starts
 
@@ -44,13 +44,15 @@ pytestmark = pytest.mark.faults
 
 
 @pytest.fixture
-def place(ground: Ground) -> Ground:
-    ground.make("CREATE TABLE ledger (id VARCHAR(20), amount INTEGER)", "CREATE TABLE placed (id INTEGER PRIMARY KEY)")
-    ground.run(PLACED, [BAD])
-    return ground
+def place(database: Database) -> Database:
+    database.make(
+        "CREATE TABLE ledger (id VARCHAR(20), amount INTEGER)", "CREATE TABLE placed (id INTEGER PRIMARY KEY)"
+    )
+    database.run(PLACED, [BAD])
+    return database
 
 
-def buffered(place: Ground, statement: Callable[[int], tuple[str, tuple[object, ...]] | None]) -> Any:
+def buffered(place: Database, statement: Callable[[int], tuple[str, tuple[object, ...]] | None]) -> Any:
     @handler("vandal", retry=ONCE)
     def vandal(message: Task, ctx: Context) -> None:
         ctx.execute(place.sql(RECORD), ("before", message.number))
@@ -61,7 +63,7 @@ def buffered(place: Ground, statement: Callable[[int], tuple[str, tuple[object, 
     return vandal
 
 
-def lent(place: Ground, statement: Callable[[int], tuple[str, tuple[object, ...]] | None]) -> Any:
+def lent(place: Database, statement: Callable[[int], tuple[str, tuple[object, ...]] | None]) -> Any:
     @handler("vandal", retry=ONCE)
     async def vandal(message: Task, connection: AsyncConnection) -> None:
         await connection.execute(place.sql(RECORD), ("before", message.number))
@@ -72,7 +74,7 @@ def lent(place: Ground, statement: Callable[[int], tuple[str, tuple[object, ...]
     return vandal
 
 
-async def run(place: Ground, count: int, *definitions: Any) -> Bus:
+async def run(place: Database, count: int, *definitions: Any) -> Bus:
     """Publish first, so that all are in one flush if they may be."""
     bus = Bus(place.url, *definitions, settings=Settings(lanes=1, grace=timedelta(seconds=1)))
     await bus.open(worker=False)
@@ -83,7 +85,7 @@ async def run(place: Ground, count: int, *definitions: Any) -> Bus:
     return bus
 
 
-def only_the_bad_ones_suffered(place: Ground, bad: list[int], innocent: list[int]) -> set[str]:
+def only_the_bad_ones_suffered(place: Database, bad: list[int], innocent: list[int]) -> set[str]:
     """The kinds of error that they were told."""
     assert place.rows() == sorted((step, number) for step in ("before", "after") for number in innocent)
     dead = found_in(place, "dead_letter", "message_id, error_type, attempts")
@@ -93,7 +95,7 @@ def only_the_bad_ones_suffered(place: Ground, bad: list[int], innocent: list[int
 
 @pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
 @pytest.mark.parametrize("how", [buffered, lent])
-async def test_statements_that_are_not_theirs_cost_their_messages_only(how: Any, place: Ground) -> None:
+async def test_statements_that_are_not_theirs_cost_their_messages_only(how: Any, place: Database) -> None:
     """Every other message tries one of them."""
     theirs = [
         *REFUSED,
@@ -110,7 +112,7 @@ async def test_statements_that_are_not_theirs_cost_their_messages_only(how: Any,
 
 @pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
 @pytest.mark.parametrize("how", [buffered, lent])
-async def test_a_unique_violation_of_their_own_is_no_duplicate(how: Any, place: Ground) -> None:
+async def test_a_unique_violation_of_their_own_is_no_duplicate(how: Any, place: Database) -> None:
     bus = await run(place, 10, how(place, lambda number: (place.sql(PLACED), (BAD,)) if number == BAD else None))
 
     (told,) = only_the_bad_ones_suffered(place, [BAD], [number for number in range(10) if number != BAD])
@@ -119,7 +121,7 @@ async def test_a_unique_violation_of_their_own_is_no_duplicate(how: Any, place: 
 
 
 @pytest.mark.parametrize("kind", list(SERVERS), indirect=True)
-async def test_order_within_a_key_holds_when_a_flush_is_taken_apart(place: Ground) -> None:
+async def test_order_within_a_key_holds_when_a_flush_is_taken_apart(place: Database) -> None:
     """All ten have one key and one flush; the bad one fails once, so those behind it have to wait for it."""
 
     class Walk(Saga, name="walks", key="key", retry=RetryPolicy(attempts=2, **FAST)):

@@ -15,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.grounds import Ground, ServerGround, SqliteGround, server_ground
 from tests.recorded.workload import DEFINITIONS, START, leave
+from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 
 from sagabus.cli.opening import script_of, store_of
 from sagabus.stores.sql.dialect import TABLES
@@ -36,117 +36,121 @@ def recording(version: int, kind: str) -> Path:
     return HERE / f"schema_{version}" / f"{kind}.sql"
 
 
-def ddl(ground: Ground) -> str:
+def ddl(database: Database) -> str:
     """The schema as this release would print it for the store."""
-    script = script_of(store_of(None, ground.url))
+    script = script_of(store_of(None, database.url))
     assert script is not None
-    return _renamed(ground, script)
+    return _renamed(database, script)
 
 
-def dump(ground: Ground) -> str:
+def dump(database: Database) -> str:
     """The whole store as SQL."""
-    lines = [ddl(ground).strip(), *(["SET autocommit = 0;"] if ground.kind == "mysql" else [])]
+    lines = [ddl(database).strip(), *(["SET autocommit = 0;"] if database.kind == "mysql" else [])]
     for table in TABLES:
-        name = _renamed(ground, _quoted(ground, table))
-        columns = _columns(ground, table)
+        name = _renamed(database, _quoted(database, table))
+        columns = _columns(database, table)
         lines.append(f"DELETE FROM {name};")
         lines += (
-            f"INSERT INTO {name} ({', '.join(map(str, columns))}) VALUES ({', '.join(_literals(ground, row))});"
-            for row in _rows(ground, table, columns)
+            f"INSERT INTO {name} ({', '.join(map(str, columns))}) VALUES ({', '.join(_literals(database, row))});"
+            for row in _rows(database, table, columns)
         )
-    lines += _counters(ground)
+    lines += _counters(database)
     return "\n".join(lines) + "\n"
 
 
-def load(ground: Ground, text: str) -> None:
+def load(database: Database, text: str) -> None:
     """Make the store of a recording where there is none."""
-    if isinstance(ground, SqliteGround):
-        with closing(sqlite3.connect(ground.path)) as connection:
+    if isinstance(database, SqliteDatabase):
+        with closing(sqlite3.connect(database.path)) as connection:
             connection.executescript(f"BEGIN; {text} COMMIT;")
         return
-    assert isinstance(ground, ServerGround)
-    text = re.sub(rf'(["`]){NAME}(["`_])', rf"\g<1>{ground.name}\g<2>", text)
-    with closing(ground._connect()) as connection, connection.cursor() as cursor:
-        for statement in _END.split(text) if ground.kind == "mysql" else [text]:
+    assert isinstance(database, ServerDatabase)
+    text = re.sub(rf'(["`]){NAME}(["`_])', rf"\g<1>{database.name}\g<2>", text)
+    with closing(database._connect()) as connection, connection.cursor() as cursor:
+        for statement in _END.split(text) if database.kind == "mysql" else [text]:
             if statement.strip():
                 cursor.execute(statement)
         connection.commit()
 
 
-def _server(ground: Ground) -> ServerGround:
-    assert isinstance(ground, ServerGround)
-    return ground
+def _server(database: Database) -> ServerDatabase:
+    assert isinstance(database, ServerDatabase)
+    return database
 
 
-def _renamed(ground: Ground, text: str) -> str:
-    return text.replace(ground.name, NAME) if isinstance(ground, ServerGround) else text
+def _renamed(database: Database, text: str) -> str:
+    return text.replace(database.name, NAME) if isinstance(database, ServerDatabase) else text
 
 
-def _quoted(ground: Ground, table: str) -> str:
-    if ground.kind == "postgres":
-        return f'"{_server(ground).name}"."sagabus_{table}"'
-    return f"`{ground.own(table)}`" if ground.kind == "mysql" else ground.own(table)
+def _quoted(database: Database, table: str) -> str:
+    if database.kind == "postgres":
+        return f'"{_server(database).name}"."sagabus_{table}"'
+    return f"`{database.own(table)}`" if database.kind == "mysql" else database.own(table)
 
 
-def _columns(ground: Ground, table: str) -> list[str]:
-    if ground.kind == "sqlite":
-        found = ground.run(f"SELECT name FROM pragma_table_info('{ground.own(table)}') ORDER BY cid")
+def _columns(database: Database, table: str) -> list[str]:
+    if database.kind == "sqlite":
+        found = database.run(f"SELECT name FROM pragma_table_info('{database.own(table)}') ORDER BY cid")
     else:
-        place = f"'{_server(ground).name}'" if ground.kind == "postgres" else "database()"
-        found = ground.run(
+        place = f"'{_server(database).name}'" if database.kind == "postgres" else "database()"
+        found = database.run(
             f"SELECT column_name FROM information_schema.columns WHERE table_schema = {place} AND table_name = ? "
             "ORDER BY ordinal_position",
-            [ground.own(table).rpartition(".")[2]],
+            [database.own(table).rpartition(".")[2]],
         )
-    mark = "`" if ground.kind == "mysql" else '"'
+    mark = "`" if database.kind == "mysql" else '"'
     return [f"{mark}{name}{mark}" for (name,) in found if name not in GENERATED]
 
 
-def _rows(ground: Ground, table: str, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
-    yield from sorted(ground.of_bus(table, ", ".join(columns)), key=repr)
+def _rows(database: Database, table: str, columns: Sequence[str]) -> Iterator[Sequence[Any]]:
+    yield from sorted(database.of_bus(table, ", ".join(columns)), key=repr)
 
 
-def _literals(ground: Ground, row: Sequence[Any]) -> Iterator[str]:
+def _literals(database: Database, row: Sequence[Any]) -> Iterator[str]:
     for value in row:
         text = value.decode() if isinstance(value, bytes) else value
         if isinstance(text, str):
             text = re.sub(r'File "[^"]*"', 'File "shop.py"', text).replace("'", "''")
-            yield "'" + (text.replace("\\", "\\\\") if ground.kind == "mysql" else text) + "'"
+            yield "'" + (text.replace("\\", "\\\\") if database.kind == "mysql" else text) + "'"
         else:
             yield "NULL" if text is None else str(text)
 
 
-def _counters(ground: Ground) -> Iterator[str]:
+def _counters(database: Database) -> Iterator[str]:
     """So that no position is given twice."""
     for table, column in (("envelope", "position"), ("dead_letter", "id"), ("history", "position")):
-        if ground.kind == "sqlite":
-            ((last,),) = ground.run("SELECT seq FROM sqlite_sequence WHERE name = ?", [ground.own(table)])
-            yield f"UPDATE sqlite_sequence SET seq = {last} WHERE name = '{ground.own(table)}';"
-        elif ground.kind == "postgres":
-            name = _quoted(ground, table)
-            ((last,),) = ground.run(
+        if database.kind == "sqlite":
+            ((last,),) = database.run("SELECT seq FROM sqlite_sequence WHERE name = ?", [database.own(table)])
+            yield f"UPDATE sqlite_sequence SET seq = {last} WHERE name = '{database.own(table)}';"
+        elif database.kind == "postgres":
+            name = _quoted(database, table)
+            ((last,),) = database.run(
                 "SELECT last_value FROM pg_sequences WHERE schemaname = ? AND sequencename = ?",
-                [_server(ground).name, f"sagabus_{table}_{column}_seq"],
+                [_server(database).name, f"sagabus_{table}_{column}_seq"],
             )
-            yield _renamed(ground, f"SELECT setval(pg_get_serial_sequence('{name}', '{column}'), {last});")
+            yield _renamed(database, f"SELECT setval(pg_get_serial_sequence('{name}', '{column}'), {last});")
 
 
-def record(ground: Ground) -> str:
+def record(database: Database) -> str:
     """Let the workload leave what it leaves, and write it down."""
-    harness = Harness(*DEFINITIONS, store=ground.url, clock=ManualClock(START), patience=60.0)
-    asyncio.run(leave(harness, ground.url))
-    return dump(ground)
+    harness = Harness(*DEFINITIONS, store=database.url, clock=ManualClock(START), patience=60.0)
+    asyncio.run(leave(harness, database.url))
+    return dump(database)
 
 
 def main() -> None:
     """Write the recordings of the latest schema."""
     with tempfile.TemporaryDirectory() as folder:
-        for ground in (SqliteGround(Path(folder) / "bus.db"), server_ground("postgres"), server_ground("mysql")):
-            file = recording(LATEST, ground.kind)
+        for database in (
+            SqliteDatabase(Path(folder) / "bus.db"),
+            server_database("postgres"),
+            server_database("mysql"),
+        ):
+            file = recording(LATEST, database.kind)
             file.parent.mkdir(exist_ok=True)
-            file.write_text(record(ground), encoding="utf-8")
-            if isinstance(ground, ServerGround):
-                ground.close()
+            file.write_text(record(database), encoding="utf-8")
+            if isinstance(database, ServerDatabase):
+                database.close()
 
 
 if __name__ == "__main__":

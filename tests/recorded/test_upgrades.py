@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.faults.nursery import Nursery
-from tests.grounds import Ground, SqliteGround, server_ground
 from tests.recorded.future import NEXT, OF_BUS, next_one, release_to_come, upgrade
 from tests.recorded.record import HERE, ddl, load, recording
 from tests.recorded.workload import DEFINITIONS, EXPECTED, RECORDED, finish
+from tests.support.databases import Database, SqliteDatabase, server_database
+from tests.support.fork_server import ForkServer
 
 from sagabus import Bus, SchemaTooNew, StoreCorrupt
 from sagabus.envelope import Cause, Envelope
@@ -37,54 +37,54 @@ pytestmark = pytest.mark.acceptance
 
 
 @pytest.fixture(params=KINDS)
-def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A place that nobody has used."""
     if request.param == "sqlite":
-        yield SqliteGround(tmp_path / "bus.db")
+        yield SqliteDatabase(tmp_path / "bus.db")
         return
-    server = server_ground(request.param)
+    server = server_database(request.param)
     yield server
     server.close()
 
 
 @pytest.fixture
-def recorded(ground: Ground) -> Ground:
+def recorded(database: Database) -> Database:
     """A store as the latest schema leaves it."""
-    load(ground, recording(VERSIONS[-1], ground.kind).read_text(encoding="utf-8"))
-    return ground
+    load(database, recording(VERSIONS[-1], database.kind).read_text(encoding="utf-8"))
+    return database
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+def fork_server() -> Iterator[ForkServer]:
+    fork_server = ForkServer()
+    yield fork_server
+    fork_server.close()
 
 
-def harness_at(ground: Ground, clock: ManualClock | None = None) -> Harness:
-    return Harness(*DEFINITIONS, store=ground.url, clock=clock or ManualClock(RECORDED), patience=60.0)
+def harness_at(database: Database, clock: ManualClock | None = None) -> Harness:
+    return Harness(*DEFINITIONS, store=database.url, clock=clock or ManualClock(RECORDED), patience=60.0)
 
 
-def applied(ground: Ground) -> list[int]:
-    return sorted(row[0] for row in ground.of_bus("schema_version", "version"))
+def applied(database: Database) -> list[int]:
+    return sorted(row[0] for row in database.of_bus("schema_version", "version"))
 
 
-def rows(ground: Ground) -> dict[str, Sequence[Any]]:
-    return {table: sorted(ground.of_bus(table), key=repr) for table in [*OF_BUS, "schema_version"]}
+def rows(database: Database) -> dict[str, Sequence[Any]]:
+    return {table: sorted(database.of_bus(table), key=repr) for table in [*OF_BUS, "schema_version"]}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_recorded_store_is_brought_up_to_date_and_worked_off(version: int, ground: Ground) -> None:
-    load(ground, recording(version, ground.kind).read_text(encoding="utf-8"))
+def test_a_recorded_store_is_brought_up_to_date_and_worked_off(version: int, database: Database) -> None:
+    load(database, recording(version, database.kind).read_text(encoding="utf-8"))
 
-    assert asyncio.run(finish(harness_at(ground))) == EXPECTED
+    assert asyncio.run(finish(harness_at(database))) == EXPECTED
 
 
-def test_the_schema_of_this_release_is_recorded(ground: Ground) -> None:
-    schema = ddl(ground).strip()
+def test_the_schema_of_this_release_is_recorded(database: Database) -> None:
+    schema = ddl(database).strip()
     latest = max(int(number) for number in re.findall(r"^-- migration (\d+),", schema, flags=re.MULTILINE))
 
-    kept = recording(latest, ground.kind)
+    kept = recording(latest, database.kind)
 
     assert kept.exists(), "there is a new migration: run tests/recorded/record.py"
     assert kept.read_text(encoding="utf-8").startswith(schema), (
@@ -92,7 +92,7 @@ def test_the_schema_of_this_release_is_recorded(ground: Ground) -> None:
     )
 
 
-def test_a_recording_has_something_of_everything(recorded: Ground) -> None:
+def test_a_recording_has_something_of_everything(recorded: Database) -> None:
     envelopes = recorded.of_bus("envelope", "due_at > 0, attempt > 0, timer IS NOT NULL, stashed = 1")
     kinds = {tuple(map(bool, row)) for row in envelopes}
     ready, scheduled, retried = (False,) * 4, (True, False, False, False), (True, True, False, False)
@@ -107,7 +107,7 @@ def test_a_recording_has_something_of_everything(recorded: Ground) -> None:
     assert all(recorded.of_bus(table) for table in ("inbox", "worker", "subscription", "history"))
 
 
-def test_a_release_to_come_adds_to_it(recorded: Ground) -> None:
+def test_a_release_to_come_adds_to_it(recorded: Database) -> None:
     before = rows(recorded)
 
     asyncio.run(upgrade(recorded.url))
@@ -122,7 +122,7 @@ def test_a_release_to_come_adds_to_it(recorded: Ground) -> None:
         assert asyncio.run(finish(harness_at(recorded))) == EXPECTED
 
 
-def test_workers_of_the_release_before_go_on_beside_those_of_the_next(recorded: Ground) -> None:
+def test_workers_of_the_release_before_go_on_beside_those_of_the_next(recorded: Database) -> None:
     async def both() -> dict[str, Any]:
         clock = ManualClock(RECORDED)
         old, new = harness_at(recorded, clock), harness_at(recorded, clock)
@@ -150,29 +150,29 @@ UPDATE {dead_letter} SET reason = 'failed', envelope = '["c", 1, "m", "t", "k", 
 """
 
 
-def test_what_a_worker_of_schema_2_writes_beside_this_release_says_no_shape_and_no_cause(ground: Ground) -> None:
+def test_what_a_worker_of_schema_2_writes_beside_this_release_says_no_shape_and_no_cause(database: Database) -> None:
     async def both() -> tuple[list[str | None], list[Cause]]:
-        async with Bus(ground.url) as bus:
+        async with Bus(database.url) as bus:
             store = bus.store
             await store.append([LETTER, STORED], (await store.register([LATER])).version)
             first, second = sorted(await store.inspect.envelopes("later"), key=attrgetter("message_id"))
             died = DeadLettered(envelope=first, cause=Cause.TOO_OLD, reason="too old: by the new")
             begun = Completed(second, Effects(save=msgspec.structs.replace(SAVE, shape="new")))
             await store.commit(Batch([died, begun], (await store.routing()).version, {}))
-            names = {table: ground.own(table) for table in OF_BUS}
-            ground.run(SAVED_BY_SCHEMA_2.format_map(names))
-            ground.run(BURIED_BY_SCHEMA_2.format_map(names))
+            names = {table: database.own(table) for table in OF_BUS}
+            database.run(SAVED_BY_SCHEMA_2.format_map(names))
+            database.run(BURIED_BY_SCHEMA_2.format_map(names))
             letters, loaded = await store.inspect.dead_letters(), await store.load("later", ["k"])
             return [each.instance.shape for each in loaded if each.instance], [each.cause for each in letters]
 
     assert asyncio.run(both()) == ([None], [Cause.UNRECORDED])
 
 
-def test_letters_of_releases_without_causes_say_what_was_quarantined(ground: Ground) -> None:
-    load(ground, recording(2, ground.kind).read_text(encoding="utf-8"))
+def test_letters_of_releases_without_causes_say_what_was_quarantined(database: Database) -> None:
+    load(database, recording(2, database.kind).read_text(encoding="utf-8"))
 
     async def causes() -> dict[str, Cause]:
-        async with Bus(ground.url) as bus:
+        async with Bus(database.url) as bus:
             found = await bus.dead_letters.list(status=None)
             return {each.envelope.channel: each.cause for each in found}
 
@@ -180,18 +180,18 @@ def test_letters_of_releases_without_causes_say_what_was_quarantined(ground: Gro
     assert asyncio.run(causes()) == {"accounts": Cause.TOO_OLD, **unrecorded}
 
 
-def test_several_processes_upgrade_at_once(recorded: Ground, nursery: Nursery) -> None:
-    children = [nursery.start(UPGRADE, recorded.url) for _ in range(5)]
+def test_several_processes_upgrade_at_once(recorded: Database, fork_server: ForkServer) -> None:
+    children = [fork_server.start(UPGRADE, recorded.url) for _ in range(5)]
 
     for child in children:
-        end = nursery.wait(child)
+        end = fork_server.wait(child)
         assert end.code == 0, end.log
     assert applied(recorded) == ALL
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("migrate.")])
-def test_killed_while_upgrading_the_next_one_does_it(name: str, recorded: Ground, nursery: Nursery) -> None:
-    assert nursery.run(UPGRADE, recorded.url, failpoints=f"{name}=kill9").killed
+def test_killed_while_upgrading_the_next_one_does_it(name: str, recorded: Database, fork_server: ForkServer) -> None:
+    assert fork_server.run(UPGRADE, recorded.url, failpoints=f"{name}=kill9").killed
     assert applied(recorded) == (ALL if name == "migrate.after_commit" else ALL[:-1])
 
     asyncio.run(upgrade(recorded.url))
@@ -199,9 +199,9 @@ def test_killed_while_upgrading_the_next_one_does_it(name: str, recorded: Ground
     assert {row[-1] for table in OF_BUS for row in recorded.of_bus(table)} == {7}
 
 
-@pytest.mark.parametrize("ground", ["mysql"], indirect=True)
+@pytest.mark.parametrize("database", ["mysql"], indirect=True)
 @pytest.mark.parametrize("done", [1, len(OF_BUS), len(next_one())])
-def test_cut_short_where_each_statement_commits_it_is_finished(done: int, recorded: Ground) -> None:
+def test_cut_short_where_each_statement_commits_it_is_finished(done: int, recorded: Database) -> None:
     names = {table: recorded.own(table) for table in OF_BUS}
     for statement in next_one()[:done]:
         recorded.run(statement.format_map(names))
@@ -212,13 +212,13 @@ def test_cut_short_where_each_statement_commits_it_is_finished(done: int, record
     assert applied(recorded) == ALL
 
 
-async def worked_for_a_moment(ground: Ground) -> int:
+async def worked_for_a_moment(database: Database) -> int:
     """The release before, on a schema that is half of the next one; its lanes."""
-    async with Bus(ground.url) as bus:
+    async with Bus(database.url) as bus:
         return (await bus.store.routing()).lanes
 
 
-def test_the_release_before_is_refused_once_it_starts_anew(recorded: Ground) -> None:
+def test_the_release_before_is_refused_once_it_starts_anew(recorded: Database) -> None:
     asyncio.run(upgrade(recorded.url))
     before = rows(recorded)
 
@@ -229,7 +229,7 @@ def test_the_release_before_is_refused_once_it_starts_anew(recorded: Ground) -> 
     assert rows(recorded) == before
 
 
-def test_a_migration_that_was_tampered_with_is_refused(recorded: Ground) -> None:
+def test_a_migration_that_was_tampered_with_is_refused(recorded: Database) -> None:
     recorded.run(f"UPDATE {recorded.own('schema_version')} SET checksum = 'another'")
     before = rows(recorded)
 

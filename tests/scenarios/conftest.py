@@ -1,7 +1,6 @@
 """Scenarios run on every kind of store, and as plain coroutines: no plugin, no waiting."""
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,22 +8,13 @@ from typing import Any
 import apsw
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS, Ground
+from tests.support.databases import SERVERS, Database
 
 from sagabus.testing import Harness, ManualClock
 
 MakeHarness = Callable[..., Harness]
 PATIENCE = 60.0
 """Servers are others' as well, and may be busy."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-    asyncio.run(pyfuncitem.obj(**arguments))
-    return True
 
 
 @pytest.fixture(params=["memory", "sqlite", *SERVERS])
@@ -45,19 +35,19 @@ def harness(kind: str, take: Take) -> MakeHarness:
 
 
 @pytest.fixture(params=["sqlite", *SERVERS])
-def ground(request: pytest.FixtureRequest, take: Take) -> Ground:
+def database(request: pytest.FixtureRequest, take: Take) -> Database:
     """Each kind of database, with a ledger of the user's in it."""
-    ground = take(request.param)
-    ground.make()
-    return ground
+    database = take(request.param)
+    database.make()
+    return database
 
 
 @pytest.fixture
-def on_ground(ground: Ground) -> MakeHarness:
+def on_database(database: Database) -> MakeHarness:
     """Makes a harness on a database: for what only a database can do."""
 
     def make(*definitions: Any, **options: Any) -> Harness:
-        return Harness(*definitions, store=ground.url, patience=PATIENCE, **options)
+        return Harness(*definitions, store=database.url, patience=PATIENCE, **options)
 
     return make
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 from tests.faults.oracle import lanes_owned
-from tests.grounds import Ground
 from tests.scenarios.shop import Noted
+from tests.support.databases import Database
 
 from sagabus import Bus, Settings, handler
 from sagabus.errors import SagaBusError
@@ -16,7 +16,7 @@ from sagabus.errors import SagaBusError
 LONG = Settings(lease=timedelta(seconds=60))
 
 
-def make_bus(ground: Ground, *, told: asyncio.Event | None = None) -> tuple[Bus, asyncio.Event]:
+def make_bus(database: Database, *, told: asyncio.Event | None = None) -> tuple[Bus, asyncio.Event]:
     """With a handler that ends when it is cancelled; if it says that it was told to, not until it is told again."""
     begun = asyncio.Event()
 
@@ -30,22 +30,22 @@ def make_bus(ground: Ground, *, told: asyncio.Event | None = None) -> tuple[Bus,
                 told.set()
                 await asyncio.Event().wait()
 
-    return Bus(ground.url, slow, settings=LONG), begun
+    return Bus(database.url, slow, settings=LONG), begun
 
 
 @asynccontextmanager
-async def nothing_is_left(ground: Ground) -> AsyncIterator[None]:
-    async with Bus(ground.url):
+async def nothing_is_left(database: Database) -> AsyncIterator[None]:
+    async with Bus(database.url):
         pass
     yield
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
-    assert lanes_owned(ground) == 0
+    assert lanes_owned(database) == 0
 
 
-async def test_two_who_open_it_at_once_open_it_once(ground: Ground) -> None:
-    bus, begun = make_bus(ground)
-    async with nothing_is_left(ground):
+async def test_two_who_open_it_at_once_open_it_once(database: Database) -> None:
+    bus, begun = make_bus(database)
+    async with nothing_is_left(database):
         await asyncio.gather(bus.open(), bus.open())
         await bus.publish(Noted(key="a", number=1))
         await begun.wait()
@@ -55,9 +55,9 @@ async def test_two_who_open_it_at_once_open_it_once(ground: Ground) -> None:
         await asyncio.gather(closing, bus.close(), return_exceptions=True)
 
 
-async def test_it_is_opened_anew_while_it_is_being_closed(ground: Ground) -> None:
-    bus, _ = make_bus(ground)
-    async with nothing_is_left(ground):
+async def test_it_is_opened_anew_while_it_is_being_closed(database: Database) -> None:
+    bus, _ = make_bus(database)
+    async with nothing_is_left(database):
         for turns in range(1, 12):
             await bus.open()
             closing = asyncio.create_task(bus.close())
@@ -74,10 +74,10 @@ async def test_it_is_opened_anew_while_it_is_being_closed(ground: Ground) -> Non
 
 
 @pytest.mark.parametrize("apart", [0, 1, 3, 10])
-async def test_opening_is_cancelled_twice(apart: int, ground: Ground) -> None:
-    async with nothing_is_left(ground):
+async def test_opening_is_cancelled_twice(apart: int, database: Database) -> None:
+    async with nothing_is_left(database):
         for turns in range(1, 40):
-            bus, _ = make_bus(ground)
+            bus, _ = make_bus(database)
             opening = asyncio.create_task(bus.open())
             for wait in (turns, apart):
                 for _ in range(wait):
@@ -87,10 +87,10 @@ async def test_opening_is_cancelled_twice(apart: int, ground: Ground) -> None:
             await bus.close()
 
 
-async def test_closing_is_cancelled_twice_while_a_handler_takes_its_time(ground: Ground) -> None:
+async def test_closing_is_cancelled_twice_while_a_handler_takes_its_time(database: Database) -> None:
     told = asyncio.Event()
-    bus, begun = make_bus(ground, told=told)
-    async with nothing_is_left(ground):
+    bus, begun = make_bus(database, told=told)
+    async with nothing_is_left(database):
         await bus.open()
         await bus.publish(Noted(key="a", number=1))
         await begun.wait()
@@ -101,12 +101,12 @@ async def test_closing_is_cancelled_twice_while_a_handler_takes_its_time(ground:
         closing.cancel()
         await asyncio.wait([closing])
         assert closing.cancelled()
-        assert lanes_owned(ground) == 0
+        assert lanes_owned(database) == 0
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
 
 
-async def test_it_closes_though_others_go_on_publishing(ground: Ground) -> None:
-    bus, _ = make_bus(ground)
+async def test_it_closes_though_others_go_on_publishing(database: Database) -> None:
+    bus, _ = make_bus(database)
     await bus.open(worker=False)
     accepted: list[int] = []
     enough = asyncio.Event()
@@ -125,14 +125,14 @@ async def test_it_closes_though_others_go_on_publishing(ground: Ground) -> None:
     ended = await asyncio.gather(*tasks, return_exceptions=True)
 
     assert all(isinstance(each, SagaBusError) for each in ended)
-    assert len(ground.of_bus("envelope")) >= len(accepted)
+    assert len(database.of_bus("envelope")) >= len(accepted)
 
 
 @pytest.mark.parametrize("turns", [1, 20, 200])
 async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_nothing_else(
-    turns: int, ground: Ground
+    turns: int, database: Database
 ) -> None:
-    bus, _ = make_bus(ground)
+    bus, _ = make_bus(database)
     await bus.open()
     entered, closed = asyncio.Event(), asyncio.Event()
 
@@ -155,4 +155,4 @@ async def test_a_cancelled_close_waits_for_no_transaction_and_tells_its_owner_no
 
     with pytest.raises(KeyError, match="mine"):
         await mine
-    assert ground.of_bus("envelope") == []
+    assert database.of_bus("envelope") == []

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from tests.grounds import SERVERS, Ground
 from tests.scenarios.shop import Do, Noted
+from tests.support.databases import SERVERS, Database
 
 from sagabus import Bus, Context, Saga, handler, starts, timer
 
@@ -16,21 +16,21 @@ LONG = timedelta(days=1)
 def do(message: Do) -> None: ...
 
 
-@pytest.mark.parametrize("ground", SERVERS, indirect=True)
-async def test_a_timer_and_a_scheduled_message_count_from_after_the_statements_of_their_run(ground: Ground) -> None:
+@pytest.mark.parametrize("database", SERVERS, indirect=True)
+async def test_a_timer_and_a_scheduled_message_count_from_after_the_statements_of_their_run(database: Database) -> None:
     class Slow(Saga, name="slow", key="key", history=True):
         key: str
 
         @starts
         def begin(self, message: Noted, ctx: Context) -> None:
-            ctx.execute(SLEEP[ground.kind])
+            ctx.execute(SLEEP[database.kind])
             ctx.set_timer("alarm", after=LONG)
             ctx.schedule(Do(key="A"), after=LONG)
 
         @timer("alarm")
         def alarm(self, ctx: Context) -> None: ...
 
-    async with Bus(ground.url, Slow, do) as bus:
+    async with Bus(database.url, Slow, do) as bus:
         await bus.publish(Noted(key="A"))
         await bus.idle(20)
 

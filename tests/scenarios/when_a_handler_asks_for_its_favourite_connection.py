@@ -13,9 +13,9 @@ import sqlalchemy.ext.asyncio as sa
 from sqlalchemy import JSON, Integer, String, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted
+from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
@@ -33,7 +33,7 @@ from sagabus import (
     timer,
 )
 
-Take = Callable[[str], Ground]
+Take = Callable[[str], Database]
 ONCE = RetryPolicy(attempts=1)
 TWICE = RetryPolicy(attempts=2, backoff=Linear(timedelta(milliseconds=1)), jitter=False)
 INSERT = "INSERT INTO ledger VALUES ($1, $2)"
@@ -59,9 +59,9 @@ class Document(Base):
 
 @pytest.fixture
 def postgres(take: Take) -> Any:
-    ground = take("postgres")
-    ground.make("CREATE TABLE ledger (id TEXT PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
-    return ground
+    database = take("postgres")
+    database.make("CREATE TABLE ledger (id TEXT PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
+    return database
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -74,9 +74,9 @@ async def letters(bus: Bus) -> list[str]:
     return sorted(str(letter.error_type) for letter in await bus.dead_letters.list())
 
 
-async def run(ground: Ground, definition: object, *numbers: int) -> list[str]:
+async def run(database: Database, definition: object, *numbers: int) -> list[str]:
     """Handle a message for each number; the errors of those that were dead-lettered."""
-    bus = Bus(ground.url, definition, settings=Settings(grace=timedelta(seconds=1)))
+    bus = Bus(database.url, definition, settings=Settings(grace=timedelta(seconds=1)))
     async with bus:
         await bus.publish_many([Noted(key=f"K{number}", number=number) for number in numbers])
         await bus.idle(20)
@@ -464,16 +464,16 @@ def test_what_cannot_be_awaited_or_is_asked_twice_is_refused() -> None:
     assert "more than once" in twice
 
 
-async def test_one_handler_runs_on_every_database(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_one_handler_runs_on_every_database(on_database: MakeHarness, database: Database) -> None:
     @handler("awaiting", key="key", retry=ONCE)
     async def awaiting(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
-        await connection.execute(ground.sql("INSERT INTO ledger VALUES (?, ?)"), (message.key, message.number))
-        ((count,),) = await connection.execute(ground.sql("SELECT count(*) FROM ledger"))
+        await connection.execute(database.sql("INSERT INTO ledger VALUES (?, ?)"), (message.key, message.number))
+        ((count,),) = await connection.execute(database.sql("SELECT count(*) FROM ledger"))
         ctx.publish(Ended(key=message.key, number=count))
 
-    async with on_ground(awaiting) as bus:
+    async with on_database(awaiting) as bus:
         await bus.bus.publish_many([Noted(key="A", number=number) for number in range(3)])
         await bus.idle()
 
         assert [ended.number for ended in bus.published.of(Ended)] == [1, 2, 3]
-    assert ground.rows() == [("A", 0), ("A", 1), ("A", 2)]
+    assert database.rows() == [("A", 0), ("A", 1), ("A", 2)]

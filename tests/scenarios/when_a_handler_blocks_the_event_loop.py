@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.grounds import Ground, SqliteGround
 from tests.scenarios.shop import Noted
+from tests.support.databases import Database, SqliteDatabase
 
 from sagabus import AsyncConnection, Bus, Context, Settings, handler
 from sagabus.stores.memory import MemoryStore
@@ -45,62 +45,62 @@ def block() -> None:
     time.sleep(2.5 * LEASE)
 
 
-async def once(bus: Bus, ground: Ground, runs: list[int]) -> None:
+async def once(bus: Bus, database: Database, runs: list[int]) -> None:
     """See that a message takes effect once, in one run, wherever it runs."""
     await bus.publish(Noted(key="A", number=1), message_id="m-1")
     await bus.idle(30)
 
-    assert (runs, ground.rows()) == ([1], [("A", 1)])
+    assert (runs, database.rows()) == ([1], [("A", 1)])
     assert await bus.dead_letters.list() == []
 
 
-async def test_with_a_second_worker_it_takes_effect_once(ground: Ground) -> None:
+async def test_with_a_second_worker_it_takes_effect_once(database: Database) -> None:
     runs: list[int] = []
 
     @handler("slow", key="key")
     def slow(message: Noted, ctx: Context) -> None:
         runs.append(ctx.attempt)
         block()
-        ctx.execute(ground.sql(INSERT), (message.key, message.number))
+        ctx.execute(database.sql(INSERT), (message.key, message.number))
 
-    with another_worker(ground.url, slow):
-        async with Bus(ground.url, slow, settings=SETTINGS) as bus:
-            await once(bus, ground, runs)
+    with another_worker(database.url, slow):
+        async with Bus(database.url, slow, settings=SETTINGS) as bus:
+            await once(bus, database, runs)
 
 
-async def test_with_its_transaction_open_as_well(ground: Ground) -> None:
+async def test_with_its_transaction_open_as_well(database: Database) -> None:
     """In a file nobody can renew a lease meanwhile, nor take one over: whoever waits for that has no one for dead."""
     runs: list[int] = []
 
     @handler("slow", key="key")
     async def slow(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
         runs.append(ctx.attempt)
-        await ground.execute(connection, INSERT, (message.key, message.number))
+        await database.execute(connection, INSERT, (message.key, message.number))
         block()
 
-    with another_worker(ground.url, slow):
-        async with Bus(ground.url, slow, settings=SETTINGS) as bus:
-            await once(bus, ground, runs)
+    with another_worker(database.url, slow):
+        async with Bus(database.url, slow, settings=SETTINGS) as bus:
+            await once(bus, database, runs)
 
 
 async def test_what_waits_behind_an_open_transaction_is_not_suspect(tmp_path: Path) -> None:
     """In a file, nobody can renew meanwhile: who had to wait as long for its own lease sees nobody as dead."""
-    ground, runs = SqliteGround(tmp_path / "bus.db"), []
-    ground.make()
+    database, runs = SqliteDatabase(tmp_path / "bus.db"), []
+    database.make()
 
     @handler("slow", key="key")
     async def slow(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
         runs.append(ctx.attempt)
-        await ground.execute(connection, INSERT, (message.key, message.number))
+        await database.execute(connection, INSERT, (message.key, message.number))
         block()
 
-    with another_worker(ground.url, slow):
-        async with Bus(ground.url, slow, settings=SETTINGS) as bus:
+    with another_worker(database.url, slow):
+        async with Bus(database.url, slow, settings=SETTINGS) as bus:
             await bus.publish_many([Noted(key=f"K{number}", number=number) for number in range(6)])
             await bus.idle(60)
 
     assert runs == [1] * 6
-    assert ground.of_bus("lane", "max(suspect_until)") == [(0,)]
+    assert database.of_bus("lane", "max(suspect_until)") == [(0,)]
 
 
 async def test_two_workers_of_one_event_loop_stay_alive_to_each_other() -> None:

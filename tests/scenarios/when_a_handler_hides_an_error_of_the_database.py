@@ -6,9 +6,9 @@ import apsw
 import asyncmy.errors
 import asyncpg
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted
+from tests.support.databases import Database
 
 from sagabus import AsyncConnection, Context, RetryPolicy, handler
 
@@ -22,46 +22,46 @@ PORTABLE = {
 }
 
 
-def unique(ground: Ground) -> None:
+def unique(database: Database) -> None:
     """Let no amount stand twice in the ledger."""
-    ground.run("CREATE UNIQUE INDEX once ON ledger (amount)")
+    database.run("CREATE UNIQUE INDEX once ON ledger (amount)")
 
 
-def hider(ground: Ground) -> Any:
+def hider(database: Database) -> Any:
     @handler("hider", retry=RetryPolicy(attempts=1))
     async def hide(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
-        await ground.execute(connection, INSERT, ("first", 1))
+        await database.execute(connection, INSERT, ("first", 1))
         with pytest.raises(VIOLATIONS):
-            await ground.execute(connection, INSERT, ("again", 1))
+            await database.execute(connection, INSERT, ("again", 1))
 
     return hide
 
 
 async def test_the_rest_commits_on_sqlite_and_the_message_fails_on_servers(
-    on_ground: MakeHarness, ground: Ground
+    on_database: MakeHarness, database: Database
 ) -> None:
-    unique(ground)
-    async with on_ground(hider(ground)) as bus:
+    unique(database)
+    async with on_database(hider(database)) as bus:
         await bus.publish(Noted(key="A"))
         letters = await bus.dead_letters()
 
-    assert ground.rows() == ([("first", 1)] if SURVIVES[ground.kind] else [])
-    assert len(letters) == (0 if SURVIVES[ground.kind] else 1)
+    assert database.rows() == ([("first", 1)] if SURVIVES[database.kind] else [])
+    assert len(letters) == (0 if SURVIVES[database.kind] else 1)
 
 
 async def test_a_statement_that_takes_a_copy_for_granted_does_the_same_everywhere(
-    on_ground: MakeHarness, ground: Ground
+    on_database: MakeHarness, database: Database
 ) -> None:
-    unique(ground)
+    unique(database)
 
     @handler("portable", retry=RetryPolicy(attempts=1))
     async def write(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
         for key in ("first", "again"):
-            await ground.execute(connection, PORTABLE[ground.kind], (key, 1))
+            await database.execute(connection, PORTABLE[database.kind], (key, 1))
 
-    async with on_ground(write) as bus:
+    async with on_database(write) as bus:
         await bus.publish(Noted(key="A"))
         letters = await bus.dead_letters()
 
-    assert ground.rows() == [("first", 1)]
+    assert database.rows() == [("first", 1)]
     assert letters == []

@@ -12,8 +12,8 @@ from asyncmy.cursors import DictCursor
 from sqlalchemy import Integer, String, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
-from tests.grounds import Ground
 from tests.scenarios.shop import Ended, Noted
+from tests.support.databases import Database
 
 from sagabus import Bus, Context, Linear, RetryPolicy, Settings, StatementRefused, handler
 
@@ -24,16 +24,16 @@ ONCE = RetryPolicy(attempts=1)
 class Shop:
     """A ledger of the user's, and a class mapped to it."""
 
-    def __init__(self, ground: Any) -> None:
-        self.ground = ground
-        ground.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
-        self.insert = ground.sql("INSERT INTO ledger VALUES (?, ?)")
+    def __init__(self, database: Any) -> None:
+        self.database = database
+        database.make("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
+        self.insert = database.sql("INSERT INTO ledger VALUES (?, ?)")
 
         class Base(DeclarativeBase):
             pass
 
         class Entry(Base):
-            __tablename__ = f"users_{ground.name}_ledger"
+            __tablename__ = f"users_{database.name}_ledger"
             id = mapped_column(String(100), primary_key=True)
             amount = mapped_column(Integer)
 
@@ -41,17 +41,17 @@ class Shop:
 
     async def run(self, definition: object, *numbers: int) -> list[str]:
         """Handle a message for each number; the errors of those that were dead-lettered."""
-        async with Bus(self.ground.url, definition, settings=Settings(grace=timedelta(seconds=1))) as bus:
+        async with Bus(self.database.url, definition, settings=Settings(grace=timedelta(seconds=1))) as bus:
             await bus.publish_many([Noted(key=f"K{number}", number=number) for number in numbers])
             await bus.idle(20)
             return sorted(str(letter.error_type) for letter in await bus.dead_letters.list())
 
     def rows(self) -> list[tuple[Any, ...]]:
-        return self.ground.rows()
+        return self.database.rows()
 
 
 @pytest.fixture
-def shop(take: Callable[[str], Ground]) -> Shop:
+def shop(take: Callable[[str], Database]) -> Shop:
     return Shop(take("mysql"))
 
 
@@ -60,7 +60,7 @@ def by_asyncmy(shop: Shop) -> Any:
     async def driver(message: Noted, db: asyncmy.Connection) -> None:
         async with db.cursor(DictCursor) as cursor:
             await cursor.execute(shop.insert, (message.key, message.number))
-            await cursor.execute(shop.ground.sql("SELECT amount FROM ledger WHERE id = ?"), (message.key,))
+            await cursor.execute(shop.database.sql("SELECT amount FROM ledger WHERE id = ?"), (message.key,))
             assert await cursor.fetchone() == {"amount": message.number}
         if message.number == 13:
             raise ValueError(message.number)
@@ -186,13 +186,13 @@ async def test_an_implicit_commit_by_the_back_door_is_found_out(shop: Shop) -> N
         nonlocal runs
         runs += 1
         native: Any = vars(db)["_native"]
-        await native.cursor().execute(f"CREATE TABLE IF NOT EXISTS users_{shop.ground.name}_other (id INT)")
+        await native.cursor().execute(f"CREATE TABLE IF NOT EXISTS users_{shop.database.name}_other (id INT)")
         await native.begin()
         await db.cursor().execute(shop.insert, (f"run {runs}", 1))
         ctx.publish(Ended(key="A"))
 
     failed = await shop.run(burgle, 1)
-    shop.ground.run(f"DROP TABLE users_{shop.ground.name}_other")
+    shop.database.run(f"DROP TABLE users_{shop.database.name}_other")
 
     assert (failed, runs) == (["sagabus.errors.TransactionLost"], 2)
     assert shop.rows() == []
@@ -215,7 +215,7 @@ async def test_kept_after_its_handler_the_handle_is_dead(shop: Shop, kind: Calla
             )
         kept.append("tried")
 
-    async with Bus(shop.ground.url + "&pool=2", keep, later) as bus:
+    async with Bus(shop.database.url + "&pool=2", keep, later) as bus:
         await bus.publish(Noted(key="A"))
         await bus.idle(10)
         await bus.publish(Ended(key="A"))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness, table
 from tests.scenarios.shop import Ended, Noted
+from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
@@ -28,20 +28,20 @@ INSERT = "INSERT INTO ledger VALUES (?, ?)"
 ONCE = RetryPolicy(attempts=1)
 
 
-def writer(ground: Ground) -> Callable[..., None]:
+def writer(database: Database) -> Callable[..., None]:
     @handler("writer", retry=ONCE)
     def write(message: Noted, ctx: Context) -> None:
-        ctx.execute(ground.sql(INSERT), (message.key, message.number))
+        ctx.execute(database.sql(INSERT), (message.key, message.number))
         ctx.publish(Ended(key=message.key))
 
     return write
 
 
-def lender(ground: Ground) -> Callable[..., Awaitable[None]]:
+def lender(database: Database) -> Callable[..., Awaitable[None]]:
     @handler("lender", retry=ONCE)
     async def lend(message: Noted, ctx: Context, connection: AsyncConnection) -> None:
-        await ground.execute(connection, INSERT, (message.key, message.number))
-        ((count,),) = await ground.execute(connection, "SELECT count(*) FROM ledger")
+        await database.execute(connection, INSERT, (message.key, message.number))
+        ((count,),) = await database.execute(connection, "SELECT count(*) FROM ledger")
         ctx.publish(Ended(key=message.key, number=count))
         if message.number == 13:
             raise ValueError(message.number)
@@ -49,30 +49,30 @@ def lender(ground: Ground) -> Callable[..., Awaitable[None]]:
     return lend
 
 
-async def test_buffered_statements_join_the_commit(on_ground: MakeHarness, ground: Ground) -> None:
-    async with on_ground(writer(ground)) as bus:
+async def test_buffered_statements_join_the_commit(on_database: MakeHarness, database: Database) -> None:
+    async with on_database(writer(database)) as bus:
         await bus.bus.publish_many([Noted(key="A", number=n) for n in range(50)])
         await bus.idle()
 
-    assert ground.rows() == [("A", n) for n in range(50)]
+    assert database.rows() == [("A", n) for n in range(50)]
 
 
-async def test_of_a_failed_run_no_statement_remains(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_of_a_failed_run_no_statement_remains(on_database: MakeHarness, database: Database) -> None:
     @handler("writer", retry=ONCE)
     def fail(message: Noted, ctx: Context) -> None:
-        ctx.execute(ground.sql(INSERT), ("A", 1))
+        ctx.execute(database.sql(INSERT), ("A", 1))
         raise ValueError
 
-    async with on_ground(fail) as bus:
+    async with on_database(fail) as bus:
         await bus.publish(Noted(key="A"))
 
-    assert ground.rows() == []
+    assert database.rows() == []
 
 
 async def test_a_statement_that_fails_in_the_commit_costs_its_message_only(
-    on_ground: MakeHarness, ground: Ground
+    on_database: MakeHarness, database: Database
 ) -> None:
-    async with on_ground(writer(ground)) as bus:
+    async with on_database(writer(database)) as bus:
         await bus.bus.publish_many([Noted(key=f"K{n}", number=n) for n in (1, -2, 3)])
         await bus.idle()
 
@@ -80,19 +80,19 @@ async def test_a_statement_that_fails_in_the_commit_costs_its_message_only(
         assert letter.envelope.body == b'{"key":"K-2","number":-2,"text":""}'
         assert "check" in (letter.error_text or "").lower() or "constraint" in (letter.error_text or "").lower()
         assert [ended.key for ended in bus.published.of(Ended)] == ["K1", "K3"]
-    assert ground.rows() == [("K1", 1), ("K3", 3)]
+    assert database.rows() == [("K1", 1), ("K3", 3)]
 
 
-async def test_a_failing_statement_counts_as_an_attempt(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_a_failing_statement_counts_as_an_attempt(on_database: MakeHarness, database: Database) -> None:
     @handler("writer", retry=RetryPolicy(attempts=3))
     def insist(message: Noted, ctx: Context) -> None:
-        ctx.execute(ground.sql(INSERT), ("A", -1 if ctx.attempt < 3 else 1))
+        ctx.execute(database.sql(INSERT), ("A", -1 if ctx.attempt < 3 else 1))
 
-    async with on_ground(insist) as bus:
+    async with on_database(insist) as bus:
         await bus.publish(Noted(key="A"))
         await bus.advance(timedelta(minutes=1))
 
-    assert ground.rows() == [("A", 1)]
+    assert database.rows() == [("A", 1)]
 
 
 REFUSED = [
@@ -110,10 +110,10 @@ REFUSED = [
 @pytest.mark.parametrize("sql", REFUSED)
 @pytest.mark.parametrize("lent", [False, True])
 async def test_what_belongs_to_the_bus_is_refused_at_the_call(
-    on_ground: MakeHarness, ground: Ground, sql: str, lent: bool
+    on_database: MakeHarness, database: Database, sql: str, lent: bool
 ) -> None:
-    session = "SET search_path = x" if ground.is_server else "PRAGMA synchronous = OFF"
-    sql = {"the session": session, "the bus's own": f"DELETE FROM {ground.own('envelope')}"}.get(sql, sql)
+    session = "SET search_path = x" if database.is_server else "PRAGMA synchronous = OFF"
+    sql = {"the session": session, "the bus's own": f"DELETE FROM {database.own('envelope')}"}.get(sql, sql)
     caught: list[type[BaseException]] = []
 
     async def attempt(call: Any) -> None:
@@ -127,38 +127,38 @@ async def test_what_belongs_to_the_bus_is_refused_at_the_call(
     @handler("writer")
     async def buffered(message: Noted, ctx: Context) -> None:
         await attempt(ctx.execute)
-        ctx.execute(ground.sql(INSERT), ("A", 1))
+        ctx.execute(database.sql(INSERT), ("A", 1))
 
     @handler("writer")
     async def direct(message: Noted, connection: AsyncConnection) -> None:
         await attempt(connection.execute)
-        await ground.execute(connection, INSERT, ("A", 1))
+        await database.execute(connection, INSERT, ("A", 1))
 
-    async with on_ground(direct if lent else buffered) as bus:
+    async with on_database(direct if lent else buffered) as bus:
         await bus.publish(Noted(key="A"))
 
     assert caught == [StatementRefused]
-    assert ground.rows() == [("A", 1)]
+    assert database.rows() == [("A", 1)]
 
 
 @pytest.mark.parametrize("sql", ["INSERT INTO nowhere VALUES (1)", "INSRT", "DELETE FROM ledger; COMMIT"])
 async def test_a_statement_that_cannot_be_prepared_costs_its_message(
-    on_ground: MakeHarness, ground: Ground, sql: str
+    on_database: MakeHarness, database: Database, sql: str
 ) -> None:
     """On a file it fails on its line, on a server perhaps in the commit only."""
 
     @handler("writer", retry=ONCE)
     def wrong(message: Noted, ctx: Context) -> None:
-        ctx.execute(ground.sql(INSERT), (message.key, message.number))
+        ctx.execute(database.sql(INSERT), (message.key, message.number))
         if message.number == 1:
-            ctx.execute(ground.sql(sql))
+            ctx.execute(database.sql(sql))
 
-    async with on_ground(wrong) as bus:
+    async with on_database(wrong) as bus:
         await bus.bus.publish_many([Noted(key="A", number=n) for n in range(3)])
         await bus.idle()
 
         assert len(await bus.dead_letters()) == 1
-    assert ground.rows() == [("A", 0), ("A", 2)]
+    assert database.rows() == [("A", 0), ("A", 2)]
 
 
 @pytest.mark.parametrize("sql", ["INSERT INTO nowhere VALUES (1)", "INSRT", "DELETE FROM ledger; COMMIT"])
@@ -179,59 +179,59 @@ async def test_on_a_file_it_fails_on_its_line(on_file: MakeHarness, file: Path, 
         assert len(await bus.dead_letters()) == 1
 
 
-async def test_the_open_transaction_reads_its_own_writes(on_ground: MakeHarness, ground: Ground) -> None:
-    async with on_ground(lender(ground)) as bus:
+async def test_the_open_transaction_reads_its_own_writes(on_database: MakeHarness, database: Database) -> None:
+    async with on_database(lender(database)) as bus:
         for number in range(5):
             await bus.publish(Noted(key="A", number=number))
 
         assert [ended.number for ended in bus.published.of(Ended)] == [1, 2, 3, 4, 5]
-    assert ground.rows() == [("A", n) for n in range(5)]
+    assert database.rows() == [("A", n) for n in range(5)]
 
 
-async def test_the_open_transaction_rolls_back_with_its_message(on_ground: MakeHarness, ground: Ground) -> None:
-    async with on_ground(lender(ground)) as bus:
+async def test_the_open_transaction_rolls_back_with_its_message(on_database: MakeHarness, database: Database) -> None:
+    async with on_database(lender(database)) as bus:
         await bus.bus.publish_many([Noted(key=f"K{n}", number=n) for n in (1, 13, 2)])
         await bus.idle()
 
         assert len(await bus.dead_letters()) == 1
         assert len(bus.published) == 2
-    assert ground.rows() == [("K1", 1), ("K2", 2)]
+    assert database.rows() == [("K1", 1), ("K2", 2)]
 
 
 @pytest.mark.parametrize("breaking", [INSERT, "INSERT INTO nowhere VALUES (?, ?)"])
 async def test_an_error_that_the_handler_hides_leaves_all_or_nothing(
-    on_ground: MakeHarness, ground: Ground, breaking: str
+    on_database: MakeHarness, database: Database, breaking: str
 ) -> None:
     """A file undoes the one statement. A server may have undone all: then nothing of the run may commit."""
 
     @handler("careful", retry=ONCE)
     async def careful(message: Noted, connection: AsyncConnection) -> None:
-        await ground.execute(connection, INSERT, ("before", 1))
+        await database.execute(connection, INSERT, ("before", 1))
         with pytest.raises(Exception, match=r"(?i)check|constraint|nowhere"):
-            await ground.execute(connection, breaking, ("A", -1))
+            await database.execute(connection, breaking, ("A", -1))
         with suppress(Exception):
-            await ground.execute(connection, INSERT, ("after", 1))
+            await database.execute(connection, INSERT, ("after", 1))
 
-    async with on_ground(careful) as bus:
+    async with on_database(careful) as bus:
         await bus.publish(Noted(key="A"))
 
-        assert len(await bus.dead_letters()) == int(ground.is_server)
-    assert ground.rows() == ([] if ground.is_server else [("after", 1), ("before", 1)])
+        assert len(await bus.dead_letters()) == int(database.is_server)
+    assert database.rows() == ([] if database.is_server else [("after", 1), ("before", 1)])
 
 
-async def test_a_saga_method_may_ask_for_it_too(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_a_saga_method_may_ask_for_it_too(on_database: MakeHarness, database: Database) -> None:
     class Account(Saga, name="account", key="key"):
         key: str
         balance: int = 0
 
         @starts
         async def noted(self, message: Noted, ctx: Context, connection: AsyncConnection) -> None:
-            await ground.execute(connection, INSERT, (self.key, message.number))
+            await database.execute(connection, INSERT, (self.key, message.number))
             sum_up = "SELECT sum(amount) FROM ledger WHERE id = ?"
-            ((balance,),) = await ground.execute(connection, sum_up, (self.key,))
+            ((balance,),) = await database.execute(connection, sum_up, (self.key,))
             self.balance = int(balance)
 
-    async with on_ground(Account) as bus:
+    async with on_database(Account) as bus:
         await bus.bus.publish_many([Noted(key=key, number=n) for n in range(1, 6) for key in ("A", "B")])
         await bus.idle()
 
@@ -239,31 +239,31 @@ async def test_a_saga_method_may_ask_for_it_too(on_ground: MakeHarness, ground: 
         assert await bus.saga(Account, "B") == Account(key="B", balance=15)
 
 
-async def test_kept_after_the_handler_the_handle_is_dead(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_kept_after_the_handler_the_handle_is_dead(on_database: MakeHarness, database: Database) -> None:
     kept: list[AsyncConnection] = []
 
     @handler("keeper")
     async def keep(message: Noted, connection: AsyncConnection) -> None:
         kept.append(connection)
 
-    async with on_ground(keep) as bus:
+    async with on_database(keep) as bus:
         await bus.publish(Noted(key="A"))
 
         with pytest.raises(Exception, match="ended"):
-            await ground.execute(kept[0], INSERT, ("late", 1))
+            await database.execute(kept[0], INSERT, ("late", 1))
 
 
 async def test_the_effect_is_once_though_the_worker_dies_in_the_transaction(
-    on_ground: MakeHarness, ground: Ground
+    on_database: MakeHarness, database: Database
 ) -> None:
-    lend = lender(ground)
-    async with on_ground(lend) as bus:
+    lend = lender(database)
+    async with on_database(lend) as bus:
         await bus.bus.publish_many([Noted(key="A", number=n) for n in range(5)])
         await bus.crash()
-    async with on_ground(lend) as bus:
+    async with on_database(lend) as bus:
         await bus.advance(timedelta(minutes=1))
 
-    assert ground.rows() == [("A", n) for n in range(5)]
+    assert database.rows() == [("A", n) for n in range(5)]
 
 
 async def test_in_memory_both_are_refused() -> None:
@@ -282,16 +282,16 @@ async def test_in_memory_both_are_refused() -> None:
         assert len(caught) == 1
 
 
-async def test_readers_outside_see_all_of_a_message_or_nothing(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_readers_outside_see_all_of_a_message_or_nothing(on_database: MakeHarness, database: Database) -> None:
     seen: list[int] = []
 
     @handler("pair")
     def pair(message: Noted, ctx: Context) -> None:
-        seen.append(len(ground.rows()))
-        ctx.execute(ground.sql(INSERT), ("debit", 1))
-        ctx.execute(ground.sql(INSERT), ("credit", 1))
+        seen.append(len(database.rows()))
+        ctx.execute(database.sql(INSERT), ("debit", 1))
+        ctx.execute(database.sql(INSERT), ("credit", 1))
 
-    async with on_ground(pair) as bus:
+    async with on_database(pair) as bus:
         for number in range(5):
             await bus.publish(Noted(key="A", number=number))
 
@@ -299,14 +299,14 @@ async def test_readers_outside_see_all_of_a_message_or_nothing(on_ground: MakeHa
 
 
 async def test_the_first_of_two_statements_has_not_happened_when_the_second_is_refused(
-    on_ground: MakeHarness, ground: Ground
+    on_database: MakeHarness, database: Database
 ) -> None:
     @handler("clever")
     async def clever(message: Noted, connection: AsyncConnection) -> None:
         with suppress(StatementRefused):
-            await ground.execute(connection, "INSERT INTO ledger VALUES ('torn', 1); COMMIT")
+            await database.execute(connection, "INSERT INTO ledger VALUES ('torn', 1); COMMIT")
 
-    async with on_ground(clever) as bus:
+    async with on_database(clever) as bus:
         await bus.publish(Noted(key="A"))
 
-    assert ground.rows() == []
+    assert database.rows() == []

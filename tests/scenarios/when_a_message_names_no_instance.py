@@ -186,14 +186,14 @@ async def test_others_with_a_key_go_on(harness: MakeHarness) -> None:
         assert (state.done, len(await bus.dead_letters())) == (5, 5)
 
 
-async def test_so_it_is_where_the_method_wants_the_open_transaction(on_ground: MakeHarness) -> None:
+async def test_so_it_is_where_the_method_wants_the_open_transaction(on_database: MakeHarness) -> None:
     class Lent(Saga, name="lent", key="parent"):
         parent: str
 
         @starts
         async def begun(self, message: Succeeded, connection: AsyncConnection) -> None: ...
 
-    async with on_ground(Lent) as bus:
+    async with on_database(Lent) as bus:
         await bus.publish(Succeeded(process="K"))
 
         (letter,) = await bus.dead_letters()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS, Ground
 from tests.scenarios.conftest import MakeHarness
+from tests.support.databases import SERVERS, Database
 
 from sagabus import Bus, Cause, DeadLetter, ReplayResult, Saga, event, handler, handles, starts
 
@@ -58,15 +58,15 @@ def notes(seen: list[tuple[str, int]]) -> Any:
     return note
 
 
-async def worked_off(ground: Ground, column: str, value: str) -> tuple[list[tuple[str, int]], list[DeadLetter]]:
+async def worked_off(database: Database, column: str, value: str) -> tuple[list[tuple[str, int]], list[DeadLetter]]:
     """Publish messages of two keys, damage the first, and handle them."""
     seen: list[tuple[str, int]] = []
-    bus = Bus(ground.url, notes(seen))
+    bus = Bus(database.url, notes(seen))
     await bus.open(worker=False)
     try:
         for number, key in enumerate(("A", "A", "B")):
             await bus.publish(Noted(key=key, number=number), message_id=f"m{number}", headers={"trace": "x"})
-        ground.run(f"UPDATE {ground.own('envelope')} SET {column} = {value} WHERE message_id = 'm0'")
+        database.run(f"UPDATE {database.own('envelope')} SET {column} = {value} WHERE message_id = 'm0'")
         await bus._start_worker()
         await bus.idle(20)
         return sorted(seen), list(await bus.dead_letters.list())
@@ -91,10 +91,10 @@ async def test_a_damaged_message_is_held_with_its_bytes_and_the_others_go_on(
         assert json.loads(whole["body"]) == {"key": "A", "number": 0}
 
 
-async def test_a_damaged_message_cannot_be_replayed_even_by_force_and_can_be_discarded(ground: Ground) -> None:
-    _, (letter,) = await worked_off(ground, "headers", "'{'")
+async def test_a_damaged_message_cannot_be_replayed_even_by_force_and_can_be_discarded(database: Database) -> None:
+    _, (letter,) = await worked_off(database, "headers", "'{'")
 
-    async with Bus(ground.url) as bus:
+    async with Bus(database.url) as bus:
         assert await bus.dead_letters.replay(letter.id) is ReplayResult.DAMAGED
         assert await bus.dead_letters.replay(letter.id, force=True) is ReplayResult.DAMAGED
         assert await bus.dead_letters.discard(letter.id) is ReplayResult.DONE
@@ -104,12 +104,12 @@ async def test_a_damaged_message_cannot_be_replayed_even_by_force_and_can_be_dis
 async def test_whatever_looks_at_all_messages_passes_a_damaged_one(
     kind: str, column: str, value: str, take: Take
 ) -> None:
-    ground = take(kind)
-    async with Bus(ground.url, notes([])) as bus:
+    database = take(kind)
+    async with Bus(database.url, notes([])) as bus:
         await bus._worker.stop(1.0)  # type: ignore[union-attr]  # it is open
         for delay in (None, timedelta(hours=1)):
             await bus.publish(Noted(key="A", number=0), delay=delay)
-        ground.run(f"UPDATE {ground.own('envelope')} SET {column} = {value}")
+        database.run(f"UPDATE {database.own('envelope')} SET {column} = {value}")
 
         assert (await bus.store.divide(7)).lanes == 7
         assert [(each.ready, each.scheduled) for each in await bus.counts()] == [(1, 1)]
@@ -117,12 +117,14 @@ async def test_whatever_looks_at_all_messages_passes_a_damaged_one(
         assert (await bus.store.inspect.due(["notes"])) is True
 
 
-async def test_a_damaged_state_costs_its_key_only(on_ground: MakeHarness, ground: Ground) -> None:
-    async with on_ground(Account) as bus:
+async def test_a_damaged_state_costs_its_key_only(on_database: MakeHarness, database: Database) -> None:
+    async with on_database(Account) as bus:
         for key in ("A", "B"):
             await bus.publish(Opened(key=key))
-    ground.run(f"UPDATE {ground.own('instance')} SET timers = '[' WHERE saga = 'accounts' AND {_key(ground)} = 'A'")
-    async with on_ground(Account) as bus:
+    database.run(
+        f"UPDATE {database.own('instance')} SET timers = '[' WHERE saga = 'accounts' AND {_key(database)} = 'A'"
+    )
+    async with on_database(Account) as bus:
         for key in ("A", "B"):
             await bus.publish(Noted(key=key, number=1), wait=False)
         await bus.idle()
@@ -134,16 +136,16 @@ async def test_a_damaged_state_costs_its_key_only(on_ground: MakeHarness, ground
         assert "'A' cannot be read: timers" in str(damaged.error)
 
 
-async def test_a_damaged_letter_is_listed_beside_the_others(ground: Ground) -> None:
-    await worked_off(ground, "headers", "'{'")
-    ground.run(f"UPDATE {ground.own('dead_letter')} SET envelope = '{{', parked = 1")
+async def test_a_damaged_letter_is_listed_beside_the_others(database: Database) -> None:
+    await worked_off(database, "headers", "'{'")
+    database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{{', parked = 1")
 
-    async with Bus(ground.url) as bus:
+    async with Bus(database.url) as bus:
         (letter,) = await bus.dead_letters.list()
         assert (letter.cause, letter.envelope.damage is not None) == (Cause.DAMAGED, True)
         assert await bus.dead_letters.replay(letter.id, force=True) is ReplayResult.DAMAGED
         assert await bus.dead_letters.discard(letter.id) is ReplayResult.DONE
 
 
-def _key(ground: Ground) -> str:
-    return "`key`" if ground.kind == "mysql" else "key"
+def _key(database: Database) -> str:
+    return "`key`" if database.kind == "mysql" else "key"

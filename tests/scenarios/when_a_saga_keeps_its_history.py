@@ -148,9 +148,9 @@ class Connected(Saga, name="connected", key="key", history=True):
         flaky()
 
 
-async def test_a_transition_in_a_transaction_that_was_lent_is_there_once(on_ground: MakeHarness) -> None:
+async def test_a_transition_in_a_transaction_that_was_lent_is_there_once(on_database: MakeHarness) -> None:
     flaky.errors = [None, ValueError("not yet"), None]
-    async with on_ground(Connected) as bus:
+    async with on_database(Connected) as bus:
         for number in range(2):
             await bus.publish(Noted(key="A"), message_id=f"m{number}")
         await bus.advance(timedelta(hours=1))

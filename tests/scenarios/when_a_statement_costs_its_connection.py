@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.grounds import SERVERS, Ground, ServerGround
 from tests.scenarios.conftest import Take
 from tests.scenarios.shop import Ended, Noted
+from tests.support.databases import SERVERS, Database, ServerDatabase
 
 from sagabus import (
     AsyncConnection,
@@ -41,18 +41,18 @@ DEADLY = {
 
 
 @pytest.fixture(params=SERVERS)
-def place(request: pytest.FixtureRequest, take: Take) -> Ground:
-    ground = take(request.param)
-    ground.make()
-    return ground
+def place(request: pytest.FixtureRequest, take: Take) -> Database:
+    database = take(request.param)
+    database.make()
+    return database
 
 
-def url(place: Ground) -> str:
-    assert isinstance(place, ServerGround)
+def url(place: Database) -> str:
+    assert isinstance(place, ServerDatabase)
     return f"{place.url}&deadline=1"
 
 
-async def worked_off(place: Ground, spoiler: Any) -> tuple[list[int], list[tuple[str, int]]]:
+async def worked_off(place: Database, spoiler: Any) -> tuple[list[int], list[tuple[str, int]]]:
     """The numbers whose effect is there, and the dead letters with their attempts."""
     async with Bus(url(place), spoiler) as bus:
         await bus.publish_many([(Noted(key=f"K{n}", number=n), f"m{n}") for n in range(MANY)])
@@ -64,7 +64,7 @@ async def worked_off(place: Ground, spoiler: Any) -> tuple[list[int], list[tuple
     ]
 
 
-async def test_buffered_it_is_found_among_its_neighbours(place: Ground) -> None:
+async def test_buffered_it_is_found_among_its_neighbours(place: Database) -> None:
     @handler("buffered", retry=ONCE)
     def spoil(message: Noted, ctx: Context) -> None:
         ctx.execute(place.sql(RECORD), (message.key, message.number))
@@ -77,7 +77,7 @@ async def test_buffered_it_is_found_among_its_neighbours(place: Ground) -> None:
     assert dead == [(f"m{BAD}", 1)]
 
 
-async def test_on_a_lent_connection_it_does_not_go_on_for_ever(place: Ground) -> None:
+async def test_on_a_lent_connection_it_does_not_go_on_for_ever(place: Database) -> None:
     @handler("lent", retry=ONCE)
     async def spoil(message: Noted, connection: AsyncConnection) -> None:
         await place.execute(connection, RECORD, (message.key, message.number))

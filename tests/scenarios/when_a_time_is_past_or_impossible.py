@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Noted
 from tests.scenarios.ways_to_join import begun
+from tests.support.databases import Database
 
 from sagabus import Bus, Context, InvalidTime, Saga, Settings, handler, starts, timer
 from sagabus.testing import Harness
@@ -61,25 +61,25 @@ async def test_what_is_due_in_the_past_runs_now(harness: MakeHarness, way: Way) 
     assert seen == ["it"] * len(PAST)
 
 
-async def test_a_joined_transaction_may_publish_for_the_past(ground: Ground, on_ground: MakeHarness) -> None:
+async def test_a_joined_transaction_may_publish_for_the_past(database: Database, on_database: MakeHarness) -> None:
     seen: list[str] = []
 
     @handler("ledger")
     def take(message: Noted) -> None:
         seen.append(message.key)
 
-    async with on_ground(take) as bus:
-        await join(ground, bus, {"at": PAST[0]})
+    async with on_database(take) as bus:
+        await join(database, bus, {"at": PAST[0]})
         await bus.idle()
 
         with pytest.raises(InvalidTime):
-            await join(ground, bus, {"delay": timedelta.max})
+            await join(database, bus, {"delay": timedelta.max})
 
     assert seen == ["it"]
 
 
-async def join(ground: Ground, bus: Harness, options: dict[str, Any]) -> None:
-    with begun(ground) as connection:
+async def join(database: Database, bus: Harness, options: dict[str, Any]) -> None:
+    with begun(database) as connection:
         bus.bus.join(connection).publish(Noted(key="it"), **options)
 
 

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from tests.grounds import MYSQL, POSTGRES, Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 from tests.scenarios.ways_to_join import WAYS, Way, insert, mysql_place
+from tests.support.databases import MYSQL, POSTGRES, Database
 
 from sagabus import (
     Bus,
@@ -29,7 +29,7 @@ from sagabus import (
     handler,
 )
 
-Take = Callable[[str], Ground]
+Take = Callable[[str], Database]
 
 every_way = pytest.mark.parametrize(("kind", "way"), WAYS, ids=[f"{kind}-{way.__name__[3:]}" for kind, way in WAYS])
 
@@ -48,16 +48,16 @@ def nothing_handled() -> None:
 
 @pytest.fixture
 def postgres(take: Take) -> Any:
-    ground = take("postgres")
-    ground.make()
-    return ground
+    database = take("postgres")
+    database.make()
+    return database
 
 
 @pytest.fixture
 def mysql(take: Take) -> Any:
-    ground = take("mysql")
-    ground.make()
-    return ground
+    database = take("mysql")
+    database.make()
+    return database
 
 
 async def until_handled(*keys: str) -> None:
@@ -68,25 +68,25 @@ async def until_handled(*keys: str) -> None:
 
 @every_way
 async def test_rows_and_messages_share_his_commit_and_his_rollback(take: Take, kind: str, way: Way) -> None:
-    ground = take(kind)
-    ground.make()
-    async with Bus(ground.url, note) as bus:
-        receipts = [await way(ground, bus, key, commits) for key, commits in (("A", True), ("B", False), ("C", True))]
+    database = take(kind)
+    database.make()
+    async with Bus(database.url, note) as bus:
+        receipts = [await way(database, bus, key, commits) for key, commits in (("A", True), ("B", False), ("C", True))]
 
         await bus.idle(10)
 
     assert [receipt.status for receipt in receipts] == ["accepted"] * 3
     assert sorted(handled) == ["A", "C"]
-    assert ground.rows("id") == [("A",), ("C",)]
+    assert database.rows("id") == [("A",), ("C",)]
 
 
 @every_way
 async def test_a_bus_that_was_never_opened_will_do(take: Take, kind: str, way: Way) -> None:
-    ground = take(kind)
-    ground.make()
-    async with Bus(ground.url, note):
-        publisher = Bus(ground.url)
-        receipts = [await way(ground, publisher, key, True) for key in ("A", "B")]
+    database = take(kind)
+    database.make()
+    async with Bus(database.url, note):
+        publisher = Bus(database.url)
+        receipts = [await way(database, publisher, key, True) for key in ("A", "B")]
 
         await until_handled("A", "B")
 
@@ -335,11 +335,11 @@ async def test_what_he_joined_is_a_part_of_his_savepoint(postgres: Any) -> None:
     assert sorted(handled) == ["A", "C"]
 
 
-async def test_a_harness_can_be_joined_too(on_ground: MakeHarness, ground: Ground) -> None:
-    by = {"sqlite": "sqlite3", "postgres": "psycopg", "mysql": "pymysql"}[ground.kind]
-    way = next(way for kind, way in WAYS if kind == ground.kind and way.__name__ == f"by_{by}")
-    async with on_ground(Tally) as bus:
-        await way(ground, bus.bus, "A", True)
+async def test_a_harness_can_be_joined_too(on_database: MakeHarness, database: Database) -> None:
+    by = {"sqlite": "sqlite3", "postgres": "psycopg", "mysql": "pymysql"}[database.kind]
+    way = next(way for kind, way in WAYS if kind == database.kind and way.__name__ == f"by_{by}")
+    async with on_database(Tally) as bus:
+        await way(database, bus.bus, "A", True)
         await bus.idle()
 
         assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[0])

@@ -72,9 +72,9 @@ async def deaths(bus: Harness) -> list[int]:
     return sorted(each.deaths for each in await bus.bus.store.inspect.envelopes("room", limit=1000))
 
 
-async def test_after_one_death_they_run_side_by_side_in_groups_that_are_counted_first(on_ground: MakeHarness) -> None:
+async def test_after_one_death_they_run_side_by_side_in_groups_that_are_counted_first(on_database: MakeHarness) -> None:
     room = Room()
-    async with on_ground(room.handler, settings=Settings(concurrency=4)) as bus:
+    async with on_database(room.handler, settings=Settings(concurrency=4)) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "ABCDEFGHIJ"])
         await until(lambda: len(room.inside) == 4)
         await room.crash(bus)
@@ -92,9 +92,9 @@ async def test_after_one_death_they_run_side_by_side_in_groups_that_are_counted_
         assert bus.bus.statistics["room", "completed"] == 10
 
 
-async def test_one_commit_marks_a_whole_group(on_ground: MakeHarness) -> None:
+async def test_one_commit_marks_a_whole_group(on_database: MakeHarness) -> None:
     room = Room()
-    async with on_ground(room.handler) as bus:
+    async with on_database(room.handler) as bus:
         await bus.bus.publish_many([Noted(key=f"k{n % 80}", number=n) for n in range(100)])
         await until(lambda: len(room.inside) == 80)
         await bus.crash(takeover=False)
@@ -109,10 +109,10 @@ async def test_one_commit_marks_a_whole_group(on_ground: MakeHarness) -> None:
         assert len(marks) <= 16  # as many as there were fetches at most
 
 
-async def test_messages_of_another_subscription_are_not_held_up(on_ground: MakeHarness) -> None:
+async def test_messages_of_another_subscription_are_not_held_up(on_database: MakeHarness) -> None:
     room, other = Room(), Room("other")
     other.gate.set()
-    async with on_ground(room.handler, other.handler, settings=Settings(concurrency=4)) as bus:
+    async with on_database(room.handler, other.handler, settings=Settings(concurrency=4)) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "ABC"])
         await until(lambda: len(room.inside) == 3)
         await room.crash(bus)
@@ -124,9 +124,9 @@ async def test_messages_of_another_subscription_are_not_held_up(on_ground: MakeH
         await bus.idle()
 
 
-async def test_later_messages_of_a_suspects_key_wait(on_ground: MakeHarness) -> None:
+async def test_later_messages_of_a_suspects_key_wait(on_database: MakeHarness) -> None:
     room = Room()
-    async with on_ground(room.handler, settings=Settings(concurrency=2)) as bus:
+    async with on_database(room.handler, settings=Settings(concurrency=2)) as bus:
         await bus.bus.publish_many([Noted(key=key, number=n) for n in range(5) for key in "AB"])
         await until(lambda: len(room.inside) == 2)
         await room.crash(bus)
@@ -139,10 +139,10 @@ async def test_later_messages_of_a_suspects_key_wait(on_ground: MakeHarness) -> 
             assert [each for each in room.begun if each[0] == key] == [f"{key}{n}" for n in range(8)]
 
 
-async def test_after_two_deaths_each_runs_alone_and_nothing_else_begins(on_ground: MakeHarness) -> None:
+async def test_after_two_deaths_each_runs_alone_and_nothing_else_begins(on_database: MakeHarness) -> None:
     room, other = Room(), Room("other")
     other.gate.set()
-    async with on_ground(room.handler, other.handler) as bus:
+    async with on_database(room.handler, other.handler) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "ABC"])
         for _ in range(2):
             await until(lambda: len(room.inside) == 3)
@@ -162,10 +162,10 @@ async def test_after_two_deaths_each_runs_alone_and_nothing_else_begins(on_groun
         assert await bus.dead_letters() == []
 
 
-async def test_between_two_lone_runs_everything_else_has_as_long(on_ground: MakeHarness) -> None:
+async def test_between_two_lone_runs_everything_else_has_as_long(on_database: MakeHarness) -> None:
     room, other = Room(), Room("other")
     other.gate.set()
-    async with on_ground(room.handler, other.handler) as bus:
+    async with on_database(room.handler, other.handler) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "AB"])
         for _ in range(2):
             await until(lambda: len(room.inside) == 2)
@@ -185,10 +185,10 @@ async def test_between_two_lone_runs_everything_else_has_as_long(on_ground: Make
         assert len(begun & {"A0", "B0"}) == 1
 
 
-async def test_a_killer_is_dead_after_three_deaths_and_its_neighbours_are_done(on_ground: MakeHarness) -> None:
+async def test_a_killer_is_dead_after_three_deaths_and_its_neighbours_are_done(on_database: MakeHarness) -> None:
     room = Room()
     room.killers.add("kill")
-    async with on_ground(room.handler) as bus:
+    async with on_database(room.handler) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in ("A", "kill", "B")])
         for inside in (3, 3):
             await until(lambda n=inside: len(room.inside) == n)
@@ -205,10 +205,10 @@ async def test_a_killer_is_dead_after_three_deaths_and_its_neighbours_are_done(o
         assert "kill0" not in room.begun
 
 
-async def test_a_policy_says_how_many_deaths_are_too_many(on_ground: MakeHarness) -> None:
+async def test_a_policy_says_how_many_deaths_are_too_many(on_database: MakeHarness) -> None:
     room = Room(retry=RetryPolicy(attempts=1, deaths=2))
     room.killers.add("kill")
-    async with on_ground(room.handler) as bus:
+    async with on_database(room.handler) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in ("A", "kill")])
         await until(lambda: len(room.inside) == 2)
         room.gate.set()
@@ -222,7 +222,7 @@ async def test_a_policy_says_how_many_deaths_are_too_many(on_ground: MakeHarness
         assert letter.envelope.deaths == 2
 
 
-async def test_a_death_is_no_failed_attempt(on_ground: MakeHarness) -> None:
+async def test_a_death_is_no_failed_attempt(on_database: MakeHarness) -> None:
     """One counter for both once made a dead letter of a message with some failures by a single crash."""
     runs: list[int] = []
     gate = asyncio.Event()
@@ -234,7 +234,7 @@ async def test_a_death_is_no_failed_attempt(on_ground: MakeHarness) -> None:
             raise ValueError
         await gate.wait()
 
-    async with on_ground(fail) as bus:
+    async with on_database(fail) as bus:
         await bus.publish(Noted(key="A"))
         for wait in (1, 2):
             await bus.advance(wait * SECOND)
@@ -249,7 +249,7 @@ async def test_a_death_is_no_failed_attempt(on_ground: MakeHarness) -> None:
         assert await bus.dead_letters() == []
 
 
-async def test_a_run_that_fails_has_not_died(on_ground: MakeHarness) -> None:
+async def test_a_run_that_fails_has_not_died(on_database: MakeHarness) -> None:
     runs = Counter[str]()
 
     @handler("room", key="key", retry=RetryPolicy(attempts=9, jitter=False))
@@ -259,7 +259,7 @@ async def test_a_run_that_fails_has_not_died(on_ground: MakeHarness) -> None:
             await asyncio.Event().wait()
         raise ValueError
 
-    async with on_ground(fail) as bus:
+    async with on_database(fail) as bus:
         await bus.bus.publish_many([Noted(key=key) for key in "AB"])
         await until(lambda: runs.total() == 2)
         await bus.crash()
@@ -269,10 +269,10 @@ async def test_a_run_that_fails_has_not_died(on_ground: MakeHarness) -> None:
         assert bus.bus._worker.hand.marked == {}
 
 
-async def test_what_a_graceful_stop_leaves_has_not_died(on_ground: MakeHarness) -> None:
+async def test_what_a_graceful_stop_leaves_has_not_died(on_database: MakeHarness) -> None:
     room = Room()
     settings = Settings(concurrency=2, grace=timedelta(0))
-    async with on_ground(room.handler, settings=settings) as bus:
+    async with on_database(room.handler, settings=settings) as bus:
         await bus.bus.publish_many([Noted(key=key, number=n) for n in range(2) for key in "ABC"])
         await until(lambda: len(room.inside) == 2)
         await room.crash(bus)
@@ -290,17 +290,17 @@ async def test_what_a_graceful_stop_leaves_has_not_died(on_ground: MakeHarness) 
         assert len(room.begun) == 6
 
 
-async def test_what_a_lost_lease_leaves_has_not_died(on_ground: MakeHarness) -> None:
+async def test_what_a_lost_lease_leaves_has_not_died(on_database: MakeHarness) -> None:
     """The first lives all the while: what it marked was no death, although another one runs it now."""
     room, theirs = Room(), Room()
-    async with on_ground(room.handler) as first:
+    async with on_database(room.handler) as first:
         await first.publish(Noted(key="A"), wait=False)
         await until(lambda: len(room.inside) == 1)
         await room.crash(first)
         await until(lambda: len(room.inside) == 1)
         first.bus._worker._intake_task.cancel()  # a frozen process renews nothing
         first.clock.advance(3 * LEASE)
-        async with on_ground(theirs.handler, clock=first.clock) as second:
+        async with on_database(theirs.handler, clock=first.clock) as second:
             await until(lambda: len(theirs.inside) == 1)
             counted = await deaths(second)
             await first.bus._worker.renew_when_due()

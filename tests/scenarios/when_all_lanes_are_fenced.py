@@ -21,9 +21,9 @@ async def test_what_a_handler_does_at_that_moment_is_done_once(harness: MakeHarn
     await changed_while_a_handler_runs(harness, lambda store: store.fence_all())
 
 
-async def test_order_is_kept_and_lanes_stay_where_they_are(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_order_is_kept_and_lanes_stay_where_they_are(on_database: MakeHarness, clock: ManualClock) -> None:
     sent = 0
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         for publisher in (first, second, first, second):
             sent += 1

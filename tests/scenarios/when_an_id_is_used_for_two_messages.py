@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.grounds import POSTGRES, Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Noted
 from tests.scenarios.ways_to_join import begun
+from tests.support.databases import POSTGRES, Database
 
 from sagabus import Bus, ConfigurationError, Context, MessageIdCollision, MessageTooOld, Receipt, handler
 from sagabus.clock import moment
@@ -93,11 +93,11 @@ async def test_a_message_below_the_horizon_is_told_in_the_same_ways(
 
 @pytest.mark.parametrize("commits", [True, False])
 async def test_a_joined_transaction_is_told_at_the_call_and_decides(
-    ground: Ground, on_ground: MakeHarness, commits: bool, caplog: pytest.LogCaptureFixture
+    database: Database, on_database: MakeHarness, commits: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with on_ground(note) as bus:
+    async with on_database(note) as bus:
         await by_publish(bus.bus, 1)
-        with suppress(MessageIdCollision), begun(ground) as connection, caplog.at_level(logging.ERROR, "sagabus"):
+        with suppress(MessageIdCollision), begun(database) as connection, caplog.at_level(logging.ERROR, "sagabus"):
             options: dict[str, Any] = {} if commits else {"on_collision": "raise"}
             receipt = bus.bus.join(connection).publish(Noted(key="A", number=2), message_id="m1", **options)
             assert receipt.status == "collision"
@@ -107,9 +107,11 @@ async def test_a_joined_transaction_is_told_at_the_call_and_decides(
     assert [record.levelname for record in caplog.records if record.module == "notices"] == ["ERROR"]
 
 
-@pytest.mark.parametrize("ground", ["postgres"], indirect=True)
-async def test_a_transaction_that_is_awaited_is_told_in_the_same_way(ground: Ground, on_ground: MakeHarness) -> None:
-    async with on_ground(note) as bus, await psycopg.AsyncConnection.connect(POSTGRES) as connection:
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+async def test_a_transaction_that_is_awaited_is_told_in_the_same_way(
+    database: Database, on_database: MakeHarness
+) -> None:
+    async with on_database(note) as bus, await psycopg.AsyncConnection.connect(POSTGRES) as connection:
         await by_publish(bus.bus, 1)
         await connection.execute("SELECT 1")
         joined = bus.bus.join(connection)

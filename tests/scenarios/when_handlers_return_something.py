@@ -7,9 +7,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted
+from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
@@ -109,18 +109,20 @@ async def test_work_that_comes_out_of_a_thread_is_done_in_the_event_loop(functio
         assert len(bus.published.of(Done)) == 1
 
 
-async def test_work_on_the_lent_transaction_is_done_before_its_commit(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_work_on_the_lent_transaction_is_done_before_its_commit(
+    on_database: MakeHarness, database: Database
+) -> None:
     async def insert(connection: AsyncConnection) -> None:
-        await ground.execute(connection, "INSERT INTO ledger VALUES ('A', 1)")
+        await database.execute(connection, "INSERT INTO ledger VALUES ('A', 1)")
 
     @handler("it", retry=ONCE)
     async def book(message: Noted, connection: AsyncConnection) -> object:
         return insert(connection)
 
-    async with on_ground(book) as bus:
+    async with on_database(book) as bus:
         await bus.publish(Noted(key="A"))
 
-        assert ground.rows() == [("A", 1)]
+        assert database.rows() == [("A", 1)]
 
 
 def generator(message: Noted, ctx: Context) -> Generator[Done, None, None]:

@@ -9,9 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Ended, Noted
+from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
@@ -168,21 +168,21 @@ async def test_on_every_store_a_failed_run_is_tried_again(harness: MakeHarness) 
         assert bus.bus.statistics == {("it", "retried"): 1, ("it", "completed"): 1}
 
 
-async def test_the_open_transaction_is_rolled_back_at_the_limit(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_the_open_transaction_is_rolled_back_at_the_limit(on_database: MakeHarness, database: Database) -> None:
     hanging = Hanging()
 
     @handler("it", retry=ONCE)
     async def it(message: Noted, connection: AsyncConnection) -> None:
-        await ground.execute(connection, "INSERT INTO ledger VALUES ('A', 1)")
+        await database.execute(connection, "INSERT INTO ledger VALUES ('A', 1)")
         await hanging.waits()
 
-    async with on_ground(it) as bus, hanging_run(bus, hanging):
+    async with on_database(it) as bus, hanging_run(bus, hanging):
         await pass_by(bus, timedelta(minutes=10))
         await bus.idle()
         (letter,) = await bus.dead_letters()
 
         assert letter.error_type == EXCEEDED
-        assert ground.rows() == []
+        assert database.rows() == []
 
 
 class Limited(Saga, name="limited", key="key", retry=ONCE, timeout=3 * MINUTE):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS
+from tests.support.databases import SERVERS
 
 from sagabus import Bus, Context, Saga, event, handler, starts
 from sagabus.settings import Settings

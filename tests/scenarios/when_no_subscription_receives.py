@@ -4,10 +4,10 @@ import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Noted
 from tests.scenarios.ways_to_join import begun
+from tests.support.databases import Database
 
 from sagabus import Bus, ConfigurationError, Context, Receipt, Settings, Unroutable, handler
 
@@ -78,9 +78,9 @@ async def test_it_can_be_refused(harness: MakeHarness, way: Way) -> None:
         assert bus.bus.statistics["doer", "completed"] == 0
 
 
-async def test_a_joined_transaction_is_told_too(ground: Ground, on_ground: MakeHarness) -> None:
-    async with on_ground(other) as bus, on_ground(other, settings=REFUSING) as refusing:
-        with begun(ground) as connection:
+async def test_a_joined_transaction_is_told_too(database: Database, on_database: MakeHarness) -> None:
+    async with on_database(other) as bus, on_database(other, settings=REFUSING) as refusing:
+        with begun(database) as connection:
             receipt = bus.bus.join(connection).publish(Noted(key="A"))
             with pytest.raises(Unroutable):
                 refusing.bus.join(connection).publish(Noted(key="A"))
@@ -103,11 +103,11 @@ async def test_refused_in_a_handler_it_fails_the_run(harness: MakeHarness) -> No
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("settings", [Settings(), REFUSING], ids=["warn", "refuse"])
 async def test_a_publisher_that_was_there_first_finds_a_subscription_that_is_new(
-    ground: Ground, way: Way, settings: Settings
+    database: Database, way: Way, settings: Settings
 ) -> None:
-    first = Bus(ground.url, settings=settings)
+    first = Bus(database.url, settings=settings)
     await first.open(worker=False)
-    async with Bus(ground.url, note, other) as later:
+    async with Bus(database.url, note, other) as later:
         answer = await way(first)
         await first.send(Do(key="B"))
         await later.idle(20)

@@ -41,7 +41,7 @@ async def passes(clock: ManualClock, harness: Harness, holds: Callable[[], bool]
 
 @pytest.mark.parametrize("rested", [0, 15, 33, 74])
 async def test_what_another_process_stores_is_seen_within_the_longest_look(
-    rested: int, on_ground: MakeHarness, ground: Any, clock: ManualClock
+    rested: int, on_database: MakeHarness, database: Any, clock: ManualClock
 ) -> None:
     seen: list[int] = []
 
@@ -49,19 +49,19 @@ async def test_what_another_process_stores_is_seen_within_the_longest_look(
     def watch(message: Noted) -> None:
         seen.append(message.number)
 
-    async with on_ground(watch, clock=clock) as worker:
+    async with on_database(watch, clock=clock) as worker:
         await glances(clock, worker, number=rested)
-        other = Bus(ground.url, clock=clock)
+        other = Bus(database.url, clock=clock)
         await other.open(worker=False)
         await other.publish(Noted(key="K", number=1))
         after = await passes(clock, worker, lambda: bool(seen))
         await other.close()
 
-        assert after <= LONGEST[ground.kind] + 2 * 5_000
+        assert after <= LONGEST[database.kind] + 2 * 5_000
 
 
-async def test_what_this_process_stores_is_seen_though_no_time_passes(on_ground: MakeHarness) -> None:
-    async with on_ground(Tally) as worker:
+async def test_what_this_process_stores_is_seen_though_no_time_passes(on_database: MakeHarness) -> None:
+    async with on_database(Tally) as worker:
         await glances(worker.clock, worker, number=60)
         begun = worker.clock.now()
         await worker.publish(Noted(key="K", number=1))

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Do, Noted
 from tests.scenarios.ways_to_join import begun
+from tests.support.databases import Database
 
 from sagabus import (
     Bus,
@@ -74,9 +74,9 @@ async def test_each_is_refused_at_the_call_on_every_store(harness: MakeHarness, 
         assert [each.waiting for each in await bus.bus.counts()] == [0]
 
 
-async def test_a_joined_transaction_refuses_each_and_goes_on(ground: Ground, on_ground: MakeHarness) -> None:
-    async with on_ground(note, settings=SMALL) as bus:
-        with begun(ground) as connection:
+async def test_a_joined_transaction_refuses_each_and_goes_on(database: Database, on_database: MakeHarness) -> None:
+    async with on_database(note, settings=SMALL) as bus:
+        with begun(database) as connection:
             joined = bus.bus.join(connection)
             for options, error in REFUSED:
                 with pytest.raises(error):
@@ -147,10 +147,10 @@ async def test_a_key_of_the_message_that_no_store_can_hold_costs_its_subscriptio
         assert bus.bus.statistics["noting", "completed"] == 1
 
 
-@pytest.mark.parametrize("ground", ["mysql"], indirect=True)
-async def test_what_no_packet_holds_is_no_transient_error_and_others_go_on(ground: Ground) -> None:
-    ((packet,),) = ground.run("SELECT @@max_allowed_packet")
-    bus = Bus(ground.url, note, settings=Settings(max_message_size=2 * packet))
+@pytest.mark.parametrize("database", ["mysql"], indirect=True)
+async def test_what_no_packet_holds_is_no_transient_error_and_others_go_on(database: Database) -> None:
+    ((packet,),) = database.run("SELECT @@max_allowed_packet")
+    bus = Bus(database.url, note, settings=Settings(max_message_size=2 * packet))
     await bus.open(worker=False)
 
     with pytest.raises(StoreError, match="max_allowed_packet") as caught:

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS
 from tests.scenarios.conftest import until
 from tests.scenarios.shop import Do, Noted
+from tests.support.databases import SERVERS
 
 from sagabus import Bus, handler
 

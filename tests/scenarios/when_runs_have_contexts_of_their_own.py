@@ -138,7 +138,7 @@ async def test_sagas_timers_and_predicates_keep_to_themselves() -> None:
     assert seen == ["-", "-", "when", "-"]
 
 
-async def test_a_handler_that_holds_the_transaction_has_a_context_of_its_own(on_ground: MakeHarness) -> None:
+async def test_a_handler_that_holds_the_transaction_has_a_context_of_its_own(on_database: MakeHarness) -> None:
     seen = Seen()
 
     @handler("it", key="key")
@@ -148,7 +148,7 @@ async def test_a_handler_that_holds_the_transaction_has_a_context_of_its_own(on_
         await connection.execute("SELECT 1")
         assert var.get() == f"{message.key}{message.number}"
 
-    async with on_ground(it) as bus:
+    async with on_database(it) as bus:
         await publish_some(bus)
 
     assert seen.values == ["-"] * 6

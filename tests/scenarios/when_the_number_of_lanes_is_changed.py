@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.grounds import SERVERS
 from tests.scenarios.conftest import PATIENCE, MakeHarness, until
 from tests.scenarios.shop import Noted, OrderSaga, OrderSubmitted, Tally, capture
 from tests.scenarios.when_two_workers_share_a_store import glances, lanes
+from tests.support.databases import SERVERS
 
 from sagabus import Bus, Saga, Settings, handler, starts
 from sagabus.envelope import lane_of
@@ -46,8 +46,8 @@ async def changed_while_a_handler_runs(harness: MakeHarness, change: Callable[[S
         assert await only.dead_letters() == []
 
 
-async def test_workers_share_the_new_lanes(on_ground: MakeHarness, clock: ManualClock) -> None:
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+async def test_workers_share_the_new_lanes(on_database: MakeHarness, clock: ManualClock) -> None:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         for number in (40, 6):
             await second.bus.store.divide(number)
@@ -57,10 +57,10 @@ async def test_workers_share_the_new_lanes(on_ground: MakeHarness, clock: Manual
 
 
 async def test_the_order_of_each_key_is_kept_while_two_work_and_two_publish(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     sent = 0
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         for number in (5, 40, 1, 16):
             for publisher in (first, second, first):
@@ -95,12 +95,12 @@ async def test_sagas_go_on_with_their_timers_and_answers(harness: MakeHarness) -
 
 
 async def test_what_is_published_in_a_transaction_afterwards_goes_to_the_new_lane(
-    on_ground: MakeHarness, ground: Any
+    on_database: MakeHarness, database: Any
 ) -> None:
-    async with on_ground(Tally) as only:
+    async with on_database(Tally) as only:
         await only.bus.close()
         await only.bus.open(worker=False)
-        async with Bus(ground.url) as other:
+        async with Bus(database.url) as other:
             await other.store.divide(64)
         async with only.bus.transaction() as tx:
             tx.publish(Noted(key="K1", number=1))
@@ -127,11 +127,11 @@ async def test_a_bus_that_asks_for_another_number_is_told_and_works(
             assert any("has 4 lanes, not the 64" in message for message in caplog.messages) is said
 
 
-async def test_to_look_at_a_new_store_does_not_settle_the_number(on_ground: MakeHarness, ground: Any) -> None:
-    async with Bus(ground.url):
+async def test_to_look_at_a_new_store_does_not_settle_the_number(on_database: MakeHarness, database: Any) -> None:
+    async with Bus(database.url):
         pass
 
-    async with on_ground(Tally, settings=Settings(lanes=5)) as first:
+    async with on_database(Tally, settings=Settings(lanes=5)) as first:
         assert lanes(first) == 5
 
 

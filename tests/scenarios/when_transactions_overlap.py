@@ -4,10 +4,10 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from tests.grounds import SERVERS, Ground
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted
 from tests.scenarios.ways_to_join import begun, insert
+from tests.support.databases import SERVERS, Database
 
 from sagabus import Bus, handler
 
@@ -24,97 +24,97 @@ def nothing_seen() -> None:
     seen.clear()
 
 
-servers = pytest.mark.parametrize("ground", SERVERS, indirect=True)
+servers = pytest.mark.parametrize("database", SERVERS, indirect=True)
 
 
-async def effects(on_ground: MakeHarness) -> list[int]:
-    async with on_ground(note) as bus:
+async def effects(on_database: MakeHarness) -> list[int]:
+    async with on_database(note) as bus:
         await bus.idle()
     return list(seen)
 
 
-async def registered(ground: Ground) -> Bus:
-    async with Bus(ground.url, note):
+async def registered(database: Database) -> Bus:
+    async with Bus(database.url, note):
         pass
-    return Bus(ground.url)
+    return Bus(database.url)
 
 
-async def test_within_a_transaction_it_is_the_order_of_the_calls(ground: Ground, on_ground: MakeHarness) -> None:
-    bus = await registered(ground)
-    with begun(ground) as connection:
+async def test_within_a_transaction_it_is_the_order_of_the_calls(database: Database, on_database: MakeHarness) -> None:
+    bus = await registered(database)
+    with begun(database) as connection:
         for number in range(5):
             bus.join(connection).publish(Noted(key="A", number=number))
 
-    assert await effects(on_ground) == [0, 1, 2, 3, 4]
+    assert await effects(on_database) == [0, 1, 2, 3, 4]
 
 
 async def test_what_is_published_after_another_was_accepted_comes_after_it(
-    ground: Ground, on_ground: MakeHarness
+    database: Database, on_database: MakeHarness
 ) -> None:
-    bus = await registered(ground)
+    bus = await registered(database)
     for number in range(5):
-        with begun(ground) as connection:
+        with begun(database) as connection:
             bus.join(connection).publish(Noted(key="A", number=number))
 
-    assert await effects(on_ground) == [0, 1, 2, 3, 4]
+    assert await effects(on_database) == [0, 1, 2, 3, 4]
 
 
 @servers
 async def test_of_transactions_that_overlap_the_one_that_wrote_first_is_first_if_both_have_committed(
-    ground: Ground, on_ground: MakeHarness
+    database: Database, on_database: MakeHarness
 ) -> None:
-    bus = await registered(ground)
+    bus = await registered(database)
     with ExitStack() as late:
-        first = late.enter_context(begun(ground))
+        first = late.enter_context(begun(database))
         bus.join(first).publish(Noted(key="A", number=1))
-        with begun(ground) as second:
+        with begun(database) as second:
             bus.join(second).publish(Noted(key="A", number=2))
 
-    assert await effects(on_ground) == [1, 2]
+    assert await effects(on_database) == [1, 2]
 
 
 @servers
 async def test_of_transactions_that_overlap_the_one_that_committed_first_is_first_if_a_worker_takes_it_meanwhile(
-    ground: Ground, on_ground: MakeHarness
+    database: Database, on_database: MakeHarness
 ) -> None:
-    bus = await registered(ground)
-    with begun(ground) as first:
+    bus = await registered(database)
+    with begun(database) as first:
         bus.join(first).publish(Noted(key="A", number=1))
-        with begun(ground) as second:
+        with begun(database) as second:
             bus.join(second).publish(Noted(key="A", number=2))
-        assert await effects(on_ground) == [2]
+        assert await effects(on_database) == [2]
 
-    assert await effects(on_ground) == [2, 1]
+    assert await effects(on_database) == [2, 1]
 
 
 @servers
 async def test_a_row_that_both_lock_before_they_publish_makes_it_the_order_of_the_commits(
-    ground: Ground, on_ground: MakeHarness
+    database: Database, on_database: MakeHarness
 ) -> None:
-    bus = await registered(ground)
-    with begun(ground) as setup:
-        setup.cursor().execute(insert(ground), ("A",))
-    with begun(ground) as first, begun(ground) as second:
+    bus = await registered(database)
+    with begun(database) as setup:
+        setup.cursor().execute(insert(database), ("A",))
+    with begun(database) as first, begun(database) as second:
         for connection in (first, second):
-            limit_waiting(ground, connection)
-        lock(ground, first)
+            limit_waiting(database, connection)
+        lock(database, first)
         bus.join(first).publish(Noted(key="A", number=1))
         with pytest.raises(Exception, match=r"(?i)lock"):
-            lock(ground, second)  # it waits, so it cannot publish yet
+            lock(database, second)  # it waits, so it cannot publish yet
         second.rollback()
         first.commit()
-        lock(ground, second)
+        lock(database, second)
         bus.join(second).publish(Noted(key="A", number=2))
 
-    assert await effects(on_ground) == [1, 2]
+    assert await effects(on_database) == [1, 2]
 
 
-def limit_waiting(ground: Any, connection: Any) -> None:
+def limit_waiting(database: Any, connection: Any) -> None:
     wait = {"postgres": "SET lock_timeout = '50ms'", "mysql": "SET innodb_lock_wait_timeout = 1"}
-    connection.cursor().execute(wait[ground.kind])
+    connection.cursor().execute(wait[database.kind])
     connection.commit()
 
 
-def lock(ground: Any, connection: Any) -> None:
-    table = insert(ground).split()[2]
+def lock(database: Any, connection: Any) -> None:
+    table = insert(database).split()[2]
     connection.cursor().execute(f"SELECT id FROM {table} WHERE id = 'A' FOR UPDATE")

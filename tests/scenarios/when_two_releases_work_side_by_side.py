@@ -46,12 +46,12 @@ def release(number: int, seen: Seen) -> Any:
 
 
 async def test_messages_of_a_later_type_reach_the_later_release_in_order(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     seen: Seen = []
     async with (
-        on_ground(release(1, seen), clock=clock) as first,
-        on_ground(release(2, seen), clock=clock) as second,
+        on_database(release(1, seen), clock=clock) as first,
+        on_database(release(2, seen), clock=clock) as second,
     ):
         await glances(clock, first, second, number=30)
         assert (lanes(first), lanes(second)) == (0, 16)
@@ -67,11 +67,11 @@ async def test_messages_of_a_later_type_reach_the_later_release_in_order(
 
 
 async def test_the_earlier_release_works_again_once_the_later_one_has_gone(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     seen: Seen = []
-    async with on_ground(release(1, seen), clock=clock) as first:
-        async with on_ground(release(2, seen), clock=clock) as second:
+    async with on_database(release(1, seen), clock=clock) as first:
+        async with on_database(release(2, seen), clock=clock) as second:
             await glances(clock, first, second, number=30)
             await second.bus.publish(Known(key="K"))
             await second.idle()
@@ -120,11 +120,11 @@ class RenamedBasket(Saga, name="baskets", key="key", version=2, renamed={"lines"
 
 @pytest.mark.parametrize("later", [NestedBasket, RenamedBasket], ids=["nested", "renamed"])
 async def test_states_that_an_earlier_release_would_cut_go_to_the_later_one(
-    on_ground: MakeHarness, clock: ManualClock, later: type[Saga]
+    on_database: MakeHarness, clock: ManualClock, later: type[Saga]
 ) -> None:
-    async with on_ground(OldBasket, clock=clock) as first:
+    async with on_database(OldBasket, clock=clock) as first:
         await first.publish(Known(key="A"))
-        async with on_ground(later, clock=clock) as second:
+        async with on_database(later, clock=clock) as second:
             await glances(clock, first, second, number=30)
             assert (lanes(first), lanes(second)) == (0, 16)
 
@@ -171,14 +171,14 @@ async def test_a_message_that_no_live_worker_knows_is_dead_after_an_hour(
 
 
 async def test_a_message_waits_longer_than_that_while_a_live_worker_knows_it(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     """That worker belongs to a release that knows one type less: of two such, the later one works."""
     seen: Seen = []
     options: Any = {"clock": clock, "settings": Settings(lease=3 * HOUR)}
-    async with on_ground(release(2, seen), **options) as first:
+    async with on_database(release(2, seen), **options) as first:
         clock.advance(timedelta(seconds=1))
-        async with on_ground(release(3, seen), **options) as second:
+        async with on_database(release(3, seen), **options) as second:
             await glances(clock, first, second, number=30)
             assert (lanes(first), lanes(second)) == (0, 16)
             await second.bus.publish(Later(key="A"))

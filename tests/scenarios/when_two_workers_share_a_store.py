@@ -30,8 +30,8 @@ def lanes(bus: Any) -> int:
     return len(bus.bus._worker.hand.lanes)
 
 
-async def test_they_share_the_lanes_evenly(on_ground: MakeHarness, clock: ManualClock) -> None:
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+async def test_they_share_the_lanes_evenly(on_database: MakeHarness, clock: ManualClock) -> None:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         shared = (lanes(first), lanes(second))
         await first.bus.close()
@@ -41,10 +41,10 @@ async def test_they_share_the_lanes_evenly(on_ground: MakeHarness, clock: Manual
         assert lanes(second) == 16
 
 
-async def test_what_is_published_to_one_is_done_by_both(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_what_is_published_to_one_is_done_by_both(on_database: MakeHarness, clock: ManualClock) -> None:
     async with (
-        on_ground(OrderSaga, capture, clock=clock) as first,
-        on_ground(OrderSaga, capture, clock=clock) as second,
+        on_database(OrderSaga, capture, clock=clock) as first,
+        on_database(OrderSaga, capture, clock=clock) as second,
     ):
         await glances(clock, first, second)
         await first.bus.publish_many([OrderSubmitted(order_id=f"A{n}", total=n) for n in range(100)])
@@ -58,8 +58,8 @@ async def test_what_is_published_to_one_is_done_by_both(on_ground: MakeHarness, 
         assert min(done) > 20
 
 
-async def test_closed_gracefully_the_other_takes_over_at_once(on_ground: MakeHarness, clock: ManualClock) -> None:
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+async def test_closed_gracefully_the_other_takes_over_at_once(on_database: MakeHarness, clock: ManualClock) -> None:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         await first.bus.close()
         begun = clock.now()
@@ -71,7 +71,7 @@ async def test_closed_gracefully_the_other_takes_over_at_once(on_ground: MakeHar
 
 
 async def test_a_long_handler_of_one_that_stops_holds_up_its_own_lane_only(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     gate, ran = asyncio.Event(), Counter[tuple[str, str]]()
 
@@ -84,7 +84,7 @@ async def test_a_long_handler_of_one_that_stops_holds_up_its_own_lane_only(
 
         return wait
 
-    async with on_ground(slow("first"), clock=clock) as first, on_ground(slow("second"), clock=clock) as second:
+    async with on_database(slow("first"), clock=clock) as first, on_database(slow("second"), clock=clock) as second:
         await glances(clock, first, second)
         for number in count():
             await first.publish(Noted(key=f"A{number}"), wait=False)
@@ -107,8 +107,8 @@ async def test_a_long_handler_of_one_that_stops_holds_up_its_own_lane_only(
         assert await second.dead_letters() == []
 
 
-async def test_after_a_crash_the_lease_has_to_end_first(on_ground: MakeHarness, clock: ManualClock) -> None:
-    async with on_ground(Tally, clock=clock) as first, on_ground(Tally, clock=clock) as second:
+async def test_after_a_crash_the_lease_has_to_end_first(on_database: MakeHarness, clock: ManualClock) -> None:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
         await glances(clock, first, second)
         await first._running.abandon()
         await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
@@ -120,7 +120,7 @@ async def test_after_a_crash_the_lease_has_to_end_first(on_ground: MakeHarness, 
         assert second.bus.statistics["tally", "completed"] == 50
 
 
-async def test_a_worker_that_lost_its_lease_has_no_effect(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_a_worker_that_lost_its_lease_has_no_effect(on_database: MakeHarness, clock: ManualClock) -> None:
     gate, ran = asyncio.Event(), Counter[str]()
 
     def slow(name: str) -> Any:
@@ -133,12 +133,12 @@ async def test_a_worker_that_lost_its_lease_has_no_effect(on_ground: MakeHarness
 
         return wait
 
-    async with on_ground(slow("first"), clock=clock) as first:
+    async with on_database(slow("first"), clock=clock) as first:
         await first.publish(Noted(key="A"), wait=False)
         await until(lambda: ran["first"] == 1)
         first.bus._worker._intake_task.cancel()  # a frozen process renews nothing
         clock.advance(3 * LEASE)
-        async with on_ground(slow("second"), clock=clock) as second:
+        async with on_database(slow("second"), clock=clock) as second:
             await glances(clock, first, second)
             gate.set()
             await second.idle()
@@ -149,7 +149,7 @@ async def test_a_worker_that_lost_its_lease_has_no_effect(on_ground: MakeHarness
 
 
 async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     """Or the next one takes it for a killer, and so on, until it ends as a dead letter of workers that all live."""
     gate, ran = asyncio.Event(), Counter[str]()
@@ -162,11 +162,11 @@ async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
 
         return wait
 
-    async with on_ground(slow("dead"), clock=clock) as dead:
+    async with on_database(slow("dead"), clock=clock) as dead:
         await dead.publish(Noted(key="A"), wait=False)
         await until(lambda: ran["dead"] == 1)
         await dead._running.abandon()
-        async with on_ground(slow("first"), clock=clock) as first, on_ground(slow("second"), clock=clock) as second:
+        async with on_database(slow("first"), clock=clock) as first, on_database(slow("second"), clock=clock) as second:
             await glances(clock, first, second, number=4 * LEASE // GLANCE)
             gate.set()
             await first.idle()
@@ -176,16 +176,16 @@ async def test_a_suspect_that_takes_longer_than_a_lease_stays_with_its_worker(
             assert await first.dead_letters() == []
 
 
-async def test_a_subscription_added_meanwhile_gets_its_copy(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_a_subscription_added_meanwhile_gets_its_copy(on_database: MakeHarness, clock: ManualClock) -> None:
     seen: list[int] = []
 
     @handler("late")
     def late(message: Noted) -> None:
         seen.append(message.number)
 
-    async with on_ground(Tally, clock=clock) as first:
+    async with on_database(Tally, clock=clock) as first:
         await first.publish(Noted(key="A", number=1))
-        async with on_ground(late, clock=clock) as second:
+        async with on_database(late, clock=clock) as second:
             receipt = await first.publish(Noted(key="A", number=2), wait=False)
             await second.idle()
 
@@ -194,7 +194,7 @@ async def test_a_subscription_added_meanwhile_gets_its_copy(on_ground: MakeHarne
 
 
 async def test_a_worker_that_sends_nothing_hears_of_a_new_routing_too(
-    on_ground: MakeHarness, clock: ManualClock
+    on_database: MakeHarness, clock: ManualClock
 ) -> None:
     """Or each of its flushes would rest on an old one, and take the long way on PostgreSQL for ever."""
 
@@ -202,15 +202,17 @@ async def test_a_worker_that_sends_nothing_hears_of_a_new_routing_too(
     def newcomer(message: Ended) -> None:
         pass
 
-    async with on_ground(Tally, clock=clock) as first:
+    async with on_database(Tally, clock=clock) as first:
         before = first.bus._sender.table.version
-        async with on_ground(newcomer, clock=clock) as second:
+        async with on_database(newcomer, clock=clock) as second:
             await glances(clock, first, second)
 
             assert first.bus._sender.table.version == second.bus._sender.table.version > before
 
 
-async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_a_handler_that_sends_under_an_old_routing_runs_again(
+    on_database: MakeHarness, clock: ManualClock
+) -> None:
     gate, runs = asyncio.Event(), Counter[str]()
 
     @handler("sender")
@@ -223,10 +225,10 @@ async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_ground: M
     def late(message: Ended) -> None:
         runs["late"] += 1
 
-    async with on_ground(send, clock=clock) as first:
+    async with on_database(send, clock=clock) as first:
         await first.publish(Noted(key="A"), wait=False)
         await until(lambda: runs["sender"] == 1)
-        async with on_ground(late, clock=clock) as second:
+        async with on_database(late, clock=clock) as second:
             gate.set()
             await first.idle()
             await second.idle()
@@ -235,7 +237,7 @@ async def test_a_handler_that_sends_under_an_old_routing_runs_again(on_ground: M
             assert first.bus.statistics["sender", "completed"] == 1
 
 
-async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_ground: MakeHarness) -> None:
+async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_database: MakeHarness) -> None:
     seen: list[object] = []
 
     @handler("doer")
@@ -246,12 +248,12 @@ async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_gr
     def new(message: Do | Noted) -> None:
         seen.append(message)
 
-    async with on_ground(new) as bus:
+    async with on_database(new) as bus:
         await bus.bus.close()
         await bus.bus.open(worker=False)
         await bus.bus.publish(Noted(key="A"))
         await bus.bus.close()
-        async with on_ground(old, clock=bus.clock) as older:
+        async with on_database(old, clock=bus.clock) as older:
             await older.advance(timedelta(minutes=5))
             letters = await older.dead_letters()
         await bus.bus.open()
@@ -261,18 +263,18 @@ async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_gr
         assert seen == [Noted(key="A")]
 
 
-async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_ground: MakeHarness) -> None:
+async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_database: MakeHarness) -> None:
     @handler("doer")
     def old(message: Do) -> None: ...
 
     @handler("doer")
     def new(message: Do | Noted) -> None: ...
 
-    async with on_ground(new) as bus:
+    async with on_database(new) as bus:
         await bus.bus.close()
         await bus.bus.open(worker=False)
         await bus.bus.publish(Noted(key="A"))
-    async with on_ground(old, clock=bus.clock) as older:
+    async with on_database(old, clock=bus.clock) as older:
         await older.idle()
         older.clock.advance(timedelta(hours=2))
         await older.idle()
@@ -281,7 +283,7 @@ async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_ground: Ma
         assert "shop.noted" in letter.reason
 
 
-async def test_a_short_lease_is_renewed_while_handlers_take_long(on_ground: MakeHarness, clock: ManualClock) -> None:
+async def test_a_short_lease_is_renewed_while_handlers_take_long(on_database: MakeHarness, clock: ManualClock) -> None:
     gate, runs = asyncio.Event(), Counter[str]()
 
     @handler("long")
@@ -291,8 +293,8 @@ async def test_a_short_lease_is_renewed_while_handlers_take_long(on_ground: Make
 
     settings = Settings(lease=timedelta(seconds=1))
     async with (
-        on_ground(long, clock=clock, settings=settings) as first,
-        on_ground(long, clock=clock, settings=settings) as second,
+        on_database(long, clock=clock, settings=settings) as first,
+        on_database(long, clock=clock, settings=settings) as second,
     ):
         await glances(clock, first, second, number=40)
         await first.bus.publish_many([Noted(key=f"K{n}") for n in range(20)])

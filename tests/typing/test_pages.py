@@ -6,7 +6,7 @@ Each page is one module: its blocks in order, on the lines where the page has th
 import re
 from pathlib import Path
 
-from tests.checkers import Complaint, complaints_of_pyright
+from tests.support.checkers import Complaint, complaints_of_pyright
 from tests.test_docs import NOT_RUN, PAGES, blocks, named
 
 # Blocks await at their top level, as in a notebook; that is all that pyright says without naming a rule.

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.checkers import Complaint, complaints_of_mypy, complaints_of_pyright
+from tests.support.checkers import Complaint, complaints_of_mypy, complaints_of_pyright
 from tests.test_docs import ROOT, blocks
 
 CASES = sorted(set(Path(__file__).parent.glob("*.py")) - set(Path(__file__).parent.glob("test_*.py")))

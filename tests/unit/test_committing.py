@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.unit.taker import TAKER, stored
+from tests.support.subscription import SUBSCRIPTION, stored
 
 from sagabus.clock import SystemClock
 from sagabus.engine.committer import Committer
@@ -64,7 +64,7 @@ async def take_back_very_many() -> None:
         RunnerPool(serve_nothing, 1),
         settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
     )
-    mailboxes = [Mailbox(TAKER, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
+    mailboxes = [Mailbox(SUBSCRIPTION, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
     committer.add(mailboxes[0], outcome(0))
     await store.asked.wait()  # in flight from here on
     for number in range(1, MANY + 2):

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.databases import own_database
+from tests.support.databases import own_database
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed, Verdict
@@ -24,7 +24,7 @@ ORDERS = "orders"
 LANE = 3
 
 
-class Ground:
+class Stores:
     """Two stores on the same tables, and what the first of them asked the database for."""
 
     def __init__(self, ours: ServerStore, other: ServerStore, clock: ManualClock) -> None:
@@ -71,121 +71,121 @@ class Ground:
 
 
 @asynccontextmanager
-async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGenerator[Ground, None]:
+async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGenerator[Stores, None]:
     make, link = {"postgres": (PostgresStore, PostgresLink), "mysql": (MysqlStore, MysqlLink)}[kind]
     clock = ManualClock()
-    ground = Ground(make(url, clock=clock), make(url, clock=clock), clock)
+    stores = Stores(make(url, clock=clock), make(url, clock=clock), clock)
     answer = link.answer
 
     async def noting(self: Any, ask: Query | UserQuery) -> Answer:
         if isinstance(ask, Query):
-            ground.asked.append(ask.name)
+            stores.asked.append(ask.name)
         return await answer(self, ask)
 
     patch.setattr(link, "answer", noting)
-    await ground.ours.open()
-    await ground.other.open()
+    await stores.ours.open()
+    await stores.other.open()
     try:
         subscription = Subscription(message_type="noted", channel=ORDERS, kind="event", window=10**12)
-        ground.routing = (await ground.ours.register([subscription])).version
-        assert await ground.ids() == []  # every lane has been looked at
-        assert await ground.ids() == []
-        yield ground
+        stores.routing = (await stores.ours.register([subscription])).version
+        assert await stores.ids() == []  # every lane has been looked at
+        assert await stores.ids() == []
+        yield stores
     finally:
-        await ground.ours.close()
-        await ground.other.close()
+        await stores.ours.close()
+        await stores.other.close()
 
 
 @pytest.fixture(params=["postgres", "mysql"])
 def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator["Play"]:
-    async def run(scene: Callable[[Ground], Awaitable[None]]) -> None:
-        async with standing(url, request.param, monkeypatch) as ground:
-            await scene(ground)
+    async def run(scene: Callable[[Stores], Awaitable[None]]) -> None:
+        async with standing(url, request.param, monkeypatch) as stores:
+            await scene(stores)
 
     with own_database(request.param) as url:
         yield lambda scene: asyncio.run(run(scene))
 
 
-Scene = Callable[[Ground], Awaitable[None]]
+Scene = Callable[[Stores], Awaitable[None]]
 Play = Callable[[Scene], None]
 
 
 def test_what_was_appended_to_drained_lanes_is_fetched_without_asking(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
+    async def scene(stores: Stores) -> None:
         for number in range(5):
-            await ground.append(
-                ground.envelope(f"a{number}", headers={"trace": "1"} if number % 2 else {}, correlation_id="c", hops=3)
+            await stores.append(
+                stores.envelope(f"a{number}", headers={"trace": "1"} if number % 2 else {}, correlation_id="c", hops=3)
             )
-            found = await ground.fetch()
-            assert ground.asked == []
-            assert found == [(await ground.as_stored())[-1]]
-            assert [(channel, loaded.key, loaded.instance) for channel, loaded in ground.fetched.loaded] == [
+            found = await stores.fetch()
+            assert stores.asked == []
+            assert found == [(await stores.as_stored())[-1]]
+            assert [(channel, loaded.key, loaded.instance) for channel, loaded in stores.fetched.loaded] == [
                 (ORDERS, "k", None)
             ]
-        assert await ground.ids() == []
+        assert await stores.ids() == []
 
     play(scene)
 
 
 def test_several_come_in_their_order(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(*[ground.envelope(f"a{number}", f"k{number}") for number in range(8)])
-        found = await ground.fetch()
-        assert ground.asked == [] or isinstance(ground.ours, MysqlStore)
-        assert found == await ground.as_stored()
+    async def scene(stores: Stores) -> None:
+        await stores.append(*[stores.envelope(f"a{number}", f"k{number}") for number in range(8)])
+        found = await stores.fetch()
+        assert stores.asked == [] or isinstance(stores.ours, MysqlStore)
+        assert found == await stores.as_stored()
 
     play(scene)
 
 
 def test_the_instance_comes_along(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        (first,) = await ground.fetch()
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        (first,) = await stores.fetch()
         save = Save(saga=ORDERS, key="k", base=0, state=b"{}", status="open", timers={"t": "1"}, completed=False)
-        await ground.commit(Completed(first, Effects(save=save)))
-        await ground.fetch()
+        await stores.commit(Completed(first, Effects(save=save)))
+        await stores.fetch()
 
-        await ground.append(ground.envelope("b"))
-        assert await ground.ids() == ["b"]
+        await stores.append(stores.envelope("b"))
+        assert await stores.ids() == ["b"]
 
-        assert ground.asked == []
-        ((_, loaded),) = ground.fetched.loaded
-        assert loaded.instance == (await ground.other.load(ORDERS, ["k"]))[0].instance
+        assert stores.asked == []
+        ((_, loaded),) = stores.fetched.loaded
+        assert loaded.instance == (await stores.other.load(ORDERS, ["k"]))[0].instance
         assert loaded.instance is not None
 
     play(scene)
 
 
 def test_what_another_process_appended_before_goes_before(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("theirs"), store=ground.other)
-        await ground.append(ground.envelope("ours"))
-        assert await ground.ids() == ["theirs", "ours"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("theirs"), store=stores.other)
+        await stores.append(stores.envelope("ours"))
+        assert await stores.ids() == ["theirs", "ours"]
 
     play(scene)
 
 
 def test_what_another_process_appends_meanwhile_is_found_afterwards(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("ours"))
-        await ground.append(ground.envelope("theirs"), store=ground.other)
-        assert await ground.ids() == ["ours"]
-        ground.clock.advance(timedelta(seconds=1))
-        assert await ground.ids() == ["theirs"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("ours"))
+        await stores.append(stores.envelope("theirs"), store=stores.other)
+        assert await stores.ids() == ["ours"]
+        stores.clock.advance(timedelta(seconds=1))
+        assert await stores.ids() == ["theirs"]
 
     play(scene)
 
 
 def test_what_had_its_position_early_and_was_committed_late_goes_before(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        async with ground.other.transaction() as late:
-            await late.append([ground.envelope("late")], ground.routing)
-            await ground.append(ground.envelope("early"))
-            assert await ground.ids() == ["early"]
+    async def scene(stores: Stores) -> None:
+        async with stores.other.transaction() as late:
+            await late.append([stores.envelope("late")], stores.routing)
+            await stores.append(stores.envelope("early"))
+            assert await stores.ids() == ["early"]
             await late.commit()
-        await ground.append(ground.envelope("ours"))
+        await stores.append(stores.envelope("ours"))
 
-        found = await ground.ids()
+        found = await stores.ids()
 
         assert sorted(found) == ["late", "ours"]
         assert found == ["late", "ours"]
@@ -194,99 +194,99 @@ def test_what_had_its_position_early_and_was_committed_late_goes_before(play: Pl
 
 
 def test_a_key_that_is_held_back_is_not_handed_over(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        (first,) = await ground.fetch()
-        await ground.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
-        await ground.fetch()
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        (first,) = await stores.fetch()
+        await stores.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
+        await stores.fetch()
 
-        await ground.append(ground.envelope("b"))
+        await stores.append(stores.envelope("b"))
 
-        assert await ground.ids() == []
+        assert await stores.ids() == []
 
     play(scene)
 
 
 def test_what_was_handed_over_waits_for_a_retry_that_was_committed_meanwhile(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        (first,) = await ground.fetch()
-        await ground.append(ground.envelope("b"))
-        await ground.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        (first,) = await stores.fetch()
+        await stores.append(stores.envelope("b"))
+        await stores.commit(RetryAt(envelope=first, delay=60_000_000, holds=True))
 
-        assert await ground.ids() == []
+        assert await stores.ids() == []
 
     play(scene)
 
 
 def test_a_key_with_something_stashed_brings_no_instance(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        (first,) = await ground.fetch()
-        await ground.commit(Stashed(first, patience=60_000_000))
-        await ground.fetch()
-        await ground.append(ground.envelope("b"))
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        (first,) = await stores.fetch()
+        await stores.commit(Stashed(first, patience=60_000_000))
+        await stores.fetch()
+        await stores.append(stores.envelope("b"))
 
-        assert await ground.ids() == ["b"]
-        assert ground.fetched.loaded == ()
+        assert await stores.ids() == ["b"]
+        assert stores.fetched.loaded == ()
 
     play(scene)
 
 
 def test_a_lane_that_has_no_room_gets_it_later(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        assert (await ground.ours.fetch([Cursor(ORDERS, LANE + 1, 0)], 10)).envelopes == ()
-        assert await ground.ids(other_lanes=False) == ["a"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        assert (await stores.ours.fetch([Cursor(ORDERS, LANE + 1, 0)], 10)).envelopes == ()
+        assert await stores.ids(other_lanes=False) == ["a"]
 
     play(scene)
 
 
 def test_a_lane_that_is_begun_anew_gets_everything(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        assert await ground.ids() == ["a"]
-        await ground.append(ground.envelope("b"))
-        ground.after = 0
-        assert await ground.ids() == ["a", "b"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        assert await stores.ids() == ["a"]
+        await stores.append(stores.envelope("b"))
+        stores.after = 0
+        assert await stores.ids() == ["a", "b"]
 
     play(scene)
 
 
 def test_more_than_a_fetch_may_bring_is_asked_for(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(*[ground.envelope(f"a{number}", f"k{number}") for number in range(5)])
-        assert await ground.ids(limit=3) == ["a0", "a1", "a2"]
-        assert await ground.ids(limit=3) == ["a3", "a4"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(*[stores.envelope(f"a{number}", f"k{number}") for number in range(5)])
+        assert await stores.ids(limit=3) == ["a0", "a1", "a2"]
+        assert await stores.ids(limit=3) == ["a3", "a4"]
 
     play(scene)
 
 
 def test_a_second_append_before_the_fetch_keeps_the_order(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        await ground.append(ground.envelope("b"))
-        assert await ground.ids() == ["a", "b"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        await stores.append(stores.envelope("b"))
+        assert await stores.ids() == ["a", "b"]
 
     play(scene)
 
 
 def test_what_is_scheduled_or_known_is_not_handed_over(play: Play) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("later", delay=60_000_000))
-        assert await ground.ids() == []
-        await ground.append(ground.envelope("a"))
-        assert await ground.ids() == ["a"]
-        await ground.append(ground.envelope("a"), ground.envelope("b"))
-        assert await ground.ids() == ["b"]
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("later", delay=60_000_000))
+        assert await stores.ids() == []
+        await stores.append(stores.envelope("a"))
+        assert await stores.ids() == ["a"]
+        await stores.append(stores.envelope("a"), stores.envelope("b"))
+        assert await stores.ids() == ["b"]
 
     play(scene)
 
 
 def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scene(ground: Ground) -> None:
-        await ground.append(ground.envelope("a"))
-        ground.ours._fetching.news([(ORDERS, LANE + 1)])
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        stores.ours._fetching.news([(ORDERS, LANE + 1)])
         with monkeypatch.context() as patch:
 
             async def broken(link: object, ask: Query | UserQuery) -> Answer:
@@ -295,7 +295,7 @@ def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.
             patch.setattr(PostgresLink, "answer", broken)
             patch.setattr(MysqlLink, "answer", broken)
             with pytest.raises(OSError, match="cut"):
-                await ground.fetch()
-        assert await ground.ids() == ["a"]
+                await stores.fetch()
+        assert await stores.ids() == ["a"]
 
     play(scene)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from tests.unit.taker import TAKER, stored
+from tests.support.subscription import SUBSCRIPTION, stored
 
 from sagabus import Settings, StoreUnavailable
 from sagabus.engine.in_flight import InFlight
@@ -50,18 +50,18 @@ class Sender:
         self.table = routing
 
 
-class Ground:
+class Rig:
     def __init__(self) -> None:
         self.store: Any = Store()
         self.sender: Any = Sender()
-        self.hand = InFlight({"taker": TAKER}, SMALLEST_WINDOW)
+        self.hand = InFlight({"taker": SUBSCRIPTION}, SMALLEST_WINDOW)
         self.leases = Leases(
             "w",
             self.store,
             self.sender,
             ManualClock(),
             self.hand,
-            definitions={"taker": TAKER},
+            definitions={"taker": SUBSCRIPTION},
             settings=Settings(prefetch=PREFETCH),
         )
 
@@ -78,52 +78,52 @@ class Ground:
 
 
 def test_a_worker_alone_shares_its_prefetch_among_all_lanes() -> None:
-    assert Ground().renew(LANES) == (100, 100)
+    assert Rig().renew(LANES) == (100, 100)
 
 
 def test_with_few_lanes_each_may_have_more_once_the_store_knows() -> None:
-    ground = Ground()
-    assert ground.renew(4) == (100, 100)  # nobody knew how many there would be
-    assert ground.renew(4) == (400, 400)
+    rig = Rig()
+    assert rig.renew(4) == (100, 100)  # nobody knew how many there would be
+    assert rig.renew(4) == (400, 400)
 
 
 def test_what_is_in_hand_is_told_though_less_is_to_come() -> None:
-    ground = Ground()
-    ground.renew(4)
-    ground.renew(4)
-    ground.fill(2, 350)
-    assert ground.renew(16) == (400, 400)
-    assert ground.renew(16) == (100, 350)
+    rig = Rig()
+    rig.renew(4)
+    rig.renew(4)
+    rig.fill(2, 350)
+    assert rig.renew(16) == (400, 400)
+    assert rig.renew(16) == (100, 350)
 
 
 def test_a_window_that_the_store_was_not_told_of_is_not_used() -> None:
-    ground = Ground()
-    ground.renew(4)
-    ground.store.away = True
+    rig = Rig()
+    rig.renew(4)
+    rig.store.away = True
     with pytest.raises(StoreUnavailable):
-        ground.renew(4)
-    assert ground.hand.lane_window == 100
+        rig.renew(4)
+    assert rig.hand.lane_window == 100
 
 
 def test_what_changed_before_the_first_fetch_is_heard_of_at_the_next_renewal() -> None:
     """The first number of the crew says nothing of what had changed by then."""
-    ground = Ground()
-    ground.renew(LANES)
-    ground.store.version = 2
-    ground.leases.note_crew(7)
-    due = ground.leases.are_due
+    rig = Rig()
+    rig.renew(LANES)
+    rig.store.version = 2
+    rig.leases.note_crew(7)
+    due = rig.leases.are_due
     for _ in range(3):
-        ground.renew(LANES)
+        rig.renew(LANES)
 
     assert not due  # all workers begin at once, and would all lease twice
-    assert ground.sender.table.version == 2
-    assert ground.store.asked == 1
+    assert rig.sender.table.version == 2
+    assert rig.store.asked == 1
 
 
 def test_what_is_said_while_a_renewal_is_under_way_is_for_the_next_one() -> None:
-    ground = Ground()
-    ground.renew(LANES)
-    ground.store.meanwhile = lambda: setattr(ground.leases, "refresh", True)
-    ground.renew(LANES)
+    rig = Rig()
+    rig.renew(LANES)
+    rig.store.meanwhile = lambda: setattr(rig.leases, "refresh", True)
+    rig.renew(LANES)
 
-    assert ground.leases.are_due
+    assert rig.leases.are_due

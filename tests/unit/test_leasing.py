@@ -1,7 +1,7 @@
 """What leases cost in statements: a renewal, made every second by every worker, the same for any number of channels."""
 
 import pytest
-from tests.unit.asked import Ground
+from tests.support.statement_counter import StatementCounter
 
 from sagabus.store import Lane
 from sagabus.stores.sql import leasing
@@ -10,64 +10,64 @@ SECOND = 1_000_000
 LANES = 16
 
 
-def lease(ground: Ground, worker: str, channels: list[str], now: int) -> list[Lane]:
-    return ground.run(leasing.lease(worker, channels, now, duration=10 * SECOND, window=5, lanes=LANES))
+def lease(counter: StatementCounter, worker: str, channels: list[str], now: int) -> list[Lane]:
+    return counter.run(leasing.lease(worker, channels, now, duration=10 * SECOND, window=5, lanes=LANES))
 
 
 def test_who_had_to_wait_for_half_a_lease_takes_nobody_for_dead() -> None:
     """Whatever held it up has held up the others as well: they could not renew."""
-    ground = Ground()
-    first = lease(ground, "one", ["a"], SECOND)
+    counter = StatementCounter()
+    first = lease(counter, "one", ["a"], SECOND)
     waits = {"clock": lambda: 31 * SECOND, "window": 5, "lanes": LANES, "duration": 10 * SECOND}
 
-    assert ground.run(leasing.lease("two", ["a"], 2 * SECOND, **waits)) == []
-    assert lease(ground, "one", ["a"], 32 * SECOND) == first[: LANES // 2]
-    assert ground.run(leasing.lease("three", ["a"], 30 * SECOND, **waits)) != []
+    assert counter.run(leasing.lease("two", ["a"], 2 * SECOND, **waits)) == []
+    assert lease(counter, "one", ["a"], 32 * SECOND) == first[: LANES // 2]
+    assert counter.run(leasing.lease("three", ["a"], 30 * SECOND, **waits)) != []
 
 
 @pytest.mark.parametrize("channels", [["a"], [f"c{n}" for n in range(30)]])
 def test_a_renewal_with_nothing_to_share_is_a_few_statements(channels: list[str]) -> None:
-    ground = Ground()
-    first = lease(ground, "w", channels, SECOND)
-    ground.asked.clear()
+    counter = StatementCounter()
+    first = lease(counter, "w", channels, SECOND)
+    counter.asked.clear()
 
-    again = lease(ground, "w", channels, 2 * SECOND)
+    again = lease(counter, "w", channels, 2 * SECOND)
 
     assert again == first
     assert len(again) == LANES * len(channels)
-    assert ground.asked.total() <= 5
+    assert counter.asked.total() <= 5
 
 
 def test_free_lanes_are_taken_by_one_statement_for_each_channel() -> None:
-    ground = Ground()
+    counter = StatementCounter()
 
-    taken = lease(ground, "w", ["a", "b"], SECOND)
+    taken = lease(counter, "w", ["a", "b"], SECOND)
 
     assert len(taken) == 2 * LANES
-    assert ground.asked["take_free"] == 2
-    assert ground.asked["take_lane"] == 0
+    assert counter.asked["take_free"] == 2
+    assert counter.asked["take_lane"] == 0
 
 
 def test_the_dead_are_forgotten_once_the_lanes_are_held() -> None:
     """Who is late with its renewal takes the two in this order: in the other one each would wait for the other."""
-    ground = Ground()
-    lease(ground, "one", ["a", "b"], SECOND)
-    ground.asked.clear()
+    counter = StatementCounter()
+    lease(counter, "one", ["a", "b"], SECOND)
+    counter.asked.clear()
 
-    lease(ground, "two", ["a", "b"], 30 * SECOND)
+    lease(counter, "two", ["a", "b"], 30 * SECOND)
 
-    order = list(ground.asked)
+    order = list(counter.asked)
     assert order.index("lock_lanes") < order.index("dead_workers") < order.index("forget_dead_worker")
-    assert ground.asked["forget_dead_worker"] == 2
+    assert counter.asked["forget_dead_worker"] == 2
 
 
 def test_a_renewal_sees_who_came_and_who_died() -> None:
-    ground = Ground()
-    lease(ground, "one", ["a"], SECOND)
-    lease(ground, "two", ["a"], SECOND)
+    counter = StatementCounter()
+    lease(counter, "one", ["a"], SECOND)
+    lease(counter, "two", ["a"], SECOND)
 
-    shared = lease(ground, "one", ["a"], 2 * SECOND), lease(ground, "two", ["a"], 2 * SECOND)
-    alone = lease(ground, "one", ["a"], 30 * SECOND)
+    shared = lease(counter, "one", ["a"], 2 * SECOND), lease(counter, "two", ["a"], 2 * SECOND)
+    alone = lease(counter, "one", ["a"], 30 * SECOND)
 
     assert [len(lanes) for lanes in shared] == [LANES // 2, LANES // 2]
     assert len(alone) == LANES

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pymysql
 import pytest
-from tests.grounds import MYSQL
+from tests.support.databases import MYSQL
 
 from sagabus.loud import MOST_LOUD
 from sagabus.stores.mysql import MysqlStore

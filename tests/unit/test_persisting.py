@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
-from tests.unit.taker import TAKER
+from tests.support.subscription import SUBSCRIPTION
 
 from sagabus import StoreUnavailable, TransactionLost
 from sagabus.clock import Clock
@@ -71,7 +71,7 @@ class Scripted:
     def execute_check(self, sql: str, parameters: object) -> None: ...
 
 
-class Ground:
+class Rig:
     """A committer on a scripted store, and what it told."""
 
     def __init__(self, script: Script, clock: Clock | None = None) -> None:
@@ -89,7 +89,7 @@ class Ground:
         for position, name in enumerate(names):
             key = None if name.startswith("-") else name[0]
             mailbox = self.mailboxes.get(name[0]) if key else None
-            mailbox = mailbox or Mailbox(TAKER, key, ("taker", 0), 1)
+            mailbox = mailbox or Mailbox(SUBSCRIPTION, key, ("taker", 0), 1)
             self.mailboxes[name if key is None else name[0]] = mailbox
             envelope = Envelope(message_id=name, message_type="t", body=b"", channel="taker", position=position)
             effects = Effects(statements=OF_THE_USER if name in statements else ())
@@ -123,22 +123,22 @@ def flat(told: list[list[tuple[str, Verdict]]]) -> list[tuple[str, Verdict]]:
 
 
 def test_a_flush_that_commits_is_told_at_once_and_in_its_order() -> None:
-    async def main() -> Ground:
-        ground = Ground(losing("nobody"))
-        ground.add("a1", "b1", "a2", "-1")
-        await ground.committer.drain()
-        return ground
+    async def main() -> Rig:
+        rig = Rig(losing("nobody"))
+        rig.add("a1", "b1", "a2", "-1")
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert ground.told == [[("a1", COMMITTED), ("b1", COMMITTED), ("a2", COMMITTED), ("-1", COMMITTED)]]
-    assert ground.store.commits == [["a1", "b1", "a2", "-1"]]
-    assert ground.open() == {}
+    assert rig.told == [[("a1", COMMITTED), ("b1", COMMITTED), ("a2", COMMITTED), ("-1", COMMITTED)]]
+    assert rig.store.commits == [["a1", "b1", "a2", "-1"]]
+    assert rig.open() == {}
 
 
 @pytest.mark.parametrize("culprit", ["a1", "d1", "h1"])
 def test_neighbours_before_and_behind_are_told_while_the_culprit_is_still_being_tried(culprit: str) -> None:
-    async def main() -> tuple[Ground, list[tuple[str, Verdict]], dict[str, int]]:
+    async def main() -> tuple[Rig, list[tuple[str, Verdict]], dict[str, int]]:
         reached, go_on = asyncio.Event(), asyncio.Event()
         alone = 0
 
@@ -151,85 +151,85 @@ def test_neighbours_before_and_behind_are_told_while_the_culprit_is_still_being_
             if culprit in names:
                 raise StoreUnavailable
 
-        ground = Ground(script)
-        ground.add(*(f"{letter}1" for letter in "abcdefgh"), statements=[culprit])
+        rig = Rig(script)
+        rig.add(*(f"{letter}1" for letter in "abcdefgh"), statements=[culprit])
         await reached.wait()
-        so_far, still_open = flat(ground.told), ground.open()
+        so_far, still_open = flat(rig.told), rig.open()
         go_on.set()
-        await ground.committer.drain()
-        return ground, so_far, still_open
+        await rig.committer.drain()
+        return rig, so_far, still_open
 
-    ground, so_far, still_open = asyncio.run(main())
+    rig, so_far, still_open = asyncio.run(main())
 
     assert sorted(so_far) == [(f"{letter}1", COMMITTED) for letter in "abcdefgh" if letter != culprit[0]]
     assert still_open == {culprit[0]: 1}
-    assert flat(ground.told)[-1] == (culprit, REFUSED)
-    assert isinstance(ground.errors[culprit], TransactionLost)
-    assert ground.store.commits.count([culprit]) == 3
-    assert ground.open() == {}
+    assert flat(rig.told)[-1] == (culprit, REFUSED)
+    assert isinstance(rig.errors[culprit], TransactionLost)
+    assert rig.store.commits.count([culprit]) == 3
+    assert rig.open() == {}
 
 
 def test_what_was_built_on_the_culprit_is_told_with_it_and_never_tried() -> None:
-    async def main() -> Ground:
-        ground = Ground(losing("b2"))
-        ground.add("b1", "a1", "b2", "c1", "b3", "a2", "b4", statements=["b2"])
-        await ground.committer.drain()
-        return ground
+    async def main() -> Rig:
+        rig = Rig(losing("b2"))
+        rig.add("b1", "a1", "b2", "c1", "b3", "a2", "b4", statements=["b2"])
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert ground.told[-1] == [("b2", REFUSED), ("b3", DROPPED), ("b4", DROPPED)]
-    assert dict(flat(ground.told[:-1])) == dict.fromkeys(("a1", "a2", "b1", "c1"), COMMITTED)
-    first, *rest = ground.store.commits
+    assert rig.told[-1] == [("b2", REFUSED), ("b3", DROPPED), ("b4", DROPPED)]
+    assert dict(flat(rig.told[:-1])) == dict.fromkeys(("a1", "a2", "b1", "c1"), COMMITTED)
+    first, *rest = rig.store.commits
     assert first == ["b1", "a1", "b2", "c1", "b3", "a2", "b4"]
     assert not any({"b3", "b4"} & set(names) for names in rest if "b2" not in names)
 
 
 def test_what_another_share_lost_takes_with_it_what_was_built_on_it() -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         async def script(names: list[str]) -> Sequence[Settled] | None:
             if len(names) > 2:
                 raise StoreUnavailable
             return [Settled(CONFLICT if name == "a1" else COMMITTED) for name in names]
 
-        ground = Ground(script)
-        ground.add("a1", "b1", "a2", "c1", "d1", "a3")
-        await ground.committer.drain()
-        return ground
+        rig = Rig(script)
+        rig.add("a1", "b1", "a2", "c1", "d1", "a3")
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    (with_it,) = [share for share in ground.told if ("a1", CONFLICT) in share]
+    (with_it,) = [share for share in rig.told if ("a1", CONFLICT) in share]
     assert with_it[-2:] == [("a2", DROPPED), ("a3", DROPPED)]
-    assert sorted(name for name, _ in flat(ground.told)) == ["a1", "a2", "a3", "b1", "c1", "d1"]
+    assert sorted(name for name, _ in flat(rig.told)) == ["a1", "a2", "a3", "b1", "c1", "d1"]
 
 
 def test_messages_without_a_key_are_built_on_nothing() -> None:
-    async def main() -> Ground:
-        ground = Ground(losing("-2"))
-        ground.add("-1", "-2", "-3", statements=["-2"])
-        await ground.committer.drain()
-        return ground
+    async def main() -> Rig:
+        rig = Rig(losing("-2"))
+        rig.add("-1", "-2", "-3", statements=["-2"])
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert sorted(flat(ground.told)) == [("-1", COMMITTED), ("-2", REFUSED), ("-3", COMMITTED)]
+    assert sorted(flat(rig.told)) == [("-1", COMMITTED), ("-2", REFUSED), ("-3", COMMITTED)]
 
 
 def test_two_culprits_are_both_found_and_each_pays_alone() -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         async def script(names: list[str]) -> None:
             if {"b1", "e1"} & set(names):
                 raise StoreUnavailable
 
-        ground = Ground(script)
-        ground.add(*(f"{letter}1" for letter in "abcdefgh"), statements=["b1", "e1"])
-        await ground.committer.drain()
-        return ground
+        rig = Rig(script)
+        rig.add(*(f"{letter}1" for letter in "abcdefgh"), statements=["b1", "e1"])
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    answers = flat(ground.told)
+    answers = flat(rig.told)
     assert dict(answers) == {f"{letter}1": REFUSED if letter in "be" else COMMITTED for letter in "abcdefgh"}
     assert [verdict for _, verdict in answers[-2:]] == [REFUSED] * 2
     assert len(answers) == 8
@@ -237,25 +237,25 @@ def test_two_culprits_are_both_found_and_each_pays_alone() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64])
 def test_rows_that_cannot_be_written_cost_their_own_message_only_and_few_commits(count: int) -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         async def script(names: list[str]) -> None:
             if "-0" in names:
                 raise ValueError("cannot be written")
 
-        ground = Ground(script)
-        ground.add(*(f"-{n}" for n in reversed(range(count))))
-        await ground.committer.drain()
-        return ground
+        rig = Rig(script)
+        rig.add(*(f"-{n}" for n in reversed(range(count))))
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert dict(flat(ground.told)) == {f"-{n}": REFUSED if n == 0 else COMMITTED for n in range(count)}
-    assert isinstance(ground.errors["-0"], ValueError)
-    assert len(ground.store.commits) <= 25
+    assert dict(flat(rig.told)) == {f"-{n}": REFUSED if n == 0 else COMMITTED for n in range(count)}
+    assert isinstance(rig.errors["-0"], ValueError)
+    assert len(rig.store.commits) <= 25
 
 
 def test_a_cancellation_fences_only_what_was_not_told() -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         reached = asyncio.Event()
 
         async def script(names: list[str]) -> None:
@@ -265,37 +265,37 @@ def test_a_cancellation_fences_only_what_was_not_told() -> None:
                 reached.set()
                 await asyncio.Event().wait()
 
-        ground = Ground(script)
-        ground.add("a1", "b1", "c1", "d1", "e1", "f1")
+        rig = Rig(script)
+        rig.add("a1", "b1", "c1", "d1", "e1", "f1")
         await reached.wait()
-        ground.add("a2")
-        await ground.committer.stop()
-        return ground
+        rig.add("a2")
+        await rig.committer.stop()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    answers = flat(ground.told)
+    answers = flat(rig.told)
     assert len(answers) == len(dict(answers)) == 6
     assert {name for name, verdict in answers if verdict is COMMITTED} == {"a1"}
     assert {name for name, verdict in answers if verdict is FENCED} == {"b1", "c1", "d1", "e1", "f1"}
 
 
 def test_a_new_routing_is_known_before_a_share_is_told_that_its_own_was_old() -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         async def script(names: list[str]) -> Sequence[Settled] | None:
             if len(names) > 2:
                 raise StoreUnavailable
             return [Settled(STALE)] * len(names) if "a1" in names else None
 
-        ground = Ground(script)
-        ground.add("a1", "b1", "c1", "d1")
-        await ground.committer.drain()
-        return ground
+        rig = Rig(script)
+        rig.add("a1", "b1", "c1", "d1")
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert len(ground.told) > 1
-    assert ground.versions == [2] * len(ground.told)
+    assert len(rig.told) > 1
+    assert rig.versions == [2] * len(rig.told)
 
 
 def test_a_database_that_is_lost_before_the_new_routing_is_read_changes_no_answer() -> None:
@@ -316,7 +316,7 @@ def test_a_database_that_is_lost_before_the_new_routing_is_read_changes_no_answe
 
 
 def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_withdrawn() -> None:
-    async def main() -> tuple[Ground, list[str]]:
+    async def main() -> tuple[Rig, list[str]]:
         reached, go_on = asyncio.Event(), asyncio.Event()
 
         async def script(names: list[str]) -> None:
@@ -326,18 +326,18 @@ def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_
                 reached.set()
                 await go_on.wait()
 
-        ground = Ground(script)
-        ground.add("a1", "b1", "c1", "d1")
+        rig = Rig(script)
+        rig.add("a1", "b1", "c1", "d1")
         await reached.wait()
-        ground.add("a2", "b2")
-        mailbox = ground.mailboxes["a"]
-        withdrawn = ground.committer.withdraw([mailbox])[mailbox]
+        rig.add("a2", "b2")
+        mailbox = rig.mailboxes["a"]
+        withdrawn = rig.committer.withdraw([mailbox])[mailbox]
         go_on.set()
-        await ground.committer.drain()
-        return ground, [envelope.message_id for envelope in withdrawn]
+        await rig.committer.drain()
+        return rig, [envelope.message_id for envelope in withdrawn]
 
-    ground, withdrawn = asyncio.run(main())
+    rig, withdrawn = asyncio.run(main())
 
     assert withdrawn == ["a2"]
-    assert flat(ground.told)[-1] == ("b2", COMMITTED)
-    assert ground.open() == {}
+    assert flat(rig.told)[-1] == ("b2", COMMITTED)
+    assert rig.open() == {}

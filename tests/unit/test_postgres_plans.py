@@ -43,7 +43,7 @@ INSERT INTO {inbox} SELECT 'c' || n % 4, 'm' || n, 'f', n FROM generate_series(1
 """
 
 
-class Ground:
+class Rig:
     """One schema, and a connection to it as the store makes them."""
 
     def __init__(self) -> None:
@@ -89,8 +89,8 @@ class Ground:
 
 
 @pytest.fixture(scope="module", params=["new", "measured while empty", "full"])
-def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
-    found = Ground()
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    found = Rig()
     found.run(found.begin(request.param))
     yield found
     found.run(found.end())
@@ -104,8 +104,8 @@ def nodes(plan: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_no_hot_statement_reads_or_sorts_a_whole_table(ground: Ground, name: str) -> None:
-    plan = list(nodes(ground.run(ground.plan(name))))
+def test_no_hot_statement_reads_or_sorts_a_whole_table(rig: Rig, name: str) -> None:
+    plan = list(nodes(rig.run(rig.plan(name))))
 
     large = {f"sagabus_{table}" for table in LARGE}
     scans = [node for node in plan if node.get("Relation Name") in large and node["Node Type"] != "ModifyTable"]
@@ -117,18 +117,16 @@ def test_no_hot_statement_reads_or_sorts_a_whole_table(ground: Ground, name: str
 
 
 @pytest.mark.parametrize("name", ["sift", "sift_key"])
-def test_what_stands_before_a_cursor_is_looked_through_from_the_floor_to_the_cursor_only(
-    ground: Ground, name: str
-) -> None:
-    plan = list(nodes(ground.run(ground.plan(name))))
+def test_what_stands_before_a_cursor_is_looked_through_from_the_floor_to_the_cursor_only(rig: Rig, name: str) -> None:
+    plan = list(nodes(rig.run(rig.plan(name))))
 
     conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == "sagabus_envelope_due"]
     assert [each for each in conditions if "due_at = 0" in each and '"position" > $4' in each and "<= $3" in each]
 
 
 @pytest.mark.parametrize("name", ["fetch", "fetch_few", "anything_due"])
-def test_a_lane_is_entered_and_left_by_the_index(ground: Ground, name: str) -> None:
-    plan = list(nodes(ground.run(ground.plan(name))))
+def test_a_lane_is_entered_and_left_by_the_index(rig: Rig, name: str) -> None:
+    plan = list(nodes(rig.run(rig.plan(name))))
 
     conditions = [node["Index Cond"] for node in plan if node.get("Index Name") == "sagabus_envelope_due"]
     lanes = [condition for condition in conditions if "due_at <=" in condition or "due_at = 0" in condition]
@@ -143,10 +141,8 @@ def test_a_lane_is_entered_and_left_by_the_index(ground: Ground, name: str) -> N
         ("purge_history", "sagabus_history_committed", ("saga =", "committed_at <")),
     ],
 )
-def test_a_history_is_read_and_forgotten_by_its_index(
-    ground: Ground, name: str, index: str, fields: tuple[str, ...]
-) -> None:
-    plan = list(nodes(ground.run(ground.plan(name))))
+def test_a_history_is_read_and_forgotten_by_its_index(rig: Rig, name: str, index: str, fields: tuple[str, ...]) -> None:
+    plan = list(nodes(rig.run(rig.plan(name))))
 
     (condition,) = [node["Index Cond"] for node in plan if node.get("Index Name") == index]
     assert [field for field in fields if field not in condition] == []

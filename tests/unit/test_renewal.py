@@ -36,7 +36,7 @@ class Keeper:
         self.closed.set()
 
 
-class Ground:
+class Rig:
     def __init__(self) -> None:
         self.clock, self.keeper = ManualClock(), Keeper()
         self.thread = RenewalThread("w", self.keeper, self.clock, lease=LEASE, limit=LIMIT)
@@ -51,55 +51,55 @@ class Ground:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def rig() -> Rig:
+    return Rig()
 
 
-def test_while_the_event_loop_renews_the_thread_does_nothing(ground: Ground) -> None:
+def test_while_the_event_loop_renews_the_thread_does_nothing(rig: Rig) -> None:
     for _ in range(60):
-        ground.clock.advance(timedelta(seconds=1))
-        ground.thread.note(ground.clock.monotonic())
-        ground.thread.renew_when_due()
+        rig.clock.advance(timedelta(seconds=1))
+        rig.thread.note(rig.clock.monotonic())
+        rig.thread.renew_when_due()
 
-    assert ground.keeper.renewals == 0
-
-
-def test_it_looks_no_oftener_than_twice_in_a_lease_while_the_event_loop_renews(ground: Ground) -> None:
-    assert ground.thread.until_due() == pytest.approx(LEASE / 2)
+    assert rig.keeper.renewals == 0
 
 
-def test_once_the_event_loop_is_late_the_thread_renews_several_times_in_a_lease(ground: Ground) -> None:
-    ground.passes(10 * LEASE)
-
-    assert 20 <= ground.keeper.renewals <= 45
+def test_it_looks_no_oftener_than_twice_in_a_lease_while_the_event_loop_renews(rig: Rig) -> None:
+    assert rig.thread.until_due() == pytest.approx(LEASE / 2)
 
 
-def test_a_renewal_that_fails_is_tried_again_well_before_the_lease_ends(ground: Ground) -> None:
-    ground.keeper.away = True
-    ground.passes(0.7 * LEASE)
-    ground.keeper.away = False
-    ground.passes(0.1 * LEASE)
+def test_once_the_event_loop_is_late_the_thread_renews_several_times_in_a_lease(rig: Rig) -> None:
+    rig.passes(10 * LEASE)
 
-    assert ground.keeper.renewals == 1
+    assert 20 <= rig.keeper.renewals <= 45
 
 
-def test_an_event_loop_that_is_dead_for_good_loses_its_leases(ground: Ground) -> None:
-    ground.passes(LIMIT + LEASE)
-    before = ground.keeper.renewals
-    ground.passes(LIMIT)
+def test_a_renewal_that_fails_is_tried_again_well_before_the_lease_ends(rig: Rig) -> None:
+    rig.keeper.away = True
+    rig.passes(0.7 * LEASE)
+    rig.keeper.away = False
+    rig.passes(0.1 * LEASE)
 
-    assert ground.keeper.renewals == before
-    assert ground.thread.has_given_up
+    assert rig.keeper.renewals == 1
 
 
-def test_an_event_loop_that_comes_back_is_waited_for_again(ground: Ground) -> None:
-    ground.passes(LIMIT + LEASE)
-    before = ground.keeper.renewals
-    ground.thread.note(ground.clock.monotonic())
-    ground.passes(LEASE)
+def test_an_event_loop_that_is_dead_for_good_loses_its_leases(rig: Rig) -> None:
+    rig.passes(LIMIT + LEASE)
+    before = rig.keeper.renewals
+    rig.passes(LIMIT)
 
-    assert ground.keeper.renewals > before
-    assert not ground.thread.has_given_up
+    assert rig.keeper.renewals == before
+    assert rig.thread.has_given_up
+
+
+def test_an_event_loop_that_comes_back_is_waited_for_again(rig: Rig) -> None:
+    rig.passes(LIMIT + LEASE)
+    before = rig.keeper.renewals
+    rig.thread.note(rig.clock.monotonic())
+    rig.passes(LEASE)
+
+    assert rig.keeper.renewals > before
+    assert not rig.thread.has_given_up
 
 
 def test_it_renews_while_its_event_loop_is_blocked_and_ends_with_its_worker() -> None:

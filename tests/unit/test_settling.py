@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from tests.unit.asked import Ground
+from tests.support.statement_counter import StatementCounter
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, Save, Settled, Verdict
@@ -17,62 +17,62 @@ LANES = 4
 MANY = 100
 
 
-def stored() -> tuple[Ground, list[Envelope]]:
+def stored() -> tuple[StatementCounter, list[Envelope]]:
     """Many messages in a few lanes."""
-    ground = Ground()
+    counter = StatementCounter()
     given = [
         Envelope(message_id=f"m{n}", message_type="t", body=b"{}", channel="c", lane=n % LANES, partition_key=f"k{n}")
         for n in range(MANY)
     ]
-    ground.run(leasing.add_lanes("c", LANES))
-    ground.run(appending.insert(given, NOW))
-    found = ground.answer(Query("ready", (MANY,), [("c", lane, 0) for lane in range(LANES)])).rows
+    counter.run(leasing.add_lanes("c", LANES))
+    counter.run(appending.insert(given, NOW))
+    found = counter.answer(Query("ready", (MANY,), [("c", lane, 0) for lane in range(LANES)])).rows
     positions = {row[4]: row[0] for row in found}
-    ground.asked.clear()
-    return ground, [msgspec.structs.replace(e, position=positions[e.message_id]) for e in given]
+    counter.asked.clear()
+    return counter, [msgspec.structs.replace(e, position=positions[e.message_id]) for e in given]
 
 
-def settled(ground: Ground, envelopes: list[Envelope], *, lost: int) -> list[Settled]:
+def settled(counter: StatementCounter, envelopes: list[Envelope], *, lost: int) -> list[Settled]:
     """The answers to the completion of all of them, by a worker that has lost one lane meanwhile."""
     epochs = {("c", lane): 0 if lane != lost else 7 for lane in range(LANES)}
     outcomes = [Completed(envelope, Effects()) for envelope in envelopes]
-    return ground.run(settling.settle(Batch(outcomes, 1, epochs), lambda: NOW, lambda _: None))
+    return counter.run(settling.settle(Batch(outcomes, 1, epochs), lambda: NOW, lambda _: None))
 
 
 def test_what_is_left_of_a_flush_whose_lane_was_lost_commits_together() -> None:
-    ground, envelopes = stored()
+    counter, envelopes = stored()
 
-    answers = settled(ground, envelopes, lost=2)
+    answers = settled(counter, envelopes, lost=2)
 
     assert [answer.verdict for answer in answers] == [
         Verdict.FENCED if envelope.lane == 2 else Verdict.COMMITTED for envelope in envelopes
     ]
-    assert ground.asked["remove"] == 1
-    assert ground.asked.total() < 10
+    assert counter.asked["remove"] == 1
+    assert counter.asked.total() < 10
 
 
 @pytest.mark.parametrize("recorded", [False, True])
 def test_a_history_is_one_statement_and_without_one_there_is_none(recorded: bool) -> None:
-    ground, envelopes = stored()
+    counter, envelopes = stored()
     state = Save(saga="c", key="", base=0, state=b"{}", status=None, timers={}, completed=False, recorded=recorded)
     saves = [msgspec.structs.replace(state, key=str(each.partition_key)) for each in envelopes]
     outcomes = [Completed(each, Effects(save=save)) for each, save in zip(envelopes, saves, strict=True)]
 
-    ground.run(settling.settle(Batch(outcomes, 1, {}), lambda: NOW, lambda _: None))
+    counter.run(settling.settle(Batch(outcomes, 1, {}), lambda: NOW, lambda _: None))
 
-    assert ground.asked["create_instances"] == 1
-    assert ground.asked["record_history"] == int(recorded)
+    assert counter.asked["create_instances"] == 1
+    assert counter.asked["record_history"] == int(recorded)
 
 
 def test_of_messages_in_a_lost_lane_those_that_are_gone_are_told_so() -> None:
-    ground, envelopes = stored()
-    settled(ground, [envelope for envelope in envelopes if envelope.lane == 2], lost=-1)
-    ground.asked.clear()
+    counter, envelopes = stored()
+    settled(counter, [envelope for envelope in envelopes if envelope.lane == 2], lost=-1)
+    counter.asked.clear()
 
-    answers = settled(ground, envelopes, lost=2)
+    answers = settled(counter, envelopes, lost=2)
 
     assert Counter(answer.verdict for answer in answers) == {
         Verdict.GONE: MANY // LANES,
         Verdict.COMMITTED: MANY - MANY // LANES,
     }
-    assert ground.asked["which_stored"] == 1
+    assert counter.asked["which_stored"] == 1

@@ -15,7 +15,7 @@ from sagabus.stores.sqlite.statements import STATEMENTS
 T = TypeVar("T")
 
 
-class Ground:
+class StatementCounter:
     """A fresh database; `asked` counts statements by name."""
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ class Words:
         return await found if inspect.isawaitable(found) else found
 
 
-class Ground(ABC):
+class Database(ABC):
     """A place for one bus at a time, and what is in it."""
 
     kind: ClassVar[str]
@@ -117,7 +117,7 @@ class Ground(ABC):
         """Leave nothing behind for the next test."""
 
 
-class SqliteGround(Ground):
+class SqliteDatabase(Database):
     """A file."""
 
     kind = "sqlite"
@@ -144,7 +144,7 @@ class SqliteGround(Ground):
             file.unlink()
 
 
-class ServerGround(Ground):
+class ServerDatabase(Database):
     """Tables on a server, made once and emptied after each test. `keep` one connection, or take a new one each time."""
 
     def __init__(self, server: str, *, keep: bool = True) -> None:
@@ -192,7 +192,7 @@ class ServerGround(Ground):
             self._kept.close()
 
 
-class PostgresGround(ServerGround):
+class PostgresDatabase(ServerDatabase):
     """A schema; the user's tables are in it as well, and are found in it."""
 
     kind = "postgres"
@@ -224,7 +224,7 @@ class PostgresGround(ServerGround):
         return stranger(self.url)
 
 
-class MySqlGround(ServerGround):
+class MysqlDatabase(ServerDatabase):
     """A prefix; the user's tables have one as well, which is put before their names."""
 
     kind = "mysql"
@@ -256,35 +256,51 @@ class MySqlGround(ServerGround):
         return stranger(self.url)
 
 
-SERVERS: dict[str, type[PostgresGround | MySqlGround]] = {"postgres": PostgresGround, "mysql": MySqlGround}
+SERVERS: dict[str, type[PostgresDatabase | MysqlDatabase]] = {"postgres": PostgresDatabase, "mysql": MysqlDatabase}
 
 
-def server_ground(kind: str) -> ServerGround:
+def server_database(kind: str) -> ServerDatabase:
     """Tables on the server of a kind; without one the test is skipped, and fails in continuous integration.
 
     No power will fail there.
     """
     try:
-        ground = SERVERS[kind]()
-        ground.options = "synchronous_commit=off" if kind == "postgres" else ""
-        ground.run("SELECT 1")
-        return ground
+        database = SERVERS[kind]()
+        database.options = "synchronous_commit=off" if kind == "postgres" else ""
+        database.run("SELECT 1")
+        return database
     except (psycopg.OperationalError, pymysql.err.OperationalError) as error:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no server for {kind}: {error}")
 
 
 @contextmanager
-def fresh_ground(kind: str, folder: Path) -> Iterator[Ground]:
+def fresh_database(kind: str, folder: Path) -> Iterator[Database]:
     """A place where nothing has been yet, not even the bus's tables; gone afterwards."""
     if kind == "sqlite":
-        yield SqliteGround(folder / "fresh.db")
+        yield SqliteDatabase(folder / "fresh.db")
         return
-    ground = server_ground(kind)
+    database = server_database(kind)
     try:
-        yield ground
+        yield database
     finally:
-        ground.clear()
-        ground.close()
+        database.clear()
+        database.close()
+
+
+@contextmanager
+def own_database(kind: str) -> Iterator[str]:
+    """The address of a new database, gone afterwards. Without a server the test is skipped; in CI it fails."""
+    server = {"postgres": POSTGRES, "mysql": MYSQL}[kind]
+    name = f"test_{uuid4().hex[:12]}"
+    run = {"postgres": _on_postgres, "mysql": _on_mysql}[kind]
+    try:
+        run(server, f"CREATE DATABASE {name}")
+    except (psycopg.OperationalError, pymysql.err.OperationalError) as error:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no server for {kind}: {error}")
+    try:
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    finally:
+        run(server, f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgres' else ''}")
 
 
 def stranger(url: str) -> Any:
@@ -312,3 +328,21 @@ def stranger(url: str) -> Any:
 
 def _with_options(server: str, *options: str) -> str:
     return server + ("&" if "?" in server else "?") + "&".join(filter(None, options))
+
+
+def _on_postgres(server: str, sql: str) -> None:
+    with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
+        connection.execute(sql.encode())
+
+
+def _on_mysql(server: str, sql: str) -> None:
+    place = urlsplit(server)
+    connection = pymysql.connect(
+        host=place.hostname,
+        port=place.port or 3306,
+        user=unquote(place.username or ""),
+        password=unquote(place.password or ""),
+        connect_timeout=10,
+    )
+    connection.query(sql)
+    connection.close()

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 from tests.faults.application import LaterClock, here
 from tests.faults.application import bus_at as bus_with_settings
-from tests.grounds import Words, stranger
+from tests.support.databases import Words, stranger
 
 from sagabus import AsyncConnection, Bus, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
 from sagabus.errors import ForkedProcess, NoOpenTransaction, StoreError

@@ -1,6 +1,6 @@
 """Children in a fraction of the time: one process imports everything once and forks for each child that is asked for.
 
-Runs as `python -m tests.faults.nursery` and takes one JSON object per line. It has a single thread and no open
+Runs as `python -m tests.support.fork_server` and takes one JSON object per line. It has a single thread and no open
 database, so its forks are as good as fresh processes.
 """
 
@@ -39,15 +39,15 @@ class End:
         return self.code == -signal.SIGKILL
 
 
-class Nursery:
+class ForkServer:
     """Asks for children: the side of the test."""
 
     def __init__(self) -> None:
-        self._logs = tempfile.TemporaryDirectory(prefix="sagabus-nursery-")
+        self._logs = tempfile.TemporaryDirectory(prefix="sagabus-fork_server-")
         self._number = count()
         self._log_of: dict[int, Path] = {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery"],
+            [sys.executable, "-m", "tests.support.fork_server"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,7 +90,7 @@ class Nursery:
         return self.wait(self.start(program, place, *arguments, failpoints=failpoints))
 
     def close(self) -> None:
-        """End the children that are left, and the nursery."""
+        """End the children that are left, and the fork_server."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -104,12 +104,12 @@ class Nursery:
         self._process.stdin.write(json.dumps({"request": request, **arguments}) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, "the nursery has died"
+        assert answer, "the fork_server has died"
         return json.loads(answer)
 
 
 class _Parent:
-    """Forks and waits: the side of the nursery."""
+    """Forks and waits: the side of the fork_server."""
 
     def __init__(self) -> None:
         self.children: set[int] = set()

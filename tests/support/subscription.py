@@ -14,7 +14,7 @@ def take(message: Noted) -> None:
     pass
 
 
-(TAKER,) = Bus("memory:", take).definitions
+(SUBSCRIPTION,) = Bus("memory:", take).definitions
 
 
 def stored(position: int, lane: int = 0) -> Envelope:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.faults.proxy import Proxy, ready_for_query
 from tests.faults.tasks import Step
-from tests.grounds import ServerGround
+from tests.support.databases import ServerDatabase
 
 from sagabus import (
     AsyncConnection,
@@ -56,8 +56,8 @@ class Walk(Saga, name="walk", key="key"):
 class Wire:
     """The tables of one test, the proxy before them, and what is expected of every bus that went through it."""
 
-    def __init__(self, ground: ServerGround, proxy: Proxy | None = None) -> None:
-        self.ground = ground
+    def __init__(self, database: ServerDatabase, proxy: Proxy | None = None) -> None:
+        self.database = database
         self._proxy = proxy
         self.kinds: tuple[str, ...] = ()
         self.before_each: Callable[[], Awaitable[None]] | None = None
@@ -66,7 +66,7 @@ class Wire:
         """Of every run that any handler of `readers` had."""
         self._reached: dict[tuple[str, str], int] = {}
         """The last step that each handler of `readers` has run, by handler and key."""
-        self.whole: Whole = ready_for_query if ground.kind == "postgres" else bool
+        self.whole: Whole = ready_for_query if database.kind == "postgres" else bool
 
     @property
     def proxy(self) -> Proxy:
@@ -77,16 +77,16 @@ class Wire:
     def url(self, **options: object) -> str:
         """Through the proxy. `options`: the bus's own."""
         given = "".join(f"&{name}={value}" for name, value in options.items())
-        server = urlsplit(self.ground._server)
+        server = urlsplit(self.database._server)
         netloc = f"{(server.username or '')}@{HOST}:{self.proxy.port}"
-        return self.ground.url_at(server._replace(netloc=netloc).geturl()) + given
+        return self.database.url_at(server._replace(netloc=netloc).geturl()) + given
 
     def own_connection(self) -> dict[str, Any]:
         """What a driver is told for a connection of the user's through the proxy."""
-        server = urlsplit(self.ground._server)
+        server = urlsplit(self.database._server)
         told = {"host": HOST, "port": self.proxy.port, "user": server.username, "database": server.path[1:]}
-        if self.ground.kind == "postgres":
-            return told | {"server_settings": {"search_path": self.ground.name}}
+        if self.database.kind == "postgres":
+            return told | {"server_settings": {"search_path": self.database.name}}
         return told
 
     def bus(self, *definitions: Any, lease: float = 30, **options: object) -> Bus:
@@ -100,12 +100,12 @@ class Wire:
         @handler("buffered", key="key", retry=AT_ONCE)
         async def buffered(message: Step, ctx: Context) -> None:
             await self._note("buffered", message, ctx)
-            ctx.execute(self.ground.sql(RECORD), (f"buffered {message.key}", message.number))
+            ctx.execute(self.database.sql(RECORD), (f"buffered {message.key}", message.number))
 
         @handler("lent", key="key", retry=AT_ONCE)
         async def lent(message: Step, ctx: Context, connection: AsyncConnection) -> None:
             await self._note("lent", message, ctx)
-            await connection.execute(self.ground.sql(RECORD), (f"lent {message.key}", message.number))
+            await connection.execute(self.database.sql(RECORD), (f"lent {message.key}", message.number))
 
         self.kinds = kinds or ("buffered", "lent", "walk")
         return [{"buffered": buffered, "lent": lent, "walk": Walk}[kind] for kind in self.kinds]
@@ -123,7 +123,7 @@ class Wire:
 
     async def emptied(self) -> None:
         """Wait until all is done, that which runs again in a moment as well."""
-        look = partial(self.ground.of_bus, "envelope", "1", "LIMIT 1")
+        look = partial(self.database.of_bus, "envelope", "1", "LIMIT 1")
         async with asyncio.timeout(30):
             # In a thread: a new connection for each look, on a busy machine, would leave the bus no time in its loop.
             while await asyncio.to_thread(look):  # noqa: ASYNC110  # the fact has no event of its own
@@ -136,7 +136,7 @@ class Wire:
         """
         in_rows = [kind for kind in self.kinds if kind != "walk"]
         done = [(f"{kind} {key}", n) for kind in in_rows for key in steps for n in range(steps[key])]
-        assert self.ground.rows() == sorted(done)
+        assert self.database.rows() == sorted(done)
         walks = {state["key"]: (version, state["numbers"]) for version, state in self.walks()}
         walked = {key: (count, list(range(count))) for key, count in steps.items()}
         assert walks == (walked if "walk" in self.kinds else {})
@@ -144,24 +144,24 @@ class Wire:
 
     def walks(self) -> list[tuple[int, Any]]:
         """Version and state of each saga."""
-        return [(version, json.loads(state)) for version, state in self.ground.of_bus("instance", "version, state")]
+        return [(version, json.loads(state)) for version, state in self.database.of_bus("instance", "version, state")]
 
     def check_books(self, accepted: int) -> None:
         """That nothing waits, nothing is dead or held back, and each id is remembered for each subscription."""
-        assert self.ground.of_bus("envelope") == []
-        assert self.ground.of_bus("dead_letter") == []
-        assert self.ground.of_bus("held_key") == []
-        assert len(self.ground.of_bus("inbox")) == accepted
+        assert self.database.of_bus("envelope") == []
+        assert self.database.of_bus("dead_letter") == []
+        assert self.database.of_bus("held_key") == []
+        assert len(self.database.of_bus("inbox")) == accepted
         assert set(self.attempts) <= {1}
 
 
 @asynccontextmanager
-async def wired(ground: ServerGround) -> AsyncIterator[Wire]:
-    """A proxy before the server of a ground, which gets its ledger."""
-    ground.make()
-    server = urlsplit(ground._server)
+async def wired(database: ServerDatabase) -> AsyncIterator[Wire]:
+    """A proxy before the server of a database, which gets its ledger."""
+    database.make()
+    server = urlsplit(database._server)
     async with Proxy(server.hostname or "127.0.0.1", server.port or 0) as proxy:
-        yield Wire(ground, proxy)
+        yield Wire(database, proxy)
 
 
 async def until(holds: Callable[[], bool], timeout: float = 20) -> None:
