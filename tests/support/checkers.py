@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _MYPY_LINE = re.compile(r"^(?P<file>.+?):(?P<line>\d+): error: (?P<text>.*?)(?:  \[(?P<rule>[a-z-]+)\])?$")
 
 
