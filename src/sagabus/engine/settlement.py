@@ -165,11 +165,13 @@ class Settlement:
     def _outlived(self, outcome: Outcome) -> Outcome:
         """A run that was marked and comes to an outcome has killed nobody: what stays in the store says so."""
         envelope = outcome.envelope
-        if envelope.position not in self._hand.marked:
+        mark = self._hand.marked.get(envelope.position)
+        if mark is None:
             return outcome
         if isinstance(outcome, RetryAt | Stashed):
             return replace(outcome, deaths=-1)
-        return replace(outcome, envelope=replace(envelope, deaths=envelope.deaths - 1))
+        # Not one less than the outcome says: that may have been refused before, and be less already.
+        return replace(outcome, envelope=replace(envelope, deaths=mark.envelope.deaths - 1))
 
     def _let_go(self, envelope: Envelope) -> None:
         # Its key may have been held back in the store, behind the cursor of its lane.
