@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
+from sagabus.errors import StoreError, StoreReadOnly
 from sagabus.outcome import Parameters
 
 
@@ -51,6 +52,14 @@ class Lent(Protocol):
         """
         ...
 
-    def told(self, error: BaseException) -> BaseException:
-        """An error out of the handler, or the StoreError behind it where the database as a whole is at fault."""
+    def told(self, error: BaseException) -> StoreError | None:
+        """The StoreError behind an error out of the handler, where the database of this transaction is at fault as a
+        whole; None for any other error, and for those of other stores.
+        """
         ...
+
+
+def is_of_the_database(error: object) -> TypeGuard[StoreError]:
+    """Whether the database as a whole is behind an error, and not what was asked of it."""
+    # One that is read-only for the time being is so by a failover, and no message is to blame for that either.
+    return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)

@@ -28,6 +28,7 @@ from sagabus import (
     Saga,
     Settings,
     StatementRefused,
+    StoreUnavailable,
     handler,
     starts,
     timer,
@@ -410,6 +411,14 @@ async def test_an_error_of_its_own_is_an_attempt_whatever_its_class(postgres: An
         await db.execute(INSERT, message.key, "no number")
 
     assert await run(postgres, driver, 1, 2) == ["FileNotFoundError", "asyncpg.exceptions.DataError"]
+
+
+async def test_the_same_driver_under_another_store_is_a_dependency(postgres: Any) -> None:
+    @handler("bridge", retry=RetryPolicy(attempts=1, transient_for=timedelta(0)))
+    async def bridge(message: Noted, db: asyncpg.Connection) -> None:
+        raise StoreUnavailable("another", store="another") from asyncpg.CannotConnectNowError("it begins")
+
+    assert await run(postgres, bridge, 1) == ["sagabus.errors.StoreUnavailable"]
 
 
 async def test_a_parameter_that_does_not_fit_is_an_attempt(postgres: Any) -> None:

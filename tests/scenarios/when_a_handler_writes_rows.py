@@ -14,6 +14,7 @@ from tests.support.databases import Database
 
 from sagabus import (
     AsyncConnection,
+    Bus,
     Context,
     RetryPolicy,
     Saga,
@@ -309,4 +310,23 @@ async def test_the_first_of_two_statements_has_not_happened_when_the_second_is_r
     async with on_database(clever) as bus:
         await bus.publish(Noted(key="A"))
 
+    assert database.rows() == []
+
+
+async def test_another_bus_that_is_down_is_a_dependency_and_told_as_what_it_is(
+    on_database: MakeHarness, database: Database
+) -> None:
+    other = Bus("memory:")  # is not open
+
+    @handler("bridge", retry=RetryPolicy(attempts=1, transient_for=timedelta(minutes=1)))
+    async def bridge(message: Noted, connection: AsyncConnection) -> None:
+        await database.execute(connection, INSERT, (message.key, 1))
+        await other.publish(message)
+
+    async with on_database(bridge) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(minutes=5))
+        (letter,) = await bus.dead_letters()
+
+    assert letter.error_type == "sagabus.errors.StoreUnavailable"
     assert database.rows() == []

@@ -152,6 +152,7 @@ class Unlending:
         self._store = SqliteStore(path, clock=clock)
         self._error = error
         self.refused = 0
+        self.unit: Any = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -161,8 +162,8 @@ class Unlending:
         if self.refused < 40 and self._error is StoreUnavailable:
             self.refused += 1
             raise self._error
-        async with self._store.transaction() as unit:
-            yield unit
+        async with self._store.transaction() as self.unit:
+            yield self.unit
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable, StoreFull])
@@ -176,6 +177,7 @@ async def test_a_run_that_could_not_begin_or_had_no_room_is_never_counted(
     def borrow(message: Noted, connection: Connection) -> None:
         runs.append(message.number)
         if error is StoreFull and len(runs) < 40:
+            store.unit._handle.ended_by = StoreFull()
             raise StoreFull
 
     async with Bus(store, borrow, clock=clock) as bus:

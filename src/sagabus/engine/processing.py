@@ -153,8 +153,9 @@ class Processing:
                 raise exceeded
             return self._conclude(run)
         except BaseException as error:  # noqa: BLE001  # the same
-            told = error if lent is None else lent.told(error)
-            return self._failed(run.definition, run.envelope, told, run, in_transaction=unit is not None)
+            told = None if lent is None else lent.told(error)
+            is_ours = told is not None or (unit is not None and lent is None and run.reaction.wants_connection)
+            return self._failed(run.definition, run.envelope, told or error, run, in_transaction=is_ours)
 
     def _failed(
         self,

@@ -11,13 +11,12 @@ from datetime import timedelta
 import msgspec
 
 from sagabus.clock import SECOND, Clock, micros
+from sagabus.connection import is_of_the_database
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import (
     MessageTooNew,
     StateTooNew,
     StoreBusy,
-    StoreError,
-    StoreReadOnly,
     StoreUnavailable,
     TransactionLost,
 )
@@ -68,7 +67,7 @@ class Recoverability:
         """
         if isinstance(error, MessageTooNew | StateTooNew):
             return self.unknown(definition, envelope, error)
-        by = next(filter(_of_the_store, (error, error.__cause__)), None)
+        by = next(filter(is_of_the_database, (error, error.__cause__)), None)
         if by is not None and in_transaction:
             log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
             return self.interrupted(definition, envelope, by)
@@ -205,11 +204,6 @@ class Recoverability:
 def timer_type(name: str) -> str:
     """What a timer counts as among the types that a subscription knows."""
     return f"timer {name}"
-
-
-def _of_the_store(error: BaseException | None) -> bool:
-    # One that is read-only for the time being is so by a failover, and no message is to blame for that either.
-    return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from sagabus.connection import AsyncConnection
-from sagabus.errors import StoreError, StoreReadOnly, TransactionLost, UnsupportedCapability
+from sagabus.connection import AsyncConnection, is_of_the_database
+from sagabus.errors import StoreError, TransactionLost, UnsupportedCapability
 from sagabus.stores.sql.guard import GuardedLink
 from sagabus.stores.sql.link import Link
-from sagabus.stores.sql.steps import Query
+from sagabus.stores.sql.steps import Query, causes
 
 _OPEN = Query("savepoint")
 _RELEASE = Query("release_savepoint")
@@ -42,9 +42,10 @@ class Loan:
         """Whatever happened, leave nothing of it on the connection, in the open transaction; twice is harmless."""
         self._guarded.close()
 
-    def told(self, error: BaseException) -> BaseException:
-        """The guarded handle has told the database's own errors by their names already."""
-        return error
+    def told(self, error: BaseException) -> StoreError | None:
+        """The guarded handle has noted for what the transaction was given up, whatever was made of it since."""
+        broken_by = self._guarded.broken_by
+        return broken_by if is_of_the_database(broken_by) else None
 
 
 class NativeLoan(Loan):
@@ -82,12 +83,13 @@ class NativeLoan(Loan):
             self._settled = True
             await self._drop()
 
-    def told(self, error: BaseException) -> BaseException:
+    def told(self, error: BaseException) -> StoreError | None:
         """The store's error where the database as a whole is behind it."""
         found = self._link.told(error)
-        if found is None or not (found.is_transient or isinstance(found, StoreReadOnly)):
-            return error
-        found.__cause__ = error
+        if not is_of_the_database(found) or any(_is_of_another(each, found) for each in causes(error)):
+            return None
+        if found is not error:
+            found.__cause__ = error
         return found
 
     @abstractmethod
@@ -101,6 +103,11 @@ class NativeLoan(Loan):
     @abstractmethod
     async def _drop(self) -> None:
         """Take it away, and nothing more."""
+
+
+def _is_of_another(error: BaseException, found: StoreError) -> bool:
+    """Whether another store than the one of `found` has raised it: drivers' errors do not say of which they are."""
+    return isinstance(error, StoreError) and error.store != found.store
 
 
 class Gate:

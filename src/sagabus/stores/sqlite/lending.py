@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sagabus.connection import AsyncConnection, Connection
-from sagabus.errors import UnsupportedCapability
+from sagabus.connection import AsyncConnection, Connection, is_of_the_database
+from sagabus.errors import StoreError, UnsupportedCapability
 from sagabus.outcome import Parameters
 from sagabus.stores.sqlite.guard import GuardedConnection
 
@@ -37,9 +37,10 @@ class SqliteLoan:
         """Take the handle away; whether the transaction is still open is seen by its commit."""
         self._connection.close()
 
-    def told(self, error: BaseException) -> BaseException:
-        """The guarded handle has told the database's own errors by their names already."""
-        return error
+    def told(self, error: BaseException) -> StoreError | None:
+        """The guarded handle has noted for what the database gave the transaction up, whatever was made of it since."""
+        ended_by = self._connection.ended_by
+        return ended_by if is_of_the_database(ended_by) else None
 
 
 def check_lending(kind: type | None, place: str) -> None:
