@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-from tests.grounds import Ground
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted, Tally
+from tests.support.databases import Database
 
 from sagabus import Bus, Context, Linear, ReplayResult, RetryPolicy, handler
 from sagabus.clock import Clock
@@ -115,21 +115,24 @@ async def test_what_a_fetch_sees_before_the_worker_knows_that_a_key_goes_on_does
     assert [each for each in seen if each[0] == "A"] == ["A1", "A2", "A3", "A5"]
 
 
-async def test_what_ran_when_one_before_it_was_refused_waits_for_it_too(on_ground: MakeHarness, ground: Ground) -> None:
+async def test_what_ran_when_one_before_it_was_refused_waits_for_it_too(
+    on_database: MakeHarness, database: Database
+) -> None:
     @handler("recorder", key="key")
     async def record(message: Noted, ctx: Context) -> None:
         if message.number == 2:
             await until(lambda: bus.bus.statistics["recorder", "lost: refused"] > 0)
         amount = -1 if message.number == 1 and ctx.attempt == 1 else message.number
-        ctx.execute(ground.sql("INSERT INTO done (number, amount) VALUES (?, ?)"), (message.number, amount))
+        ctx.execute(database.sql("INSERT INTO done (number, amount) VALUES (?, ?)"), (message.number, amount))
 
-    counted = {"sqlite": "INTEGER PRIMARY KEY", "postgres": "SERIAL", "mysql": "INTEGER AUTO_INCREMENT PRIMARY KEY"}
-    ground.make(f"CREATE TABLE done (turn {counted[ground.kind]}, number INTEGER, amount INTEGER CHECK (amount > 0))")
-    async with on_ground(record) as bus:
+    kinds = {"sqlite": "INTEGER PRIMARY KEY", "postgres": "SERIAL", "mysql": "INTEGER AUTO_INCREMENT PRIMARY KEY"}
+    columns = f"turn {kinds[database.kind]}, number INTEGER, amount INTEGER CHECK (amount > 0)"
+    database.make(f"CREATE TABLE done ({columns})")
+    async with on_database(record) as bus:
         await bus.bus.publish_many([Noted(key="A", number=number) for number in (1, 2, 3)])
         await bus.advance(timedelta(minutes=5))
 
-    assert [number for _, number in ground.rows("turn, number", "done")] == [1, 2, 3]
+    assert [number for _, number in database.rows("turn, number", "done")] == [1, 2, 3]
 
 
 async def test_once_it_is_dead_its_key_goes_on(harness: MakeHarness) -> None:

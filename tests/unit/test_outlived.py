@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from msgspec.structs import replace
-from tests.unit.taker import TAKER, stored
+from tests.support.subscription import SUBSCRIPTION, stored
 
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, Mark
@@ -31,7 +31,7 @@ class Gathered:
 
 
 def test_however_often_its_commit_is_refused_one_death_is_taken_back() -> None:
-    hand, committer, none = InFlight({"taker": TAKER}, 8), Gathered(), cast(Any, None)
+    hand, committer, none = InFlight({"taker": SUBSCRIPTION}, 8), Gathered(), cast(Any, None)
     settlement = Settlement(
         hand,
         cast(Any, committer),

@@ -299,20 +299,20 @@ def test_a_new_routing_is_known_before_a_share_is_told_that_its_own_was_old() ->
 
 
 def test_a_database_that_is_lost_before_the_new_routing_is_read_changes_no_answer() -> None:
-    async def main() -> Ground:
+    async def main() -> Rig:
         async def script(names: list[str]) -> Sequence[Settled] | None:
             return [Settled(STALE), Settled(COMMITTED)] if names == ["a1", "b1"] else None
 
-        ground = Ground(script)
-        ground.store.failing_reads = 2
-        ground.add("a1", "b1")
-        await ground.committer.drain()
-        return ground
+        rig = Rig(script)
+        rig.store.failing_reads = 2
+        rig.add("a1", "b1")
+        await rig.committer.drain()
+        return rig
 
-    ground = asyncio.run(main())
+    rig = asyncio.run(main())
 
-    assert ground.told == [[("a1", STALE), ("b1", COMMITTED)]]
-    assert ground.versions == [2]
+    assert rig.told == [[("a1", STALE), ("b1", COMMITTED)]]
+    assert rig.versions == [2]
 
 
 def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_withdrawn() -> None:
