@@ -22,7 +22,8 @@ class Codec(Protocol):
     """Port: messages to bytes and back. Every call is pure, may be repeated, and may come from any thread."""
 
     def encode(self, message: object) -> bytes:
-        """The message as bytes that `decode` of every process with the same declaration accepts.
+        """The message as bytes that `decode` of every process with the same declaration accepts: UTF-8 without NUL, or
+        a store holds it as a dead letter.
 
         Raises MessageNotDeclared, MessageInvalid, MessageTooLarge or MessageTooDeep; then nothing may be sent.
         """

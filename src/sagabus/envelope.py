@@ -166,7 +166,7 @@ class Cause(Enum):
     TOO_OLD = "too old"
     """It was stamped below the horizon: whether a copy took effect is no longer known."""
     DAMAGED = "damaged"
-    """Its row cannot be read any more. The letter holds the bytes as they are."""
+    """Its row cannot be read any more, or its body never was a text. The letter holds the bytes as they are."""
     UNRECORDED = "unrecorded"
     """An older release wrote the letter, or a newer one whose cause this release does not know."""
 

@@ -181,6 +181,8 @@ class Admission(Enum):
     """Same id, other content: held in the dead letters."""
     TOO_OLD = "too old"
     """Stamped below the horizon: held in the dead letters."""
+    DAMAGED = "damaged"
+    """Its body is no text that a database can keep: held in the dead letters, with every byte."""
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):

@@ -269,6 +269,9 @@ class Store(Protocol):
         content under the id is a COLLISION and goes to the channel's dead letters, one stamped below the channel's
         horizon is TOO_OLD and goes there too. Envelopes that are not guarded are always accepted. A timer replaces the
         one with its channel, key and name.
+
+        A body that is not UTF-8, or contains NUL, costs its message only: it is DAMAGED and goes to the dead letters,
+        guarded or not, unless it is a DUPLICATE. The letter's body is JSON that holds every byte.
         """
         ...
 

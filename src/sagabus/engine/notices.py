@@ -18,6 +18,7 @@ UNHEARD = "unheard"
 _WHY = {
     Admission.COLLISION: "another message with this id was accepted before",
     Admission.TOO_OLD: "it was stamped before the de-duplication horizon",
+    Admission.DAMAGED: "its body is no text that the store can keep",
 }
 REFUSED = frozenset(_WHY)
 """Answers after which the message is a dead letter."""

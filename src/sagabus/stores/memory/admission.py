@@ -7,6 +7,7 @@ from sagabus.envelope import Cause, DeadLetter, Envelope, accepted_times
 from sagabus.outcome import Admission
 from sagabus.stores.memory.queue import accepted
 from sagabus.stores.memory.tables import InboxRow, Tables
+from sagabus.stores.texts import as_held
 
 COLLISION = "id collision: another message with this id was accepted before"
 TOO_OLD = "too old: stamped before the de-duplication horizon"
@@ -17,19 +18,27 @@ _REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD
 def admit(tables: Tables, envelope: Envelope, now: int) -> Admission:
     """Store one envelope, unless its id was taken before or its stamp is below the horizon."""
     _check_texts(envelope)
-    if envelope.guarded:
-        row = InboxRow(fingerprint(envelope.message_type, envelope.body), accepted_times(envelope, now)[1])
-        answer = take(tables, envelope.channel, envelope.message_id, row, envelope.sent_at)
-        if answer in _REASONS:
-            cause, reason = _REASONS[answer]
-            letter = DeadLetter(
-                id=0, envelope=accepted(envelope, now), cause=cause, reason=reason, attempts=envelope.attempt
-            )
-            tables.bury(letter, now)
-        if answer is not Admission.ACCEPTED:
-            return answer
-    tables.add(envelope, now)
-    return Admission.ACCEPTED
+    answer = _taken(tables, envelope, now) if envelope.guarded else Admission.ACCEPTED
+    if answer is Admission.DUPLICATE:
+        return answer
+    if (held := as_held(envelope)) is not None:
+        _bury(tables, held[0], Cause.DAMAGED, held[1], now)
+        return Admission.DAMAGED
+    if answer is Admission.ACCEPTED:
+        tables.add(envelope, now)
+    else:
+        _bury(tables, envelope, *_REASONS[answer], now)
+    return answer
+
+
+def _taken(tables: Tables, envelope: Envelope, now: int) -> Admission:
+    row = InboxRow(fingerprint(envelope.message_type, envelope.body), accepted_times(envelope, now)[1])
+    return take(tables, envelope.channel, envelope.message_id, row, envelope.sent_at)
+
+
+def _bury(tables: Tables, envelope: Envelope, cause: Cause, reason: str, now: int) -> None:
+    letter = DeadLetter(id=0, envelope=accepted(envelope, now), cause=cause, reason=reason, attempts=envelope.attempt)
+    tables.bury(letter, now)
 
 
 def _check_texts(envelope: Envelope) -> None:

@@ -11,10 +11,12 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Failure
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.steps import Query, Steps
+from sagabus.stores.texts import RawBody, as_held, body_text
 
 COLLISION = "id collision: another message with this id was accepted before"
 _ROUNDS = 100
 TOO_OLD = "too old: stamped before the de-duplication horizon"
+_REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD: (Cause.TOO_OLD, TOO_OLD)}
 
 
 class Raced(Exception):  # a signal between these modules, not an error
@@ -26,8 +28,29 @@ def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
     answers = [Admission.ACCEPTED] * len(envelopes)
     if any(envelope.guarded for envelope in envelopes):
         yield from _admit(envelopes, answers, now)
-    yield from insert([e for e, answer in zip(envelopes, answers, strict=True) if answer is Admission.ACCEPTED], now)
+    try:
+        yield from insert(_accepted(envelopes, answers), now)
+    except RawBody:
+        yield from _hold_raw(envelopes, answers, now)
+        yield from insert(_accepted(envelopes, answers), now)
     return answers
+
+
+def _accepted(envelopes: Sequence[Envelope], answers: Sequence[Admission]) -> list[Envelope]:
+    return [e for e, answer in zip(envelopes, answers, strict=True) if answer is Admission.ACCEPTED]
+
+
+def _hold_raw(envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> Steps[None]:
+    """Hold those whose body is no text; the record of their ids stays, so that a copy is one."""
+    for index, envelope in enumerate(envelopes):
+        held = as_held(envelope) if answers[index] is Admission.ACCEPTED else None
+        if held is not None:
+            answers[index] = yield from _bury_raw(*held, now)
+
+
+def _bury_raw(envelope: Envelope, reason: str, now: int) -> Steps[Admission]:
+    yield from bury(envelope, Cause.DAMAGED, reason, now)
+    return Admission.DAMAGED
 
 
 def append_inside(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
@@ -68,7 +91,9 @@ def append_at(
 
 
 def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
-    """Store envelopes in order, timers in place of those they replace; no questions asked."""
+    """Store envelopes in order, timers in place of those they replace; no questions asked. RawBody, and nothing is
+    written, where one of them has no text for its body.
+    """
     if not envelopes:
         return
     timers: dict[tuple[str, str | None, str], Envelope] = {}
@@ -79,8 +104,8 @@ def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
         else:
             taken.append(scheduled(envelope, now))
     if timers:
-        yield from cancel_timers(list(timers))
         taken.extend(scheduled(envelope, now) for envelope in timers.values())
+        yield from cancel_timers(list(timers))
     yield Query("insert_envelopes", rows=taken)
     hit("append.envelopes_written")
 
@@ -112,7 +137,7 @@ def bury(
             envelope.message_id,
             rows.fingerprint(envelope),
             rows.stored(envelope),
-            rows.body_text(envelope),
+            body_text(envelope.body),
             rows.told(reason),
             rows.told(failure.error_type) if failure else None,
             rows.told(failure.text) if failure else None,
@@ -153,10 +178,12 @@ def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) ->
         if not envelope.guarded:
             continue
         answer = answers[index] = _answer(envelope, known, lowest, fresh, now)
-        if answer is Admission.COLLISION:
-            yield from bury(envelope, Cause.COLLISION, COLLISION, now)
-        elif answer is Admission.TOO_OLD:
-            yield from bury(envelope, Cause.TOO_OLD, TOO_OLD, now)
+        if answer in _REASONS:
+            held = as_held(envelope)
+            if held is not None:
+                answers[index] = yield from _bury_raw(*held, now)
+            else:
+                yield from bury(envelope, *_REASONS[answer], now)
     if fresh:
         yield from remember(fresh)
         hit("append.inbox_written")

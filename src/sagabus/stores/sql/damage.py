@@ -11,6 +11,8 @@ from typing import Any, SupportsIndex, overload
 
 import msgspec
 
+from sagabus.stores.texts import text_or_bytes
+
 Row = Sequence[Any]
 
 
@@ -36,19 +38,12 @@ def row_of(raw: Row) -> Row:
     try:
         return [value.decode() if type(value) is bytes else value for value in raw]
     except UnicodeDecodeError:
-        return DamagedRow([_text_or_bytes(value) if type(value) is bytes else value for value in raw])
+        return DamagedRow([text_or_bytes(value) if type(value) is bytes else value for value in raw])
 
 
 def readable(value: Any) -> Any:
     """A text whatever it is, for people: bytes that are none are written as escapes."""
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
-
-
-def kept(values: Mapping[str, Any]) -> bytes:
-    """Values as JSON that holds every byte of them: a text as it is, anything else in hexadecimal digits."""
-    return msgspec.json.encode(
-        {name: {"hex": value.hex()} if isinstance(value, bytes) else value for name, value in values.items()}
-    )
 
 
 def what_is_wrong(values: Mapping[str, Any], checks: Mapping[str, tuple[Callable[[str], object], str]]) -> str:
@@ -62,10 +57,3 @@ def what_is_wrong(values: Mapping[str, Any], checks: Mapping[str, tuple[Callable
             except msgspec.DecodeError as error:
                 found.append(f"{name} is not {kind} ({error})")
     return ", ".join(found)
-
-
-def _text_or_bytes(value: bytes) -> str | bytes:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value

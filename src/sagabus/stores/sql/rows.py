@@ -9,10 +9,10 @@ import msgspec
 
 from sagabus import codec
 from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
-from sagabus.errors import MessageInvalid
 from sagabus.outcome import Save
-from sagabus.stores.sql.damage import DamagedRow, kept, readable, what_is_wrong
+from sagabus.stores.sql.damage import DamagedRow, readable, what_is_wrong
 from sagabus.stores.sql.steps import Row
+from sagabus.stores.texts import body_text, kept
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,7 +35,7 @@ _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, 
 
 
 def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object, ...]:
-    """An envelope in the order of ENVELOPE_COLUMNS."""
+    """An envelope in the order of ENVELOPE_COLUMNS; RawBody before anything is written."""
     return (
         envelope.channel,
         envelope.lane,
@@ -43,7 +43,7 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
         envelope.message_id,
         envelope.message_type,
         envelope.partition_key,
-        body_text(envelope),
+        body_text(envelope.body),
         headers_text(envelope),
         envelope.correlation_id,
         envelope.causation_id,
@@ -59,17 +59,6 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
 def headers_text(envelope: Envelope) -> str | None:
     """The headers as they are stored."""
     return _encode(envelope.headers).decode() if envelope.headers else None
-
-
-def body_text(envelope: Envelope) -> str:
-    """The body as the text it is stored as; one that no database could keep is refused before anything is written."""
-    try:
-        text = envelope.body.decode()
-    except UnicodeDecodeError as error:
-        raise MessageInvalid(envelope.message_type, "", f"the body is not UTF-8 ({error})") from error
-    if "\0" in text:  # JSON writes it as an escape
-        raise MessageInvalid(envelope.message_type, "", "the body contains the character NUL")
-    return text
 
 
 def told(text: str | None) -> str | None:

@@ -29,6 +29,7 @@ _SUBJECTS = (
         "leasing",
         "look_alikes",
         "races",
+        "raw_bodies",
         "replaying",
     ),
     *("retention", "retries", "sagas", "suspicion", "timers", "times", "transactions", "trial"),

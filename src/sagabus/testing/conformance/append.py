@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from sagabus.errors import MessageInvalid
 from sagabus.outcome import Admission
 from sagabus.testing.conformance.trial import (
     BILLING,
@@ -222,16 +221,6 @@ class AppendConformance(StoreSuite):
 
         assert [each.body for each in stored] == bodies
         assert [each.body for each in (await trial.fetch()).envelopes] == bodies
-
-    @conformance
-    async def test_a_body_that_is_no_text_is_kept_exactly_or_refused(self, trial: Trial) -> None:
-        odd = trial.envelope("odd", body=bytes(range(256)))
-        try:
-            stored = await trial.accept(odd, trial.envelope("m1"))
-        except MessageInvalid:
-            assert await trial.stored() == []
-        else:
-            assert stored[0].body == odd.body
 
     @conformance
     async def test_a_copy_anywhere_in_a_batch_costs_only_itself(self, trial: Trial) -> None:

@@ -96,6 +96,22 @@ class JoinConformance(StoreSuite):
         assert len(await trial.letters()) == 1
 
     @conformance
+    async def test_a_body_that_is_no_text_costs_its_message_only(self, trial: Trial) -> None:
+        if not trial.has(Capability.JOIN):
+            return
+        connection = await self.native_connection()
+        await self.begin_native(connection)
+
+        raw = [trial.envelope("m1", body=b'"\xff"'), trial.envelope("m2", body=b'"\0"')]
+        answers = await joined_append(trial, connection, *raw, trial.envelope("m3"))
+
+        await self.end_native(connection, commits=True)
+        await self.disconnect(connection)
+        assert answers == [Admission.DAMAGED, Admission.DAMAGED, Admission.ACCEPTED]
+        assert await trial.stored_ids() == ["m3"]
+        assert [each.envelope.message_id for each in await trial.letters()] == ["m1", "m2"]
+
+    @conformance
     async def test_fields_survive_the_callers_driver(self, trial: Trial) -> None:
         if not trial.has(Capability.JOIN):
             return

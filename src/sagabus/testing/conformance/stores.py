@@ -24,6 +24,7 @@ from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
 from sagabus.testing.conformance.loud_keys import LoudKeyConformance
 from sagabus.testing.conformance.races import RaceConformance
+from sagabus.testing.conformance.raw_bodies import RawBodyConformance
 from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
@@ -38,6 +39,7 @@ class StoreConformance(
     AppendConformance,
     AlikeConformance,
     HostileTextConformance,
+    RawBodyConformance,
     FetchingConformance,
     LoudKeyConformance,
     LeasingConformance,
