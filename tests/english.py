@@ -14,7 +14,7 @@ DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS]
 
 CODE = re.compile(r"``.+?``|`[^`]*`|\]\([^)]*\)")
-END = re.compile(r"[.!?…][\"”')*_]*\s+(?=[\"“'(*_\[]*[A-Z0-9\x01])")
+END = re.compile(r"[.!?…][\"”')*_]*\s+(?=[\"“'(*_\[]*([A-Z0-9\x01]|--[a-z]))")
 GOES_ON = re.compile(r"\*\*[^*]+\*\*|.*(\b(e\.g|i\.e|etc|vs|cf)|(^|\W)[A-Z])\.[\"”')*_]*", re.DOTALL)
 MARK = re.compile(r"\s*([-*] |\d+\. |#+ )")
 STOP = re.compile(r"[.!?:…][\"”')*_]*$")

@@ -244,7 +244,7 @@ def test_a_bus_without_anything_to_run_is_refused(folder: Path) -> None:
     result = run("run", "empty:bus")
 
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "sagabus: empty:bus has no saga and no handler to run\n"
+    assert result.stderr == "sagabus: empty:bus has no handler and no saga to run: pass them to the Bus\n"
 
 
 # --- one clear line ---------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_a_bus_without_anything_to_run_is_refused(folder: Path) -> None:
     ("words", "why"),
     [
         (["run", "nowhere:bus"], "no module named 'nowhere'"),
-        (["run", "shop:bass"], "has no attribute 'bass'; a bus there is: bus, blocked"),
+        (["run", "shop:bass"], "has no attribute 'bass'; it has the bus bus, blocked"),
         (["run", "faulty:undefinable"], "has no field 'nothing'"),
         (["graph", "shop:bus", "--saga", "nope"], "has no saga nope"),
         (["sagas", "list", "shop:bus"], "orders.db: no such file"),
@@ -389,14 +389,14 @@ def test_the_history_of_an_instance(folder: Path, worker: Callable[..., Worker])
     first = run("sagas", "history", "orders", "A1", "--store", "sqlite:///orders.db", "--limit", "1", "--json")
     (begun,) = last(first)
     second = run("sagas", "history", "shop:bus", "orders", "A1", "--after", str(begun["position"]), "--json")
-    nobody = run("sagas", "history", "shop:bus", "orders", "A9", "--json")
+    unknown = run("sagas", "history", "shop:bus", "orders", "A9", "--json")
 
     assert [line.split()[1] for line in whole.stdout.splitlines()] == ["VERSION", "1", "2"]
     assert (begun["version"], begun["message_type"], begun["state"]["order_id"]) == (1, "orders.submitted", "A1")
     assert f"--after {begun['position']}" in first.stderr
     assert [(each["version"], each["status"], each["completed"]) for each in last(second)] == [(2, "paid", True)]
-    assert (nobody.returncode, last(nobody)) == (0, [])
-    assert "history=True" in nobody.stderr
+    assert (unknown.returncode, last(unknown)) == (0, [])
+    assert "history=True" in unknown.stderr
     assert run("sagas", "history", "shop:bus", "orders").returncode == 2
 
 
@@ -453,8 +453,8 @@ def test_a_faulty_module_fails_the_check_with_every_problem() -> None:
     problems = [line for line in result.stdout.splitlines() if line.startswith("problem: ")]
     assert len(problems) == 3
     assert any("'ghost' is unreachable" in line for line in problems)
-    assert any("no handler leaves status 'paid'" in line for line in problems)
-    assert any("nobody handles payments.capture" in line for line in problems)
+    assert any("status 'paid' is a dead end" in line for line in problems)
+    assert any("no subscription handles payments.capture" in line for line in problems)
 
 
 def test_definitions_that_no_bus_accepts_fail_the_check_with_every_problem() -> None:

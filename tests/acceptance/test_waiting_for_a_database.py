@@ -51,7 +51,7 @@ def first_complaint(worker: subprocess.Popen[str]) -> str:
 
 
 def test_a_worker_begins_when_its_database_comes(stopped: PrivateServer, worker: subprocess.Popen[str]) -> None:
-    assert "the store does not open, trying again" in first_complaint(worker)
+    assert "cannot open the store, trying again" in first_complaint(worker)
 
     stopped.start()
 
@@ -63,7 +63,7 @@ def test_a_worker_begins_when_its_database_comes(stopped: PrivateServer, worker:
 
 
 def test_a_worker_that_waits_for_its_database_can_be_stopped(worker: subprocess.Popen[str]) -> None:
-    assert "the store does not open, trying again" in first_complaint(worker)
+    assert "cannot open the store, trying again" in first_complaint(worker)
 
     worker.send_signal(signal.SIGTERM)
 

@@ -72,8 +72,8 @@ def sent_by(function: Any) -> list[str]:
     return [message.name for message in topology(function).handlers[0].facts.sent]
 
 
-def untold_by(function: Any) -> tuple[str, ...]:
-    return topology(function).handlers[0].facts.untold
+def unresolved_by(function: Any) -> tuple[str, ...]:
+    return topology(function).handlers[0].facts.unresolved
 
 
 # --- messages ---------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ async def imported_locally(message: Opened, ctx: Context) -> None:
 )
 def test_a_sent_message_is_known_however_it_is_written(function: Any, sent: list[str]) -> None:
     assert sent_by(function) == sent
-    assert untold_by(function) == ()
+    assert unresolved_by(function) == ()
 
 
 @handler("table")
@@ -163,15 +163,15 @@ def handing_on(message: Opened, ctx: Context) -> None:
 def test_what_only_running_tells_is_said_and_not_taken_for_nothing(function: Any) -> None:
     found = findings(topology(function))
 
-    assert len(untold_by(function)) == 1
-    assert "untold-message" in kinds(found, "note")
+    assert len(unresolved_by(function)) == 1
+    assert "unresolved-message" in kinds(found, "note")
 
 
 def test_code_without_a_text_is_said_to_be_unreadable() -> None:
     namespace: dict[str, Any] = {"Opened": Opened, "Context": Context, "handler": handler}
     exec("@handler('typed')\ndef typed(message: Opened, ctx: Context): pass", namespace)
 
-    assert "cannot be read" in untold_by(namespace["typed"])[0]
+    assert "cannot be read" in unresolved_by(namespace["typed"])[0]
 
 
 def test_a_function_that_calls_itself_is_read_once() -> None:
@@ -184,7 +184,7 @@ def test_a_function_that_calls_itself_is_read_once() -> None:
         again(ctx, 3)
 
     assert sent_by(starting) == ["changed"]
-    assert untold_by(starting) == ()
+    assert unresolved_by(starting) == ()
 
 
 # --- statuses ---------------------------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def test_every_fault_is_found_and_named() -> None:
     assert ("unassigned-status", "status 'shore' is unreachable: nothing assigns it") in texts
     assert any(kind == "unreachable-status" and "'island'" in text for kind, text in texts)
     assert any(kind == "dead-end-status" and "'paid'" in text for kind, text in texts)
-    assert ("unhandled-message", "nobody handles ship, which faulty sends") in texts
+    assert ("unhandled-message", "no subscription handles ship, which faulty sends") in texts
     assert any(kind == "unhandled-timer" and "'reminder'" in text for kind, text in texts)
     assert "timer-never-set" in kinds(found, "note")
 
@@ -471,4 +471,4 @@ def test_a_computed_status_is_said_and_nothing_is_claimed_of_the_others() -> Non
     found = findings(topology(Computed))
 
     assert kinds(found) == []
-    assert "untold-status" in kinds(found, "note")
+    assert "unresolved-status" in kinds(found, "note")

@@ -152,7 +152,7 @@ def test_what_was_discarded_is_not_said_to_be_replayed(cli: Cli) -> None:
 
 def test_many_are_counted_and_need_a_yes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli.run("dead-letters", "replay", "--all", "--subscription", "fussy")[0] == 2
-    assert "this would replay 3 dead letters; say --yes to do it" in cli.err
+    assert "this would replay 3 dead letters: add --yes to do it" in cli.err
     assert len(cli.ids()) == 4
 
     found = cli.json("dead-letters", "replay", "--all", "--subscription", "fussy", "--yes")
@@ -180,8 +180,8 @@ def test_nothing_chosen_is_nothing_to_do(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["replay"], "which ones?"),
-        (["replay", "--subscription", "fussy"], "which ones?"),
+        (["replay"], "no dead letters chosen"),
+        (["replay", "--subscription", "fussy"], "no dead letters chosen"),
         (["replay", "1", "--all"], "either IDs"),
         (["discard", "1", "--reason", "x"], "either IDs"),
         (["replay", "one"], "one is not the ID"),
@@ -205,7 +205,7 @@ def test_sagas_are_listed_by_name_status_and_page(cli: Cli) -> None:
     assert keys() == ["a", "b", f"c{HOSTILE}"]
     assert keys("talk", "--status", "closed") == ["a"]
     assert keys("talk", "--after", "a", "--limit", "1") == ["b"]
-    assert cli.run("sagas", "list", "nobody")[0] == 1
+    assert cli.run("sagas", "list", "unknown")[0] == 1
     assert "There are more of talk: talk --after a" in (cli.run("sagas", "list", "--limit", "1"), cli.err)[1]
 
 

@@ -74,7 +74,7 @@ def test_messages_flow_between_subscriptions_and_the_outside() -> None:
 
 
 def test_a_message_that_nobody_handles_is_drawn_so() -> None:
-    assert '    h0 -- "moved" --> nobody' in message_flow(topology(mover)).splitlines()
+    assert '    h0 -- "moved" --> nowhere' in message_flow(topology(mover)).splitlines()
 
 
 def test_moves_that_only_running_tells_are_not_drawn_but_said() -> None:
@@ -86,7 +86,7 @@ def test_moves_that_only_running_tells_are_not_drawn_but_said() -> None:
         def begun(self, message: Begun, ctx: Context) -> None:
             self.status = message.key
 
-    assert re.search(r"%% begun sets a status", state_diagram(topology(Computed).sagas[0]))
+    assert re.search(r"%% begun computes a status", state_diagram(topology(Computed).sagas[0]))
 
 
 def test_a_bus_without_anything_is_an_empty_chart() -> None:

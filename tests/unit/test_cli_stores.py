@@ -178,7 +178,7 @@ def test_a_removal_is_confirmed_first(url: str, capsys: pytest.CaptureFixture[st
     code, out, err = run(capsys, "subscriptions", "remove", "--store", url, "butler")
 
     assert (code, out) == (1, "")
-    assert "say --yes" in err
+    assert "add --yes" in err
     assert asyncio.run(receivers(url)) == ["cli.open", "cli.rang"]
 
 

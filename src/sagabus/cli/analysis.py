@@ -78,7 +78,7 @@ class SagaShape:
     """Those that its annotation declares, in order; none where it leaves them open."""
     steps: tuple[Step, ...]
     moves: tuple[Move, ...]
-    untold: tuple[str, ...]
+    unresolved: tuple[str, ...]
     """Steps that set a status which only running tells."""
 
     @property
@@ -121,12 +121,12 @@ class Topology:
             _collect(found, handler.name, handler.facts.sent)
         return found
 
-    def untold(self) -> tuple[str, ...]:
-        """Calls whose message only running tells."""
+    def unresolved(self) -> tuple[str, ...]:
+        """Calls whose message is computed at run time."""
         facts = [step.facts for saga in self.sagas for step in saga.steps] + [
             handler.facts for handler in self.handlers
         ]
-        return tuple(dict.fromkeys(text for fact in facts for text in fact.untold))
+        return tuple(dict.fromkeys(text for fact in facts for text in fact.unresolved))
 
 
 def analyse(definitions: Iterable[object]) -> Topology:
@@ -149,9 +149,9 @@ def _saga(definition: SagaDefinition) -> SagaShape:
         by_method.setdefault(reaction.name, []).append(reaction)
     steps = tuple(_step(definition.cls, reactions) for reactions in by_method.values())
     moves = tuple(dict.fromkeys(_moves(steps, _initial(definition))))
-    told = [step.name for step in steps if any(ending.status is Mark.UNTOLD for ending in step.endings)]
-    untold = (["initial"] if Mark.UNTOLD in _initial(definition) else []) + told
-    return SagaShape(definition.name, _declared(definition), steps, moves, tuple(untold))
+    computing = [step.name for step in steps if any(ending.status is Mark.UNRESOLVED for ending in step.endings)]
+    unresolved = (["initial"] if Mark.UNRESOLVED in _initial(definition) else []) + computing
+    return SagaShape(definition.name, _declared(definition), steps, moves, tuple(unresolved))
 
 
 def _step(owner: type[object], reactions: list[Reaction]) -> Step:
@@ -222,7 +222,7 @@ def _initial(definition: SagaDefinition) -> frozenset[str | Mark]:
         return _made_by(cast(MethodType, getattr(definition.cls, "initial")), definition)  # noqa: B009 - optional for a saga
     starting = [r.message_type for found in definition.reactions.values() for r in found if r.starts and r.message_type]
     if any("status" in field_names(message) for message in starting):
-        return frozenset({Mark.UNTOLD})
+        return frozenset({Mark.UNRESOLVED})
     return frozenset({_default(definition)})
 
 
@@ -237,14 +237,14 @@ def _made_by(initial: MethodType, definition: SagaDefinition) -> frozenset[str |
     for call in made:
         given = next((keyword.value for keyword in call.keywords if keyword.arg == "status"), None)
         texts = None if given is None else code.texts(given)
-        found |= {_default(definition)} if given is None else texts or {Mark.UNTOLD}
-    return frozenset(found or {Mark.UNTOLD})
+        found |= {_default(definition)} if given is None else texts or {Mark.UNRESOLVED}
+    return frozenset(found or {Mark.UNRESOLVED})
 
 
 def _default(definition: SagaDefinition) -> str | Mark:
     field = next(f for f in dataclasses.fields(cast(Any, definition.cls)) if f.name == "status")
     default = _text(field.default)
-    return Mark.UNTOLD if default is None else default
+    return Mark.UNRESOLVED if default is None else default
 
 
 def _declared(definition: SagaDefinition) -> tuple[str, ...]:

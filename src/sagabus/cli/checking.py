@@ -1,4 +1,4 @@
-"""`sagabus check`: mistakes that show without running anything."""
+"""`sagabus check`: mistakes that show without running a handler."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from sagabus.errors import ConfigurationError
 def check(ctx: click.Context, target: str, external: tuple[str, ...], *, as_json: bool) -> None:
     """Find mistakes in the definitions of MODULE:BUS, without running a handler.
 
-    Problems: definitions that no bus accepts; statuses that nothing assigns, that cannot be reached, or that no handler
-    leaves; messages that are sent and nobody handles; timers that are set and nobody handles. Notes: messages that have
-    to come from outside, and what only running could tell.
+    It finds definitions that no bus accepts, and messages and timers without a handler. It also finds statuses that no
+    method assigns, reaches or leaves. Notes name messages that must come from outside, and values that are computed at
+    run time.
 
-    Exit codes: 0 no problem, 1 problems found, 2 not possible as asked.
+    Exit codes: 0 no problem, 1 problems found, 2 could not run.
     """
     try:
         found = findings(analyse(load_bus(target).definitions), external)

@@ -1,7 +1,6 @@
-"""What the text of a handler says it sends and sets, whichever way it takes.
+"""What a handler may send and set, on any path, by its source.
 
-Where the text does not tell (a message that comes out of a dictionary), that is kept too, so that nobody takes silence
-for absence.
+A call whose message the source does not name is kept as unresolved, so that a gap is never taken for absence.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ _SENDING = ("send", "publish", "schedule", "reply")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that one piece of code may send and set, each thing once, in the order of the text."""
+    """All that one piece of code may send and set, each once, in the order of the source."""
 
     sent: tuple[MessageType, ...] = ()
     timers: tuple[str, ...] = ()
     """Names of the timers it may set."""
-    untold: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
     """Calls, as text, whose message or timer is only known at run time."""
 
     def joined(self, other: Facts) -> Facts:
@@ -30,14 +29,14 @@ class Facts:
         return Facts(
             tuple(dict.fromkeys(self.sent + other.sent)),
             tuple(dict.fromkeys(self.timers + other.timers)),
-            tuple(dict.fromkeys(self.untold + other.untold)),
+            tuple(dict.fromkeys(self.unresolved + other.unresolved)),
         )
 
 
 def facts_of(code: Code) -> Facts:
     """What this code may do through its context, together with the plain functions that it hands the context to."""
     if code.node is None:
-        return Facts(untold=(f"{code.function.__qualname__}: its source cannot be read",))
+        return Facts(unresolved=(f"{code.function.__qualname__}: its source cannot be read",))
     found = Facts()
     for call in sorted(_calls(code.node), key=lambda call: (call.lineno, call.col_offset)):
         found = found.joined(_fact(code, call))
@@ -55,7 +54,7 @@ def _fact(code: Code, call: ast.Call) -> Facts:
     if method == "set_timer":
         return _timing(code, call)
     if code.loses_sight(call):
-        return _untold(code, call)
+        return _unresolved(code, call)
     followed = code.followed(call)
     return Facts() if followed is None else facts_of(followed)
 
@@ -64,15 +63,15 @@ def _sending(code: Code, call: ast.Call) -> Facts:
     argument = first_argument(call, "message")
     messages = None if argument is None else code.messages(argument)
     if messages is None:
-        return _untold(code, call)
+        return _unresolved(code, call)
     return Facts(sent=tuple(sorted(messages, key=lambda message: message.name)))
 
 
 def _timing(code: Code, call: ast.Call) -> Facts:
     argument = first_argument(call, "name")
     names = None if argument is None else code.texts(argument)
-    return _untold(code, call) if names is None else Facts(timers=tuple(sorted(names)))
+    return _unresolved(code, call) if names is None else Facts(timers=tuple(sorted(names)))
 
 
-def _untold(code: Code, call: ast.Call) -> Facts:
-    return Facts(untold=(f"{code.function.__qualname__}: {ast.unparse(call)}",))
+def _unresolved(code: Code, call: ast.Call) -> Facts:
+    return Facts(unresolved=(f"{code.function.__qualname__}: {ast.unparse(call)}",))

@@ -1,4 +1,4 @@
-"""What is wrong, or worth a look, in a topology: each rule a function, each finding a sentence with the way out."""
+"""Problems and notes of a topology: each rule is a function, and each finding a sentence with the way out."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Finding:
 
 
 def findings(topology: Topology, external: Collection[str] = ()) -> list[Finding]:
-    """Everything found, problems first. `external` are messages that other processes handle."""
+    """All findings, problems first. `external`: messages that other processes handle."""
     found = [finding for saga in topology.sagas for finding in _of_saga(saga)]
-    found += [*_unhandled(topology, external), *_from_outside(topology), *_untold(topology)]
+    found += [*_unhandled(topology, external), *_from_outside(topology), *_unresolved(topology)]
     return sorted(found, key=lambda finding: finding.level != "problem")
 
 
@@ -37,10 +37,10 @@ def _of_saga(saga: SagaShape) -> Iterator[Finding]:
 
 def _statuses_never_reached(saga: SagaShape, where: str) -> Iterator[Finding]:
     waited_for = [status for step in saga.steps for status in sorted(step.when or ())]
-    if saga.untold:
-        names = ", ".join(saga.untold)
-        text = f"{names} sets a status that only running tells: which statuses are reached was not checked"
-        yield Finding("note", "untold-status", where, text)
+    if saga.unresolved:
+        names = ", ".join(saga.unresolved)
+        text = f"{names} computes a status at run time, so this check could not tell which statuses are reached"
+        yield Finding("note", "unresolved-status", where, text)
         return
     reached = {move.status for move in saga.moves}
     assigned = {ending.status for step in saga.steps for ending in step.endings}
@@ -48,7 +48,7 @@ def _statuses_never_reached(saga: SagaShape, where: str) -> Iterator[Finding]:
         if status in reached:
             continue
         if status in assigned:
-            text = f"status {status!r} is unreachable: no way from the start leads to the method that sets it"
+            text = f"status {status!r} is unreachable: no path from the start leads to the method that sets it"
             yield Finding("problem", "unreachable-status", where, text)
         else:
             text = f"status {status!r} is unreachable: nothing assigns it"
@@ -66,18 +66,16 @@ def _statuses_never_left(saga: SagaShape, where: str) -> Iterator[Finding]:
             stuck[place.status] = stuck.get(place.status, True) and any(step.runs_at(place) for step in saga.steps)
     for status, lasting in stuck.items():
         if lasting:
-            text = f"status {status!r} is never left: its handlers neither set another status nor complete the saga"
+            text = f"no handler leaves status {status!r}: its handlers neither set another status nor complete the saga"
             yield Finding("note", "lasting-status", where, text)
         else:
-            text = (
-                f"no handler leaves status {status!r}: handle something there, or call ctx.complete() where it is set"
-            )
+            text = f"status {status!r} is a dead end: handle a message there, or call ctx.complete() where it is set"
             yield Finding("problem", "dead-end-status", where, text)
 
 
 def _can_leave(saga: SagaShape, start: Place, ways: Mapping[Place, Sequence[Place | None]]) -> bool:
-    """Whether any way leads from here to another status or to the end."""
-    if any(step.name in saga.untold and step.runs_at(start) for step in saga.steps):
+    """Whether any path leads from here to another status or to the end."""
+    if any(step.name in saga.unresolved and step.runs_at(start) for step in saga.steps):
         return True
     seen: set[Place] = set()
     waiting = [start]
@@ -98,9 +96,9 @@ def _timers(saga: SagaShape, where: str) -> Iterator[Finding]:
             if name not in handled:
                 text = f"method {step.name} sets timer {name!r}, which no @timer({name!r}) handles"
                 yield Finding("problem", "unhandled-timer", where, text)
-    untold = any(step.facts.untold for step in saga.steps)
+    unresolved = any(step.facts.unresolved for step in saga.steps)
     set_somewhere = {name for step in saga.steps for name in step.facts.timers}
-    for name in sorted(handled - set_somewhere) if not untold else ():
+    for name in sorted(handled - set_somewhere) if not unresolved else ():
         yield Finding("note", "timer-never-set", where, f"nothing sets timer {name!r}")
 
 
@@ -108,7 +106,7 @@ def _unhandled(topology: Topology, external: Collection[str]) -> Iterator[Findin
     receivers = topology.receivers()
     for message, senders in sorted(topology.senders().items()):
         if message not in receivers and message not in external:
-            text = f"nobody handles {message}, which {', '.join(senders)} sends"
+            text = f"no subscription handles {message}, which {', '.join(senders)} sends"
             yield Finding("problem", "unhandled-message", message, text)
 
 
@@ -116,10 +114,12 @@ def _from_outside(topology: Topology) -> Iterator[Finding]:
     senders = topology.senders()
     for message, receivers in sorted(topology.receivers().items()):
         if message not in senders:
-            text = f"{message} has to come from outside: no subscription sends it ({', '.join(receivers)} handles it)"
+            text = f"{message} must come from outside: {', '.join(receivers)} handles it, and no subscription sends it"
             yield Finding("note", "message-from-outside", message, text)
 
 
-def _untold(topology: Topology) -> Iterator[Finding]:
-    for text in topology.untold():
-        yield Finding("note", "untold-message", text.partition(":")[0], f"only running tells what this sends: {text}")
+def _unresolved(topology: Topology) -> Iterator[Finding]:
+    for text in topology.unresolved():
+        yield Finding(
+            "note", "unresolved-message", text.partition(":")[0], f"the message is computed at run time: {text}"
+        )

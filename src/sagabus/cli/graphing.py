@@ -1,4 +1,4 @@
-"""`sagabus graph`: the sagas and the messages between subscriptions, drawn as Mermaid."""
+"""`sagabus graph`: draw the sagas, and the messages between subscriptions, as Mermaid."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sagabus.cli.text import printable
 
 @click.command("graph")
 @click.argument("target", metavar="MODULE:BUS")
-@click.option("--saga", metavar="NAME", help="Only the states of this saga, as bare Mermaid text.")
-@click.option("--messages", is_flag=True, help="Only the flow of messages, as bare Mermaid text.")
+@click.option("--saga", metavar="NAME", help="Draw only the states of this saga, as bare Mermaid text.")
+@click.option("--messages", is_flag=True, help="Draw only the flow of messages, as bare Mermaid text.")
 @json_option
 def graph(target: str, saga: str | None, *, messages: bool, as_json: bool) -> None:
     """Draw the sagas and messages of MODULE:BUS as Mermaid, without running a handler.
 
-    The result is Markdown: a state diagram for each saga, and a flowchart of who sends what to whom. GitHub, GitLab and
-    most editors show it as it is.
+    The result is Markdown: a state diagram for each saga, and a flowchart of the messages between subscriptions.
+    GitHub, GitLab and most editors render it.
 
-    Exit codes: 0 drawn, 2 not possible as asked.
+    Exit codes: 0 drawn, 2 could not run.
     """
     if saga is not None and messages:
         raise click.UsageError("give either --saga or --messages")

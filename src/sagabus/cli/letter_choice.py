@@ -1,4 +1,4 @@
-"""Which dead letters an operator means, and what is done to them: counted first, asked about, then one by one."""
+"""Which dead letters an operator means. The command counts them, asks, and then handles them one by one."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Choice:
     def of_options(
         cls, ids: Sequence[int], *, everything: bool, subscription: str | None, reason: str | None
     ) -> Choice:
-        """What was typed; raises UsageError where that is nothing, or two things at once."""
+        """What was typed; UsageError for no choice, or two at once."""
         many = everything or reason is not None
         if ids and (many or subscription is not None):
             raise click.UsageError("give either IDs, or --all or --reason")
         if not ids and not many:
-            raise click.UsageError("which ones? Give IDs, or --all, or --reason TEXT")
+            raise click.UsageError("no dead letters chosen: give IDs, or --all, or --reason TEXT")
         return cls(ids=tuple(dict.fromkeys(ids)), subscription=subscription, reason=reason)
 
     def includes(self, letter: DeadLetter) -> bool:
@@ -77,7 +77,7 @@ async def settle(
     as_json: bool,
     force: bool = False,
 ) -> bool:
-    """Replay or discard what was chosen and tell what became of each; whether all of it is done now."""
+    """Replay or discard the chosen letters and print each result; returns whether all are done."""
     async with opened(target, url) as bus:
         ids = list(choice.ids) or [letter.id async for letter in chosen(bus, choice)]
         if not choice.ids and not _confirmed(action, len(ids), yes=yes):
@@ -95,7 +95,7 @@ async def settle(
 
 async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool) -> str:
     found = await bus.dead_letters.get(letter)
-    # Closed the other way: to say "was already done" would be a lie.
+    # Closed by the other action: "was already done" would be wrong.
     if found is not None and found.status == ("discarded" if action == "replay" else "replayed"):
         return f"was {found.status} before"
     if action == "replay":
@@ -106,10 +106,10 @@ async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool) -> 
 def _confirmed(action: Action, count: int, *, yes: bool) -> bool:
     what = f"{action} {count_text(count, 'dead letter')}"
     if yes or not count:
-        click.echo(what, err=True)  # before the work, so that a log shows what was meant even where it broke off
+        click.echo(what, err=True)  # before the work, so that a log shows the intention even after an interruption
         return True
     if not sys.stdin.isatty():
-        raise click.UsageError(f"this would {what}; say --yes to do it")
+        raise click.UsageError(f"this would {what}: add --yes to do it")
     return click.confirm(f"{what}?", err=True)
 
 

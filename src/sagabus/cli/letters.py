@@ -1,4 +1,4 @@
-"""`sagabus dead-letters`: what no subscription could take, and what an operator does about it."""
+"""`sagabus dead-letters`: list, show, replay and discard messages that a subscription could not handle."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from sagabus.envelope import DeadLetter
 
 _STATUSES = ("open", "replayed", "discarded", "all")
-_EXITS = "Exit codes: 0 all done (or done before), 1 something was not done, 2 not possible as asked."
+_EXITS = "Exit codes: 0 all done (or done before), 1 not all done, 2 could not run."
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List, show, replay and discard dead letters: messages that a subscription could not take.
+    """List, show, replay and discard dead letters: messages that a subscription could not handle.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -31,13 +31,13 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS]")
 @store_option
-@click.option("--subscription", metavar="NAME", help="Only those of this handler or saga.")
-@click.option("--reason", metavar="TEXT", help="Only those whose reason or error contains this text.")
+@click.option("--subscription", metavar="NAME", help="Only letters of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="Only letters whose reason or error contains this text.")
 @click.option(
-    "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only those in this state."
+    "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only letters in this state."
 )
-@click.option("--after", type=POSITION, default=0, metavar="ID", help="Only those with a higher id: the next page.")
-@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many.")
+@click.option("--after", type=POSITION, default=0, metavar="ID", help="Only letters with a higher id: the next page.")
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
 @json_option
 def list_(
     *,
@@ -52,7 +52,7 @@ def list_(
 ) -> None:
     """List dead letters by id.
 
-    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if rest:
@@ -74,9 +74,9 @@ def list_(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
-    """Show one dead letter whole: its message, its error, its traceback.
+    """Show one dead letter: its message, error and traceback.
 
-    Exit codes: 0 shown, 1 no such dead letter, 2 not possible as asked.
+    Exit codes: 0 shown, 1 no such dead letter, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     ids = _ids(rest)
@@ -100,10 +100,12 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
 @dead_letters.command("replay", epilog=_EXITS)
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
 @store_option
-@click.option("--all", "everything", is_flag=True, help="All that are open.")
-@click.option("--subscription", metavar="NAME", help="With --all or --reason: only those of this handler or saga.")
-@click.option("--reason", metavar="TEXT", help="All that are open and whose reason or error contains this text.")
-@click.option("--force", is_flag=True, help="Also those that are too old to tell whether they had their effect.")
+@click.option("--all", "everything", is_flag=True, help="All open letters.")
+@click.option("--subscription", metavar="NAME", help="With --all or --reason: only letters of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="All open letters whose reason or error contains this text.")
+@click.option(
+    "--force", is_flag=True, help="Also letters that are too old, or collide: you know that they had no effect."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before replaying many.")
 @json_option
 @click.pass_context
@@ -121,8 +123,8 @@ def replay(
 ) -> None:
     """Put dead letters back into their subscription, under the same id.
 
-    One whose effect had committed after all is only closed: replaying never doubles an effect. One that is too old for
-    the store to remember stays where it is, unless --force says that you know.
+    Replaying never doubles an effect: if the effect had committed, the command only closes the letter. A letter that is
+    older than the store remembers stays where it is. --force replays it: you then know that it had no effect.
     """
     target, rest = split_target(arguments, url)
     choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
@@ -133,9 +135,9 @@ def replay(
 @dead_letters.command("discard", epilog=_EXITS)
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
 @store_option
-@click.option("--all", "everything", is_flag=True, help="All that are open.")
-@click.option("--subscription", metavar="NAME", help="With --all or --reason: only those of this handler or saga.")
-@click.option("--reason", metavar="TEXT", help="All that are open and whose reason or error contains this text.")
+@click.option("--all", "everything", is_flag=True, help="All open letters.")
+@click.option("--subscription", metavar="NAME", help="With --all or --reason: only letters of this handler or saga.")
+@click.option("--reason", metavar="TEXT", help="All open letters whose reason or error contains this text.")
 @click.option("--yes", is_flag=True, help="Do not ask before discarding many.")
 @json_option
 @click.pass_context
@@ -150,7 +152,7 @@ def discard(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Close dead letters for good: their messages never take effect, and keys parked behind them go on."""
+    """Close dead letters for good: their messages never take effect, and their parked keys continue."""
     target, rest = split_target(arguments, url)
     choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
     done = asyncio.run(settle("discard", target, url, choice, yes=yes, as_json=as_json))

@@ -1,7 +1,6 @@
-"""From what was typed to a bus: `module:attribute`, resolved in the working directory.
+"""Loads the bus at `module:attribute`, resolved in the working directory.
 
-Whatever goes wrong on the way is the user's to correct, so it is told in one line that says where, never by a traceback
-of ours.
+The user can correct every error here, so each one is one line that says where, and never a traceback of the library.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 def load_bus(target: str) -> Bus:
     """The bus at `module:attribute`, or the one that a function there returns.
 
-    Raises Refused with one line for whatever is wrong, and lets the ConfigurationError of a bad definition pass.
+    Refused with one line for every mistake; a ConfigurationError of a bad definition passes.
     """
     module_name, attribute = _split(target)
     if str(Path.cwd()) not in sys.path:
@@ -43,7 +42,7 @@ def _split(target: str) -> tuple[str, str]:
     if not colon or not module_name or not attribute:
         _refuse(target, "write module:attribute, such as shop:bus")
     if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
-        _refuse(target, "not a module:attribute that Python could import, such as shop:bus")
+        _refuse(target, "Python cannot import this: write module:attribute, such as shop:bus")
     return module_name, attribute
 
 
@@ -55,9 +54,9 @@ def _import(name: str, target: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             _refuse(target, f"no module named {error.name!r} in {Path.cwd()} or on the Python path")
-        _refuse(target, f"importing {name} failed: {_told(error)}")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is told
-        _refuse(target, f"importing {name} failed: {_told(error)}")
+        _refuse(target, f"importing {name} failed: {_described(error)}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every error of the user's code is reported
+        _refuse(target, f"importing {name} failed: {_described(error)}")
 
 
 def _attribute(module: ModuleType, path: str, target: str) -> object:
@@ -67,7 +66,7 @@ def _attribute(module: ModuleType, path: str, target: str) -> object:
             found = getattr(found, part)
         except AttributeError:
             known = ", ".join(_buses_in(module))
-            hint = f"; a bus there is: {known}" if known else ""
+            hint = f"; it has the bus {known}" if known else ""
             _refuse(target, f"{module.__name__} has no attribute {path!r}{hint}")
     return found
 
@@ -81,11 +80,11 @@ def _as_bus(found: object, target: str) -> Bus:
         made: object = found()
     except ConfigurationError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is told
-        _refuse(target, f"calling it failed: {_told(error)}")
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every error of the user's code is reported
+        _refuse(target, f"calling it failed: {_described(error)}")
     if inspect.iscoroutine(made):
         made.close()
-        _refuse(target, "this is an async function; a plain function that returns the bus is needed")
+        _refuse(target, "this is an async function: name a plain function that returns the bus")
     return made if isinstance(made, Bus) else _refuse(target, f"calling it gave {_kind(made)}, not a Bus")
 
 
@@ -104,7 +103,7 @@ def _kind(value: object) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
     if isinstance(error, SyntaxError) or not frames:

@@ -1,4 +1,4 @@
-"""The command `sagabus`: finds the subcommand, loads no more than it needs, tells what went wrong in one line."""
+"""The command `sagabus`: finds the subcommand, loads only what it needs, and reports an error in one line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import click
 # Name, where it is, and its line in `sagabus --help`, which must not cost the import of the engine.
 _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("sagabus.cli.demonstration:demo", "Watch orders survive duplicates and killed workers, and audit them."),
-    "bench": ("sagabus.cli.benchmark:bench", "Measure messages per second beside a hand-written loop."),
-    "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until it is told to stop."),
+    "bench": ("sagabus.cli.benchmark:bench", "Measure messages per second against a hand-written loop."),
+    "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until a signal stops it."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
-    "lanes": ("sagabus.cli.lanes:lanes", "Show the number of lanes of a store, or change it."),
-    "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove those that are gone."),
+    "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),
+    "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove old ones."),
     "dead-letters": ("sagabus.cli.letters:dead_letters", "List, show, replay and discard dead letters."),
-    "sagas": ("sagabus.cli.sagas:sagas", "List saga instances and show one."),
+    "sagas": ("sagabus.cli.sagas:sagas", "List saga instances, show one, or show its history."),
     "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),
     "graph": ("sagabus.cli.graphing:graph", "Draw the sagas and messages of MODULE:BUS as Mermaid."),
 }
@@ -34,7 +34,7 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand itself; None for a name that is none."""
+        """The subcommand itself; None for an unknown name."""
         if cmd_name not in _COMMANDS:
             return None
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
@@ -54,13 +54,12 @@ def root() -> None:
     MODULE:BUS names a bus, or a function that returns one, in a module of the working directory or of the Python path:
     shop:bus. A store is given by its URL: sqlite:///relative.db or sqlite:////absolute/path.db.
 
-    Exit codes: 0 done, 1 the answer is no (something lost, found wrong or not done), 2 not possible as asked, 130
-    interrupted.
+    Exit codes: 0 done, 1 not found or not clean, 2 could not run (one line on stderr says why), 130 interrupted.
     """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code. Whatever goes wrong is one line on stderr."""
+    """Run one command and return its exit code. Every error is one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -73,20 +72,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("sagabus: aborted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader has gone. What Python still flushes at its end goes nowhere, so that it does not complain either.
+        # The reader has gone. Python flushes at its end, so it gets a descriptor that accepts everything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
 class _Unaltered(StringIO):
-    """Holds a text as it was said: click would take control codes out of it, and an argument could not be found."""
+    """Keeps control codes, which click would remove: without them, an argument could not be found in the text."""
 
     def isatty(self) -> bool:
         return True
 
 
 def _complain(error: click.ClickException, arguments: Sequence[str]) -> None:
-    """What click says repeats the arguments, and one of them may be a URL with its password, or hold control codes."""
+    """Click repeats the arguments. One of them may be a URL with its password, or contain control codes."""
     from sagabus.cli.output import safe_complaint
 
     said = _Unaltered()

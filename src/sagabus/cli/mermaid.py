@@ -26,7 +26,7 @@ _TAKEN = {
     "root",
 }
 
-_OUTSIDE, _NOBODY = "outside", "nobody"
+_OUTSIDE, _NOWHERE = "outside", "nowhere"
 
 
 def state_diagram(saga: SagaShape) -> str:
@@ -38,19 +38,19 @@ def state_diagram(saga: SagaShape) -> str:
     ]
     lines += dict.fromkeys(line for move in saga.moves for line in _transitions(move, ids))
     lines += [
-        f"    %% {_label(name)} sets a status that only running tells; its moves are not drawn" for name in saga.untold
+        f"    %% {_label(name)} computes a status at run time; its moves are not drawn" for name in saga.unresolved
     ]
     return "\n".join(lines)
 
 
 def message_flow(topology: Topology) -> str:
-    """Who sends what to whom; what comes from outside, and what leaves to it, has a node of its own."""
+    """Which subscription sends what to which; messages from outside, and without a receiver, have a separate node."""
     receivers, senders = topology.receivers(), topology.senders()
     names = {saga.name: f's{n}(["saga {_label(saga.name)}"])' for n, saga in enumerate(topology.sagas)}
     names |= {found.name: f'h{n}["{_label(found.name)}"]' for n, found in enumerate(topology.handlers)}
     nodes = {name: shape.partition("(")[0].partition("[")[0] for name, shape in names.items()}
     edges = list(_edges(receivers, senders, nodes))
-    outside = {_OUTSIDE: f'{_OUTSIDE}(("outside"))', _NOBODY: f'{_NOBODY}(("nobody"))'}
+    outside = {_OUTSIDE: f'{_OUTSIDE}(("outside"))', _NOWHERE: f'{_NOWHERE}(("no receiver"))'}
     used = [shape for node, shape in outside.items() if any(node in (source, target) for source, _, target in edges)]
     lines = [f"    {shape}" for shape in [*names.values(), *used]]
     lines += [f'    {source} -- "{_label(message)}" --> {target}' for source, message, target in edges]
@@ -62,7 +62,7 @@ def _edges(
 ) -> Iterator[tuple[str, str, str]]:
     for message in sorted({*receivers, *senders}):
         for source in [nodes[name] for name in senders.get(message, [])] or [_OUTSIDE]:
-            for target in [nodes[name] for name in receivers.get(message, [])] or [_NOBODY]:
+            for target in [nodes[name] for name in receivers.get(message, [])] or [_NOWHERE]:
                 yield source, message, target
 
 

@@ -1,4 +1,4 @@
-"""`sagabus migrate`: the tables of a store, brought up to date or printed."""
+"""`sagabus migrate`: bring the tables of a store up to date, or print their SQL."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _NO_TABLES = "this store has no tables to migrate"
 @click.command("migrate")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS]")
 @store_option
-@click.option("--sql", is_flag=True, help="Print the SQL of the tables instead, for those who apply schemas by hand.")
+@click.option("--sql", is_flag=True, help="Print the SQL of the tables instead, to apply it by hand.")
 @json_option
 def migrate(arguments: tuple[str, ...], url: str | None, *, sql: bool, as_json: bool) -> None:
     """Bring the tables of a store up to date, and register the subscriptions of MODULE:BUS.
 
-    The store is that of MODULE:BUS, or the one at --store URL; a SQLite file or a schema that is not there is made.
-    Workers do the same when they start. Run this before processes that publish are deployed: what they publish from
-    then on waits for the workers. Doing it twice changes nothing. With --sql no store is touched, only its URL is read;
-    without one it is the SQL of a SQLite file.
+    The store is that of MODULE:BUS, or the one at --store URL. The command makes a missing SQLite file or schema.
+    Workers do the same when they start. Run this before you deploy processes that publish: their messages then wait
+    for the workers. Running it twice changes nothing. --sql reads only the URL of the store, and prints the SQL of a
+    SQLite file without one.
 
-    Exit codes: 0 up to date, 2 not possible as asked.
+    Exit codes: 0 up to date, 2 could not run.
     """
     if sql and not arguments and url is None:
         url = _SOME_FILE
@@ -76,7 +76,7 @@ def _print_sql(script: str | None, *, as_json: bool) -> None:
 
 
 async def _register(bus: Bus) -> list[str]:
-    """Register the subscriptions of a bus; those that are new or have changed."""
+    """Register the subscriptions of a bus; returns the new and changed ones."""
     await bus.store.open()
     before = set((await bus.store.routing()).subscriptions)
     await bus.open(worker=False)
@@ -86,7 +86,7 @@ async def _register(bus: Bus) -> list[str]:
 
 
 async def _migrate(store: Store) -> tuple[list[int] | None, list[int] | None]:
-    """The versions before and afterwards."""
+    """The versions before and after."""
     before = await applied_versions(store)
     await store.open()
     await store.close()

@@ -1,4 +1,4 @@
-"""Which store a command is about: the one at `--store URL`, or the one of the bus at MODULE:BUS."""
+"""The store of a command: the one at `--store URL`, or that of the bus at MODULE:BUS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 POSITION = click.IntRange(0, 2**63 - 1)
 """Numbers of rows, in every database."""
 PAGE = click.IntRange(1, 1_000_000)
-"""How many rows may be asked for at once."""
+"""How many rows one call may read."""
 
 
 def json_option(function: F) -> F:
@@ -34,7 +34,7 @@ def json_option(function: F) -> F:
 
 
 def store_option(function: F) -> F:
-    """`--store`, the same for every command that is about a store."""
+    """`--store`, the same for every command with a store."""
     return click.option(
         "--store",
         "url",
@@ -44,21 +44,21 @@ def store_option(function: F) -> F:
 
 
 def split_target(arguments: Sequence[str], url: str | None) -> tuple[str | None, list[str]]:
-    """MODULE:BUS (None beside `--store`) and the arguments that follow it."""
+    """MODULE:BUS (None with `--store`) and the arguments that follow it."""
     if url is not None:
         return None, list(arguments)
     if not arguments:
-        raise click.UsageError("which store? Give MODULE:BUS first, or --store URL")
+        raise click.UsageError("no store given: give MODULE:BUS first, or --store URL")
     if ":" not in arguments[0]:
         raise click.UsageError(
-            f"which store? {printable(arguments[0])} is no MODULE:BUS; give one first, or --store URL"
+            f"no store given: {printable(arguments[0])} is no MODULE:BUS; give one first, or --store URL"
         )
     return arguments[0], list(arguments[1:])
 
 
 @asynccontextmanager
 async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
-    """A bus to look at a store that exists, without definitions of its own: nothing is subscribed or made."""
+    """A bus without definitions on an existing store: it subscribes and makes nothing."""
     from sagabus.bus import Bus
 
     bus = Bus(store_of(target, url))
@@ -78,7 +78,7 @@ def store_of(target: str | None, url: str | None) -> Store:
 
 
 async def applied_versions(store: Store) -> list[int] | None:
-    """The schema versions that a database has had, and nothing made; None for what has none, or cannot be read."""
+    """The schema versions of a database, which this call never makes; None if it has none or cannot be read."""
     path = _path(store)
     if path is not None:
         return _versions_of_file(path)
@@ -86,12 +86,12 @@ async def applied_versions(store: Store) -> list[int] | None:
 
 
 def named(store: Store, target: str | None, url: str | None) -> str:
-    """The store in a person's words: as it was asked for, but never with a password."""
+    """The store as the user named it, but never with a password."""
     return printable(target or (store.place if isinstance(store, _OnServer) else url or ""))
 
 
 def script_of(store: Store) -> str | None:
-    """The SQL of a store's tables; None for what has none."""
+    """The SQL of a store's tables; None if it has none."""
     if _path(store) is not None:
         from sagabus.stores.sqlite import schema
 
@@ -127,10 +127,10 @@ async def _check_exists(store: Store, name: str) -> None:
         return
     path = _path(store)
     if path is None:
-        raise Refused(f"{name} has no tables of sagabus in this schema and of this prefix; `sagabus migrate` adds them")
-    if not os.path.exists(path):  # noqa: ASYNC240, PTH110  # a path is a text here, and nobody waits
+        raise Refused(f"{name} has no tables of sagabus with this schema and prefix; `sagabus migrate` makes them")
+    if not os.path.exists(path):  # noqa: ASYNC240, PTH110  # a path is a text here, and no other task runs
         raise Refused(f"{printable(path)}: no such file; `sagabus migrate` makes an empty store")
-    raise Refused(f"{printable(path)} has no tables of sagabus; is {name} right? `sagabus migrate` adds them")
+    raise Refused(f"{printable(path)} has no tables of sagabus; check {name}; `sagabus migrate` makes them")
 
 
 def _path(store: Store) -> str | None:

@@ -1,7 +1,7 @@
-"""The ways through a handler: the status, the timers and the end that each leaves its instance with.
+"""The paths through a handler, and how each leaves the instance: its status, its timers, and whether it is finished.
 
-Branches are followed apart, so a status that is set beside `ctx.complete()` is not mixed up with the one that is set in
-the other branch. A way that ends in `raise` counts for nothing: its transaction is rolled back.
+Branches are followed apart, so a status set with `ctx.complete()` is not confused with the status of another branch. A
+path that ends in `raise` counts for nothing, because its transaction is rolled back.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Mark(Enum):
     """What stands for a status that has no name here."""
 
     SAME = "as before"
-    UNTOLD = "only known at run time"
+    UNRESOLVED = "only known at run time"
 
 
 ANY_TIMER = "*"
@@ -48,7 +48,7 @@ Endings = frozenset[Ending]
 NOTHING: Endings = frozenset()
 UNCHANGED: Endings = frozenset({Ending()})
 ANYTHING: Endings = frozenset(
-    Ending(Mark.UNTOLD, completed, timers)
+    Ending(Mark.UNRESOLVED, completed, timers)
     for completed in (False, True)
     for timers in (frozenset[str](), frozenset({ANY_TIMER}))
 )
@@ -135,9 +135,9 @@ class _Walk:
         """What one simple statement or expression does to each ending."""
         if isinstance(node, ast.AnnAssign) and node.value is None:
             return before  # declares a type, and assigns nothing
-        told = [target for target, _ in assigned(node)]
+        targets = [target for target, _ in assigned(node)]
         for item in ast.walk(node):
-            change = UNCHANGED if item in told else self._change(item)
+            change = UNCHANGED if item in targets else self._change(item)
             before = frozenset(ending.then(later) for ending in before for later in change)
         return before
 
@@ -151,7 +151,7 @@ class _Walk:
             and isinstance(item.ctx, ast.Store | ast.Del)
             and code.is_own(item, "status")
         ):
-            return frozenset({Ending(Mark.UNTOLD)})
+            return frozenset({Ending(Mark.UNRESOLVED)})
         return self._called(item) if isinstance(item, ast.Call) else UNCHANGED
 
     def _called(self, call: ast.Call) -> Endings:
@@ -178,9 +178,9 @@ class _Walk:
     def _set_by_name(self, name: ast.expr, value: ast.expr) -> Endings:
         names = self._code.texts(name)
         if names is None:
-            return UNCHANGED | frozenset({Ending(Mark.UNTOLD)})
+            return UNCHANGED | frozenset({Ending(Mark.UNRESOLVED)})
         return self._set_to(value) if "status" in names else UNCHANGED
 
     def _set_to(self, value: ast.expr) -> Endings:
         texts = self._code.texts(value)
-        return frozenset({Ending(Mark.UNTOLD)}) if texts is None else frozenset(map(Ending, texts))
+        return frozenset({Ending(Mark.UNRESOLVED)}) if texts is None else frozenset(map(Ending, texts))

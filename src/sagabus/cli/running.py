@@ -1,4 +1,4 @@
-"""`sagabus run`: a worker as a process, that stops as a supervisor expects it to."""
+"""`sagabus run`: a worker as a process, which stops as a supervisor expects."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class _Plain(logging.Formatter):
-    """Log lines whose control characters are written as escapes: they quote errors, and those quote messages."""
+    """Escapes control characters in log lines, because these quote errors, and errors quote messages."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line as usual, made fit to be shown."""
+        """The usual line, safe to show in a terminal."""
         return printable_lines(super().format(record))
 
 
@@ -48,17 +48,16 @@ class _Plain(logging.Formatter):
 def run(target: str, log_level: str, *, as_json: bool) -> None:
     """Run a worker for MODULE:BUS until SIGTERM, SIGINT or SIGHUP.
 
-    The worker waits for a database that is down at the start. The first signal stops it gracefully: it takes nothing
-    new, lets running handlers finish within the grace period of the bus's settings, and gives its work back. A second
-    signal ends it at once: what was under way is rolled back and runs again elsewhere. With --json, one record is
-    printed at the start and one at the end. The lines of the logger `sagabus` go to stderr, unless the module sets up
-    its own logging.
+    The worker waits for a database that is down at the start. The first signal stops it gracefully: it takes no more
+    messages, lets running handlers finish within the grace period, and releases its lanes. A second signal ends it at
+    once: in-flight work is rolled back and runs again elsewhere. --json prints one record at the start and one at the
+    end. The log goes to stderr, unless the module sets up its own logging.
 
-    Exit codes: 0 stopped gracefully, 2 not possible as asked, 128 plus the signal's number after a second signal.
+    Exit codes: 0 stopped gracefully, 2 could not run, 128 plus the signal's number after a second signal.
     """
     bus = load_bus(target)
     if not bus.definitions:
-        raise Refused(f"{printable(target)} has no saga and no handler to run")
+        raise Refused(f"{printable(target)} has no handler and no saga to run: pass them to the Bus")
     _log(log_level)
     own_process()
     asyncio.run(_serve(bus, target, as_json=as_json))
@@ -75,12 +74,12 @@ async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
     async with bus:
         _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names)
         await asked.wait()
-        click.echo(f"sagabus: {reasons[0]}, stopping; once more to stop at once", err=True)
+        click.echo(f"sagabus: {reasons[0]}, stopping; send it again to stop at once", err=True)
     _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
 
 
 async def _open(bus: Bus, asked: asyncio.Event) -> bool:
-    """Open the bus as soon as its database can be reached; False when a signal came first."""
+    """Open the bus as soon as its database answers; False if a signal came first."""
     pause = _FIRST_PAUSE
     while not asked.is_set():
         opening, stopping = asyncio.ensure_future(bus.open()), asyncio.ensure_future(asked.wait())
@@ -96,7 +95,7 @@ async def _open(bus: Bus, asked: asyncio.Event) -> bool:
             return True
         if not (isinstance(error, StoreError) and error.is_transient):
             raise error
-        log.warning("the store does not open, trying again in %.2g s: %s", pause, error)
+        log.warning("cannot open the store, trying again in %.2g s: %s", pause, error)
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
                 await asked.wait()
@@ -116,7 +115,7 @@ def _log(level: str) -> None:
 def _listen(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, reasons: list[str]) -> None:
     def on_signal(number: int, frame: FrameType | None) -> None:
         if reasons:
-            # Not by the loop: a handler that never returns would keep it from ever hearing of it.
+            # Outside the loop: a handler that never returns would keep the loop from running this.
             sys.stdout.flush()
             os._exit(128 + number)
         reasons.append(signal.Signals(number).name)
@@ -130,6 +129,6 @@ def _tell(happened: str, target: str, *, as_json: bool, **details: object) -> No
     if as_json:
         emit_json({"event": happened, "bus": target, "at": time_text(SystemClock().now()), **details})
     else:
-        told = ", ".join(f"{name} {value}" for name, value in details.items() if not isinstance(value, list))
-        click.echo(f"{printable(target)} {happened} ({told})")
+        shown = ", ".join(f"{name} {value}" for name, value in details.items() if not isinstance(value, list))
+        click.echo(f"{printable(target)} {happened} ({shown})")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`sagabus sagas`: where the instances stand, and how they came there."""
+"""`sagabus sagas`: list instances, show one, and show its history."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from sagabus.bus import Bus
     from sagabus.views import SagaRecord, Transition
 
-_TOLD = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
+_STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
 
 
 @click.group("sagas")
 def sagas() -> None:
-    """List saga instances, show one, and tell its history.
+    """List saga instances, show one, and show its history.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -36,16 +36,16 @@ def sagas() -> None:
 @sagas.command("list")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SAGA]")
 @store_option
-@click.option("--status", metavar="STATUS", help="Only those in this status.")
-@click.option("--after", default="", metavar="KEY", help="Only those with a greater key: the next page.")
-@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many of each saga.")
+@click.option("--status", metavar="STATUS", help="Only instances in this status.")
+@click.option("--after", default="", metavar="KEY", help="Only instances with a greater key: the next page.")
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many of each saga.")
 @json_option
 def list_(
     arguments: tuple[str, ...], url: str | None, status: str | None, after: str, limit: int, *, as_json: bool
 ) -> None:
     """List instances by key, of one saga or of all.
 
-    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
@@ -53,10 +53,11 @@ def list_(
     found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit + 1))
     records = [record for page in found.values() for record in page[:limit]]
     if as_json:
-        emit_json([_told(record) for record in records])
+        emit_json([_fields(record) for record in records])
         return
     show_table(
-        [name.replace("_at", "") for name in _LISTED], [[_told(record)[name] for name in _LISTED] for record in records]
+        [name.replace("_at", "") for name in _LISTED],
+        [[_fields(record)[name] for name in _LISTED] for record in records],
     )
     for saga, page in found.items():
         if len(page) > limit:
@@ -72,9 +73,9 @@ def list_(
 @json_option
 @click.pass_context
 def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
-    """Show one instance: its status, its state, its timers.
+    """Show one instance: its status, state and timers.
 
-    Exit codes: 0 shown, 1 no such instance, 2 not possible as asked.
+    Exit codes: 0 shown, 1 no such instance, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if len(rest) != 2:
@@ -84,39 +85,44 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
         click.echo(f"sagabus: {printable(rest[0])} has no instance {printable(rest[1])}", err=True)
         ctx.exit(1)
     record, due = found
-    told = {**_told(record), "timers": {name: due.get(name) for name in record.timers}}
+    fields = {**_fields(record), "timers": {name: due.get(name) for name in record.timers}}
     if as_json:
-        emit_json(told)
+        emit_json(fields)
         return
-    state = msgspec.json.format(msgspec.json.encode(told.pop("state")), indent=2).decode()
-    show_fields({name.replace("_", " "): value for name, value in told.items()})
+    state = msgspec.json.format(msgspec.json.encode(fields.pop("state")), indent=2).decode()
+    show_fields({name.replace("_", " "): value for name, value in fields.items()})
     click.echo("\nstate:\n" + "\n".join(map(printable, state.splitlines())))
 
 
 @sagas.command("history")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
 @store_option
-@click.option("--after", type=POSITION, default=0, metavar="POSITION", help="The next page.")
-@click.option("--limit", type=PAGE, default=100, show_default=True, help="At most this many.")
+@click.option(
+    "--after", type=POSITION, default=0, metavar="POSITION", help="Only transitions after this position: the next page."
+)
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
 @json_option
 def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int, *, as_json: bool) -> None:
     """List the transitions of one instance, the oldest first.
 
-    They are kept for sagas with history=True, as long as the retention says. --json has the state that each one left.
+    The store keeps them for sagas with history=True, for the retention. --json has the state that each one left.
 
-    Exit codes: 0 listed (also when there are none), 1 no such name, 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if len(rest) != 2:
         raise click.UsageError("give a SAGA and a KEY")
     found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1))
-    told = [_told_transition(transition) for transition in found[:limit]]
+    steps = [_fields_of_transition(transition) for transition in found[:limit]]
     if as_json:
-        emit_json(told)
+        emit_json(steps)
     else:
-        show_table([name.replace("_", " ") for name in _TOLD], [[each[name] for name in _TOLD] for each in told])
+        show_table([name.replace("_", " ") for name in _STEPS], [[each[name] for name in _STEPS] for each in steps])
     if not found and not after:
-        click.echo("None: no such instance, older than the retention, or a saga without history=True.", err=True)
+        click.echo(
+            "No transitions: no such instance, older than the retention, or a saga without history=True.",
+            err=True,
+        )
     elif len(found) > limit:
         click.echo(f"There are more: --after {found[limit - 1].position}", err=True)
 
@@ -154,11 +160,11 @@ async def _history(
 
 
 async def _names(bus: Bus) -> list[str]:
-    """Every subscription: those that are handlers have no instances."""
+    """Every subscription: handlers simply have no instances."""
     return sorted({counted.channel for counted in await bus.counts()})
 
 
-def _told(record: SagaRecord[Any]) -> dict[str, object]:
+def _fields(record: SagaRecord[Any]) -> dict[str, object]:
     return {
         "saga": record.saga,
         "key": record.key,
@@ -173,5 +179,5 @@ def _told(record: SagaRecord[Any]) -> dict[str, object]:
     }
 
 
-def _told_transition(transition: Transition) -> dict[str, object]:
+def _fields_of_transition(transition: Transition) -> dict[str, object]:
     return {**asdict(transition), "at": time_text(transition.at)}

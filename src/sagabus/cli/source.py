@@ -234,13 +234,13 @@ def _imported(node: ast.ImportFrom, package: object) -> dict[str, object]:
 def _assignments(node: FunctionNode | None) -> dict[str, list[ast.expr | None]]:
     """What is assigned to each local name; None for what no single expression says, such as a loop."""
     found: dict[str, list[ast.expr | None]] = {}
-    told: set[ast.expr] = set()
+    plain: set[ast.expr] = set()
     for item in ast.walk(node) if node else ():
         for target, value in _plain_assignments(item):
-            told.add(target)
+            plain.add(target)
             found.setdefault(target.id, []).append(value)
     for item in ast.walk(node) if node else ():
-        if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store) and item not in told:
+        if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store) and item not in plain:
             found.setdefault(item.id, []).append(None)
     return found
 

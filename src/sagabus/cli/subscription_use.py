@@ -1,4 +1,4 @@
-"""What a subscription is used for, and so what its removal cuts off."""
+"""The use of a subscription, and so what its removal cuts off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Use:
     """One subscription, as the store and the bus at MODULE:BUS know it."""
 
     declared_by: str | None
-    """MODULE:BUS, where that bus declares it."""
+    """MODULE:BUS, if that bus declares it."""
     workers: int
     waiting: int
     dead: int
@@ -38,25 +38,25 @@ class Use:
         return asdict(self)
 
     def objections(self) -> Iterator[str]:
-        """Why a removal is refused unless it is forced."""
+        """Why a removal needs --force."""
         if self.declared_by is not None:
             yield f"{printable(self.declared_by)} declares it, and subscribes it again when it opens"
         if self.workers:
             yield f"{count_text(self.workers, 'live worker')} of this store serve it"
         if self.waiting:
-            yield f"{count_text(self.waiting, 'message')} wait there and would stay, unhandled"
+            yield f"{count_text(self.waiting, 'message')} wait there, and would stay unhandled"
 
     def left_behind(self) -> Iterator[str]:
-        """What stays in the store and gets no message any more."""
+        """What stays in the store without messages."""
         if self.instances:
             more = " or more" if self.instances >= _MOST else ""
-            yield f"{count_text(self.instances, 'live saga instance')}{more} would receive nothing any more"
+            yield f"{count_text(self.instances, 'live saga instance')}{more} would receive no more messages"
         if self.dead:
-            yield f"{count_text(self.dead, 'open dead letter')} could be replayed, and nothing would handle them"
+            yield f"{count_text(self.dead, 'open dead letter')} could be replayed, but no handler would run"
 
 
 async def use_of(bus: Bus, target: str | None, channel: str) -> Use:
-    """What the store and the bus at `target` say of a subscription."""
+    """What the store and the bus at `target` know of a subscription."""
     counts = next((each for each in await bus.counts() if each.channel == channel), None)
     declared = target is not None and any(each.name == channel for each in load_bus(target).definitions)
     return Use(
@@ -69,18 +69,18 @@ async def use_of(bus: Bus, target: str | None, channel: str) -> Use:
 
 
 def confirmed(channel: str, messages: Sequence[str], use: Use, *, yes: bool, force: bool) -> bool:
-    """List what a removal cuts off; whether it may go on."""
+    """List what a removal cuts off; returns whether to remove."""
     click.echo(f"this removes {printable(channel)} as a receiver of {printable(', '.join(messages))}", err=True)
     objections = list(use.objections())
     for line in (*objections, *use.left_behind()):
         click.echo(f"  {line}", err=True)
     if objections and not force:
-        click.echo("nothing was removed; --force removes it all the same", err=True)
+        click.echo("nothing was removed: --force removes it in spite of that", err=True)
         return False
     if yes:
         return True
     if not sys.stdin.isatty():
-        click.echo("nothing was removed; say --yes to do it", err=True)
+        click.echo("nothing was removed: add --yes to remove it", err=True)
         return False
     return click.confirm("remove it?", err=True)
 

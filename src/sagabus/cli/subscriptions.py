@@ -1,4 +1,4 @@
-"""`sagabus subscriptions`: who receives what in a store, and what nobody receives any more removed."""
+"""`sagabus subscriptions`: list who receives what in a store, and remove subscriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LISTED = ("subscription", "message", "kind", "waiting", "dead")
 
 @click.group("subscriptions")
 def subscriptions() -> None:
-    """List subscriptions, and remove those that are gone.
+    """List subscriptions, and remove old ones.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -29,9 +29,9 @@ def subscriptions() -> None:
 @store_option
 @json_option
 def list_(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
-    """List which handler or saga receives which message, and how many messages each has waiting in all.
+    """List which handler or saga receives which message, and how many messages wait there.
 
-    Exit codes: 0 listed (also when there are none), 2 not possible as asked.
+    Exit codes: 0 listed (also when there are none), 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if rest:
@@ -46,19 +46,19 @@ def list_(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None
 @subscriptions.command("remove")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SUBSCRIPTION [MESSAGE]...")
 @store_option
-@click.option("--yes", is_flag=True, help="Do it without asking.")
-@click.option("--force", is_flag=True, help="Also while it is in use, or holds messages; those stay, unhandled.")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+@click.option("--force", is_flag=True, help="Remove also if it is in use or has messages; these stay, unhandled.")
 @json_option
 @click.pass_context
 def remove(
     ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, yes: bool, force: bool, as_json: bool
 ) -> None:
-    """Remove a subscription that is gone: it receives nothing any more, of the MESSAGEs named or of any.
+    """Remove a subscription: it no longer receives the MESSAGEs named, or any message if none is named.
 
-    The command lists what the removal cuts off, and asks first. It refuses while the bus at MODULE:BUS declares the
-    subscription, while a live worker serves it, or while it holds messages; --force overrides that.
+    The command lists what the removal cuts off, and asks first. It refuses if the bus at MODULE:BUS declares the
+    subscription, if a live worker serves it, or if messages wait in it. --force removes it in spite of that.
 
-    Exit codes: 0 removed, 1 refused or not confirmed, 2 not possible as asked.
+    Exit codes: 0 removed, 1 refused or not confirmed, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if not rest:
@@ -89,7 +89,7 @@ async def _list(target: str | None, url: str | None) -> list[dict[str, object]]:
 async def _remove(
     target: str | None, url: str | None, channel: str, messages: list[str], *, yes: bool, force: bool
 ) -> tuple[list[str], Use]:
-    """The messages no longer received, and what the subscription was used for."""
+    """The messages that it no longer receives, and the use of the subscription."""
     async with opened(target, url) as bus:
         routing = await bus.store.routing()
         known = {each.message_type for each in routing.subscriptions if each.channel == channel}
