@@ -96,7 +96,7 @@ class JoinConformance(StoreSuite):
         assert len(await trial.letters()) == 1
 
     @conformance
-    async def test_a_body_that_is_no_text_costs_its_message_only(self, trial: Trial) -> None:
+    async def test_a_raw_body_is_held_inside_the_callers_transaction_too(self, trial: Trial) -> None:
         if not trial.has(Capability.JOIN):
             return
         connection = await self.native_connection()
