@@ -26,7 +26,7 @@ from sagabus.testing import Harness, ManualClock
 HERE = Path(__file__).parent
 NAME = "recorded"
 """Of the schema on PostgreSQL, and of the prefix on MySQL, in a recording."""
-_END = re.compile(r";\n(?=\s*(?:ALTER|CREATE|INSERT|DELETE|SET|--)|\s*$)")
+_END = re.compile(r";\n(?=\s*(?:ALTER|CREATE|INSERT|UPDATE|DELETE|SET|--)|\s*$)")
 GENERATED = {"scheduled", "waits"}
 """Columns that MySQL computes."""
 

@@ -80,6 +80,14 @@ def test_a_recorded_store_is_brought_up_to_date_and_worked_off(version: int, dat
     assert asyncio.run(finish(harness_at(database))) == EXPECTED
 
 
+def test_what_an_older_release_scheduled_before_1970_runs_now(database: Database) -> None:
+    load(database, recording(3, database.kind).read_text(encoding="utf-8"))
+    scheduled = "due_at > 0 AND attempt = 0 AND timer IS NULL AND stashed = 0"
+    database.run(f"UPDATE {database.own('envelope')} SET due_at = -1 WHERE {scheduled}")
+
+    assert asyncio.run(finish(harness_at(database)))["journal"]["notes of K0"] == [100, 0, 3, 6]
+
+
 def test_the_schema_of_this_release_is_recorded(database: Database) -> None:
     schema = ddl(database).strip()
     latest = max(int(number) for number in re.findall(r"^-- migration (\d+),", schema, flags=re.MULTILINE))

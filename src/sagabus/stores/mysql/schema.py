@@ -172,9 +172,11 @@ _VERSIONS = (
     f"(version INT NOT NULL PRIMARY KEY, checksum VARBINARY(64) NOT NULL, applied_at BIGINT NOT NULL) {_TABLE}"
 )
 # Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
+# Releases before could schedule for times before 1970, which are due and yet in no range of due times.
 _FOURTH = f"""
 ALTER TABLE {{lane}} ADD COLUMN loud {TEXT};
 ALTER TABLE {{lane}} ADD COLUMN suspect_keys {TEXT};
+UPDATE {{envelope}} SET due_at = 1 WHERE due_at < 0;
 """
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH))

@@ -153,9 +153,11 @@ ALTER TABLE {worker} ADD COLUMN knows text;
 """
 
 # Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
+# Releases before could schedule for times before 1970, which are due and yet in no range of due times.
 _FOURTH = """
 ALTER TABLE {lane} ADD COLUMN loud text;
 ALTER TABLE {lane} ADD COLUMN suspect_keys text;
+UPDATE {envelope} SET due_at = 1 WHERE due_at < 0;
 """
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH))

@@ -163,6 +163,8 @@ ALTER TABLE sagabus_worker ADD COLUMN knows TEXT;
 -- Keys that the owner fetches by cursors of their own, and the positions up to which those of the dead may have been.
 ALTER TABLE sagabus_lane ADD COLUMN loud TEXT;
 ALTER TABLE sagabus_lane ADD COLUMN suspect_keys TEXT;
+-- Releases before could schedule for times before 1970, which are due and yet in no range of due times.
+UPDATE sagabus_envelope SET due_at = 1 WHERE due_at < 0;
 """,
     ),
 )
