@@ -3,19 +3,21 @@
 Between `engine.sender` (encode) and `processing` (decode); `admit` is for bytes from outside. States: `state_codec`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 
 from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge, MessageTooNew
-from sagabus.evolution import UNCHANGED
 from sagabus.form import Form, Rules, model_form, native_form
 from sagabus.json_text import explain, first_repeated_key, plain
 from sagabus.message import MessageType, message_type_of, version_in
 
-__all__ = ["Codec", "JsonCodec", "fingerprint"]
+__all__ = ["Codec", "JsonCodec", "Reader", "fingerprint"]
+
+
+Reader: TypeAlias = Callable[[bytes, Mapping[str, str] | None], object]
 
 
 class Codec(Protocol):
@@ -37,6 +39,10 @@ class Codec(Protocol):
         """
         ...
 
+    def reader(self, message_type: MessageType) -> Reader:
+        """`decode` of one message type, made once."""
+        ...
+
     def admit(self, message_type: MessageType, body: bytes) -> None:
         """Accept bytes from outside: what passes can be decoded, and reads the same for every JSON parser.
 
@@ -53,11 +59,12 @@ class JsonCodec:
     effects therefore see each message twice.
     """
 
-    __slots__ = ("_forms", "_rules")
+    __slots__ = ("_forms", "_readers", "_rules")
 
     def __init__(self, max_size: int = 262_144, max_depth: int = 32) -> None:
         self._rules = Rules(max_size, max_depth, MessageInvalid, MessageTooLarge, MessageTooDeep)
         self._forms: dict[type[object], Form] = {}
+        self._readers: dict[type[object], Reader] = {}
 
     def prepare(self, message_type: MessageType) -> None:
         """Find out now whether the fields can be read from JSON at all; raises ConfigurationError when not."""
@@ -66,15 +73,25 @@ class JsonCodec:
     def encode(self, message: object) -> bytes:
         """Promise of the port; the check adds the cost of one decode."""
         form = self._forms.get(type(message)) or self._form_for(message)
-        return form.write(message)[0]
+        try:
+            body = form.encode(message)
+        except Exception:
+            form.write(message)  # says what and where
+            raise
+        if not form.comes_back(message, body):
+            form.read_back(body, message)
+        return body
 
     def decode(self, message_type: MessageType, body: bytes, headers: Mapping[str, str] | None = None) -> object:
         """Promise of the port; limits and UTF-8 are checked before anything is parsed."""
-        form = self._forms.get(message_type.cls) or self._form_of(message_type)
-        if headers is None and message_type.evolution is UNCHANGED:
-            return form.read(body)
-        version = version_in(headers)
-        return form.read(body if version == message_type.version else _brought(message_type, form, body, version))
+        return self.reader(message_type)(body, headers)
+
+    def reader(self, message_type: MessageType) -> Reader:
+        """Promise of the port; making it twice is harmless."""
+        found = self._readers.get(message_type.cls)
+        if found is None:
+            found = self._readers[message_type.cls] = _reader(message_type, self._form_of(message_type))
+        return found
 
     def admit(self, message_type: MessageType, body: bytes) -> None:
         """Promise of the port; parses three times, which only bytes from outside have to pay for."""
@@ -106,6 +123,18 @@ def fingerprint(message_type_name: str, body: bytes) -> bytes:
     name = message_type_name.encode()
     # The length keeps ("ab", "c") and ("a", "bc") apart.
     return blake2b(b"%d:%b%b" % (len(name), name, body), digest_size=16).digest()
+
+
+def _reader(message_type: MessageType, form: Form) -> Reader:
+    read, version = form.read, message_type.version
+
+    def decode(body: bytes, headers: Mapping[str, str] | None) -> object:
+        if headers is None and version == 1:
+            return read(body)
+        sent = version_in(headers)
+        return read(body if sent == version else _brought(message_type, form, body, sent))
+
+    return decode
 
 
 def _brought(message_type: MessageType, form: Form, body: bytes, version: int) -> bytes:

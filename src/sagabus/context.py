@@ -7,8 +7,9 @@ what it was for has been decided.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol, TypedDict, Unpack, overload
 
 from sagabus.clock import instant, moment, span
@@ -23,10 +24,13 @@ TIMER = "sagabus.timer"
 """The message type of timers; never in a registry, so nobody can publish one."""
 
 
+_NO_TIMERS: Mapping[str, Envelope | None] = MappingProxyType({})
+
+
 class Outbound(Protocol):
     """Turns a message sent by user code into addressed envelopes; the sender behind the context."""
 
-    def address(self, message: object, stamp: Stamp, *, kind: str | None) -> list[Envelope]:
+    def address(self, message: object, stamp: Stamp, kind: str | None) -> list[Envelope]:
         """One envelope for each channel that receives the message; raises for a message that cannot travel."""
         ...
 
@@ -65,7 +69,6 @@ class Context:
     """One run of one handler: what is known of the message, and everything the run wants done."""
 
     __slots__ = (
-        "_attempt",
         "_closed",
         "_envelope",
         "_now",
@@ -85,13 +88,12 @@ class Context:
         self._now = now
         self._stateful = stateful
         self._ordinal = 0
-        self._attempt = envelope.attempt + 1
         self._closed = False
         self.outgoing: list[Envelope] = []
         """Buffered messages, addressed; for tests and middleware to look at."""
-        self.timer_changes: dict[str, Envelope | None] = {}
+        self.timer_changes: Mapping[str, Envelope | None] = _NO_TIMERS
         """Timers set (an envelope) or cancelled (None) by this run."""
-        self.statements: list[Statement] = []
+        self.statements: Sequence[Statement] = ()
         """Buffered SQL."""
         self.unheard = False
         """Whether a message of this run had no receiver."""
@@ -131,7 +133,7 @@ class Context:
     @property
     def attempt(self) -> int:
         """Which counted run this is, from 1."""
-        return self._attempt
+        return self._envelope.attempt + 1
 
     @property
     def now(self) -> datetime:
@@ -162,7 +164,7 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if nobody receives it."""
-        self._buffer(message, "command", message_id, partition_key, headers, correlation_id=correlation_id)
+        self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
 
     @overload
     @wrong_kind("a command is sent: send(...)")
@@ -179,7 +181,7 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an event to every subscription when this run commits."""
-        self._buffer(message, "event", message_id, partition_key, headers, correlation_id=correlation_id)
+        self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
 
     def schedule(
         self,
@@ -205,7 +207,7 @@ class Context:
         cause = self._envelope
         ordinal = self._next()
         message_id = derive(cause.message_id, cause.channel, f"timer:{ordinal}")
-        self.timer_changes[name] = self._outbound.timer(
+        timer = self._outbound.timer(
             cause.channel,
             cause.partition_key or "",
             name,
@@ -215,12 +217,13 @@ class Context:
             delay=delay,
             sent_at=self._now,
         )
+        self.timer_changes = {**self.timer_changes, name: timer}
 
     def cancel_timer(self, name: str) -> None:
         """Cancel the named timer of this instance; it will not fire. One that is not set is fine."""
         self._check_open()
         self._check_stateful(f"cancel_timer({name!r})")
-        self.timer_changes[name] = None
+        self.timer_changes = {**self.timer_changes, name: None}
 
     def complete(self) -> None:
         """Finish this saga instance with this run: its timers go, later messages meet the saga's `on_finished`."""
@@ -237,7 +240,7 @@ class Context:
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)
-        self.statements.append(Statement(sql, parameters))
+        self.statements = (*self.statements, Statement(sql, parameters))
 
     def close(self) -> None:
         """End of the run; every buffering call after it raises ContextClosed."""
@@ -250,36 +253,34 @@ class Context:
         message_id: str | None,
         partition_key: str | None,
         headers: Mapping[str, str] | None,
-        *,
         correlation_id: str | None = None,
+        *,
         due_at: int = 0,
         delay: int = 0,
     ) -> None:
         if self._closed:
             self._check_open()
         cause = self._envelope
+        incoming, now = cause.message_id, self._now
         self._ordinal += 1
-        given = check_id(message_id) if message_id is not None else None
-        if partition_key is not None:
-            partition_key = checked_key(message, partition_key)
-        if correlation_id is not None:
-            check_id(correlation_id, "correlation id")
         stamp = Stamp(
-            message_id=given or derive(cause.message_id, cause.channel, self._ordinal),
-            guarded=given is not None,
-            partition_key=partition_key if partition_key is not None else cause.partition_key,
-            correlation_id=correlation_id or cause.correlation_id or cause.message_id,
-            causation_id=cause.message_id,
-            headers=checked_headers(message, headers) if headers else None,
-            sent_at=self._now,
-            due_at=due_at,
-            delay=delay,
+            derive(incoming, cause.channel, self._ordinal) if message_id is None else check_id(message_id),
+            now,
+            cause.partition_key if partition_key is None else checked_key(message, partition_key),
+            checked_headers(message, headers) if headers else None,
+            cause.correlation_id or incoming if correlation_id is None else check_id(correlation_id, "correlation id"),
+            incoming,
+            due_at,
+            delay,
             # What waits for a later time is no runaway loop: a saga may well tick for ever.
-            hops=0 if due_at > self._now or delay > 1 else cause.hops + 1,
+            0 if due_at > now or delay > 1 else cause.hops + 1,
+            message_id is not None,
         )
-        addressed = self._outbound.address(message, stamp, kind=kind)
-        self.outgoing += addressed
-        self.unheard = self.unheard or not addressed
+        addressed = self._outbound.address(message, stamp, kind)
+        if addressed:
+            self.outgoing += addressed
+        else:
+            self.unheard = True
 
     def _next(self) -> int:
         self._ordinal += 1

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from sagabus.callables import check_answers
@@ -90,7 +91,7 @@ class Deduplication:
 BY_MESSAGE_ID = Deduplication()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeduplicationRules:
     """Which rule counts for a message at a subscription: the subscription's own, else its type's, else the message id.
 
@@ -102,6 +103,11 @@ class DeduplicationRules:
     excluded: frozenset[str] = frozenset()
     """Message types without de-duplication, at subscriptions without a rule of their own."""
 
+    @cached_property
+    def by_id_alone(self) -> bool:
+        """Whether nothing counts but the message id, at no subscription and for no type."""
+        return not self.by_subscription and not self.by_type
+
     def rule(self, subscription: str, message_type: str) -> Deduplication:
         """The rule that counts."""
         return self.by_subscription.get(subscription) or self.by_type.get(message_type) or BY_MESSAGE_ID
@@ -112,7 +118,7 @@ class DeduplicationRules:
 
     def claims(self, message: object, envelope: Envelope, names: Iterable[str]) -> tuple[str, ...]:
         """The keys that the commit of this message has to claim, under all names of its type."""
-        if not self.by_subscription and not self.by_type:
+        if self.by_id_alone:
             return ()
         return self.rule(envelope.channel, envelope.message_type).claims(message, envelope, names)
 

@@ -68,8 +68,7 @@ def check_lending(defined: Definitions, store: Store) -> None:
     """ConfigurationError with every handler that asks for the open transaction as a type that the store cannot give."""
     problems: list[str] = []
     for name, definition in defined.by_name.items():
-        timers = definition.timers.values() if isinstance(definition, SagaDefinition) else ()
-        asking = [each for each in (*reactions_of(definition), *timers) if each.wants_connection]
+        asking = [each for each in (*reactions_of(definition), *definition.timers.values()) if each.wants_connection]
         for each in {(reaction.name, reaction.connection_kind): reaction for reaction in asking}.values():
             with _noting(f"{name!r}, {each.name}", problems):
                 store.check_lending(each.connection_kind)
@@ -93,7 +92,7 @@ def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reactio
     """All reactions to messages, each once, timers left out."""
     found: dict[int, Reaction] = {}
     for reactions in definition.reactions.values():
-        for reaction in reactions if isinstance(reactions, tuple) else (reactions,):
+        for reaction in reactions:
             found[id(reaction)] = reaction
     return list(found.values())
 
@@ -103,7 +102,10 @@ def _define_one(item: Any, problems: list[str]) -> HandlerDefinition | SagaDefin
         saga = define_saga(item, problems)
         return None if saga is None else _saga_with_aliases(saga)
     defined = define_handler(item, problems)
-    return None if defined is None else replace(defined, reactions=with_aliases(defined.reactions, defined.reactions))
+    if defined is None:
+        return None
+    types = {name: reactions[0] for name, reactions in defined.reactions.items()}
+    return replace(defined, reactions=with_aliases(defined.reactions, types))
 
 
 def _saga_with_aliases(saga: SagaDefinition) -> SagaDefinition:

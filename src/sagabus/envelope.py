@@ -1,7 +1,7 @@
 """The values that travel and rest: an envelope around a message, and the instance of a saga.
 
-They are msgspec structs, frozen and untracked by the garbage collector: one is made several times per message, and a
-frozen dataclass costs three times as much to make.
+They are msgspec structs, frozen and untracked by the garbage collector: one is made several times per message. On the
+way of a message they are made by position, which costs a tenth of naming each field.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """One message in one channel, with all that a store or a broker needs to know of it.
 
     Instants are microseconds since 1970, durations microseconds. `position` is given by the store: unique in it, and
@@ -86,16 +86,16 @@ def lane_of(key: str, lanes: int) -> int:
     return crc32(key.encode()) % lanes
 
 
-class Stamp(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Stamp(msgspec.Struct, frozen=True, gc=False):
     """What a message is sent with: the same on all its envelopes, whichever channels receive it."""
 
     message_id: str
+    sent_at: int
     partition_key: str | None = None
     """For channels that read no key of their own from the message."""
     headers: dict[str, str] | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
-    sent_at: int
     due_at: int = 0
     delay: int = 0
     hops: int = 0

@@ -3,7 +3,7 @@
 Each form is made once, when the bus is built, and is then used for every message.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, partial
 from types import UnionType
@@ -60,9 +60,9 @@ class Form:
     """Whether what is read may differ from what was written: then it only has to be readable."""
 
     @cached_property
-    def unbounded(self) -> int:
-        """The length up to which no limit can be exceeded: a body is not deeper than half its length."""
-        return min(self.rules.max_size, 2 * self.rules.max_depth)
+    def comes_back(self) -> Callable[[Any, bytes], bool]:
+        """Whether types alone say that a value comes back equal from the bytes that were made of it."""
+        return _comes_back(self.exact, self.rules.max_size) if self.exact else lambda value, body: False
 
     def write(self, value: Any) -> tuple[bytes, Any]:
         """The value as bytes, and the value that `read` makes of them; raises the errors of the rules."""
@@ -74,24 +74,13 @@ class Form:
             raise  # says nothing about the value
         except Exception as error:
             raise self.rules.invalid(self.name, *self.locate(value, error)) from error
-        if len(body) > self.unbounded:
-            self.check_limits(body)
-        if self.exact and self.is_exact(value):
-            return body, value
-        return body, self.read_back(body, value)
-
-    def is_exact(self, value: object) -> bool:
-        """Whether types alone say that the value comes back equal."""
-        for name, types, values in self.exact:
-            found = getattr(value, name)
-            if type(found) not in types and (type(found) is not str or found not in values):
-                return False
-        return True
+        return body, value if self.comes_back(value, body) else self.read_back(body, value)
 
     def read_back(self, body: bytes, value: object) -> object:
         """What the body is read as; raises where that is another value than the one that was written."""
+        self.check_limits(body)
         try:
-            found = self.parse(body)
+            found = self.read(body)
         except SagaBusError:
             self.refuse_non_finite(value)  # a better reason than that its null is no number
             raise
@@ -102,30 +91,32 @@ class Form:
             raise self.rules.invalid(self.name, *differs)
         return found
 
-    def read(self, body: bytes) -> object:
-        """The value in a body; limits and UTF-8 are checked first."""
-        if len(body) > self.unbounded:
-            self.check_limits(body)
-        # The parser skips unknown fields without looking at their bytes, so UTF-8 is checked for the whole body.
-        if not body.isascii():
-            self.check_text(body)
-        return self.parse(body)
+    @cached_property
+    def read(self) -> Callable[[bytes], Any]:
+        """Makes the value in a body; limits and UTF-8 are checked first. Raises the errors of the rules."""
+        decode, max_size, max_depth = self.decode, self.rules.max_size, self.rules.max_depth
 
-    def parse(self, body: bytes) -> object:
-        """The value in a body that is within the limits."""
-        try:
-            return self.decode(body)
-        except MemoryError:
-            raise  # says nothing about the body, which must not be dead-lettered for it
-        except Exception as error:  # a constructor of the user's may raise anything
-            raise self.rules.invalid(self.name, *explain(error)) from error
+        def read(body: bytes) -> object:
+            # No body is deeper than it has opening brackets; this count settles nearly all.
+            if len(body) > max_size or body.count(b"{") + body.count(b"[") > max_depth:
+                self.check_limits(body)
+            # The parser skips unknown fields without looking at their bytes, so UTF-8 is checked for the whole body.
+            if not body.isascii():
+                self.check_text(body)
+            try:
+                return decode(body)
+            except MemoryError:
+                raise  # says nothing about the body, which must not be dead-lettered for it
+            except Exception as error:  # a constructor of the user's may raise anything
+                raise self.rules.invalid(self.name, *explain(error)) from error
+
+        return read
 
     def check_limits(self, body: bytes) -> None:
         """Raise for a body that is too large or too deep."""
         rules = self.rules
         if len(body) > rules.max_size:
             raise rules.too_large(self.name, len(body), rules.max_size)
-        # No body is deeper than it has opening brackets; this count settles nearly all.
         if body.count(b"[") + body.count(b"{") > rules.max_depth and is_too_deep(body, rules.max_depth):
             raise rules.too_deep(self.name, rules.max_depth)
 
@@ -150,6 +141,27 @@ class Form:
                 return self.locate(part, part_error, join(path, step))
         found, reason = explain(error)
         return path or found, reason
+
+
+def _comes_back(fields: Sequence[ExactField], max_size: int) -> Callable[[Any, bytes], bool]:
+    """A function made for one class: asked after every encode, a loop over its fields would cost more than the encode.
+
+    Fields of plain values cannot be nested too deeply. Only the names of fields go into its source, and a dataclass
+    takes none that is not an identifier.
+    """
+    names: dict[str, object] = {}
+    tests = [f"len(body) <= {max_size}"]
+    for number, (name, types, values) in enumerate(fields):
+        names |= {f"types{number}": types, f"values{number}": values}
+        test = f"type(value.{name}) in types{number}"
+        if len(types) == 1 and not values:
+            names[f"type{number}"] = next(iter(types))
+            test = f"type(value.{name}) is type{number}"
+        elif values:
+            test = f"({test} or type(value.{name}) is str and value.{name} in values{number})"
+        tests.append(test)
+    found: Callable[[Any, bytes], bool] = eval(f"lambda value, body: {' and '.join(tests)}", names)  # noqa: S307  # see above
+    return found
 
 
 _encode = msgspec.json.Encoder(enc_hook=write_inner).encode

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sagabus.callables import carrying, check_answers, label_of, written
 from sagabus.correlation import KeySpec, key_reader
@@ -30,11 +30,15 @@ class HandlerDefinition:
     name: str
     function: Callable[..., object]
     """As it was written, to be read; what runs is in the reactions."""
-    reactions: Mapping[str, Reaction]
+    reactions: Mapping[str, tuple[Reaction, ...]]
+    """By wire name; always one."""
     retry: RetryPolicy
     deduplication: Deduplication | None
     ordered: bool
     parks: bool
+    has_instances: ClassVar[bool] = False
+    timers: ClassVar[Mapping[str, Reaction]] = {}
+    """Only sagas have any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,18 +136,18 @@ def define_handler(function: Callable[..., Any], problems: list[str]) -> Handler
 
 def _reactions(
     function: Callable[..., Any], options: HandlerOptions, signature: Signature, where: str, problems: list[str]
-) -> dict[str, Reaction]:
+) -> dict[str, tuple[Reaction, ...]]:
     is_async = inspect.iscoroutinefunction(written(function))
     if options.thread and is_async:
         problems.append(f"{where}: thread=True is for plain functions; this one is async")
     timeout = seconds(options.timeout, where, problems)
     check_answers(options.key, f"{where}: key", problems)
-    reactions: dict[str, Reaction] = {}
+    reactions: dict[str, tuple[Reaction, ...]] = {}
     for message_type in signature.message_types:
         if isinstance(options.key, str) and options.key not in field_names(message_type):
             problems.append(f"{where}: message {message_type.name!r} has no field {options.key!r} to be its key")
             continue
-        reactions[message_type.name] = Reaction(
+        reaction = Reaction(
             name=label_of(function),
             where=where,
             invoke=invoker(signature.arguments, function, method=False, keywords=signature.keywords),
@@ -157,6 +161,7 @@ def _reactions(
             key_field=options.key if isinstance(options.key, str) else None,
             function=written(function),
         )
+        reactions[message_type.name] = (reaction,)
     return reactions
 
 

@@ -96,7 +96,7 @@ async def _pages(store: Store, saga: str) -> AsyncIterator[Sequence[Instance]]:
 def _of_messages(
     definition: HandlerDefinition | SagaDefinition, stored: Iterable[Envelope]
 ) -> Counter[tuple[str, str]]:
-    timers: Mapping[str, object] = definition.timers if isinstance(definition, SagaDefinition) else {}
+    timers = definition.timers
     found: Counter[tuple[str, str]] = Counter()
     for envelope in stored:
         if envelope.timer is not None:

@@ -16,7 +16,7 @@ from sagabus.envelope import Cause, Envelope
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
 
 
-class Save(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Save(msgspec.Struct, frozen=True, gc=False):
     """The next version of an instance, valid only on top of version `base` (0: there was none)."""
 
     saga: str
@@ -55,7 +55,7 @@ class Statement(msgspec.Struct, frozen=True, gc=False):
     parameters: Parameters
 
 
-class Effects(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class Effects(msgspec.Struct, frozen=True, gc=False):
     """Everything that one run does, to commit together or not at all."""
 
     save: Save | None = None

@@ -98,6 +98,7 @@ class SagaDefinition:
     deduplication: Deduplication | None
     ordered: bool
     parks: bool
+    has_instances: ClassVar[bool] = True
 
     def names_of_timer(self, name: str) -> list[str]:
         """The names under which one timer may be set: this one, and those that it has in other releases."""

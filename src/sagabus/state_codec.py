@@ -17,7 +17,7 @@ from sagabus.form import Form, Rules, native_form
 from sagabus.json_text import explain, plain
 from sagabus.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 
-__all__ = ["Carried", "ReadState", "StateCodec", "WrittenState"]
+__all__ = ["Carried", "ReadState", "StateCodec"]
 
 T = TypeVar("T")
 Carried = Mapping[str, msgspec.Raw]
@@ -29,15 +29,6 @@ class ReadState(NamedTuple, Generic[T]):
 
     state: T
     carried: Carried | None
-
-
-class WrittenState(NamedTuple, Generic[T]):
-    """A state as it is stored."""
-
-    body: bytes
-    kept: T | None
-    """The state that the next run gets: what `read` makes of the bytes, or None to have it read then."""
-    shape: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +58,27 @@ class StateCodec:
         """What tells the states of this class, in this release, from all others."""
         return self._form_of(cls).shape
 
-    def write(self, state: T, carried: Carried | None = None) -> WrittenState[T]:
-        """The state as bytes that `read` reads as an equal state, with what is carried along beside its fields.
+    def write(self, state: T, carried: Carried | None = None) -> tuple[bytes, T | None, str]:
+        """The state as bytes that `read` reads as an equal state, with what is carried along beside its fields; what
+        the next run gets (None: what `read` makes of the bytes then); and the shape that the bytes have.
 
         Raises StateInvalid or StateTooLarge.
         """
         known = self._forms.get(type(state)) or self._form_of(type(state))
         form = known.form
-        body, kept = form.write(state)
+        try:
+            body = form.encode(state)
+        except Exception:
+            form.write(state)  # says what and where
+            raise
+        kept: T | None = state if form.comes_back(state, body) else cast(T, form.read_back(body, state))
         if self.rereads or (kept is state and len(state.__dict__) != len(form.exact)):
             kept = None  # a cached value beside the fields is not stored, so the next run must not see it
         if not carried:
-            return WrittenState(body, kept, known.shape)
+            return body, kept, known.shape
         merged = msgspec.json.encode({**mapping_of(body), **carried})
         form.check_limits(merged)
-        return WrittenState(merged, kept, known.shape + CARRIES)
+        return merged, kept, known.shape + CARRIES
 
     def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
         """The state in the body, which was written by `shape` (None: by a release that wrote no shapes).

@@ -73,7 +73,7 @@ def everything(connection: Connection, message: Heard, ctx: Context) -> tuple[ob
     ],
 )
 def test_arguments_come_as_the_function_asks(function: Any, expected: tuple[str, ...]) -> None:
-    reaction = definition(handler("args")(function)).reactions["tests.heard"]
+    reaction = definition(handler("args")(function)).reactions["tests.heard"][0]
 
     assert reaction.invoke(None, "M", "X", "C") == expected  # type: ignore[arg-type]
     assert reaction.wants_connection is ("C" in expected)
@@ -85,8 +85,8 @@ def test_a_union_is_received_whole() -> None:
 
     found = definition(both)
     assert sorted(found.reactions) == ["tests.heard", "tests.seen"]
-    assert all(reaction.is_async for reaction in found.reactions.values())
-    assert [reaction.key(Heard(key="k")) for reaction in found.reactions.values() if reaction.key] == ["k", "k"]
+    assert all(reaction.is_async for (reaction,) in found.reactions.values())
+    assert [reaction.key(Heard(key="k")) for (reaction,) in found.reactions.values() if reaction.key] == ["k", "k"]
 
 
 def test_options_arrive() -> None:
@@ -97,8 +97,8 @@ def test_options_arrive() -> None:
 
     found = definition(with_options)
     assert (found.retry, found.ordered, found.parks) == (policy, False, True)
-    assert found.reactions["tests.heard"].in_thread
-    assert found.reactions["tests.heard"].key_field is None
+    assert found.reactions["tests.heard"][0].in_thread
+    assert found.reactions["tests.heard"][0].key_field is None
 
 
 def test_a_key_that_the_message_has_not_is_named() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from operator import attrgetter
 
 from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, Entry, Flush
@@ -14,9 +15,10 @@ from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.sender import Sender
+from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
-from sagabus.outcome import Outcome, Settled
+from sagabus.outcome import Completed, Outcome, Settled
 from sagabus.store import Store
 
 _MOST_BYTES = 4 * LARGEST_FLUSH_BYTES
@@ -37,8 +39,10 @@ class Committer:
         self._sender = sender
         self._persisting = Flush(store, sender, clock, self._tell)
         self._settled = settled
-        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded, size=_size)
+        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded, size=attrgetter("size"))
         self._size = 0
+        self.is_full = False
+        """Whether so many bytes wait to be committed that no further run should begin."""
         self._lighter = asyncio.Event()
 
     @property
@@ -49,14 +53,11 @@ class Committer:
     def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome."""
         mailbox.unflushed += 1
-        entry = Entry(mailbox, outcome, self._sender.table.version)
-        self._size += entry.size
-        self._group.add(entry)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether so many bytes wait to be committed that no further run should begin."""
-        return self._size > _MOST_BYTES
+        size = outcome_size(outcome) if type(outcome) is Completed else 0
+        self._size += size
+        if self._size > _MOST_BYTES:
+            self.is_full = True
+        self._group.add(Entry(mailbox, outcome, self._sender.table.version, size))
 
     async def room(self) -> None:
         """Wait until fewer bytes wait to be committed."""
@@ -99,20 +100,19 @@ class Committer:
         hit("commit.settled")
 
     def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:
+        size = 0
         for entry in entries:
             entry.mailbox.one_settled()
-            self._settled_bytes(entry.size)
+            size += entry.size
+        self._settled_bytes(size)
         self._settled(list(zip(entries, answers, strict=True)))
 
     def _settled_bytes(self, size: int) -> None:
         self._size -= size
-        if size and not self.is_full:
+        if self.is_full and self._size <= _MOST_BYTES:
+            self.is_full = False
             self._lighter.set()
 
     def _give_up(self, entries: list[Entry]) -> None:
         # Cut off before the answer: out of our hands, and the rows say what is still to be done.
         self._tell(entries, [FENCED] * len(entries))
-
-
-def _size(entry: Entry) -> int:
-    return entry.size

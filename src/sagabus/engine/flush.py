@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import TypeAlias
+
+import msgspec
 
 from sagabus.clock import Clock, sleep
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.sender import Sender
-from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
@@ -46,16 +48,14 @@ _OF_THE_ROWS = (TransactionLost, StoreError)
 """Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
 
 
-class Entry:
+class Entry(msgspec.Struct, frozen=True, eq=False):
     """One outcome on its way, with what it was built on."""
 
-    __slots__ = ("mailbox", "outcome", "routing", "size")
-
-    def __init__(self, mailbox: Mailbox, outcome: Outcome, routing: int) -> None:
-        self.mailbox = mailbox
-        self.outcome = outcome
-        self.routing = routing
-        self.size = outcome_size(outcome)
+    mailbox: Mailbox
+    outcome: Outcome
+    routing: int
+    size: int = 0
+    """Bytes that it adds to a commit."""
 
 
 class Flush:
@@ -171,9 +171,14 @@ class Flush:
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
         """The answers; none if this cannot commit together, and has to be taken apart."""
         epochs: dict[tuple[str, int], int] = {}
+        is_mixed = False
         for entry in entries:
-            epochs[entry.mailbox.place] = max(entry.mailbox.lane_epoch, epochs.get(entry.mailbox.place, 0))
-        if any(_is_former(entry, epochs) for entry in entries):
+            mailbox = entry.mailbox
+            known = epochs.setdefault(mailbox.place, mailbox.lane_epoch)
+            if known != mailbox.lane_epoch:
+                is_mixed = True
+                epochs[mailbox.place] = max(mailbox.lane_epoch, known)
+        if is_mixed:
             return await self._without_former(entries, epochs)
         version = self._sender.table.version
         stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
@@ -211,6 +216,8 @@ def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[E
 
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of them that one commit has room for: one at least."""
+    if sum(map(_size, entries)) <= LARGEST_FLUSH_BYTES and sum([_steps(e.outcome) for e in entries]) <= _MOST_STEPS:
+        return entries
     steps = size = 0
     for number, entry in enumerate(entries):
         steps += _steps(entry.outcome)
@@ -220,9 +227,12 @@ def _fitting(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
+_size = attrgetter("size")
+
+
 def _steps(outcome: Outcome) -> int:
     """What it adds to a commit beside the sets of rows, which are written together."""
-    return len(outcome.effects.statements) if isinstance(outcome, Completed) else _STEPS_OF_A_MARK
+    return len(outcome.effects.statements) if type(outcome) is Completed else _STEPS_OF_A_MARK
 
 
 def _tries_alone(entry: Entry) -> int:

@@ -88,6 +88,8 @@ class GroupCommit(Generic[T]):
 
 def fitting(items: Sequence[T], size: Callable[[T], int]) -> int:
     """How many of them, from the first one on, may be written together: one at least."""
+    if len(items) <= LARGEST_FLUSH and sum(map(size, items)) <= LARGEST_FLUSH_BYTES:
+        return len(items)
     taken = 0
     for number, item in enumerate(items[:LARGEST_FLUSH]):
         taken += size(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sagabus.engine.held_lane import HeldLane
@@ -25,7 +25,7 @@ class Mark(NamedTuple):
     epoch: int
 
 
-_FADING = 0.7
+_FADING = 0.25
 _CACHED_BYTES = 64 << 20
 _CACHED = 20_000
 """Idle mailboxes kept for the state in them."""
@@ -82,30 +82,38 @@ class InFlight:
         ]
 
     def go_on(
-        self, cursors: Sequence[Cursor], envelopes: Sequence[Envelope], full: Collection[Place], now: float
-    ) -> list[Envelope]:
-        """Go on behind what was fetched at these cursors; what of it is of lanes that are still owned. Of a lane that
-        was to begin again meanwhile, only what was scheduled: the rest comes again, behind what stands before it.
+        self, cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int, now: float
+    ) -> tuple[list[Envelope], bool]:
+        """Go on behind what was fetched at these cursors, `limit` for each; what of it is of lanes that are still
+        owned, lane by lane, and whether a lane gave as much as it was asked for, and so may have more.
+
+        Of a lane that was to begin again meanwhile, only what was scheduled: the rest comes again, behind what stands
+        before it.
         """
-        asked: dict[Place, HeldLane] = {}
+        by_place: dict[Place, list[Envelope]] = {}
+        for envelope in envelopes:
+            place = (envelope.channel, envelope.lane)
+            if (same := by_place.get(place)) is None:
+                by_place[place] = [envelope]
+            else:
+                same.append(envelope)
+        asked: set[Place] = set()
         for cursor in cursors:
             place = (cursor.channel, cursor.lane)
             held = self.lanes.get(place)
             if held is not None and place not in self.begun_again:
-                asked[place] = held
-                held.go_on(held.after, self.lane_window)
-                if place not in full:
+                asked.add(place)
+                ready = [each.position for each in by_place.get(place, ()) if not each.due_at]
+                held.go_on(max([held.after, *ready[-1:]]), self.lane_window)
+                if len(by_place.get(place, ())) < limit:
                     held.at_end = now
         found: list[Envelope] = []
-        for envelope in envelopes:
-            place = (envelope.channel, envelope.lane)
-            if envelope.due_at:
-                if place in self.lanes:
-                    found.append(envelope)
-            elif (held := asked.get(place)) is not None:
-                found.append(envelope)
-                held.after = max(held.after, envelope.position)
-        return found
+        for place, same in by_place.items():
+            if place in asked:
+                found += same
+            elif place in self.lanes:
+                found += [each for each in same if each.due_at]
+        return found, any(len(same) >= limit for same in by_place.values())
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
@@ -174,9 +182,10 @@ class InFlight:
     def mailbox(self, envelope: Envelope) -> Mailbox:
         """The mailbox of an envelope's key; one of its own for an envelope without a key."""
         channel, key = envelope.channel, envelope.partition_key
-        found = None if key is None else self._mailboxes.get((channel, key))
-        if found is not None and found.place[1] == envelope.lane:
-            return found
+        if key is not None:
+            found = self._mailboxes.get((channel, key))
+            if found is not None and found.place[1] == envelope.lane:
+                return found
         place = (channel, envelope.lane)
         found = Mailbox(self._definitions[channel], key, place, self.lanes[place].epoch if place in self.lanes else -1)
         if key is not None:
@@ -186,16 +195,13 @@ class InFlight:
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is in hand from now on."""
         self.envelopes[envelope.position] = mailbox
-        held = self.lanes.get((envelope.channel, envelope.lane))
+        held = self.lanes.get(mailbox.place)
         if held is not None:
-            held.take(mailbox, self.lane_window, self._weight(envelope))
+            # Large messages count as several: they fill a window sooner.
+            size = len(envelope.body) if envelope.headers is None else size_of(envelope)
+            held.take(mailbox, self.lane_window, 1 + size // self._unit)
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned += 1
-
-    def _weight(self, envelope: Envelope) -> int:
-        """As how many a message counts: large ones fill a window sooner."""
-        size = len(envelope.body) if envelope.headers is None else size_of(envelope)
-        return 1 + size // self._unit
 
     def page(self, limit: int) -> int:
         """How many messages to fetch at once, where that many are wanted: fewer while they are large."""
@@ -213,16 +219,18 @@ class InFlight:
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
-        if not self.holds(envelope, mailbox):
+        position = envelope.position
+        if self.envelopes.get(position) is not mailbox:
             return
-        del self.envelopes[envelope.position]
+        del self.envelopes[position]
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned -= 1
         if self.fetching:
-            self.settled.add(envelope.position)
-        held = self.lanes.get((envelope.channel, envelope.lane))
+            self.settled.add(position)
+        held = self.lanes.get(mailbox.place)
         if held is not None:
-            held.put_down(mailbox, self._weight(envelope))
+            size = len(envelope.body) if envelope.headers is None else size_of(envelope)
+            held.put_down(mailbox, 1 + size // self._unit)
 
     def in_hand_of(self, channel: str, key: str) -> int:
         """How many envelopes of a key there are."""
@@ -283,11 +291,3 @@ def _state_size(mailbox: Mailbox) -> int:
 def may_have_held(envelope: Envelope) -> bool:
     """Whether others of its key may have been held back for it: it was tried before, or replayed, or scheduled."""
     return bool(envelope.due_at and (envelope.timer is None or envelope.attempt or envelope.failed_at is not None))
-
-
-def full_lanes(envelopes: Sequence[Envelope], limit: int) -> Collection[Place]:
-    """Lanes that gave as much as was asked for, and so may have more."""
-    if len(envelopes) < limit:
-        return ()
-    counts = Counter((envelope.channel, envelope.lane) for envelope in envelopes)
-    return {place for place, count in counts.items() if count >= limit}

@@ -11,7 +11,6 @@ from sagabus.engine.recoverability import timer_type
 from sagabus.evolution import needed_field, needed_message, needed_state
 from sagabus.field_types import paths
 from sagabus.handler import HandlerDefinition
-from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 
 
@@ -22,8 +21,7 @@ def known_types(definition: HandlerDefinition | SagaDefinition) -> tuple[str, ..
 
 def _of_messages(definition: HandlerDefinition | SagaDefinition) -> Iterator[str]:
     for name, found in definition.reactions.items():
-        reaction: Reaction = found[0] if isinstance(found, tuple) else found
-        versions = reaction.message_type.version if reaction.message_type is not None else 1
+        versions = found[0].message_type.version if found[0].message_type is not None else 1
         yield from (needed_message(name, version) for version in range(2, versions + 1))
 
 

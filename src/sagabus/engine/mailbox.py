@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StateInvalid
@@ -18,8 +19,7 @@ from sagabus.saga import Saga, SagaDefinition
 from sagabus.state_codec import Carried
 
 
-@dataclass(slots=True)
-class BelievedState:
+class BelievedState(msgspec.Struct, eq=False):
     """The instance as the last run left it, committed or not yet."""
 
     version: int = 0
@@ -31,11 +31,11 @@ class BelievedState:
     carried: Carried | None = None
     """Fields of another release that stay in the instance; known once `state` has been read."""
     status: str | None = None
-    timers: dict[str, str] = field(default_factory=dict)
+    timers: dict[str, str] = {}
     completed: bool = False
     damage: str | None = None
     """What of its row cannot be read: no message may run on it."""
-    stash: list[Envelope] = field(default_factory=list)
+    stash: list[Envelope] = []
     """Messages that wait for the saga to start or to change."""
 
     @classmethod
@@ -55,8 +55,7 @@ class BelievedState:
         )
 
 
-@dataclass(slots=True, eq=False)
-class Mailbox:
+class Mailbox(msgspec.Struct, eq=False):
     """One key of one channel."""
 
     definition: HandlerDefinition | SagaDefinition
@@ -65,7 +64,7 @@ class Mailbox:
     """Channel and lane."""
     lane_epoch: int
     """Of the lane when its messages were taken from it: under no later one may they commit."""
-    queue: deque[Envelope] = field(default_factory=deque[Envelope])
+    queue: deque[Envelope] = msgspec.field(default_factory=deque)
     cell: BelievedState | None = None
     epoch: int = 0
     active: bool = False
@@ -93,6 +92,11 @@ class Mailbox:
     def idle(self) -> bool:
         """Nothing in hand at all."""
         return not self.active and not self.unflushed and not self.queue
+
+    @property
+    def lacks_state(self) -> bool:
+        """Whether an instance has to be loaded before a message can run."""
+        return self.cell is None and self.key is not None and self.definition.has_instances
 
     def check_readable(self) -> None:
         """Raise StateInvalid where the row of the instance is damaged: no message may run on what is left of it."""

@@ -69,7 +69,7 @@ class Outgoing:
 
     def address(self, table: RoutingTable | None = None) -> list[Envelope]:
         """Its envelopes under a routing; the sender's own by default."""
-        return self.sender.address(self.message, self.stamp, kind=self.kind, table=table)
+        return self.sender.address(self.message, self.stamp, self.kind, table)
 
 
 Addressed: TypeAlias = tuple[Outgoing, list[Envelope]]

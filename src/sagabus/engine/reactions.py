@@ -13,9 +13,8 @@ from sagabus.saga import SagaDefinition
 def every_reaction(definition: HandlerDefinition | SagaDefinition) -> Iterator[Reaction]:
     """All reactions, those to timers among them."""
     for found in definition.reactions.values():
-        yield from found if isinstance(found, tuple) else (found,)
-    if isinstance(definition, SagaDefinition):
-        yield from definition.timers.values()
+        yield from found
+    yield from definition.timers.values()
 
 
 def longest_limit(

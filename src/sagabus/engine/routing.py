@@ -40,14 +40,11 @@ class RoutingTable:
     def __init__(self, routing: Routing, keys: Mapping[tuple[str, str], KeyOf]) -> None:
         self.version = routing.version
         self.lanes = max(routing.lanes, 1)
-        self._routes: dict[str, tuple[Route, ...]] = {}
+        self.by_type: dict[str, tuple[Route, ...]] = {}
+        """The channels that receive each type."""
         for subscription in routing.subscriptions:
-            before = self._routes.get(subscription.message_type, ())
-            self._routes[subscription.message_type] = (*before, _route(subscription, keys))
-
-    def routes(self, message_type: str) -> tuple[Route, ...]:
-        """The channels that receive the type; none when nobody subscribes."""
-        return self._routes.get(message_type, ())
+            before = self.by_type.get(subscription.message_type, ())
+            self.by_type[subscription.message_type] = (*before, _route(subscription, keys))
 
     def lane(self, key: str) -> int:
         """The lane of a key: the same in every process and release."""
@@ -60,8 +57,7 @@ def subscriptions_of(
     """What a definition asks the store to deliver to its channel."""
     window = micros(rules.window(definition.name, definition.reactions, retention))
     found: list[Subscription] = []
-    for name, reaction in definition.reactions.items():
-        first = reaction[0] if isinstance(reaction, tuple) else reaction
+    for name, (first, *_) in definition.reactions.items():
         message_type = declared(first)
         found.append(
             Subscription(

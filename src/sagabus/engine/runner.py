@@ -7,17 +7,19 @@ connection has its run and its commit in one transaction of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 import msgspec
 
 from sagabus.clock import Clock
+from sagabus.engine.committer import Committer
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.reactions import every_reaction
-from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.run import Run
+from sagabus.engine.runner_pool import BURST, RunnerPool
 from sagabus.engine.sender import Sender
 from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
@@ -63,6 +65,7 @@ class Runner:
         self._store = store
         self._sender = sender
         self._processing = processing
+        self._begin = processing.begin
         self._hand = hand
         self._clock = clock
         self._lending = frozenset(
@@ -71,58 +74,118 @@ class Runner:
             if any(reaction.wants_connection for reaction in every_reaction(definition))
         )
 
-    def use(self, runners: RunnerPool, settlement: Settlement, gate: Gate) -> None:
-        """Whom to ask for relief, where outcomes go, and what decides whether a message may begin."""
+    def use(self, runners: RunnerPool, committer: Committer, settlement: Settlement, gate: Gate) -> None:
+        """What else it works with: `gate` decides whether a message may begin."""
         self._runners = runners
+        self._committer = committer
         self._settlement = settlement
         self._gate = gate
 
-    async def serve(self, mailbox: Mailbox) -> None:
-        """Run what waits in the mailbox, until it is empty or the worker stops."""
+    def serve(self, mailbox: Mailbox) -> Awaitable[None] | None:
+        """Run what waits in the mailbox; what has to be waited for, if that is not all."""
+        try:
+            run = self._run_on(mailbox)
+        except BaseException:
+            self._leave(mailbox)
+            raise
+        if run is None and not mailbox.queue:
+            mailbox.active = False
+            return None
+        return self._go_on(mailbox, run)
+
+    def _run_on(self, mailbox: Mailbox) -> Run | None:
+        """Run message after message for as long as nothing has to be waited for; the run that has to be, if one has.
+
+        The plain way of most messages: from the queue to the committer without a turn of the event loop.
+        """
+        if self._gate.watching or mailbox.place[0] in self._lending or mailbox.lacks_state:
+            return None
+        in_flight, committer, runners, cell = self._hand.envelopes, self._committer, self._runners, mailbox.cell
+        while mailbox.queue and not (self.stopping or committer.is_full or runners.served >= BURST):
+            envelope = mailbox.queue.popleft()
+            if in_flight.get(envelope.position) is not mailbox:
+                continue  # its lane was lost meanwhile
+            mailbox.running = envelope
+            outcome = self._begin(mailbox, envelope)
+            if type(outcome) is Run:
+                return outcome
+            hit("handle.returned")
+            if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
+                committer.add(mailbox, outcome)
+            else:
+                self._finish(mailbox, outcome, mailbox.epoch)
+            mailbox.running = None
+            runners.served += 1
+        return None
+
+    async def _go_on(self, mailbox: Mailbox, run: Run | None) -> None:
         waits = False
         try:
-            while mailbox.queue and not self.stopping:
-                if self._settlement.is_full:
-                    await self._settlement.room()
-                    continue
-                if self._gate.watching and (waits := self._gate.hold_back(mailbox)):
-                    break
-                envelope = mailbox.running = mailbox.queue.popleft()
-                # Whatever comes next may wait: somebody else looks after the other mailboxes then.
-                self._runners.relieve()
-                await self._one(mailbox, envelope)
-                mailbox.running = None
-                if self._gate.watching:
-                    self._gate.look()
-                if self._runners.breath_due():
+            while True:
+                if run is not None:
+                    await self._wait_for(mailbox, run)
+                elif self._runners.served >= BURST:
                     await self._runners.breathe()
+                elif self._committer.is_full:
+                    await self._committer.room()
+                elif not mailbox.queue or self.stopping:
+                    return
+                elif self._gate.watching and (waits := self._gate.hold_back(mailbox)):
+                    return
+                elif self._gate.watching or mailbox.place[0] in self._lending or mailbox.lacks_state:
+                    await self._one(mailbox)
+                run = self._run_on(mailbox)
         finally:
-            broke_off = mailbox.running is not None
-            if mailbox.running is not None:
-                # Rolled back: it stays in the store, and runs again elsewhere or later.
-                self._hand.put_down(mailbox.running, mailbox)
-                mailbox.running = None
-                mailbox.cell = None
-            if (broke_off or mailbox.queue) and not self.stopping and not waits:
-                # Whoever serves this key next gets all of it from the store, in order.
-                self._hand.drop(mailbox)
-                self._hand.rescan_lane(mailbox.place)
-            mailbox.active = False
+            self._leave(mailbox, waits=waits)
 
-    async def _one(self, mailbox: Mailbox, envelope: Envelope) -> None:
-        if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
-            await self._load(mailbox)
-        if not self._hand.holds(envelope, mailbox):
-            return  # its lane was lost meanwhile
-        if mailbox.place[0] in self._lending and self._lends_to(mailbox, envelope):
-            await self._alone(mailbox, envelope)
-            return
+    def _leave(self, mailbox: Mailbox, *, waits: bool = False) -> None:
+        """Go away from a mailbox. `waits`: for the gate, which will offer it again."""
+        broke_off = mailbox.running is not None
+        if mailbox.running is not None:
+            # Rolled back: it stays in the store, and runs again elsewhere or later.
+            self._hand.put_down(mailbox.running, mailbox)
+            mailbox.running = None
+            mailbox.cell = None
+        if (broke_off or mailbox.queue) and not self.stopping and not waits:
+            # The next worker that serves this key gets all of it from the store, in order.
+            self._hand.drop(mailbox)
+            self._hand.rescan_lane(mailbox.place)
+        mailbox.active = False
+
+    async def _wait_for(self, mailbox: Mailbox, run: Run) -> None:
         epoch = mailbox.epoch
-        outcome = await self._processing.run(mailbox, envelope)
+        # Another runner looks after the other mailboxes meanwhile.
+        self._runners.relieve()
+        outcome = await self._processing.end(mailbox, run)
         hit("handle.returned")
-        self._finish(mailbox, envelope, outcome, epoch)
+        self._finish(mailbox, outcome, epoch)
+        self._ended(mailbox)
 
-    def _finish(self, mailbox: Mailbox, envelope: Envelope, outcome: Outcome, epoch: int) -> None:
+    async def _one(self, mailbox: Mailbox) -> None:
+        """Run one message for which something has to be waited: its state, a transaction, or leave to begin."""
+        envelope = mailbox.running = mailbox.queue.popleft()
+        self._runners.relieve()
+        if mailbox.lacks_state:
+            await self._load(mailbox)
+        if self._hand.holds(envelope, mailbox):  # or its lane was lost meanwhile
+            if mailbox.place[0] in self._lending and self._lends_to(mailbox, envelope):
+                await self._alone(mailbox, envelope)
+            elif type(begun := self._begin(mailbox, envelope)) is Run:
+                await self._wait_for(mailbox, begun)
+                return
+            else:
+                hit("handle.returned")
+                self._finish(mailbox, begun, mailbox.epoch)
+        self._ended(mailbox)
+
+    def _ended(self, mailbox: Mailbox) -> None:
+        mailbox.running = None
+        self._runners.served += 1
+        if self._gate.watching:
+            self._gate.look()
+
+    def _finish(self, mailbox: Mailbox, outcome: Outcome, epoch: int) -> None:
+        envelope = outcome.envelope
         if mailbox.epoch != epoch:
             # Meanwhile a commit has said that this run saw a state that never was.
             if self._hand.holds(envelope, mailbox):
@@ -168,10 +231,8 @@ class Runner:
             mailbox.cell = BelievedState.of(loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
-        if mailbox.key is None and isinstance(mailbox.definition, SagaDefinition):
-            return False  # it names no instance, so no method will run
         try:
-            reaction = self._processing.reaction(mailbox.definition, mailbox, envelope)
+            reaction = self._processing.reaction(mailbox, envelope)
         except Exception as error:  # noqa: BLE001  # the user's `when`; told by the run itself
             log.debug("%s: %s", mailbox.place[0], error)
             return False
@@ -182,14 +243,15 @@ class Runner:
         await mailbox.all_settled()
         if not self._hand.holds(envelope, mailbox):
             return  # its lane was lost meanwhile
-        if mailbox.cell is None and isinstance(mailbox.definition, SagaDefinition):
+        if mailbox.lacks_state:
             mailbox.put_back([envelope])
             return
         epoch, has_begun = mailbox.epoch, False
         try:
             async with self._store.transaction() as unit:
                 has_begun = True
-                outcome = await self._processing.run(mailbox, envelope, unit)
+                begun = self._processing.begin(mailbox, envelope, unit)
+                outcome = await self._processing.end(mailbox, begun, unit) if type(begun) is Run else begun
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})
@@ -206,4 +268,4 @@ class Runner:
             else:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.cell = None
-        self._finish(mailbox, envelope, outcome, epoch)
+        self._finish(mailbox, outcome, epoch)

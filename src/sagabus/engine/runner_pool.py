@@ -18,14 +18,15 @@ log = logging.getLogger("sagabus")
 
 _OBEYED_WITHIN = 0.1
 _MOST_CANCELLATIONS = 50
-_BURST = 64
+BURST = 64
 """Messages served before the event loop gets a turn: about a millisecond and a half."""
 
 
 class RunnerPool:
     """Serves ready mailboxes with at most `limit` tasks; each mailbox is with one runner at a time."""
 
-    def __init__(self, serve: Callable[[Mailbox], Awaitable[None]], limit: int) -> None:
+    def __init__(self, serve: Callable[[Mailbox], Awaitable[None] | None], limit: int) -> None:
+        """`serve`: what of a mailbox need not wait, and gives what does, if there is anything."""
         self._serve = serve
         self._limit = limit
         self._ready: deque[Mailbox] = deque()
@@ -33,7 +34,8 @@ class RunnerPool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._at: dict[asyncio.Task[Any] | None, Mailbox] = {}
         self._relief = False
-        self._served = 0
+        self.served = 0
+        """Messages since the event loop has turned last; with BURST of them it is time to `breathe`."""
         self._closed = False
 
     @property
@@ -62,6 +64,14 @@ class RunnerPool:
             self._ready.append(mailbox)
             self.relieve()
 
+    def offer_all(self, mailboxes: Iterable[Mailbox]) -> None:
+        """The same of several, one of which may stand there more than once."""
+        for mailbox in mailboxes:
+            if not mailbox.active:
+                mailbox.active = True
+                self._ready.append(mailbox)
+        self.relieve()
+
     def relieve(self) -> None:
         """Make sure that somebody looks at what is ready, whatever the present runner does next."""
         if self._relief or not self._ready or self._closed:
@@ -78,14 +88,9 @@ class RunnerPool:
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
-    def breath_due(self) -> bool:
-        """Count one message; whether it is time to `breathe`."""
-        self._served += 1
-        return self._served >= _BURST
-
     async def breathe(self) -> None:
         """Let the event loop turn."""
-        self._served = 0
+        self.served = 0
         await asyncio.sleep(0)
 
     def close(self) -> None:
@@ -112,9 +117,12 @@ class RunnerPool:
             if self._ready:
                 mailbox = self._at[task] = self._ready.popleft()
                 try:
-                    await self._serve(mailbox)
+                    if (rest := self._serve(mailbox)) is not None:
+                        await rest
                 except Exception:
                     log.exception("a mailbox of %s broke off", mailbox.place[0])
+                if self.served >= BURST:
+                    await self.breathe()
             else:
                 future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._idle.append(future)

@@ -17,7 +17,7 @@ from sagabus.context import TIMER
 from sagabus.correlation import KeyOf
 from sagabus.engine.notices import Notices
 from sagabus.engine.routing import Route, RoutingTable, receivers_problem
-from sagabus.envelope import Envelope, Stamp
+from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.outcome import Parameters
@@ -64,7 +64,7 @@ class Sender:
         self.table = RoutingTable(routing, self._keys)
 
     def address(
-        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+        self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None
     ) -> list[Envelope]:
         """One envelope for each channel that receives the message. `kind` is what the caller takes it for, if it says.
 
@@ -73,8 +73,9 @@ class Sender:
         """
         message_type = self._types.get(type(message)) or self._learn(message)
         name = message_type.name
-        table = table or self.table
-        routes = table.routes(name)
+        if table is None:
+            table = self.table
+        routes = table.by_type.get(name, ())
         if kind != message_type.kind or len(routes) != 1:
             self._check(message_type, kind, routes, stamp)
         if stamp.hops > self._max_hops:
@@ -82,8 +83,11 @@ class Sender:
         body = self._codec.encode(message)
         if stamp.headers is not None:
             self._check_size(name, body, size_of(stamp.headers))
-        stamp = with_version(stamp, message_type.version)
-        return [self._envelope(message, name, body, route, stamp, table=table) for route in routes]
+        if message_type.version != 1 or stamp.headers is not None:
+            stamp = with_version(stamp, message_type.version)
+        if len(routes) == 1:
+            return [self._envelope(message, name, body, routes[0], stamp, table)]
+        return [self._envelope(message, name, body, route, stamp, table) for route in routes]
 
     def _learn(self, message: object) -> MessageType:
         message_type = message_type_of(message)
@@ -92,7 +96,7 @@ class Sender:
         return message_type
 
     def _envelope(
-        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, *, table: RoutingTable
+        self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, table: RoutingTable
     ) -> Envelope:
         key = None if route.remote else stamp.partition_key
         if route.key is not None:
@@ -101,22 +105,16 @@ class Sender:
             except Exception as error:  # noqa: BLE001  # the subscriber meets it too, and its message alone pays for it
                 key = None
                 log.debug("%s: no key for %s: %s", route.channel, stamp.message_id, error)
+        message_id = stamp.message_id
+        lane = lane_of(message_id if key is None else key, table.lanes)
+        # By position: naming the fields would cost as much as encoding the message. (fmt keeps them in few lines.)
+        # fmt: off
         return Envelope(
-            message_id=stamp.message_id,
-            message_type=name,
-            body=body,
-            channel=route.channel,
-            lane=table.lane(stamp.message_id if key is None else key),
-            partition_key=key,
-            headers=stamp.headers,
-            correlation_id=stamp.correlation_id,
-            causation_id=stamp.causation_id,
-            sent_at=stamp.sent_at,
-            due_at=stamp.due_at,
-            delay=stamp.delay,
-            hops=stamp.hops,
-            guarded=stamp.guarded and route.guarded,
+            message_id, name, body, route.channel, lane, key, stamp.headers, stamp.correlation_id, stamp.causation_id,
+            stamp.sent_at, stamp.due_at, stamp.delay, 0, 0, 0, None, None, False, stamp.hops,  # noqa: FBT003
+            stamp.guarded and route.guarded,
         )
+        # fmt: on
 
     def timer(
         self,

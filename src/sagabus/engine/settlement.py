@@ -35,7 +35,6 @@ log = logging.getLogger("sagabus")
 
 _AGAIN = {Verdict.CONFLICT, Verdict.DROPPED, Verdict.STALE_ROUTING}
 _KINDS: dict[type[object], str] = {
-    Completed: "completed",
     RetryAt: "retried",
     DeadLettered: "dead-lettered",
     Discarded: "discarded",
@@ -69,15 +68,15 @@ class Settlement:
         """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
         if type(outcome) is not Completed:
             outcome = self._outlived(outcome)
-        if type(outcome) is not Completed and _holds(outcome):
-            mailbox.held = True
-            for envelope in mailbox.queue:
-                self._hand.put_down(envelope, mailbox)
-            mailbox.queue.clear()
-            running = mailbox.running
-            if running is not None and running.position != outcome.envelope.position:
-                # A refused commit has undone what it was begun on: it comes again from the store, when its key goes on.
-                self._hand.put_down(running, mailbox)
+            if _holds(outcome):
+                mailbox.held = True
+                for envelope in mailbox.queue:
+                    self._hand.put_down(envelope, mailbox)
+                mailbox.queue.clear()
+                running = mailbox.running
+                if running is not None and running.position != outcome.envelope.position:
+                    # A refused commit has undone what it began on: it comes again from the store, when its key goes on.
+                    self._hand.put_down(running, mailbox)
         self._committer.add(mailbox, outcome)
 
     def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
@@ -119,15 +118,6 @@ class Settlement:
         for rewound, other in instead:
             self.finish(rewound, other)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether so much waits to be committed that no further run should begin."""
-        return self._committer.is_full
-
-    async def room(self) -> None:
-        """Wait until less waits to be committed."""
-        await self._committer.room()
-
     async def pause(self) -> None:
         """A moment for a database in trouble."""
         await sleep(self._clock, 0.2)
@@ -141,18 +131,21 @@ class Settlement:
 
     def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope
-        for sent, admission in answer.refused:
-            self._processing.notices.answered(sent, admission)
-        self._hand.put_down(envelope, mailbox)
-        if self._hand.marked:
-            self._hand.marked.pop(envelope.position, None)
-        self._statistics[(envelope.channel, _KINDS.get(type(outcome), "other"))] += 1
+        if answer.refused:
+            for sent, admission in answer.refused:
+                self._processing.notices.answered(sent, admission)
+        hand = self._hand
+        hand.put_down(envelope, mailbox)
+        if hand.marked:
+            hand.marked.pop(envelope.position, None)
         if type(outcome) is Completed:
+            self._statistics[envelope.channel, "completed"] += 1
             if envelope.due_at:
                 self._let_go(envelope)
-            if outcome.effects.save is not None:
-                self._hand.state_bytes += len(outcome.effects.save.state)
+            if (save := outcome.effects.save) is not None:
+                hand.state_bytes += len(save.state)
             return
+        self._statistics[envelope.channel, _KINDS.get(type(outcome), "other")] += 1
         if isinstance(outcome, Discarded | DeadLettered) and outcome.cause is Cause.NO_KEY:
             self._statistics[(envelope.channel, Cause.NO_KEY.value)] += 1
         if _holds(outcome):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Completed, Outcome
+from sagabus.outcome import Completed
 
 UNLIMITED = 1 << 62
 
@@ -14,10 +14,8 @@ def size_of(envelope: Envelope) -> int:
     return len(envelope.body) + (sum(map(len, headers)) + sum(map(len, headers.values())) if headers else 0)
 
 
-def outcome_size(outcome: Outcome) -> int:
+def outcome_size(outcome: Completed) -> int:
     """Bytes that a run leaves to be committed: the state, its row in the history, and what was sent."""
-    if type(outcome) is not Completed:
-        return 0
     effects = outcome.effects
     size = 0
     if effects.save is not None:

@@ -17,13 +17,14 @@ from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
 from sagabus.engine.crew import Crew
 from sagabus.engine.flush import Entry
-from sagabus.engine.in_flight import InFlight, full_lanes
+from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.loud_keys import LoudKeys
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.marks import Marks
-from sagabus.engine.processing import Processing, with_key
+from sagabus.engine.consumer import with_key
+from sagabus.engine.processing import Processing
 from sagabus.engine.runner import Runner
 from sagabus.engine.runner_pool import RunnerPool, cancel
 from sagabus.engine.sender import Sender
@@ -90,7 +91,7 @@ class Worker:
             progressed=self._note_progress,
         )
         self.suspects = self._make_suspects(settings.concurrency)
-        self._serving.use(self._runners, self._settlement, self.suspects)
+        self._serving.use(self._runners, self._committer, self._settlement, self.suspects)
         self._intake_task: asyncio.Task[None] | None = None
         self.beat = LoopBeat(self._runners)
         self._processing = processing
@@ -298,9 +299,9 @@ class Worker:
         limit, began = self.hand.page(self.hand.lane_window // 2), self._clock.monotonic()
         fetched = await self._asked(self._store.fetch(cursors, limit))
         self._leases.note_crew(fetched.crew)
-        full = full_lanes(fetched.envelopes, limit)
-        await self._hand_out(self.hand.go_on(cursors, fetched.envelopes, full, self._clock.monotonic()), fetched)
-        return began if full else began + _until(fetched)
+        envelopes, may_have_more = self.hand.go_on(cursors, fetched.envelopes, limit, self._clock.monotonic())
+        await self._hand_out(envelopes, fetched)
+        return began if may_have_more else began + _until(fetched)
 
     async def _sift(self, sift: Sift) -> float:
         """One round of a loud key, or of a lane past its loud keys; the moment of the next."""
@@ -333,12 +334,15 @@ class Worker:
     async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
         filled: list[Mailbox] = []
-        number = self.hand.fetches
+        number, take, mailbox_of = self.hand.fetches, self.hand.take, self.hand.mailbox
         for stored in envelopes:
-            envelope, mailbox = self._sorted_in(stored)
+            if stored.partition_key is not None:
+                envelope, mailbox = stored, mailbox_of(stored)
+            else:
+                envelope, mailbox = self._without_key(stored)
             if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(number)):
                 continue
-            self.hand.take(envelope, mailbox)
+            take(envelope, mailbox)
             mailbox.queue.append(envelope)
             filled.append(mailbox)
         try:
@@ -348,13 +352,10 @@ class Worker:
             log.warning("cannot load ahead of the handlers: %s", error)
         finally:
             # In any case, since they are in hand: who serves a mailbox without its state asks for it until it is there.
-            for mailbox in filled:
-                self._runners.offer(mailbox)
+            self._runners.offer_all(filled)
         hit("fetch.dispatched")
 
-    def _sorted_in(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
-        if envelope.partition_key is not None:
-            return envelope, self.hand.mailbox(envelope)
+    def _without_key(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
         try:
             envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
         except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
@@ -366,7 +367,7 @@ class Worker:
     async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
         wanted: dict[str, dict[str, Mailbox]] = {}
         for mailbox in mailboxes:
-            if isinstance(mailbox.definition, SagaDefinition) and mailbox.key is not None:
+            if mailbox.definition.has_instances and mailbox.key is not None:
                 wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
         for saga, found in loaded:
             if found.key in wanted.get(saga, ()):

@@ -67,11 +67,11 @@ class ListeningSender(Sender):
         self._strict = strict
 
     def address(
-        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+        self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None
     ) -> list[Envelope]:
         """The envelopes of one message; at least one when it comes from a handler."""
         point_out_wall_clock(f"message {type(message).__qualname__}", stamp.due_at, stamp.sent_at)
-        found = super().address(message, stamp, kind=kind, table=table)
+        found = super().address(message, stamp, kind, table)
         message_type = message_type_of(message)
         self._heard.learn(message_type)
         if found or stamp.causation_id is None:

@@ -99,10 +99,10 @@ class _Recorder(ListeningSender):
         super().__init__(heard, JsonCodec(), {}, _NoDatabase())
 
     def address(
-        self, message: object, stamp: Stamp, *, kind: str | None, table: RoutingTable | None = None
+        self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None
     ) -> list[Envelope]:
         """The one envelope of a message."""
-        envelopes = super().address(message, stamp, kind=kind, table=table)
+        envelopes = super().address(message, stamp, kind, table)
         for envelope in envelopes:
             self._heard.note(envelope)
         return envelopes

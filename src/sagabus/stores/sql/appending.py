@@ -101,6 +101,8 @@ def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
     for envelope in envelopes:
         if envelope.timer is not None:
             timers[(envelope.channel, envelope.partition_key, envelope.timer)] = envelope
+        elif envelope.due_at == 0 and envelope.delay <= 0:
+            taken.append(rows.envelope_row(envelope, 0, envelope.sent_at))
         else:
             taken.append(scheduled(envelope, now))
     if timers:

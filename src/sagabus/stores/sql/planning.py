@@ -78,9 +78,8 @@ class Plan:
         for place, save in self.last.items():
             base = self.first[place]
             row = (
-                save.saga,
-                save.key,
-                save.version,
+                *place,
+                save.base + 1,
                 base,
                 save.state.decode(),
                 save.status,
@@ -116,18 +115,22 @@ class Plan:
 def plan(outcomes: Sequence[Outcome]) -> Plan:
     """The rows of these outcomes, in the order in which they ran; raises Lost when one rests on what is not so."""
     found = Plan()
+    removed = found.removed
     for outcome in outcomes:
         envelope = outcome.envelope
-        if type(outcome) is not Completed and isinstance(outcome, (RetryAt, Marked, Stashed)):
-            _plan_mark(found, outcome)
-            continue
-        if envelope.timer is not None and _is_off(found, envelope):
-            raise Lost(Verdict.GONE)
-        found.removed.append(envelope.position)
-        if isinstance(outcome, Completed):
+        if type(outcome) is Completed:
+            if envelope.timer is not None and _is_off(found, envelope):
+                raise Lost(Verdict.GONE)
+            removed.append(envelope.position)
             _plan_effects(found, outcome)
-        elif isinstance(outcome, DeadLettered):
-            found.others.append(outcome)
+        elif isinstance(outcome, (RetryAt, Marked, Stashed)):
+            _plan_mark(found, outcome)
+        else:
+            if envelope.timer is not None and _is_off(found, envelope):
+                raise Lost(Verdict.GONE)
+            removed.append(envelope.position)
+            if isinstance(outcome, DeadLettered):
+                found.others.append(outcome)
     return found
 
 
@@ -149,34 +152,40 @@ def _is_off(found: Plan, timer: Envelope) -> bool:
 
 def _plan_effects(found: Plan, outcome: Completed) -> None:
     envelope, effects = outcome.envelope, outcome.effects
-    for name in effects.cancelled:
-        key = (envelope.channel, envelope.partition_key)
-        found.timers.get(key, {}).pop(name, None)
-        found.cancelled[(*key, name)] = None
+    if effects.cancelled:
+        for name in effects.cancelled:
+            key = (envelope.channel, envelope.partition_key)
+            found.timers.get(key, {}).pop(name, None)
+            found.cancelled[(*key, name)] = None
     for sent in effects.sent:
         if sent.timer is None:
             found.sent.append(sent)
         else:
             found.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
-    if effects.save is not None:
-        _plan_save(found, effects.save)
-        if effects.save.recorded:
-            found.recorded.append((envelope, effects.save))
+    if (save := effects.save) is not None:
+        place = (save.saga, save.key)
+        before = found.last.get(place)
+        if before is None:
+            found.first[place] = save.base
+        elif before.base + 1 != save.base:
+            raise Lost(Verdict.CONFLICT)
+        found.last[place] = save
+        if save.wakes or save.completed or save.recorded:
+            _plan_more(found, envelope, save)
     if effects.statements:
         found.statements.extend(effects.statements)
-    for claim in effects.claims:
-        found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+    if effects.claims:
+        for claim in effects.claims:
+            found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
 
 
-def _plan_save(found: Plan, save: Save) -> None:
+def _plan_more(found: Plan, envelope: Envelope, save: Save) -> None:
+    """What a save does beside the row of its instance."""
     place = (save.saga, save.key)
-    before = found.last.get(place)
-    if before is not None and before.version != save.base:
-        raise Lost(Verdict.CONFLICT)
-    found.first.setdefault(place, save.base)
-    found.last[place] = save
     if save.wakes:
         found.woken.append(place)
+    if save.recorded:
+        found.recorded.append((envelope, save))
     if save.completed:
         if save.leaves_timers:
             found.finished[place] = None

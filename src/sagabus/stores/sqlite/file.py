@@ -46,6 +46,17 @@ def _locking() -> Any:
 _LOCKING = _locking()
 
 _OPENING_PAUSE = 0.005
+_PRAGMAS = {
+    "synchronous": "FULL",
+    "cache_size": -65_536,
+    "wal_autocheckpoint": 4_000,
+    "journal_size_limit": 64 << 20,
+    "mmap_size": 0,
+    "temp_store": "MEMORY",
+}
+"""Durability first. What savepoints and statements would spill to a temporary file stays in memory: recovery after a
+crash does not read it, and it was half of all that was written.
+"""
 _SHARED_BYTES = (0x40000002, 510)
 _WRITER_BYTE = (0x40000000 + 768, 1)
 
@@ -129,10 +140,9 @@ class DatabaseFile:
             native.set_busy_timeout(int(self._busy_timeout * 1000))
             connection = cast("Driver", native)
             self._log_ahead(connection)
-            connection.execute(
-                "PRAGMA synchronous = FULL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000;"
-                "PRAGMA journal_size_limit = 67108864; PRAGMA mmap_size = 0"
-            )
+            for name, value in _PRAGMAS.items():
+                # One by one: the driver stops at the first row that a text of several gives, and some of these give one.
+                connection.execute(f"PRAGMA {name} = {value}").fetchall()
             return connection
 
     def _log_ahead(self, connection: Driver) -> None:

@@ -45,6 +45,16 @@ ON CONFLICT (saga, key) DO UPDATE SET version = excluded.version, read_version =
 WHERE sagabus_instance.version = excluded.read_version
 """
 
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "cache_size = -65536",
+    "wal_autocheckpoint = 4000",
+    "journal_size_limit = 67108864",
+    "mmap_size = 0",
+    "temp_store = MEMORY",
+)
+"""As the store's own."""
 Connection: TypeAlias = Any  # the driver's own, whose hints checkers know by half
 
 
@@ -104,10 +114,8 @@ def _fresh(path: str) -> Connection:
     for suffix in ("", "-wal", "-shm"):
         Path(path + suffix).unlink(missing_ok=True)
     connection: Connection = apsw.Connection(path)
-    connection.execute(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;"
-        "PRAGMA wal_autocheckpoint = 4000; PRAGMA mmap_size = 0"
-    )
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}").fetchall()  # of a text with several, those behind the first row are lost
     with connection:
         schema.migrate(connection, path, instant())
     return connection

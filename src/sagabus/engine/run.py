@@ -1,0 +1,39 @@
+"""One run under way: what is called, on what, and what it gathers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+import msgspec
+
+from sagabus.context import Context
+from sagabus.engine.mailbox import BelievedState
+from sagabus.envelope import Envelope
+from sagabus.reaction import Reaction
+from sagabus.saga import Saga
+
+
+class Run(msgspec.Struct, eq=False):
+    """Made by a consumer once there is something to call; it becomes an outcome when the call has ended."""
+
+    reaction: Reaction
+    message: object
+    ctx: Context
+    envelope: Envelope
+    state: Saga | None = None
+    cell: BelievedState | None = None
+    """Where the state came from, and where the next one goes; None for a handler, which has no state."""
+    context: contextvars.Context | None = None
+    """The context variables that it sees."""
+    returned: object = None
+    """What the handler returned at once; it is still to be awaited."""
+    task: asyncio.Task[object] | None = None
+    began: float = 0.0
+    warn_at: float = 0.0
+    cancellations: int = 0
+
+    @property
+    def limit(self) -> float | None:
+        """See `Watched`, as for the four fields above; seconds."""
+        return self.reaction.timeout

@@ -1,0 +1,170 @@
+"""A saga as its messages meet it: which of its methods runs on which state, and what the run leaves.
+
+One of the two `Consumer`s. Nothing of a run is seen by the next one unless it has ended well.
+"""
+
+from __future__ import annotations
+
+from sagabus.context import Context
+from sagabus.engine.consumer import Surroundings, claims_of, with_key
+from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.recoverability import timer_type
+from sagabus.engine.run import Run
+from sagabus.engine.unwanted import unwanted
+from sagabus.envelope import Envelope
+from sagabus.errors import HandlingError, UnknownMessageType
+from sagabus.outcome import Completed, Discarded, Effects, Outcome, Save
+from sagabus.reaction import Reaction, declared
+from sagabus.saga import Saga, SagaDefinition
+from sagabus.state_codec import StateCodec
+from sagabus.status import status_of
+
+
+class SagaConsumer:
+    """The instances of one saga."""
+
+    def __init__(self, definition: SagaDefinition, around: Surroundings, states: StateCodec) -> None:
+        self._definition = definition
+        self._around = around
+        self._states = states
+        self._known = {
+            name: (around.codec.reader(declared(found[0])), found) for name, found in definition.reactions.items()
+        }
+        self._by_id_alone = around.rules.by_id_alone
+
+    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+        """See `Consumer`."""
+        cell, known = mailbox.cell, self._known.get(envelope.message_type)
+        if known is None or cell is None or envelope.timer is not None or envelope.damage or cell.damage:
+            return self._prepare_other(mailbox, cell, envelope)
+        read, reactions = known
+        message = read(envelope.body, envelope.headers)
+        if cell.version == 0 or cell.completed:
+            return self._begin_instance(mailbox, cell, envelope, message)
+        state = cell.state if cell.state is not None else self._state(cell)
+        for reaction in reactions:
+            if (when := reaction.when) is None or when(state):
+                return self._transition(reaction, message, envelope, cell, state)
+        where = f"in status {cell.status!r}" if self._definition.has_status else "in its present state"
+        return self._unwanted(envelope, "unexpected", f"not expected {where}")
+
+    def _prepare_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
+        if envelope.damage is not None:
+            return self._around.failing.damaged(self._definition, envelope)
+        if cell is None:
+            return self._keyless(envelope)
+        mailbox.check_readable()
+        if envelope.timer is not None:
+            return self._prepare_timer(cell, envelope)
+        unknown = UnknownMessageType(envelope.message_type)
+        return self._around.failing.unknown(self._definition, envelope, unknown)
+
+    def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
+        """See `Consumer`."""
+        definition, cell = self._definition, mailbox.cell
+        if mailbox.key is None:
+            return None  # it names no instance, so no method will run
+        if envelope.timer is not None:
+            return definition.timers.get(envelope.timer)
+        if cell is None or cell.version == 0 or cell.completed:
+            return definition.starting.get(envelope.message_type)
+        state = self._state(cell)
+        found = definition.reactions.get(envelope.message_type, ())
+        return next((each for each in found if each.when is None or each.when(state)), None)
+
+    def conclude(self, run: Run) -> Completed:
+        """See `Consumer`."""
+        ctx, cell, definition = run.ctx, run.cell, self._definition
+        if cell is None or run.state is None:
+            raise TypeError(f"{definition.name}: a run without an instance")
+        envelope, state, completed = run.envelope, run.state, ctx.completed
+        claims = () if self._by_id_alone else claims_of(run, self._around.rules)
+        timers = {} if cell.completed else cell.timers
+        sent, cancelled = tuple(ctx.outgoing), ()
+        if ctx.timer_changes or envelope.timer is not None:
+            timers, timers_sent, cancelled = self._changed_timers(run, timers)
+            sent = sent if completed else sent + timers_sent
+        body, kept, shape = self._states.write(state, cell.carried)
+        status = status_of(state) if definition.has_status else None
+        wakes = bool(cell.stash) and self._has_moved(cell, status, completed=completed)
+        version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
+        timers = {} if completed else timers
+        cell.version, cell.body, cell.state, cell.shape = version + 1, body, kept, shape
+        cell.status, cell.timers, cell.completed = status, timers, completed
+        # fmt: off
+        save = Save(definition.name, key, version, body, status, timers, completed, wakes, had_timers, shape,
+                    definition.options.history)
+        # fmt: on
+        return Completed(envelope, Effects(save, sent, cancelled, tuple(ctx.statements), claims, ctx.unheard))
+
+    def _begin_instance(
+        self, mailbox: Mailbox, cell: BelievedState, envelope: Envelope, message: object
+    ) -> Run | Outcome:
+        definition = self._definition
+        starting = definition.starting.get(envelope.message_type)
+        if cell.completed and (starting is None or not definition.options.restart):
+            return self._unwanted(envelope, "finished", "the saga instance is finished")
+        if starting is None:
+            return self._unwanted(envelope, "missing", "no such saga instance")
+        state = definition.start(envelope.message_type, message, mailbox.key or "")
+        cell.carried = None
+        return self._transition(starting, message, envelope, cell, state)
+
+    def _transition(
+        self, reaction: Reaction, message: object, envelope: Envelope, cell: BelievedState, state: Saga
+    ) -> Run:
+        # What user code does to the state must not be seen unless it succeeds.
+        cell.state = None
+        ctx = Context(envelope, self._around.sender, self._around.clock.now(), stateful=True)
+        return Run(reaction, message, ctx, envelope, state, cell)
+
+    def _keyless(self, envelope: Envelope) -> Outcome:
+        definition = self._definition
+        known = definition.reactions.get(envelope.message_type)
+        if known is None:
+            return self._around.failing.unknown(definition, envelope, UnknownMessageType(envelope.message_type))
+        with_key(definition, envelope, self._around.codec)  # raises what makes the key unusable
+        return self._unwanted(envelope, "no_key", f"names no instance: {known[0].no_key}")
+
+    def _prepare_timer(self, cell: BelievedState, envelope: Envelope) -> Run | Outcome:
+        name = envelope.timer or ""
+        if cell.timers.get(name) != envelope.message_id:
+            return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
+        reaction = self._definition.timers.get(name)
+        if reaction is None:
+            return self._around.failing.unknown(self._definition, envelope, UnknownMessageType(timer_type(name)))
+        return self._transition(reaction, None, envelope, cell, self._state(cell))
+
+    def _unwanted(self, envelope: Envelope, case: str, why: str) -> Outcome:
+        return unwanted(self._definition, envelope, self._around.clock.now(), case, why)
+
+    def _state(self, cell: BelievedState) -> Saga:
+        if cell.state is None:
+            cell.state, cell.carried = self._states.read(self._definition.cls, cell.body or b"", cell.shape)
+        return cell.state
+
+    def _changed_timers(
+        self, run: Run, before: dict[str, str]
+    ) -> tuple[dict[str, str], tuple[Envelope, ...], tuple[str, ...]]:
+        """What the run leaves of the instance's timers, those that it sets, and the names of those that it cancels."""
+        definition, timers = self._definition, dict(before)
+        if run.envelope.timer is not None:
+            timers.pop(run.envelope.timer, None)
+        sent: list[Envelope] = []
+        cancelled: list[str] = []
+        for name, envelope in run.ctx.timer_changes.items():
+            gone = definition.names_of_timer(name)
+            if envelope is not None:
+                if name not in definition.timers:
+                    problem = f"timer {name!r} is set, but no @timer({name!r}) handles it"
+                    raise HandlingError(problem, saga=definition.name, key=run.ctx.key)
+                gone = [other for other in gone if other != name]  # the store replaces one of the same name
+                timers[name] = envelope.message_id
+                sent.append(envelope)
+            cancelled += [other for other in gone if timers.pop(other, None) is not None]
+        return timers, tuple(sent), tuple(cancelled)
+
+    def _has_moved(self, cell: BelievedState, status: str | None, *, completed: bool) -> bool:
+        """Whether what was not wanted before this run may be wanted after it."""
+        waits_by_status = self._definition.waits_by_status
+        return cell.version == 0 or completed or cell.completed or not waits_by_status or status != cell.status
