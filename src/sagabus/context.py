@@ -246,7 +246,7 @@ class Context:
         """End of the run; every buffering call after it raises ContextClosed."""
         self._closed = True
 
-    def _buffer(
+    def _buffer(  # noqa: PLR0917  # once for every message that is sent: naming arguments costs as much as passing them
         self,
         message: object,
         kind: str | None,
@@ -254,7 +254,6 @@ class Context:
         partition_key: str | None,
         headers: Mapping[str, str] | None,
         correlation_id: str | None = None,
-        *,
         due_at: int = 0,
         delay: int = 0,
     ) -> None:

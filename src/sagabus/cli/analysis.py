@@ -139,7 +139,9 @@ def analyse(definitions: Iterable[object]) -> Topology:
 
 
 def _handler(definition: HandlerDefinition) -> HandlerShape:
-    messages = tuple(dict.fromkeys(r.message_type for (r,) in definition.reactions.values() if r.message_type is not None))
+    messages = tuple(
+        dict.fromkeys(r.message_type for (r,) in definition.reactions.values() if r.message_type is not None)
+    )
     return HandlerShape(definition.name, messages, facts_of(code_of(definition.function)))
 
 

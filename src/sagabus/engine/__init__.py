@@ -21,7 +21,10 @@ Take:
 Run:
     runner_pool     tasks that take ready mailboxes
     runner          runs one mailbox, message after message
-    processing      finds the reaction, calls the user's code, makes an Outcome
+    processing      calls the user's code, and waits for it where it has to be waited for
+    run             one run under way
+    consumer        a handler or a saga: what to call, and the Outcome of what it did
+    saga_consumer   the same for sagas: on which state, and what becomes of it
     recoverability  makes an Outcome of an error
 Commit and book:
     committer       gathers outcomes (`group_commit`), one flush in flight

@@ -90,22 +90,17 @@ class InFlight:
         Of a lane that was to begin again meanwhile, only what was scheduled: the rest comes again, behind what stands
         before it.
         """
-        by_place: dict[Place, list[Envelope]] = {}
-        for envelope in envelopes:
-            place = (envelope.channel, envelope.lane)
-            if (same := by_place.get(place)) is None:
-                by_place[place] = [envelope]
-            else:
-                same.append(envelope)
+        by_place = _by_place(envelopes)
         asked: set[Place] = set()
         for cursor in cursors:
             place = (cursor.channel, cursor.lane)
             held = self.lanes.get(place)
             if held is not None and place not in self.begun_again:
                 asked.add(place)
-                ready = [each.position for each in by_place.get(place, ()) if not each.due_at]
+                came = by_place.get(place, [])
+                ready = [each.position for each in came if not each.due_at]
                 held.go_on(max([held.after, *ready[-1:]]), self.lane_window)
-                if len(by_place.get(place, ())) < limit:
+                if len(came) < limit:
                     held.at_end = now
         found: list[Envelope] = []
         for place, same in by_place.items():
@@ -281,6 +276,18 @@ class InFlight:
             if self.state_bytes <= _CACHED_BYTES // 2:
                 return
             self.state_bytes -= _state_size(self._mailboxes.pop(name))
+
+
+def _by_place(envelopes: Sequence[Envelope]) -> dict[Place, list[Envelope]]:
+    """Envelopes by their lane, in their order."""
+    found: dict[Place, list[Envelope]] = {}
+    for envelope in envelopes:
+        place = (envelope.channel, envelope.lane)
+        if (same := found.get(place)) is None:
+            found[place] = [envelope]
+        else:
+            same.append(envelope)
+    return found
 
 
 def _state_size(mailbox: Mailbox) -> int:

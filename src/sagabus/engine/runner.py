@@ -107,7 +107,7 @@ class Runner:
                 continue  # its lane was lost meanwhile
             mailbox.running = envelope
             outcome = self._begin(mailbox, envelope)
-            if type(outcome) is Run:
+            if isinstance(outcome, Run):
                 return outcome
             hit("handle.returned")
             if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
@@ -124,13 +124,14 @@ class Runner:
             while True:
                 if run is not None:
                     await self._wait_for(mailbox, run)
+                elif not mailbox.queue or self.stopping:
+                    return
                 elif self._runners.served >= BURST:
                     await self._runners.breathe()
                 elif self._committer.is_full:
                     await self._committer.room()
-                elif not mailbox.queue or self.stopping:
-                    return
-                elif self._gate.watching and (waits := self._gate.hold_back(mailbox)):
+                elif self._gate.watching and self._gate.hold_back(mailbox):
+                    waits = True
                     return
                 elif self._gate.watching or mailbox.place[0] in self._lending or mailbox.lacks_state:
                     await self._one(mailbox)
@@ -170,7 +171,7 @@ class Runner:
         if self._hand.holds(envelope, mailbox):  # or its lane was lost meanwhile
             if mailbox.place[0] in self._lending and self._lends_to(mailbox, envelope):
                 await self._alone(mailbox, envelope)
-            elif type(begun := self._begin(mailbox, envelope)) is Run:
+            elif isinstance(begun := self._begin(mailbox, envelope), Run):
                 await self._wait_for(mailbox, begun)
                 return
             else:
@@ -251,7 +252,7 @@ class Runner:
             async with self._store.transaction() as unit:
                 has_begun = True
                 begun = self._processing.begin(mailbox, envelope, unit)
-                outcome = await self._processing.end(mailbox, begun, unit) if type(begun) is Run else begun
+                outcome = await self._processing.end(mailbox, begun, unit) if isinstance(begun, Run) else begun
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})

@@ -80,7 +80,8 @@ class SagaConsumer:
         envelope, state, completed = run.envelope, run.state, ctx.completed
         claims = () if self._by_id_alone else claims_of(run, self._around.rules)
         timers = {} if cell.completed else cell.timers
-        sent, cancelled = tuple(ctx.outgoing), ()
+        sent = tuple(ctx.outgoing)
+        cancelled: tuple[str, ...] = ()
         if ctx.timer_changes or envelope.timer is not None:
             timers, timers_sent, cancelled = self._changed_timers(run, timers)
             sent = sent if completed else sent + timers_sent
@@ -139,9 +140,11 @@ class SagaConsumer:
         return unwanted(self._definition, envelope, self._around.clock.now(), case, why)
 
     def _state(self, cell: BelievedState) -> Saga:
-        if cell.state is None:
-            cell.state, cell.carried = self._states.read(self._definition.cls, cell.body or b"", cell.shape)
-        return cell.state
+        if cell.state is not None:
+            return cell.state
+        state, carried = self._states.read(self._definition.cls, cell.body or b"", cell.shape)
+        cell.state, cell.carried = state, carried
+        return state
 
     def _changed_timers(
         self, run: Run, before: dict[str, str]

@@ -95,7 +95,7 @@ class Sender:
             self._types[type(message)] = message_type
         return message_type
 
-    def _envelope(
+    def _envelope(  # noqa: PLR0917  # the same
         self, message: object, name: str, body: bytes, route: Route, stamp: Stamp, table: RoutingTable
     ) -> Envelope:
         key = None if route.remote else stamp.partition_key
@@ -111,7 +111,7 @@ class Sender:
         # fmt: off
         return Envelope(
             message_id, name, body, route.channel, lane, key, stamp.headers, stamp.correlation_id, stamp.causation_id,
-            stamp.sent_at, stamp.due_at, stamp.delay, 0, 0, 0, None, None, False, stamp.hops,  # noqa: FBT003
+            stamp.sent_at, stamp.due_at, stamp.delay, 0, 0, 0, None, None, False, stamp.hops,
             stamp.guarded and route.guarded,
         )
         # fmt: on

@@ -132,8 +132,7 @@ class Settlement:
     def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope
         if answer.refused:
-            for sent, admission in answer.refused:
-                self._processing.notices.answered(sent, admission)
+            self._note_refused(answer)
         hand = self._hand
         hand.put_down(envelope, mailbox)
         if hand.marked:
@@ -154,6 +153,10 @@ class Settlement:
         else:
             self._let_go(envelope)
         _tell(outcome)
+
+    def _note_refused(self, answer: Settled) -> None:
+        for sent, admission in answer.refused:
+            self._processing.notices.answered(sent, admission)
 
     def _outlived(self, outcome: Outcome) -> Outcome:
         """A run that was marked and comes to an outcome has killed nobody: what stays in the store says so."""

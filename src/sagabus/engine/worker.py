@@ -15,6 +15,7 @@ from math import inf
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
+from sagabus.engine.consumer import with_key
 from sagabus.engine.crew import Crew
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight
@@ -23,7 +24,6 @@ from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.loud_keys import LoudKeys
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.marks import Marks
-from sagabus.engine.consumer import with_key
 from sagabus.engine.processing import Processing
 from sagabus.engine.runner import Runner
 from sagabus.engine.runner_pool import RunnerPool, cancel

@@ -11,6 +11,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import (
     Completed,
     DeadLettered,
+    Effects,
     Marked,
     Outcome,
     RetryAt,
@@ -153,30 +154,38 @@ def _is_off(found: Plan, timer: Envelope) -> bool:
 def _plan_effects(found: Plan, outcome: Completed) -> None:
     envelope, effects = outcome.envelope, outcome.effects
     if effects.cancelled:
-        for name in effects.cancelled:
-            key = (envelope.channel, envelope.partition_key)
-            found.timers.get(key, {}).pop(name, None)
-            found.cancelled[(*key, name)] = None
+        _plan_cancelled(found, envelope, effects)
     for sent in effects.sent:
         if sent.timer is None:
             found.sent.append(sent)
         else:
             found.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
-    if (save := effects.save) is not None:
-        place = (save.saga, save.key)
-        before = found.last.get(place)
-        if before is None:
-            found.first[place] = save.base
-        elif before.base + 1 != save.base:
-            raise Lost(Verdict.CONFLICT)
-        found.last[place] = save
-        if save.wakes or save.completed or save.recorded:
-            _plan_more(found, envelope, save)
+    if effects.save is not None:
+        _plan_save(found, envelope, effects.save)
     if effects.statements:
         found.statements.extend(effects.statements)
     if effects.claims:
         for claim in effects.claims:
             found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+
+
+def _plan_cancelled(found: Plan, envelope: Envelope, effects: Effects) -> None:
+    key = (envelope.channel, envelope.partition_key)
+    for name in effects.cancelled:
+        found.timers.get(key, {}).pop(name, None)
+        found.cancelled[(*key, name)] = None
+
+
+def _plan_save(found: Plan, envelope: Envelope, save: Save) -> None:
+    place = (save.saga, save.key)
+    before = found.last.get(place)
+    if before is None:
+        found.first[place] = save.base
+    elif before.version != save.base:
+        raise Lost(Verdict.CONFLICT)
+    found.last[place] = save
+    if save.wakes or save.completed or save.recorded:
+        _plan_more(found, envelope, save)
 
 
 def _plan_more(found: Plan, envelope: Envelope, save: Save) -> None:

@@ -82,7 +82,7 @@ def envelope_of(row: Row) -> Envelope:
             return _damaged_envelope(row)
     return Envelope(
         message_id, kind, body.encode(), channel, lane, key, headers, conversation, cause, sent_at, due_at, 0,
-        attempt, excused, deaths, failed_at, timer, stashed != 0, hops, False, position,  # noqa: FBT003
+        attempt, excused, deaths, failed_at, timer, stashed != 0, hops, False, position,
     )
     # fmt: on
 

@@ -141,7 +141,7 @@ class DatabaseFile:
             connection = cast("Driver", native)
             self._log_ahead(connection)
             for name, value in _PRAGMAS.items():
-                # One by one: the driver stops at the first row that a text of several gives, and some of these give one.
+                # One by one: the driver stops at the first row that a text of several gives, and some give one.
                 connection.execute(f"PRAGMA {name} = {value}").fetchall()
             return connection
 
