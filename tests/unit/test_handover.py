@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.link import PostgresLink
-from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.steps import Answer, Query, UserQuery
+from sagabus.stores.sqlite import SqliteStore
+from sagabus.stores.sqlite.sets import Executor
 from sagabus.testing import ManualClock
 
+AnyStore = SqliteStore | PostgresStore | MysqlStore
 ORDERS = "orders"
 LANE = 3
 
@@ -27,7 +30,7 @@ LANE = 3
 class Stores:
     """Two stores on the same tables, and what the first of them asked the database for."""
 
-    def __init__(self, ours: ServerStore, other: ServerStore, clock: ManualClock) -> None:
+    def __init__(self, ours: AnyStore, other: AnyStore, clock: ManualClock) -> None:
         self.ours, self.other, self.clock = ours, other, clock
         self.asked: list[str] = []
         self.after = 0
@@ -44,7 +47,7 @@ class Stores:
             **chosen | fields,
         )
 
-    async def append(self, *envelopes: Envelope, store: ServerStore | None = None) -> None:
+    async def append(self, *envelopes: Envelope, store: AnyStore | None = None) -> None:
         answers = await (store or self.ours).append(envelopes, self.routing)
         assert answers is not None
 
@@ -72,17 +75,21 @@ class Stores:
 
 @asynccontextmanager
 async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGenerator[Stores, None]:
-    make, link = {"postgres": (PostgresStore, PostgresLink), "mysql": (MysqlStore, MysqlLink)}[kind]
+    make, link, name = {
+        "postgres": (PostgresStore, PostgresLink, "answer"),
+        "mysql": (MysqlStore, MysqlLink, "answer"),
+        "sqlite": (SqliteStore, Executor, "__call__"),
+    }[kind]
     clock = ManualClock()
     stores = Stores(make(url, clock=clock), make(url, clock=clock), clock)
-    answer = link.answer
+    answer = getattr(link, name)
 
-    async def noting(self: Any, ask: Query | UserQuery) -> Answer:
+    def noting(self: Any, ask: Query | UserQuery) -> Any:
         if isinstance(ask, Query):
             stores.asked.append(ask.name)
-        return await answer(self, ask)
+        return answer(self, ask)
 
-    patch.setattr(link, "answer", noting)
+    patch.setattr(link, name, noting)
     await stores.ours.open()
     await stores.other.open()
     try:
@@ -96,17 +103,18 @@ async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGener
         await stores.other.close()
 
 
-@pytest.fixture(params=["postgres", "mysql"])
-def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator["Play"]:
-    async def run(scene: Callable[[Stores], Awaitable[None]]) -> None:
-        async with standing(url, request.param, monkeypatch) as stores:
-            await scene(stores)
+@pytest.fixture(params=["sqlite", "postgres", "mysql"])
+def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator["Play"]:
+    async def run(scene: Callable[[Ground], Awaitable[None]]) -> None:
+        async with standing(url, request.param, monkeypatch) as ground:
+            await scene(ground)
 
-    with own_database(request.param) as url:
+    with nullcontext(str(tmp_path / "it.db")) if request.param == "sqlite" else own_database(request.param) as url:
         yield lambda scene: asyncio.run(run(scene))
 
 
-Scene = Callable[[Stores], Awaitable[None]]
+on_servers = pytest.mark.parametrize("play", ["postgres", "mysql"], indirect=True)
+Scene = Callable[[Ground], Awaitable[None]]
 Play = Callable[[Scene], None]
 
 
@@ -176,6 +184,7 @@ def test_what_another_process_appends_meanwhile_is_found_afterwards(play: Play) 
     play(scene)
 
 
+@on_servers  # on SQLite nothing commits late, and what is given is given without asking
 def test_what_had_its_position_early_and_was_committed_late_goes_before(play: Play) -> None:
     async def scene(stores: Stores) -> None:
         async with stores.other.transaction() as late:
@@ -283,6 +292,7 @@ def test_what_is_scheduled_or_known_is_not_handed_over(play: Play) -> None:
     play(scene)
 
 
+@on_servers  # on SQLite nothing commits late, and what is given is given without asking
 def test_a_fetch_that_fails_loses_nothing_of_it(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(stores: Stores) -> None:
         await stores.append(stores.envelope("a"))

@@ -151,6 +151,10 @@ _APPENDING: dict[str, Form] = {
     "insert_envelopes": Values(
         16, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
     ),
+    "any_after": Packed("""
+SELECT EXISTS (SELECT 1 FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e
+ON e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND e.due_at = 0 AND e.position > cursor.value ->> 2)
+"""),
     "last_position": Plain("SELECT last_insert_rowid()"),
     "cancel_timers": Packed("""
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL

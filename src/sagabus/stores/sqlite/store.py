@@ -14,20 +14,22 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sagabus.clock import Clock, SystemClock
-from sagabus.envelope import LANES
+from sagabus.envelope import LANES, Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.failpoint import hit
-from sagabus.outcome import Parameters
-from sagabus.store import AsyncJoined, Capability, Joined
+from sagabus.outcome import Admission, Parameters, Settled
+from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
 from sagabus.stores.process import check_process
+from sagabus.stores.sql import settling
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.shielding import unbroken
 from sagabus.stores.sql.steps import Steps, drive
-from sagabus.stores.sqlite import schema
+from sagabus.stores.sqlite import handing, schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
+from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
 from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
@@ -73,6 +75,7 @@ class SqliteStore(SqlCalls):
         self._writer = DatabaseThread("sagabus-sqlite-writer")
         self._reader = DatabaseThread("sagabus-sqlite-reader")
         self._turn = asyncio.Lock()
+        self._handing = Handing()
         try:
             await unbroken(self._begin())
         except BaseException:
@@ -158,6 +161,7 @@ class SqliteStore(SqlCalls):
                 yield unit
             finally:
                 await unit.end()
+                self._handing.drop()
         self._waking.wake()
 
     async def changed(self, timeout: float | None) -> None:
@@ -187,14 +191,48 @@ class SqliteStore(SqlCalls):
             raise
         return connection
 
+    async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
+        """Accept addressed envelopes durably."""
+        lanes = self._handing.ends_of(envelopes)
+        if not lanes:
+            return await super().append(envelopes, routing)
+        answers, told = await self._written(
+            lambda: handing.append_and_tell(envelopes, routing, self._clock.now(), lanes)
+        )
+        self._handing.stored(envelopes, lanes, told)
+        self._waking.wake()
+        hit("append.after_commit")
+        return answers
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        """The transaction."""
+        answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
+        self._handing.committed(batch.outcomes)
+        self._waking.wake()
+        hit("commit.after_commit")
+        return answers
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        """Due envelopes of the lanes."""
+        if (given := self._handing.give(cursors, limit)) is not None:
+            return given
+        fetched = await super().fetch(cursors, limit)
+        self._handing.fetched(cursors, fetched.envelopes, limit)
+        return fetched
+
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
+        result = await self._written(begin)
+        self._handing.drop()
+        self._waking.wake()
+        return result
+
+    async def _written(self, begin: Callable[[], Steps[T]]) -> T:
         self._check_process()
         async with self._turn:
             result: T = await self._writer.call(
                 self._file.write, self._write_connection, lambda: drive(begin(), self._execute)
             )
-        self._waking.wake()
-        return result
+            return result
 
     async def _read(self, steps: Steps[T]) -> T:
         self._check_process()
