@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import click
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sagabus import Bus
+from sagabus.cli.benchmark.costs import interpreter
 from sagabus.cli.benchmark.crash import MESSAGES, MOST, WORK, CrashFigures
 from sagabus.cli.benchmark.crash import measure as after_a_crash
 from sagabus.cli.benchmark.process import EVERYTHING
@@ -40,12 +41,19 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes on the full queue."
 )
 @click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=ROUNDS,
+    show_default=True,
+    help="Rounds, each of engine and loop: the ratio is the median of these pairs.",
+)
+@click.option(
     "--crash",
     is_flag=True,
     help="Measure another thing: how long messages take that were in flight in a worker that was killed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def bench(*, store: str | None, sagas: int, workers: int, crash: bool, as_json: bool) -> None:
+def bench(*, store: str | None, sagas: int, workers: int, rounds: int, crash: bool, as_json: bool) -> None:
     """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns.
 
     Exit codes: 0 measured, 1 with --crash if that costs more than twice the time, 2 when it could not run.
@@ -59,11 +67,12 @@ def bench(*, store: str | None, sagas: int, workers: int, crash: bool, as_json: 
             if crash:
                 _crash(asyncio.run(after_a_crash(found.engine(0))), found.title, as_json=as_json)
                 return
-            figures = _measure(found, sagas, workers)
+            figures = _measure(found, sagas, workers, rounds)
     summary = figures.summary()
-    _draw(summary, f"{sagas:,} sagas of three messages, {found.title}", stderr=as_json)
+    title = f"{sagas:,} sagas of three messages, {found.title}, median of {rounds} rounds, {interpreter()}"
+    _draw(summary, title, stderr=as_json)
     if as_json:
-        emit_json({**summary, "sagas": sagas, "rounds": ROUNDS, "workers": workers})
+        emit_json({**summary, "sagas": sagas, "rounds": rounds, "workers": workers, "interpreter": interpreter()})
 
 
 def _crash(figures: CrashFigures, title: str, *, as_json: bool) -> None:
@@ -91,7 +100,7 @@ async def _try(url: str) -> None:
     await bus.close()
 
 
-def _measure(found: Venue, sagas: int, workers: int) -> Figures:
+def _measure(found: Venue, sagas: int, workers: int, rounds: int) -> Figures:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -100,14 +109,14 @@ def _measure(found: Venue, sagas: int, workers: int) -> Figures:
         console=console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task("measuring", total=2 * ROUNDS)
+        task = progress.add_task("measuring", total=2 * rounds)
 
         def done(text: str) -> None:
             progress.console.print(text)
             progress.advance(task)
 
         try:
-            return run_rounds(found, sagas, workers, done)
+            return run_rounds(found, sagas, workers, rounds, done)
         except HalfFailedError as error:
             raise Refused(str(error)) from error
 
@@ -117,7 +126,14 @@ _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
     ("one_worker_per_second", lambda value: f"{value:,.0f}", "the same by one worker process"),
     ("scaling", lambda value: f"{value:.2f}", "the first against that"),
     ("baseline_batched_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, 100 messages per commit"),
-    ("ratio", lambda value: f"{value:.2f}", "all workers against the loop"),
+    ("ratio", lambda value: f"{value:.2f}", "all workers against the loop, each round a pair"),
+    ("ratio_lower_quartile", lambda value: f"{value:.2f}", "a quarter of the pairs is below"),
+    ("ratio_upper_quartile", lambda value: f"{value:.2f}", "a quarter of the pairs is above"),
+    ("cpu_us_per_message", lambda value: f"{value:.1f} µs", "processor time of the workers"),
+    ("baseline_cpu_us_per_message", lambda value: f"{value:.1f} µs", "processor time of the loop"),
+    ("cpu_ratio", lambda value: f"{value:.2f}", "the first against the second"),
+    ("written_bytes_per_message", lambda value: f"{value:,.0f}", "bytes that the workers wrote, to files and sockets"),
+    ("baseline_written_bytes_per_message", lambda value: f"{value:,.0f}", "bytes that the loop wrote"),
     ("baseline_single_per_second", lambda value: f"{value:,.0f}", "the loop written by hand, one message per commit"),
     ("published_per_second", lambda value: f"{value:,.0f}", "publishing by 100 tasks, one await per message"),
     ("published_singly_per_second", lambda value: f"{value:,.0f}", "publishing one after another"),
@@ -129,13 +145,12 @@ _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
 )
 
 
-def _draw(summary: dict[str, float], what: str, *, stderr: bool) -> None:
-    table = Table(
-        title=f"{what}, median of {ROUNDS} rounds", title_justify="left", title_style="bold", show_header=False
-    )
+def _draw(summary: Mapping[str, float | None], title: str, *, stderr: bool) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
     for key, shown, meaning in _MEANINGS:
-        table.add_row(key, shown(summary[key]), meaning)
+        if (value := summary[key]) is not None:
+            table.add_row(key, shown(value), meaning)
     console(stderr=stderr).print(table)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sagabus import Bus
+from sagabus.cli.benchmark.costs import Costs, Meter
 from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
 from sagabus.cli.process import given, own_process
@@ -44,6 +45,8 @@ class EngineFigures(msgspec.Struct, frozen=True):
     latencies: list[float]
     """Seconds from the call of publish to its effect committed."""
     peak_rss_mb: float
+    costs: Costs
+    """Of a message that is handled from a full queue: of this process, or of its workers."""
 
 
 async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigures:
@@ -56,13 +59,14 @@ async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigur
     latencies = await _probe(url, token)
     published = await _publish_by_many(url, token, sagas)
     if workers > 1:
-        handled = await _worked_off_by_crew(url, _orders(f"{token}-crew", sagas * workers), workers)
+        handled, costs = await _worked_off_by_crew(url, _orders(f"{token}-crew", sagas * workers), workers)
         await _publish_by_many(url, f"{token}-warm", sagas)
-        alone = await _worked_off_by_crew(url, _orders(f"{token}-alone", sagas * workers), 1)
+        alone, _ = await _worked_off_by_crew(url, _orders(f"{token}-alone", sagas * workers), 1)
     else:
-        handled = alone = await _worked_off(url, sagas * STEPS)
+        handled, costs = await _worked_off(url, sagas * STEPS)
+        alone = handled
     hot = await _one_hot_key(url, token, sagas * workers, workers)
-    return EngineFigures(handled, alone, published, singly, hot, latencies, peak_rss_mb())
+    return EngineFigures(handled, alone, published, singly, hot, latencies, peak_rss_mb(), costs)
 
 
 def _orders(token: str, sagas: int) -> list[object]:
@@ -161,18 +165,20 @@ async def _publish_by_many(url: str, token: str, sagas: int) -> float:
     return sagas / elapsed
 
 
-async def _worked_off(url: str, messages: int) -> float:
-    """Messages per second until nothing is due."""
+async def _worked_off(url: str, messages: int) -> tuple[float, Costs]:
+    """Messages per second until nothing is due, and what each cost."""
     bus = Bus(url, *WORKED)
-    began = time.perf_counter()
+    meter, began = Meter(), time.perf_counter()
     await bus.open()
     await _until_nothing_is_due(bus)
-    elapsed = time.perf_counter() - began
+    elapsed, costs = time.perf_counter() - began, meter.per_message(messages)
     await bus.close()
-    return messages / elapsed
+    return messages / elapsed, costs
 
 
-async def _worked_off_by_crew(url: str, messages: Sequence[object], workers: int, steps: int = STEPS) -> float:
+async def _worked_off_by_crew(
+    url: str, messages: Sequence[object], workers: int, steps: int = STEPS
+) -> tuple[float, Costs]:
     """The same of messages that come all at once to workers who have begun: they have shared the lanes and worked off
     together what was there before. The loop by hand has had its warm-up as well.
     """
@@ -191,11 +197,13 @@ async def _worked_off_by_crew(url: str, messages: Sequence[object], workers: int
     began = commits[-1]  # nobody has seen any of them before
     await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
+    meter = Meter()  # what the workers used is counted here once they have ended
     for worker in crew:
         _input(worker).close()
         await worker.wait()
+    costs = meter.per_message(len(messages) * steps)
     await bus.close()
-    return len(messages) * steps / elapsed
+    return len(messages) * steps / elapsed, costs
 
 
 async def _hire(url: str) -> asyncio.subprocess.Process:
@@ -226,11 +234,11 @@ async def _one_hot_key(url: str, token: str, messages: int, workers: int) -> flo
     await bus.open(worker=False)
     if workers > 1:
         await _publish_by_many(url, f"{token}-hot", messages // workers)
-        handled = await _worked_off_by_crew(url, ticks, workers, 1)
+        handled, _ = await _worked_off_by_crew(url, ticks, workers, 1)
     else:
         for first in range(0, messages, _PUBLISHED_AT_ONCE):
             await bus.publish_many(ticks[first : first + _PUBLISHED_AT_ONCE])
-        handled = await _worked_off(url, messages)
+        handled, _ = await _worked_off(url, messages)
     if await bus.dead_letters.list():
         raise RuntimeError("messages of the hot key are dead")
     await bus.close()

@@ -56,14 +56,14 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     await loop.fill("warm", min(sagas, WARM_UP))
     await loop.work_off(BATCH)
     await loop.fill("batched", sagas)
-    batched = await loop.timed(BATCH)
+    batched, costs = await loop.timed(BATCH)
     await loop.fill("single", min(sagas, SINGLE))
-    single = await loop.timed(1)
+    single, _ = await loop.timed(1)
     await loop.fill("paced", min(sagas, PROBES // STEPS))
     latencies: list[float] = []
     await loop.work_off(1, latencies)
     native.close()
-    return LoopFigures(batched, single, latencies)
+    return LoopFigures(batched, single, latencies, costs)
 
 
 class _Loop:
@@ -97,11 +97,11 @@ class _Loop:
         for start in range(0, len(rows), 500):
             await self._write(_ADD, rows[start : start + 500])
 
-    async def timed(self, batch: int) -> float:
+    async def timed(self, batch: int) -> tuple[float, Costs]:
         """Messages handled per second."""
-        began = time.perf_counter()
+        meter, began = Meter(), time.perf_counter()
         handled = await self.work_off(batch)
-        return handled / (time.perf_counter() - began)
+        return handled / (time.perf_counter() - began), meter.per_message(handled)
 
     async def _rows(self, sql: str, values: list[Any]) -> list[Any]:
         await self._execute(sql, values)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from sagabus.cli.benchmark.costs import Costs, Meter
 from sagabus.cli.benchmark.loops.work import (
     BATCH,
     PROBES,
@@ -70,14 +71,14 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     await _fill(connection, "warm", min(sagas, WARM_UP))
     await work_off(connection, BATCH)
     await _fill(connection, "batched", sagas)
-    batched = await _timed(connection, BATCH)
+    batched, costs = await _timed(connection, BATCH)
     await _fill(connection, "single", min(sagas, SINGLE))
-    single = await _timed(connection, 1)
+    single, _ = await _timed(connection, 1)
     await _fill(connection, "paced", min(sagas, PROBES // STEPS))
     latencies: list[float] = []
     await work_off(connection, 1, latencies)
     await connection.close()
-    return LoopFigures(batched, single, latencies)
+    return LoopFigures(batched, single, latencies, costs)
 
 
 async def work_off(connection: Any, batch: int, paced: list[float] | None = None) -> int:
@@ -100,10 +101,10 @@ async def _fill(connection: Any, name: str, sagas: int) -> None:
     await connection.execute(_ADD, *_columns(orders(name, sagas)))
 
 
-async def _timed(connection: Any, batch: int) -> float:
-    began = time.perf_counter()
+async def _timed(connection: Any, batch: int) -> tuple[float, Costs]:
+    meter, began = Meter(), time.perf_counter()
     handled = await work_off(connection, batch)
-    return handled / (time.perf_counter() - began)
+    return handled / (time.perf_counter() - began), meter.per_message(handled)
 
 
 def _columns(rows: list[tuple[object, ...]]) -> list[list[object]]:

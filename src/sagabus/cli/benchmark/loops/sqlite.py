@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import apsw
 
+from sagabus.cli.benchmark.costs import Costs, Meter
 from sagabus.cli.benchmark.loops.work import (
     BATCH,
     PAUSE,
@@ -64,14 +65,14 @@ def measure(path: str, sagas: int) -> LoopFigures:
     _fill(connection, "warm", min(sagas, WARM_UP))
     work_off(connection, BATCH)
     _fill(connection, "batched", sagas)
-    batched = _timed(connection, BATCH)
+    batched, costs = _timed(connection, BATCH)
     _fill(connection, "single", min(sagas, SINGLE))
-    single = _timed(connection, 1)
+    single, _ = _timed(connection, 1)
     _fill(connection, "paced", min(sagas, PROBES // STEPS))
     latencies: list[float] = []
     work_off(connection, 1, latencies)
     connection.close()
-    return LoopFigures(batched, single, latencies)
+    return LoopFigures(batched, single, latencies, costs)
 
 
 def prepared(path: str, sagas: int) -> Connection:
@@ -126,7 +127,7 @@ def _fill(connection: Connection, name: str, sagas: int) -> None:
         connection.executemany(_ADD, orders(name, sagas))
 
 
-def _timed(connection: Connection, batch: int) -> float:
-    began = time.perf_counter()
+def _timed(connection: Connection, batch: int) -> tuple[float, Costs]:
+    meter, began = Meter(), time.perf_counter()
     handled = work_off(connection, batch)
-    return handled / (time.perf_counter() - began)
+    return handled / (time.perf_counter() - began), meter.per_message(handled)

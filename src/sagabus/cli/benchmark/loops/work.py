@@ -12,6 +12,8 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from sagabus.cli.benchmark.costs import Costs
+
 BATCH = 100
 SINGLE = 500
 STEPS = 3
@@ -45,6 +47,8 @@ class LoopFigures(msgspec.Struct, frozen=True):
     single_per_second: float
     single_latencies: list[float]
     """Seconds that each message took at low load, in a commit of its own."""
+    costs: Costs
+    """Of a message in a batch."""
 
 
 Taken: TypeAlias = tuple[int, str, str, str, str, str | None]
