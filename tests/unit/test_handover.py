@@ -105,7 +105,7 @@ async def standing(url: str, kind: str, patch: pytest.MonkeyPatch) -> AsyncGener
 
 @pytest.fixture(params=["sqlite", "postgres", "mysql"])
 def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator["Play"]:
-    async def run(scene: Callable[[Ground], Awaitable[None]]) -> None:
+    async def run(scene: Callable[[Stores], Awaitable[None]]) -> None:
         async with standing(url, request.param, monkeypatch) as ground:
             await scene(ground)
 
@@ -114,7 +114,7 @@ def play(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 on_servers = pytest.mark.parametrize("play", ["postgres", "mysql"], indirect=True)
-Scene = Callable[[Ground], Awaitable[None]]
+Scene = Callable[[Stores], Awaitable[None]]
 Play = Callable[[Scene], None]
 
 

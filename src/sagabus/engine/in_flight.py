@@ -110,6 +110,11 @@ class InFlight:
                 found += [each for each in same if each.due_at]
         return found, any(len(same) >= limit for same in by_place.values())
 
+    def fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        """Those that are not in flight, and were not settled while they were fetched."""
+        in_flight, settled = self.envelopes, self.settled
+        return [each for each in envelopes if each.position not in in_flight and each.position not in settled]
+
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
 

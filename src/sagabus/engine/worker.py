@@ -327,9 +327,7 @@ class Worker:
         return fetched
 
     async def _hand_out(self, envelopes: Sequence[Envelope], fetched: Fetched) -> None:
-        in_flight, settled = self.hand.envelopes, self.hand.settled
-        fresh = [each for each in envelopes if each.position not in in_flight and each.position not in settled]
-        await self.dispatch(fresh, fetched.loaded)
+        await self.dispatch(self.hand.fresh(envelopes), fetched.loaded)
 
     async def dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""

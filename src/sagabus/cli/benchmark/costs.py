@@ -1,4 +1,4 @@
-"""What work costs beside time: processor time and bytes written, which still compare on a machine that is busy."""
+"""What a message costs apart from time: processor time and bytes written, which compare on a busy machine, too."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A fresh publication goes from its append to the next fetch of this process, past the file: two hops of a thread less.
 
-An append of a few messages to lanes that were fetched to their end looks, in its own transaction, whether anything
-else has come in there. If nothing has, it hands its messages over, with the instances of their keys. Whatever changes
-before the next fetch, dropping what was handed over is always right: it is stored.
+An append of a few messages to lanes that were fetched to their end looks there, in its own transaction. If nothing
+else has come in, it hands its messages over, with the instances of their keys. Whatever changes before the next fetch,
+dropping what was handed over is always right: it is stored.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Handing:
             return []
         return [(*place, self._ends[place]) for place in places]
 
-    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: Told | None) -> None:
-        """These messages are stored; `told` is what the append found in their lanes, if nothing else was new there."""
-        if told is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
-            self._handover.take(envelopes, lanes, told)
+    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Told | None) -> None:
+        """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
+        if news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
+            self._handover.take(envelopes, lanes, news)
 
     def give(self, cursors: Sequence[Cursor], limit: int) -> Fetched | None:
         """What a fetch at these cursors need not ask the file for, if there is anything. The file is asked next."""

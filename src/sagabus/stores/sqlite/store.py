@@ -196,10 +196,10 @@ class SqliteStore(SqlCalls):
         lanes = self._handing.ends_of(envelopes)
         if not lanes:
             return await super().append(envelopes, routing)
-        answers, told = await self._written(
+        answers, news = await self._written(
             lambda: handing.append_and_tell(envelopes, routing, self._clock.now(), lanes)
         )
-        self._handing.stored(envelopes, lanes, told)
+        self._handing.stored(envelopes, lanes, news)
         self._waking.wake()
         hit("append.after_commit")
         return answers

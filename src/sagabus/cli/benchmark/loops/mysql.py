@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from sagabus.cli.benchmark.costs import Costs, Meter
 from sagabus.cli.benchmark.loops.work import (
     BATCH,
     PROBES,
