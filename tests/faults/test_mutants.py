@@ -329,8 +329,8 @@ MUTANTS = [
     Mutant(
         "runs share a context",
         "sagabus.engine.processing",
-        "begun = context.run(self._begin, mailbox",
-        "begun = self._begin(mailbox",
+        "begun = context.run(self._begin, consumer",
+        "begun = self._begin(consumer",
         scenario(when_runs_have_contexts.test_no_run_sees_what_another_has_set, make=when_runs_have_contexts.plain),
     ),
     Mutant(
