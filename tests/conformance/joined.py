@@ -1,7 +1,6 @@
 """Where joined transactions are tried: tables of each test's own on each database, and connections of the user's."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +16,8 @@ from django.utils.connection import ConnectionProxy
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
-from tests.support.databases import MYSQL, ServerDatabase, server_database
+from tests.conftest import Take
+from tests.support.databases import ServerDatabase
 
 from sagabus.clock import Clock
 from sagabus.store import Store
@@ -26,7 +26,7 @@ from sagabus.stores.sqlite import SqliteStore
 
 
 class OnServer:
-    """Tables of a bus and a ledger of the user's on a server, gone after the test."""
+    """Tables of a bus and a ledger of the user's on a server, made once and emptied after each test."""
 
     kind: ClassVar[str]
     placeholder = "%s"
@@ -34,11 +34,10 @@ class OnServer:
     database: ServerDatabase
 
     @pytest.fixture(autouse=True)
-    def own_tables(self) -> Iterator[None]:
-        self.database = server_database(self.kind)
-        yield
-        self.database.clear()
-        self.database.close()
+    def own_tables(self, take: Take) -> None:
+        database = take(self.kind)
+        assert isinstance(database, ServerDatabase)
+        self.database = database
 
     @property
     def ledger(self) -> str:
@@ -91,7 +90,7 @@ class OnMysql(OnServer):
 
     def place(self, *, strange: bool = False) -> dict[str, Any]:
         """What the drivers are told."""
-        parts = urlsplit(MYSQL)
+        parts = urlsplit(self.database.server)
         return {
             "host": parts.hostname,
             "port": parts.port or 3306,
@@ -104,7 +103,8 @@ class OnMysql(OnServer):
         return pymysql.connect(**{**self.place(), **options})
 
     def django_settings(self, *, strange: bool) -> dict[str, Any]:
-        url = MYSQL.rpartition("/")[0] + "/information_schema" if strange else MYSQL
+        url = self.database.server
+        url = url.rpartition("/")[0] + "/information_schema" if strange else url
         return {"ENGINE": "django.db.backends.mysql", **parts_of(url)}
 
 

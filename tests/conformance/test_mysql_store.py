@@ -1,21 +1,17 @@
 """Every promise of the store port on MySQL or MariaDB."""
 
-import asyncio
-import os
-from typing import Any
-from urllib.parse import unquote, urlsplit
-from uuid import uuid4
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import asyncmy
 import pytest
+from tests.conformance.joined import OnMysql
+from tests.support.databases import MysqlDatabase, WholeMysqlDatabase, server_database
+from tests.support.private_servers import require
 
-from sagabus.clock import Clock
-from sagabus.store import Store
-from sagabus.stores.mysql import MysqlStore
 from sagabus.testing.conformance import StoreConformance
 from sagabus.testing.servers import PrivateMariaDB
 
-URL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
 HOSTILE = {
     "sql_mode": "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT",
     "transaction_isolation": "REPEATABLE-READ",
@@ -29,48 +25,40 @@ HOSTILE = {
 }
 
 
-class MysqlDatabase:
-    """A database of its own for each test, and how its user gets at it."""
+class TestMysqlStore(OnMysql, StoreConformance):
+    """Joined through the driver that the store itself uses; `test_joined_mysql` has all the others."""
 
-    insert_row = "INSERT INTO ledger (id) VALUES (%s)"
-    begin = "BEGIN"
+    ledger = "users_ledger"
+    own: ClassVar[MysqlDatabase]
 
-    server = URL
-    database: str
-    url: str
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def own_database(cls) -> Iterator[None]:
+        server_database("mysql").close()  # or the tests are skipped
+        cls.own = WholeMysqlDatabase()
+        yield
+        cls.own.close()
 
     @pytest.fixture(autouse=True)
-    def own_database(self) -> Any:
-        self.database = f"conformance_{uuid4().hex[:12]}"
-        self.url = urlsplit(self.server)._replace(path=f"/{self.database}").geturl()
-        try:
-            asyncio.run(self.run(f"CREATE DATABASE {self.database}", database=None))
-        except OSError as error:
-            absent(error)
-        except asyncmy.errors.OperationalError as error:
-            absent(error)
+    def own_tables(self) -> Iterator[None]:
+        self.database = self.own
         yield
-        asyncio.run(self.run(f"DROP DATABASE {self.database}"))
+        self.database.clear()
 
-    async def make_store(self, clock: Clock) -> Store:
-        return MysqlStore(self.url, clock=clock)
-
-    async def same_store(self, clock: Clock) -> Store:
-        return MysqlStore(self.url, clock=clock)
-
-    async def make_user_table(self) -> None:
-        await self.run("CREATE TABLE ledger (id VARCHAR(100) PRIMARY KEY)")
-
-    async def user_rows(self) -> list[str]:
-        return [row[0] for row in await self.run("SELECT id FROM ledger ORDER BY id")]
+    def place(self, *, strange: bool = False) -> dict[str, Any]:
+        return {**super().place(), "database": "mysql" if strange else self.own.name}
 
     async def native_connection(self) -> Any:
-        return await self.connect(self.database)
+        return await self.connect()
 
     async def strange_connection(self) -> Any:
-        connection = await self.connect("mysql")
+        connection = await self.connect(strange=True)
         await connection.begin()
         return connection
+
+    async def connect(self, *, strange: bool = False) -> Any:
+        settings = "SET completion_type = 'NO_CHAIN', lock_wait_timeout = 10"
+        return await asyncmy.connect(**self.place(strange=strange), autocommit=True, init_command=settings)
 
     async def execute(self, connection: Any, sql: str, parameters: Any = ()) -> None:
         if hasattr(connection, "execute"):  # the guarded one
@@ -78,47 +66,19 @@ class MysqlDatabase:
         else:
             await connection.cursor().execute(sql, parameters)
 
-    async def connect(self, database: str | None) -> Any:
-        place = urlsplit(self.server)
-        return await asyncmy.connect(
-            host=place.hostname,
-            port=place.port or 3306,
-            user=unquote(place.username or ""),
-            password=unquote(place.password or ""),
-            database=database,
-            autocommit=True,
-            init_command="SET completion_type = 'NO_CHAIN', lock_wait_timeout = 10",
-        )
-
-    async def run(self, sql: str, *, database: str | None = "") -> list[Any]:
-        connection = await self.connect(self.database if database == "" else database)
-        try:
-            cursor = connection.cursor()
-            await cursor.execute(sql)
-            return list(await cursor.fetchall())
-        finally:
-            await connection.ensure_closed()
-
-
-def absent(error: Exception) -> None:
-    if os.environ.get("CI"):
-        raise error
-    pytest.skip(f"no server: {error}")
-
-
-class TestMysqlStore(MysqlDatabase, StoreConformance):
-    pass
+    async def disconnect(self, connection: Any) -> None:
+        await connection.ensure_closed()
 
 
 @pytest.mark.slow
-class TestMysqlStoreOnAServerSetAgainstIt(MysqlDatabase, StoreConformance):
+class TestMysqlStoreOnAServerSetAgainstIt(TestMysqlStore):
     """Everything that an administrator may have set otherwise."""
 
     @pytest.fixture(autouse=True, scope="class")
     @classmethod
-    def private_server(cls) -> Any:
-        if not PrivateMariaDB.available():
-            absent(RuntimeError("no programs of MariaDB's"))
+    def own_database(cls) -> Iterator[None]:
+        require(PrivateMariaDB)
         with PrivateMariaDB(HOSTILE) as server:
-            cls.server = server.url
+            cls.own = WholeMysqlDatabase(server.url)
             yield
+            cls.own.close()

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.conformance import test_postgres_store as direct
+from tests.conformance.joined import OnPostgres
 from tests.conformance.pooler import Pooler
+from tests.conformance.test_postgres_store import TestPostgresStore as Direct
+from tests.support.databases import POSTGRES
 
 from sagabus.clock import Clock
 from sagabus.errors import UnsupportedCapability
@@ -16,30 +18,38 @@ from sagabus.testing.conformance.trial import Trial, conformance
 
 @pytest.fixture(scope="module")
 def strict() -> Iterator[Pooler]:
-    with Pooler(direct.URL) as pooler:
+    with Pooler(POSTGRES) as pooler:
         yield pooler
 
 
 @pytest.fixture(scope="module")
 def silent() -> Iterator[Pooler]:
-    with Pooler(direct.URL, silent=True) as pooler:
+    with Pooler(POSTGRES, silent=True) as pooler:
         yield pooler
 
 
-class TestPostgresStoreBehindAPooler(direct.TestPostgresStore):
-    """One that refuses what it does not know."""
+class BehindAPooler(OnPostgres):
+    """Nothing of the session's but the address: settings at its start are what poolers do not take."""
 
     pooler: Pooler
+
+    @property
+    def url(self) -> str:
+        return f"{self.pooler.url()}?schema={self.database.name}"
+
+    async def make_store(self, clock: Clock) -> Store:
+        return PostgresStore(self.url, clock=clock)
+
+    async def same_store(self, clock: Clock) -> Store:
+        return PostgresStore(self.url, clock=clock)
+
+
+class TestPostgresStoreBehindAPooler(BehindAPooler, Direct):
+    """One that refuses what it does not know."""
 
     @pytest.fixture(autouse=True)
     def through(self, strict: Pooler) -> None:
         self.pooler = strict
-
-    async def make_store(self, clock: Clock) -> Store:
-        return PostgresStore(f"{self.pooler.url()}?schema={self.schema}", clock=clock)
-
-    async def same_store(self, clock: Clock) -> Store:
-        return await self.make_store(clock)
 
     @conformance
     async def test_transactions_really_meet_other_sessions(self, trial: Trial) -> None:
@@ -51,23 +61,17 @@ class TestPostgresStoreBehindAPooler(direct.TestPostgresStore):
 
     @conformance
     async def test_hints_are_refused(self, trial: Trial) -> None:
-        store = PostgresStore(f"{self.pooler.url()}?schema={self.schema}&notify=1")
+        store = PostgresStore(f"{self.url}&notify=1")
 
         with pytest.raises(UnsupportedCapability, match="notify=1"):
             await store.open()
 
 
-class TestPostgresStoreBehindASilentPooler(direct.PostgresDatabase, UnitConformance):
+class TestPostgresStoreBehindASilentPooler(BehindAPooler, UnitConformance):
     """One that leaves out what it does not know, without a word."""
 
-    pooler: Pooler
+    placeholder = "$1"
 
     @pytest.fixture(autouse=True)
     def through(self, silent: Pooler) -> None:
         self.pooler = silent
-
-    async def make_store(self, clock: Clock) -> Store:
-        return PostgresStore(f"{self.pooler.url()}?schema={self.schema}", clock=clock)
-
-    async def same_store(self, clock: Clock) -> Store:
-        return await self.make_store(clock)

@@ -102,7 +102,7 @@ def alone() -> Iterator[PostgresDatabase]:
 
 async def replicate(database: ServerDatabase, names: str) -> None:
     """From now on, for every session. The statements themselves write nothing that would be waited for."""
-    await query(database._server, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
+    await query(database.server, f"ALTER SYSTEM SET synchronous_standby_names = '{names}'", "SELECT pg_reload_conf()")
 
 
 async def test_a_commit_that_is_cancelled_while_it_waits_for_its_replica_is_not_taken_for_one(

@@ -59,7 +59,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
 
 async def read_only(database: ServerDatabase, switch: str) -> None:
     kind = PrivatePostgres if database.kind == "postgres" else PrivateMariaDB
-    await query(database._server.replace("bound@", "root@"), *(sql.format(switch) for sql in READ_ONLY[kind]))
+    await query(database.server.replace("bound@", "root@"), *(sql.format(switch) for sql in READ_ONLY[kind]))
 
 
 async def test_a_server_that_becomes_read_only_is_waited_for(database: ServerDatabase, heard: Heard) -> None:
@@ -118,7 +118,7 @@ async def test_a_running_bus_follows_a_failover_and_loses_nothing(
         await until(lambda: len(wire.attempts) > done + 50)
         stop.set()
         counts = await asyncio.gather(*publishers)
-        database._server = standby.url
+        database.server = standby.url
         await wire.emptied()
 
     wire.check(dict(zip("ABC", counts, strict=True)))
@@ -148,7 +148,7 @@ class Lagging:
         """The primary is gone, and the standby leads on."""
         await asyncio.to_thread(self._primary.kill)
         await asyncio.to_thread(self._standby.promote)
-        self.database._server = self._standby.url
+        self.database.server = self._standby.url
 
     async def come_back(self) -> None:
         """The former primary is started again."""

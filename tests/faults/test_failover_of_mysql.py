@@ -95,7 +95,7 @@ class Pair:
     async def fail_over(self, wire: Wire, *, fence: bool = False) -> None:
         """The replica leads on, and only then does the address lead to it."""
         await asyncio.to_thread(self.replica.promote)
-        self.database._server = self.replica.url
+        self.database.server = self.replica.url
         if fence:
             assert await asyncio.to_thread(main, ["lanes", "--fence", "--store", self.database.url]) == 0
         wire.proxy.lead_to(self.replica.port)

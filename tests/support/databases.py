@@ -22,6 +22,7 @@ from uuid import uuid4
 import psycopg
 import pymysql
 import pytest
+from pymysql.constants import CLIENT
 
 POSTGRES = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
 MYSQL = os.environ.get("SAGABUS_TEST_MYSQL", "mysql://root@127.0.0.1:3306/test")
@@ -150,7 +151,7 @@ class ServerDatabase(Database):
     def __init__(self, server: str, *, keep: bool = True) -> None:
         super().__init__()
         self.name = f"test_{uuid4().hex[:12]}"
-        self._server = server
+        self.server = server
         self._keep = keep
         self.options = ""
         """More for the bus's URL."""
@@ -161,26 +162,28 @@ class ServerDatabase(Database):
         """A connection by another driver than the bus's, that commits each statement."""
 
     def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        connection = self._kept or self._connect()
-        self._kept = connection if self._keep else None
+        connection, self._kept = self._kept or self._connect(), None
         try:
             with connection.cursor() as cursor:
                 cursor.execute(self.words.local(sql), tuple(parameters) or None)
-                return list(cursor.fetchall()) if cursor.description else []
+                found = list(cursor.fetchall()) if cursor.description else []
+            self._kept = connection if self._keep else None
+            return found
         finally:
-            if not self._keep:
+            if self._kept is None:  # after a failure too: it may be in the middle of a transaction
                 connection.close()
 
     def clear(self) -> None:
+        made = set(self.tables_of_bus())
+        statements = [f"DELETE FROM {table}" for table in made - {self.own("schema_version"), self.own("meta")}]
+        if made:
+            statements.append(f"DELETE FROM {self.own('meta')} WHERE name = 'lanes'")
+            statements.append(f"UPDATE {self.own('meta')} SET value = 1 WHERE name = 'routing'")
+        if statements:
+            self.run("; ".join(["BEGIN", *statements, "COMMIT"]))
         for table in self.tables:
             self.run(f"DROP TABLE IF EXISTS {table}")
         self.tables.clear()
-        made = set(self.tables_of_bus())
-        for table in made - {self.own("schema_version"), self.own("meta")}:
-            self.run(f"DELETE FROM {table}")
-        if made:
-            self.run(f"DELETE FROM {self.own('meta')} WHERE name = 'lanes'")
-            self.run(f"UPDATE {self.own('meta')} SET value = 1 WHERE name = 'routing'")
 
     @abstractmethod
     def tables_of_bus(self) -> list[str]:
@@ -203,7 +206,7 @@ class PostgresDatabase(ServerDatabase):
 
     @property
     def url(self) -> str:
-        return self.url_at(self._server)
+        return self.url_at(self.server)
 
     def url_at(self, server: str) -> str:
         """The same tables, as they are reached through another address of the server."""
@@ -234,7 +237,7 @@ class MysqlDatabase(ServerDatabase):
 
     @property
     def url(self) -> str:
-        return self.url_at(self._server)
+        return self.url_at(self.server)
 
     def url_at(self, server: str) -> str:
         """The same tables, as they are reached through another address of the server."""
@@ -245,7 +248,7 @@ class MysqlDatabase(ServerDatabase):
 
     def tables_of_bus(self) -> list[str]:
         find = "SELECT table_name FROM information_schema.tables WHERE table_schema = database() AND table_name LIKE ?"
-        return [table for (table,) in self.run(find, [self.name.replace("_", r"\_") + r"\_%"])]
+        return [table for (table,) in self.run(find, [self.own("%").replace("_", r"\_")])]
 
     def close(self) -> None:
         for table in self.tables_of_bus():
@@ -254,6 +257,24 @@ class MysqlDatabase(ServerDatabase):
 
     def _connect(self) -> Any:
         return stranger(self.url)
+
+
+class WholeMysqlDatabase(MysqlDatabase):
+    """A database of its own, where the bus's tables have the names that they have without options."""
+
+    def __init__(self, server: str = MYSQL) -> None:
+        super().__init__(server)
+        _on_mysql(server, f"CREATE DATABASE {self.name}")
+
+    def url_at(self, server: str) -> str:
+        return urlsplit(server)._replace(path=f"/{self.name}").geturl()
+
+    def own(self, table: str) -> str:
+        return f"sagabus_{table}"
+
+    def close(self) -> None:
+        super().close()
+        _on_mysql(self.server, f"DROP DATABASE {self.name}")
 
 
 SERVERS: dict[str, type[PostgresDatabase | MysqlDatabase]] = {"postgres": PostgresDatabase, "mysql": MysqlDatabase}
@@ -323,6 +344,7 @@ def stranger(url: str) -> Any:
         database=place.path[1:],
         autocommit=True,
         connect_timeout=10,
+        client_flag=CLIENT.MULTI_STATEMENTS,
     )
 
 

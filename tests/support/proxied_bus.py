@@ -77,13 +77,13 @@ class Wire:
     def url(self, **options: object) -> str:
         """Through the proxy. `options`: the bus's own."""
         given = "".join(f"&{name}={value}" for name, value in options.items())
-        server = urlsplit(self.database._server)
+        server = urlsplit(self.database.server)
         netloc = f"{(server.username or '')}@{HOST}:{self.proxy.port}"
         return self.database.url_at(server._replace(netloc=netloc).geturl()) + given
 
     def own_connection(self) -> dict[str, Any]:
         """What a driver is told for a connection of the user's through the proxy."""
-        server = urlsplit(self.database._server)
+        server = urlsplit(self.database.server)
         told = {"host": HOST, "port": self.proxy.port, "user": server.username, "database": server.path[1:]}
         if self.database.kind == "postgres":
             return told | {"server_settings": {"search_path": self.database.name}}
@@ -159,7 +159,7 @@ class Wire:
 async def wired(database: ServerDatabase) -> AsyncIterator[Wire]:
     """A proxy before the server of a database, which gets its ledger."""
     database.make()
-    server = urlsplit(database._server)
+    server = urlsplit(database.server)
     async with Proxy(server.hostname or "127.0.0.1", server.port or 0) as proxy:
         yield Wire(database, proxy)
 
