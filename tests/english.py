@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *D
 CODE = re.compile(r"``.+?``|`[^`]*`|\]\([^)]*\)")
 END = re.compile(r"[.!?…][\"”')*_]*\s+(?=[\"“'(*_\[]*([A-Z0-9\x01]|--[a-z]))")
 GOES_ON = re.compile(r"\*\*[^*]+\*\*|.*(\b(e\.g|i\.e|etc|vs|cf)|(^|\W)[A-Z])\.[\"”')*_]*", re.DOTALL)
-MARK = re.compile(r"\s*([-*] |\d+\. |#+ )")
+MARK = re.compile(r"^\s*([-*] |\d+\. |#+ )")
 STOP = re.compile(r"[.!?:…][\"”')*_]*$")
 DIRECTIVE = re.compile(r"(noqa|type:|pyright:|basedpyright|pragma|fmt:|!|-{5,})")
 IS_SQL = re.compile(

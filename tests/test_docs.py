@@ -12,6 +12,7 @@ import io
 import re
 import shlex
 import sys
+import tomllib
 import types
 from ast import PyCF_ALLOW_TOP_LEVEL_AWAIT
 from collections.abc import Iterator
@@ -218,3 +219,38 @@ def test_the_table_of_settings_is_that_of_the_class() -> None:
 
     assert table == defaults
     assert list(table) == list(defaults)
+
+
+def rows_of(heading: str) -> list[list[str]]:
+    """The rows of the table below a heading of the page on the architecture, as lists of cells."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows[1:]]
+
+
+def test_the_table_of_layers_is_that_of_the_contracts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = [each for each in project["tool"]["importlinter"]["contracts"] if each["id"] == "layers"]
+    package = ROOT / "src" / "sagabus"
+    there = {path.stem for path in package.iterdir()}
+
+    layers = [set(re.findall(r"\w+", layer)) & there for layer in contract["layers"]]
+
+    table = [re.findall(r"`(\w+)`", modules) for modules, _ in rows_of("The layers")]
+    assert [set(modules) for modules in table] == [layer for layer in layers if layer]
+
+
+def test_the_table_of_stops_has_every_module_of_the_engine() -> None:
+    named_there = [name for row in rows_of("The way of a message") for name in re.findall(r"`(\w+)\.py`", row[1])]
+
+    modules = [path.stem for path in (ROOT / "src" / "sagabus" / "engine").glob("*.py") if path.stem != "__init__"]
+
+    assert sorted(named_there) == sorted(modules)
+
+
+def test_every_folder_of_tests_is_described() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in (ROOT / "tests").glob("*/*.py")}
+
+    assert set(re.findall(r"^\| `tests/(\w+)/` \|", page, flags=re.MULTILINE)) == folders

@@ -31,6 +31,6 @@ Commit and book:
     flush           writes one flush, and isolates the message behind a failing commit
     store.commit    applies outcomes, each wholly or not at all
     settlement      closes the books on what is committed, rewinds a mailbox whose run lost a race
-Beside:
+Outside the way:
     housekeeping    forgets what is below the horizon
 """
