@@ -9,7 +9,7 @@ from tests.conftest import Take
 from tests.scenarios.conftest import MakeHarness
 from tests.support.databases import SERVERS, Database
 
-from sagabus import Bus, Cause, DeadLetter, ReplayResult, Saga, event, handler, handles, starts
+from sagabus import Bus, Cause, DeadLetter, ReplayResult, RetryPolicy, Saga, event, handler, handles, starts
 
 _LONG = timedelta(days=1)
 NOT_TEXT = {"sqlite": "CAST(x'6dff6d' AS TEXT)", "mysql": "x'6dff6d'"}
@@ -145,6 +145,30 @@ async def test_a_damaged_letter_is_listed_beside_the_others(database: Database) 
         assert (letter.cause, letter.envelope.damage is not None) == (Cause.DAMAGED, True)
         assert await bus.dead_letters.replay(letter.id, force=True) is ReplayResult.DAMAGED
         assert await bus.dead_letters.discard(letter.id) is ReplayResult.DONE
+
+
+@pytest.mark.parametrize("envelope", ["{", '["notes",1,"m","damaged.noted","A"', '["notes",1,2,3,"A"]'])
+async def test_a_damaged_letter_stands_in_the_way_of_no_other(
+    envelope: str, on_database: MakeHarness, database: Database
+) -> None:
+    seen: list[int] = []
+
+    @handler("notes", key="key", parks=True, retry=RetryPolicy(attempts=1))
+    def note(message: Noted) -> None:
+        if message.number < 2:
+            raise ValueError(message)
+        seen.append(message.number)
+
+    async with on_database(note) as bus:
+        for key, number in (("A", 0), ("B", 1), ("A", 2)):
+            await bus.publish(Noted(key=key, number=number))
+        parked, other = await bus.dead_letters()
+        database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{envelope}' WHERE id = {other.id}")
+        before = list(seen)
+        result = await bus.bus.dead_letters.discard(parked.id)
+        await bus.advance(timedelta(minutes=1))
+
+        assert (before, result, seen) == ([], ReplayResult.DONE, [2])
 
 
 def _key(database: Database) -> str:

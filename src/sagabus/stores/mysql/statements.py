@@ -285,13 +285,12 @@ WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) O
 _LETTERS = {
     "lock_letter": Statement("SELECT id FROM {dead_letter} WHERE id = ?1 FOR UPDATE", gives=True),
     "close_letter": Statement("UPDATE {dead_letter} SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"),
-    # Unless another letter of the key is parked as well.
-    "unpark": Statement("""
-DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
-    SELECT 1 FROM {dead_letter} AS d WHERE d.channel = ?1 AND d.status = 'open' AND d.parked = 1
-    AND CAST(JSON_UNQUOTE(IF(JSON_VALID(d.envelope), JSON_EXTRACT(d.envelope, '$[4]'), NULL)) AS BINARY)
-        = CAST(?2 AS BINARY))
-"""),
+    "unpark": Statement("DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND position = 0"),
+    "parked": Statement(
+        "SELECT id, envelope FROM {dead_letter} "
+        "WHERE channel = ?1 AND status = 'open' AND parked = 1 AND LOCATE(?2, envelope) > 0",
+        gives=True,
+    ),
     "timer_is_set": Statement(
         """
 SELECT EXISTS (SELECT 1 FROM {envelope} AS e FORCE INDEX ({envelope_waits})

@@ -174,12 +174,12 @@ WHERE position > ?1 ORDER BY position LIMIT ?2
 _LETTERS = {
     "lock_letter": Statement("SELECT id FROM {dead_letter} WHERE id = ?1 FOR UPDATE", gives=True),
     "close_letter": Statement("UPDATE {dead_letter} SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"),
-    # Unless another letter of the key is parked as well.
-    "unpark": Statement("""
-DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
-    SELECT 1 FROM {dead_letter} WHERE channel = ?1 AND status = 'open' AND parked = 1
-    AND envelope::json ->> 4 = ?2)
-"""),
+    "unpark": Statement("DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND position = 0"),
+    "parked": Statement(
+        "SELECT id, envelope FROM {dead_letter} "
+        "WHERE channel = ?1 AND status = 'open' AND parked = 1 AND strpos(envelope, ?2) > 0",
+        gives=True,
+    ),
     "timer_is_set": Statement(
         """
 SELECT EXISTS (SELECT 1 FROM {envelope}

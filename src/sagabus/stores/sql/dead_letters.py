@@ -57,8 +57,15 @@ def _facts(letter: DeadLetter) -> Steps[Facts]:
 
 
 def _unpark(letter: DeadLetter) -> Steps[None]:
-    if letter.parked:
-        yield Query("unpark", (letter.envelope.channel, letter.envelope.partition_key))
+    """Let its key go on, unless another letter of it is parked as well."""
+    channel, key = letter.envelope.channel, letter.envelope.partition_key
+    if not letter.parked or key is None:
+        return
+    # First of all: a transaction that parks another one now has parked it already, or waits until this one has ended.
+    if (yield Query("unpark", (channel, key))).changed:
+        texts = (yield Query("parked", (channel, rows.json_of(key)))).rows
+        if any(rows.key_in_letter(text) == key for _, text in texts):
+            yield Query("hold", (channel, key, 0))
 
 
 def _put_back(letter: DeadLetter) -> Steps[None]:

@@ -191,6 +191,19 @@ def stored(envelope: Envelope) -> str:
     return _encode([getattr(envelope, name) for name in names]).decode()
 
 
+def json_of(key: str) -> str:
+    """A key as it is written in the letters of its messages."""
+    return _encode(key).decode()
+
+
+def key_in_letter(text: str | bytes) -> str | None:
+    """The key of an envelope as a dead letter keeps it; None for one that is damaged."""
+    try:
+        return _decode_stored(text).partition_key
+    except msgspec.DecodeError:
+        return None
+
+
 def letter_of(row: Row) -> DeadLetter:
     """The dead letter of a row of LETTER_COLUMNS."""
     if type(row) is DamagedRow:

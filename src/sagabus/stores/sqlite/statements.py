@@ -46,6 +46,7 @@ _history = msgspec.json.Decoder(list[RecordedRow]).decode
 _letters = msgspec.json.Decoder(list[LetterRow]).decode
 _heads = msgspec.json.Decoder(list[HeadRow]).decode
 _places = msgspec.json.Decoder(list[tuple[int, int, str]]).decode
+_parked = msgspec.json.Decoder(list[tuple[int, str]]).decode
 _known = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
 _positions = msgspec.json.Decoder(list[tuple[int]]).decode
 
@@ -314,12 +315,13 @@ _LETTERS: dict[str, Form] = {
     "close_letter": Plain(
         "UPDATE sagabus_dead_letter SET status = ?2, closed_at = ?3 WHERE id = ?1 AND status = 'open'"
     ),
-    # Unless another letter of the key is parked as well.
-    "unpark": Plain("""
-DELETE FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2 AND NOT EXISTS (
-    SELECT 1 FROM sagabus_dead_letter WHERE channel = ?1 AND status = 'open' AND parked = 1
-    AND iif(json_valid(envelope), json_extract(envelope, '$[4]'), NULL) = ?2)
-"""),
+    "unpark": Plain("DELETE FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2 AND position = 0"),
+    "parked": Packed(
+        f"""SELECT {packed_rows("id, envelope")} FROM sagabus_dead_letter
+    WHERE channel = ?1 AND status = 'open' AND parked = 1 AND instr(envelope, ?2)""",
+        _parked,
+        "id, envelope",
+    ),
     "timer_is_set": Plain("""
 SELECT EXISTS (SELECT 1 FROM sagabus_envelope
 WHERE timer IS NOT NULL AND channel = ?1 AND partition_key = ?2 AND timer = ?3)
