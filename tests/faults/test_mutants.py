@@ -218,7 +218,7 @@ MUTANTS = [
     ),
     Mutant(
         "a full disk is an attempt",
-        "sagabus.engine.recoverability",
+        "sagabus.connection",
         "return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)",
         "return False",
         full_disk,

@@ -6,7 +6,6 @@ Between `committer`, which gathers what has finished, and `store.commit`.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TypeAlias
@@ -17,6 +16,7 @@ from sagabus.clock import Clock, sleep
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.sender import Sender
+from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
@@ -30,15 +30,11 @@ _NOBODYS = Completed(Envelope(message_id="", message_type="", body=b"", position
 """Of a message that was never stored: to be told so, a commit has to get at our tables."""
 FENCED = Settled(Verdict.FENCED)
 DROPPED = Settled(Verdict.DROPPED)
-_SHORTEST_PAUSE = 0.05
-_LONGEST_PAUSE = 5.0
 _MOST_STEPS = 250
 """So many steps at most in one commit: each is a round trip to a server, all of them together have the deadline of one
 call, and what they lock is locked until the last. What waited out an outage would be too much for it.
 """
 _STEPS_OF_A_MARK = 3
-_SMALL_SHARE = 8
-"""So many outcomes at once, where one of them may cost the connection each time."""
 _TRIES_WITH_STATEMENTS = 3
 """So often in a row may a commit be lost that has nothing in it but one run with statements of the user's, while the
 store takes others: then it is by them that it is lost."""
@@ -75,29 +71,37 @@ class Flush:
 
         Each share is told as it commits, and taken out of `entries`: what is left there when this is cut off was not.
         """
-        pause, share, lost = _SHORTEST_PAUSE, len(entries), Counter[Entry]()
-        most = share
+        shares = Shares[Entry](len(entries))
         while entries:
-            part = _fitting(_part(entries, share, lost))
+            part = _fitting(list(shares.next(entries)))
             try:
                 answers = await self._commit(part)
             except StoreError as error:
-                is_its_own = await self._takes_others(error)
-                if self._is_refused(entries, part, lost, error if is_its_own else None):
-                    pause = _SHORTEST_PAUSE
-                    continue
-                log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), pause, error)
-                await sleep(self._clock, pause)
-                pause, share = min(pause * 2, _LONGEST_PAUSE), max(len(part) // 2, 1)
-                if is_its_own and any(map(_has_statements, part)):
-                    share, most = 1, _SMALL_SHARE
+                await self._lost(shares, entries, part, error)
                 continue
             if not answers:
-                share = 1
+                shares.taken_apart()
                 continue
             await self._answered(entries, part, answers)
-            if answers[-1].verdict is not Verdict.REFUSED or len(part) > 1:
-                pause, share = _SHORTEST_PAUSE, min(share * 2, most)
+            shares.answered(part, is_refused=answers[-1].verdict is Verdict.REFUSED)
+
+    async def _lost(self, shares: Shares[Entry], entries: list[Entry], part: list[Entry], error: StoreError) -> None:
+        """A commit was lost: wait for the next try, or refuse the one outcome that is lost alone again and again."""
+        loss = shares.lost(
+            part,
+            takes_others=await self._takes_others(error),
+            costs_connection=any(map(_has_statements, part)),
+            tries=_tries_alone(part[0]),
+        )
+        if loss is Loss.HOPELESS:
+            self._pass_on(entries, part, [_refused(shares.times(part[0]), error)])
+            return
+        if loss is Loss.ASIDE:
+            behind = [entry for entry in entries if entry is part[0] or _is_built_on(entry, part[0])]
+            entries[:] = [entry for entry in entries if not (entry is part[0] or _is_built_on(entry, part[0]))] + behind
+        log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), shares.pause, error)
+        await sleep(self._clock, shares.pause)
+        shares.paused()
 
     async def _takes_others(self, error: StoreError) -> bool:
         """Whether the store commits something else just now. To read would not do: what stops writers may let others
@@ -111,26 +115,6 @@ class Flush:
             return False
         return True
 
-    def _is_refused(
-        self, entries: list[Entry], part: list[Entry], lost: Counter[Entry], error: StoreError | None
-    ) -> bool:
-        """Count a commit that was lost by its own doing, if it was (there is the error then): that of a single one is
-        set aside until its neighbours are through, and refused after too many in a row.
-        """
-        if error is None:
-            lost.clear()
-            return False
-        if len(part) > 1:
-            return False
-        (alone,) = part
-        lost[alone] += 1
-        if lost[alone] >= _tries_alone(alone):
-            self._pass_on(entries, part, [_refused(lost[alone], error)])
-            return True
-        behind = [entry for entry in entries if entry is alone or _is_built_on(entry, alone)]
-        entries[:] = [entry for entry in entries if not (entry is alone or _is_built_on(entry, alone))] + behind
-        return False
-
     async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
         if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
@@ -143,14 +127,14 @@ class Flush:
 
     async def _learn_routing(self) -> None:
         """A database that is lost between the answer and this is waited out: what was answered is not to be guessed."""
-        pause = _SHORTEST_PAUSE
+        pause = SHORTEST_PAUSE
         while True:
             try:
                 self._sender.use(await self._store.routing())
             except StoreError as error:
                 log.error("cannot read who receives what, trying again in %.2g s: %s", pause, error)
                 await sleep(self._clock, pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 return
 
@@ -203,15 +187,6 @@ class Flush:
         found = await self._commit(present)
         answers = iter(found)
         return [FENCED if _is_former(entry, epochs) else next(answers) for entry in entries] if found else ()
-
-
-def _part(entries: list[Entry], share: int, lost: Mapping[Entry, int]) -> list[Entry]:
-    """What to try next: whoever has been lost alone before is tried alone again, and not with its neighbours."""
-    part = entries[:share]
-    if lost:
-        alone = next((at for at, entry in enumerate(part) if lost.get(entry)), len(part))
-        return part[: max(alone, 1)]
-    return part
 
 
 def _fitting(entries: list[Entry]) -> list[Entry]:

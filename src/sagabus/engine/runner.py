@@ -14,6 +14,7 @@ import msgspec
 
 from sagabus.clock import Clock
 from sagabus.engine.committer import Committer
+from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.processing import Processing
@@ -257,7 +258,8 @@ class Runner:
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
-                    self._settlement.answered(mailbox, outcome, answer)
+                    mailbox.running = None
+                    self._settlement.settle([(Entry(mailbox, outcome, batch.routing), answer)])
                     self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:

@@ -54,15 +54,16 @@ class Settlement:
         *,
         clock: Clock,
         statistics: Counter[tuple[str, str]],
-        progressed: Callable[[], None],
+        settled: Callable[[bool], None],
     ) -> None:
+        """`settled` hears of each commit, and whether it said that a lane has moved to another worker."""
         self._hand = hand
         self._committer = committer
         self._runners = runners
         self._processing = processing
         self._clock = clock
         self._statistics = statistics
-        self._progressed = progressed
+        self._settled = settled
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
@@ -83,16 +84,16 @@ class Settlement:
         """Have a message held in the dead letters whose worker has died too often."""
         self.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
 
-    def settle(self, answers: Sequence[tuple[Entry, Settled]]) -> bool:
-        """Take note of the answers to one flush; whether lanes have moved to another worker."""
+    def settle(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+        """Take note of the answers to one commit, of a whole flush or of a single outcome."""
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
-        fenced = False
+        has_moved = False
         for entry, answer in answers:
             if answer.verdict is Verdict.COMMITTED:
                 self._committed(entry.mailbox, entry.outcome, answer)
             else:
-                fenced = fenced or answer.verdict is Verdict.FENCED
+                has_moved = has_moved or answer.verdict is Verdict.FENCED
                 self._lost(entry.mailbox, entry.outcome, answer, back, instead)
         if back:
             self._rewind(back)
@@ -102,21 +103,7 @@ class Settlement:
             cell = entry.mailbox.cell
             if cell is None or cell.completed:
                 self._hand.forget(entry.mailbox)
-        return fenced
-
-    def answered(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
-        """Take note of the answer to an outcome that committed alone."""
-        mailbox.running = None
-        self._progressed()
-        if answer.verdict is Verdict.COMMITTED:
-            self._committed(mailbox, outcome, answer)
-            return
-        back: dict[Mailbox, list[Envelope]] = {}
-        instead: list[tuple[Mailbox, Outcome]] = []
-        self._lost(mailbox, outcome, answer, back, instead)
-        self._rewind(back)
-        for rewound, other in instead:
-            self.finish(rewound, other)
+        self._settled(has_moved)
 
     async def pause(self) -> None:
         """A moment for a database in trouble."""

@@ -79,7 +79,7 @@ class Worker:
         self._crew = Crew(store, self.hand, processing.failing, self._leases.knows)
         self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
         self._runners = RunnerPool(self._serving.serve, settings.concurrency)
-        self._committer = Committer(store, sender, clock, self._runners, settled=self._settled)
+        self._committer = Committer(store, sender, clock, self._runners, settled=self._answered)
         self._progress, self._room = asyncio.Event(), asyncio.Event()
         self._settlement = Settlement(
             self.hand,
@@ -88,7 +88,7 @@ class Worker:
             processing,
             clock=clock,
             statistics=statistics,
-            progressed=self._note_progress,
+            settled=self._settled,
         )
         self.suspects = self._make_suspects(settings.concurrency)
         self._serving.use(self._runners, self._committer, self._settlement, self.suspects)
@@ -383,12 +383,12 @@ class Worker:
             self.suspects.check_lanes()
             await self._crew.look()
 
-    def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
-        if self._settlement.settle(answers):
-            self._leases.refresh = True
-        self._note_progress()
+    def _answered(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+        self._settlement.settle(answers)
 
-    def _note_progress(self) -> None:
+    def _settled(self, has_moved: bool) -> None:  # noqa: FBT001  # a callback's
+        if has_moved:
+            self._leases.refresh = True
         self._room.set()
         self._progress.set()
         self.suspects.look()
