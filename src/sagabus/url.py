@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
+from sagabus.adapters import STORES, schemes
 from sagabus.errors import ConfigurationError
 from sagabus.nearest import nearest
 
@@ -18,11 +19,12 @@ FORMS = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
     "mysql://user@host/database, mariadb://user@host/database, or memory:"
 )
-"""What a store's URL may look like, for error texts."""
+"""What the URL of one of our own stores may look like, for error texts."""
 
 POSTGRES = ("postgresql", "postgres")
 MYSQL = ("mysql", "mariadb")
 SCHEMES = ("sqlite", *POSTGRES, *MYSQL, "memory")
+"""Of our own stores; installed packages may bring more."""
 
 # Only names that stand here are shown again: the scheme of a URL without one is the user, or the password.
 _FOREIGN = frozenset(
@@ -113,9 +115,9 @@ def _read(url: object) -> StoreUrl:
 
 def _clean(url: object) -> str:
     if not isinstance(url, str):
-        raise _Problem(f"a store's URL is a text, not {_a(type(url).__name__)}: use {FORMS}")
+        raise _Problem(f"a store's URL is a text, not {_a(type(url).__name__)}: use {_forms()}")
     if not url.strip():
-        raise _Problem(f"the store's URL is empty, which is no store URL: use {FORMS}")
+        raise _Problem(f"the store's URL is empty, which is no store URL: use {_forms()}")
     if not url.isprintable() or url != url.strip():
         raise _Problem(
             "the store's URL holds a blank at an end, a line break, or another character that cannot be printed: "
@@ -127,19 +129,26 @@ def _clean(url: object) -> str:
 def _scheme(text: str) -> tuple[str, str]:
     found = _SCHEME.match(text)
     scheme = found[1].lower() if found else ""
-    if found and scheme in SCHEMES:
+    if found and (scheme in SCHEMES or scheme in schemes(STORES)):
         return scheme, text[found.end() :]
     base, plus, _ = scheme.partition("+")
-    if plus and base in SCHEMES:
+    known = (*SCHEMES, *schemes(STORES))
+    if plus and base in known:
         raise _Problem(
             f"the store's URL names a driver behind {base}+, as SQLAlchemy's URLs do: write {base}:// instead, "
             f"the bus chooses the driver; {_example(base)}"
         )
     if base in _FOREIGN:
-        raise _Problem(f"no store is known for {base + ':'!r}: use {FORMS}")
-    near = nearest(scheme, SCHEMES)
+        raise _Problem(f"no store is known for {base + ':'!r}: use {_forms()}")
+    near = nearest(scheme, known)
     hint = f"did you mean {near}:? It is not shown, since it may hold a password. Use" if near else "use"
-    raise _Problem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {FORMS}")
+    raise _Problem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {_forms()}")
+
+
+def _forms() -> str:
+    """What a store's URL may look like here: with the schemes of installed packages."""
+    others = [f"{scheme}://…" for scheme in schemes(STORES) if scheme not in SCHEMES]
+    return f"{FORMS}; installed packages bring {', '.join(others)}" if others else FORMS
 
 
 def _file(authority: str, path: str, query: str | None) -> StoreUrl:
@@ -157,7 +166,7 @@ def _file(authority: str, path: str, query: str | None) -> StoreUrl:
         )
     name = _decoded(path.removeprefix("/"), "sqlite")
     if not name:
-        raise _Problem(f"the sqlite URL names no file: use {FORMS}")
+        raise _Problem(f"the sqlite URL names no file: use {_forms()}")
     if name == ":memory:":
         raise _Problem("the sqlite URL names no file: write memory: for a store in memory")
     return StoreUrl("sqlite", f"sqlite://{path}", path=name)

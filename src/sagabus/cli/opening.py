@@ -13,6 +13,7 @@ import click
 from sagabus.cli.loading import load_bus
 from sagabus.cli.output import Refused
 from sagabus.cli.text import printable
+from sagabus.url import shown
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
@@ -87,7 +88,7 @@ async def applied_versions(store: Store) -> list[int] | None:
 
 def named(store: Store, target: str | None, url: str | None) -> str:
     """The store as the user named it, but never with a password."""
-    return printable(target or (store.place if isinstance(store, _OnServer) else url or ""))
+    return printable(target or (store.place if isinstance(store, _OnServer) else shown(url)))
 
 
 def script_of(store: Store) -> str | None:
