@@ -95,6 +95,7 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     envelope: Envelope
     delay: int
     failure: Failure | None = None
+    """Noted is when it has failed first; with the first run that is counted, that is now."""
     counted: int = 1
     """Runs to count: 0 where the message is not to blame (an unknown type during an upgrade, a lost database)."""
     holds: bool = True

@@ -109,6 +109,18 @@ def test_a_long_outage_before_takes_nothing_from_the_hour_for_a_worker_that_know
     assert last.cause is Cause.UNKNOWN
 
 
+def test_the_wait_for_a_worker_that_knows_the_message_takes_nothing_from_its_time_for_an_outage() -> None:
+    clock = ManualClock()
+    ours = Recoverability(SystemIdentity(clock), clock)
+    waited = structs.replace(envelope(), failed_at=clock.now())
+    clock.advance(timedelta(days=2))
+
+    end = ours.failed(DEFINITION, waited, ConnectionError())
+
+    assert isinstance(end, RetryAt)
+    assert (end.counted, end.excused) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("error", "lacking"),
     [

@@ -73,7 +73,9 @@ class Recoverability:
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
-        waited, transient = self._waited(envelope), by is not None or policy.is_transient(error)
+        # Before any attempt it has waited for a worker that knows it, and failed by nothing.
+        waited = self._waited(envelope) if envelope.attempt else 0
+        transient = by is not None or policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
         attempt, rule, failure = envelope.attempt + 1, policy.rule_for(error), failure_of(error)
         faults = attempt - envelope.excused - is_free

@@ -137,7 +137,8 @@ def _wake(tables: Tables, save: Save, now: int) -> None:
 
 def _retry(tables: Tables, outcome: RetryAt, now: int) -> None:
     stored = tables.queue.envelopes[outcome.envelope.position]
-    failed_at = now if outcome.failure is not None and stored.failed_at is None else stored.failed_at
+    is_first = stored.failed_at is None or (outcome.counted > 0 and not stored.attempt)
+    failed_at = now if outcome.failure is not None and is_first else stored.failed_at
     later = replace(
         stored,
         attempt=stored.attempt + outcome.counted,

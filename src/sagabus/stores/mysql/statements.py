@@ -86,7 +86,7 @@ ON DUPLICATE KEY UPDATE position = IF(position <> 0 OR ?3 = 0, ?3, position)
         f"UPDATE {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} SET e.deaths = e.deaths - 1 WHERE e.deaths > 0", POSITION
     ),
     "retry": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(failed_at, ?5), stashed = 0,
+UPDATE {envelope} SET attempt = attempt + ?3, due_at = ?4, failed_at = COALESCE(?8, failed_at, ?5), stashed = 0,
     deaths = GREATEST(deaths + ?6, 0), excused = excused + ?7
 WHERE position = ?1 AND attempt = ?2
 """),

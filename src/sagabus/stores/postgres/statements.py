@@ -60,7 +60,7 @@ WHERE h.position <> 0 OR excluded.position = 0
         f"UPDATE {{envelope}} SET deaths = deaths - 1 WHERE position = {POSITIONS} AND deaths > 0", "position bigint"
     ),
     "retry": Statement("""
-UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coalesce(failed_at, ?5::bigint),
+UPDATE {envelope} SET attempt = attempt + ?3::int, due_at = ?4, failed_at = coalesce(?8::bigint, failed_at, ?5::bigint),
     stashed = 0, deaths = greatest(deaths + ?6::int, 0), excused = excused + ?7::int
 WHERE position = ?1 AND attempt = ?2
 """),

@@ -245,7 +245,8 @@ def _mark(outcome: Outcome, now: int) -> Steps[None]:
         failed_at = now if outcome.failure is not None else None
         due_at = now + max(outcome.delay, 1)
         counts = (outcome.deaths, int(outcome.excused))
-        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at, *counts)
+        first = None if envelope.attempt or not outcome.counted else failed_at
+        retry = (envelope.position, envelope.attempt, outcome.counted, due_at, failed_at, *counts, first)
         marked = (yield Query("retry", retry)).changed
     elif isinstance(outcome, Stashed):
         stash = (envelope.position, envelope.attempt, now + outcome.patience, outcome.deaths)

@@ -135,7 +135,7 @@ UPDATE sagabus_envelope SET deaths = deaths + 1 WHERE position IN ({_SINGLES}) A
 UPDATE sagabus_envelope SET deaths = deaths - 1 WHERE position IN ({_SINGLES}) AND deaths > 0
 """),
     "retry": Plain("""
-UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(failed_at, ?5), stashed = 0,
+UPDATE sagabus_envelope SET attempt = attempt + ?3, due_at = ?4, failed_at = coalesce(?8, failed_at, ?5), stashed = 0,
     deaths = max(deaths + ?6, 0), excused = excused + ?7
 WHERE position = ?1 AND attempt = ?2
 """),

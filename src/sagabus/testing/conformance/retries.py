@@ -48,6 +48,19 @@ class RetryConformance(StoreSuite):
         assert (stored.attempt, stored.failed_at) == (3, failed_at)
 
     @conformance
+    async def test_what_waited_uncounted_fails_first_with_the_first_run_that_counts(self, trial: Trial) -> None:
+        began = trial.clock.now()
+        stored = await trial.accept_one()
+        noted: list[int | None] = []
+        for counted in (0, 0, 1, 1):
+            await trial.commit(RetryAt(envelope=stored, delay=MINUTE, counted=counted, failure=FAILURE))
+            trial.wait(60)
+            stored = (await trial.fetch()).envelopes[0]
+            noted.append(stored.failed_at)
+
+        assert noted == [began, began, began + 2 * MINUTE, began + 2 * MINUTE]
+
+    @conformance
     async def test_a_retry_that_is_not_the_messages_fault_is_not_counted(self, trial: Trial) -> None:
         stored = await trial.accept_one()
 
