@@ -8,6 +8,7 @@ logic answers for the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import msgspec
@@ -92,6 +93,10 @@ _STATEMENTS = {
     "append": Statement(_APPEND),
     "append_and_tell": Statement(_APPEND_AND_TELL),
 }
+TAKEN = frozenset({"removed", "first", "last", "sent", "timers", "cancelled", "finished", "recorded"})
+"""What of a plan one statement does: removes messages, saves instances, sends, sets and cancels timers, records."""
+LEFT = tuple(each.name for each in fields(Plan) if each.name not in TAKEN)
+"""The rest is left to the shared logic, an effect included that a plan does not have yet."""
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
@@ -113,18 +118,12 @@ class HotStatements:
         self._append_and_tell = found["append_and_tell"].sql
 
     def flush(self, batch: Batch, now: int) -> Written | None:
-        """The flush of outcomes that completed, with their states, messages and timers; None for any others."""
+        """The flush of outcomes that do nothing but what is TAKEN; None for any others."""
         try:
             found = plan(batch.outcomes)
         except Lost:
             return None
-        if (
-            found.changes_envelopes
-            or found.claims
-            or found.statements
-            or found.woken
-            or any(e.guarded for e in found.sent)
-        ):
+        if any(getattr(found, name) for name in LEFT) or any(e.guarded for e in found.sent):
             return None
         saved = row_text.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
         sent = row_text.packed_envelopes(found.all_sent, now)

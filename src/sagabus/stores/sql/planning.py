@@ -63,11 +63,6 @@ class Plan:
     others: list[Outcome] = field(default_factory=list[Outcome])
 
     @property
-    def changes_envelopes(self) -> bool:
-        """Whether anything is to be written of envelopes beside that they are handled."""
-        return bool(self.others or self.marked or self.unmarked)
-
-    @property
     def all_sent(self) -> list[Envelope]:
         """Messages in the order of their sending, then the timers that stand at the end."""
         return self.sent + [timer for timers in self.timers.values() for timer in timers.values()]
