@@ -125,7 +125,7 @@ class HotStatements:
             return None
         if any(getattr(found, name) for name in LEFT) or any(e.guarded for e in found.sent):
             return None
-        saved = row_text.packed_saves([(found.first[place], save) for place, save in found.last.items()], now)
+        saved = row_text.packed_saves(found.saves(), now)
         sent = row_text.packed_envelopes(found.all_sent, now)
         if saved is None or sent is None:
             return None

@@ -67,15 +67,21 @@ class Plan:
         """Messages in the order of their sending, then the timers that stand at the end."""
         return self.sent + [timer for timers in self.timers.values() for timer in timers.values()]
 
+    def saves(self) -> list[tuple[int, Save]]:
+        """The last save of each instance, with the version that is stored. By key, as the tables are: so a flush
+        touches their pages in order, and two flushes lock their rows in one order.
+        """
+        return [(self.first[place], self.last[place]) for place in sorted(self.last)]
+
     def saved(self, now: int) -> tuple[list[SavedRow], list[SavedRow]]:
         """The instances to create, and those to change."""
         created: list[SavedRow] = []
         changed: list[SavedRow] = []
-        for place, save in self.last.items():
-            base = self.first[place]
+        for base, save in self.saves():
             row = (
-                *place,
-                save.base + 1,
+                save.saga,
+                save.key,
+                save.version,
                 base,
                 save.state.decode(),
                 save.status,
