@@ -228,10 +228,10 @@ class Bus:
     def join(self, connection: object) -> JoinedPublisher | AsyncJoinedPublisher:
         """Publish inside the caller's own open transaction on the store's database: the transactional outbox.
 
-        Takes connections and sessions of the drivers and libraries that docs/joining.md lists; for one that has to be
-        awaited, what comes back has to be awaited too. Nothing is visible before the caller commits, nothing remains
-        when the caller rolls back. The bus need not be open, nor an event loop be there. Raises NoOpenTransaction,
-        WrongDatabase or UnsupportedCapability at once; WrongDatabase at the first publish where one has to be awaited.
+        Takes the connections and sessions that docs/joining.md lists. If a connection must be awaited, its publisher
+        must be awaited too. Nothing is visible before the caller commits, nothing remains when the caller rolls back.
+        The bus need not be open, nor an event loop be there. Raises NoOpenTransaction, WrongDatabase or
+        UnsupportedCapability at once; WrongDatabase at the first publish where one has to be awaited.
         """
         joined = self.store.join(connection)
         if joined.waits is True:
@@ -350,11 +350,11 @@ class Bus:
 
     async def _stop_worker(self, kind: object, *_: object) -> None:
         if self._worker is not None:
-            # Who was cancelled before it came to this is not told again, and is to wait for no handler.
+            # A task that was cancelled before this point gets no second cancellation, so it waits for no handler.
             await self._worker.stop(self.settings.grace.total_seconds() if kind is None else 0.0)
 
     async def _close_store(self, kind: object, *_: object) -> None:
-        with suppress(TimeoutError):  # then it has closed without waiting for anybody
+        with suppress(TimeoutError):  # then it has closed without waiting
             async with asyncio.timeout(None if kind is None else IN_HASTE):
                 await self.store.close()
 

@@ -25,7 +25,7 @@ def carrying(function: F, attributes: Mapping[str, object]) -> F:
 
 
 def written(function: Callable[..., object]) -> Callable[..., Any]:
-    """The function that somebody wrote: behind partials, bound methods, callable objects and wrappers."""
+    """The function that the user wrote, behind partials, bound methods, callable objects and wrappers."""
     found: Any = function
     while True:
         behind = _behind(found)

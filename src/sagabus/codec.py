@@ -24,8 +24,8 @@ class Codec(Protocol):
     """Port: messages to bytes and back. Every call is pure, may be repeated, and may come from any thread."""
 
     def encode(self, message: object) -> bytes:
-        """The message as bytes that `decode` of every process with the same declaration accepts: UTF-8 without NUL, or
-        a store holds it as a dead letter.
+        """The message as bytes that `decode` accepts in every process with the same declaration. A store dead-letters
+        other bytes than UTF-8 without NUL.
 
         Raises MessageNotDeclared, MessageInvalid, MessageTooLarge or MessageTooDeep; then nothing may be sent.
         """
@@ -54,9 +54,9 @@ class Codec(Protocol):
 class JsonCodec:
     """JSON text in UTF-8. Integers are exact up to 4300 digits; NaN, Infinity and numbers beyond a double are refused.
 
-    Encoding decodes the result once and compares, unless the types of all fields say that it comes back equal: what a
-    receiver would refuse, or see changed, is refused at the sender, where the mistake is. Constructors with side
-    effects therefore see each message twice.
+    Encoding decodes the result once and compares, unless the types of all fields say that it comes back equal. So the
+    sender refuses what a receiver would refuse or see changed. Constructors with side effects therefore see each
+    message twice.
     """
 
     __slots__ = ("_forms", "_readers", "_rules")
@@ -97,7 +97,7 @@ class JsonCodec:
         """Promise of the port; parses three times, which only bytes from outside have to pay for."""
         self.decode(message_type, body)
         try:
-            # Strict in the fields nobody declares, too: they are stored, and other parsers will read them.
+            # Strict in undeclared fields too: they are stored, and other parsers will read them.
             msgspec.json.decode(body)
             repeated = first_repeated_key(body)
         except ValueError as error:

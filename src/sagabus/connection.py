@@ -47,14 +47,14 @@ class Lent(Protocol):
     async def settle(self) -> None:
         """Write what the handle still holds back, and take it away: all of it is a part of the unit now.
 
-        Raises what the database says to that (the handler's failure), and TransactionLost when the handler has ended
-        the transaction or left it unable to commit; then nothing of it ever will.
+        Raises the database's error, which is the handler's failure. Raises TransactionLost if the handler has ended the
+        transaction or left it unable to commit.
         """
         ...
 
     def told(self, error: BaseException) -> StoreError | None:
-        """The StoreError behind an error out of the handler, where the database of this transaction is at fault as a
-        whole; None for any other error, and for those of other stores.
+        """The StoreError behind an error of the handler, if the database of this transaction is at fault as a whole.
+        None for any other error, and for those of other stores.
         """
         ...
 

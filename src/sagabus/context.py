@@ -1,5 +1,5 @@
-"""What user code is given beside the message: plain calls that only buffer. Nothing leaves before the commit, nothing
-has to be awaited.
+"""What user code gets with the message: plain calls that only buffer. Nothing leaves before the commit, nothing has to
+be awaited.
 
 `processing` makes one per run and turns what it gathered into effects. After the handler has returned it is closed:
 what it was for has been decided.
@@ -21,7 +21,7 @@ from sagabus.outcome import Parameters, Statement
 from sagabus.stamping import checked_headers, checked_key
 
 TIMER = "sagabus.timer"
-"""The message type of timers; never in a registry, so nobody can publish one."""
+"""The message type of timers. It is in no registry, so it cannot be published."""
 
 
 _NO_TIMERS: Mapping[str, Envelope | None] = MappingProxyType({})
@@ -55,7 +55,7 @@ class Outbound(Protocol):
 
 
 class SendOptions(TypedDict, total=False):
-    """What may be said beside a message, wherever it is sent or published."""
+    """Options of a message, wherever it is sent or published."""
 
     message_id: str | None
     """The key of de-duplication; an id is made when it is left out."""
@@ -163,7 +163,9 @@ class Context:
         correlation_id: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send a command to its one receiver when this run commits. Raises Unroutable now if nobody receives it."""
+        """Send a command to its one receiver when this run commits. Raises Unroutable now if no subscription receives
+        it.
+        """
         self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
 
     @overload
@@ -235,8 +237,8 @@ class Context:
         """Run one SQL statement inside the commit of this message. Buffered: it sees the rows of the moment of the
         commit and returns none.
 
-        A statement that cannot be prepared, controls the transaction or touches the library's tables is refused here;
-        one that fails in the commit costs this message only, as if the handler had raised.
+        Refuses a statement that cannot be prepared, controls the transaction or touches the library's tables. One that
+        fails in the commit costs only this message, as if the handler had raised.
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)

@@ -22,7 +22,7 @@ SHORTEST_WINDOW = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """What a duplicate's callback is told."""
+    """What the callback of a duplicate gets."""
 
     subscription: str
     message_type: str
@@ -37,16 +37,16 @@ OnDuplicate: TypeAlias = Literal["skip", "log", "raise"] | Callable[[Duplicate],
 class Deduplication:
     """How a subscription (or a message type) recognises copies, for how long, and what it does about one.
 
-    `by`: "message_id" (the default); "correlation" (correlation id and type); "content" (type and body); or a function
-    of the message that returns its business key; where that is None, the message id alone counts. By message id, copies
-    are dropped where they enter and `publish` says so; by any other key the subscriber decides in its commit, and the
-    message id keeps counting too. `field` is short for a function that reads one field.
+    `by`: "message_id" (the default), "correlation" (correlation id and type), "content" (type and body), or a function
+    of the message. The function returns its business key. If that is None, only the message id counts. By message id,
+    copies are dropped where they enter, and `publish` says so. By any other key the subscriber decides in its commit,
+    and the message id counts too. `field` is short for a function that reads one field.
 
     `window`: how long records are kept; None takes the bus's retention. Less than 24 hours needs `short_window=True`,
     because expiry can then come before a broker's last redelivery.
 
-    `on_duplicate`: "skip" (count it), "log" it as a warning, "raise" DuplicateMessage to the publisher (where only the
-    commit can tell, there is no publisher to tell: it is logged), or call a function with a `Duplicate`.
+    `on_duplicate`: "skip" (count it), "log" it as a warning, "raise" DuplicateMessage to the publisher, or call a
+    function with a `Duplicate`. If only the commit can decide, no publisher waits, and "raise" logs.
     """
 
     by: Strategy = "message_id"
@@ -72,8 +72,8 @@ class Deduplication:
             raise ConfigurationError(*problems)
 
     def claims(self, message: object, envelope: Envelope, names: Iterable[str]) -> tuple[str, ...]:
-        """The keys that the commit has to claim for this message: one for each of the names that its type has had, so
-        that a copy under another one is recognised. None where the message id says it all.
+        """The keys that the commit claims for this message: one for each former name of its type. So a copy under
+        another name is recognised. None where the message id says it all.
         """
         if self.field is None and self.by == "message_id":
             return ()

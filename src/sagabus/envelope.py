@@ -125,7 +125,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One transition of an instance, as the history of its saga keeps it.
 
     `position` is given by the store: unique in it, and increasing along the transitions of an instance. The version is
-    neither: a key that is born again when its tombstone has gone begins at 1 again.
+    neither: a key that starts again after its tombstone is gone begins at 1 again.
     """
 
     position: int

@@ -22,18 +22,18 @@ __all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEve
 
 
 class SagaBusError(Exception):
-    """Catch this to catch everything the library raises on purpose."""
+    """Catch this to catch every error that the library raises on purpose."""
 
     is_transient: ClassVar[bool] = False
-    """True where the same call may succeed later without anybody changing anything."""
+    """True if the same call may succeed later without a change."""
 
     def __str__(self) -> str:
-        """The reason; without one, the advice of the class, so that no error is ever blank."""
+        """The reason, or else the advice of the class, so that no error is blank."""
         return super().__str__() or (type(self).__doc__ or type(self).__name__)
 
 
 class ConfigurationError(SagaBusError):
-    """Correct the definitions or settings; every problem found is listed, so one round is enough."""
+    """Correct the definitions or settings: the error lists every problem."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__(*problems)
@@ -44,7 +44,7 @@ class ConfigurationError(SagaBusError):
 
 
 class UnknownName(SagaBusError):
-    """Correct the name: no saga, subscription or status has it. The nearest known one is named."""
+    """Correct the name: no saga, subscription or status has it. The error names the nearest known one."""
 
     def __init__(self, kind: str, name: str, known: Collection[str] = ()) -> None:
         super().__init__(kind, name, tuple(sorted(known)))
@@ -57,11 +57,11 @@ class UnknownName(SagaBusError):
 
 
 class WrongEventLoop(SagaBusError):
-    """Use a bus in the event loop that opened it: hand the call over to that loop, or open a bus of its own."""
+    """Use a bus in the event loop that opened it: hand the call over to that loop, or open another bus."""
 
 
 class UnsupportedCapability(SagaBusError):
-    """Choose an adapter that has the capability, or do without it; it is refused, never ignored."""
+    """Choose an adapter that has the capability, or do without it: the call is refused, never ignored."""
 
     def __init__(self, capability: str, adapter: str = "this adapter") -> None:
         super().__init__(capability, adapter)
@@ -76,11 +76,11 @@ class UnsupportedCapability(SagaBusError):
 
 
 class MessageError(SagaBusError):
-    """Correct the message or its declaration; sending the same one again fails again."""
+    """Correct the message or its declaration: sending the same one again fails again."""
 
 
 class MessageNotDeclared(MessageError):
-    """Put @event or @command on this very class; a declared base class does not declare its subclasses."""
+    """Put @event or @command on this class: a declared base class does not declare its subclasses."""
 
     def __init__(self, class_name: str) -> None:
         super().__init__(class_name)
@@ -91,7 +91,7 @@ class MessageNotDeclared(MessageError):
 
 
 class MessageInvalid(MessageError):
-    """Correct the named field; the body does not read as the declared type."""
+    """Correct the named field: the body does not read as the declared type."""
 
     def __init__(self, message_type: str, path: str, reason: str) -> None:
         super().__init__(message_type, path, reason)
@@ -104,7 +104,7 @@ class MessageInvalid(MessageError):
 
 
 class MessageTooLarge(MessageError):
-    """Send a reference to the bulk of it instead, or raise the size limit on every process that reads it first."""
+    """Send a reference instead, or raise the size limit, first on every process that reads."""
 
     def __init__(self, message_type: str, size: int, limit: int, headers: int = 0) -> None:
         super().__init__(message_type, size, limit, headers)
@@ -126,7 +126,7 @@ class MessageTooLarge(MessageError):
 
 
 class MessageTooDeep(MessageError):
-    """Flatten the message, or raise the depth limit on every process that reads it first."""
+    """Flatten the message, or raise the depth limit, first on every process that reads."""
 
     def __init__(self, message_type: str, limit: int) -> None:
         super().__init__(message_type, limit)
@@ -138,7 +138,7 @@ class MessageTooDeep(MessageError):
 
 
 class MessageTooNew(MessageError):
-    """Let a newer process take the message; this one knows only older versions of it."""
+    """Run a newer worker: this one knows only older versions of the message."""
 
     def __init__(self, message_type: str, version: int, known: int) -> None:
         super().__init__(message_type, version, known)
@@ -147,16 +147,18 @@ class MessageTooNew(MessageError):
         self.known = known
 
     def __str__(self) -> str:
-        return f"{self.message_type}: sent with version {self.version}; this release knows it up to {self.known}"
+        return (
+            f"{self.message_type}: sent with version {self.version}, but this release knows versions up to {self.known}"
+        )
 
     @property
     def needs(self) -> str:
-        """What a worker must know to take it, as workers say it of themselves."""
+        """What a worker must know to take it, in the words by which workers register."""
         return needed_message(self.message_type, self.version)
 
 
 class InvalidMessageId(MessageError):
-    """Pass an id within the documented length and alphabet; it is the key of de-duplication."""
+    """Pass 1 to 200 printable characters: the id is the key of de-duplication."""
 
     def __init__(self, reason: str = "", *, message_id: object = None) -> None:
         super().__init__(reason)
@@ -164,7 +166,7 @@ class InvalidMessageId(MessageError):
 
 
 class InvalidTime(MessageError, ValueError):
-    """Pass a timedelta from 0 to 1000 years, or an aware datetime; nothing else has one meaning in every store."""
+    """Pass a timedelta from 0 to 1000 years, or an aware datetime."""
 
     def __init__(self, option: str, reason: str) -> None:
         super().__init__(option, reason)
@@ -176,7 +178,7 @@ class InvalidTime(MessageError, ValueError):
 
 
 class UnknownMessageType(MessageError):
-    """Register the class of this wire name here, or let a newer process that knows it take the message."""
+    """Register the class of this wire name here, or run a worker that knows it."""
 
     def __init__(self, message_type: str) -> None:
         super().__init__(message_type)
@@ -190,7 +192,7 @@ class UnknownMessageType(MessageError):
 
 
 class TransportError(SagaBusError):
-    """Check the broker; what was not confirmed is still stored here and is sent again."""
+    """Check the broker: unconfirmed messages are still stored here and are sent again."""
 
     is_transient = True
 
@@ -201,7 +203,7 @@ class TransportError(SagaBusError):
 
 
 class StoreError(SagaBusError):
-    """Read the subclass: it says whether to wait, to repair, or to correct the code."""
+    """See the subclass: it says whether to wait, to repair, or to correct the code."""
 
     def __init__(self, reason: str = "", *, store: str | None = None) -> None:
         super().__init__(reason)
@@ -209,33 +211,33 @@ class StoreError(SagaBusError):
 
 
 class StoreUnavailable(StoreError):
-    """Check that the database can be reached; nothing was decided and the work is tried again."""
+    """The database did not answer. The outcome is unknown: repeat the call with the same message_id."""
 
     is_transient = True
 
 
 class StoreBusy(StoreError):
-    """Look for a long transaction of another process; the work is tried again."""
+    """Look for a long transaction of another process. Workers repeat the work by themselves."""
 
     is_transient = True
 
 
 class StoreFull(StoreError):
-    """Free disk space; nothing was lost and the work goes on as soon as there is room."""
+    """Free disk space: nothing was lost, and work continues as soon as there is room."""
 
     is_transient = True
 
 
 class StoreReadOnly(StoreError):
-    """Point at the writable primary, or correct the file permissions."""
+    """Connect to the writable primary, or correct the file permissions."""
 
 
 class StoreUntrusted(StoreError):
-    """Correct the certificates or the URL's TLS options: no trusted connection can be made, and repeating is no use."""
+    """Correct the certificates or the URL's TLS options: the connection is not trusted, and repeating does not help."""
 
 
 class StoreCorrupt(StoreError):
-    """Stop every process and restore from a backup: this is not a database, or a damaged one."""
+    """Stop every process and restore a backup: this is not a database, or a damaged one."""
 
 
 class SchemaTooNew(StoreError):
@@ -250,11 +252,11 @@ class SchemaTooNew(StoreError):
 
 
 class ForkedProcess(StoreError):
-    """Open the store after the fork: connections must not cross it."""
+    """Open the store after the fork: connections must not cross a fork."""
 
 
 class TransactionLost(StoreError):
-    """Treat the outcome as unknown: the transaction ended without our commit being confirmed; the rows decide."""
+    """Treat the outcome as unknown: the transaction ended without a confirmed commit, and the rows decide."""
 
 
 class NoOpenTransaction(StoreError):
@@ -266,7 +268,7 @@ class WrongDatabase(StoreError):
 
 
 class StatementRefused(StoreError):
-    """Leave begin, commit, rollback and schema changes to the bus: this handle is part of its transaction."""
+    """Leave begin, commit, rollback and schema changes to the bus: the handle is part of its transaction."""
 
     def __init__(self, reason: str = "", *, statement: str | None = None, store: str | None = None) -> None:
         super().__init__(reason, store=store)
@@ -277,7 +279,7 @@ class StatementRefused(StoreError):
 
 
 class HandlingError(SagaBusError):
-    """Read the subclass: it names what stopped this message at this subscription."""
+    """See the subclass: it names what stopped this message at this subscription."""
 
     def __init__(
         self,
@@ -296,7 +298,7 @@ class HandlingError(SagaBusError):
 
 
 class DuplicateMessage(HandlingError):
-    """Do nothing: this message had its effect before; raised only where the subscription asks for it."""
+    """Nothing to do: this message had its effect before. Raised only if the subscription asks for it."""
 
 
 class MessageIdCollision(HandlingError):
@@ -304,27 +306,27 @@ class MessageIdCollision(HandlingError):
 
 
 class MessageTooOld(HandlingError):
-    """Decide about the dead letter: the message is stamped so long ago that a copy may have taken effect."""
+    """Decide about the dead letter: the message is so old that a copy may have taken effect."""
 
 
 class SagaNotFound(HandlingError):
-    """Check the key and the order of messages: no message has begun an instance of that key (from the harness)."""
+    """Check the key and the order of messages: no message has started an instance with that key (from the harness)."""
 
 
 class ContextClosed(HandlingError):
-    """Call the context before the handler returns: what it was for has been decided."""
+    """Call the context before the handler returns: its outcome is decided now."""
 
 
 class TimeLimitExceeded(HandlingError):
-    """See what the handler waited for, or raise its `timeout`: the run was cancelled and counts as a failed one."""
+    """See what the handler waited for, or raise its `timeout`: the run was cancelled and counts as failed."""
 
 
 class ValueReturned(HandlingError):
-    """Return None from the handler: only what goes through its context, or is awaited, has an effect."""
+    """Return None from the handler: only calls of its context, and awaited work, have an effect."""
 
 
 class Unroutable(HandlingError):
-    """Add a receiver for the message, or a channel to the broker it should leave by."""
+    """Add a receiver for the message: start a bus with its handler or saga on this store once."""
 
     def __init__(self, reason: str = "", *, message_type: str | None = None, message_id: str | None = None) -> None:
         super().__init__(reason, message_id=message_id)
@@ -332,7 +334,7 @@ class Unroutable(HandlingError):
 
 
 class EndlessLoop(HandlingError):
-    """Break the loop: handlers sent one another too many messages in a row; a delay or a timer starts a new count."""
+    """Break the loop: handlers sent one another too many messages in a row. A delay or a timer starts a new count."""
 
     def __init__(self, message_type: str, message_id: str, limit: int) -> None:
         super().__init__(message_id=message_id)
@@ -341,11 +343,11 @@ class EndlessLoop(HandlingError):
         self.limit = limit
 
     def __str__(self) -> str:
-        return f"{self.message_type}: sent after {self.limit} messages in a row from handler to handler"
+        return f"{self.message_type}: handlers sent one another {self.limit} messages in a row without a delay"
 
 
 class StateInvalid(HandlingError):
-    """Correct the saga: the named field of its state does not read as declared, so nothing of the run was kept."""
+    """Correct the saga: the named field of its state does not read as declared. Nothing of the run was kept."""
 
     def __init__(self, saga: str, path: str, reason: str) -> None:
         super().__init__(reason, saga=saga)
@@ -358,7 +360,7 @@ class StateInvalid(HandlingError):
 
 
 class StateTooNew(HandlingError):
-    """Let a worker of the newer release take the instance; this one would lose what the newer one keeps in it."""
+    """Run a worker of the newer release: this one would lose a part of the instance's state."""
 
     def __init__(self, saga: str, path: str, what: str) -> None:
         super().__init__(saga=saga)
@@ -372,12 +374,12 @@ class StateTooNew(HandlingError):
 
     @property
     def needs(self) -> str:
-        """What a worker must know to take it, as workers say it of themselves."""
+        """What a worker must know to take it, in the words by which workers register."""
         return needed_field(self.path) if self.path else needed_state(self.what)
 
 
 class StateTooLarge(HandlingError):
-    """Keep less in the saga's state, or raise the limit: a state is read and written whole for every message."""
+    """Keep less in the saga's state: every message reads and writes the whole state."""
 
     def __init__(self, saga: str, size: int, limit: int) -> None:
         super().__init__(saga=saga)

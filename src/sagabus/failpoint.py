@@ -7,10 +7,10 @@ costs one test for None. Entries are separated by `;`:
     append.begun=raise:StoreFull@3      at its third hit only (`@3+`: from the third on)
     fetch.loaded=sleep:0.2%25;seed=7    at about a quarter of its hits, the same ones for the same seed
 
-Actions: `kill9` (SIGKILL to oneself), `abort` (as a fault in native code), `stop` (SIGSTOP: frozen until somebody sends
-SIGCONT), `cancel` (the current task; in a thread, a CancelledError), `sleep:<seconds>` and `raise:<error>`, an error of
-`sagabus.errors` or a built-in one. At points named `after_…` the thing is done: raising there is "done, then reported
-as failed".
+Actions that end or stop the process: `kill9` (SIGKILL to itself), `abort` (as a fault in native code), `stop` (SIGSTOP:
+frozen until SIGCONT). Other actions: `cancel` (the current task; in a thread, a CancelledError), `sleep:<seconds>` and
+`raise:<error>`, an error of `sagabus.errors` or a built-in one. At points named `after_…` the thing is done: raising
+there is "done, then reported as failed".
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def hit(name: str) -> None:
 
 
 def arm(specification: str | None) -> None:
-    """Switch failpoints on as the environment variable would, all counts at nought; None or nothing switches all off.
+    """Switch failpoints on as the environment variable would, with all counts at 0. None or an empty text switches all
+    off.
 
     Raises ConfigurationError for a name, action or error that does not exist.
     """

@@ -70,12 +70,12 @@ def handler(
     annotated with.
 
     The function itself is returned and stays callable. A bound method, a partial or an object with `__call__` will do;
-    of a bound method a partial is returned. `key`: the field (or a function) by which messages are kept in
-    order; without it messages sent by one saga instance, or with one partition key, are. `ordered=False`: a message
-    that waits for its retry holds back no others. `parks`: once a message is dead-lettered its key waits until the
-    letter is replayed or discarded. `thread`: a plain function that may block runs in a thread. `timeout`: how long one
-    run may take before it is cancelled and has failed (`Settings.timeout` by default); in a thread it fails as well,
-    and the function goes on without effect; a plain function in the event loop cannot be interrupted.
+    of a bound method a partial is returned. `key`: the field (or a function) by which messages keep their order.
+    Without it, messages of one saga instance or one partition key do. `ordered=False`: a message that waits for its
+    retry holds back no others. `parks`: once a message is dead-lettered its key waits until the letter is replayed or
+    discarded. `thread`: a plain function that may block runs in a thread. `timeout`: how long one run may take before
+    it is cancelled and has failed (`Settings.timeout` by default). A function in a thread then continues without
+    effect. A plain function in the event loop cannot be interrupted.
     """
     require_name("handler", name, "payments")
     options = HandlerOptions(

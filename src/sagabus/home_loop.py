@@ -1,7 +1,7 @@
-"""The event loop that a bus belongs to from its opening to its closing: it is used from there and from nowhere else.
+"""The event loop that a bus belongs to while it is open. Calls from any other loop are refused.
 
-Connections, futures and tasks belong to one loop. A call from another one may raise anything, hang, break the calls of
-the owner, or crash the interpreter inside a driver; so it is refused before it touches anything.
+Connections, futures and tasks belong to one loop. A call from another loop may raise anything, hang, break the calls of
+the owner, or crash the interpreter inside a driver. So the bus refuses it before it touches anything.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class HomeLoop:
         """
         home = self._loop
         if self.is_inherited:
-            text = f"this bus was opened by process {self._pid}, this is {os.getpid()}"
-            raise ForkedProcess(f"{call}: {text}: open a bus of its own after the fork")
+            text = f"process {self._pid} opened this bus, and this is process {os.getpid()}"
+            raise ForkedProcess(f"{call}: {text}: open another bus after the fork")
         if home is None or _running() is home:
             return
         raise WrongEventLoop(self._advice(home, call))
@@ -59,12 +59,12 @@ class HomeLoop:
     def _advice(self, home: asyncio.AbstractEventLoop, call: str) -> str:
         if home.is_closed():
             return (
-                f"{call}: the event loop that opened this bus has ended without `await bus.close()`, "
-                "and its connections with it: make a new Bus here, and close each in the loop that opened it"
+                f"{call}: the event loop that opened this bus has ended without `await bus.close()`: "
+                "make a new Bus here, and close each bus in the loop that opened it"
             )
         return (
-            f"{call}: this bus was opened in another event loop, in the thread {self._thread!r}: hand the call to that "
-            f"loop with asyncio.run_coroutine_threadsafe({call}, loop), or open a Bus of its own in this one"
+            f"{call}: another event loop opened this bus, in the thread {self._thread!r}: "
+            f"call asyncio.run_coroutine_threadsafe({call}, loop) with that loop, or open another Bus here"
         )
 
 

@@ -1,4 +1,4 @@
-"""PORT: the read-only side of a store, for whoever looks at it; no message passes here.
+"""PORT: the read-only side of a store, for views and tools. No message passes here.
 
 A part of the contract in `store`, whose `inspect` gives it.
 """

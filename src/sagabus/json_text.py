@@ -1,6 +1,6 @@
 """JSON as text: how deep it is, where it repeats a key, and where an error of a decoder points.
 
-Beside the way of a message; `form` and `codec` ask.
+Outside the way of a message: `form` and `codec` call it.
 """
 
 import json

@@ -14,9 +14,9 @@ class Keeper(Protocol):
     def renew(self, worker: str, *, duration: int, within: float) -> None:
         """Have all leases that `worker` still holds, and its registration, end `duration` microseconds from now.
 
-        Takes nothing, shares nothing and raises no epoch: what others have taken over stays theirs, and what another
-        transaction has locked at this moment is left as it is. Twice is harmless. Raises StoreUnavailable or StoreBusy
-        after about `within` seconds, and ForkedProcess in a process that did not open the store.
+        Takes no lane, shares none and raises no epoch. Lanes that others have taken over stay theirs, and rows that
+        another transaction has locked stay as they are. Twice is harmless. Raises StoreUnavailable or StoreBusy after
+        about `within` seconds, and ForkedProcess in a process that did not open the store.
         """
         ...
 

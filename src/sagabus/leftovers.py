@@ -1,7 +1,7 @@
-"""What stored rows name and this release does not know: told when a worker starts, so that nobody finds it by an alarm.
+"""Reports, when a worker starts, what stored rows name and this release does not know.
 
-A bounded look at each subscription. Nothing is blocked by it: a message of an unknown type, a timer without a reaction
-or a state that does not read costs itself only, when its turn comes.
+A bounded look at each subscription. It blocks nothing else: a message of an unknown type, a timer without a reaction or
+a state that cannot be read costs only itself, in its turn.
 """
 
 from __future__ import annotations

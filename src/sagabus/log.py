@@ -1,8 +1,8 @@
-"""The logger `sagabus`: what it is told is made safe to write before any handler gets it.
+"""The logger `sagabus`: makes records safe to write before any handler gets them.
 
-Ids, keys, reasons and error texts are written by strangers: a line break would forge a line of the log, an escape
-sequence would command the terminal that shows it. It is decided here, for all records of the library at once; a handler
-or a formatter of the application's need do nothing. Records keep their template and their arguments.
+Strangers write ids, keys, reasons and error texts. A line break would forge a line of the log, and an escape sequence
+would command the terminal that shows it. It is decided here, for all records of the library at once; a handler or a
+formatter of the application's need do nothing. Records keep their template and their arguments.
 """
 
 from __future__ import annotations

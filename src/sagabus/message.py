@@ -67,7 +67,7 @@ class MessageType:
 
 
 class MessageOptions(TypedDict, total=False):
-    """What `@event` and `@command` take beside the wire name."""
+    """Options of `@event` and `@command` after the wire name."""
 
     lossy: bool
     """What is received may differ from what was sent; without it such a message is refused where it is sent."""
@@ -86,10 +86,9 @@ def event(name: str, **options: Unpack[MessageOptions]) -> Callable[[type[T]], t
     """Declare a class as an event: something that happened, for any number of subscriptions.
 
     A plain class becomes a frozen dataclass; a dataclass, msgspec.Struct or pydantic model is taken as it is. The class
-    itself is returned, never a copy. A message whose bytes would read as another value is refused where it is sent;
-    `lossy=True` is for models that mean that (`exclude=True`, a serializer that rounds). `aliases`, `version`, `upcast`
-    and `renamed` read what older releases sent. Raises ConfigurationError when the wire name, an option or the class
-    cannot be used.
+    itself is returned, never a copy. The sender refuses a message whose bytes would read as another value. `lossy=True`
+    permits it, for models with `exclude=True` or a serializer that rounds. `aliases`, `version`, `upcast` and `renamed`
+    read what older releases sent. Raises ConfigurationError when the wire name, an option or the class cannot be used.
     """
     return _declaring(name, "event", options)
 

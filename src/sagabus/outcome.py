@@ -109,8 +109,8 @@ class RetryAt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class Marked(msgspec.Struct, frozen=True, gc=False):
     """Count a death before the run begins: for messages that a worker had in flight when it died.
 
-    1 is GONE unless attempts and deaths are still those of the envelope, so that nothing is counted twice. -1 takes a
-    death back, whatever has been counted since; it is GONE where there is none.
+    1 is GONE unless attempts and deaths are still those of the envelope, so that nothing is counted twice. With -1 a
+    death is taken back, whatever was counted since. It is GONE if there is none.
     """
 
     envelope: Envelope

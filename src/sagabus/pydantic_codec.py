@@ -110,7 +110,8 @@ def field_annotations(cls: type[object]) -> Iterator[tuple[str, object]]:
 
 def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, reflection.Type | None]:
     """The keys of JSON data with the types that the model declares for them; none for those that it would drop without
-    a word. What it keeps or refuses beside its fields is left out, and so is all of it where only the model can say.
+    a word. Whatever it keeps or refuses apart from its fields is left out, and so is all of it if only the model can
+    say.
     """
     model = cast("type[Model]", cls)
     fields = model.model_fields.items()

@@ -2,7 +2,8 @@
 text.
 
 Delays and attempts live in the store, so they survive the process. A version conflict, a lost database and a stopped
-worker are not failures of the message and do not come here, unless the database is lost by the message each time.
+worker are not failures of the message, and do not come here. The exception is a message that loses the database each
+time.
 """
 
 from __future__ import annotations
@@ -82,9 +83,9 @@ class RetryPolicy:
     """How often and when a failed message runs again, by the class of its error.
 
     `rules` maps exception classes to a Rule; the nearest class in the error's own order of inheritance wins. Where none
-    matches, a message that cannot be read is dead-lettered at once. **Transient** errors (connections, time-outs,
-    locks, conflicts, also those of the common clients and drivers) use up no `attempts` for `transient_for` from the
-    first failure on; after that, they do. `transient` names further classes of this kind, or their names,
+    matches, a message that cannot be read is dead-lettered at once. **Transient** errors are connections, time-outs,
+    locks and conflicts, also those of the common clients and drivers. They use no `attempts` for `transient_for` from
+    the first failure on, and then they do. `transient` names further classes of this kind, or their names,
     "stripe.APIConnectionError". Jitter is full (a uniform part of the ceiling), so that what failed together does not
     return together.
 

@@ -37,17 +37,17 @@ class Saga:
 
     The annotated names of the body (and of mixins) become the fields of a dataclass: the state, stored as JSON. Methods
     with `@starts`, `@handles` and `@timer` are its reactions. `key` names the field of every message (or is a function
-    of it) whose value tells the instance. Assigning an attribute that is not declared raises ConfigurationError, unless
-    it is a property or its name begins with an underscore; what begins with one is not stored.
+    of it) whose value tells the instance. Assigning an undeclared attribute raises ConfigurationError. Properties may
+    be assigned, and so may names that begin with an underscore, which are not stored.
 
-    What happens to a message that finds no live instance and starts none (`on_missing`), a finished one
-    (`on_finished`), or one whose `when` does not hold (`on_unexpected`): "stash" it for the saga to start or change (at
-    most `patience`, then dead letter), "ignore" it (counted and logged), or "dead-letter" it. Each takes one of these,
-    or a mapping from message classes to them. A message whose key is
-    None or empty names no instance: by `on_no_key` this saga dead-letters or ignores it. `restart=True` lets a starting
-    message begin a finished instance anew; `history=True` keeps a row of each transition. A run whose state would be
-    read as another one fails with StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks`
-    and `timeout` are as for `@handler`; a method may have a `timeout` of its own.
+    `on_missing` applies to a message that finds no live instance and starts none. `on_finished` applies to a finished
+    instance, and `on_unexpected` to one whose `when` does not hold. Each is "stash" (until the saga starts or changes,
+    at most `patience`, then dead letter), "ignore" (counted and logged), or "dead-letter". Each takes one of these, or
+    a mapping from message classes to them. A message whose key is None or empty names no instance: by `on_no_key` this
+    saga dead-letters or ignores it. `restart=True` lets a starting message start a finished instance again.
+    `history=True` keeps a row of each transition. A run whose state would be read as another one fails with
+    StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks` and `timeout` are as for
+    `@handler`; a method may have a `timeout` of its own.
 
     For states of older releases: `version`, with `upcast` functions from the stored mapping of one version to the
     next; `renamed` fields; `dropped` fields. All other fields that the class does not have are carried along.

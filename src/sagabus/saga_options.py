@@ -1,4 +1,4 @@
-"""What a saga's class line says beside the name: typed for checkers, checked where the class is declared."""
+"""The options of a saga's class line: typed for checkers, and checked where the class is declared."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SagaKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SagaOptions:
-    """What the class was given beside its body."""
+    """The options of the class line."""
 
     name: str
     key: KeySpec | None = None

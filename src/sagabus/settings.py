@@ -1,4 +1,4 @@
-"""Everything about a bus that may be set, with defaults that are safe."""
+"""Everything about a bus that you may set, with safe defaults."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from sagabus.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of one bus; ConfigurationError lists every one that cannot be."""
+    """Settings of one bus. ConfigurationError lists every invalid one."""
 
     concurrency: int = 100
-    """Handlers that may wait at the same time in one process; keys run concurrently, one key never does."""
+    """How many handlers may wait at the same time in one process. Keys run concurrently, messages of one key never do.
+    """
     prefetch: int = 3_000
-    """About the most messages of one subscription in flight; after a crash a death is counted before each runs."""
+    """About the maximum of in-flight messages per subscription and worker. After a crash, a death is counted before
+    each runs.
+    """
     prefetch_bytes: int = 64 << 20
-    """About the most bytes of messages in flight, of all subscriptions together; one message of a lane is in any case.
+    """About the maximum of bytes in flight per worker, over all subscriptions. One message of each lane is always
+    allowed.
     """
     lease: timedelta = timedelta(seconds=10)
-    """How long a dead worker's keys stay with it."""
+    """How long a crashed worker keeps its lanes."""
     timeout: timedelta | None = timedelta(minutes=10)
-    """How long one run of a handler may wait in all; then it is cancelled and has failed. None: for ever."""
+    """How long one run of a handler may take. Then it is cancelled and has failed. None: without limit."""
     warn_after: timedelta = timedelta(seconds=30)
     """How long a run may last before the log says so."""
     threads: int = 32
@@ -39,7 +43,7 @@ class Settings:
     history_retention: timedelta | None = None
     """How long the rows of sagas with `history=True` are kept; None: as long as their de-duplication records."""
     short_retention: bool = False
-    """Pass True to mean a retention under 24 hours."""
+    """True allows a retention under 24 hours."""
     purge_every: timedelta = timedelta(minutes=1)
     purge_limit: int = 1_000
     """Rows of a kind that one purge removes at most."""
@@ -48,7 +52,7 @@ class Settings:
     max_hops: int = 10_000
     """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
     unheard: Literal["warn", "refuse"] = "warn"
-    """What becomes of an event that no subscription receives: a warning once per type, or Unroutable."""
+    """What happens to an event that no subscription receives: a warning once per type, or Unroutable."""
     deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
     """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
     lanes: int | None = None
@@ -56,8 +60,9 @@ class Settings:
     that exists has its number, which `sagabus lanes` changes; a bus that asks for another says so in its log."""
 
     durability: Literal["require", "warn", "accept"] = "warn"
-    """What a bus does about a store whose commits a crash of the machine may lose, such as `synchronous_commit=off`:
-    "require" refuses to open, "warn" logs a WARNING for each reason, "accept" says nothing."""
+    """What a bus does if a crash of the machine may lose commits of its store, for example with
+    `synchronous_commit=off`. "require" refuses to open, "warn" logs a WARNING for each reason, "accept" says nothing.
+    """
 
     def __post_init__(self) -> None:
         problems = [

@@ -1,7 +1,7 @@
 """Which fields a saga's state has in JSON, however deep, and what a stored state holds that this release does not know.
 
-A state says by which shape it was written. An equal shape is read at once; any other one is looked at here, so that no
-worker writes back a state without the fields that another release keeps in it.
+A state says by which shape it was written. An equal shape is read at once. This module checks any other one, so that no
+worker drops fields that another release keeps in a state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sagabus.pydantic_codec import is_model, model_types, root_type
 __all__ = ["CARRIES", "shape_text", "unknown_part", "version_of"]
 
 CARRIES = "+"
-"""Ends the shape of a state that holds fields of another release beside its own."""
+"""Ends the shape of a state that also has fields of another release."""
 _OBJECTS = (reflection.DataclassType, reflection.StructType, reflection.TypedDictType)
 _ARRAYS = (reflection.ListType, reflection.SetType, reflection.FrozenSetType, reflection.VarTupleType)
 

@@ -1,4 +1,4 @@
-"""What a sender may say beside the message, checked once for all ways to publish, outside handlers and inside.
+"""The options of a message, checked once for all ways to publish, outside handlers and inside.
 
 What passes here fits every store: text that UTF-8 can write, within the lengths that the documentation names.
 """

@@ -59,8 +59,9 @@ class StateCodec:
         return self._form_of(cls).shape
 
     def write(self, state: T, carried: Carried | None = None) -> tuple[bytes, T | None, str]:
-        """The state as bytes that `read` reads as an equal state, with what is carried along beside its fields; what
-        the next run gets (None: what `read` makes of the bytes then); and the shape that the bytes have.
+        """Three values: bytes that `read` reads as an equal state, what the next run gets, and the shape of the bytes.
+        The bytes include the kept fields of other releases. If the second is None, the next run gets what `read` makes
+        of the bytes.
 
         Raises StateInvalid or StateTooLarge.
         """
@@ -73,7 +74,7 @@ class StateCodec:
             raise
         kept: T | None = state if form.comes_back(state, body) else cast(T, form.read_back(body, state))
         if self.rereads or (kept is state and len(state.__dict__) != len(form.exact)):
-            kept = None  # a cached value beside the fields is not stored, so the next run must not see it
+            kept = None  # a cached value outside the fields is not stored, so the next run must not see it
         if not carried:
             return body, kept, known.shape
         merged = msgspec.json.encode({**mapping_of(body), **carried})
@@ -83,8 +84,8 @@ class StateCodec:
     def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
         """The state in the body, which was written by `shape` (None: by a release that wrote no shapes).
 
-        Raises StateTooNew for what a newer release wrote and this one would lose, StateInvalid for what does not read
-        as the class, an upcaster's failure among it, and StateTooLarge.
+        Raises StateTooNew if this release would lose what a newer one wrote, and StateTooLarge. Raises StateInvalid if
+        the state does not read as the class, or an upcaster fails.
         """
         known = self._form_of(cls)
         if shape == known.shape:

@@ -1,12 +1,12 @@
 """PORT: the durable truth. One store is the queue, the outbox, the saga storage, the timers and the dead letters.
 
-Way of a message: `append` puts an envelope into the channel of each subscription; a worker leases lanes, fetches, runs
-handlers and hands their outcomes to `commit`; what they sent is then in other channels. There is one way in (`append`,
-or `join` inside the caller's own transaction) and one way on (`commit`).
+`append` puts an envelope into the channel of each subscription. A worker leases lanes, fetches, runs handlers and hands
+their outcomes to `commit`. Sent messages are then in other channels. There is one way in (`append`, or `join` inside
+the caller's own transaction) and one way on (`commit`).
 
-Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its kinds;
-`StoreUnavailable`, `StoreBusy` and `StoreFull` may pass by themselves and say nothing about any message. All calls may
-be repeated. A call that is cancelled may have happened: the rows decide.
+Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its
+subclasses. `StoreUnavailable`, `StoreBusy` and `StoreFull` are transient and say nothing about any message. All calls
+may be repeated. A cancelled call may have happened: the rows decide.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Capability(Enum):
     STATEMENTS = "statements"
     """User SQL inside the shared commit (`ctx.execute`)."""
     CONNECTION = "connection"
-    """The open transaction handed to a handler (`ctx.connection`) or to `bus.transaction()`."""
+    """The open transaction, for a parameter of a handler (`connection: Connection`) or for `bus.transaction()`."""
     JOIN = "join"
     """Appending inside a transaction that the caller opened."""
     SHARED = "shared"
@@ -50,7 +50,7 @@ class Subscription(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     kind: str
     """event or command; a command has one receiver."""
     key: str | None = None
-    """The message's field that is its partition key in this channel; None when the subscriber has to say."""
+    """The message's field that is its partition key in this channel; None if the subscriber evaluates the key."""
     keyed: bool = False
     """The subscriber evaluates the key by code: an envelope from elsewhere arrives with no partition key."""
     window: int = 0
@@ -74,12 +74,12 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     """Rises with each change of owner; a commit with an older one is fenced off."""
     suspect_until: int = 0
-    """Envelopes up to this position may have been in the hands of a worker that died."""
+    """A crashed worker may have had envelopes up to this position in flight."""
     suspect_keys: Mapping[str, int] = {}
-    """The same of some keys, which that worker fetched by cursors of their own: up to where theirs may have been."""
+    """The same for the keys that the worker fetched by separate cursors."""
 
     def is_suspect(self, key: str | None, position: int) -> bool:
-        """Whether a worker that died may have had the envelope in flight."""
+        """Whether a crashed worker may have had the envelope in flight."""
         until = self.suspect_until if key is None else self.suspect_keys.get(key, self.suspect_until)
         return position <= until
 
@@ -90,7 +90,7 @@ class Cursor(msgspec.Struct, frozen=True, gc=False):
     channel: str
     lane: int
     after: int
-    """Envelopes that are due at once and up to this position were handed out before."""
+    """The worker has received the envelopes that are due at once, up to this position."""
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
@@ -111,9 +111,9 @@ class Fetched(msgspec.Struct, frozen=True, gc=False):
     """Saga (channel) and what is stored under some of the envelopes' keys, read at the same moment: it need not be
     loaded again. A store may leave out any or all of it."""
     crew: int | None = None
-    """Changes when a worker came, went or died, or left lanes to others: time to lease anew. None: not looked at."""
+    """Changes when a worker came, went or died, or gave up lanes: time to lease again. None: not read."""
     reached: int = 0
-    """Of a sift: where fewer than the limit came, no other one that is wanted stands up to this position."""
+    """Of a sift with fewer envelopes than the limit: no further wanted envelope stands up to this position."""
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -156,11 +156,11 @@ class Unit(Protocol):
 
     @property
     def connection(self) -> object:
-        """The guarded handle: user SQL runs in the transaction; transaction control and DDL raise StatementRefused."""
+        """The guarded handle for user SQL in the transaction. Transaction control and DDL raise StatementRefused."""
         ...
 
     async def lend(self, kind: type | None) -> Lent:
-        """The same as the type that a handler's signature asks for; None is the guarded handle."""
+        """The handle as the type that a handler's signature asks for; None is the guarded handle."""
         ...
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
@@ -218,12 +218,12 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish the call under way and disconnect. Leases are not released by this."""
+        """Finish the running call and disconnect. This does not release leases."""
         ...
 
     async def durability_risks(self) -> Sequence[str]:
-        """Why a crash of the machine may lose what has committed, one sentence for each reason, with the way out; none
-        where nothing speaks against it. Reads only; asked each time a bus opens.
+        """Why a crash of the machine may lose commits: one sentence for each reason, with the way out; empty if nothing
+        does. It only reads. A bus calls it each time it opens.
         """
         ...
 
@@ -242,11 +242,11 @@ class Store(Protocol):
         ...
 
     async def divide(self, lanes: int) -> Divided:
-        """Divide every channel into so many lanes, in one transaction; the number that there is changes nothing.
+        """Divide every channel into so many lanes, in one transaction. The current number changes nothing.
 
-        All stored envelopes go to the lanes that `lane_of` says, by their key or else their id; the routing's version
-        rises, so that others address anew. No lane has an owner afterwards and every epoch is one that there never was,
-        so whatever is in somebody's hands is fenced off. What a dead worker may have had in hand stays suspect.
+        All stored envelopes go to the lanes that `lane_of` says, by their key or else their id. The routing's version
+        rises, so that publishers address again. Afterwards no lane has an owner and every epoch is new, so in-flight
+        work is fenced. What a crashed worker may have had in flight stays suspect.
 
         ConfigurationError for less than one lane, or more than `MOST_LANES`.
         """
@@ -262,16 +262,16 @@ class Store(Protocol):
         ...
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
-        """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, when `routing`
-        is no longer the current version: the caller addresses them anew.
+        """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, if `routing`
+        is no longer the current version: the caller addresses them again.
 
-        Of guarded envelopes with one (channel, message id) only the first is ever accepted: a copy is DUPLICATE, other
-        content under the id is a COLLISION and goes to the channel's dead letters, one stamped below the channel's
-        horizon is TOO_OLD and goes there too. Envelopes that are not guarded are always accepted. A timer replaces the
-        one with its channel, key and name.
+        Of guarded envelopes with one (channel, message id) only the first is ever accepted, and a copy is DUPLICATE.
+        Other content under the id is a COLLISION and goes to the channel's dead letters. An envelope stamped below the
+        channel's horizon is TOO_OLD and goes there too. Envelopes that are not guarded are always accepted. A timer
+        replaces the one with its channel, key and name.
 
-        A body that is not UTF-8, or contains NUL, costs its message only: it is DAMAGED and goes to the dead letters,
-        guarded or not, unless it is a DUPLICATE. The letter's body is JSON that holds every byte.
+        A body that is not UTF-8, or contains NUL, costs only its message. The envelope is DAMAGED and goes to the dead
+        letters, guarded or not, unless it is a DUPLICATE. The letter's body is JSON that holds every byte.
         """
         ...
 
@@ -292,17 +292,18 @@ class Store(Protocol):
         patient: bool = False,
         knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
-        """Say that `worker` lives, renew what it owns and take its fair share; return all lanes that it owns now.
+        """Register `worker` as live, renew its lanes and take its fair share. Returns all lanes that it owns now.
 
-        A lane is taken when it has no owner or its lease has ended by the store's clock; living workers of a channel
-        share its lanes evenly, to one lane; so the answer may miss lanes owned before (and their envelopes in hand go).
-        `window` is the most envelopes of a lane that this worker will hold until it leases again: when it dies, that
-        many, and all that are due by schedule, become suspects of the next. `patient`: nobody is taken for dead now.
-        Of a lane with loud keys (`note_loud`), that many of each of these become suspects, and that many of all others.
+        It takes a lane that has no owner, or whose lease has ended by the store's clock. Live workers share the lanes
+        of a channel evenly, to one lane. So the answer may miss lanes that it owned before, and their in-flight
+        envelopes are dropped. `window` is the maximum of in-flight envelopes per lane until this worker leases again.
+        If it dies, that many become suspects of the next worker, and so do all that are due by schedule. `patient`:
+        take over no lane from another worker now. Of a lane with loud keys (`note_loud`), that many of each of these
+        become suspects, and that many of all others.
 
-        `knows`: the message types that this worker knows, by channel. Where a living worker knows one that another does
-        not, the other is due no lane of that channel; of two that each know one more, the one whose kind began
-        later works. That holds as soon as all living workers of the channel say what they know.
+        `knows`: the message types that this worker knows, by channel. If a live worker knows a type that another does
+        not, the other gets no lane of that channel. If each of two knows a type that the other does not, the one whose
+        kind began later works. That holds as soon as all live workers of the channel say what they know.
         """
         ...
 
@@ -331,16 +332,16 @@ class Store(Protocol):
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, at most `limit` of each lane, neither stashed nor held back.
 
-        Per lane: those due at once with a position above the cursor's, in order; and all those scheduled that are due
-        by now (again on every call, while they are stored: the caller knows what it has in hand). An envelope is held
+        Per lane, in order: those due at once with a position above the cursor's. Also all scheduled ones that are due
+        by now, again on every call while they are stored: the caller knows what it has in flight. An envelope is held
         back while another one of its channel and key waits for its retry or is parked as a dead letter. A stashed
         envelope whose patience has ended is due.
         """
         ...
 
     async def sift(self, sift: Sift, limit: int) -> Fetched:
-        """As `fetch`, for one lane and some of its keys: all but those that are left out, with what is scheduled and
-        due; or one key alone, with nothing that is scheduled. `reached` says up to where this has looked.
+        """As `fetch`, for one lane and some of its keys. Either all keys but those left out, with scheduled envelopes
+        that are due, or one key alone, without them. `reached` says up to where this has looked.
         """
         ...
 
@@ -349,9 +350,9 @@ class Store(Protocol):
         ...
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
-        """**The transaction.** For each outcome: remove or mark its envelope, save its instance, record its transition,
-        append what it sent, set and cancel timers, claim keys, run statements, write its dead letter. One answer for
-        each outcome, in order.
+        """**The transaction.** For each outcome, in one transaction: remove or mark its envelope, save its instance,
+        record its transition, and append what it sent. Also set and cancel timers, claim keys, run statements, and
+        write its dead letter. One answer for each outcome, in order.
 
         All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains.
         One outcome's failure costs only that outcome and those of the same (channel, partition key) after it, which are

@@ -6,7 +6,7 @@ import msgspec
 
 
 class Divided(msgspec.Struct, frozen=True, gc=False):
-    """What dividing the channels anew came to."""
+    """The result of a change of the number of lanes."""
 
     before: int
     lanes: int

@@ -1,7 +1,7 @@
 """The URL of a store, taken apart in one place, so that nothing secret in it is ever shown.
 
-A mistyped URL may carry its password in any of its parts: a `/` in a password ends the host, a missing scheme makes
-one of the user. So a text that does not read as a URL is not shown at all, and of one that does only `place` is.
+A mistyped URL may have its password in any part. A `/` in a password ends the host, and without a scheme the user
+becomes one. So a text that does not read as a URL is not shown at all, and of one that does only `place` is.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _clean(url: object) -> str:
         raise _Problem(f"the store's URL is empty, which is no store URL: use {_forms()}")
     if not url.isprintable() or url != url.strip():
         raise _Problem(
-            "the store's URL holds a blank at an end, a line break, or another character that cannot be printed: "
+            "the store's URL has a blank at an end, a line break, or another unprintable character: "
             "remove it, or write it as %XX"
         )
     return url
@@ -161,7 +161,7 @@ def _file(authority: str, path: str, query: str | None) -> StoreUrl:
         raise _Problem("a sqlite URL takes no options: in the name of a file write %3F for '?'")
     if _CREDENTIALS.match(path):
         raise _Problem(
-            "the sqlite URL looks as if it held a user and a password: write postgresql:// or mysql:// for a server, "
+            "the sqlite URL seems to have a user and a password. Write postgresql:// or mysql:// for a server, "
             "or %40 for an '@' in the name of a file"
         )
     name = _decoded(path.removeprefix("/"), "sqlite")
@@ -199,7 +199,7 @@ def _hosts(scheme: str, named: str) -> tuple[tuple[str, int | None], ...]:
     hosts = [(match[1].strip("[]"), int(match[2]) if match[2] else None) for match in found if match]
     if len(hosts) < len(found) or any(port is not None and not 0 < port <= _HIGHEST_PORT for _, port in hosts):
         raise _Problem(
-            f"the {scheme} URL has a host or a port that is none: write {_example(scheme)}, an IPv6 address in "
+            f"the {scheme} URL has an invalid host or port: write {_example(scheme)}, an IPv6 address in "
             f"brackets, a port from 1 to {_HIGHEST_PORT}; {_ESCAPES}"
         )
     return tuple(hosts)

@@ -35,8 +35,9 @@ class SagaRecord(Generic[S]):
     state: S
     """The saga object where its class was given or is known to this bus, else the state as a dictionary."""
     error: HandlingError | None
-    """Why the state does not read as the class (another release wrote it); `state` is then the dictionary stored, or
-    the text of one that is no JSON."""
+    """Why the state does not read as the class: another release wrote it. `state` is then the stored dictionary, or the
+    text if it is no JSON.
+    """
     timers: Mapping[str, str]
     """Name of each timer that is set, with the message id of its setting."""
     created_at: datetime

@@ -113,7 +113,7 @@ def test_any_text_at_all_is_a_store_or_a_configuration_error(url: str) -> None:
         ("sqlite://h/shop.db", "has a host"),
         ("sqlite:///u:p@h/d", "a user and a password"),
         ("sqlite:///a%00b", "a NUL"),
-        ("sqlite:///a\udc80", "cannot be printed"),
+        ("sqlite:///a\udc80", "unprintable"),
         ("sqlite:///a%ff", "no UTF-8"),
         ("postgresql://u:%ff@h/d", "no UTF-8"),
         ("postgresql://u:a%00@h/d", "a NUL"),
