@@ -73,9 +73,7 @@ class Recoverability:
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
-        # Before any attempt it has waited for a worker that knows it, and failed by nothing.
-        waited = self._waited(envelope) if envelope.attempt else 0
-        transient = by is not None or policy.is_transient(error)
+        waited, transient = self._fails_for(envelope), by is not None or policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
         attempt, rule, failure = envelope.attempt + 1, policy.rule_for(error), failure_of(error)
         faults = attempt - envelope.excused - is_free
@@ -161,6 +159,10 @@ class Recoverability:
         if len(self._unknown_since) > _REMEMBERED:
             self._unknown_since.popitem(last=False)
         return max(self._clock.now() - since, 0)
+
+    def _fails_for(self, envelope: Envelope) -> int:
+        """The same since the first attempt: before that, it has waited for a worker that knows it at most."""
+        return self._waited(envelope) if envelope.attempt else 0
 
     def _waited(self, envelope: Envelope) -> int:
         """Since its first failure, in microseconds."""
