@@ -75,7 +75,7 @@ async def test_when_its_patience_is_over_it_is_dead_with_the_reason(harness: Mak
         (letter,) = await bus.dead_letters()
 
         assert early == []
-        assert letter.reason == "missing: shop.ended no such saga instance (waited 1:00:00)"
+        assert letter.reason == "missing: shop.ended found no saga instance (waited 1:00:00)"
         assert letter.envelope.body == b'{"key":"A","number":0}'
 
 
@@ -121,7 +121,7 @@ async def test_what_comes_after_the_end_is_a_policy_too(harness: MakeHarness) ->
         await bus.publish(Ended(key="A"))
 
         (letter,) = await bus.dead_letters(Finished)
-        assert letter.reason == "finished: shop.ended the saga instance is finished"
+        assert letter.reason == "finished: shop.ended came after the saga had finished"
 
 
 async def test_when_the_creating_run_fails_the_early_one_goes_on_waiting(harness: MakeHarness) -> None:

@@ -63,7 +63,7 @@ async def test_by_default_it_is_dead_lettered_with_the_status(harness: MakeHarne
         await bus.idle()
 
         (letter,) = await bus.dead_letters("door")
-        assert letter.reason == "unexpected: shop.ended not expected in status 'closed'"
+        assert letter.reason == "unexpected: shop.ended has no reaction in status 'closed'"
 
 
 async def test_stashed_it_runs_when_the_status_has_changed(harness: MakeHarness) -> None:
@@ -87,7 +87,7 @@ async def test_stashed_it_is_dead_when_the_status_never_changes(harness: MakeHar
         await bus.advance(timedelta(hours=1))
 
         (letter,) = await bus.dead_letters("door")
-        assert letter.reason == "unexpected: shop.ended not expected in status 'ajar' (waited 1:00:00)"
+        assert letter.reason == "unexpected: shop.ended has no reaction in status 'ajar' (waited 1:00:00)"
 
 
 async def test_of_several_reactions_the_first_whose_condition_holds_runs(harness: MakeHarness) -> None:

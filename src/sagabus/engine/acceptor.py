@@ -67,7 +67,7 @@ class Acceptor:
     async def drain(self) -> None:
         """Wait until everything is appended that has been handed in by now."""
         if self.busy:
-            with suppress(SagaBusError):  # told to whom it concerns
+            with suppress(SagaBusError):  # each caller gets its own error
                 await self.append(list)
 
     async def _flush(self, publications: list[Publication]) -> None:

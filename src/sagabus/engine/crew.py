@@ -37,7 +37,7 @@ class Crew:
         for channel in sorted(without - self._without_lanes):
             if others := known.get(channel, frozenset()) - self._knows[channel]:
                 log.info(
-                    "%s: this worker gives all lanes to live workers of another release, which know %s as well",
+                    "%s: this worker gives all lanes to live workers of another release, which also know %s",
                     *(channel, ", ".join(sorted(others))),
                 )
         self._without_lanes = without

@@ -77,7 +77,7 @@ class GroupCommit(Generic[T]):
                 try:
                     await self._flush(batch)
                 except Exception:
-                    log.exception("a flush broke off")
+                    log.exception("a flush met an error")
         except asyncio.CancelledError:
             left, self.waiting = self.waiting, []
             self._give_up(left)

@@ -1,7 +1,7 @@
 """One lane of a worker: where fetching goes on, how much of it is in flight, and which of its keys are loud.
 
-A loud key has filled its lane and goes on filling it. It is fetched by a cursor of its own from then on, and the lane's
-cursor passes over it: so the keys behind it need not wait for its backlog (decision 0013).
+A loud key has filled its lane and goes on filling it. From then on a separate cursor fetches it, and the lane's cursor
+passes over it. So the keys behind it need not wait for its backlog (decision 0013).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters.
 
-Beside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with the
-monotonic one; after a jump it refuses and says so, for a purge at the wrong time costs availability (never a second
-effect: see the horizon).
+Outside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with
+the monotonic one. After a jump it refuses and says so, because a purge at the wrong time costs availability. It never
+costs a second effect: see the horizon.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Housekeeping:
         offset = self._clock_offset()
         jump = offset - self._offset
         if abs(jump) > _LARGEST_JUMP:
-            log.error("the clock jumped by %.0f s: nothing is purged until the bus is restarted", jump / SECOND)
+            log.error("the clock jumped by %.0f s: the bus purges nothing until it is restarted", jump / SECOND)
             return Purged()
         self._offset = offset
         return await self._store.purge(self._retention, self._limit)
@@ -68,7 +68,7 @@ class Housekeeping:
             except StoreError as error:
                 log.warning("cannot purge now: %s", error)
             except Exception:
-                log.exception("a purge broke off; the next one comes at its time")
+                log.exception("a purge met an error; the next one runs at its usual time")
 
     def _clock_offset(self) -> int:
         return self._clock.now() - int(self._clock.monotonic() * SECOND)

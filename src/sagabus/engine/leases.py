@@ -1,4 +1,4 @@
-"""A worker's leases: which lanes are its own, for how long, and how much of each it may have in hand."""
+"""A worker's leases: which lanes it owns, for how long, and how much of each it may have in flight."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_RENEWAL = 1.0
 _LONGEST_BLOCK = 600.0
 """Seconds that an event loop may be blocked before its lanes go to others, where no run has a time limit."""
 _THREAD_PATIENCE = 1.0
-"""Seconds that an end waits for a renewal under way; after that it harms nobody, since it takes nothing."""
+"""How many seconds the end waits for a running renewal. A later one is harmless, since it takes no lane."""
 _PATIENCE = 6.0
 """Seconds: everybody's longest pause after an error, and a renewal."""
 
@@ -37,7 +37,7 @@ class Leases:
     """Takes, renews, hands over and gives back the lanes of one worker."""
 
     refresh = False
-    """Something said that lanes or subscriptions have changed: lease anew at once."""
+    """Lanes or subscriptions have changed: lease again at once."""
     _crew: int | None = None
     _looks_anew = False
     """The next renewal asks for the routing as one after `refresh` does, but is not sooner for it."""
@@ -96,7 +96,7 @@ class Leases:
         self.refresh = True
 
     def note_crew(self, crew: int | None) -> None:
-        """Lease anew at the next round when workers came or went, or lanes are free."""
+        """Lease again at the next round if workers came or went, or lanes are free."""
         if crew is not None and crew != self._crew:
             # The first number hides what others have changed since this worker came. That can wait for the next
             # renewal, or all workers that begin together would lease twice.
@@ -116,7 +116,7 @@ class Leases:
         hit("lease.taken")
         self._cut_off = self._looks_anew = False
         lost = self._hand.own(lanes)
-        # Whatever was held back by somebody else's doing (a parked key let go) is seen again at this pace.
+        # A key that another process let go (a parked one) is seen again at this pace.
         self._hand.rescan_in_time()
         return lost
 
@@ -135,16 +135,17 @@ class Leases:
             await self._store.release(self._identity)
             hit("release.after")
         except StoreError as error:
-            log.warning("cannot release the lanes, they will expire: %s", error)
+            log.warning("could not release lanes; they expire with the lease: %s", error)
 
     async def _lease(self, *, anew: bool) -> Sequence[Lane]:
         begun = self._clock.monotonic()
         if anew:
-            # Lanes are shared anew, or subscriptions have changed: who sends nothing would never be told of these.
+            # Lanes are shared again, or subscriptions have changed: a process that sends nothing would never learn of
+            # these.
             routing = await self._store.routing()
             if routing.version != self._sender.table.version:
                 self._sender.use(routing)
-        # What is told by the store has to be true before more is taken in hand, and as long as that is there.
+        # The window in the store must be true before the worker fetches more, and as long as that is in flight.
         window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._sender.table.lanes))
         self._hand.lane_window = min(window, self._hand.lane_window)
         patient = self._is_patient(begun)
@@ -163,14 +164,14 @@ class Leases:
             self._thread.note(moment)
 
     def _terms(self, window: int) -> dict[str, int]:
-        """`window`: the most that is to be in hand of a lane from now on. What there is counts too: should this worker
-        die, all of it is suspect.
+        """`window`: the maximum in flight per lane from now on. What there is counts too: should this worker die, all
+        of it is suspect.
         """
         return {"duration": int(self._duration * 1_000_000), "window": max(window, self._hand.fullest())}
 
     def _is_patient(self, moment: float) -> bool:
-        """Who could not renew for longer than a lease was cut off from the store, and so may the others have been: they
-        have time to come back before they are taken for dead, and what they have in hand for suspect.
+        """A worker that could not renew for longer than a lease was cut off from the store, and the others may have
+        been too. They have time to come back, before it takes their lanes and their in-flight messages become suspect.
         """
         if self._cut_off and self._renewed is not None and moment - self._renewed > self._duration:
             self._patient_until = moment + _PATIENCE

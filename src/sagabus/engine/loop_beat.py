@@ -54,7 +54,7 @@ class LoopBeat:
         self.silence += INTERVAL
         if self.silence >= self._warn_at:
             self._warn_at *= 2
-            log.warning("the event loop is blocked, for %.0f s until now, by %s", self.silence, self._cause())
+            log.warning("the event loop has been blocked for %.0f s by %s", self.silence, self._cause())
 
     def _answer(self) -> None:
         self._answered = True

@@ -1,6 +1,6 @@
 """Which keys are loud, and what is fetched by cursors of their own.
 
-Beside `worker`, whose fetches they are: it asks what is due, fetches it, and says what came.
+`worker` does the fetching: it asks what is due here, fetches it, and reports what came.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sagabus.store import Fetched, Store
 log = logging.getLogger("sagabus")
 
 _PATIENCE = 0.2
-"""Seconds that a lane is full before a key of it counts as loud: what is worked off sooner makes nobody wait."""
+"""How many seconds a lane is full before a key of it counts as loud. A backlog that is handled sooner delays no key."""
 _EXPENSIVE = 0.01
 _REST = 2
 """Looking past a long backlog takes so many times its own time to rest, so that other fetches are not late for it."""
@@ -48,7 +48,7 @@ class LoudKeys:
         for held, keys, noted in found:
             held.noted = frozenset(noted) or held.noted
             for key in keys:
-                log.debug("%s: %r fills its lane and has a cursor of its own now", held.lane.channel, key)
+                log.debug("%s: %r fills its lane and now has its own cursor", held.lane.channel, key)
                 held.make_loud(key, self._hand.in_hand_of(held.lane.channel, key))
         return True
 

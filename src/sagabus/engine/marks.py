@@ -97,9 +97,7 @@ class Marks:
         try:
             await self._store.commit(Batch(outcomes, self._sender.table.version, {}))
         except StoreError as error:
-            log.warning(
-                "%d messages keep the mark of a worker that died, although it did not: %s", len(outcomes), error
-            )
+            log.warning("could not take back the deaths of %d messages; they stay counted: %s", len(outcomes), error)
 
     def _note(self, mailbox: Mailbox, mark: Mark) -> None:
         if not self._is_ours(mark):

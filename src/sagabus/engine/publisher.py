@@ -25,7 +25,7 @@ OnCollision: TypeAlias = Literal["log", "raise"]
 
 
 class PublishOptions(SendOptions, total=False):
-    """What may be said beside a message, by every way to publish from outside a handler."""
+    """The options of a message, for every way to publish from outside a handler."""
 
     delay: timedelta | None
     """Not before it has passed, by the store's clock."""

@@ -69,7 +69,9 @@ class Recoverability:
             return self.unknown(definition, envelope, error)
         by = next(filter(is_of_the_database, (error, error.__cause__)), None)
         if by is not None and in_transaction:
-            log.warning("%s: %s runs again, the database failed it: %s", envelope.channel, envelope.message_id, error)
+            log.warning(
+                "%s: %s runs again, because the database failed: %s", envelope.channel, envelope.message_id, error
+            )
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
@@ -98,14 +100,19 @@ class Recoverability:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
         """A handler that cancels itself has not failed and not succeeded: it runs again soon, uncounted."""
-        log.warning("%s: %s %s was cancelled from inside", envelope.channel, envelope.message_type, envelope.message_id)
+        log.warning(
+            "%s: %s %s cancelled itself; it runs again, uncounted",
+            envelope.channel,
+            envelope.message_type,
+            envelope.message_id,
+        )
         return self._uncounted(definition, envelope, _CANCELLED_PAUSE)
 
     def interrupted(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, by: BaseException | None = None
     ) -> Outcome:
-        """The database failed the run, or refused it one: nobody's fault, so it runs again, uncounted. `by`: the error
-        that ended a run that had begun; a connection may be lost by the run itself, so that is not repeated for ever.
+        """The database failed the run, or refused to begin it: the message runs again, uncounted. `by`: the error that
+        ended a started run. The run itself may lose the connection, so it is not repeated for ever.
         """
         if isinstance(by, (StoreUnavailable, StoreBusy)):
             times = self._interrupted.pop(envelope.position, 0) + 1
@@ -124,14 +131,14 @@ class Recoverability:
     def unknown(
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException
     ) -> Outcome:
-        """A type that this process does not know may be known to a newer one: wait, uncounted, as long as such a worker
+        """A newer process may know a type that this one does not. The message waits, uncounted, while such a worker
         lives, and an hour for one to come.
         """
         failure, is_known = failure_of(error), self._is_known(envelope, error)
         if self._waited_unknown(envelope) >= _UPGRADE_PATIENCE and not is_known:
             return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
-            log.warning("%s: %s; waiting for a worker that knows it", envelope.channel, failure.text)
+            log.warning("%s: %s; the message waits for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
 
     def _is_known(self, envelope: Envelope, error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """The thread that keeps a worker's leases while its event loop cannot: a handler computes, or one connection is silent.
 
-At rest it does nothing but look at the time of the last renewal. It holds no lane for ever: a loop that has not renewed
-by itself for `limit` seconds is given up, and its lanes go to others when their lease has ended.
+At rest it does nothing but look at the time of the last renewal. It keeps no lane for ever: it gives up a loop that has
+not renewed for `limit` seconds. Other workers take its lanes when their lease has ended.
 """
 
 from __future__ import annotations
@@ -92,14 +92,14 @@ class RenewalThread:
             self.renewals += 1
         except StoreError as error:
             self._pause = self._lease / 20
-            self._tell("the event loop has not renewed the leases in time, and the thread beside it cannot: %s", error)
+            self._tell("the event loop has not renewed the leases in time, and the renewing thread cannot: %s", error)
 
     def _give_up(self, away: float) -> None:
         if not self._is_given_up:
             self._is_given_up = True
             log.error(
-                "worker %s: its event loop has been blocked, or could not renew its leases, for %.0f s: its lanes go "
-                "to other workers. Run what computes or blocks with @handler(thread=True)",
+                "worker %s: its event loop was blocked, or could not renew its leases, for %.0f s: other workers take "
+                "its lanes. Run handlers that compute or block with @handler(thread=True)",
                 *(self._worker, away),
             )
 
@@ -114,7 +114,7 @@ class RenewalThread:
                 try:
                     self.renew_when_due()
                 except Exception:
-                    log.exception("the renewal of leases beside the event loop broke off; it goes on")
+                    log.exception("the thread that renews leases met an error and continues")
         finally:
             self._keeper.close()
             with suppress(RuntimeError):  # the loop is closed: nothing waits there

@@ -1,7 +1,7 @@
 """From a message to the channels that receive it: the store's subscriptions, joined with the definitions at hand.
 
-The table belongs to the store, so a process that only publishes routes like all others. Each answer is of one version;
-the store refuses what was addressed under an older one, and it is addressed anew.
+The table belongs to the store, so a process that only publishes routes like all others. Each answer is of one version.
+The store refuses envelopes addressed under an older one, and the sender addresses them again.
 """
 
 from __future__ import annotations

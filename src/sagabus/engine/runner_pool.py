@@ -120,7 +120,7 @@ class RunnerPool:
                     if (rest := self._serve(mailbox)) is not None:
                         await rest
                 except Exception:
-                    log.exception("a mailbox of %s broke off", mailbox.place[0])
+                    log.exception("a mailbox of %s met an error", mailbox.place[0])
                 if self.served >= BURST:
                     await self.breathe()
             else:
@@ -141,4 +141,4 @@ async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
         if left:
             _, left = await asyncio.wait(left, timeout=_OBEYED_WITHIN)
     if left:
-        log.error("%d handlers do not let themselves be cancelled; they are left behind", len(left))
+        log.error("%d handlers ignored cancellation; abandoned", len(left))

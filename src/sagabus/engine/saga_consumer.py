@@ -46,7 +46,7 @@ class SagaConsumer:
             if (when := reaction.when) is None or when(state):
                 return self._transition(reaction, message, envelope, cell, state)
         where = f"in status {cell.status!r}" if self._definition.has_status else "in its present state"
-        return self._unwanted(envelope, "unexpected", f"not expected {where}")
+        return self._unwanted(envelope, "unexpected", f"has no reaction {where}")
 
     def _prepare_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
         if envelope.damage is not None:
@@ -104,9 +104,9 @@ class SagaConsumer:
         definition = self._definition
         starting = definition.starting.get(envelope.message_type)
         if cell.completed and (starting is None or not definition.options.restart):
-            return self._unwanted(envelope, "finished", "the saga instance is finished")
+            return self._unwanted(envelope, "finished", "came after the saga had finished")
         if starting is None:
-            return self._unwanted(envelope, "missing", "no such saga instance")
+            return self._unwanted(envelope, "missing", "found no saga instance")
         state = definition.start(envelope.message_type, message, mailbox.key or "")
         cell.carried = None
         return self._transition(starting, message, envelope, cell, state)

@@ -1,7 +1,7 @@
 """The first verb of the way: a message is stamped, encoded and addressed to every channel that receives it.
 
-Next stop: `store.append` for what is published from outside (`acceptor` gathers concurrent calls into one commit), or
-the handler's own commit for what a handler sends.
+Next stop: `store.append` for messages published from outside (`acceptor` gathers concurrent calls into one commit). For
+messages of a handler it is the handler's own commit.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class StatementCheck(Protocol):
 
 
 class Sender:
-    """Makes addressed envelopes out of messages, under the routing it was last told of."""
+    """Makes addressed envelopes of messages, under the latest routing that it knows."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Sender:
     ) -> list[Envelope]:
         """One envelope for each channel that receives the message. `kind` is what the caller takes it for, if it says.
 
-        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep, Unroutable for a command without
-        its one receiver (and for an event without any, if the settings say so), or EndlessLoop.
+        Raises MessageNotDeclared, MessageInvalid, MessageTooLarge, MessageTooDeep or EndlessLoop. Raises Unroutable for
+        a command without its one receiver, and for an event without any, if the settings say so.
         """
         message_type = self._types.get(type(message)) or self._learn(message)
         name = message_type.name

@@ -139,7 +139,7 @@ class Settlement:
             mailbox.held_through = self._hand.fetches
         else:
             self._let_go(envelope)
-        _tell(outcome)
+        _report(outcome)
 
     def _note_refused(self, answer: Settled) -> None:
         for sent, admission in answer.refused:
@@ -212,12 +212,17 @@ def _holds(outcome: Outcome) -> bool:
     return (isinstance(outcome, RetryAt) and outcome.holds) or (isinstance(outcome, DeadLettered) and outcome.parks)
 
 
-def _tell(outcome: Outcome) -> None:
+def _report(outcome: Outcome) -> None:
     envelope = outcome.envelope
-    where = (envelope.channel, envelope.message_type, envelope.message_id)
+    key = envelope.partition_key
+    where = (
+        envelope.channel if key is None else f"{envelope.channel} {key}",
+        envelope.message_type,
+        envelope.message_id,
+    )
     if isinstance(outcome, DeadLettered):
-        log.error("%s: %s %s is dead: %s", *where, outcome.reason)
+        log.error("%s: %s %s is a dead letter: %s", *where, outcome.reason)
     elif isinstance(outcome, Discarded):
-        log.info("%s: %s %s discarded: %s", *where, outcome.why)
+        log.info("%s: %s %s ignored: %s", *where, outcome.why)
     elif isinstance(outcome, Stashed):
-        log.info("%s: %s %s waits for its saga", *where)
+        log.info("%s: %s %s stashed until its saga starts or changes its status", *where)

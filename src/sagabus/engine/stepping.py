@@ -1,6 +1,6 @@
 """Runs a coroutine in a context of its own without a task of its own.
 
-The task that awaits it stays the current one, so time-outs, task groups and cancellation work as usual; only the
+The task that awaits it stays the current one, so time-outs, task groups and cancellation work as usual. Only the
 context variables are those of the run. A task per run would cost two turns of the event loop.
 """
 

@@ -116,24 +116,24 @@ class Suspects:
             async with asyncio.timeout(patience):
                 await self._marks.take_back()
         except TimeoutError:
-            log.warning("the store did not take back the marks of messages that this worker could not run")
+            log.warning("could not take back the deaths of messages that this worker did not run; they stay counted")
 
     # --- who is next --------------------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         if self._waiting:
             log.warning(
-                "messages were in flight in a worker that died or stood still: each is counted before it runs again"
+                "messages were in flight in a worker that died or stood still: a death of each counts before it runs again"
             )
         while not self._stopping and self._has_work:
             self._changed.clear()
             try:
                 wait = await self._step()
             except StoreError as error:
-                log.warning("cannot count the deaths of messages before they run, trying again: %s", error)
+                log.warning("cannot count the deaths of suspect messages, trying again: %s", error)
                 await sleep(self._clock, _PAUSE_AFTER_ERROR)
             except Exception:
-                log.exception("the suspects broke off; they go on in %.2g s", _PAUSE_AFTER_ERROR)
+                log.exception("marking suspects met an error; it continues in %.2g s", _PAUSE_AFTER_ERROR)
                 await sleep(self._clock, _PAUSE_AFTER_ERROR)
             else:
                 await self._pause(wait)
@@ -147,7 +147,7 @@ class Suspects:
         if self._marks.orphaned:
             await self._marks.take_back_orphans()
         if group := self._group():
-            log.debug("a death is counted of %d messages before they run", len(group))
+            log.debug("counting a death of %d suspect messages before they run", len(group))
             await self._mark(group)
             return 0
         if not self._lone:
@@ -242,7 +242,7 @@ class Suspects:
         began = self._clock.monotonic()
         self._alone = chosen
         log.warning(
-            "%s: %s %s was in flight when its worker died or stood still, %d times: it runs alone",
+            "%s: %s %s was in flight when its worker died or stood still, %d times: it runs alone now",
             *(envelope.channel, envelope.message_type, envelope.message_id, envelope.deaths + 1),
         )
         try:

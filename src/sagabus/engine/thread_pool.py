@@ -1,7 +1,7 @@
 """Threads for handlers with `thread=True`. One that outlasts its limit is abandoned: its run fails, and it goes on.
 
-The threads are daemons of a pool of their own: a handler that never returns takes no thread from the rest of the
-process and does not keep it from ending.
+The threads are daemons of a separate pool. A handler that never returns takes no thread from other code, and does not
+keep the process from ending.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class ThreadPool:
     def exhausted(self) -> str:
         """What to say of that."""
         return (
-            f"all {self._size} threads are abandoned with handlers that do not return, so no handler with thread=True "
-            "can run here: restart this process, and give the calls in these handlers a time-out"
+            f"the handlers of all {self._size} threads do not return, so no handler with thread=True can run here: "
+            "restart this process, and give the calls in these handlers a time-out"
         )
 
     async def run(self, function: Callable[[], object], begins: Callable[[], None]) -> object:
@@ -115,13 +115,13 @@ class ThreadPool:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call.run()
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: no task waits any more
                 call.loop.call_soon_threadsafe(self._returned, call)
 
     def _returned(self, call: _Call) -> None:
         if call.is_abandoned:
             self.abandoned -= 1
-            log.warning("a thread that was abandoned has returned; %d others have not", self.abandoned)
+            log.warning("an abandoned thread has returned; %d others have not", self.abandoned)
         elif not call.answer.done():
             call.answer.set_result(None)
         self._pass_on()
@@ -137,7 +137,7 @@ class ThreadPool:
     def _abandon(self, call: _Call) -> None:
         call.is_abandoned = True
         self.abandoned += 1
-        log.warning("a thread is abandoned with a handler that has not returned; %d of %d", self.abandoned, self._size)
+        log.warning("abandoned a thread whose handler has not returned; %d of %d threads", self.abandoned, self._size)
         if self.is_exhausted:
             log.error("%s", self.exhausted)
             waiting, self._waiting = self._waiting, deque()

@@ -128,6 +128,6 @@ class TimeLimits:
     def _cancel(self, run: Watched) -> None:
         run.cancellations += 1
         if run.cancellations == _MOST_CANCELLATIONS:
-            log.error("%s ignored its cancellation %d times; it is abandoned", named(run.envelope), run.cancellations)
+            log.error("%s ignored %d cancellations; abandoned", named(run.envelope), run.cancellations)
         if run.task is not None:
             run.task.cancel()

@@ -1,6 +1,6 @@
-"""A message that its saga does not want: there is no instance, it has finished, its status allows none, or no key.
+"""A message without a reaction: its instance does not exist or has finished, its status has none, or it has no key.
 
-`processing` asks; the saga's own policy decides.
+The policy of the saga decides.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from sagabus.saga import SagaDefinition
 
 
 def unwanted(definition: SagaDefinition, envelope: Envelope, now: int, case: str, why: str) -> Outcome:
-    """What becomes of the message: `case` is missing, finished, unexpected or no_key, and `why` says so in words."""
+    """The outcome of the message. `case`: missing, finished, unexpected or no_key. `why`: the predicate of a sentence."""
     options = definition.options
     policy = options.on_no_key if case == "no_key" else options.policy(case, _class_of(definition, envelope))
-    reason = f"{case.replace('_', ' ')}: {envelope.message_type} {why}"
     cause = Cause.NO_KEY if case == "no_key" else Cause.UNEXPECTED
     if policy == "ignore":
-        return Discarded(envelope, reason, cause)
+        return Discarded(envelope, f"it {why}", cause)
+    reason = f"{case.replace('_', ' ')}: {envelope.message_type} {why}"
     left = envelope.due_at - now if envelope.stashed else micros(options.patience)
     if policy == "dead-letter" or left <= 0:
         waited = f" (waited {options.patience})" if envelope.stashed else ""

@@ -145,7 +145,7 @@ class Worker:
             async with asyncio.timeout(patience):
                 await self._leases.release()
         except TimeoutError:
-            log.warning("the store does not take the lanes back; they will expire")
+            log.warning("could not release lanes; they expire with the lease")
         except asyncio.CancelledError:
             if patience > IN_HASTE:
                 await self._release(IN_HASTE)  # it may have been cancelled before its turn came
@@ -169,7 +169,7 @@ class Worker:
             async with asyncio.timeout(max(grace, IN_HASTE)):
                 await self._committer.drain()
         except TimeoutError:
-            log.error("the store does not take the last outcomes; their messages will run again")
+            log.error("could not commit the last outcomes; their messages run again")
             await self._committer.stop()
         await self.suspects.take_back(max(grace, IN_HASTE))
 
@@ -183,7 +183,7 @@ class Worker:
                 try:
                     await self._leases.leave(lanes)
                 except StoreError as error:
-                    log.warning("cannot hand over the lanes that are idle: %s", error)
+                    log.warning("could not hand over idle lanes: %s", error)
                     kept = []
             timer = self._clock.call_after(self._leases.until_renewal() if kept else _PAUSE_AFTER_ERROR, self._room.set)
             try:
@@ -246,7 +246,7 @@ class Worker:
                 if isinstance(error, StoreError):
                     log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
                 else:
-                    log.exception("the intake broke off; it goes on in %.2g s", pause)
+                    log.exception("fetching met an error; it continues in %.2g s", pause)
             else:
                 pause = 0.0
             self._busy_intake = False
