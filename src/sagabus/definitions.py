@@ -19,7 +19,7 @@ from sagabus.saga import Saga, SagaDefinition
 from sagabus.saga_reader import define_saga
 from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
-from sagabus.store import Store
+from sagabus.store import Commit
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings:
     return defined
 
 
-def check_lending(defined: Definitions, store: Store) -> None:
+def check_lending(defined: Definitions, store: Commit) -> None:
     """ConfigurationError with every handler that asks for the open transaction as a type that the store cannot give."""
     problems: list[str] = []
     for name, definition in defined.by_name.items():

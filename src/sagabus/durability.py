@@ -6,7 +6,7 @@ import logging
 from typing import Literal, TypeAlias
 
 from sagabus.errors import ConfigurationError
-from sagabus.store import Store
+from sagabus.store import Administration
 
 log = logging.getLogger("sagabus")
 
@@ -14,7 +14,7 @@ Durability: TypeAlias = Literal["require", "warn", "accept"]
 """Refuse a store whose commits a crash may lose, log a WARNING for each reason, or say nothing."""
 
 
-async def check_durability(store: Store, wanted: Durability) -> None:
+async def check_durability(store: Administration, wanted: Durability) -> None:
     """Ask the store; ConfigurationError with all reasons where durable commits are required."""
     if wanted == "accept":
         return

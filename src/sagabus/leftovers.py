@@ -17,7 +17,7 @@ from sagabus.errors import HandlingError, StoreError
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import SagaDefinition
 from sagabus.state_codec import StateCodec
-from sagabus.store import Store
+from sagabus.store import Inspected
 
 log = logging.getLogger("sagabus")
 
@@ -54,7 +54,7 @@ _TEXTS = {
 
 
 async def report(
-    store: Store, definitions: Iterable[HandlerDefinition | SagaDefinition], states: StateCodec
+    store: Inspected, definitions: Iterable[HandlerDefinition | SagaDefinition], states: StateCodec
 ) -> list[Leftover]:
     """Log a warning for each kind of leftover, and return them. A store that does not answer is not asked further."""
     found: list[Leftover] = []
@@ -72,7 +72,7 @@ async def report(
 
 
 async def _of_one(
-    store: Store, definition: HandlerDefinition | SagaDefinition, states: StateCodec
+    store: Inspected, definition: HandlerDefinition | SagaDefinition, states: StateCodec
 ) -> AsyncIterator[Leftover]:
     counts = _of_messages(definition, await store.inspect.envelopes(definition.name, limit=_MESSAGES))
     if isinstance(definition, SagaDefinition):
@@ -82,7 +82,7 @@ async def _of_one(
         yield Leftover(definition.name, kind, name, count)
 
 
-async def _pages(store: Store, saga: str) -> AsyncIterator[Sequence[Instance]]:
+async def _pages(store: Inspected, saga: str) -> AsyncIterator[Sequence[Instance]]:
     """Instances, a few at a time: a state may be large."""
     after = ""
     for _ in range(LOOK // _PAGE):

@@ -7,6 +7,9 @@ the caller's own transaction) and one way on (`commit`).
 Every call is set-based, so that a server can do it in one round trip. Adapters raise only `StoreError` and its
 subclasses. `StoreUnavailable`, `StoreBusy` and `StoreFull` are transient and say nothing about any message. All calls
 may be repeated. A cancelled call may have happened: the rows decide.
+
+The contract is in roles, and each part of the engine asks for the ones that it needs. `Store`, at the end, is all of
+them. The values that cross it are in `delivery`, `subscription`, `upkeep`, `envelope` and `outcome`.
 """
 
 from __future__ import annotations
@@ -16,15 +19,20 @@ from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import ClassVar, Literal, Protocol
 
-import msgspec
-
 from sagabus.connection import Lent
-from sagabus.envelope import Envelope, Instance
+from sagabus.delivery import Batch, Cursor, Fetched, Lane, Loaded
+from sagabus.envelope import Envelope
 from sagabus.inspection import Inspection
 from sagabus.keeper import Keeper
 from sagabus.loud import Loud, Sift
-from sagabus.outcome import Admission, Outcome, Parameters, Settled
-from sagabus.upkeep import Divided, Purged
+from sagabus.outcome import Admission, Parameters, Settled
+from sagabus.subscription import Routing, Subscription
+from sagabus.upkeep import Divided, Purged, ReplayResult, Retention
+
+__all__ = ["Acceptance", "Administration", "AsyncJoined", "Batch", "Capability", "Commit", "Cursor", "Delivery"]
+__all__ += ["Divided", "Fetched", "Inspected", "Joined", "Joining", "Lane", "Leasing", "Letters", "Life", "Loaded"]
+__all__ += ["Loud", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift"]
+__all__ += ["Store", "Subscription", "Unit", "Upkeep"]
 
 
 class Capability(Enum):
@@ -40,115 +48,6 @@ class Capability(Enum):
     """Several processes may use it at once."""
     DURABLE = "durable"
     """What was accepted survives the process."""
-
-
-class Subscription(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """That one channel receives one message type."""
-
-    message_type: str
-    channel: str
-    kind: str
-    """event or command; a command has one receiver."""
-    key: str | None = None
-    """The message's field that is its partition key in this channel; None if the subscriber evaluates the key."""
-    keyed: bool = False
-    """The subscriber evaluates the key by code: an envelope from elsewhere arrives with no partition key."""
-    window: int = 0
-    """How long its de-duplication records are kept, in microseconds."""
-    deduplicated: bool = True
-
-
-class Routing(msgspec.Struct, frozen=True):
-    """The subscriptions at one version, and the number of lanes that keys are hashed to."""
-
-    version: int
-    lanes: int
-    subscriptions: tuple[Subscription, ...]
-
-
-class Lane(msgspec.Struct, frozen=True, gc=False):
-    """A share of one channel that this worker owns until its lease ends."""
-
-    channel: str
-    lane: int
-    epoch: int
-    """Rises with each change of owner; a commit with an older one is fenced off."""
-    suspect_until: int = 0
-    """A crashed worker may have had envelopes up to this position in flight."""
-    suspect_keys: Mapping[str, int] = {}
-    """The same for the keys that the worker fetched by separate cursors."""
-
-    def is_suspect(self, key: str | None, position: int) -> bool:
-        """Whether a crashed worker may have had the envelope in flight."""
-        until = self.suspect_until if key is None else self.suspect_keys.get(key, self.suspect_until)
-        return position <= until
-
-
-class Cursor(msgspec.Struct, frozen=True, gc=False):
-    """Where to go on fetching in one lane."""
-
-    channel: str
-    lane: int
-    after: int
-    """The worker has received the envelopes that are due at once, up to this position."""
-
-
-class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """What is stored under one saga key: the instance, and the messages that wait for it."""
-
-    key: str
-    instance: Instance | None
-    stashed: tuple[Envelope, ...] = ()
-
-
-class Fetched(msgspec.Struct, frozen=True, gc=False):
-    """What was due, per lane in order of position; and how long until the next envelope of these lanes is."""
-
-    envelopes: tuple[Envelope, ...]
-    next_due_in: int | None
-    """Microseconds, by the store's clock; None when nothing is scheduled."""
-    loaded: tuple[tuple[str, Loaded], ...] = ()
-    """Saga (channel) and what is stored under some of the envelopes' keys, read at the same moment: it need not be
-    loaded again. A store may leave out any or all of it."""
-    crew: int | None = None
-    """Changes when a worker came, went or died, or gave up lanes: time to lease again. None: not read."""
-    reached: int = 0
-    """Of a sift with fewer envelopes than the limit: no further wanted envelope stands up to this position."""
-
-
-class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Outcomes to commit together. Outcomes of one (channel, partition key) stand in the order in which they ran."""
-
-    outcomes: Sequence[Outcome]
-    routing: int
-    """The routing version that their sent messages were addressed with."""
-    epochs: Mapping[tuple[str, int], int]
-    """Epoch of each lane that the outcomes come from."""
-
-
-class Retention(msgspec.Struct, frozen=True, gc=False):
-    """How long one channel's records are kept, in microseconds."""
-
-    channel: str
-    window: int
-    history: int | None = None
-    """How long the history of its saga is kept; None: as long as everything else."""
-
-    @property
-    def history_window(self) -> int:
-        """How long the history of its saga is kept."""
-        return self.window if self.history is None else self.history
-
-
-class ReplayResult(Enum):
-    """What replaying (or discarding) a dead letter did."""
-
-    DONE = "done"
-    ALREADY_DONE = "was already done"
-    TOO_OLD = "too old, quarantined"
-    COLLISION = "id collision, quarantined"
-    NOT_FOUND = "not found"
-    DAMAGED = "damaged, cannot be delivered"
 
 
 class Unit(Protocol):
@@ -200,17 +99,12 @@ class AsyncJoined(Protocol):
         ...
 
 
-class Store(Protocol):
-    """See the module's docstring. `open` comes first and `close` last; both may be called twice."""
+class Life(Protocol):
+    """What holds a store open. `open` comes first and `close` last; both may be called twice."""
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What this store can do."""
-        ...
-
-    @property
-    def inspect(self) -> Inspection:
-        """The read-only side."""
         ...
 
     async def open(self) -> None:
@@ -221,11 +115,17 @@ class Store(Protocol):
         """Finish the running call and disconnect. This does not release leases."""
         ...
 
-    async def durability_risks(self) -> Sequence[str]:
-        """Why a crash of the machine may lose commits: one sentence for each reason, with the way out; empty if nothing
-        does. It only reads. A bus calls it each time it opens.
-        """
+
+class Routed(Protocol):
+    """Who receives what: envelopes are addressed by it."""
+
+    async def routing(self) -> Routing:
+        """The subscriptions as they are now."""
         ...
+
+
+class Registration(Routed, Protocol):
+    """Makes subscriptions known, and removes them."""
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing. A
@@ -237,29 +137,9 @@ class Store(Protocol):
         """Remove one subscription; envelopes that are already in the channel stay."""
         ...
 
-    async def routing(self) -> Routing:
-        """The subscriptions as they are now."""
-        ...
 
-    async def divide(self, lanes: int) -> Divided:
-        """Divide every channel into so many lanes, in one transaction. The current number changes nothing.
-
-        All stored envelopes go to the lanes that `lane_of` says, by their key or else their id. The routing's version
-        rises, so that publishers address again. Afterwards no lane has an owner and every epoch is new, so in-flight
-        work is fenced. What a crashed worker may have had in flight stays suspect.
-
-        ConfigurationError for less than one lane, or more than `MOST_LANES`.
-        """
-        ...
-
-    async def fence_all(self) -> int:
-        """Fence all lanes, in one transaction; returns their number.
-
-        Call it after a restore or a failover that lost commits: in-flight work is rejected and redelivered. Epochs and
-        the routing's version rise by a thousand, past every value of the lost commits. Lanes keep their owners, and
-        suspect envelopes stay suspect.
-        """
-        ...
+class Acceptance(Routed, Protocol):
+    """The way in."""
 
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably; one answer for each, in order. None, and nothing accepted, if `routing`
@@ -275,12 +155,20 @@ class Store(Protocol):
         """
         ...
 
+
+class Joining(Protocol):
+    """The way in, inside a transaction of the caller's."""
+
     def join(self, native: object) -> Joined | AsyncJoined:
         """Enter a transaction of the caller's; NoOpenTransaction, WrongDatabase or UnsupportedCapability at once.
 
         The store need not be open: all that is read and written is in that transaction.
         """
         ...
+
+
+class Leasing(Routed, Protocol):
+    """Which worker works on which lanes. A lease is for order and speed: what is right, the commit decides."""
 
     async def lease(
         self,
@@ -329,6 +217,10 @@ class Store(Protocol):
         """Give lanes back at once; all of them, and the worker's registration, when None. Others' are left alone."""
         ...
 
+
+class Delivery(Protocol):
+    """What is due, for those who have leased it."""
+
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, at most `limit` of each lane, neither stashed nor held back.
 
@@ -349,6 +241,14 @@ class Store(Protocol):
         """What is stored under each key, in the order asked."""
         ...
 
+    async def changed(self, timeout: float | None) -> None:
+        """Return when something may have become due, at the latest after `timeout` seconds. A hint, not a promise."""
+        ...
+
+
+class Commit(Routed, Protocol):
+    """The way on: outcomes become rows."""
+
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """**The transaction.** For each outcome, in one transaction: remove or mark its envelope, save its instance,
         record its transition, and append what it sent. Also set and cancel timers, claim keys, run statements, and
@@ -366,6 +266,27 @@ class Store(Protocol):
         """Open a transaction; leaving it without `commit` rolls back. It may hold up other writers while it is open."""
         ...
 
+    def check_lending(self, kind: type | None) -> None:
+        """Raise UnsupportedCapability for a type that `Unit.lend` cannot give, naming those that it can."""
+        ...
+
+    def execute_check(self, sql: str, parameters: Parameters) -> None:
+        """Raise at once for what `commit` would refuse: transaction control, DDL, the store's own tables, bad SQL."""
+        ...
+
+
+class Inspected(Protocol):
+    """Has a read-only side."""
+
+    @property
+    def inspect(self) -> Inspection:
+        """The read-only side."""
+        ...
+
+
+class Letters(Inspected, Protocol):
+    """Dead letters, replayed or given up."""
+
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
         """Put an open dead letter back into its channel (same id and bytes, no attempts), and close it in one commit.
 
@@ -377,6 +298,10 @@ class Store(Protocol):
         """Close an open dead letter for good and let its key go on if it was parked."""
         ...
 
+
+class Upkeep(Protocol):
+    """Forgets what is old."""
+
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window: at most `limit` each of inbox records, tombstones, closed dead letters
         and recorded transitions, the oldest first.
@@ -385,14 +310,59 @@ class Store(Protocol):
         """
         ...
 
-    async def changed(self, timeout: float | None) -> None:
-        """Return when something may have become due, at the latest after `timeout` seconds. A hint, not a promise."""
+
+class Administration(Protocol):
+    """What operators ask of a store and do to the whole of it, such as by the command line."""
+
+    async def versions(self) -> Sequence[int] | None:
+        """The versions of the schema that the database has had, in order; empty where it has no tables, None for a
+        store without a schema. Makes nothing, and connects for itself, whether the store is open or not.
+        """
         ...
 
-    def check_lending(self, kind: type | None) -> None:
-        """Raise UnsupportedCapability for a type that `Unit.lend` cannot give, naming those that it can."""
+    async def absence(self) -> str | None:
+        """In words, without anything secret: no such file, or no tables. None where there is a store to look at.
+
+        Makes nothing, and connects for itself, whether the store is open or not.
+        """
         ...
 
-    def execute_check(self, sql: str, parameters: Parameters) -> None:
-        """Raise at once for what `commit` would refuse: transaction control, DDL, the store's own tables, bad SQL."""
+    def script(self) -> str | None:
+        """All migrations as one text, for those who apply schemas by hand: `open` finds nothing to do afterwards. None
+        for a store without a schema.
+        """
         ...
+
+    async def durability_risks(self) -> Sequence[str]:
+        """Why a crash of the machine may lose commits: one sentence for each reason, with the way out; empty if nothing
+        does. It only reads. A bus calls it each time it opens.
+        """
+        ...
+
+    async def divide(self, lanes: int) -> Divided:
+        """Divide every channel into so many lanes, in one transaction. The current number changes nothing.
+
+        All stored envelopes go to the lanes that `lane_of` says, by their key or else their id. The routing's version
+        rises, so that publishers address again. Afterwards no lane has an owner and every epoch is new, so in-flight
+        work is fenced. What a crashed worker may have had in flight stays suspect.
+
+        ConfigurationError for less than one lane, or more than `MOST_LANES`.
+        """
+        ...
+
+    async def fence_all(self) -> int:
+        """Fence all lanes, in one transaction; returns their number.
+
+        Call it after a restore or a failover that lost commits: in-flight work is rejected and redelivered. Epochs and
+        the routing's version rise by a thousand, past every value of the lost commits. Lanes keep their owners, and
+        suspect envelopes stay suspect.
+        """
+        ...
+
+
+class Queue(Leasing, Delivery, Commit, Inspected, Protocol):
+    """The store of a worker."""
+
+
+class Store(Life, Registration, Acceptance, Joining, Queue, Letters, Upkeep, Administration, Protocol):
+    """All roles together: what an adapter implements, and what a bus is given."""

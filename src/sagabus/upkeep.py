@@ -1,6 +1,10 @@
-"""What a store answers to those who look after it: dividing, purging. A part of the contract in `store`."""
+"""What passes between a store and those who look after it: dividing, purging, replaying. A part of the contract in
+`store`.
+"""
 
 from __future__ import annotations
+
+from enum import Enum
 
 import msgspec
 
@@ -22,3 +26,28 @@ class Purged(msgspec.Struct, frozen=True, gc=False):
     dead_letters: int = 0
     history: int = 0
     more: bool = False
+
+
+class Retention(msgspec.Struct, frozen=True, gc=False):
+    """How long one channel's records are kept, in microseconds."""
+
+    channel: str
+    window: int
+    history: int | None = None
+    """How long the history of its saga is kept; None: as long as everything else."""
+
+    @property
+    def history_window(self) -> int:
+        """How long the history of its saga is kept."""
+        return self.window if self.history is None else self.history
+
+
+class ReplayResult(Enum):
+    """What replaying (or discarding) a dead letter did."""
+
+    DONE = "done"
+    ALREADY_DONE = "was already done"
+    TOO_OLD = "too old, quarantined"
+    COLLISION = "id collision, quarantined"
+    NOT_FOUND = "not found"
+    DAMAGED = "damaged, cannot be delivered"

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import (
-    applied_versions,
-    json_option,
-    named,
-    script_of,
-    split_target,
-    store_of,
-    store_option,
-)
+from sagabus.cli.opening import json_option, named, split_target, store_of, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.text import printable
 
@@ -50,12 +43,12 @@ def migrate(arguments: tuple[str, ...], url: str | None, *, sql: bool, as_json: 
         raise click.UsageError(f"unexpected argument {printable(rest[0])}")
     store = store_of(target, url)
     if sql:
-        _print_sql(script_of(store), as_json=as_json)
+        _print_sql(store.script(), as_json=as_json)
         return
     before, versions = asyncio.run(_migrate(store))
     registered = asyncio.run(_register(load_bus(target))) if target is not None else []
     new = sorted(set(versions or ()) - set(before or ()))
-    name = named(store, target, url)
+    name = named(target, url)
     if as_json:
         emit_json({"store": name, "version": max(versions or [0]), "applied": new, "registered": registered})
         return
@@ -85,9 +78,9 @@ async def _register(bus: Bus) -> list[str]:
     return sorted(f"{each.channel}: {each.message_type}" for each in after - before)
 
 
-async def _migrate(store: Store) -> tuple[list[int] | None, list[int] | None]:
+async def _migrate(store: Store) -> tuple[Sequence[int] | None, Sequence[int] | None]:
     """The versions before and after."""
-    before = await applied_versions(store)
+    before = await store.versions()
     await store.open()
     await store.close()
-    return before, await applied_versions(store)
+    return before, await store.versions()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,7 +15,7 @@ from sagabus.url import shown
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.store import Store
+    from sagabus.store import Administration, Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,7 +61,7 @@ async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
     from sagabus.bus import Bus
 
     bus = Bus(store_of(target, url))
-    await _check_exists(bus.store, named(bus.store, target, url))
+    await _check_exists(bus.store, named(target, url))
     await bus.open(worker=False)
     try:
         yield bus
@@ -78,62 +76,13 @@ def store_of(target: str | None, url: str | None) -> Store:
     return load_bus(target).store if target is not None else Bus(url or "").store
 
 
-async def applied_versions(store: Store) -> list[int] | None:
-    """The schema versions of a database, which this call never makes; None if it has none or cannot be read."""
-    path = _path(store)
-    if path is not None:
-        return _versions_of_file(path)
-    return await store.versions() if isinstance(store, _OnServer) else None
-
-
-def named(store: Store, target: str | None, url: str | None) -> str:
+def named(target: str | None, url: str | None) -> str:
     """The store as the user named it, but never with a password."""
-    return printable(target or (store.place if isinstance(store, _OnServer) else shown(url)))
+    return printable(target or shown(url))
 
 
-def script_of(store: Store) -> str | None:
-    """The SQL of a store's tables; None if it has none."""
-    if _path(store) is not None:
-        from sagabus.stores.sqlite import schema
-
-        return schema.script()
-    return store.script() if isinstance(store, _OnServer) else None
-
-
-@runtime_checkable
-class _OnServer(Protocol):
-    place: str
-
-    async def versions(self) -> list[int]: ...
-
-    def script(self) -> str: ...
-
-
-def _versions_of_file(path: str) -> list[int] | None:
-    if not Path(path).exists():
-        return []
-    import apsw
-
-    from sagabus.stores.sqlite import schema
-
-    try:
-        with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-            return sorted(schema.applied(connection))
-    except apsw.Error:
-        return None
-
-
-async def _check_exists(store: Store, name: str) -> None:
-    if await applied_versions(store) != []:
-        return
-    path = _path(store)
-    if path is None:
-        raise Refused(f"{name} has no tables of sagabus with this schema and prefix; `sagabus migrate` makes them")
-    if not os.path.exists(path):  # noqa: ASYNC240, PTH110  # a path is a text here, and no other task runs
-        raise Refused(f"{printable(path)}: no such file; `sagabus migrate` makes an empty store")
-    raise Refused(f"{printable(path)} has no tables of sagabus; check {name}; `sagabus migrate` makes them")
-
-
-def _path(store: Store) -> str | None:
-    path: object = getattr(store, "path", None)
-    return path if isinstance(path, str) else None
+async def _check_exists(store: Administration, name: str) -> None:
+    absence = await store.absence()
+    if absence is not None:
+        check = "" if name in absence else f"; check {name}"
+        raise Refused(f"{printable(absence)}{check}; `sagabus migrate` makes an empty store")

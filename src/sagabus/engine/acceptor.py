@@ -16,7 +16,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, StoreUnavailable, Unroutable
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission
-from sagabus.store import Store
+from sagabus.store import Acceptance
 
 
 class Publication:
@@ -40,7 +40,7 @@ class Publication:
 class Acceptor:
     """Appends what is published from outside; concurrent calls share a commit."""
 
-    def __init__(self, store: Store, sender: Sender) -> None:
+    def __init__(self, store: Acceptance, sender: Sender) -> None:
         self._store = store
         self._sender = sender
         self._group = GroupCommit[Publication](self._flush, _unknown, size=_size)

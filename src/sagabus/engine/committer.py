@@ -19,7 +19,7 @@ from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
 from sagabus.outcome import Completed, Outcome, Settled
-from sagabus.store import Store
+from sagabus.store import Commit
 
 _MOST_BYTES = 4 * LARGEST_FLUSH_BYTES
 
@@ -29,7 +29,7 @@ class Committer:
 
     def __init__(
         self,
-        store: Store,
+        store: Commit,
         sender: Sender,
         clock: Clock,
         runners: RunnerPool,

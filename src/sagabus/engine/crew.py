@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.recoverability import Recoverability
-from sagabus.store import Store
+from sagabus.store import Inspected
 
 log = logging.getLogger("sagabus")
 
@@ -20,7 +20,7 @@ class Crew:
     """The workers of this worker's channels, as it has seen them last."""
 
     def __init__(
-        self, store: Store, hand: InFlight, failing: Recoverability, knows: Mapping[str, tuple[str, ...]]
+        self, store: Inspected, hand: InFlight, failing: Recoverability, knows: Mapping[str, tuple[str, ...]]
     ) -> None:
         self._store, self._hand, self._failing = store, hand, failing
         self._knows = {channel: frozenset(types) for channel, types in knows.items()}

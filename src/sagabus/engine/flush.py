@@ -20,7 +20,7 @@ from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
-from sagabus.store import Batch, Store
+from sagabus.store import Batch, Commit
 
 log = logging.getLogger("sagabus")
 Chain: TypeAlias = tuple[str, str | None]
@@ -58,7 +58,7 @@ class Flush:
     """Commits flushes, one at a time."""
 
     def __init__(
-        self, store: Store, sender: Sender, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
+        self, store: Commit, sender: Sender, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
     ) -> None:
         self._store = store
         self._sender = sender

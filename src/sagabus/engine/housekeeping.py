@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.errors import StoreError
-from sagabus.store import Retention, Store
+from sagabus.store import Retention, Upkeep
 from sagabus.upkeep import Purged
 
 log = logging.getLogger("sagabus")
@@ -24,7 +24,9 @@ _LARGEST_JUMP = 3600 * SECOND
 class Housekeeping:
     """Purges every so often while it runs; several processes may do so at once."""
 
-    def __init__(self, store: Store, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int) -> None:
+    def __init__(
+        self, store: Upkeep, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int
+    ) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Collection
 
 from sagabus.clock import SECOND
 from sagabus.errors import StoreError
-from sagabus.store import Store
+from sagabus.store import Inspected
 
 _PATIENCE = 1.0
 """Seconds for the store to answer: the caller's time is over."""
 
 
 async def unfinished(
-    store: Store, awaited: Callable[[], Awaitable[Collection[str]]], *, is_quiet: bool | None, is_publishing: bool
+    store: Inspected, awaited: Callable[[], Awaitable[Collection[str]]], *, is_quiet: bool | None, is_publishing: bool
 ) -> str:
     """In words what was waited for; `is_quiet` is None where no worker runs."""
     found = ["no worker runs in this process"] if is_quiet is None else []
@@ -30,7 +30,7 @@ async def unfinished(
     return "; ".join(found) or "it became idle at this very moment"
 
 
-async def _due(store: Store, awaited: Collection[str]) -> list[str]:
+async def _due(store: Inspected, awaited: Collection[str]) -> list[str]:
     return [
         f"subscription {each.channel!r} has {each.ready} due, the oldest {each.oldest_ready_age / SECOND:.1f} s old"
         for each in await store.inspect.counts()

@@ -18,7 +18,7 @@ from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
-from sagabus.store import Lane, Store
+from sagabus.store import Lane, Leasing
 
 log = logging.getLogger("sagabus")
 
@@ -49,7 +49,7 @@ class Leases:
     def __init__(
         self,
         identity: str,
-        store: Store,
+        store: Leasing,
         sender: Sender,
         clock: Clock,
         hand: InFlight,

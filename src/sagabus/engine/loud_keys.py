@@ -13,7 +13,7 @@ from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.in_flight import InFlight
 from sagabus.envelope import Envelope
 from sagabus.loud import MOST_LOUD, Loud, Sift
-from sagabus.store import Fetched, Store
+from sagabus.store import Fetched, Leasing
 
 log = logging.getLogger("sagabus")
 
@@ -29,7 +29,7 @@ _LONG_REST = 20
 class LoudKeys:
     """The loud keys of one worker's lanes."""
 
-    def __init__(self, identity: str, store: Store, clock: Clock, hand: InFlight) -> None:
+    def __init__(self, identity: str, store: Leasing, clock: Clock, hand: InFlight) -> None:
         self._identity, self._store, self._clock, self._hand = identity, store, clock, hand
 
     async def notice(self) -> bool:

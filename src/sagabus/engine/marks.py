@@ -19,7 +19,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Marked, Settled, Verdict
-from sagabus.store import Batch, Store
+from sagabus.store import Batch, Commit
 
 log = logging.getLogger("sagabus")
 
@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
 class Marks:
     """Writes the marks of one worker and keeps them in `InFlight.marked`."""
 
-    def __init__(self, hand: InFlight, store: Store, sender: Sender) -> None:
+    def __init__(self, hand: InFlight, store: Commit, sender: Sender) -> None:
         self._hand = hand
         self._store = store
         self._sender = sender

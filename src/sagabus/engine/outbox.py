@@ -20,7 +20,7 @@ from sagabus.engine.sender import Sender
 from sagabus.errors import Unroutable
 from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Admission
-from sagabus.store import AsyncJoined, Joined, Routing, Store, Unit
+from sagabus.store import AsyncJoined, Joined, Routed, Routing, Unit
 
 
 class TransactionPublisher:
@@ -59,7 +59,7 @@ class TransactionPublisher:
         """Send a command when the block commits; its id."""
         return self._buffer(self._publisher.outgoing(message, "command", **options))
 
-    async def append(self, sender: Sender, store: Store) -> tuple[list[Addressed], Sequence[Admission]]:
+    async def append(self, sender: Sender, store: Routed) -> tuple[list[Addressed], Sequence[Admission]]:
         """Put all that was buffered into the unit, under a routing that the store still has, and what came of it."""
         while self.pending:
             addressed = addressed_by(None, self.pending)

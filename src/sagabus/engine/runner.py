@@ -29,7 +29,7 @@ from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.outcome import Completed, Outcome, Stashed
 from sagabus.saga import SagaDefinition
-from sagabus.store import Batch, Store
+from sagabus.store import Batch, Queue
 
 log = logging.getLogger("sagabus")
 
@@ -55,7 +55,7 @@ class Runner:
 
     def __init__(
         self,
-        store: Store,
+        store: Queue,
         sender: Sender,
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],

@@ -39,7 +39,7 @@ from sagabus.loud import Sift
 from sagabus.outcome import Settled
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
-from sagabus.store import Cursor, Fetched, Lane, Loaded, Store
+from sagabus.store import Cursor, Fetched, Lane, Loaded, Queue
 
 log = logging.getLogger("sagabus")
 
@@ -60,7 +60,7 @@ class Worker:
     def __init__(
         self,
         identity: str,
-        store: Store,
+        store: Queue,
         sender: Sender,
         codec: Codec,
         *,

@@ -79,6 +79,15 @@ class StoreTap:
     async def close(self) -> None:
         await self.store.close()
 
+    async def versions(self) -> Sequence[int] | None:
+        return await self.store.versions()
+
+    async def absence(self) -> str | None:
+        return await self.store.absence()
+
+    def script(self) -> str | None:
+        return self.store.script()
+
     async def durability_risks(self) -> Sequence[str]:
         return await self._watched(self.store.durability_risks())
 

@@ -71,6 +71,15 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing is to be done."""
 
+    async def versions(self) -> None:
+        """It has no schema."""
+
+    async def absence(self) -> None:
+        """It is there, though nothing may be in it."""
+
+    def script(self) -> None:
+        """It has no schema."""
+
     async def durability_risks(self) -> Sequence[str]:
         """None: that memory ends with its process is what it is for."""
         return ()

@@ -98,15 +98,20 @@ class ServerStore(SqlCalls):
 
     @abstractmethod
     def script(self) -> str:
-        """All migrations as one text, for those who apply schemas by hand; `open` finds nothing to do afterwards."""
+        """All migrations as one text."""
 
     async def versions(self) -> list[int]:
-        """The schema versions that the database has had, none where it has no tables. Makes none; `open` or not."""
+        """The schema versions that the database has had."""
         link = await self._connect()
         try:
             return await self._within(versions(link), link)
         finally:
             link.terminate()
+
+    async def absence(self) -> str | None:
+        """That there are no tables."""
+        found = await self.versions()
+        return None if found else f"{self.place} has no tables of sagabus with this schema and prefix"
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

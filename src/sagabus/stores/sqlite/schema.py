@@ -6,10 +6,17 @@ BINARY collation, so that `A1`, `a1` and `a1 ` stay three ids.
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
+from typing import cast
+
+import apsw
+
 from sagabus.failpoint import hit
 from sagabus.stores.sql import migrating
 from sagabus.stores.sql.migrating import Migration, missing
 from sagabus.stores.sqlite.driver import Driver
+from sagabus.stores.sqlite.file import translated
 
 MIGRATIONS = (
     Migration.of(
@@ -213,3 +220,11 @@ def migrate(connection: Driver, path: str, now: int) -> list[int]:
 def script() -> str:
     """All migrations as one text, for those who apply schemas by hand."""
     return migrating.script([VERSION_TABLE], MIGRATIONS, versions="sagabus_schema_version", now="unixepoch() * 1000000")
+
+
+def versions_of(path: str) -> list[int]:
+    """The versions of a file, in order; of none and of one without our tables, none. It makes neither."""
+    if not os.path.exists(path):  # noqa: PTH110  # a path is a text here
+        return []
+    with translated(path), closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        return sorted(applied(cast("Driver", connection)))

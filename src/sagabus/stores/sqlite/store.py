@@ -110,6 +110,20 @@ class SqliteStore(SqlCalls):
             f"{self.path} lies on a network file system ({kind}), where SQLite's locks and log are not safe: {way_out}"
         ]
 
+    async def versions(self) -> list[int]:
+        """The schema versions that the file has had."""
+        return schema.versions_of(self.path)
+
+    async def absence(self) -> str | None:
+        """That there is no file, or no tables in it."""
+        if not os.path.exists(self.path):  # noqa: ASYNC240, PTH110  # a path is a text here; a look, as at the versions
+            return f"{self.path}: no such file"
+        return None if schema.versions_of(self.path) else f"{self.path} has no tables of sagabus"
+
+    def script(self) -> str:
+        """All migrations as one text."""
+        return schema.script()
+
     async def close(self) -> None:
         """Finish what runs and close every connection; the last one out tidies the write-ahead log. Cancelled, it does
         so without waiting for open transactions, which are rolled back.

@@ -13,6 +13,7 @@ import pytest
 
 _SUBJECTS = (
     *(
+        "administration",
         "append",
         "columns",
         "commits",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.testing.conformance.administration import AdministrationConformance
 from sagabus.testing.conformance.append import AppendConformance
 from sagabus.testing.conformance.columns import ColumnConformance
 from sagabus.testing.conformance.commits import ClaimConformance, CommitConformance
@@ -72,5 +73,6 @@ class StoreConformance(
     InspectionConformance,
     WakingConformance,
     RaceConformance,
+    AdministrationConformance,
 ):
     """Every promise of `sagabus.store.Store`. Subclass it under a name with `Test` first, and say how to make one."""
