@@ -56,6 +56,7 @@ from sagabus.kinds import Command, Event
 from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.middleware import Middleware, Next
+from sagabus.observer import Commit, Handled, Lost, Observer, Refused, Unheard
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
@@ -83,6 +84,7 @@ __all__ = [
     "Bus",
     "Cause",
     "Command",
+    "Commit",
     "ConfigurationError",
     "Connection",
     "Context",
@@ -96,12 +98,14 @@ __all__ = [
     "Event",
     "Exponential",
     "ForkedProcess",
+    "Handled",
     "HandlingError",
     "Health",
     "InvalidMessageId",
     "InvalidTime",
     "JoinedPublisher",
     "Linear",
+    "Lost",
     "MessageError",
     "MessageIdCollision",
     "MessageInvalid",
@@ -112,7 +116,9 @@ __all__ = [
     "Middleware",
     "Next",
     "NoOpenTransaction",
+    "Observer",
     "Receipt",
+    "Refused",
     "ReplayResult",
     "RetryPolicy",
     "Rule",
@@ -133,6 +139,7 @@ __all__ = [
     "TimerRecord",
     "TransactionLost",
     "Transition",
+    "Unheard",
     "UnknownMessageType",
     "UnknownName",
     "Unroutable",

@@ -15,12 +15,13 @@ from typing import Any, Self, Unpack, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
-from sagabus.definitions import Definitions, check_lending, check_middleware, define
+from sagabus.definitions import Definitions, check_lending, check_middleware, check_observers, define
 from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
+from sagabus.engine.event_log import EventLog
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.idleness import unfinished
-from sagabus.engine.notices import Notices
+from sagabus.engine.observers import Observers
 from sagabus.engine.outbox import AsyncJoinedPublisher, Awaited, JoinedPublisher, TransactionPublisher
 from sagabus.engine.processing import Processing
 from sagabus.engine.publisher import (
@@ -35,6 +36,7 @@ from sagabus.engine.publisher import (
 )
 from sagabus.engine.routing import RoutingTable, subscriptions_of
 from sagabus.engine.sender import Sender
+from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
@@ -46,6 +48,7 @@ from sagabus.inspection import ChannelCounts
 from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.leftovers import report
 from sagabus.middleware import Middleware
+from sagabus.observer import Observer
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.state_codec import StateCodec
@@ -69,6 +72,7 @@ class Bus:
         *definitions: Any,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
+        observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         identity: Identity | None = None,
     ) -> None:
@@ -83,10 +87,11 @@ class Bus:
         check_middleware(middleware)
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled or refused, by what became of them."""
-        self._notices = Notices(self.statistics)
+        check_observers(observers)
+        self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])
         self._sender = self._make_sender()
         rules = self._defined.rules
-        self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._notices)
+        self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._observers)
         self._middleware: Sequence[Middleware] = tuple(middleware)
         self._publishing = Acceptor(self.store, self._sender)
         self._worker: Worker | None = None
@@ -277,7 +282,7 @@ class Bus:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _make_sender(self) -> Sender:
-        return Sender(self._codec, self._defined.keys, self.store, self.settings, self._notices)
+        return Sender(self._codec, self._defined.keys, self.store, self.settings, self._observers)
 
     async def _register(self) -> Routing:
         rules, retention = self._defined.rules, self.settings.retention
@@ -311,7 +316,6 @@ class Bus:
             processing=processing,
             definitions=self._defined.by_name,
             settings=self.settings,
-            statistics=self.statistics,
         )
         await report(self.store, self.definitions, self._states)
         await self._worker.start()

@@ -14,6 +14,7 @@ from sagabus.deduplication import Deduplication, DeduplicationRules
 from sagabus.errors import ConfigurationError, SagaBusError
 from sagabus.handler import HandlerDefinition, define_handler
 from sagabus.message import Registry, message_type_of
+from sagabus.observer import Observer
 from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.saga_reader import define_saga
@@ -84,6 +85,17 @@ def check_middleware(middleware: Sequence[object]) -> None:
             problems.append(f"middleware {each!r} cannot be called: it is a function of message, ctx and call_next")
         elif (refusal := why_not(each)) is not None:
             problems.append(f"middleware {label_of(each)} {refusal}")
+    if problems:
+        raise ConfigurationError(*problems)
+
+
+def check_observers(observers: Sequence[object]) -> None:
+    """ConfigurationError with everything among the observers that is none."""
+    problems = [
+        f"{each!r} is no observer: derive its class from sagabus.Observer, and give an instance of it"
+        for each in observers
+        if not isinstance(each, Observer)
+    ]
     if problems:
         raise ConfigurationError(*problems)
 

@@ -55,7 +55,7 @@ async def test_other_content_is_an_error_line_a_count_and_a_status(
 
         assert bus.bus.statistics["noting", "collision"] == 1
         assert len(await bus.dead_letters()) == 1
-    assert [record.levelname for record in caplog.records if record.module == "notices"] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if record.module == "event_log"] == ["ERROR"]
     assert isinstance(receipt, str) or (receipt.status, receipt.accepted) == ("collision", False)
 
 
@@ -88,7 +88,7 @@ async def test_a_message_below_the_horizon_is_told_in_the_same_ways(
         assert bus.bus.statistics["noting", "too old"] == 2
     assert isinstance(receipt, Receipt)
     assert receipt.status == "too old"
-    assert [record.levelname for record in caplog.records if record.module == "notices"] == ["ERROR", "ERROR"]
+    assert [record.levelname for record in caplog.records if record.module == "event_log"] == ["ERROR", "ERROR"]
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -104,7 +104,7 @@ async def test_a_joined_transaction_is_told_at_the_call_and_decides(
 
         assert len(await bus.dead_letters()) == int(commits)
         assert bus.bus.statistics["noting", "collision"] == 1
-    assert [record.levelname for record in caplog.records if record.module == "notices"] == ["ERROR"]
+    assert [record.levelname for record in caplog.records if record.module == "event_log"] == ["ERROR"]
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -146,7 +146,7 @@ async def test_a_handler_that_uses_an_id_twice_is_named_too(
             3,
         )
         assert len(await bus.dead_letters()) == 1
-    assert {record.levelname for record in caplog.records if record.module == "notices"} == {"ERROR"}
+    assert {record.levelname for record in caplog.records if record.module == "event_log"} == {"ERROR"}
 
 
 async def test_all_of_a_batch_are_told_though_one_raises(harness: MakeHarness) -> None:

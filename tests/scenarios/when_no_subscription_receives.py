@@ -49,7 +49,7 @@ async def test_the_receipt_and_the_counts_say_so_and_the_log_once(
             receipts = [await way(bus.bus) for _ in range(3)]
 
         assert bus.bus.statistics["shop.noted", "unheard"] == 3
-    assert [record.levelname for record in caplog.records if record.module == "notices"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.module == "event_log"] == ["WARNING"]
     for receipt in receipts:
         if isinstance(receipt, Receipt):
             assert (receipt.status, receipt.accepted, receipt.subscriptions) == ("unheard", False, {})
@@ -66,7 +66,7 @@ async def test_a_handler_that_publishes_for_no_subscription_is_counted_too(caplo
             await bus.idle()
 
         assert bus.statistics["shop.noted", "unheard"] == 2
-    assert [record.levelname for record in caplog.records if record.module == "notices"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.module == "event_log"] == ["WARNING"]
 
 
 @pytest.mark.parametrize("way", WAYS)

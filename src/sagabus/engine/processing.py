@@ -58,7 +58,8 @@ class Processing:
         self._states = states
         self._middlewares = middlewares
         self.rules = rules
-        self.notices = sender.notices
+        self.observers = sender.observers
+        self._is_watched = self.observers.are_around
         self._opened_in = contextvars.copy_context()
         """Of the task that opened the bus: each run begins with a copy of it, and sees nothing of other runs."""
         limit, warn_after = settings.timeout, settings.warn_after
@@ -105,10 +106,13 @@ class Processing:
         return consumer
 
     def _begin(self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope, unit: Unit | None) -> Run | Outcome:
+        run: Run | Outcome | None = None
         try:
             run = consumer.prepare(mailbox, envelope)
-            if type(run) is not Run:
+            if not isinstance(run, Run):
                 return run
+            if self._is_watched:
+                run.entered = self.observers.enter(run.ctx)
             reaction = run.reaction
             if self._middlewares or reaction.in_thread or (unit is not None and reaction.wants_connection):
                 return run
@@ -121,8 +125,10 @@ class Processing:
                 run.returned = returned
                 return run
             run.ctx.close()
-            return consumer.conclude(run)
+            return self._concluded(consumer, run)
         except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
+            if isinstance(run, Run):
+                self._leave(run, error)
             return self._failed(mailbox.definition, envelope, error)
 
     async def _end(self, consumer: Consumer, mailbox: Mailbox, run: Run, unit: Unit | None) -> Outcome:
@@ -141,11 +147,23 @@ class Processing:
                 run.ctx.close()
             if (exceeded := self.limits.error(run, None)) is not None:
                 raise exceeded
-            return consumer.conclude(run)
+            return self._concluded(consumer, run)
         except BaseException as error:  # noqa: BLE001  # the same
+            self._leave(run, error)
             told = None if lent is None else lent.told(error)
             is_ours = told is not None or (unit is not None and lent is None and run.reaction.wants_connection)
             return self._failed(mailbox.definition, run.envelope, told or error, run, in_transaction=is_ours)
+
+    def _concluded(self, consumer: Consumer, run: Run) -> Outcome:
+        outcome = consumer.conclude(run)
+        if run.entered is not None:
+            self._leave(run, None)
+        return outcome
+
+    def _leave(self, run: Run, error: BaseException | None) -> None:
+        if run.entered is not None:
+            entered, run.entered = run.entered, None
+            self.observers.exit(entered, run.ctx, error)
 
     def _failed(
         self,

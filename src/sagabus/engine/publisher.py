@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypeGuard, cast, get_args
 from sagabus.clock import Clock, instant
 from sagabus.context import SendOptions, due
 from sagabus.deduplication import DeduplicationRules
-from sagabus.engine.notices import REFUSED, Notices
+from sagabus.engine.observers import Observers
 from sagabus.engine.routing import RoutingTable
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope, Stamp
@@ -22,6 +22,9 @@ from sagabus.stamping import checked_headers, checked_key
 
 Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "unheard"]
 OnCollision: TypeAlias = Literal["log", "raise"]
+
+_DEAD_LETTERS = frozenset({Admission.COLLISION, Admission.TOO_OLD, Admission.DAMAGED})
+"""Answers after which the message is a dead letter."""
 
 
 class PublishOptions(SendOptions, total=False):
@@ -79,13 +82,13 @@ class Publisher:
     """Stamps what is published from outside a handler, and says what became of it."""
 
     def __init__(
-        self, sender: Sender, clock: Clock, identity: Identity, rules: DeduplicationRules, notices: Notices
+        self, sender: Sender, clock: Clock, identity: Identity, rules: DeduplicationRules, observers: Observers
     ) -> None:
         self._sender = sender
         self._clock = clock
         self._identity = identity
         self._rules = rules
-        self._notices = notices
+        self._observers = observers
 
     def outgoing(
         self,
@@ -128,11 +131,11 @@ class Publisher:
         """Log and count what was not accepted, and tell the subscriptions' reactions to duplicates."""
         for outgoing, pairs in _paired(addressed, answers):
             if not pairs:
-                self._notices.unheard(message_type_of(outgoing.message).name, outgoing.stamp.message_id)
+                self._observers.unheard(message_type_of(outgoing.message).name, outgoing.stamp.message_id)
             for envelope, answer in pairs:
                 if answer is Admission.ACCEPTED:
                     continue
-                self._notices.answered(envelope, answer, is_joined=is_joined)
+                self._observers.answered(envelope, answer, is_joined=is_joined)
                 if answer is Admission.DUPLICATE:
                     self._rules.report(envelope.channel, envelope.message_type, envelope.message_id)
 
@@ -155,7 +158,7 @@ class Publisher:
         ]
         message_id = outgoing.stamp.message_id
         for answer, (kind, text) in _ERRORS.items():
-            if by.get(answer) and (outgoing.raises or answer not in REFUSED):
+            if by.get(answer) and (outgoing.raises or answer not in _DEAD_LETTERS):
                 names = ", ".join(by[answer])
                 return kind(text.format(message_id, names), message_id=message_id, subscription=by[answer][0])
         return None

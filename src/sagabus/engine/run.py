@@ -10,6 +10,7 @@ import msgspec
 from sagabus.context import Context
 from sagabus.engine.mailbox import BelievedState
 from sagabus.envelope import Envelope
+from sagabus.observer import Observer
 from sagabus.reaction import Reaction
 from sagabus.saga import Saga
 
@@ -28,6 +29,8 @@ class Run(msgspec.Struct, eq=False):
     """The context variables that it sees."""
     returned: object = None
     """What the handler returned at once; it is still to be awaited."""
+    entered: list[tuple[Observer, object]] | None = None
+    """What observers returned when it began."""
     task: asyncio.Task[object] | None = None
     began: float = 0.0
     warn_at: float = 0.0

@@ -15,14 +15,14 @@ import msgspec
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.correlation import KeyOf
-from sagabus.engine.notices import Notices
+from sagabus.engine.observers import Observers
 from sagabus.engine.routing import Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.outcome import Parameters
 from sagabus.settings import Settings
-from sagabus.stamping import size_of
+from sagabus.stamping import checked_headers, size_of
 from sagabus.store import Routing
 
 log = logging.getLogger("sagabus")
@@ -45,15 +45,15 @@ class Sender:
         keys: Mapping[tuple[str, str], KeyOf],
         statements: StatementCheck,
         settings: Settings | None = None,
-        notices: Notices | None = None,
+        observers: Observers | None = None,
     ) -> None:
         settings = settings or Settings()
         self._codec = codec
         self._max_hops = settings.max_hops
         self._max_size = settings.max_message_size
         self._refuses_unheard = settings.unheard == "refuse"
-        self.notices = notices or Notices()
-        """Logs and counts what no handler will see."""
+        self.observers = observers or Observers()
+        self._adds_headers = self.observers.are_sending
         self._keys = keys
         self._statements = statements
         self._types: dict[type[object], MessageType] = {}
@@ -81,6 +81,8 @@ class Sender:
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._codec.encode(message)
+        if self._adds_headers:
+            stamp = self._with_headers(message, stamp)
         if stamp.headers is not None:
             self._check_size(name, body, size_of(stamp.headers))
         if message_type.version != 1 or stamp.headers is not None:
@@ -88,6 +90,12 @@ class Sender:
         if len(routes) == 1:
             return [self._envelope(message, name, body, routes[0], stamp, table)]
         return [self._envelope(message, name, body, route, stamp, table) for route in routes]
+
+    def _with_headers(self, message: object, stamp: Stamp) -> Stamp:
+        """With those that observers add: here every message passes, by whatever way it is sent."""
+        headers = dict(stamp.headers or {})
+        self.observers.sending(message, headers)
+        return msgspec.structs.replace(stamp, headers=checked_headers(message, headers))
 
     def _learn(self, message: object) -> MessageType:
         message_type = message_type_of(message)
@@ -166,7 +174,7 @@ class Sender:
             raise Unroutable(problem, message_type=message_type.name, message_id=stamp.message_id)
         if not routes and stamp.causation_id is not None:
             # A publisher says so itself, when the store has confirmed that there is no receiver.
-            self.notices.unheard(message_type.name, stamp.message_id)
+            self.observers.unheard(message_type.name, stamp.message_id)
 
 
 def with_version(stamp: Stamp, version: int) -> Stamp:

@@ -6,7 +6,6 @@ A lost race is never an attempt: the messages go back to their mailbox and run o
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.envelope import Cause, Envelope
+from sagabus.observer import Commit
 from sagabus.outcome import (
     Completed,
     DeadLettered,
@@ -34,12 +34,6 @@ from sagabus.outcome import (
 log = logging.getLogger("sagabus")
 
 _AGAIN = {Verdict.CONFLICT, Verdict.DROPPED, Verdict.STALE_ROUTING}
-_KINDS: dict[type[object], str] = {
-    RetryAt: "retried",
-    DeadLettered: "dead-lettered",
-    Discarded: "discarded",
-    Stashed: "stashed",
-}
 
 
 class Settlement:
@@ -53,7 +47,6 @@ class Settlement:
         processing: Processing,
         *,
         clock: Clock,
-        statistics: Counter[tuple[str, str]],
         settled: Callable[[bool], None],
     ) -> None:
         """`settled` hears of each commit, and whether it said that a lane has moved to another worker."""
@@ -62,7 +55,7 @@ class Settlement:
         self._runners = runners
         self._processing = processing
         self._clock = clock
-        self._statistics = statistics
+        self._observers = processing.observers
         self._settled = settled
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
@@ -88,13 +81,16 @@ class Settlement:
         """Take note of the answers to one commit, of a whole flush or of a single outcome."""
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
-        has_moved = False
+        settled: list[Outcome] = []
+        lost: list[tuple[Outcome, Verdict]] = []
         for entry, answer in answers:
             if answer.verdict is Verdict.COMMITTED:
+                settled.append(entry.outcome)
                 self._committed(entry.mailbox, entry.outcome, answer)
             else:
-                has_moved = has_moved or answer.verdict is Verdict.FENCED
+                lost.append((entry.outcome, answer.verdict))
                 self._lost(entry.mailbox, entry.outcome, answer, back, instead)
+        self._observers.committed(Commit(settled, lost))
         if back:
             self._rewind(back)
         for mailbox, outcome in instead:
@@ -103,7 +99,7 @@ class Settlement:
             cell = entry.mailbox.cell
             if cell is None or cell.completed:
                 self._hand.forget(entry.mailbox)
-        self._settled(has_moved)
+        self._settled(any(verdict is Verdict.FENCED for _, verdict in lost))
 
     async def pause(self) -> None:
         """A moment for a database in trouble."""
@@ -125,25 +121,20 @@ class Settlement:
         if hand.marked:
             hand.marked.pop(envelope.position, None)
         if type(outcome) is Completed:
-            self._statistics[envelope.channel, "completed"] += 1
             if envelope.due_at:
                 self._let_go(envelope)
             if (save := outcome.effects.save) is not None:
                 hand.state_bytes += len(save.state)
             return
-        self._statistics[envelope.channel, _KINDS.get(type(outcome), "other")] += 1
-        if isinstance(outcome, Discarded | DeadLettered) and outcome.cause is Cause.NO_KEY:
-            self._statistics[(envelope.channel, Cause.NO_KEY.value)] += 1
         if _holds(outcome):
             mailbox.held = False
             mailbox.held_through = self._hand.fetches
         else:
             self._let_go(envelope)
-        _report(outcome)
 
     def _note_refused(self, answer: Settled) -> None:
         for sent, admission in answer.refused:
-            self._processing.notices.answered(sent, admission)
+            self._observers.answered(sent, admission)
 
     def _outlived(self, outcome: Outcome) -> Outcome:
         """A run that was marked and comes to an outcome has killed nobody: what stays in the store says so."""
@@ -172,7 +163,6 @@ class Settlement:
         envelope = outcome.envelope
         verdict = answer.verdict
         again = back.setdefault(mailbox, [])
-        self._statistics[(envelope.channel, f"lost: {verdict.value}")] += 1
         if mailbox.held:
             mailbox.held = False
             self._hand.rescan_lane(mailbox.place)
@@ -210,19 +200,3 @@ def _holds(outcome: Outcome) -> bool:
     if type(outcome) is Completed or outcome.envelope.partition_key is None:
         return False
     return (isinstance(outcome, RetryAt) and outcome.holds) or (isinstance(outcome, DeadLettered) and outcome.parks)
-
-
-def _report(outcome: Outcome) -> None:
-    envelope = outcome.envelope
-    key = envelope.partition_key
-    where = (
-        envelope.channel if key is None else f"{envelope.channel} {key}",
-        envelope.message_type,
-        envelope.message_id,
-    )
-    if isinstance(outcome, DeadLettered):
-        log.error("%s: %s %s is a dead letter: %s", *where, outcome.reason)
-    elif isinstance(outcome, Discarded):
-        log.info("%s: %s %s ignored: %s", *where, outcome.why)
-    elif isinstance(outcome, Stashed):
-        log.info("%s: %s %s stashed until its saga starts or changes its status", *where)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from math import inf
 
@@ -68,7 +67,6 @@ class Worker:
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         settings: Settings,
-        statistics: Counter[tuple[str, str]],
     ) -> None:
         self.identity = identity
         self._store, self._sender, self._codec = store, sender, codec
@@ -87,7 +85,6 @@ class Worker:
             self._runners,
             processing,
             clock=clock,
-            statistics=statistics,
             settled=self._settled,
         )
         self.suspects = self._make_suspects(settings.concurrency)

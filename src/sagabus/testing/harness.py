@@ -25,6 +25,7 @@ from sagabus.errors import SagaNotFound, StoreBusy
 from sagabus.handler import HandlerOptions
 from sagabus.message import message_type_of
 from sagabus.middleware import Middleware
+from sagabus.observer import Observer
 from sagabus.saga import Saga
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Store
@@ -67,6 +68,7 @@ class Harness:
         store: str | os.PathLike[str] | Callable[[Clock], Store] | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
+        observers: Sequence[Observer] = (),
         clock: ManualClock | None = None,
         duplicates: bool = False,
         strict: bool = False,
@@ -80,6 +82,7 @@ class Harness:
         self._definitions = definitions
         self._settings = settings or Settings()
         self._given = tuple(middleware)
+        self._observers = tuple(observers)
         self._faults: list[Middleware] = []
         self._handler_faults = HandlerFaults()
         self._duplicates = duplicates
@@ -224,6 +227,7 @@ class Harness:
             self._definitions,
             self._settings,
             middleware=self._given,
+            observers=self._observers,
             clock=self.clock,
             heard=self._heard,
             strict=self._strict,
@@ -278,6 +282,7 @@ class _ObservedBus(Bus):
         settings: Settings,
         *,
         middleware: Sequence[Middleware],
+        observers: Sequence[Observer],
         clock: ManualClock,
         heard: Heard,
         strict: bool,
@@ -285,7 +290,13 @@ class _ObservedBus(Bus):
         self._heard = heard
         self._strict = strict
         super().__init__(
-            tap, *definitions, settings=settings, middleware=middleware, clock=clock, identity=LongestWaits(clock)
+            tap,
+            *definitions,
+            settings=settings,
+            middleware=middleware,
+            observers=observers,
+            clock=clock,
+            identity=LongestWaits(clock),
         )
         self._around: list[Middleware] = list(self._middleware)
         self._middleware = self._around
@@ -312,7 +323,7 @@ class _ObservedBus(Bus):
         self._opened = False
 
     def _make_sender(self) -> Sender:
-        parts = (self._codec, self._defined.keys, self.store, self.settings, self._notices)
+        parts = (self._codec, self._defined.keys, self.store, self.settings, self._observers)
         return ListeningSender(self._heard, *parts, strict=self._strict)
 
 

@@ -1,0 +1,85 @@
+"""Tells the observers of a bus what happens, each only what it listens to.
+
+The statistics of the bus and its log lines are two of them (`statistics`, `event_log`). Publishers, the sender and
+`settlement` tell; no observer can disturb them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sagabus.context import Context
+from sagabus.envelope import Envelope
+from sagabus.observer import Commit, Observer, Unheard, refused
+from sagabus.outcome import Admission
+
+log = logging.getLogger("sagabus")
+
+
+class Observers:
+    """All observers of one bus."""
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        given = tuple(observers)
+        self._committed: Sequence[Callable[[Commit], None]] = [
+            each.committed for each in given if _listens(each, "committed")
+        ]
+        self._refused = [each.refused for each in given if _listens(each, "refused")]
+        self._unheard = [each.unheard for each in given if _listens(each, "unheard")]
+        self._sending = [each.sending for each in given if _listens(each, "sending")]
+        self._around = [each for each in given if _listens(each, "enter") or _listens(each, "exit")]
+
+    @property
+    def are_around(self) -> bool:
+        """Whether any of them wants to know when runs begin and end."""
+        return bool(self._around)
+
+    @property
+    def are_sending(self) -> bool:
+        """Whether any of them may add headers to what is sent."""
+        return bool(self._sending)
+
+    def committed(self, commit: Commit) -> None:
+        """A commit has decided what became of some messages."""
+        for tell in self._committed:
+            _quietly(tell, commit)
+
+    def answered(self, envelope: Envelope, answer: Admission, *, is_joined: bool = False) -> None:
+        """A store has not accepted an envelope."""
+        record = refused(envelope, answer, is_joined=is_joined)
+        for tell in self._refused:
+            _quietly(tell, record)
+
+    def unheard(self, message_type: str, message_id: str) -> None:
+        """An event had no receiver."""
+        record = Unheard(message_type, message_id)
+        for tell in self._unheard:
+            _quietly(tell, record)
+
+    def sending(self, message: object, headers: dict[str, str]) -> None:
+        """A message is about to be sent."""
+        for tell in self._sending:
+            _quietly(tell, message, headers)
+
+    def enter(self, ctx: Context) -> list[tuple[Observer, object]]:
+        """A run begins. What each observer returned, for `exit`."""
+        return [(each, _quietly(each.enter, ctx)) for each in self._around]
+
+    def exit(self, entered: list[tuple[Observer, object]], ctx: Context, error: BaseException | None) -> None:
+        """A run has ended; the last observer that entered leaves first."""
+        for each, token in reversed(entered):
+            _quietly(each.exit, token, ctx, error)
+
+
+def _listens(observer: Observer, name: str) -> bool:
+    return getattr(type(observer), name) is not getattr(Observer, name)
+
+
+def _quietly(call: Callable[..., Any], *arguments: object) -> Any:
+    try:
+        return call(*arguments)
+    except Exception:
+        log.exception("the observer %s failed", getattr(call, "__qualname__", call))
+        return None

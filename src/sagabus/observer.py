@@ -1,0 +1,168 @@
+"""What happens to messages, for those who watch: the log, statistics, and yours.
+
+The engine makes records only for observers that ask for them, and tells them once for each commit. An observer changes
+nothing: what it raises is logged, and the message goes on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from sagabus.context import Context
+from sagabus.envelope import Cause, Envelope
+from sagabus.outcome import Admission, Completed, DeadLettered, Discarded, Outcome, RetryAt, Stashed, Verdict
+
+__all__ = ["Commit", "Handled", "Lost", "Observer", "Refused", "Unheard"]
+
+Result: TypeAlias = Literal["completed", "retried", "dead-lettered", "discarded", "stashed"]
+_RESULTS: dict[type[object], Result] = {
+    Completed: "completed",
+    RetryAt: "retried",
+    DeadLettered: "dead-lettered",
+    Discarded: "discarded",
+    Stashed: "stashed",
+}
+
+
+class Handled(msgspec.Struct, frozen=True, gc=False):
+    """One run of one message, whose outcome is committed."""
+
+    subscription: str
+    message_type: str
+    message_id: str
+    key: str | None
+    correlation_id: str
+    result: Result
+    attempt: int
+    """Which counted run it was, from 1."""
+    reason: str | None = None
+    """Why it is a dead letter, was discarded, or runs again."""
+    cause: Cause | None = None
+    """The same as one of a closed set, for dead letters and messages that a policy discards instead."""
+    sent_at: int = 0
+    """When the message was sent, in microseconds since 1970."""
+
+
+class Lost(msgspec.Struct, frozen=True, gc=False):
+    """One run whose outcome a commit refused. Nothing of it remains."""
+
+    subscription: str
+    message_type: str
+    message_id: str
+    key: str | None
+    verdict: str
+    """Why: "conflict", "fenced", "stale routing" and others; most of these messages run again at once."""
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False):
+    """A message that a store did not accept: a copy, or one that is a dead letter now."""
+
+    subscription: str
+    message_type: str
+    message_id: str
+    answer: Literal["duplicate", "collision", "too old", "damaged"]
+    is_joined: bool = False
+    """The caller's own transaction has yet to commit it."""
+
+
+class Unheard(msgspec.Struct, frozen=True, gc=False):
+    """An event that no subscription receives."""
+
+    message_type: str
+    message_id: str
+
+
+class Commit:
+    """What one commit has decided. Its records are made when they are asked for."""
+
+    def __init__(self, settled: Sequence[Outcome], lost: Sequence[tuple[Outcome, Verdict]] = ()) -> None:
+        self._settled = settled
+        self._lost = lost
+
+    @property
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How many messages, by (subscription, result), lost runs among them as "lost: conflict" and so on."""
+        found: Counter[tuple[str, str]] = Counter()
+        found.update([(outcome.envelope.channel, _RESULTS[type(outcome)]) for outcome in self._settled])
+        found.update((outcome.envelope.channel, f"lost: {verdict.value}") for outcome, verdict in self._lost)
+        return found
+
+    @cached_property
+    def handled(self) -> Sequence[Handled]:
+        """One record for each message, in the order in which they ran within their keys."""
+        return [_handled(outcome) for outcome in self._settled]
+
+    @cached_property
+    def not_completed(self) -> Sequence[Handled]:
+        """The same of those that are not completed."""
+        return [_handled(outcome) for outcome in self._settled if type(outcome) is not Completed]
+
+    @cached_property
+    def lost(self) -> Sequence[Lost]:
+        """One record for each outcome that the commit refused."""
+        return [
+            Lost(*_names(outcome.envelope), outcome.envelope.partition_key, verdict.value)
+            for outcome, verdict in self._lost
+        ]
+
+
+class Observer:
+    """Derive from this and override what you want to hear: `Bus(..., observers=[MyObserver()])`.
+
+    The engine calls an observer in the event loop and does not wait for it, so it must be quick. Nothing is made for a
+    method that is not overridden. An exception out of one is logged, and changes nothing.
+    """
+
+    def committed(self, commit: Commit) -> None:
+        """A commit has decided what became of some messages."""
+
+    def refused(self, refused: Refused) -> None:
+        """A store did not accept a message."""
+
+    def unheard(self, unheard: Unheard) -> None:
+        """An event was published that no subscription receives."""
+
+    def enter(self, ctx: Context) -> object:
+        """A run begins: what it returns is given to `exit`. Context variables that are set here are seen by the run."""
+        return None
+
+    def exit(self, entered: object, ctx: Context, error: BaseException | None) -> None:
+        """The run has ended, before its commit: with an error if it has failed. Called in the context of the run."""
+
+    def sending(self, message: object, headers: dict[str, str]) -> None:
+        """A message is about to be sent or published, by whatever way. Headers may be added here."""
+
+
+def _handled(outcome: Outcome) -> Handled:
+    envelope = outcome.envelope
+    reason: str | None = None
+    if isinstance(outcome, DeadLettered):
+        reason = outcome.reason
+    elif isinstance(outcome, Discarded):
+        reason = outcome.why
+    elif isinstance(outcome, RetryAt) and outcome.failure is not None:
+        reason = f"{outcome.failure.error_type}: {outcome.failure.text}"
+    return Handled(
+        *_names(envelope),
+        envelope.partition_key,
+        envelope.correlation_id or envelope.message_id,
+        _RESULTS[type(outcome)],
+        envelope.attempt + 1,
+        reason,
+        getattr(outcome, "cause", None),
+        envelope.sent_at,
+    )
+
+
+def _names(envelope: Envelope) -> tuple[str, str, str]:
+    return envelope.channel, envelope.message_type, envelope.message_id
+
+
+def refused(envelope: Envelope, answer: Admission, *, is_joined: bool) -> Refused:
+    """The record of an answer that is not ACCEPTED."""
+    return Refused(*_names(envelope), answer.value, is_joined)  # type: ignore[arg-type]  # the closed set of the others

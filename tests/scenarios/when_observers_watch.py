@@ -1,0 +1,283 @@
+"""Observers hear what becomes of messages, on every store and way in. They disturb nothing."""
+
+import contextvars
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.shop import Do, Ended, Noted
+
+from sagabus import (
+    Bus,
+    Commit,
+    ConfigurationError,
+    Context,
+    Handled,
+    Observer,
+    Refused,
+    RetryPolicy,
+    Saga,
+    Unheard,
+    handler,
+    observer,
+    starts,
+    timer,
+)
+from sagabus.testing import Harness
+
+TWICE = RetryPolicy(attempts=2)
+trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="none")
+
+
+class Hearing(Observer):
+    """Keeps all that it hears."""
+
+    def __init__(self) -> None:
+        self.handled: list[Handled] = []
+        self.refusals: list[Refused] = []
+        self.without_receiver: list[Unheard] = []
+
+    def committed(self, commit: Commit) -> None:
+        assert sum(commit.counts.values()) == len(commit.handled) + len(commit.lost)
+        self.handled += commit.handled
+
+    def refused(self, refused: Refused) -> None:
+        self.refusals.append(refused)
+
+    def unheard(self, unheard: Unheard) -> None:
+        self.without_receiver.append(unheard)
+
+    def results(self) -> list[tuple[str, str, int]]:
+        return [(each.message_type, each.result, each.attempt) for each in self.handled]
+
+
+class Around(Observer):
+    """Notes when runs begin and end."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def enter(self, ctx: Context) -> object:
+        trace.set(ctx.message_id)
+        self.log.append(f"enter {ctx.message_type}")
+        return ctx.message_id
+
+    def exit(self, entered: object, ctx: Context, error: BaseException | None) -> None:
+        assert entered == ctx.message_id == trace.get()
+        self.log.append(f"exit {ctx.message_type} {type(error).__name__ if error else 'well'}")
+
+
+async def test_each_result_is_heard_once_with_its_reason(harness: MakeHarness) -> None:
+    hearing = Hearing()
+
+    class Orders(Saga, name="orders", key="key", retry=TWICE, on_missing="ignore"):
+        key: str
+
+        @starts
+        def noted(self, message: Noted, ctx: Context) -> None:
+            if message.number:
+                raise ValueError("no such number")
+
+    @handler("ends", retry=TWICE)
+    def ends(message: Ended) -> None: ...
+
+    async with harness(Orders, ends, observers=[hearing]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.publish(Noted(key="B", number=1), message_id="bad")
+        await bus.publish(Ended(key="A"))
+        await bus.advance(timedelta(minutes=1))
+
+    assert sorted(hearing.results()) == [
+        ("shop.ended", "completed", 1),
+        ("shop.noted", "completed", 1),
+        ("shop.noted", "dead-lettered", 2),
+        ("shop.noted", "retried", 1),
+    ]
+    dead = next(each for each in hearing.handled if each.result == "dead-lettered")
+    assert (dead.subscription, dead.message_id, dead.key) == ("orders", "bad", "B")
+    assert "no such number" in (dead.reason or "")
+
+
+async def test_what_a_store_does_not_accept_is_heard(harness: MakeHarness) -> None:
+    hearing = Hearing()
+
+    @handler("notes")
+    def notes(message: Noted) -> None: ...
+
+    async with harness(notes, observers=[hearing]) as bus:
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.publish(Noted(key="B"), message_id="one")
+        await bus.publish(Ended(key="A"), message_id="alone")
+
+    assert [(each.message_id, each.answer) for each in hearing.refusals] == [("one", "duplicate"), ("one", "collision")]
+    assert [(each.message_type, each.message_id) for each in hearing.without_receiver] == [("shop.ended", "alone")]
+
+
+def plain(log: list[str]) -> Callable[[Noted], None]:
+    def run(message: Noted) -> None:
+        log.append(f"run {trace.get()}")
+        if message.number:
+            raise KeyError
+
+    return run
+
+
+def waiting(log: list[str]) -> Any:
+    run = plain(log)
+
+    async def wait(message: Noted) -> None:
+        run(message)
+
+    return wait
+
+
+@pytest.mark.parametrize("kind_of_function", [plain, waiting])
+@pytest.mark.parametrize("thread", [False, True])
+async def test_a_run_is_entered_and_left_in_its_own_context(
+    kind_of_function: Callable[[list[str]], Any], *, thread: bool
+) -> None:
+    if thread and kind_of_function is waiting:
+        return
+    log: list[str] = []
+    run = handler("notes", retry=RetryPolicy(attempts=1), thread=thread)(kind_of_function(log))
+
+    async with Harness(run, observers=[Around(log)]) as bus:
+        await bus.publish(Noted(key="A"), message_id="m1")
+        await bus.publish(Noted(key="A", number=1), message_id="m2")
+
+    assert log == [
+        *("enter shop.noted", "run m1", "exit shop.noted well"),
+        *("enter shop.noted", "run m2", "exit shop.noted KeyError"),
+    ]
+    assert trace.get() == "none"
+
+
+async def test_observers_leave_in_the_other_order(harness: MakeHarness) -> None:
+    order: list[str] = []
+
+    class Named(Observer):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def enter(self, ctx: Context) -> object:
+            order.append(f"{self.name} in")
+            return None
+
+        def exit(self, entered: object, ctx: Context, error: BaseException | None) -> None:
+            order.append(f"{self.name} out")
+
+    class Both(Saga, name="both", key="key"):
+        key: str
+
+        @starts
+        async def noted(self, message: Noted, ctx: Context) -> None:
+            ctx.set_timer("tick", after=timedelta(minutes=1))
+
+        @timer("tick")
+        def tick(self) -> None: ...
+
+    async with harness(Both, observers=[Named("a"), Named("b")]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(minutes=1))
+
+    assert order == ["a in", "b in", "b out", "a out"] * 2
+
+
+async def test_headers_are_added_to_whatever_is_sent(harness: MakeHarness) -> None:
+    seen: dict[str, str | None] = {}
+
+    class Tracing(Observer):
+        def sending(self, message: object, headers: dict[str, str]) -> None:
+            headers["traced"] = type(message).__name__
+
+    @handler("notes")
+    def notes(message: Noted, ctx: Context) -> None:
+        seen[f"{message.key} noted"] = ctx.headers.get("traced")
+        ctx.publish(Ended(key=message.key), headers={"mine": "1"})
+
+    @handler("ends")
+    def ends(message: Ended, ctx: Context) -> None:
+        seen[f"{message.key} ended"] = ctx.headers.get("traced")
+        assert ctx.headers["mine"] == "1"
+
+    @handler("does")
+    def does(message: Do, ctx: Context) -> None:
+        seen[f"{message.key} done"] = ctx.headers.get("traced")
+
+    async with harness(notes, ends, does, observers=[Tracing()]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.bus.publish_many([Noted(key="B")])
+        await bus.send(Do(key="C"))
+        await bus.idle()
+
+    assert seen == {
+        **{f"{key} {what}": name for key in "AB" for what, name in (("noted", "Noted"), ("ended", "Ended"))},
+        "C done": "Do",
+    }
+
+
+async def test_an_observer_that_fails_disturbs_nothing(harness: MakeHarness, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Observer):
+        def committed(self, commit: Commit) -> None:
+            raise ValueError("committed")
+
+        def refused(self, refused: Refused) -> None:
+            raise ValueError("refused")
+
+        def unheard(self, unheard: Unheard) -> None:
+            raise ValueError("unheard")
+
+        def enter(self, ctx: Context) -> object:
+            raise ValueError("enter")
+
+        def exit(self, entered: object, ctx: Context, error: BaseException | None) -> None:
+            raise ValueError("exit")
+
+        def sending(self, message: object, headers: dict[str, str]) -> None:
+            raise ValueError("sending")
+
+    hearing = Hearing()
+
+    @handler("notes")
+    def notes(message: Noted) -> None: ...
+
+    async with harness(notes, observers=[Failing(), hearing]) as bus:
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.publish(Ended(key="A"))
+
+    assert hearing.results() == [("shop.noted", "completed", 1)]
+    assert len(hearing.refusals) == len(hearing.without_receiver) == 1
+    failed = {
+        str(record.exc_info[1]) for record in caplog.records if record.exc_info and record.levelno == logging.ERROR
+    }
+    assert failed == {"committed", "refused", "unheard", "enter", "exit", "sending"}
+
+
+async def test_no_record_is_made_of_what_nobody_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    make = observer.Handled
+    monkeypatch.setattr(observer, "Handled", lambda *fields: made.append(fields) or make(*fields))
+
+    class Deaf(Observer):
+        """Overrides nothing."""
+
+    @handler("notes")
+    def notes(message: Noted) -> None: ...
+
+    async with Harness(notes, observers=[Deaf()]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.idle()
+        assert bus.bus.statistics["notes", "completed"] == 1
+
+    assert made == []
+
+
+@pytest.mark.parametrize("wrong", [Observer, print, None, "log"])
+def test_what_is_no_observer_is_refused_when_the_bus_is_made(wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match="is no observer"):
+        Bus("memory:", observers=[wrong])
