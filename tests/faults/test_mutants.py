@@ -218,9 +218,9 @@ MUTANTS = [
     ),
     Mutant(
         "a full disk is an attempt",
-        "sagabus.connection",
-        "return isinstance(error, StoreReadOnly) or (isinstance(error, StoreError) and error.is_transient)",
-        "return False",
+        SQLITE + "lending",
+        "return ended_by if is_of_the_database(ended_by) else None",
+        "return None",
         full_disk,
     ),
     Mutant(
