@@ -123,7 +123,7 @@ class Suspects:
     async def _work(self) -> None:
         if self._waiting:
             log.warning(
-                "messages were in flight in a worker that died or stood still: a death of each counts before it runs again"
+                "messages were in flight in a worker that died or stood still: each death is counted before the run"
             )
         while not self._stopping and self._has_work:
             self._changed.clear()

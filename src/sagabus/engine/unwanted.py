@@ -12,7 +12,7 @@ from sagabus.saga import SagaDefinition
 
 
 def unwanted(definition: SagaDefinition, envelope: Envelope, now: int, case: str, why: str) -> Outcome:
-    """The outcome of the message. `case`: missing, finished, unexpected or no_key. `why`: the predicate of a sentence."""
+    """The outcome of the message. `case`: missing, finished, unexpected or no_key. `why`: a predicate, in words."""
     options = definition.options
     policy = options.on_no_key if case == "no_key" else options.policy(case, _class_of(definition, envelope))
     cause = Cause.NO_KEY if case == "no_key" else Cause.UNEXPECTED

@@ -1,7 +1,7 @@
-"""How the lanes of a channel are divided among its living workers: evenly, and by a rule that all work out alike.
+"""How the lanes of a channel are divided among its live workers: evenly, by one rule that all of them compute alike.
 
-Workers of several releases may live side by side. Then those work that know every message type which any of them knows:
-a message stays with no worker that cannot read it while another one can.
+Workers of several releases may live side by side. Only the workers that know most get lanes, so no message stays with a
+worker that cannot read it while another can.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _decode: msgspec.json.Decoder[list[str]] = msgspec.json.Decoder(list[str])
 
 
 class Crew(NamedTuple):
-    """The living workers of a channel that know the same message types."""
+    """The live workers of a channel that know the same message types."""
 
     knows: str | None
     """Those types, as `knowledge` writes them; None where a release does not say."""
@@ -43,7 +43,9 @@ def share_of(channel: str, lanes: int, knows: str | None, crews: Sequence[Crew])
 
 
 def _is_told(crews: Sequence[Crew]) -> bool:
-    """Whether all say what they know. A worker that does not say gives nothing up, so nobody else does beside it."""
+    """Whether all say what they know. A worker that does not say what it knows gives up no lane, and then no other
+    worker does.
+    """
     return all(crew.knows is not None for crew in crews)
 
 
@@ -70,7 +72,7 @@ def told_types(knows: str | None) -> frozenset[str] | None:
 
 
 def fair_share(channel: str, lanes: int, *, living: int, rank: int) -> int:
-    """How many lanes of a channel are the worker's that stands at `rank` among the living by name, from 0.
+    """How many lanes of a channel belong to the worker at `rank` among the live ones by name, from 0.
 
     Shares differ by one at most and make up the whole. Whose is the larger one differs from channel to channel, so that
     no worker is left without work in all of them.

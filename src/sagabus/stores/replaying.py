@@ -9,7 +9,7 @@ from sagabus.store import ReplayResult
 
 
 class Facts(NamedTuple):
-    """What a store knows beside the letter itself."""
+    """What a store knows in addition to the letter."""
 
     has_copy: bool = False
     """A message of the same id and content was accepted: its inbox record is there."""

@@ -13,7 +13,7 @@ from sagabus.stores.replaying import Facts, replay_of
 
 
 def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: int) -> ReplayResult:
-    """Replay: one more delivery of the same id, attempts at nought."""
+    """Replay: one more delivery of the same id, with attempts reset to 0."""
     if (row := tables.letters.get(letter_id)) is None:
         return ReplayResult.NOT_FOUND
     letter = row.letter

@@ -1,4 +1,4 @@
-"""Leases that a thread renews: it leaves a note, and whoever looks at leases next reads the notes first.
+"""Leases that a thread renews: it leaves a note, and the next reader of leases reads the notes first.
 
 The tables belong to the event loop. A note is one append to a deque, which needs no lock.
 """
@@ -28,7 +28,7 @@ class MemoryKeeper:
 
 
 def take_note(tables: Tables) -> None:
-    """Enter what threads have renewed since the last look: nobody can have taken it over meanwhile."""
+    """Enter what threads have renewed since the last call: no worker can have taken it over meanwhile."""
     while tables.renewals:
         worker, expires_at = tables.renewals.popleft()
         for place, row in [(place, row) for place, row in tables.lanes.items() if row.owner == worker]:

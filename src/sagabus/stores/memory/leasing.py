@@ -1,4 +1,4 @@
-"""Who owns which lanes: living workers share a channel's lanes evenly, and each change of hands raises the epoch."""
+"""Who owns which lanes: live workers share a channel's lanes evenly, and each change of owner raises the epoch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Leasing:
         return sorted(name for of, name in workers if of == channel and (of, name) not in dead)
 
     def _has_ended(self, expires_at: int) -> bool:
-        """A lease far in the future was made before the clock was set back: nobody would ever end it."""
+        """A lease far in the future was made before the clock was set back, and would never end."""
         return expires_at < self._now or expires_at > self._now + 2 * self._duration
 
     def _is_free(self, row: LaneRow) -> bool:
@@ -102,7 +102,7 @@ class Leasing:
 
 
 def divide(tables: Tables, lanes: int, now: int) -> int:
-    """Divide every channel anew; the envelopes that are in another lane now."""
+    """Divide every channel into another number of lanes; returns the envelopes that changed lanes."""
     tables.crew += 1
     tables.version += 1
     for channel in {channel for channel, _ in tables.lanes}:

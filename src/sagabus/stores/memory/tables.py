@@ -54,7 +54,7 @@ Renewal: TypeAlias = tuple[str, int]
 
 
 class Tables:
-    """Rows by key. Whoever changes them ends with `journal.commit()` or `journal.rollback()`."""
+    """Rows by key. Every change ends with `journal.commit()` or `journal.rollback()`."""
 
     def __init__(self) -> None:
         self.journal = Journal()

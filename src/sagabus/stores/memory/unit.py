@@ -19,7 +19,9 @@ _NAME = "memory"
 
 
 class MemoryUnit:
-    """Nobody sees it before it commits, and it holds nobody up; if others got in between, commit raises StoreBusy."""
+    """Others do not see it before it commits, and do not wait for it. If others committed in between, commit raises
+    StoreBusy.
+    """
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables

@@ -8,7 +8,9 @@ from sagabus.clock import Clock
 
 
 class Bell:
-    """Wakes all who wait. Rung while nobody waits, it lets the next one through at once, so that no ring is lost."""
+    """Wakes all who wait. If it rings while no task waits, it lets the next one through at once, so that no ring is
+    lost.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -62,7 +62,7 @@ LOOK = {
 
 
 class Heard:
-    """What a look has told of the lane of a single envelope."""
+    """What the look-up has found about the lane of a single envelope."""
 
     def __init__(self) -> None:
         self._nothing_new = False

@@ -73,7 +73,7 @@ _BYTES_OF_A_CHARACTER = 4
 
 
 def arguments(address: Address) -> dict[str, Any]:
-    """What asyncmy is told; ConfigurationError for a URL that says too little, or what it does not know."""
+    """The arguments for asyncmy; ConfigurationError for a URL that is incomplete or has unknown options."""
     url, options = address.url, address.options
     problems = [
         f"{address.place}: the option {_named(name, number)} is not known; there are {', '.join((*_OPTIONS, *_OWN))}"
@@ -137,7 +137,7 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
     in whatever greeting, it leaves no socket open.
     """
     native = asyncmy.Connection(**told, connect_timeout=max(patience, 1))
-    # Whatever somebody hides in a statement: the server takes one at a time.
+    # The server takes one statement at a time, whatever is hidden in it.
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
     try:
         await _obediently(native.connect())
@@ -154,8 +154,9 @@ async def connect(told: dict[str, Any], patience: float) -> Any:
 
 
 async def _obediently(connecting: Awaitable[object]) -> None:
-    """Raise CancelledError for a cancellation that came as the server answered: until Python 3.12 `asyncio.wait_for`,
-    by which the driver waits for the socket, loses it, and with it the end of a `timeout` or of a whole task.
+    """Raise CancelledError for a cancellation that came as the server answered. The driver waits for the socket by
+    `asyncio.wait_for`, which loses such a cancellation until Python 3.12. The end of a `timeout` or of a whole task
+    would be lost with it.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0

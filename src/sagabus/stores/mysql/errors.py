@@ -18,7 +18,7 @@ _BUSY = (
     1206,  # too many locks
     1613,
     1614,
-    1615,  # a prepared statement has to be prepared anew
+    1615,  # a prepared statement must be prepared again
     1637,
     1969,  # the time limit of statements, of MariaDB and MySQL
     3024,

@@ -1,6 +1,6 @@
 """What is due in some lanes. Neither database lets a query take a few rows of each of several groups by an index. A few
-lanes are written out one by one, in one query. For many that would be too much to plan each time: a first query finds
-the ends of each lane, one step down the index for each, and others then take the rows of the lanes that have some.
+lanes are written out one by one, in one query. For many that would be too much to plan each time. A first query finds
+the ends of each lane, one step down the index for each. Others then take the rows of the lanes that have some.
 
 At rest the first query is all there is, for any number of lanes.
 """

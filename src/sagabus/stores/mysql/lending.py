@@ -70,8 +70,8 @@ def _guarded(kind: Any, admit: Callable[[str], Awaitable[None]]) -> Any:
 
 
 class StandIn(LentConnection):
-    """The same for SQLAlchemy, which takes it for its own: a savepoint is begun by the first statement, and what is
-    committed or rolled back is that.
+    """The same for SQLAlchemy, which believes that it owns the connection. The first statement begins a savepoint, and
+    SQLAlchemy commits or rolls back that one.
     """
 
     def __init__(self, native: Any, gate: Gate, check: Check) -> None:

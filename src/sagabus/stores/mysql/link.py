@@ -55,7 +55,7 @@ class MysqlLink:
         self._failed = False
         """An error has undone the open transaction, or a part of it: what followed would be half of one, or alone."""
         self.repeats = False
-        """Whoever begins a transaction now will begin it again when it is told Raced."""
+        """A transaction that begins now begins again after Raced."""
         self._cautious = False
         """A savepoint was needed: the next transaction is to have them. Without any it is two round trips less."""
         self._undid = False
@@ -116,8 +116,8 @@ class MysqlLink:
         return found
 
     async def run_script(self, script: str) -> None:
-        """Run several statements. Those that change the schema end the transaction; what follows is in a new one. What
-        was done before somebody was cut short is passed over: only MariaDB has IF NOT EXISTS for columns and indexes.
+        """Run several statements. Those that change the schema end the transaction; what follows is in a new one. Skips
+        what an interrupted migration has done: only MariaDB has IF NOT EXISTS for columns and indexes.
         """
         with self._translated():
             for statement in statements_of(script):
@@ -217,7 +217,7 @@ class MysqlLink:
                         # A timer, set by another transaction at the same time.
                         raise StoreBusy(f"{self._place}: another one was quicker", store=self._place) from error
                     return 0
-        # Where a row is changed if it is there, a change counts 2, a row that stays as it was 1, and a new one 1.
+        # If a statement changes existing rows, a changed row counts 2, an unchanged row 1, and a new row 1.
         return written - len(rows) if name == "change_instances" else written
 
     async def _run(self, sql: str, parameters: Sequence[object]) -> Any:
@@ -263,7 +263,7 @@ class MysqlLink:
         try:
             yield
         except BROKEN as error:
-            self.terminate()  # nobody knows what it would answer next
+            self.terminate()  # its next answer would be undefined
             raise of_our_own(error, self._place) from error
         except asyncmy_errors.MySQLError as error:
             raise of_our_own(error, self._place) from error

@@ -1,7 +1,7 @@
 """The named statements as the server is given them: prepared once for each connection, values sent apart from the text.
 
-A set of rows to look up is one text parameter, read by JSON_TABLE. A set of rows to write is a list of VALUES, whose
-length is a power of two, so that a few prepared statements do for sets of any size.
+A set of rows to look up is one text parameter, read by JSON_TABLE. A set of rows to write is a list of VALUES whose
+length is a power of two. So a few prepared statements serve sets of any size.
 """
 
 from __future__ import annotations

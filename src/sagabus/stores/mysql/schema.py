@@ -1,8 +1,8 @@
 """The tables of a MySQL or MariaDB store. Ids and keys are VARBINARY: `A1`, `a1` and `a1 ` stay three ids.
 
-A statement that changes the schema commits by itself there. So a migration is a list of statements each of which may be
-run again (a table, a column or an index that is there already is passed over), under a lock of its own, and its version
-is written down when all of them are done.
+A statement that changes the schema commits by itself there. So a migration is a list of statements that may each run
+again: it skips an existing table, column or index. It holds a named lock, and writes its version when all of them are
+done.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TIMER = "VARBINARY(512)"
 TEXT = "LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 _TABLE = "ENGINE = InnoDB ROW_FORMAT = DYNAMIC DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 
-# `scheduled` parts an index into what is due at once and what is due by schedule: an end of either is found by one step
-# down the index. `waits` is what a partial index would be elsewhere: the key of timers and of what is stashed, and of
+# `scheduled` divides an index into what is due at once and what is due by schedule. One step down the index finds an
+# end of either. `waits` is what a partial index would be elsewhere: the key of timers and of what is stashed, and of
 # nothing else. Both are stored, since indexes over virtual columns have a history of damage. The identity in `meta`
 # tells these tables from all others of their name.
 _FIRST = f"""

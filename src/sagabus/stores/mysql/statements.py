@@ -1,11 +1,11 @@
 """The named statements of the shared logic, in the words that MySQL and MariaDB have in common.
 
-Sets of rows are of two kinds. `{rows}` is JSON_TABLE over one text, to look rows up by; the join order and the index
-are written down (STRAIGHT_JOIN, FORCE INDEX), since a queue table's statistics are always wrong. `{values}` is a list
-of VALUES, to write rows by: several times faster than JSON_TABLE where the columns are many.
+Sets of rows are of two kinds. `{rows}` is JSON_TABLE over one text, for look-ups. Statements fix the join order and the
+index (STRAIGHT_JOIN, FORCE INDEX), since a queue table's statistics are always wrong. `{values}` is a list of VALUES,
+to write rows by: several times faster than JSON_TABLE where the columns are many.
 
-Where the two databases differ: RETURNING and LATERAL have one of them each, so they are used nowhere, and neither is
-the row alias that MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE. IGNORE is not used: it hides other errors.
+The two databases differ. Only one has RETURNING and only the other has LATERAL, so neither is used. The row alias that
+MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE is not used either. IGNORE is not used: it hides other errors.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ UNION ALL
     "any_held": Statement("SELECT EXISTS (SELECT 1 FROM {held_key})", gives=True),
     "remove": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT}", POSITION),
     "create_instances": Statement(f"INSERT INTO {{instance}} ({INSTANCE_NAMES}) VALUES {{values}}", INSTANCE),
-    # What is not there any more is made anew by this, and counted otherwise: see `Upsert`.
+    # A row that is gone is made again by this, and counted differently: see `Upsert`.
     "change_instances": Statement(
         f"INSERT INTO {{instance}} ({INSTANCE_NAMES}) VALUES {{values}} ON DUPLICATE KEY UPDATE "
         + _if_unchanged("state", "status", "timers", "completed_at", "updated_at", "shape", "read_version", "version"),
@@ -126,7 +126,7 @@ SELECT i.channel, i.message_id, i.fingerprint FROM {rows} STRAIGHT_JOIN {inbox} 
         "INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES {values}",
         "channel ANY, message_id ANY, fingerprint ANY, stamp ANY",
     ),
-    # The lock makes a purge wait for whoever relies on the horizon, and the other way round.
+    # By the lock, a purge and the transactions that rely on the horizon wait for each other.
     "horizons": Statement(
         f"""
 SELECT h.channel, h.stamp FROM {LOCKABLE_ROWS}
@@ -192,7 +192,7 @@ _NO_INSTANCE = ", ".join("NULL" for _ in rows.INSTANCE_COLUMNS.split(", "))
 _NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
 
 _READING = {
-    # No row while anybody holds the routing, as all do who store envelopes.
+    # No row while another transaction locks the routing, as all do that store envelopes.
     "ended_position": Statement(
         """
 SELECT (SELECT COALESCE(MAX(e.position), 0) FROM {envelope} AS e) FROM {meta} WHERE name = 'routing'
@@ -215,8 +215,8 @@ UNION ALL
         f"partition_key {KEY}",
         gives=True,
     ),
-    # By lane, so that timers of the far future are never looked at; and the first one of each, where MariaDB would turn
-    # an EXISTS into a table of them all.
+    # By lane, so that timers of the far future are never read. It takes the first one of each, because MariaDB would
+    # turn an EXISTS into a table of them all.
     "anything_due": Statement(
         f"""
 SELECT EXISTS (SELECT 1 FROM {{rows}} STRAIGHT_JOIN {{lane}} AS l FORCE INDEX (PRIMARY) ON l.channel = r.channel

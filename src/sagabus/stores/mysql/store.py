@@ -43,9 +43,9 @@ _DURABLE = (1, 3)
 
 
 class MysqlStore(ServerStore):
-    """See `sagabus.store.Store`. `url` is `mysql://user:password@host:port/database`; besides, it takes `unix_socket`,
-    `ssl` (off, unverified or verify), `ssl_ca`, `ssl_cert` and `ssl_key`; `schema` (another database of the server),
-    `prefix`, `pool` (connections) and `deadline` (seconds that one call may take).
+    """See `sagabus.store.Store`. `url` is `mysql://user:password@host:port/database`. Its options are `unix_socket`,
+    `ssl` (off, unverified or verify), `ssl_ca`, `ssl_cert` and `ssl_key`. Further ones are `schema` (another database
+    of the server), `prefix`, `pool` (connections) and `deadline` (seconds that one call may take).
 
     The user's statements run in its session: strict, READ COMMITTED, their parameters written `%s`.
     """

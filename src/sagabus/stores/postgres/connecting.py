@@ -1,8 +1,8 @@
 """How a connection is made: straight to the server, or through a transaction pooler (PgBouncer and its like).
 
 Straight, a connection keeps its prepared statements, and settings that keep the planner from reading whole tables.
-Behind a pooler neither can be: each transaction may meet another server process. A pooler refuses such settings, or
-leaves them out, and is known by that; then every statement is prepared for its own use, inside a transaction.
+Behind a pooler neither can be: each transaction may meet another server process. A pooler refuses such settings or
+leaves them out, which identifies it. Every statement is then prepared for one use, inside a transaction.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What the statements on PostgreSQL are put together from.
 
-A queue table's statistics are always wrong, and a plan made while it was empty is kept, so no statement leaves its
-index to the planner's mood: rows are found by `= ANY (array)` on a key of one column, by LATERAL look-ups one by one
-(LIMIT 1 or OFFSET 0 keeps them from being turned into a join), by scalar sub-selects, or by comparing whole index keys.
+A queue table's statistics are always wrong, and the server keeps a plan that it made while the table was empty. So no
+statement leaves the choice of its index to the planner. Rows are found by `= ANY (array)` on a key of one column, or by
+LATERAL look-ups one by one. (LIMIT 1 or OFFSET 0 keeps these from becoming a join.) Others are found by scalar
+sub-selects, or by comparing whole index keys.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ HISTORY = (
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
 POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"
-# Nobody asks for each row while nothing at all is held back: most of the time.
+# While nothing at all is held back, no row is checked: most of the time.
 NOT_HELD = """((SELECT NOT EXISTS (SELECT 1 FROM {held_key}))
     OR (SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel
     AND h.partition_key = e.partition_key AND h.position <> e.position LIMIT 1) IS NULL)"""
@@ -54,7 +55,7 @@ def recordset(parameter: str, columns: str) -> str:
 
 def write_instances(given: str, now: str) -> str:
     """Make the instances that rest on nothing, and save others over the version that was read. Gives the version that
-    each rests on, for those that are saved; below nought where there was none to save over, and it was made anew.
+    each saved instance is based on. It is negative if there was no row to save over, and the statement made one again.
     """
     return f"""
 INSERT INTO {{instance}} AS i ({INSTANCE_NAMES})
@@ -67,7 +68,7 @@ RETURNING read_version"""
 
 
 def upsert(given: str) -> str:
-    """Save instances over the versions that were read; what is not there any more is not made anew."""
+    """Save instances over the versions that were read. A row that is gone is not made again."""
     return f"""
 INSERT INTO {{instance}} AS i ({INSTANCE_NAMES}) SELECT r.* FROM {given} AS r
 CROSS JOIN LATERAL (SELECT 1 FROM {{instance}} AS o WHERE o.saga = r.saga AND o.key = r.key LIMIT 1) AS o

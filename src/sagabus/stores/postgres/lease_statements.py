@@ -49,8 +49,8 @@ SELECT channel, lane, NULL, 0, 0, 0, 0, 0 FROM {rows} ON CONFLICT (channel, lane
 """,
         "channel text, lane int",
     ),
-    # A row for each of the worker's channels and each crew there, with how its lanes are shared; none at all when
-    # somebody has died.
+    # A row for each of the worker's channels and each crew there, with how its lanes are shared. No row at all when a
+    # worker has died.
     "standing": Statement(
         """
 SELECT w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel),
@@ -124,7 +124,7 @@ UPDATE {lane} SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_window = 
     suspect_until = ?6, suspect_keys = ?8, loud = NULL
 WHERE channel = ?1 AND lane = ?2
 """),
-    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    # What the dead owner may have had in flight: a window of what was due at once, and all that was due by its time.
     "suspects": Statement(
         f"""
 SELECT greatest(
@@ -134,7 +134,7 @@ SELECT greatest(
 """,
         gives=True,
     ),
-    # The same beside loud keys, and of one of these: a window of each.
+    # The same for all keys that are not loud, and for one that is: a window of each.
     "suspects_beside": Statement(
         f"""
 SELECT greatest(

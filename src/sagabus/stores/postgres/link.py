@@ -35,7 +35,7 @@ _TAKEN = "42P07"
 _END = f"""SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid = $1 AND {BORN} = $2 AND wait_event IS DISTINCT FROM 'SyncRep'"""
 _CUT_OFF = "SyncRepWaitForLSN"
-"""Where a server says that somebody has cancelled the wait of a commit for its replica."""
+"""The warning by which a server reports that a commit's wait for its replica was cancelled."""
 _CANCELLED = "57014"
 """By the operator, or by statement_timeout: of our statements the work is repeated; a user's may just be too slow."""
 
@@ -93,7 +93,7 @@ class PostgresLink:
             return Answer((), _changed(await self.native.execute(statement.sql, *parameters)))
 
     async def run_hot(self, sql: str, parameters: Sequence[object]) -> Sequence[Any]:
-        """Run a statement that is a transaction by itself; its rows, none when it divided by nought on purpose."""
+        """Run a statement that is a transaction by itself. Returns its rows; none if it divided by zero on purpose."""
         with self._translated():
             try:
                 rows: Sequence[Any] = await self.native.fetch(sql, *parameters)
@@ -179,8 +179,8 @@ class PostgresLink:
         self._is_alone = self._is_alone or notice.server_source_function == _CUT_OFF
 
     def _check_replicated(self) -> None:
-        """A failover would lose what nobody but this server has: neither done nor undone. Whoever repeats it takes a
-        lock by which the repetition waits for the replica, too.
+        """A failover would lose what only this server has: it is neither done nor undone. The repetition takes a lock
+        by which it waits for the replica, too.
         """
         if self._is_alone:
             self._is_alone = False
@@ -207,8 +207,8 @@ class PostgresLink:
 
 
 class PooledLink(PostgresLink):
-    """The same behind a transaction pooler, where only a transaction is sure to stay with one server process. Nobody
-    ends that: the number it is known by is the pooler's own.
+    """The same behind a transaction pooler, where only a transaction is sure to stay with one server process. It is not
+    ended at the server, because its number is the pooler's.
     """
 
     async def answer(self, ask: Query | UserQuery) -> Answer:
@@ -225,7 +225,7 @@ class PooledLink(PostgresLink):
         return answer
 
     async def run_hot(self, sql: str, parameters: Sequence[object]) -> Sequence[Any]:
-        """Run a statement in a transaction of its own; its rows, none when it divided by nought on purpose."""
+        """Run a statement in a separate transaction; returns its rows, or none if it divided by zero on purpose."""
         await self.begin()
         try:
             rows = await super().run_hot(sql, parameters)

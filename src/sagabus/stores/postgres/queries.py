@@ -96,7 +96,7 @@ UNION ALL
     # One lane without some keys, or of one key. What stands before the cursor is looked through from a position on.
     "sift": Statement(_sifted(all_but(7), f"UNION ALL SELECT e.* FROM {_DUE_OF_LANE} AS e"), gives=True),
     "sift_key": Statement(_sifted("e.partition_key = ?7", ""), gives=True),
-    # No row while anybody holds the routing, as all do who store envelopes.
+    # No row while another transaction locks the routing, as all do that store envelopes.
     "ended_position": Statement(
         """
 SELECT (SELECT coalesce(max(position), 0) FROM {envelope}) FROM {meta} WHERE name = 'routing' FOR UPDATE SKIP LOCKED

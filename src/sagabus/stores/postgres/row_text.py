@@ -17,7 +17,7 @@ from sagabus.stores.sql.rows import fingerprint, headers_text, shape_text
 
 _FIELD, _ROW, _NULL = "\x1f", "\x1e", "\x1a"
 _RARE = ("due_at", "attempt", "stashed", "headers", "failed_at", "timer")
-"""Columns of an envelope that stand at the end of its line, or are missing: all of them nought or NULL."""
+"""Columns of an envelope at the end of its line, or missing if all of them are 0 or NULL."""
 _ZEROS = _RARE[:3]
 _NOTHING = (0, 0, False, None, None, None)
 _ENVELOPE = (

@@ -110,7 +110,7 @@ ON CONFLICT (channel, message_id) DO NOTHING
 """,
         "channel text, message_id text, fingerprint text, stamp bigint",
     ),
-    # The lock makes a purge wait for whoever relies on the horizon, and the other way round.
+    # By the lock, a purge and the transactions that rely on the horizon wait for each other.
     "horizons": Statement(
         """
 SELECT channel, stamp FROM {horizon} WHERE channel = ANY (ARRAY(SELECT json_array_elements_text(?1::json))) FOR SHARE

@@ -40,9 +40,9 @@ _DURABILITY = """SELECT current_setting('synchronous_commit'), current_setting('
 
 
 class PostgresStore(ServerStore):
-    """See `sagabus.store.Store`. `url` is a libpq address; besides, it takes `schema`, `prefix`, `pool` (connections),
-    `deadline` (seconds that one call may take), `pooler=1` (a transaction pooler is between, should it not be seen) and
-    `notify=1` (workers hear of other processes' messages at once, instead of looking).
+    """See `sagabus.store.Store`. `url` is a libpq address. Its further options are `schema`, `prefix`, `pool`
+    (connections) and `deadline` (seconds that one call may take). `pooler=1` says that a transaction pooler stands
+    between, if the store cannot see it. `notify=1` reports other processes' messages to workers at once.
     """
 
     _fetches_instances = True
@@ -129,7 +129,7 @@ class PostgresStore(ServerStore):
         rest = [e for e in envelopes if e.guarded and (e.channel, e.message_id) not in fresh]
         answers = await super().append(rest, routing)
         if answers is None:
-            return None  # addressed anew, all of them: what was taken already is known then
+            return None  # all of them are addressed again; what was accepted already is known then
         of_rest = iter(answers)
         refused = set(map(id, rest))
         return [next(of_rest) if id(e) in refused else Admission.ACCEPTED for e in envelopes]
@@ -186,7 +186,7 @@ class PostgresStore(ServerStore):
         if place is not None and not await link.query(_SCHEMA, (place,)):
             try:
                 await link.run_script(schema.make_schema(place))
-            except StoreError:  # as with tables: somebody else may have made it in the same moment
+            except StoreError:  # as with tables: another process may have made it in the same moment
                 if not await link.query(_SCHEMA, (place,)):
                     raise
         await super()._begin_life(link)
@@ -196,7 +196,7 @@ class PostgresStore(ServerStore):
         link = await self._connecting.connect()
         if 0 < link.timeline < self._timeline:
             link.terminate()
-            text = "a former primary is there again, or an older copy: point the bus at the primary, or start it anew"
+            text = "a former primary is there again, or an older copy: connect to the primary, or restart this process"
             raise StoreUnavailable(f"{self.place}: {text}", store=self.place)
         if self._timeline and link.timeline > self._timeline:
             try:

@@ -2,7 +2,7 @@
 
 A promoted standby may lack the last commits of the former primary. It then gives their positions to other messages, and
 a worker that settles its in-flight work by position would remove these. So the first connection to a new timeline
-fences all lanes: in-flight work commits nothing, and runs again as far as the new primary knows it.
+fences all lanes. In-flight work commits nothing, and runs again as far as the new primary knows it.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ def _bury_raw(envelope: Envelope, reason: str, now: int) -> Steps[Admission]:
 
 
 def append_inside(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
-    """Accept envelopes inside a transaction that somebody else began and that cannot be begun again; after an error it
-    is as it was before, if the database still can.
+    """Accept envelopes inside a transaction of the caller, which cannot begin again. After an error it is as it was
+    before, if the database still can.
     """
     for rounds_left in range(_ROUNDS - 1, -1, -1):
         yield Query("savepoint")

@@ -1,7 +1,7 @@
 """Rows that cannot be read any more: what there is of each is kept, and says that it is damaged.
 
-Somebody repaired a table by hand, a page of the file was lost, a restore went wrong. Such a row costs itself only: the
-message goes to the dead letters with its bytes, and whatever stands beside it is read as ever.
+A manual repair, a lost page of the file or a failed restore leaves such a row. It costs only itself: the message goes
+to the dead letters with its bytes, and other rows are read as usual.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class DamagedRow(tuple[Any, ...]):
     def __getitem__(self, place: slice, /) -> DamagedRow: ...
 
     def __getitem__(self, place: SupportsIndex | slice, /) -> Any:
-        """A part of it is damaged too, as far as anybody knows."""
+        """A part of it counts as damaged too."""
         found = super().__getitem__(place)
         return DamagedRow(found) if isinstance(place, slice) else found
 

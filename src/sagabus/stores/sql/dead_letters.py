@@ -86,11 +86,11 @@ def _put_back(letter: DeadLetter) -> Steps[None]:
 def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]:
     """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
     if not (yield Query("own_purge")).rows:
-        return Purged()  # somebody else is at it
+        return Purged()  # another worker is purging
     inbox = instances = letters = history = 0
     more = False
     for kept in sorted(retention, key=lambda each: each.channel):
-        cutoff = max(now - kept.window, 0)  # nobody may keep anything for longer than there are numbers
+        cutoff = max(now - kept.window, 0)  # a longer retention has no number
         gone, unfinished = yield from _purge_inbox(kept.channel, cutoff, limit)
         tombstones = (yield Query("purge_instances", (kept.channel, cutoff, limit))).changed
         closed = (yield Query("purge_letters", (kept.channel, cutoff, limit))).changed

@@ -1,7 +1,7 @@
 """How long one call may take; and what is done about a connection that has been cut for taking longer.
 
-A server does not look at a connection while a statement runs on it, so what was cut goes on there, and with it the
-locks of its transaction: whoever repeats the work would wait for them. So another connection asks the server to end it.
+A server does not look at a connection while a statement runs on it. So a cut statement continues there with the locks
+of its transaction, and the repetition would wait for them. So another connection asks the server to end it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LookLimit:
 
     @contextmanager
     def applied(self) -> Generator[float, None, None]:
-        """The limit of one call, in seconds; how that ends is told to the next."""
+        """The limit of one call, in seconds. The next limit depends on how the call ends."""
         try:
             yield self.seconds
         except StoreUnavailable:
@@ -67,8 +67,8 @@ class Deadline:
     async def within(self, work: Awaitable[T], link: Link, seconds: float | None = None) -> T:
         """Wait for it no longer than the deadline, or `seconds`; a server that does not answer loses its connection.
 
-        The work is not cancelled but hears that its connection has ended: a driver that is cancelled asks the server to
-        cancel too, which may meet a COMMIT that waits for its replica, and waits for an answer that may never come.
+        The work is not cancelled but learns that its connection has ended. A cancelled driver asks the server to cancel
+        too, which may hit a COMMIT that waits for its replica. It also waits for an answer that may never come.
         """
         limit = self._seconds if seconds is None else seconds
         loop = asyncio.get_running_loop()

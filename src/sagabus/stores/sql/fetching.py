@@ -1,14 +1,13 @@
 """What a store on a server remembers between fetches: what it handed out of each lane, and where news can be.
 
 Late commits. A server gives positions when rows are written and shows rows when they commit. Who fetches on from the
-last position would never see what commits late. So each fetch is also told which positions stand before the cursor;
-those that were not handed out are late, and are handed out then. A key's own order is safe: of two messages one of
-which was accepted before the other was sent, the first is visible whenever the second is.
+last position would never see what commits late. So each fetch also reads which positions stand before the cursor. Those
+that the worker has not received are late, and it receives them then. The order of a key is safe. If one message was
+accepted before another was sent, the first is visible whenever the second is.
 
-News. A lane that gave less than it was asked for has nothing more, until somebody appends to it. What this process
-appended itself it knows; others are looked for in all lanes at short intervals. Between them, a fetch asks only the
-lanes with news. And where an append has told that nothing else was new in its lanes, what it stored is handed out as it
-is, without being asked for.
+News. A lane that gave less than the limit has nothing more until the next append to it. What this process appended
+itself it knows; others are looked for in all lanes at short intervals. Between them, a fetch asks only the lanes with
+news. If an append has found that nothing else was new in its lanes, the worker receives what it stored without a fetch.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _FEW = 4
 
 
 class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a fetch tells beside the envelopes: in the body of the one row whose position is nought."""
+    """What a fetch reports in addition to the envelopes, in the body of the one row whose position is 0."""
 
     upcoming: int | None
     """When the next envelope of these lanes is due."""
@@ -63,8 +62,8 @@ class Fetching:
         self._news.update(places)
 
     def drained(self, envelopes: Sequence[Envelope]) -> list[LaneCursor]:
-        """The lanes of a few envelopes that are due at once, where all that was stored in them is handed out; else
-        none: whoever stores these has no use in asking what a fetch would.
+        """The lanes of a few envelopes that are due at once, if the worker has received everything that was stored in
+        them. Otherwise none: asking what a fetch would ask is then of no use.
         """
         if len(envelopes) > MOST or any(envelope.due_at or envelope.delay > 0 for envelope in envelopes):
             return []
@@ -75,7 +74,9 @@ class Fetching:
         return [(*place, self._drained[place]) for place in places]
 
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: Told | None) -> None:
-        """This process has stored these envelopes; what it was told of their lanes, if nothing else was new there."""
+        """This process has stored these envelopes; also what the append found about their lanes, if nothing else was
+        new there.
+        """
         is_next = all(self._drained.get((channel, lane)) == after for channel, lane, after in lanes)
         if told is None or not is_next or len(told.positions) < len(envelopes) or self._late_of(told.standing):
             self.news((envelope.channel, envelope.lane) for envelope in envelopes)
@@ -83,7 +84,7 @@ class Fetching:
             self._handover.take(envelopes, lanes, told)
 
     def news_anywhere(self) -> None:
-        """This process has stored something, nobody knows where."""
+        """This process has stored something in unknown lanes."""
         self._everywhere_at = 0.0
         self._news.update(self._handover.drop())
 

@@ -16,9 +16,9 @@ Within: TypeAlias = Callable[[Awaitable[Any], Link], Awaitable[Any]]
 class GuardedLink:
     """The open transaction as a handler sees it: `await connection.execute(sql, parameters)`, and its rows.
 
-    Transaction control, schema changes and the library's own tables raise StatementRefused; the commit is the bus's.
-    A database error gives the transaction up as a whole: nothing of it can commit any more, even if user code hides the
-    error and goes on. After the handler it is closed and every call raises TransactionLost.
+    Transaction control, schema changes and the library's own tables raise StatementRefused; the commit is the bus's. A
+    database error gives up the whole transaction: it can no longer commit, even if user code hides the error and
+    continues. After the handler it is closed and every call raises TransactionLost.
     """
 
     def __init__(self, link: Link, check: Callable[[str], None], within: Within) -> None:
@@ -51,5 +51,5 @@ class GuardedLink:
             await self.execute(sql, each)
 
     def close(self) -> None:
-        """Take the transaction away from whoever kept the handle."""
+        """Take the transaction away from code that kept the handle."""
         self._link = None

@@ -1,6 +1,6 @@
 """From an append to the next fetch of the same process, past the database: a round trip less where little is to do.
 
-An append may tell what a fetch of its lanes would have to ask, in the same statement: that nothing else is new there,
+An append may find, in the same statement, what a fetch of its lanes would ask. It finds that nothing else is new there,
 which positions stand before the cursors, and the instances of the keys. Then a fetch that comes next need not ask.
 Whatever has changed in between, dropping what is here is always right: it is stored.
 """

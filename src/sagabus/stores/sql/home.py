@@ -39,8 +39,8 @@ class ReadyWords:
 
 
 class ServerHome:
-    """`find` asks whether the tables are in sight, at no risk to the caller's transaction; the statement `look` gives
-    the numbers in `meta` with the time, and holds the routing's.
+    """`find` asks whether the tables are visible, at no risk to the caller's transaction. The statement `look` gives
+    the numbers in `meta` with the time, and locks that of the routing.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class ServerHome:
         """Find the tables, and make sure that they are ours."""
         if not (yield self._find).value:
             raise WrongDatabase(
-                f"the connection sees no tables of the bus at {self.place}, or may not use them: it is to another "
-                "database, or has another search path or user, or no bus was ever opened there",
+                f"the connection sees no tables of the bus at {self.place}, or may not use them. Check its database, "
+                "search path and user, and open a bus there once",
                 store=self.place,
             )
         yield from self._look()

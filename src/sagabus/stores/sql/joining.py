@@ -1,6 +1,6 @@
 """The way into a database through a transaction that the caller opened: the transactional outbox is this.
 
-The same logic is asked of the caller's connection as of our own; what differs is how the connection runs a statement
+The same logic runs on the caller's connection as on our own. What differs is how the connection runs a statement
 (`connections`), and what the store says of itself (`JoinTarget`). Nothing here begins or ends the caller's transaction.
 """
 
@@ -104,7 +104,7 @@ def join(native: object, home: JoinTarget) -> JoinedTransaction | AsyncJoinedTra
 
 
 class JoinSession:
-    """What a joined transaction has asked so far, whoever answers."""
+    """What a joined transaction has asked so far, on any kind of connection."""
 
     def __init__(self, native: Native, home: JoinTarget) -> None:
         self._native = native

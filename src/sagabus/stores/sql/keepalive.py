@@ -1,8 +1,7 @@
 """A server that is gone without a trace: a machine without power, a cable that is cut, a firewall that has forgotten.
 
-Nobody says so, and a statement of the user's on a lent connection may take as long as it likes: no deadline ends it.
-So the operating system is told to ask the other machine, which answers for as long as it runs, however slow the
-statement is.
+No error reports it, and no deadline ends a user's statement on a lent connection. So the operating system probes the
+other machine, which answers as long as it runs, however slow the statement is.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ _IDLE = ("TCP_KEEPIDLE", "TCP_KEEPALIVE")
 
 
 def notice_silence(transport: asyncio.BaseTransport | None, deadline: float) -> None:
-    """Have a connection end with an error when nothing is heard of the other machine for about the deadline, though it
-    is asked, or was sent something. A socket that is not TCP is left alone, and so is what the platform has not got.
+    """Have a connection end with an error if the other machine does not answer for about the deadline, to probes or to
+    sent data. A socket that is not TCP is left alone, and so is what the platform has not got.
     """
     sock = transport.get_extra_info("socket") if transport is not None else None
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     seconds = min(max(_LEAST, ceil(deadline)), _MOST)
-    with suppress(OSError):  # it has ended already: whoever uses it hears of that
+    with suppress(OSError):  # it has ended already, and its next use raises
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name in _IDLE:
             _set(sock, name, seconds // 3)

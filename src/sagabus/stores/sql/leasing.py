@@ -1,7 +1,7 @@
-"""Who works on which lanes: shared evenly among the living, taken over from the dead, fenced by epochs.
+"""Who owns which lanes: shared evenly among live workers, taken over from dead ones, fenced by epochs.
 
-Each change of who works, or of which lanes nobody owns, raises a number that every fetch tells: so the others know at
-once that there is something to share out anew.
+Each change of the workers, or of the lanes without an owner, raises a number that every fetch reads. So the others
+learn at once that lanes must be shared again.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def lease(
 ) -> Steps[list[Lane]]:
     """Renew, share out and take over, in the caller's open transaction; all lanes that the worker owns afterwards.
 
-    `now`: when it was asked to. By the clock, a worker sees that it had to wait for half a lease until it came to this:
-    others had to as well, and are not taken for dead.
+    `now`: when it was asked to. By the clock, a worker sees that it waited half a lease for this call. Others had to
+    wait as well, so it takes no lane from them.
     """
     asked, (now, patient) = now, _after_waiting(clock, now, duration, patient=patient)
     types = {channel: knowledge((knows or {}).get(channel)) for channel in channels}
@@ -45,7 +45,7 @@ def lease(
     is_new = not (yield Query("knows_worker", (worker,))).rows
     number = 0
     for channel in sorted(channels):
-        # Whoever leases lanes of a channel does so alone: what is counted here must not move meanwhile.
+        # One worker at a time leases lanes of a channel: what is counted here must not change meanwhile.
         held = (yield Query("lock_lanes", (channel,))).rows
         now, patient = _after_waiting(clock, asked, duration, patient=patient)
         number = yield from _made(channel, number, lanes=lanes, are_there=bool(held))
@@ -64,7 +64,7 @@ def _made(channel: str, number: int, *, lanes: int, are_there: bool) -> Steps[in
         yield Query("routing")  # held: there is nothing else to hold on to
         yield Query("put_lanes", (lanes,))
     if not number:
-        # Not before: who divides channels anew holds all their lanes.
+        # Not before: a change of the number of lanes locks all lanes of a channel.
         number = (yield Query("lanes_setting")).value or lanes
     if not are_there:
         yield from add_lanes(channel, number)
@@ -83,8 +83,8 @@ def _after_waiting(clock: Callable[[], int] | None, asked: int, duration: int, *
 
 
 def _forget_the_dead(now: int) -> Steps[bool]:
-    """Whether there were any. Last, and past those that are at it themselves: a worker that is late with its renewal
-    holds its lanes and wants its own row, so whoever wants them the other way round would wait for it, and it for him.
+    """Whether there were any. Last, and past rows that are locked. A worker that is late with its renewal locks its
+    lanes and then its own row. A worker that locks them in the other order would wait for it, and it for that worker.
     """
     dead = (yield Query("dead_workers", (now,))).rows
     for worker, channel in dead:
@@ -93,7 +93,7 @@ def _forget_the_dead(now: int) -> Steps[bool]:
 
 
 def _renewed(worker: str, types: Mapping[str, str | None], now: int, *, duration: int, window: int) -> Steps[bool]:
-    """Renew all at once where there is nothing to share out anew: most of the time."""
+    """Renew all at once if no lanes must be shared again: most of the time."""
     standing = (yield Query("standing", (worker, now))).rows
     crews: dict[tuple[str, int, int, int], list[Crew]] = {}
     for channel, lanes, owned, free, *crew in standing:
@@ -139,8 +139,8 @@ def _share(
 
 
 def renew(worker: str, now: int, *, duration: int) -> Steps[None]:
-    """Renew what a worker still owns, in the caller's open transaction. What others have locked is passed over: this
-    waits for nobody, so nobody can wait for it in a circle; and a lane that is locked is not taken over meanwhile.
+    """Renew what a worker still owns, in the caller's open transaction. Locked rows are skipped. This waits for no
+    lock, so no circle of waiting can arise, and no worker takes over a locked lane meanwhile.
     """
     registrations = (yield Query("own_registrations", (worker,))).rows
     if registrations:
@@ -151,7 +151,7 @@ def renew(worker: str, now: int, *, duration: int) -> Steps[None]:
 
 
 def suspects(channel: str, lane: int, now: int, *, window: int, loud: Sequence[str]) -> Steps[Suspicion]:
-    """What a dead owner of a lane may have had in hand, with its loud keys."""
+    """What a dead owner of a lane may have had in flight, with its loud keys."""
     if not loud:
         return Suspicion((yield Query("suspects", (channel, lane, window, now))).value)
     until: int = (yield Query("suspects_beside", (channel, lane, window, now, *padded(loud)))).value

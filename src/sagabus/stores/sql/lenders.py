@@ -1,4 +1,4 @@
-"""The lender of a store on a server: its driver's connection, and SQLAlchemy's types, beside our own."""
+"""The lender of a store on a server: its driver's connection, SQLAlchemy's types, and our own."""
 
 from __future__ import annotations
 

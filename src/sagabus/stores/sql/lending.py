@@ -1,8 +1,8 @@
 """The open transaction in a handler's hands, as the type that it asked for.
 
-Whatever the type, the commit is the bus's: what a handle is told to commit or to roll back is a savepoint. And there is
-one around all of it: if that is gone when the handler has returned, the handler has found a way to end the transaction,
-or has left it unable to commit, and it counts as failed.
+Whatever the type, the commit is the bus's: a handle commits and rolls back savepoints only. Another savepoint is around
+all of it. If that is gone when the handler has returned, the handler has ended the transaction or left it unable to
+commit, and has failed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Loan:
         """Make the handle."""
 
     async def settle(self) -> None:
-        """Take the handle away; what broke the transaction is told by its commit."""
+        """Take the handle away. If the transaction is broken, its commit reports it."""
         self._guarded.close()
 
     async def close(self) -> None:
@@ -72,8 +72,8 @@ class NativeLoan(Loan):
             if error.is_transient:
                 raise
             raise TransactionLost(
-                "the handler has ended the transaction that it was lent, or a statement failed in it that was not "
-                f"rolled back to a savepoint; it cannot commit: {error}"
+                "the handler has ended its transaction, or a statement failed in it without a rollback to a savepoint: "
+                f"it cannot commit: {error}"
             ) from error
 
     async def close(self) -> None:
@@ -117,7 +117,7 @@ class Gate:
         self.is_open = True
 
     def check(self) -> None:
-        """Raise TransactionLost for a handle that somebody kept."""
+        """Raise TransactionLost for a handle that user code kept."""
         if not self.is_open:
             raise TransactionLost("the transaction of this handle has ended")
 

@@ -50,8 +50,8 @@ class Link(Protocol):
         ...
 
     def told(self, error: BaseException) -> StoreError | None:
-        """The store's error for one of the driver's that is of the database as a whole, or was made from such a one by
-        a library, and for any while the connection has ended; None for any other.
+        """The store's error for a driver error that concerns the database as a whole, or that a library made from such
+        a one. The same for any error after the connection has ended. None for any other.
         """
         ...
 
@@ -64,7 +64,7 @@ class Link(Protocol):
         ...
 
     async def end(self, cut: Link) -> None:
-        """Have the server end a connection that was cut: only one that is surely there still and no other's, and not
+        """Have the server end a connection that was cut. It ends only a connection that is surely this one, and not
         while its COMMIT waits for a replica.
         """
         ...

@@ -83,7 +83,7 @@ async def migrate(
             await link.answer(Query("put_version", (migration.version, migration.checksum, now)))
         hit("migrate.before_commit")
     except BaseException:
-        with suppress(StoreError):  # the connection may be gone; what went wrong is told, not that
+        with suppress(StoreError):  # the connection may be gone; the original error is raised, not that one
             await link.rollback()
         raise
     await link.commit()

@@ -1,4 +1,4 @@
-"""The connections of one store: a few, opened when they are needed, and thrown away when nobody knows their state."""
+"""The connections of one store: a few, opened when needed, and closed when their state is unknown."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Pool:
 
     @asynccontextmanager
     async def lent(self) -> AsyncGenerator[Link, None]:
-        """The same for a transaction that waits for user code, of which there is one less than there are connections:
-        leases are renewed and messages committed while all of them wait.
+        """The same for a transaction that waits for user code. There is one less of these than there are connections,
+        so that workers renew leases and commit while all of them wait.
         """
         await self._one_of(self._loans, self._size - 1)
         try:

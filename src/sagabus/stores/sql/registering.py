@@ -23,8 +23,8 @@ def read() -> Steps[Routing]:
 
 
 def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing]:
-    """Add subscriptions, in the caller's open transaction. Where nothing is new nobody is waited for: transactions that
-    have routed by what there is hold it as it is, and may take long.
+    """Add subscriptions, in the caller's open transaction. If nothing is new, this waits for no other transaction.
+    Transactions that have used the routing lock it, and may take long.
     """
     wanted = {(each.message_type, each.channel): msgspec.json.encode(each).decode() for each in subscriptions}
     known = yield from _known()
@@ -50,7 +50,7 @@ def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing
             yield Query("put_subscription", (*place, wanted[place]))
             changed += 1
         yield from leasing.add_lanes(subscription.channel, lanes)
-        # Always there, so that whoever relies on it can hold on to it.
+        # Always there, so that a transaction that relies on it can lock it.
         yield Query("raise_horizon", (subscription.channel, 0))
     if changed:
         yield from _raise()

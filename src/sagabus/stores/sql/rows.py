@@ -62,7 +62,7 @@ def headers_text(envelope: Envelope) -> str | None:
 
 
 def told(text: str | None) -> str | None:
-    """A text of somebody else's, such as an error's, as every database can keep it."""
+    """A foreign text, such as that of an error, in a form that every database can keep."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
@@ -162,7 +162,7 @@ def recorded_of(row: Row) -> Recorded:
 
 
 class StoredEnvelope(msgspec.Struct, frozen=True, array_like=True):
-    """An envelope inside a dead letter: all but its body, which stands beside it as text."""
+    """An envelope inside a dead letter, without its body, which has its own column as text."""
 
     channel: str
     lane: int

@@ -44,7 +44,7 @@ from sagabus.stores.texts import storable
 T = TypeVar("T")
 
 _ROUNDS = 5
-"""How often a transaction is begun anew because another one was quicker."""
+"""How often a transaction begins again because another one was quicker."""
 _FIRST_PAUSE = 0.001
 
 Bound: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
@@ -196,8 +196,8 @@ class ServerStore(SqlCalls):
         knows: Mapping[str, Sequence[str]] | None = None,
     ) -> Sequence[Lane]:
         """Renew, share out and take over, by the database's clock of this moment."""
-        # Half a lease for each call by which a worker keeps its lanes at work: one that gets no answer is repeated by
-        # another connection well before the lease ends, however long the deadline of other calls.
+        # Half a lease for each call that keeps a worker's lanes going. Without an answer, another connection repeats
+        # the call well before the lease ends, whatever the deadline of other calls is.
         self._look_limit.lease = duration / 1_000_000
         if self._database_clock is not None:
             await self._hasty(self._sync)
@@ -287,8 +287,8 @@ class ServerStore(SqlCalls):
     async def _alone(
         self, work: Callable[[Link], Awaitable[T]], *, bounded: bool = True, seconds: float | None = None
     ) -> T:
-        """Do it on a connection of its own; a cancellation is raised only after it has ended, so nobody follows it too
-        early.
+        """Do it on a separate connection. A cancellation is raised only after it has ended, so that no other call
+        follows too early.
         """
         self._check_process()
         return await unbroken(self._on_a_link(work, seconds, bounded=bounded))

@@ -1,7 +1,7 @@
 """SQLAlchemy's AsyncSession and AsyncConnection on a transaction that is open already.
 
-An engine is made once for each of our connections, over a stand-in for the driver's: to SQLAlchemy it looks like a
-connection of its own, but what it begins, commits and rolls back on it are savepoints inside our transaction.
+An engine is made once for each of our connections, over a stand-in for the driver's connection. To SQLAlchemy it looks
+like its own connection, but it begins, commits and rolls back savepoints inside our transaction.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Engines:
         return found
 
     def forget(self, link: Link) -> None:
-        """Have it made anew the next time."""
+        """Have it made again the next time."""
         self._known.pop(link, None)
 
 

@@ -1,4 +1,4 @@
-"""Work that is not broken off when whoever waits for it is cancelled: a transaction runs to its end.
+"""Work that continues when the task that waits for it is cancelled: a transaction runs to its end.
 
 As `asyncio.shield`, but the answer comes a turn of the event loop sooner, and a cancellation waits for the end.
 """
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 async def unbroken(work: Awaitable[T]) -> T:
-    """What the work comes to. Cancelled meanwhile, this raises CancelledError only after the work has ended, so nobody
-    follows it too early; what it came to is lost then.
+    """What the work comes to. If cancelled meanwhile, this raises CancelledError only after the work has ended, so that
+    no other call follows too early. The result is lost then.
     """
     answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
     running = asyncio.ensure_future(_tell(work, answer))
@@ -23,10 +23,10 @@ async def unbroken(work: Awaitable[T]) -> T:
         return await answer
     except asyncio.CancelledError:
         while not running.done():
-            with suppress(asyncio.CancelledError):  # once more: whoever cancels may be impatient
+            with suppress(asyncio.CancelledError):  # once more: a task may be cancelled repeatedly
                 await asyncio.wait([running])
         if not answer.cancelled():
-            answer.exception()  # looked at, so that nobody is told it was forgotten
+            answer.exception()  # read, so that asyncio does not warn of it
         raise
 
 

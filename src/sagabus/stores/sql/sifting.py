@@ -2,8 +2,9 @@
 
 Whatever stands before a cursor and was not handed out was committed late (see `fetching`), and goes before what stands
 behind the cursor. To find it, all that stands there is looked through, from a **floor** on: before the floor nothing
-can be committed late any more. Whoever stores envelopes holds the routing from before they have positions until the
-commit. So a moment in which nobody holds it is the end of all transactions whose positions are known then.
+can be committed late any more. A transaction that stores envelopes locks the routing from before they have positions
+until the commit. So in a moment in which no transaction locks it, all transactions have ended whose positions are known
+then.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
 
 _PAUSE = 0.02
-"""Seconds between two attempts to find nobody storing anything."""
+"""Seconds between two attempts to find no transaction that stores envelopes."""
 _LOOK = 1.0
 """Seconds, at most, until what is committed late is found, though nothing else is new in its lane."""
 _REMEMBERED = 60.0
@@ -33,7 +34,7 @@ SiftPlace: TypeAlias = tuple[str, int, str | None]
 
 
 class BesideSifted(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a sift tells beside the envelopes: in the body of the one row whose position is 0."""
+    """What a sift reports in addition to the envelopes, in the body of the one row whose position is 0."""
 
     upcoming: int | None
     """When the next envelope of the lane is due."""

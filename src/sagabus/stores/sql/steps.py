@@ -1,7 +1,7 @@
 """How the shared logic speaks to a database: it asks for named statements and is sent their answers.
 
-The logic is written as generators that never touch a connection. So the same lines run in a thread on SQLite, on an
-event loop over a server's protocol, and inside a transaction that a user opened with a driver of either kind.
+The logic is written as generators that never touch a connection. So the same lines run in a thread on SQLite and on an
+event loop over a server's protocol. They also run inside a transaction that a user opened with a driver of either kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A first look at the user's own SQL: what would end the bus's transaction, change a schema or touch its tables.
 
-The text is cut into words without being understood: comments and literals are left out, so that no spelling hides a
-word and no word inside a literal is taken for one. What is refused here is refused before anything runs.
+The text is cut into words without being parsed. Comments and literals are left out, so that no spelling hides a word
+and no literal counts as one. What is refused here is refused before anything runs.
 """
 
 from __future__ import annotations

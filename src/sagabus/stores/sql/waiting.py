@@ -24,7 +24,7 @@ class Waiting:
         self._nudge = asyncio.Event()
         self._pause = _SHORTEST
         self.tell: Callable[[], None] | None = None
-        """Told of each change by this process, where other processes are to hear of it."""
+        """Called with each change of this process, if other processes are to learn of it."""
 
     def wake(self) -> None:
         """Something changed in this process."""

@@ -1,7 +1,7 @@
 """What is needed of a connection of our own to SQLite.
 
-The driver's hints name types that the oldest Python here does not have, which leaves half of each unknown to a checker;
-so the modules beside this one speak to this protocol, and what a statement gives back stays the driver's own.
+The driver's hints name types that the oldest supported Python does not have, so checkers do not know half of each. The
+modules of this package use this protocol instead, and what a statement returns stays the driver's own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The user's SQL inside our transaction, kept from ending it, changing the schema or touching our tables.
 
-The database itself does the checking: its authorizer is asked about every action of a statement while it is prepared,
-so nothing has to be parsed here and no spelling gets past.
+The database itself does the checking. It asks its authorizer about every action of a statement while it prepares it. So
+nothing is parsed here, and no spelling gets past.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class GuardedConnection:
     """The open transaction as a handler sees it: `execute`, and rows back at once.
 
     Transaction control, schema changes, PRAGMA, ATTACH and the library's own tables raise StatementRefused; the commit
-    is the bus's. After the handler it is closed and every call raises TransactionLost, be it from a thread that was
-    abandoned: no statement of it may run in what this connection does next.
+    is the bus's. After the handler it is closed and every call raises TransactionLost, also from an abandoned thread.
+    No statement of it may run in what this connection does next.
     """
 
     def __init__(self, connection: Driver, authorizer: Authorizer, check: Callable[[str], None]) -> None:

@@ -1,7 +1,7 @@
 """Who keeps a file from being written, as far as the system can tell: on Linux, by the locks of each open handle.
 
-`/proc/locks` names no process for the locks of a handle, which may be several processes' by a fork. What a handle holds
-stands beside the handle, in each of them.
+`/proc/locks` names no process for the locks of a handle, which may be several processes' by a fork.
+`/proc/<process>/fdinfo` lists the locks of each handle.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a SQLite store says of itself to transactions that join it: see `sagabus.stores.sql.joining.Home`.
 
-Whoever writes to the file writes alone, so what is read here stays true until the caller's transaction ends.
+A file has one writer at a time, so what is read here stays true until the caller's transaction ends.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SqliteWords:
 
 
 class SqliteHome:
-    """Told from others by its file."""
+    """Recognised by its file."""
 
     database = SQLITE
 
@@ -89,7 +89,7 @@ class SqliteHome:
         return (yield from registering.read()), self._clock.now()
 
     def append(self, envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
-        """Accept envelopes; nobody can be quicker, but an error is to leave nothing."""
+        """Accept envelopes. No other writer can be quicker, but an error must leave nothing."""
         return appending.append_inside(envelopes, now)
 
     def told(self, ask: Query, error: Exception) -> Exception:

@@ -34,8 +34,8 @@ INSERT INTO sagabus_lane (channel, lane, owner, epoch, expires_at, lease_length,
 SELECT value ->> 0, value ->> 1, NULL, 0, 0, 0, 0, 0 FROM json_each(?1) WHERE true
 ON CONFLICT (channel, lane) DO NOTHING
 """),
-    # A row for each of the worker's channels and each crew there, with how its lanes are shared; none at all when
-    # somebody has died.
+    # A row for each of the worker's channels and each crew there, with how its lanes are shared. No row at all when a
+    # worker has died.
     "standing": Plain("""
 SELECT w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel),
     (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = ?1),
@@ -90,7 +90,7 @@ UPDATE sagabus_lane SET owner = ?3, epoch = epoch + 1, expires_at = ?4, held_win
     suspect_until = ?6, suspect_keys = ?8, loud = NULL
 WHERE channel = ?1 AND lane = ?2
 """),
-    # What the dead owner may have had in hand: a window of what was due at once, and all that was due by its time.
+    # What the dead owner may have had in flight: a window of what was due at once, and all that was due by its time.
     "suspects": Plain("""
 SELECT max(
     coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e
@@ -100,7 +100,7 @@ SELECT max(
     coalesce((SELECT max(position) FROM sagabus_envelope
         WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
 """),
-    # The same beside loud keys, and of one of these: a window of each.
+    # The same for all keys that are not loud, and for one that is: a window of each.
     "suspects_beside": Plain(f"""
 SELECT max(
     coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e

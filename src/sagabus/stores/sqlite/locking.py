@@ -1,9 +1,9 @@
 """Locks that belong to a file handle, for our copy of SQLite: the other copy in this process has to see them.
 
-POSIX locks belong to the process. Two copies of SQLite in one process never see each other's (both may write at once),
-and closing a file in one drops those of the other. SQLite takes its locks by `fcntl`, and lets that call be replaced:
-here each `F_SETLK` becomes an `F_OFD_SETLK`, which conflicts with everybody else's locks, those of the same process
-among them, and survives their closing.
+POSIX locks belong to the process. Two copies of SQLite in one process never see each other's locks, so both may write
+at once. Closing a file in one drops the locks of the other. SQLite takes its locks by `fcntl`, and lets that call be
+replaced. Here each `F_SETLK` becomes an `F_OFD_SETLK`. It conflicts with all other locks, also those of the same
+process, and survives their closing.
 
 It survives its process, too, where a forked child has inherited the handle. So a child gives up, as soon as it begins,
 every handle that locks were taken on, and the shared memory behind them (`forked`).
@@ -86,8 +86,8 @@ class HandleLocks:
     def forked(self) -> None:
         """Give up, in a forked child, all that its parent's locks hang on; the parent keeps them, and only it does.
 
-        What was opened before the fork can do no harm from here on, and a file that is opened now is another one to
-        SQLite than that which it believes to have open: it would share its parent's locks otherwise.
+        What was opened before the fork can do no harm from here on. A file that is opened now looks to SQLite like
+        another file, or the child would share its parent's locks.
         """
         if not self.handles and not self._mapped:
             return

@@ -46,7 +46,9 @@ class DatabaseThread:
         return future
 
     async def call(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Run and wait; a cancellation is raised only after the call has ended, so nobody follows it too early."""
+        """Run and wait. A cancellation is raised only after the call has ended, so that no other call follows too
+        early.
+        """
         running = self.run(call, *arguments)
         try:
             return await asyncio.shield(running)
@@ -81,7 +83,7 @@ def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: A
         else:
             future.set_result(value)
 
-    # A loop that closed meanwhile has nobody left to tell; the database's rows have the outcome.
+    # A loop that closed meanwhile has no task left to answer; the database's rows have the outcome.
     if not loop.is_closed():
         loop.call_soon_threadsafe(settle)
 
@@ -91,4 +93,4 @@ async def _ended(running: asyncio.Future[Any]) -> None:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([running])
     if not running.cancelled():
-        running.exception()  # looked at, so that nobody is told it was forgotten
+        running.exception()  # read, so that asyncio does not warn of it

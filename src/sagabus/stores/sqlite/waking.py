@@ -16,7 +16,7 @@ _LONGEST = 0.05
 
 
 class Waking:
-    """Waits for a change of the file by anybody. Meant for one waiter at a time."""
+    """Waits for a change of the file by any process. Meant for one waiter at a time."""
 
     def __init__(self, connection: Driver, clock: Clock) -> None:
         self._connection = connection

@@ -31,7 +31,7 @@ class PymysqlConnection(PlainNative):
         if not self._native.open:
             raise no_transaction(what, "it is closed")
         if self._native.get_autocommit():
-            # MySQLdb keeps the server's word on it to itself: with autocommit, nobody can tell.
+            # MySQLdb does not show the server's state: with autocommit, an open transaction is invisible.
             status: int | None = getattr(self._native, "server_status", None)
             if status is None:
                 raise no_transaction(what, "turn autocommit off; with it there may be one, but the driver does not say")

@@ -1,7 +1,7 @@
 """SQLAlchemy 2: its sessions and connections, plain and awaited.
 
-Statements run through the connection of the session, never through the driver's beneath it: SQLAlchemy begins the
-driver's transactions itself, at the first statement it hears of.
+Statements run through the connection of the session, never through the driver's. SQLAlchemy begins the driver's
+transactions itself, at the first statement that it sees.
 """
 
 from __future__ import annotations
