@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
+from tests.support.fork_server import ForkServer, shared
 from tests.support.time_spent import TimeSpent
 
 Take = Callable[[str], Database]
@@ -29,6 +30,17 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
     asyncio.run(pyfuncitem.obj(**arguments))
     return True
+
+
+def pytest_sessionfinish() -> None:
+    if shared.cache_info().currsize:
+        shared().close()
+
+
+@pytest.fixture(scope="session")
+def fork_server() -> ForkServer:
+    """Children without the time that an interpreter takes to start."""
+    return shared()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fork_server import sagabus
 
 pytestmark = pytest.mark.acceptance
 
@@ -139,8 +140,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SAGABUS, *words], capture_output=True, text=True, check=False, timeout=60)
+run = sagabus
+"""Real processes, but for the start of the interpreter."""
 
 
 def last(result: subprocess.CompletedProcess[str]) -> Any:
@@ -149,7 +150,7 @@ def last(result: subprocess.CompletedProcess[str]) -> Any:
 
 def publish(bus: str, messages: str) -> None:
     text = f"import asyncio, shop; from shop import *; asyncio.run(shop.publish(shop.{bus}, {messages}))"
-    subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
+    sagabus("python", "-c", text).check_returncode()
 
 
 def wait_for(happened: Callable[[], Any], seconds: float = 30) -> Any:
@@ -198,7 +199,7 @@ def test_a_signal_lets_running_handlers_finish_and_the_exit_code_is_0(
     worker: Callable[..., Worker], number: signal.Signals
 ) -> None:
     running = worker("shop:bus", "--json")
-    publish("bus", "TakeNap(seconds=1.5)")
+    publish("bus", "TakeNap(seconds=0.5)")
     wait_for(lambda: Path("napping").exists())
 
     code, out, err = running.stop(number)
@@ -314,7 +315,7 @@ def test_a_store_of_a_newer_release_is_not_touched() -> None:
 
 
 def test_help_lists_every_command() -> None:
-    top = run("--help")
+    top = subprocess.run([SAGABUS, "--help"], capture_output=True, text=True, check=False, timeout=60)
     names = ["demo", "bench", "run", "migrate", "lanes", "subscriptions", "dead-letters", "sagas", "check", "graph"]
 
     assert top.returncode == 0

@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from tests.support.databases import ServerDatabase, server_database
+from tests.support.fork_server import sagabus
 from tests.support.private_servers import query
 
 from sagabus import Bus, RetryPolicy, event, handler
@@ -18,7 +16,6 @@ from sagabus.stores.sqlite.schema import MIGRATIONS
 
 NEWEST = len(MIGRATIONS)
 """The version of the schema."""
-SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 
 pytestmark = pytest.mark.acceptance
 
@@ -40,8 +37,8 @@ def database(request: pytest.FixtureRequest) -> Iterator[ServerDatabase]:
     database.close()
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SAGABUS, *arguments], capture_output=True, text=True, check=False)
+run = sagabus
+"""Real processes, but for the start of the interpreter."""
 
 
 async def fail_at(url: str) -> None:
@@ -64,7 +61,7 @@ def test_the_sql_applied_by_hand_leaves_nothing_to_migrate(database: ServerDatab
     script = run("migrate", "--sql", "--store", database.url).stdout
     assert database.tables_of_bus() == []
 
-    asyncio.run(query(database._server, *(part for part in script.split(";\n") if part.strip())))
+    asyncio.run(query(database.server, *(part for part in script.split(";\n") if part.strip())))
 
     finished = run("migrate", "--store", database.url)
     assert f"nothing to do; the schema is at version {NEWEST}" in finished.stdout, finished.stderr
@@ -138,7 +135,7 @@ def test_a_missing_right_is_told_for_what_it_is() -> None:
 
 def test_a_search_path_that_leads_nowhere_is_told_for_what_it_is() -> None:
     database = server_database("postgres")
-    finished = run("migrate", "--store", database._server + "?search_path=nowhere")
+    finished = run("migrate", "--store", database.server + "?search_path=nowhere")
     database.close()
 
     assert finished.returncode == 2

@@ -11,6 +11,7 @@ from typing import Any
 
 import apsw
 import pytest
+from tests.support.fork_server import sagabus
 
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 KEYS = {
@@ -209,7 +210,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(tmp_path: Path, sent: signal
 def test_a_store_that_cannot_be_used_is_one_clear_line(tmp_path: Path, url: str, said: str) -> None:
     (tmp_path / "text.db").write_text("this is no database, and long enough to be taken for one at first" * 20)
 
-    finished = demo(tmp_path, "--store", url.format(tmp=tmp_path), "--orders", "1", "--json")
+    finished = sagabus("demo", "--store", url.format(tmp=tmp_path), "--orders", "1", "--json")
 
     assert finished.returncode == 2
     assert finished.stdout == ""

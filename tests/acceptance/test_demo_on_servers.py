@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 from tests.support.databases import ServerDatabase, server_database
+from tests.support.fork_server import sagabus
 from tests.support.private_servers import require
 
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres
@@ -37,14 +38,14 @@ class Place:
         self._database = database
         self.name = f"demo_{uuid4().hex[:12]}"
         database.run(f"CREATE DATABASE {self.name}")
-        self.url = urlunsplit(urlsplit(database._server)._replace(path=f"/{self.name}"))
+        self.url = urlunsplit(urlsplit(database.server)._replace(path=f"/{self.name}"))
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        server, self._database._server = self._database._server, self.url
+        server, self._database.server = self._database.server, self.url
         try:
             return self._database.run(sql)
         finally:
-            self._database._server = server
+            self._database.server = server
 
     def tables(self) -> list[str]:
         here = " AND table_schema = DATABASE()" if self._database.kind == "mysql" else ""
@@ -231,7 +232,7 @@ def test_a_signal_ends_a_private_server_too(folder: Path) -> None:
     ],
 )
 def test_a_place_that_cannot_be_used_is_one_clear_line(place: Place, option: str, said: str) -> None:
-    assert said in refusal(demo("--orders", "1", "--store", place.url + option, "--json"))
+    assert said in refusal(sagabus("demo", "--orders", "1", "--store", place.url + option, "--json"))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_a_place_that_cannot_be_used_is_one_clear_line(place: Place, option: str
     ],
 )
 def test_a_server_that_is_not_there_is_one_clear_line_without_the_password(store: str, said: str) -> None:
-    line = refusal(demo("--orders", "1", "--store", store, "--json"))
+    line = refusal(sagabus("demo", "--orders", "1", "--store", store, "--json"))
 
     assert said in line
     assert "secret" not in line
@@ -254,7 +255,7 @@ def test_a_stranger_is_refused_in_one_clear_line(place: Place) -> None:
     parts = urlsplit(place.url)
     stranger = urlunsplit(parts._replace(netloc=f"stranger:secret@{parts.hostname}:{parts.port}"))
 
-    line = refusal(demo("--orders", "1", "--store", stranger, "--json"))
+    line = refusal(sagabus("demo", "--orders", "1", "--store", stranger, "--json"))
 
     assert "stranger" in line
     assert "secret" not in line
@@ -277,7 +278,7 @@ def test_only_a_private_server_is_restarted_and_only_where_its_programs_are() ->
     code = "from sagabus.testing.servers import PrivatePostgres as Server; Server._programs = ('no-such-program',)"
 
     missing = refusal(demo("--orders", "1", "--store", "postgresql:private", code=code))
-    foreign = refusal(demo("--orders", "1", "--store", "postgresql://127.0.0.1/test", "--restarts", "1"))
+    foreign = refusal(sagabus("demo", "--orders", "1", "--store", "postgresql://127.0.0.1/test", "--restarts", "1"))
 
     assert "no-such-program" in missing
     assert "private server" in foreign

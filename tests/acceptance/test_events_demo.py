@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.fork_server import sagabus
 
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "permit-receipts.csv"
@@ -114,7 +115,7 @@ def test_a_malformed_file_is_one_clear_line(tmp_path: Path, content: bytes, said
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
 
-    finished = replay("--events", str(path), *COLUMNS, "--json")
+    finished = sagabus("demo", "--events", str(path), *COLUMNS, "--json")
 
     assert finished.returncode == 2
     assert finished.stdout == ""
@@ -133,7 +134,7 @@ def test_a_malformed_file_is_one_clear_line(tmp_path: Path, content: bytes, said
     ],
 )
 def test_what_cannot_be_read_is_one_clear_line(arguments: tuple[str, ...], said: str) -> None:
-    finished = replay(*arguments)
+    finished = sagabus("demo", *arguments)
 
     assert finished.returncode == 2
     assert len(finished.stderr.splitlines()) == 1

@@ -17,13 +17,6 @@ from sagabus import failpoint
 ORDERS = "tests.faults.application:orders"
 
 
-@pytest.fixture(scope="session")
-def fork_server() -> Iterator[ForkServer]:
-    fork_server = ForkServer()
-    yield fork_server
-    fork_server.close()
-
-
 @pytest.fixture(params=["sqlite", *SERVERS])
 def kind(request: pytest.FixtureRequest) -> str:
     """Each kind of database."""

@@ -54,13 +54,6 @@ def recorded(database: Database) -> Database:
     return database
 
 
-@pytest.fixture(scope="module")
-def fork_server() -> Iterator[ForkServer]:
-    fork_server = ForkServer()
-    yield fork_server
-    fork_server.close()
-
-
 def harness_at(database: Database, clock: ManualClock | None = None) -> Harness:
     return Harness(*DEFINITIONS, store=database.url, clock=clock or ManualClock(RECORDED), patience=60.0)
 

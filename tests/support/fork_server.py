@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -89,8 +91,21 @@ class ForkServer:
         """Start a child and wait for its end."""
         return self.wait(self.start(program, place, *arguments, failpoints=failpoints))
 
+    def command(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run `sagabus` with these words in a child of its own, here and in this environment, to its end; or
+        `python -c …`.
+        """
+        out, err = (Path(self._logs.name) / f"{next(self._number)}.{stream}" for stream in ("out", "err"))
+        variables = dict(os.environ if environment is None else environment)
+        child = self._ask(
+            "command", words=words, folder=str(Path.cwd()), variables=variables, out=str(out), err=str(err)
+        )
+        code = int(self._ask("wait", child=child))
+        printed, complained = (file.read_text(encoding="utf-8") for file in (out, err))
+        return subprocess.CompletedProcess(["sagabus", *words], code, printed, complained)
+
     def close(self) -> None:
-        """End the children that are left, and the fork_server."""
+        """End the children that are left, and the server."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -104,12 +119,23 @@ class ForkServer:
         self._process.stdin.write(json.dumps({"request": request, **arguments}) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, "the fork_server has died"
+        assert answer, "the fork server has died"
         return json.loads(answer)
 
 
+@cache
+def shared() -> ForkServer:
+    """The one of this process; `tests/conftest.py` closes it."""
+    return ForkServer()
+
+
+def sagabus(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, without the time that an interpreter takes to start."""
+    return shared().command(*words, environment=environment)
+
+
 class _Parent:
-    """Forks and waits: the side of the fork_server."""
+    """Forks and waits: the side of the server."""
 
     def __init__(self) -> None:
         self.children: set[int] = set()
@@ -117,9 +143,35 @@ class _Parent:
     def start(self, program: str, path: str, arguments: list[Any], failpoints: str, log: str) -> int:
         module, _, function = program.partition(":")
         run = getattr(importlib.import_module(module), function)
+
+        def life() -> int:
+            failpoint.arm(failpoints)
+            asyncio.run(run(path, *arguments))
+            return 0
+
+        return self._fork(life, log, log)
+
+    def command(self, words: list[str], folder: str, variables: dict[str, str], out: str, err: str) -> int:
+        for name in ("main", "benchmark", "demonstration"):
+            importlib.import_module(f"sagabus.cli.{name}")
+
+        def life() -> int:
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(variables)
+            sys.path[0] = ""
+            if words[:2] == ["python", "-c"]:
+                exec(words[2], {"__name__": "__main__"})
+                return 0
+            sys.argv[:] = ["sagabus", *words]
+            return sys.modules["sagabus.cli"].main()
+
+        return self._fork(life, out, err)
+
+    def _fork(self, life: Callable[[], int], out: str, err: str) -> int:
         child = os.fork()
         if child == 0:
-            _live(run, path, arguments, failpoints, log)
+            _live(life, out, err)
         self.children.add(child)
         return child
 
@@ -133,22 +185,24 @@ class _Parent:
         return found is not None and found.si_code == os.CLD_STOPPED
 
 
-def _live(run: Any, path: str, arguments: list[Any], failpoints: str, log: str) -> None:
+def _live(life: Callable[[], int], out: str, err: str) -> None:
     """The whole life of a child."""
     code = 1
     try:
-        with Path(log).open("a", encoding="utf-8", buffering=1) as output:
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-            faulthandler.enable()
-            faulthandler.dump_traceback_later(_LIMIT, exit=True)
-            failpoint.arm(failpoints)
-            asyncio.run(run(path, *arguments))
-            code = 0
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, file in ((1, out), (2, err)):
+            os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), number)
+        sys.stdout.reconfigure(line_buffering=True)
+        faulthandler.enable()
+        faulthandler.dump_traceback_later(_LIMIT, exit=True)
+        code = life()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  # told by the exit code and the log
         traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
