@@ -166,7 +166,7 @@ def of_texts(source: Path, tree: ast.Module) -> Iterator[Sentence]:
         else:
             continue
         if words(text) > 2 and not IS_SQL.search(text):
-            for part in text.split("\n\n"):
+            for part in [part for part in text.split("\n\n") if not part.startswith("\b")]:  # a list of click's
                 yield from (Sentence(source, node.lineno, each) for each in sentences(part))
 
 

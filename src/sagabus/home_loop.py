@@ -60,7 +60,7 @@ class HomeLoop:
         if home.is_closed():
             return (
                 f"{call}: the event loop that opened this bus has ended without `await bus.close()`: "
-                "make a new Bus here, and close each bus in the loop that opened it"
+                "make a new Bus here, and close each one in its own loop"
             )
         return (
             f"{call}: another event loop opened this bus, in the thread {self._thread!r}: "

@@ -1,7 +1,7 @@
 """Reports, when a worker starts, what stored rows name and this release does not know.
 
-A bounded look at each subscription. It blocks nothing else: a message of an unknown type, a timer without a reaction or
-a state that cannot be read costs only itself, in its turn.
+A bounded look at each subscription. It blocks nothing else. A message of an unknown type, a timer without a reaction or
+an unreadable state costs only itself, in its turn.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Settings:
 
     durability: Literal["require", "warn", "accept"] = "warn"
     """What a bus does if a crash of the machine may lose commits of its store, for example with
-    `synchronous_commit=off`. "require" refuses to open, "warn" logs a WARNING for each reason, "accept" says nothing.
+    `synchronous_commit=off`. With "require" it refuses to open, with "warn" it logs a WARNING for each reason, and with
+    "accept" it says nothing.
     """
 
     def __post_init__(self) -> None:

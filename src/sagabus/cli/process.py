@@ -14,8 +14,8 @@ def own_process() -> None:
     """Spare the garbage collector, and let threads take turns quickly.
 
     What is loaded by now stays for good, and messages leave next to no cycles behind (measured: a tenth more messages a
-    second). The store's thread has to win the interpreter back from running handlers after each of its statements: half
-    a millisecond at worst instead of five (measured: a tenth, again). Calling twice is harmless.
+    second). After each of its statements, the store's thread must win the interpreter back from running handlers. That
+    takes half a millisecond at worst instead of five (measured: another tenth). Calling twice is harmless.
     """
     gc.collect()
     gc.freeze()

@@ -1,8 +1,7 @@
-"""Hearing what handlers send, whoever receives it: a sender for tests.
+"""A sender for tests, which records what handlers send, with or without a receiver.
 
-What nobody receives leaves no envelope in any channel; here it leaves one in a channel of its own, which `tap` takes
-out again before the commit and notes
-when the commit has succeeded.
+A message without a receiver leaves no envelope in any channel. Here it leaves one in a separate channel.
+`observed_store` removes it again before the commit, and notes it when the commit has succeeded.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from sagabus.message import MessageType, message_type_of
 T = TypeVar("T")
 
 _A_DAY = micros(timedelta(days=1))
-NOBODY = "sagabus.testing.nobody"
-"""The channel of messages that nobody receives."""
+NOWHERE = "sagabus.testing.nobody"
+"""The channel of messages without a receiver."""
 
 
 class Messages(list[object]):
@@ -56,9 +55,9 @@ class Heard:
 
 
 class ListeningSender(Sender):
-    """Addresses as the real one does, with the same checks; what a handler sends to nobody goes to `NOBODY`.
+    """Addresses as the real one does, with the same checks. A handler's message without a receiver goes to `NOWHERE`.
 
-    `strict`: a command that nobody receives is Unroutable, as it is outside tests.
+    `strict`: a command without a receiver is Unroutable, as it is outside tests.
     """
 
     def __init__(self, heard: Heard, *arguments: Any, strict: bool = False) -> None:
@@ -76,7 +75,7 @@ class ListeningSender(Sender):
         self._heard.learn(message_type)
         if found or stamp.causation_id is None:
             return found
-        nobody = Route(channel=NOBODY, key=None, remote=False, guarded=False)
+        nobody = Route(channel=NOWHERE, key=None, remote=False, guarded=False)
         body, stamp = self._codec.encode(message), with_version(stamp, message_type.version)
         return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
 

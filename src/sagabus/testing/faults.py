@@ -46,7 +46,7 @@ class Cues:
 
 
 class HandlerFaults:
-    """A middleware that raises in place of the subscriptions it was told of."""
+    """A middleware that raises in place of chosen subscriptions."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Cues] = {}

@@ -56,9 +56,9 @@ class Harness:
     Waits between retries are the longest that the policy allows, without jitter. A pause after a failing store passes
     by itself; all other time passes in `advance`.
 
-    `strict`: a command that nobody here receives is Unroutable, as in production; otherwise it is in `sent`, and that
-    is all. `duplicates`: whatever is delivered is delivered again. `clock`: one clock for several harnesses on one
-    file. `patience`: real seconds after which a bus that is still not idle is a TimeoutError that says what it is at.
+    `strict`: a command without a receiver here is Unroutable, as in production. Otherwise it is only in `sent`.
+    `duplicates`: whatever is delivered is delivered again. `clock`: one clock for several harnesses on one file.
+    `patience`: real seconds after which a bus that is still not idle is a TimeoutError that says what it is at.
     `reread_states`: each run gets its saga as it is read from the store, as after a restart.
     """
 
@@ -111,8 +111,8 @@ class Harness:
         """Drop the worker as a killed process would drop it (nothing finished, committed or released) and start
         another.
 
-        Unless `takeover` is False, the lease of the dead one then ends (so that much time passes), and the call returns
-        when the bus is idle.
+        Unless `takeover` is False, the lease of the dead one then ends, so that much time passes. The call returns when
+        the bus is idle.
         """
         await self._running.abandon()
         self._start_anew()
@@ -149,15 +149,15 @@ class Harness:
         await self.idle()
 
     async def idle(self) -> None:
-        """Wait until nothing is in hand and nothing is due."""
+        """Wait until nothing is in flight and nothing is due."""
         try:
             async with asyncio.timeout(self._patience):
                 await self._idle()
         except TimeoutError:
             counts = [str(count) for count in await self.bus.counts()]
             raise TimeoutError(
-                f"not idle after {self._patience:g} s: a handler waits for something outside, or nobody here may take "
-                f"what is due; waiting: {'; '.join(counts)}"
+                f"not idle after {self._patience:g} s: a handler waits for something outside, or no worker here may "
+                f"take what is due; waiting: {'; '.join(counts)}"
             ) from None
 
     def fail(self, subscription: object, *, times: int = 1, error: Raised = RuntimeError) -> None:
@@ -258,8 +258,8 @@ class Harness:
         upcoming = self.clock.next_alarm()
         is_hurried = self._tap.is_troubled or self._shares_clock or self.clock.monotonic() <= self._dead_until
         if upcoming is not None and (upcoming <= _GRAIN or is_hurried):
-            # Workers look at the clock every millisecond at most; after a failure somebody pauses; and of what another
-            # bus has done one only hears at the next look.
+            # Workers look at the clock every millisecond at most, and pause after a failure. They learn of another
+            # bus's work only at the next look.
             self.clock.advance(min(upcoming, _GLANCE))
         else:
             # Something outside is awaited, such as a thread.
@@ -310,7 +310,7 @@ class _ObservedBus(Bus):
         self._states.rereads = wanted
 
     async def is_idle(self) -> bool:
-        """Whether nothing is in hand and nothing due."""
+        """Whether nothing is in flight and nothing is due."""
         return await self._is_idle()
 
     async def abandon(self) -> None:

@@ -37,7 +37,7 @@ from sagabus.store import (
     Subscription,
     Unit,
 )
-from sagabus.testing.captured import NOBODY, Heard
+from sagabus.testing.captured import NOWHERE, Heard
 from sagabus.testing.faults import Cues
 from sagabus.upkeep import Divided, Purged
 
@@ -53,7 +53,7 @@ class StoreTap:
         self.store = store
         self.commit_cues = Cues()
         self.is_troubled = False
-        """Whether a call has failed: whoever made it may pause before the next."""
+        """Whether a call has failed: its caller may pause before the next."""
         self.under_way = 0
         """Calls that have not returned, waiting for changes left out."""
         self._heard = heard
@@ -259,12 +259,12 @@ class _UnitTap:
 
 
 def _addressed(batch: Batch) -> Batch:
-    """The batch without the messages that nobody receives."""
+    """The batch without the messages that have no receiver."""
     return msgspec.structs.replace(batch, outcomes=[_received(outcome) for outcome in batch.outcomes])
 
 
 def _received(outcome: Outcome) -> Outcome:
-    if not isinstance(outcome, Completed) or all(each.channel != NOBODY for each in outcome.effects.sent):
+    if not isinstance(outcome, Completed) or all(each.channel != NOWHERE for each in outcome.effects.sent):
         return outcome
-    sent = tuple(each for each in outcome.effects.sent if each.channel != NOBODY)
+    sent = tuple(each for each in outcome.effects.sent if each.channel != NOWHERE)
     return Completed(outcome.envelope, msgspec.structs.replace(outcome.effects, sent=sent, unheard=True))

@@ -93,7 +93,7 @@ class RecordingContext(Context):
 
 
 class _Recorder(ListeningSender):
-    """Addresses to nobody, and notes at once."""
+    """Addresses no receiver, and notes at once."""
 
     def __init__(self, heard: Heard) -> None:
         super().__init__(heard, JsonCodec(), {}, _NoDatabase())

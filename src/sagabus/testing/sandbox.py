@@ -34,14 +34,14 @@ _THREADS = 17
 
 
 class ServerFailed(Exception):
-    """Read the end of the server's log, which is quoted: it did not start, or did not do as it was told."""
+    """Read the end of the server's log, which is quoted: it did not start, or did not obey."""
 
 
 class ReservedPort:
-    """A port of 127.0.0.1 that no other program is given until `close`, whether or not anybody listens on it.
+    """A port of 127.0.0.1 that no other program gets until `close`, even if no server listens on it.
 
-    Who means to listen sets SO_REUSEADDR, as servers do. Without this, a port whose server is down may become the
-    near end of somebody's connection, even of one to itself. Only Linux can do it; elsewhere it is merely free now.
+    Who means to listen sets SO_REUSEADDR, as servers do. Without this, a port whose server is down may become the near
+    end of another connection, even of one to itself. Only Linux can do it; elsewhere it is merely free now.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class Shelter:
 
     def _tell_keeper(self, leader: int) -> None:
         if self._keeper.stdin is not None:
-            with suppress(BrokenPipeError):  # a keeper that somebody has killed is missed only if we are, too
+            with suppress(BrokenPipeError):  # a killed keeper is missed only if this process is killed, too
                 self._keeper.stdin.write(b"%d\n" % leader)
 
 
@@ -230,7 +230,7 @@ def _processes() -> dict[int, tuple[int, str]]:
 
 
 def _keep(folder: str, abrupt: int) -> None:
-    """Be told what lives in a shelter, until there is nobody left to tell; then end it and remove the directory."""
+    """Note what lives in a sandbox until its process has ended. Then end it and remove the directory."""
     leader = 0
     for line in sys.stdin:
         leader = int(line)

@@ -1,7 +1,7 @@
 """Private database servers: started for one test or demonstration, killed and frozen at will, gone when it is over.
 
-Each has a temporary directory and a port of 127.0.0.1 to itself, and asks nobody on this machine for a password. What
-is durable in production is durable here. Needs a POSIX system and the server's own programs, but no driver.
+Each has a temporary directory and its own port of 127.0.0.1, and asks for no password on this machine. What is durable
+in production is durable here. Needs a POSIX system and the server's own programs, but no driver.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class PrivateServer(ABC):
         except ServerFailed:
             port = self.port
             self.close()
-            # Only where a port cannot be reserved can somebody else have taken it.
+            # Only if a port cannot be reserved, another program may have taken it.
             if attempts == 1 or not _is_taken(port):
                 raise
             self._begin(attempts - 1)
@@ -241,7 +241,8 @@ class PrivatePostgres(PrivateServer):
         return False
 
     def _free_memory(self) -> None:
-        # The system keeps the shared memory of a killed PostgreSQL until somebody removes it, and has a few thousand.
+        # The system keeps the shared memory of a killed PostgreSQL until it is removed, and has a few thousand
+        # segments.
         remover = shutil.which("ipcrm")
         if self._shelter is None or self.is_running or remover is None:
             return
@@ -262,7 +263,7 @@ class PrivateMariaDB(PrivateServer):
         "--innodb-buffer-pool-size=16M",
         "--innodb-log-file-size=16M",
         "--innodb-flush-method=fsync",  # the default bypasses the cache, which not every file system allows
-        "--innodb-use-native-aio=0",  # the system has few, and other servers beside this one
+        "--innodb-use-native-aio=0",  # the system has few, and other servers need some
     )
 
     @property

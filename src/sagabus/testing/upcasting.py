@@ -21,9 +21,9 @@ T = TypeVar("T")
 def upcast_state(saga: type[S], stored: Mapping[str, object], *, version: int = 1) -> S:
     """The state that this release reads where `version` of the saga stored this mapping.
 
-    It goes the way of a worker: upcasters in order, renames, dropped fields, then the class. Raises StateInvalid for
-    what does not read, an upcaster's failure among it, and StateTooNew for a version or a nested field that this
-    release does not know. A field beside those of the class is carried along, and is no attribute of what is returned.
+    It goes the way of a worker: upcasters in order, renames, dropped fields, then the class. Raises StateInvalid if the
+    state cannot be read or an upcaster fails. Raises StateTooNew for a version or a nested field that this release does
+    not know. A field that the class does not declare is kept, and is no attribute of what is returned.
     """
     return StateCodec().read(saga, msgspec.json.encode(stored), f"{version}.").state
 

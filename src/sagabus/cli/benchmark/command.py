@@ -27,15 +27,15 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
 @click.option(
     "--store",
     metavar="URL",
-    help="Measure on this SQLite file, and keep it, or on this PostgreSQL or MySQL server, in tables of our own, which"
-    " are dropped afterwards.  [default: a temporary file]",
+    help="Measure on this SQLite file and keep it, or on this PostgreSQL or MySQL server, in new tables. "
+    "These are dropped afterwards.  [default: a temporary file]",
 )
 @click.option(
     "--sagas",
     type=click.IntRange(min=10),
     default=5000,
     show_default=True,
-    help="Sagas per round and worker; three messages each.",
+    help="Sagas per round and worker, three messages each.",
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes on the full queue."
@@ -50,7 +50,7 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
 @click.option(
     "--crash",
     is_flag=True,
-    help="Measure another thing: how long messages take that were in flight in a worker that was killed.",
+    help="Measure how long the in-flight messages of a killed worker take instead.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def bench(*, store: str | None, sagas: int, workers: int, rounds: int, crash: bool, as_json: bool) -> None:
@@ -81,7 +81,7 @@ def _crash(figures: CrashFigures, title: str, *, as_json: bool) -> None:
         title=f"{MESSAGES} messages of {WORK} s, {title}", title_justify="left", title_style="bold", show_header=False
     )
     table.add_row("undisturbed", f"{figures.undisturbed:.2f} s", "all of them, with nothing in their way")
-    table.add_row("after_a_crash", f"{figures.after_a_crash:.2f} s", "the same, in flight in a worker that was killed")
+    table.add_row("after_a_crash", f"{figures.after_a_crash:.2f} s", "the same, in flight in a killed worker")
     table.add_row("ratio", f"{figures.ratio:.2f}", f"the second against the first, at most {MOST:.0f}")
     console(stderr=as_json).print(table)
     if as_json:

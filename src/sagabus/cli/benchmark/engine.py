@@ -29,7 +29,7 @@ _WARM_UP = 50
 _PUBLISHED_AT_ONCE = 5_000
 _LOOK = 0.01
 _LOOKS = 100
-"""A look at the database costs it something: the time is told to a hundredth, and no closer."""
+"""Looking costs the database something, so the time is measured to a hundredth."""
 
 
 class EngineFigures(msgspec.Struct, frozen=True):
@@ -50,8 +50,8 @@ class EngineFigures(msgspec.Struct, frozen=True):
 
 
 async def measure(url: str, sagas: int, token: str, workers: int) -> EngineFigures:
-    """One round: publish one by one, work that off as a warm-up, probe at low load, publish by many, work that off;
-    then as many messages for one key.
+    """One round: publish one by one, handle these as a warm-up, and probe at low load. Then publish by many and handle
+    these, and last as many messages for one key.
 
     Several workers have so many times the messages, and one of them alone works the same off once more.
     """
@@ -179,7 +179,7 @@ async def _worked_off(url: str, messages: int) -> tuple[float, Costs]:
 async def _worked_off_by_crew(
     url: str, messages: Sequence[object], workers: int, steps: int = STEPS
 ) -> tuple[float, Costs]:
-    """The same of messages that come all at once to workers who have begun: they have shared the lanes and worked off
+    """The same for messages that come all at once to running workers. These have shared the lanes, and have handled
     together what was there before. The loop by hand has had its warm-up as well.
     """
     bus = Bus(url, *WORKED)
@@ -194,7 +194,7 @@ async def _worked_off_by_crew(
     async with bus.transaction() as tx:
         for message in messages:
             tx.publish(message)
-    began = commits[-1]  # nobody has seen any of them before
+    began = commits[-1]  # no worker has seen any of them before
     await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
     meter = Meter()  # what the workers used is counted here once they have ended

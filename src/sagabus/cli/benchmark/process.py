@@ -1,8 +1,7 @@
 """What the benchmark measures: an order saga of three steps, each a message of its own that changes the state and
 sends one follow-up.
 
-The last follow-up goes to a ledger that nobody works on meanwhile, so that every message handled leaves one message
-stored.
+The last follow-up goes to a ledger without a worker, so that every message handled leaves one message stored.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Files(Venue):
         return self._store or f"sqlite:///{self._folder.name}/engine-{number}.db"
 
     def loop(self, number: int) -> str:
-        """Always the same file, made anew."""
+        """Always the same file, made again."""
         return f"{self._folder.name}/loop.db"
 
     def tidy(self) -> None:
@@ -65,7 +65,7 @@ class Files(Venue):
 
 
 class _Beside(Venue):
-    """A server: names of our own beside whatever is there, dropped in the end."""
+    """A server: our own names among the existing ones, dropped in the end."""
 
     option: str
 

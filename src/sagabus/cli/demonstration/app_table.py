@@ -1,7 +1,7 @@
-"""Where a demonstration plays: the application's own tables beside the bus's, and what stands in them in the end.
+"""Where a demonstration plays: the application's own tables next to the bus's, and what they hold in the end.
 
-They are made and read by a plain connection beside the bus, as any application does with its own. How to connect, and
-what each database says differently, is in `app_tables`; all else is here, once.
+A plain connection makes and reads them, as any application does with its own. How to connect, and what each database
+says differently, is in `app_tables`; all else is here, once.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Database(Protocol):
 
 
 class Room(Protocol):
-    """A part of somebody's database that one demonstration has to itself."""
+    """A part of a user's database that belongs to one demonstration."""
 
     url: str
     """A store in it."""

@@ -33,10 +33,10 @@ _PLACES = """
 Where to play:
 
 \b
-  --store sqlite:///demo.db          a file of yours, which is kept
+  --store sqlite:///demo.db          your file, which is kept
   --store postgresql://user@host/db  your server, in a new schema that is dropped afterwards
   --store mysql://user@host/db       your server, in new tables that are dropped afterwards
-  --store postgresql:private         a server of its own, which is killed and restarted meanwhile
+  --store postgresql:private         a private server, which is killed and restarted meanwhile
   --store mysql:private              the same, with MariaDB
 
 A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and kept.
@@ -59,7 +59,7 @@ A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and 
 @click.option("--key", metavar="COLUMN", help="With --events: the column that names the case.")
 @click.option("--type", "activity", metavar="COLUMN", help="With --events: the column that says what happened.")
 @click.option(
-    "--time", metavar="COLUMN", help="With --events: the column to put rows in order by.  [default: as in the file]"
+    "--time", metavar="COLUMN", help="With --events: the column that orders the rows.  [default: as in the file]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def demo(  # one parameter per option
@@ -75,7 +75,7 @@ def demo(  # one parameter per option
     time: str | None,
     as_json: bool,
 ) -> None:
-    """Publish orders up to three times, kill workers while they work, audit that every effect is there exactly once.
+    """Publish orders up to three times, kill workers mid-work, and audit that every effect is there exactly once.
 
     Exit code 1 when anything was lost or doubled, or when no kill hit work in flight; 2 when it could not run.
     """

@@ -1,5 +1,5 @@
-"""The two demonstrations: orders that are paid and shipped, and the replay of somebody's event log. Each plays, then
-asks its oracle.
+"""The two demonstrations: orders that are paid and shipped, and the replay of a user's event log. Each plays, then asks
+its oracle.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ async def perform_orders(setting: Setting, count: int) -> Result:
 
 
 def _check(bus: Bus, words: Words, statements: Sequence[str]) -> None:
-    """What the bus refuses to run (for its prefix is too much like our names, say) is told before anything is run."""
+    """If the bus refuses to run (for example because its prefix is too much like our names), it says so first."""
     for statement in statements:
         bus.store.execute_check(words.say(statement), ())
 

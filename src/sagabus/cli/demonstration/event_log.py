@@ -1,7 +1,7 @@
 """An event log as it comes: a CSV file, read into events in the order in which they happened.
 
-The first stop of a replay; next is `replay`, which publishes the events. Whoever made the file gets one clear line
-for what is wrong with it, naming the row, the line and the column.
+The first stop of a replay; next is `replay`, which publishes the events. Each mistake in the file is one clear line
+that names the row, the line and the column.
 """
 
 from __future__ import annotations

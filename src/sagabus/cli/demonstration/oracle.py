@@ -136,7 +136,7 @@ Applied: TypeAlias = Sequence[tuple[int, str]]
 
 
 def audit_replay(cases: Mapping[str, Applied], sagas: Mapping[str, Applied], ledger: Counter[Row]) -> Audit:
-    """Compare the rows of a log, in order, with what each saga applied, in order, and with the ledger beside it."""
+    """Compare the rows of a log, in order, with what each saga applied, in order, and with the ledger."""
     wanted = _flat(cases)
     applied = _flat(sagas)
     found = Audit(difference=difference(wanted, applied) + difference(wanted, ledger))

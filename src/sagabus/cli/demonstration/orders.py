@@ -40,7 +40,7 @@ _COUNT = "UPDATE demo_stock SET shipped = ? WHERE run = ? AND product = ?"
 _ENTER = "INSERT INTO demo_ledger (order_id, amount) VALUES (?, ?)"
 STATEMENTS = (_PAY, _SHIP, _LOOK, _COUNT, _ENTER)
 
-# Whoever was near a killed worker is tried again each time, however often a demonstration kills.
+# Messages in flight in a killed worker run again each time, however often a demonstration kills.
 PATIENT = RetryPolicy(attempts=1000, deaths=1000, backoff=Linear(timedelta(milliseconds=50), cap=timedelta(seconds=1)))
 _WORK = 0.008
 

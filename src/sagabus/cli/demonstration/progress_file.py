@@ -1,6 +1,6 @@
 """What a worker is at, readable after it was killed: handlers that run, outcomes whose commit is under way.
 
-The numbers stand in a mapped file, so they outlive the process that wrote them: what is not nought after a kill was in
+The numbers stand in a mapped file, so they outlive the process that wrote them. Numbers above 0 after a kill were in
 flight. Each worker process has a file of its own.
 """
 
@@ -86,7 +86,7 @@ def counting(store: Store, tally: Tally) -> Store:
 
 
 def read_tally(path: Path) -> Work:
-    """The numbers of a worker, dead or alive; nought before it has made the file."""
+    """The numbers of a worker, dead or alive; 0 before it has made the file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

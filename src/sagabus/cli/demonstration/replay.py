@@ -42,7 +42,7 @@ class CaseSteps(Saga):
     """One instance per case; its state is the list of what it has applied."""
 
     note: ClassVar[str]
-    """The statement that writes down a step beside the saga."""
+    """The statement that records a step in the ledger."""
 
     case: str
     applied: list[tuple[int, str]]

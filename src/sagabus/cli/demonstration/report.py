@@ -40,7 +40,7 @@ class Show:
         self._progress.stop()
 
     def published(self, count: int) -> None:
-        """So many publications were accepted or told to be copies."""
+        """Update the number of publications that were accepted or recognised as copies."""
         self._progress.update(self._published, completed=count)
 
     def took_effect(self, count: int) -> None:

@@ -21,7 +21,7 @@ from sagabus.cli.demonstration.worker_processes import Crew
 
 
 class Blow(Protocol):
-    """Something that kills; whether it has, which it does to the idle only if it is told that it may."""
+    """Something that kills; returns whether it has. It kills idle workers only if it may."""
 
     async def __call__(self, *, idle: bool) -> bool:
         """Strike."""
@@ -67,7 +67,7 @@ class Course:
         self._due: list[Blow] = []
         self.published = 0
         self.duplicates = 0
-        """Publications that were told to be copies."""
+        """Publications that were recognised as copies."""
         self.kills = 0
         self.kills_mid_work = 0
         self.kills_mid_commit = 0

@@ -34,7 +34,7 @@ class Setting:
 
     venue: Venue
     folder: Path
-    """For what the workers leave beside the store."""
+    """For what the workers leave outside the store."""
     process: str
     kills: int
     restarts: int

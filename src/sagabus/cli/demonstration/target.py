@@ -1,4 +1,4 @@
-"""From `--store` to a place to play at: a file, a room of one's own on somebody's server, or a server of one's own.
+"""From `--store` to a place to play: a file, a separate part of a user's server, or a private server.
 
 What was made for the demonstration is gone afterwards; what the user named is kept.
 """
@@ -56,7 +56,7 @@ class OwnServer:
         try:
             await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait([running])  # one call at a time: whoever closes it comes after
+            await asyncio.wait([running])  # one call at a time: closing comes after it
             raise
 
 
@@ -123,7 +123,7 @@ async def _clear(room: Room, *, is_there: bool) -> None:
         async with asyncio.timeout(_CLEARING):
             await room.clear()
     except (SagaBusError, TimeoutError) as error:
-        if is_there:  # otherwise there is nothing to clear, and the reason for that is told
+        if is_there:  # otherwise there is nothing to clear, and the original error is raised
             click.echo(f"sagabus: {room} could not be removed: {one_line(str(error)) or 'in use'}", err=True)
 
 

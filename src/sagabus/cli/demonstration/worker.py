@@ -1,7 +1,7 @@
 """One worker process of a demonstration: `python -m sagabus.cli.demonstration.worker PROCESS TALLY LEASE`.
 
-The first line of its stdin is the store. It says `ready` on stdout once it works, and stops when its stdin ends: so
-none outlives the command that started it, however that one dies.
+The first line of its stdin is the store. It says `ready` on stdout once it works, and stops when its stdin ends. So no
+worker outlives the command that started it, however that one dies.
 """
 
 from __future__ import annotations

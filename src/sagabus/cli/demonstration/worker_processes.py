@@ -25,7 +25,7 @@ _STANDSTILL = 2.0
 
 
 class WorkerEndedError(Exception):
-    """Read the reason: a worker process ended, or never began, although nobody had killed it."""
+    """See the reason: a worker process ended, or never began, without a kill."""
 
 
 @dataclass(slots=True, eq=False)
@@ -130,7 +130,7 @@ class Crew:
                 raise WorkerEndedError(f"worker {hand.number} ended by itself: {_last_line(hand.complaints)}")
 
     async def dismiss(self) -> None:
-        """Let all stop in good order; whoever does not is killed. Harmless when repeated."""
+        """Let all stop in good order, and kill those that do not. Harmless when repeated."""
         for hand in self.living:
             if hand.process.stdin is not None:
                 hand.process.stdin.close()

@@ -1,4 +1,4 @@
-"""The transaction: all of an outcome or nothing of it, and one failure costs nobody else."""
+"""The transaction: all of an outcome or nothing of it, and one failure costs no other outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class CommitConformance(StoreSuite):
     async def test_a_discarded_envelope_is_gone_and_leaves_no_letter(self, trial: Trial) -> None:
         stored = await trial.accept_one()
 
-        assert await trial.commit(Discarded(stored, "nobody waits for it")) == [COMMITTED]
+        assert await trial.commit(Discarded(stored, "no instance waits for it")) == [COMMITTED]
         assert (await trial.stored(), await trial.letters(None)) == ([], [])
 
     @conformance

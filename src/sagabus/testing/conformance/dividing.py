@@ -42,7 +42,7 @@ async def divided(trial: Trial, lanes: int) -> int:
 
 
 class DividingConformance(StoreSuite):
-    """`divide`: whatever is stored is in the lane of its key, in order, and nobody holds a lane of before."""
+    """`divide`: every envelope is in the lane of its key, in order, and no lane keeps its former owner."""
 
     @conformance
     async def test_every_envelope_goes_to_the_lane_of_its_key_or_id(self, trial: Trial) -> None:

@@ -33,7 +33,7 @@ async def survived(trial: Trial, call: Callable[[], Awaitable[Any]]) -> None:
     try:
         await call()
     except SagaBusError as error:
-        assert not getattr(error, "is_transient", False), f"repeating it would help nobody: {error!r}"
+        assert not getattr(error, "is_transient", False), f"repeating it would not help: {error!r}"
     assert await trial.store.routing() is not None
 
 

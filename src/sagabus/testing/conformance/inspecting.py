@@ -34,7 +34,7 @@ def command(channel: str, message_type: str = "payments.capture") -> Subscriptio
 
 
 class SurroundingsConformance(StoreSuite):
-    """`durability_risks`: what is told of the database that a store lies in."""
+    """`durability_risks`: what a store reports about its database."""
 
     @conformance
     async def test_risks_are_sentences_and_asking_changes_nothing(self, trial: Trial) -> None:

@@ -27,8 +27,8 @@ from sagabus.testing.conformance.trial import (
 class JoinConformance(StoreSuite):
     """`join`: the caller's transaction decides; refused where the store has no database to share.
 
-    Run it once for each kind of connection that the store joins: override `native_connection`, `strange_connection`,
-    and how a statement is run and a transaction begun and ended, where that is not done by SQL.
+    Run it once for each kind of connection that the store joins. Override `native_connection` and `strange_connection`.
+    Override how to run a statement, and how to begin and end a transaction, if that is not done by SQL.
     """
 
     begin = "BEGIN IMMEDIATE"

@@ -1,4 +1,4 @@
-"""Leases that are renewed beside the event loop: kept as they are, and never a lane more."""
+"""Leases that a thread renews: kept as they are, and never a lane more."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def keep(trial: Trial, worker: str = "w1", *, seconds: int = 30) -> None:
 
 
 class KeepingConformance(StoreSuite):
-    """`keeper`: a blocked event loop costs no lanes, and a renewal from beside it gives none."""
+    """`keeper`: a blocked event loop costs no lanes, and a renewal by the thread gives none."""
 
     @conformance
     async def test_what_a_keeper_renews_is_not_taken_over(self, trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""Texts that some database or other takes for equal: keys, timers, channels, claims and workers are told apart."""
+"""Texts that some databases take for equal: keys, timers, channels, claims and workers stay different."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many at once: whoever comes first, the effect is one."""
+"""Many at once: whichever comes first, the effect is one."""
 
 from __future__ import annotations
 

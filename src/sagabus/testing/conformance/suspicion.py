@@ -1,4 +1,4 @@
-"""Take-over: who owned a lane before is fenced off, and what it may have had in hand is marked."""
+"""Take-over: the store fences the former owner of a lane, and marks what it may have had in flight."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagabus.testing.conformance.trial import (
 
 
 class SuspicionConformance(StoreSuite):
-    """Take-over: the old owner is fenced off, and what it may have had in hand is marked."""
+    """Take-over: the store fences the former owner, and marks what it may have had in flight."""
 
     @conformance
     async def test_the_owner_may_commit(self, trial: Trial) -> None:

@@ -211,7 +211,7 @@ class Trial:
         await self.store.leave(worker, keeping, duration=seconds * SECOND, window=10)
 
     async def crew(self) -> int | None:
-        """What a fetch says of who works; looked at anew, as a worker does from time to time."""
+        """What a fetch says of the crew, read again, as a worker does from time to time."""
         self.wait(0.5)
         return (await self.fetch()).crew
 

@@ -1,5 +1,5 @@
-"""The loop on PostgreSQL: one connection, three round trips for a batch: take, load, and one statement that writes all
-of it and is a transaction by itself.
+"""The loop on PostgreSQL: one connection, and three round trips for a batch. They take, load, and write all of it in
+one statement that is a transaction by itself.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _FOUND = (
 
 
 class MysqlDatabase:
-    """See `stage.Database`. Beside a bus at the prefix `shop_sagabus_`, the application's tables begin with `shop_`."""
+    """See `stage.Database`. With a bus at the prefix `shop_sagabus_`, the application's tables begin with `shop_`."""
 
     def __init__(self, url: str) -> None:
         self._address = Address.of(url)
