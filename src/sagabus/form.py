@@ -17,6 +17,7 @@ from sagabus.field_types import FieldTypes, walk
 from sagabus.json_text import explain, is_too_deep, join
 from sagabus.local_names import resolve_fields
 from sagabus.pydantic_codec import decode_model, encode_model, read_inner, write_inner
+from sagabus.undeclared import Check, check_inside, first_lost
 
 __all__ = ["Form", "Rules", "model_form", "native_form"]
 
@@ -58,6 +59,8 @@ class Form:
     """Whether values that are equal by `==` are equal in every field."""
     is_lossy: bool = False
     """Whether what is read may differ from what was written: then it only has to be readable."""
+    may_lose: Check | None = None
+    """Whether objects inside a value may have attributes that are no fields; None where no object can."""
 
     @cached_property
     def comes_back(self) -> Callable[[Any, bytes], bool]:
@@ -89,6 +92,8 @@ class Form:
                 self.refuse_non_finite(value)
         elif not (self.equality_shows_all and value == found) and (differs := difference(value, found)) is not None:
             raise self.rules.invalid(self.name, *differs)
+        elif self.may_lose is not None and self.may_lose(value) and (lost := first_lost(value, found)) is not None:
+            raise self.rules.invalid(self.name, *lost)
         return found
 
     @cached_property
@@ -188,7 +193,7 @@ def native_form(cls: type[object], name: str, rules: Rules, *, is_lossy: bool = 
         raise ConfigurationError(f"{name}: {cls.__qualname__} cannot be read from JSON: {error}") from error
     types = _types(cls, name)
     exact = _exact_fields(cls)
-    return Form(name, rules, _encode, decoder.decode, exact, types.equality_shows_all, is_lossy)
+    return Form(name, rules, _encode, decoder.decode, exact, types.equality_shows_all, is_lossy, check_inside(cls))
 
 
 _UNDESCRIBABLE = (TypeError, ValueError, NameError, AttributeError, NotImplementedError)

@@ -69,9 +69,7 @@ class Recoverability:
             return self.unknown(definition, envelope, error)
         by = next(filter(is_of_the_database, (error, error.__cause__)), None)
         if by is not None and in_transaction:
-            log.warning(
-                "%s: %s runs again, because the database failed: %s", envelope.channel, envelope.message_id, error
-            )
+            log.warning("%s: %s runs again: the database failed: %s", envelope.channel, envelope.message_id, error)
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
         policy = definition.retry
