@@ -1,6 +1,7 @@
 """Context variables: each run sees those of the opening of the bus, and what one run sets no other run sees."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import timedelta
@@ -173,3 +174,20 @@ async def test_cancellation_and_limits_work_as_in_a_task_of_its_own() -> None:
 
         assert stages == ["timed out", "grouped"]
         assert bus.bus.statistics["it", "completed"] == 1
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_a_bus_that_is_opened_in_an_empty_context_gives_each_run_its_own(make: MakeHandler) -> None:
+    seen = Seen()
+
+    async def main() -> None:
+        async with Harness(make(seen)) as bus:
+            await publish_some(bus)
+
+    loop = asyncio.new_event_loop()
+    try:
+        contextvars.Context().run(loop.run_until_complete, main())
+    finally:
+        loop.close()
+
+    assert seen.values == ["-"] * 6

@@ -84,7 +84,9 @@ class Processing:
 
     async def end(self, mailbox: Mailbox, run: Run, unit: Unit | None = None) -> Outcome:
         """Wait for a run that has begun. `unit`: the open transaction, for a reaction that asks for it."""
-        consumer, context = self._consumers[mailbox.place[0]], run.context or self._opened_in
+        consumer, context = self._consumers[mailbox.place[0]], run.context
+        if context is None:
+            raise TypeError("a run that was not begun here")
         try:
             return await stepped(self._end(consumer, mailbox, run, unit), context, run, self.limits)
         except asyncio.CancelledError as error:
