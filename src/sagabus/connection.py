@@ -52,7 +52,7 @@ class Lent(Protocol):
         """
         ...
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The StoreError behind an error of the handler, if the database of this transaction is at fault as a whole.
         None for any other error, and for those of other stores.
         """

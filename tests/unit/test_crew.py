@@ -36,7 +36,7 @@ async def crew_of(tmp_path: Path, *kinds: str) -> AsyncIterator[Crew]:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", RESTLESS, str(tally), kind), stdout=asyncio.subprocess.PIPE
             )
-            crew.living.append(InFlight(number, process, tally, tmp_path / "none.log"))
+            crew.live.append(InFlight(number, process, tally, tmp_path / "none.log"))
             assert process.stdout is not None
             await process.stdout.readline()
         yield crew
@@ -49,7 +49,7 @@ def test_whoever_is_caught_is_killed_at_work(tmp_path: Path) -> None:
     async def kill_all() -> list[int]:
         cut = []
         async with crew_of(tmp_path, *["works"] * 8) as crew:
-            while crew.living:
+            while crew.live:
                 hand = await crew.catch(random.Random(1))
                 if hand is not None:
                     cut.append((await crew.kill(hand)).in_flight)
@@ -62,7 +62,7 @@ def test_an_idle_worker_is_not_caught_and_goes_on(tmp_path: Path) -> None:
     async def look() -> None:
         async with crew_of(tmp_path, "rests") as crew:
             assert await crew.catch(random.Random(1)) is None
-            (hand,) = crew.living
+            (hand,) = crew.live
             assert hand.process.returncode is None
 
     asyncio.run(look())
@@ -77,7 +77,7 @@ def test_no_other_user_sees_the_store_of_a_worker(tmp_path: Path) -> None:
         crew = Crew(f"sqlite:///{tmp_path}/S3cr3tW0rd.db", "orders", tmp_path, lease=1, size=1)
         try:
             await crew.start()
-            return [arguments_of(hand) for hand in crew.living]
+            return [arguments_of(hand) for hand in crew.live]
         finally:
             await crew.dismiss()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagabus.stores.lane_shares import Crew, knowledge, share_of, told_types
+from sagabus.stores.lane_shares import Crew, knowledge, share_of, declared_types
 
 types = st.none() | st.lists(st.sampled_from("abc"), max_size=3).map(knowledge)
 workers = st.lists(types, min_size=1, max_size=6)
@@ -35,5 +35,5 @@ def test_those_that_work_know_the_same_and_nobody_knows_that_and_more(known: lis
     if None in known:
         assert at_work == set(known)
     else:
-        (ruling,) = (told_types(knows) or frozenset() for knows in at_work)
-        assert not any(ruling < (told_types(other) or frozenset()) for other in known)
+        (ruling,) = (declared_types(knows) or frozenset() for knows in at_work)
+        assert not any(ruling < (declared_types(other) or frozenset()) for other in known)

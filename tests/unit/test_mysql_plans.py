@@ -51,7 +51,7 @@ HOT: dict[str, Query] = {
         Query("load", ("orders",), [("k7",)]),
         Query("anything_due", (10,), [("orders",)]),
         Query("suspects", ("orders", 3, 50, 10)),
-        Query("suspects_beside", ("orders", 3, 50, 10, *LOUD)),
+        Query("suspects_past_loud", ("orders", 3, 50, 10, *LOUD)),
         Query("suspects_of_key", ("orders", 3, 50, "k7")),
         Query("ended_position"),
         Query("timer_is_set", ("orders", "k10", "payment")),

@@ -25,7 +25,7 @@ URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5
 LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key", "history")
 HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
-    *("sift", "sift_key", "suspects_beside", "suspects_of_key"),
+    *("sift", "sift_key", "suspects_past_loud", "suspects_of_key"),
     *("remove", "create_instances", "change_instances", "cancel_all_timers", "cancel_timers", "let_go", "let_loose"),
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
     *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),

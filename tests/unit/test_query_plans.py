@@ -30,7 +30,7 @@ HOT = (
     "known",
     "let_loose",
     "suspects",
-    "suspects_beside",
+    "suspects_past_loud",
     "suspects_of_key",
     "head",
     "expired_record",

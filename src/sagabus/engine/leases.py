@@ -39,7 +39,7 @@ class Leases:
     refresh = False
     """Lanes or subscriptions have changed: lease again at once."""
     _crew: int | None = None
-    _looks_anew = False
+    _looks_again = False
     """The next renewal asks for the routing as one after `refresh` does, but is not sooner for it."""
     _cut_off = False
     _patient_until = -inf
@@ -100,21 +100,21 @@ class Leases:
         if crew is not None and crew != self._crew:
             # The first number hides what others have changed since this worker came. That can wait for the next
             # renewal, or all workers that begin together would lease twice.
-            self.refresh, self._looks_anew = self.refresh or self._crew is not None, True
+            self.refresh, self._looks_again = self.refresh or self._crew is not None, True
             self._crew = crew
 
     async def renew(self) -> list[Mailbox]:
         """Renew, share out and take over; the mailboxes of lanes that were lost, which are dropped."""
         # What is said from here on is for the next time: the store may have been asked already.
-        anew, self.refresh = self.refresh or self._looks_anew, False
+        again, self.refresh = self.refresh or self._looks_again, False
         try:
-            lanes = await self._lease(anew=anew)
+            lanes = await self._lease(again=again)
         except BaseException as error:
-            self.refresh = self.refresh or anew
+            self.refresh = self.refresh or again
             self._cut_off = self._cut_off or isinstance(error, StoreError)
             raise
         hit("lease.taken")
-        self._cut_off = self._looks_anew = False
+        self._cut_off = self._looks_again = False
         lost = self._hand.own(lanes)
         # A key that another process let go (a parked one) is seen again at this pace.
         self._hand.rescan_in_time()
@@ -137,9 +137,9 @@ class Leases:
         except StoreError as error:
             log.warning("could not release lanes; they expire with the lease: %s", error)
 
-    async def _lease(self, *, anew: bool) -> Sequence[Lane]:
+    async def _lease(self, *, again: bool) -> Sequence[Lane]:
         begun = self._clock.monotonic()
-        if anew:
+        if again:
             # Lanes are shared again, or subscriptions have changed: a process that sends nothing would never learn of
             # these.
             routing = await self._store.routing()

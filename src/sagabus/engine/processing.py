@@ -152,9 +152,9 @@ class Processing:
             return self._concluded(consumer, run)
         except BaseException as error:  # noqa: BLE001  # the same
             self._leave(run, error)
-            told = None if lent is None else lent.told(error)
-            is_ours = told is not None or (unit is not None and lent is None and run.reaction.wants_connection)
-            return self._failed(mailbox.definition, run.envelope, told or error, run, in_transaction=is_ours)
+            ours = None if lent is None else lent.store_error(error)
+            is_ours = ours is not None or (unit is not None and lent is None and run.reaction.wants_connection)
+            return self._failed(mailbox.definition, run.envelope, ours or error, run, in_transaction=is_ours)
 
     def _concluded(self, consumer: Consumer, run: Run) -> Outcome:
         outcome = consumer.conclude(run)

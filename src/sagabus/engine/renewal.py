@@ -35,7 +35,7 @@ class RenewalThread:
         self._tried = -inf
         """When this thread did, or tried to."""
         self._pause = 0.0
-        self._is_told = self._is_given_up = False
+        self._is_reported = self._is_given_up = False
         self._stopping = threading.Event()
         self._ended: asyncio.Event | None = None
         self.renewals = 0
@@ -56,7 +56,7 @@ class RenewalThread:
     def note(self, moment: float) -> None:
         """The event loop has renewed all leases, by a call that it began at that moment."""
         self._renewed = moment
-        self._is_told = self._is_given_up = False
+        self._is_reported = self._is_given_up = False
 
     async def stop(self, patience: float) -> None:
         """Renew no more. Waits for a renewal that is under way, at most `patience` seconds; twice is harmless."""
@@ -92,7 +92,7 @@ class RenewalThread:
             self.renewals += 1
         except StoreError as error:
             self._pause = self._lease / 20
-            self._tell("the event loop has not renewed the leases in time, and the renewing thread cannot: %s", error)
+            self._report("the event loop has not renewed the leases in time, and the renewing thread cannot: %s", error)
 
     def _give_up(self, away: float) -> None:
         if not self._is_given_up:
@@ -103,9 +103,9 @@ class RenewalThread:
                 *(self._worker, away),
             )
 
-    def _tell(self, text: str, *values: object) -> None:
-        if not self._is_told:
-            self._is_told = True
+    def _report(self, text: str, *values: object) -> None:
+        if not self._is_reported:
+            self._is_reported = True
             log.warning(text, *values)
 
     def _work(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:

@@ -78,15 +78,15 @@ class TimeLimits:
             task.uncancel()
         if isinstance(error, asyncio.CancelledError) and task.cancelling():
             return error  # the worker stops: this counts for nothing
-        told = TimeLimitExceeded(
+        exceeded = TimeLimitExceeded(
             f"it ran for longer than {self._limit(run):g} s and was cancelled: raise its `timeout`, or see what it "
             "waited for in the traceback",
             message_id=run.envelope.message_id,
             subscription=run.envelope.channel,
             key=run.envelope.partition_key,
         )
-        told.__context__ = error
-        return told
+        exceeded.__context__ = error
+        return exceeded
 
     def gives_up(self, run: Watched) -> bool:
         """Whether a run has swallowed so many cancellations that it is left where it is."""

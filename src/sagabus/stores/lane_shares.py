@@ -26,7 +26,7 @@ class Crew(NamedTuple):
 
     knows: str | None
     """Those types, as `knowledge` writes them; None where a release does not say."""
-    living: int
+    live: int
     before: int
     """How many of them stand before the worker that asks, by name."""
     first: str
@@ -35,14 +35,14 @@ class Crew(NamedTuple):
 
 def share_of(channel: str, lanes: int, knows: str | None, crews: Sequence[Crew]) -> int:
     """How many lanes of a channel are due to the worker that asks: its fair share, or none while others know more."""
-    at_work = [crew for crew in crews if crew.knows == knows] if _is_told(crews) else crews
-    if _is_told(crews) and knows != _ruling(crews):
+    at_work = [crew for crew in crews if crew.knows == knows] if _all_declare(crews) else crews
+    if _all_declare(crews) and knows != _ruling(crews):
         return 0
-    living, rank = sum(crew.living for crew in at_work), sum(crew.before for crew in at_work)
-    return fair_share(channel, lanes, living=living, rank=rank)
+    live, rank = sum(crew.live for crew in at_work), sum(crew.before for crew in at_work)
+    return fair_share(channel, lanes, live=live, rank=rank)
 
 
-def _is_told(crews: Sequence[Crew]) -> bool:
+def _all_declare(crews: Sequence[Crew]) -> bool:
     """Whether all say what they know. A worker that does not say what it knows gives up no lane, and then no other
     worker does.
     """
@@ -55,7 +55,7 @@ def _ruling(crews: Sequence[Crew]) -> str | None:
     """
     if len(crews) == 1:
         return crews[0].knows
-    known = {crew: told_types(crew.knows) or frozenset[str]() for crew in crews}
+    known = {crew: declared_types(crew.knows) or frozenset[str]() for crew in crews}
     best = [crew for crew, types in known.items() if not any(types < others for others in known.values())]
     return max(best, key=lambda crew: (sum(map(says_a_version, known[crew])), crew.first)).knows
 
@@ -66,16 +66,16 @@ def knowledge(types: Sequence[str] | None) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def told_types(knows: str | None) -> frozenset[str] | None:
+def declared_types(knows: str | None) -> frozenset[str] | None:
     """The message types that a text says; None where there is no text."""
     return None if knows is None else frozenset(_decode.decode(knows))
 
 
-def fair_share(channel: str, lanes: int, *, living: int, rank: int) -> int:
+def fair_share(channel: str, lanes: int, *, live: int, rank: int) -> int:
     """How many lanes of a channel belong to the worker at `rank` among the live ones by name, from 0.
 
     Shares differ by one at most and make up the whole. Whose is the larger one differs from channel to channel, so that
     no worker is left without work in all of them.
     """
-    share, left = divmod(lanes, living)
-    return share + ((rank + crc32(channel.encode())) % living < left)
+    share, left = divmod(lanes, live)
+    return share + ((rank + crc32(channel.encode())) % live < left)

@@ -20,7 +20,7 @@ from sagabus.message import MessageType, message_type_of
 T = TypeVar("T")
 
 _A_DAY = micros(timedelta(days=1))
-NOWHERE = "sagabus.testing.nobody"
+NOWHERE = "sagabus.testing.nowhere"
 """The channel of messages without a receiver."""
 
 
@@ -75,9 +75,9 @@ class ListeningSender(Sender):
         self._heard.learn(message_type)
         if found or stamp.causation_id is None:
             return found
-        nobody = Route(channel=NOWHERE, key=None, remote=False, guarded=False)
+        nowhere = Route(channel=NOWHERE, key=None, remote=False, guarded=False)
         body, stamp = self._codec.encode(message), with_version(stamp, message_type.version)
-        return [self._envelope(message, message_type.name, body, nobody, stamp, table=self.table)]
+        return [self._envelope(message, message_type.name, body, nowhere, stamp, table=self.table)]
 
     def timer(
         self,

@@ -91,7 +91,7 @@ class Harness:
         self._patience = patience
         self._heard = Heard()
         self._make_store = _opener(store, self.clock, self._settings.lanes)
-        self._start_anew()
+        self._restart()
 
     # --- life
 
@@ -115,7 +115,7 @@ class Harness:
         the bus is idle.
         """
         await self._running.abandon()
-        self._start_anew()
+        self._restart()
         await self.bus.open()
         # What waits for the end of the dead one's lease may wait without `advance`.
         self._dead_until = self.clock.monotonic() + (self._settings.lease + _LONGEST_LOOK).total_seconds()
@@ -220,7 +220,7 @@ class Harness:
 
     # --- parts
 
-    def _start_anew(self) -> None:
+    def _restart(self) -> None:
         self._tap = StoreTap(self._make_store(), self._heard, duplicates=self._duplicates)
         self.bus = self._running = _ObservedBus(
             self._tap,

@@ -222,10 +222,10 @@ def _processes() -> dict[int, tuple[int, str]]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # it has ended since
-                told = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+                fields = (entry / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
                 # A process is not over with its first thread: while another one lives, its ports and files are open.
-                state = "D" if told[0] == "Z" and int(told[_THREADS]) > 1 else told[0]
-                found[int(entry.name)] = int(told[1]), state
+                state = "D" if fields[0] == "Z" and int(fields[_THREADS]) > 1 else fields[0]
+                found[int(entry.name)] = int(fields[1]), state
     return found
 
 

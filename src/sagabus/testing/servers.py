@@ -91,14 +91,14 @@ class PrivateServer(ABC):
 
         Raises ServerFailed when it does not run. Harmless when repeated.
         """
-        self._living().freeze()
+        self._running().freeze()
 
     def thaw(self) -> None:
         """It goes on as if nothing had happened.
 
         Raises ServerFailed when it does not run. Harmless when it is not frozen.
         """
-        self._living().thaw()
+        self._running().thaw()
 
     def close(self) -> None:
         """Ended, and its data removed. Harmless when repeated; a later start begins with new data."""
@@ -189,7 +189,7 @@ class PrivateServer(ABC):
             return self._greets(connection)
         return False
 
-    def _living(self) -> Shelter:
+    def _running(self) -> Shelter:
         if self._shelter is None or not self.is_running:
             raise ServerFailed(f"{self} does not run")
         return self._shelter

@@ -64,7 +64,7 @@ class Files(Venue):
         self._folder.cleanup()
 
 
-class _Beside(Venue):
+class _OnServer(Venue):
     """A server: our own names among the existing ones, dropped in the end."""
 
     option: str
@@ -94,7 +94,7 @@ class _Beside(Venue):
     async def _drop(self) -> None: ...
 
 
-class Schemas(_Beside):
+class Schemas(_OnServer):
     """PostgreSQL: schemas of our own."""
 
     kind = "postgres"
@@ -112,7 +112,7 @@ class Schemas(_Beside):
         await connection.close()
 
 
-class Prefixes(_Beside):
+class Prefixes(_OnServer):
     """MySQL and MariaDB: tables with prefixes of our own."""
 
     kind = "mysql"

@@ -43,8 +43,8 @@ class Words:
     def say(self, sql: str) -> str:
         """A statement in the words of this database."""
         numbers = count(1)
-        told = _TABLE.sub(lambda found: self.place + found[0], sql)
-        return re.sub(r"\?", lambda _: self.placeholder(next(numbers)), told)
+        placed = _TABLE.sub(lambda found: self.place + found[0], sql)
+        return re.sub(r"\?", lambda _: self.placeholder(next(numbers)), placed)
 
 
 class Database(Protocol):

@@ -49,17 +49,17 @@ class Show:
 
     def killed(self, number: int, pid: int, cut: Work) -> None:
         """A worker is no more."""
-        self._tell(f"killed worker {number} (process {pid}), in flight: {_told(cut)}")
+        self._tell(f"killed worker {number} (process {pid}), in flight: {_described(cut)}")
 
     def restarted(self, how: str, cut: Work) -> None:
         """The server was away, and is back."""
-        self._tell(f"{how} the server and started it again, in flight: {_told(cut)}")
+        self._tell(f"{how} the server and started it again, in flight: {_described(cut)}")
 
     def _tell(self, line: str) -> None:
         self._progress.console.print(line)
 
 
-def _told(cut: Work) -> str:
+def _described(cut: Work) -> str:
     if not cut.in_flight:
         return "nothing"
     return f"{cut.running} handlers running, {cut.committing} outcomes in a commit"

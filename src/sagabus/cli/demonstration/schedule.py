@@ -130,7 +130,7 @@ class Course:
         if victim is None:
             if not idle:
                 return False
-            victim = self._chance.choice(self._crew.living)
+            victim = self._chance.choice(self._crew.live)
         cut = await self._crew.kill(victim)
         self.kills += 1
         self.kills_mid_work += cut.in_flight > 0

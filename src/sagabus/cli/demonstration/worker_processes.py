@@ -53,7 +53,7 @@ class Crew:
         self._folder = folder
         self._size = size
         self._started = 0
-        self.living: list[InFlight] = []
+        self.live: list[InFlight] = []
         self.interrupted = 0
         """Handler runs that kills have cut short."""
 
@@ -80,7 +80,7 @@ class Crew:
         hand = InFlight(number, process, tally, complaints)
         if process.stdin is not None:
             process.stdin.write(given(self._url))
-        self.living.append(hand)
+        self.live.append(hand)
         try:
             async with asyncio.timeout(_START):
                 if process.stdout is None or await process.stdout.readline() != b"ready\n":
@@ -106,7 +106,7 @@ class Crew:
 
     async def kill(self, hand: InFlight) -> Work:
         """Kill one where it stands; what it was at."""
-        self.living.remove(hand)
+        self.live.remove(hand)
         with suppress(ProcessLookupError):
             hand.process.kill()
         await hand.process.wait()
@@ -116,33 +116,33 @@ class Crew:
     @property
     def work(self) -> Work:
         """What all of them are at."""
-        return Work(*map(sum, zip(Work(), *(hand.work for hand in self.living), strict=True)))
+        return Work(*map(sum, zip(Work(), *(hand.work for hand in self.live), strict=True)))
 
     def busy(self) -> list[InFlight]:
         """Those that have work in flight."""
         self.check()
-        return [hand for hand in self.living if hand.work.in_flight]
+        return [hand for hand in self.live if hand.work.in_flight]
 
     def check(self) -> None:
         """Raise WorkerEndedError when one has ended by itself."""
-        for hand in self.living:
+        for hand in self.live:
             if hand.process.returncode is not None:
                 raise WorkerEndedError(f"worker {hand.number} ended by itself: {_last_line(hand.complaints)}")
 
     async def dismiss(self) -> None:
         """Let all stop in good order, and kill those that do not. Harmless when repeated."""
-        for hand in self.living:
+        for hand in self.live:
             if hand.process.stdin is not None:
                 hand.process.stdin.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP):
-                await asyncio.gather(*(hand.process.wait() for hand in self.living))
+                await asyncio.gather(*(hand.process.wait() for hand in self.live))
         await self.end()
 
     async def end(self) -> None:
         """Kill all that still live."""
-        while self.living:
-            hand = self.living.pop()
+        while self.live:
+            hand = self.live.pop()
             with suppress(ProcessLookupError):
                 hand.process.kill()
             await hand.process.wait()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.inspection import ChannelCounts, WorkerSeen
-from sagabus.stores.lane_shares import told_types
+from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.tables import Tables
 
 
@@ -62,7 +62,11 @@ class MemoryInspection:
         owned = Counter((channel, row.owner) for (channel, _), row in tables.lanes.items())
         return [
             WorkerSeen(
-                worker, channel, owned[channel, worker], expires_at, told_types(tables.knowledge.get((channel, worker)))
+                worker,
+                channel,
+                owned[channel, worker],
+                expires_at,
+                declared_types(tables.knowledge.get((channel, worker))),
             )
             for (channel, worker), expires_at in sorted(tables.workers.items())
             if expires_at >= now

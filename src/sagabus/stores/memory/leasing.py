@@ -58,14 +58,14 @@ class Leasing:
 
     def _crews(self, channel: str) -> list[Crew]:
         crews: dict[str | None, list[str]] = {}
-        for name in self._living(channel):
+        for name in self._live_workers(channel):
             crews.setdefault(self._tables.knowledge.get((channel, name)), []).append(name)
         return [
             Crew(knows, len(names), sum(name < self._worker for name in names), names[0])
             for knows, names in crews.items()
         ]
 
-    def _living(self, channel: str) -> list[str]:
+    def _live_workers(self, channel: str) -> list[str]:
         """Who shares the channel; the dead are forgotten here, unless they may come back."""
         workers = self._tables.workers
         dead = {known for known, expires_at in workers.items() if self._has_ended(expires_at)}
@@ -88,7 +88,7 @@ class Leasing:
         row = self._tables.lanes[place]
         suspicion = row.suspicion
         if row.owner is not None:
-            suspicion = suspicion.joined(_in_hand(self._tables, place, row, self._now))
+            suspicion = suspicion.joined(_in_flight(self._tables, place, row, self._now))
         self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspicion=suspicion, loud=()))
 
     def _renew(self, place: Place) -> Lane:
@@ -109,7 +109,7 @@ def divide(tables: Tables, lanes: int, now: int) -> int:
         rows = {place: row for place, row in tables.lanes.items() if place[0] == channel}
         doubtful = [row.suspicion for row in rows.values()]
         doubtful += [
-            _in_hand(tables, place, row, now)
+            _in_flight(tables, place, row, now)
             for place, row in rows.items()
             if row.owner is not None and row.expires_at < now
         ]
@@ -168,7 +168,7 @@ def note_loud(tables: Tables, worker: str, loud: Sequence[Loud]) -> bool:
     return True
 
 
-def _in_hand(tables: Tables, place: Place, row: LaneRow, now: int) -> Suspicion:
+def _in_flight(tables: Tables, place: Place, row: LaneRow, now: int) -> Suspicion:
     """The highest positions the dead owner may have held; what is held back did not count against its window."""
 
     def last(wanted: Callable[[str | None], bool]) -> int:

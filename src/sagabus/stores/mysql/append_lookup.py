@@ -16,7 +16,7 @@ from sagabus.stores.mysql.prepared import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
 from sagabus.stores.mysql.statements import STATEMENTS
 from sagabus.stores.sql.dialect import Statement
-from sagabus.stores.sql.handover import KeyRow, LaneCursor, Told
+from sagabus.stores.sql.handover import Findings, KeyRow, LaneCursor
 from sagabus.stores.sql.steps import Answer, Query, Row, Steps
 
 T = TypeVar("T")
@@ -81,12 +81,12 @@ class Heard:
             instances = [(row[1], row[2], row[4], row[3], *row[5:]) for row in by_kind.get(_INSTANCE, ())]
             self._instance = (envelope.channel, envelope.partition_key, instances[0] if instances else None)
 
-    def told(self, envelope: Envelope, position: int) -> Told | None:
+    def findings(self, envelope: Envelope, position: int) -> Findings | None:
         """What the next fetch of the lane need not ask any more, now that the envelope stands at its position."""
         if not self._nothing_new:
             return None
         instances = [] if self._instance is None else [self._instance]
-        return Told([position], [(envelope.channel, envelope.lane, self._standing)], instances)
+        return Findings([position], [(envelope.channel, envelope.lane, self._standing)], instances)
 
 
 def at_one_look(
@@ -105,13 +105,13 @@ def at_one_look(
     else:
         found = (yield Query("look_and_tell", (channels, *lane, envelopes[0].partition_key), asked)).rows
         heard.take(envelopes[0], found)
-    told = _answers(found)
-    answer = told.pop("routing")
+    answers = _answers(found)
+    answer = answers.pop("routing")
     while True:
         try:
             question = steps.send(answer)
-            while isinstance(question, Query) and question.name in told:
-                question = steps.send(told.pop(question.name))
+            while isinstance(question, Query) and question.name in answers:
+                question = steps.send(answers.pop(question.name))
         except StopIteration as end:
             result: T = end.value
             return result

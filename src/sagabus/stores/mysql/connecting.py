@@ -132,11 +132,11 @@ def _encrypted(options: Mapping[str, str], place: str) -> ssl.SSLContext | None:
     return context
 
 
-async def connect(told: dict[str, Any], patience: float) -> Any:
+async def connect(arguments: dict[str, Any], patience: float) -> Any:
     """A connection, and what its session and its server say of themselves. The driver's errors come through; cancelled
     in whatever greeting, it leaves no socket open.
     """
-    native = asyncmy.Connection(**told, connect_timeout=max(patience, 1))
+    native = asyncmy.Connection(**arguments, connect_timeout=max(patience, 1))
     # The server takes one statement at a time, whatever is hidden in it.
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
     try:
@@ -186,9 +186,9 @@ def warn(native: Any, address: Address) -> None:
         )
 
 
-async def connected(address: Address, told: dict[str, Any]) -> Connected:
+async def connected(address: Address, arguments: dict[str, Any]) -> Connected:
     """A connection to a server that can be written to."""
-    native, mode, packet, read_only, server = await connect(told, address.deadline)
+    native, mode, packet, read_only, server = await connect(arguments, address.deadline)
     if read_only:  # each time, since what answers at an address may be another server after a failover
         native.close()
         raise StoreReadOnly(f"{address.place} is read-only: point the bus at the primary", store=address.place)
@@ -219,8 +219,8 @@ def _is_on(value: object) -> bool:
     return str(value).upper() not in ("OFF", "0", "")
 
 
-def _version(told: str) -> tuple[str, tuple[int, int]]:
+def _version(text: str) -> tuple[str, tuple[int, int]]:
     """Whose server it is, and its version. MariaDB says 5.5.5- in front, for old replicas."""
-    found = re.search(r"(\d+)\.(\d+)", told.removeprefix("5.5.5-"))
-    flavour = "MariaDB" if "mariadb" in told.lower() else "MySQL"
+    found = re.search(r"(\d+)\.(\d+)", text.removeprefix("5.5.5-"))
+    flavour = "MariaDB" if "mariadb" in text.lower() else "MySQL"
     return flavour, (int(found[1]), int(found[2])) if found else (0, 0)

@@ -112,7 +112,7 @@ def translated(error: BaseException, place: str) -> StoreError | None:
     code = code_of(error)
     if code:
         kind = _KINDS.get(code)
-        return kind(_told(error, code, place), store=place) if kind is not None else None
+        return kind(_text_of(error, code, place), store=place) if kind is not None else None
     if isinstance(error, (asyncmy_errors.MySQLError, *BROKEN)):  # without a number: the connection is of no use
         return StoreUnavailable(f"{place}: {error or type(error).__name__}", store=place)
     return None
@@ -126,6 +126,6 @@ def of_our_own(error: BaseException, place: str) -> StoreError:
     return ours or StoreError(f"{place}: {type(error).__name__}: {error}", store=place)
 
 
-def _told(error: BaseException, code: int, place: str) -> str:
+def _text_of(error: BaseException, code: int, place: str) -> str:
     text = f"{place}: {error.args[1] if len(error.args) > 1 else error} ({code})"
     return f"{text}; {_WAYS_OUT[code]}" if code in _WAYS_OUT else text

@@ -16,9 +16,9 @@ import msgspec
 from sagabus.stores.mysql.fragments import COLUMNS, DUE, FIRST, LAST, NOT_HELD
 from sagabus.stores.mysql.prepared import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
-from sagabus.stores.sql.fetching import Beside
+from sagabus.stores.sql.fetching import FetchExtra
 from sagabus.stores.sql.loud_keys import all_but
-from sagabus.stores.sql.sifting import BesideSifted
+from sagabus.stores.sql.sifting import SiftExtra
 from sagabus.stores.sql.steps import Answer, Query, Row
 
 Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
@@ -118,8 +118,8 @@ class LaneQueries:
         upcoming = [row[3] for row in found if row[0] == 0 and row[3] is not None]
         standing = [row[3] for row in found if row[0] == -1]
         last = next(row[3] for row in found if row[0] == _LAST) or 0
-        beside = BesideSifted(min(upcoming, default=None), [(str(channel), _int(lane), standing)], last=last)
-        return Answer([*(row for row in found if row[0] > 0), _row_of(beside)])
+        extra = SiftExtra(min(upcoming, default=None), [(str(channel), _int(lane), standing)], last=last)
+        return Answer([*(row for row in found if row[0] > 0), _row_of(extra)])
 
     async def _few(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
         lanes = [(*place, at, limit, *place, now, limit, *place, now, *place, at) for place, at in after.items()]
@@ -127,7 +127,7 @@ class LaneQueries:
         return Answer(
             [
                 *(row for row in found if row[0] > 0),
-                _beside_row(
+                _extra_row(
                     [row[3] for row in found if row[0] == 0 and row[3] is not None],
                     after,
                     [row[1:4] for row in found if row[0] < 0],
@@ -155,7 +155,7 @@ class LaneQueries:
         found = await self._all(run, self._ready, ready)
         found += await self._all(run, self._scheduled, [(*lane, limit) for lane in due])
         upcoming += [at for (at,) in await self._all(run, self._next, due) if at is not None]
-        return Answer([*found, _beside_row(upcoming, after, standing)])
+        return Answer([*found, _extra_row(upcoming, after, standing)])
 
     @staticmethod
     async def _all(run: Run, each: str, lanes: Sequence[tuple[object, ...]]) -> list[Row]:
@@ -175,15 +175,15 @@ def _padded(lanes: Sequence[tuple[object, ...]], size: int) -> list[tuple[object
     return [*lanes, *[nowhere] * (size - len(lanes))]
 
 
-def _beside_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Sequence[Row]) -> Row:
+def _extra_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Sequence[Row]) -> Row:
     positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
     for channel, lane, position in standing:
         positions[(channel, lane)].append(position)
-    return _row_of(Beside(min(upcoming, default=None), [(*place, found) for place, found in positions.items()]))
+    return _row_of(FetchExtra(min(upcoming, default=None), [(*place, found) for place, found in positions.items()]))
 
 
-def _row_of(beside: Beside | BesideSifted) -> Row:
-    return [0, *[None] * 6, _encode(beside).decode(), *[None] * (_WIDTH - 8)]
+def _row_of(extra: FetchExtra | SiftExtra) -> Row:
+    return [0, *[None] * 6, _encode(extra).decode(), *[None] * (_WIDTH - 8)]
 
 
 def _int(value: object) -> int:

@@ -99,7 +99,7 @@ class MysqlHome(ServerHome):
                     return answers
 
 
-def told(place: str, ask: Query, error: Exception) -> Exception:
+def translate(place: str, ask: Query, error: Exception) -> Exception:
     """The store's error for a driver's, by its number."""
     numbers = [each.args[0] for each in causes(error) if each.args and isinstance(each.args[0], int)]
     if DUPLICATE in numbers:

@@ -84,7 +84,7 @@ SET l.expires_at = ?3, l.lease_length = ?4 WHERE l.owner = ?2
 INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
 ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4, knows = ?5
 """),
-    "living": Statement(
+    "live_crews": Statement(
         """
 SELECT knows, COUNT(*), COUNT(CASE WHEN worker < ?3 THEN 1 END), MIN(worker) FROM {worker}
 WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length GROUP BY knows
@@ -126,7 +126,7 @@ SELECT GREATEST(
         gives=True,
     ),
     # The same for all keys that are not loud, and for one that is: a window of each.
-    "suspects_beside": Statement(
+    "suspects_past_loud": Statement(
         f"""
 SELECT GREATEST(
     COALESCE((SELECT MAX(ready.position) FROM (SELECT e.position FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2

@@ -106,7 +106,7 @@ class MysqlLink:
                     raise ours from error
                 raise
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The store's error for one of the driver's that is of the database as a whole."""
         mine = (each for each in causes(error) if not self._connected or code_of(each))
         found = next((found for each in mine if (found := translated(each, self._place))), None)

@@ -17,7 +17,7 @@ from sagabus.stores.mysql.append_lookup import LOOK, Heard, at_one_look
 from sagabus.stores.mysql.errors import of_our_own
 from sagabus.stores.mysql.fetch_query import LaneQueries
 from sagabus.stores.mysql.fragments import NOW
-from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, told
+from sagabus.stores.mysql.joining import FIND, MysqlHome, MysqlWords, translate
 from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.mysql.prepared import forms
@@ -91,8 +91,8 @@ class MysqlStore(ServerStore):
 
         answers, position = await self._alone(work)
         hit("append.after_commit")
-        is_told = bool(lanes) and answers == [Admission.ACCEPTED]
-        self._fetching.stored(envelopes, lanes, heard.told(envelopes[0], position) if is_told else None)
+        is_known = bool(lanes) and answers == [Admission.ACCEPTED]
+        self._fetching.stored(envelopes, lanes, heard.findings(envelopes[0], position) if is_known else None)
         self._waiting.wake()
         return answers
 
@@ -134,7 +134,7 @@ class MysqlStore(ServerStore):
             clock=clock,
             find=FIND,
             words=lambda style: MysqlWords(self._names, options.schema, options.prefix, style),
-            told=partial(told, self.place),
+            translate=partial(translate, self.place),
         )
 
     def _migrations(self) -> Sequence[Migration]:

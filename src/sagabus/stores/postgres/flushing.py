@@ -167,9 +167,9 @@ class HotStatements:
         return Written(self._append, parameters)
 
 
-def taken(told: str | None) -> set[tuple[str, str]] | None:
+def taken(places: str | None) -> set[tuple[str, str]] | None:
     """The (channel, id) that an append has taken, of those with a record; None when it took them all."""
-    return None if told is None else set(_decode_places(told))
+    return None if places is None else set(_decode_places(places))
 
 
 def _off(found: Plan) -> list[tuple[str, str | None, str | None]]:

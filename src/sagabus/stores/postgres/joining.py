@@ -55,7 +55,7 @@ class PostgresJoining:
         as_text = {name: statement._replace(sql=_as_text(statement.sql)) for name, statement in asked.items()}
         return ReadyWords(ready(as_text, self._tables, lambda columns: _as_text(self._rows_of(columns)), style))
 
-    def told(self, ask: Query, error: Exception) -> Exception:
+    def translate(self, ask: Query, error: Exception) -> Exception:
         """The store's error for a driver's, by SQLSTATE."""
         states = [str(state) for each in causes(error) if (state := getattr(each, "sqlstate", None))]
         kind = next((kind for state in states if (kind := kind_of(state)) is not None), StoreError)

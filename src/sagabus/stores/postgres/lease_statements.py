@@ -57,9 +57,9 @@ SELECT w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel)
     (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = ?1),
     (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel
         AND (l.owner IS NULL OR l.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * l.lease_length)),
-    crew.knows, crew.living, crew.before, crew.first
+    crew.knows, crew.live, crew.before, crew.first
 FROM {worker} AS w CROSS JOIN LATERAL (
-    SELECT o.knows, count(*) AS living, count(*) FILTER (WHERE o.worker < ?1) AS before, min(o.worker) AS first
+    SELECT o.knows, count(*) AS live, count(*) FILTER (WHERE o.worker < ?1) AS before, min(o.worker) AS first
     FROM {worker} AS o WHERE o.channel = w.channel GROUP BY o.knows) AS crew
 WHERE w.worker = ?1 AND NOT EXISTS (
     SELECT 1 FROM {worker} AS d WHERE d.expires_at NOT BETWEEN ?2::bigint AND ?2::bigint + 2 * d.lease_length)
@@ -92,7 +92,7 @@ INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
     knows = excluded.knows
 """),
-    "living": Statement(
+    "live_crews": Statement(
         """
 SELECT knows, count(*), count(*) FILTER (WHERE worker < ?3), min(worker) FROM {worker}
 WHERE channel = ?1 AND expires_at BETWEEN ?2::bigint AND ?2::bigint + 2 * lease_length GROUP BY knows
@@ -135,7 +135,7 @@ SELECT greatest(
         gives=True,
     ),
     # The same for all keys that are not loud, and for one that is: a window of each.
-    "suspects_beside": Statement(
+    "suspects_past_loud": Statement(
         f"""
 SELECT greatest(
     (SELECT max(position) FROM {of_lane(_LANE, "0, 0", "0", "position", "LIMIT ?3", which=all_but(5))} AS ready),

@@ -107,12 +107,12 @@ class PostgresLink:
         try:
             rows: Sequence[Any] = await self.native.fetch(sql, *_by_place(parameters))
         except Exception as error:
-            if (ours := self.told(error)) is not None:
+            if (ours := self.store_error(error)) is not None:
                 raise ours from error
             raise
         return [tuple(row) for row in rows]
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The store's error for one of the driver's that is of the database as a whole."""
         # Of others the driver says by the same class that the connection is lost, and that parameters do not fit.
         other = [each for each in causes(error) if getattr(each, "sqlstate", None) != _CANCELLED]
@@ -169,7 +169,7 @@ class PostgresLink:
         try:
             await self.native.fetch(ask.sql, *_by_place(ask.parameters))
         except Exception as error:
-            if (ours := self.told(error)) is not None:
+            if (ours := self.store_error(error)) is not None:
                 raise ours from error
             raise StatementFailed(error) from error
         return Answer()

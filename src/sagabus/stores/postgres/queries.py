@@ -31,10 +31,10 @@ WHERE (SELECT e.position FROM {{envelope}} AS e
     WHERE e.stashed = 1 AND e.channel = k.channel AND e.partition_key = k.key LIMIT 1) IS NULL)"""
 
 
-def _beside(instances: str) -> str:
+def _extra(instances: str) -> str:
     """All that is not an envelope, as one row with one text: each column of each row more is work for nothing."""
-    told = f"json_build_array({_UPCOMING}, {STANDING}, {instances})::text"
-    return f"SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {told}, {_NULLS.split(', ', 4)[4]}"
+    extra = f"json_build_array({_UPCOMING}, {STANDING}, {instances})::text"
+    return f"SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {extra}, {_NULLS.split(', ', 4)[4]}"
 
 
 _READY = of_lane("c.channel, c.lane", "0, c.after", "0", _COLUMNS, "LIMIT ?2")
@@ -55,11 +55,11 @@ def _sifted(which: str, due: str) -> str:
     last = f"""(SELECT e.position FROM {{envelope}} AS e WHERE {lane} AND e.due_at = 0
     ORDER BY e.due_at DESC, e.position DESC LIMIT 1)"""
     lanes = f"json_build_array(json_build_array(?1::text, ?2::int, ARRAY({standing})))"
-    beside = f"json_build_array({upcoming}, {lanes}, '[]'::json, coalesce({last}, 0))::text"
+    extra = f"json_build_array({upcoming}, {lanes}, '[]'::json, coalesce({last}, 0))::text"
     return f"""
 SELECT e.* FROM {ready} AS e
 {due}
-UNION ALL SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {beside}, {_NULLS.split(", ", 4)[4]}
+UNION ALL SELECT 0, NULL, NULL, 0, NULL, NULL, NULL, {extra}, {_NULLS.split(", ", 4)[4]}
 """
 
 
@@ -73,7 +73,7 @@ SELECT e.* FROM c CROSS JOIN LATERAL {_READY} AS e
 UNION ALL
 SELECT e.* FROM c CROSS JOIN LATERAL {_DUE} AS e
 UNION ALL
-{_beside("'[]'::json")}
+{_extra("'[]'::json")}
 """,
         "channel text, lane int, after bigint",
         gives=True,
@@ -88,7 +88,7 @@ found AS MATERIALIZED (
     SELECT e.* FROM c CROSS JOIN LATERAL {_DUE} AS e)
 SELECT * FROM found
 UNION ALL
-{_beside(instances_of("found"))}
+{_extra(instances_of("found"))}
 """,
         "channel text, lane int, after bigint",
         gives=True,

@@ -23,7 +23,7 @@ from sagabus.stores.postgres.timelines import begin_timeline
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.connections import POSTGRES
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
-from sagabus.stores.sql.handover import told_by
+from sagabus.stores.sql.handover import findings_of
 from sagabus.stores.sql.home import ServerHome
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
@@ -117,12 +117,12 @@ class PostgresStore(ServerStore):
         found = await self._alone(lambda link: self._append(_ours(link), envelopes, routing, lanes))
         if found is None:
             return await super().append(envelopes, routing)
-        current, told, beside = found
+        current, places, extra = found
         if current != routing:
             return None
-        fresh = taken(told)
+        fresh = taken(places)
         hit("append.after_commit")
-        self._fetching.stored(envelopes, lanes, told_by(beside) if beside and fresh is None else None)
+        self._fetching.stored(envelopes, lanes, findings_of(extra) if extra and fresh is None else None)
         self._waiting.wake()
         if fresh is None:
             return [Admission.ACCEPTED] * len(envelopes)
@@ -151,10 +151,10 @@ class PostgresStore(ServerStore):
             return None
         hit("append.begun")
         hit("append.before_commit")
-        ((current, now, told, *beside),) = await link.run_hot(written.sql, written.parameters)
+        ((current, now, places, *extra),) = await link.run_hot(written.sql, written.parameters)
         if self._database_clock is not None:
             self._database_clock.set(now)
-        return current, told, beside[0] if beside else None
+        return current, places, extra[0] if extra else None
 
     def _twin(self) -> PostgresStore:
         return PostgresStore(self._url, clock=self._test_clock, lanes=self._lanes)
@@ -162,7 +162,9 @@ class PostgresStore(ServerStore):
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address
         joining = PostgresJoining(self._tables, rows_of, schema=options.schema, prefix=options.prefix, place=self.place)
-        return ServerHome(POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, told=joining.told)
+        return ServerHome(
+            POSTGRES, self.place, clock=clock, find=joining.find, words=joining.words, translate=joining.translate
+        )
 
     def _migrations(self) -> Sequence[Migration]:
         return schema.migrations(self._tables, self._address.prefix)

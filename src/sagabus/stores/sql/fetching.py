@@ -22,7 +22,7 @@ from sagabus.loud import Sift
 from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.handover import MOST, Given, Handover, KeyRow, LaneCursor, Place, Standing, Told
+from sagabus.stores.sql.handover import MOST, Findings, Given, Handover, KeyRow, LaneCursor, Place, Standing
 from sagabus.stores.sql.sifting import Sifting
 from sagabus.stores.sql.steps import Query, Steps
 
@@ -31,7 +31,7 @@ _FEW = 4
 """So many lanes that were empty are asked together with the instances of their keys: a round trip less then."""
 
 
-class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class FetchExtra(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a fetch reports in addition to the envelopes, in the body of the one row whose position is 0."""
 
     upcoming: int | None
@@ -40,7 +40,7 @@ class Beside(msgspec.Struct, frozen=True, array_like=True, gc=False):
     instances: list[KeyRow] = []
 
 
-_beside = msgspec.json.Decoder(Beside).decode
+_extra_of = msgspec.json.Decoder(FetchExtra).decode
 _BODY = 7
 
 
@@ -73,15 +73,20 @@ class Fetching:
             return []
         return [(*place, self._drained[place]) for place in places]
 
-    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], told: Told | None) -> None:
+    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], findings: Findings | None) -> None:
         """This process has stored these envelopes; also what the append found about their lanes, if nothing else was
         new there.
         """
         is_next = all(self._drained.get((channel, lane)) == after for channel, lane, after in lanes)
-        if told is None or not is_next or len(told.positions) < len(envelopes) or self._late_of(told.standing):
+        if (
+            findings is None
+            or not is_next
+            or len(findings.positions) < len(envelopes)
+            or self._late_of(findings.standing)
+        ):
             self.news((envelope.channel, envelope.lane) for envelope in envelopes)
         else:
-            self._handover.take(envelopes, lanes, told)
+            self._handover.take(envelopes, lanes, findings)
 
     def news_anywhere(self) -> None:
         """This process has stored something in unknown lanes."""
@@ -111,8 +116,8 @@ class Fetching:
         lanes = [(cursor.channel, cursor.lane, cursor.after) for cursor in asked]
         answer = (yield Query(name, (limit, now), lanes)).rows
         envelopes = [rows.envelope_of(row) for row in answer if row[0]]
-        beside = _beside(next(row[_BODY] for row in answer if not row[0]))
-        late = self._late(asked, beside)
+        extra = _extra_of(next(row[_BODY] for row in answer if not row[0]))
+        late = self._late(asked, extra)
         if late:
             found = yield Query("at_positions", rows=[(position,) for position in late[:limit]])
             envelopes = [each for each in envelopes if each.due_at or len(late) <= limit]
@@ -121,10 +126,10 @@ class Fetching:
         self._note(asked, envelopes, limit)
         if len(late) > limit:  # they are older than what the cursors are at, and go first
             self._not_drained(asked)
-        upcoming = beside.upcoming
+        upcoming = extra.upcoming
         if len(asked) == len(cursors) or (upcoming is not None and upcoming < (self._upcoming or upcoming + 1)):
             self._upcoming = upcoming
-        loaded = _loaded([*given.instances, *beside.instances])
+        loaded = _loaded([*given.instances, *extra.instances])
         return Fetched((*given.envelopes, *envelopes), self._until(now), loaded, crew)
 
     def sift(self, sift: Sift, limit: int, now: int) -> Steps[Fetched]:
@@ -171,12 +176,12 @@ class Fetching:
         for cursor in asked:
             self._drained.pop((cursor.channel, cursor.lane), None)
 
-    def _late(self, asked: Sequence[Cursor], beside: Beside) -> list[int]:
+    def _late(self, asked: Sequence[Cursor], extra: FetchExtra) -> list[int]:
         for cursor in asked:
             if cursor.after == 0:
                 self._handed.pop((cursor.channel, cursor.lane), None)
-        late = self._late_of(beside.standing)
-        for channel, lane, positions in beside.standing:
+        late = self._late_of(extra.standing)
+        for channel, lane, positions in extra.standing:
             self._handed[channel, lane] = self._handed.get((channel, lane), set()).intersection(positions)
         return late
 

@@ -28,7 +28,7 @@ MOST = 16
 """So many envelopes are few."""
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Findings(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an append tells of lanes that had nothing new before it."""
 
     positions: list[int]
@@ -37,7 +37,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     instances: list[KeyRow]
 
 
-told_by = msgspec.json.Decoder(Told).decode
+findings_of = msgspec.json.Decoder(Findings).decode
 
 
 class Given(NamedTuple):
@@ -61,11 +61,11 @@ class Handover:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def take(self, envelopes: Sequence[Envelope], lanes: Iterable[LaneCursor], told: Told) -> None:
+    def take(self, envelopes: Sequence[Envelope], lanes: Iterable[LaneCursor], findings: Findings) -> None:
         """Keep envelopes that are stored, for the fetch that goes on at these cursors."""
         self._after.update({(channel, lane): after for channel, lane, after in lanes})
-        self._instances += told.instances
-        for envelope, position in zip(envelopes, told.positions, strict=True):
+        self._instances += findings.instances
+        for envelope, position in zip(envelopes, findings.positions, strict=True):
             stored = msgspec.structs.replace(
                 envelope, position=position, guarded=False, delay=0, headers=envelope.headers or None
             )

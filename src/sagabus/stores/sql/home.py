@@ -51,7 +51,7 @@ class ServerHome:
         clock: Clock | None,
         find: Query,
         words: Callable[[Style], Words],
-        told: Callable[[Query, Exception], Exception],
+        translate: Callable[[Query, Exception], Exception],
     ) -> None:
         self.database = database
         self.place = place
@@ -61,7 +61,7 @@ class ServerHome:
         self._make_words = words
         self._words: dict[Style, Words] = {}
         self._routing: tuple[int, Routing] | None = None
-        self.told = told
+        self.translate = translate
 
     def of(self, identity: int | None) -> ServerHome:
         """Itself, knowing what tells its tables from all others of their name: a store that was opened has read it."""

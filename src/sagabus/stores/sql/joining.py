@@ -79,7 +79,7 @@ class JoinTarget(Protocol):
         """Accept envelopes."""
         ...
 
-    def told(self, ask: Query, error: Exception, /) -> Exception:
+    def translate(self, ask: Query, error: Exception, /) -> Exception:
         """The store's error, or a signal to the shared logic, for what a driver raised when it was asked."""
         ...
 
@@ -173,7 +173,7 @@ class JoinedTransaction:
         except SagaBusError:
             raise
         except Exception as error:
-            raise self._home.told(ask, error) from error
+            raise self._home.translate(ask, error) from error
         return self._visit.answer(ask, answers)
 
 
@@ -206,5 +206,5 @@ class AsyncJoinedTransaction:
         except SagaBusError:
             raise
         except Exception as error:
-            raise self._home.told(ask, error) from error
+            raise self._home.translate(ask, error) from error
         return self._visit.answer(ask, answers)

@@ -73,7 +73,7 @@ def _made(channel: str, number: int, *, lanes: int, are_there: bool) -> Steps[in
 
 def _due(worker: str, channel: str, now: int, *, lanes: int, knows: str | None) -> Steps[int]:
     """How many lanes of a channel the worker should have."""
-    crews = [Crew(*row) for row in (yield Query("living", (channel, now, worker))).rows]
+    crews = [Crew(*row) for row in (yield Query("live_crews", (channel, now, worker))).rows]
     return share_of(channel, lanes, knows, crews)
 
 
@@ -154,7 +154,7 @@ def suspects(channel: str, lane: int, now: int, *, window: int, loud: Sequence[s
     """What a dead owner of a lane may have had in flight, with its loud keys."""
     if not loud:
         return Suspicion((yield Query("suspects", (channel, lane, window, now))).value)
-    until: int = (yield Query("suspects_beside", (channel, lane, window, now, *padded(loud)))).value
+    until: int = (yield Query("suspects_past_loud", (channel, lane, window, now, *padded(loud)))).value
     keys: dict[str, int] = {}
     for key in loud:
         keys[key] = (yield Query("suspects_of_key", (channel, lane, window, key))).value

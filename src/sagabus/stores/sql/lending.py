@@ -42,7 +42,7 @@ class Loan:
         """Whatever happened, leave nothing of it on the connection, in the open transaction; twice is harmless."""
         self._guarded.close()
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The guarded handle has noted for what the transaction was given up, whatever was made of it since."""
         broken_by = self._guarded.broken_by
         return broken_by if is_of_the_database(broken_by) else None
@@ -83,9 +83,9 @@ class NativeLoan(Loan):
             self._settled = True
             await self._drop()
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The store's error where the database as a whole is behind it."""
-        found = self._link.told(error)
+        found = self._link.store_error(error)
         if not is_of_the_database(found) or any(_is_of_another(each, found) for each in causes(error)):
             return None
         if found is not error:

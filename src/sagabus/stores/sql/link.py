@@ -49,7 +49,7 @@ class Link(Protocol):
         """Roll back."""
         ...
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The store's error for a driver error that concerns the database as a whole, or that a library made from such
         a one. The same for any error after the connection has ended. None for any other.
         """

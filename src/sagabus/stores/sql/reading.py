@@ -9,7 +9,7 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.inspection import ChannelCounts, WorkerSeen
 from sagabus.loud import Sift
 from sagabus.store import Cursor, Fetched, Loaded
-from sagabus.stores.lane_shares import told_types
+from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
@@ -65,7 +65,7 @@ def counts(now: int) -> Steps[list[ChannelCounts]]:
 def workers(now: int) -> Steps[list[WorkerSeen]]:
     """The live workers of each channel."""
     found = (yield Query("workers", (now,))).rows
-    return [WorkerSeen(row[0], row[1], int(row[2]), row[3], told_types(row[4])) for row in found]
+    return [WorkerSeen(row[0], row[1], int(row[2]), row[3], declared_types(row[4])) for row in found]
 
 
 def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:

@@ -61,7 +61,7 @@ def headers_text(envelope: Envelope) -> str | None:
     return _encode(envelope.headers).decode() if envelope.headers else None
 
 
-def told(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """A foreign text, such as that of an error, in a form that every database can keep."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
 

@@ -33,7 +33,7 @@ SiftPlace: TypeAlias = tuple[str, int, str | None]
 """Channel and lane, and the key where it is one only."""
 
 
-class BesideSifted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class SiftExtra(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a sift reports in addition to the envelopes, in the body of the one row whose position is 0."""
 
     upcoming: int | None
@@ -45,7 +45,7 @@ class BesideSifted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The highest position that is due at once in the lane."""
 
 
-_beside = msgspec.json.Decoder(BesideSifted).decode
+_extra_of = msgspec.json.Decoder(SiftExtra).decode
 _BODY = 7
 
 
@@ -76,11 +76,11 @@ class Sifting:
         moment = self._clock.monotonic()
         cut = self._cut(sift, handed, moment)
         is_probe = sift.only is None and sift.after > 0 and moment - cut.looked_at < _LOOK
-        envelopes, beside = yield from self._asked(sift, limit, now, cut, is_probe=is_probe)
+        envelopes, extra = yield from self._asked(sift, limit, now, cut, is_probe=is_probe)
         if is_probe and any(envelope.due_at == 0 for envelope in envelopes):
-            envelopes, beside = yield from self._asked(sift, limit, now, cut, is_probe=False)
-        upcoming = None if beside.upcoming is None or sift.only is not None else max(beside.upcoming - now, 0)
-        return Fetched(tuple(envelopes), upcoming, reached=beside.last)
+            envelopes, extra = yield from self._asked(sift, limit, now, cut, is_probe=False)
+        upcoming = None if extra.upcoming is None or sift.only is not None else max(extra.upcoming - now, 0)
+        return Fetched(tuple(envelopes), upcoming, reached=extra.last)
 
     def _cut(self, sift: Sift, handed: Collection[int], moment: float) -> Cut:
         place = (sift.channel, sift.lane, sift.only)
@@ -94,7 +94,7 @@ class Sifting:
 
     def _asked(
         self, sift: Sift, limit: int, now: int, cut: Cut, *, is_probe: bool
-    ) -> Steps[tuple[list[Envelope], BesideSifted]]:
+    ) -> Steps[tuple[list[Envelope], SiftExtra]]:
         """A probe looks only behind the cursor: nothing may be handed out of what it finds."""
         ended = cut.floor if is_probe else (yield from self._all_ended())
         floor = sift.after if is_probe else min(cut.floor, sift.after)
@@ -102,10 +102,10 @@ class Sifting:
         asked = (sift.channel, sift.lane, sift.after, floor, limit, now, *keys)
         answer = (yield Query("sift" if sift.only is None else "sift_key", asked)).rows
         envelopes = [rows.envelope_of(row) for row in answer if row[0]]
-        beside = _beside(next(row[_BODY] for row in answer if not row[0]))
+        extra = _extra_of(next(row[_BODY] for row in answer if not row[0]))
         if is_probe:
-            return envelopes, beside
-        ((*_, standing),) = beside.standing
+            return envelopes, extra
+        ((*_, standing),) = extra.standing
         cut.handed.intersection_update(standing)
         late = sorted(set(standing) - cut.handed)
         if late:
@@ -116,7 +116,7 @@ class Sifting:
             cut.floor, cut.looked_at = ended, self._clock.monotonic()
         envelopes.sort(key=_position)
         cut.handed.update([envelope.position for envelope in envelopes if envelope.due_at == 0])
-        return envelopes, beside
+        return envelopes, extra
 
     def _all_ended(self) -> Steps[int]:
         moment = self._clock.monotonic()

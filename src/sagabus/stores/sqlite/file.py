@@ -81,10 +81,10 @@ def translated(path: str) -> Generator[None, None, None]:
     try:
         yield
     except apsw.Error as error:
-        raise told(error, path) from error
+        raise store_error(error, path) from error
 
 
-def told(error: Exception, path: str, text: str | None = None) -> StoreError:
+def store_error(error: Exception, path: str, text: str | None = None) -> StoreError:
     """The store's error for a driver's, by class."""
     for theirs, ours in _ERRORS:
         if isinstance(error, theirs):

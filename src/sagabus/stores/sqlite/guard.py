@@ -114,8 +114,8 @@ class GuardedConnection:
         try:
             with translated("the open transaction"):
                 raise error
-        except StoreError as told:
-            self.ended_by = told
+        except StoreError as mapped:
+            self.ended_by = mapped
             raise
 
 

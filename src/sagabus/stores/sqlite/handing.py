@@ -13,7 +13,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
-from sagabus.stores.sql.handover import MOST, Handover, KeyRow, LaneCursor, Place, Told
+from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor, Place
 from sagabus.stores.sql.steps import Query, Steps
 
 _FEW_LANES = 4
@@ -36,7 +36,7 @@ class Handing:
             return []
         return [(*place, self._ends[place]) for place in places]
 
-    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Told | None) -> None:
+    def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
         if news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
             self._handover.take(envelopes, lanes, news)
@@ -81,7 +81,7 @@ class Handing:
 
 def append_and_tell(
     envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[LaneCursor]
-) -> Steps[tuple[list[Admission] | None, Told | None]]:
+) -> Steps[tuple[list[Admission] | None, Findings | None]]:
     """As `appending.append_at`; and what the next fetch would find, if that is these messages alone."""
     has_more: bool = (yield Query("any_after", rows=lanes)).value or (yield Query("any_held")).value
     answers = yield from appending.append_at(envelopes, routing, now)
@@ -95,4 +95,4 @@ def append_and_tell(
             return answers, None
         found = (yield Query("instances", (channel,), [(key,)])).rows
         instances.append((channel, key, found[0] if found else None))  # type: ignore[arg-type]
-    return answers, Told(list(range(last - len(envelopes) + 1, last + 1)), [], instances)
+    return answers, Findings(list(range(last - len(envelopes) + 1, last + 1)), [], instances)

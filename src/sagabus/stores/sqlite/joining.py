@@ -22,7 +22,7 @@ from sagabus.stores.sql.connections import SQLITE, Native
 from sagabus.stores.sql.dialect import PERCENTS, Style
 from sagabus.stores.sql.joining import Part
 from sagabus.stores.sql.steps import Answer, Query, Steps, causes
-from sagabus.stores.sqlite.file import told
+from sagabus.stores.sqlite.file import store_error
 from sagabus.stores.sqlite.sets import Form, Plain
 from sagabus.stores.sqlite.statements import STATEMENTS
 
@@ -92,13 +92,13 @@ class SqliteHome:
         """Accept envelopes. No other writer can be quicker, but an error must leave nothing."""
         return appending.append_inside(envelopes, now)
 
-    def told(self, ask: Query, error: Exception) -> Exception:
+    def translate(self, ask: Query, error: Exception) -> Exception:
         """The store's error for a driver's, by SQLite's own number."""
         for each in causes(error):
             if isinstance(each, apsw.Error):
-                return told(each, self.place)
+                return store_error(each, self.place)
             if code := getattr(each, "sqlite_errorcode", None):
-                return told(apsw.exception_for(code), self.place, str(each))
+                return store_error(apsw.exception_for(code), self.place, str(each))
         return StoreError(f"in the joined transaction ({ask.name}): {type(error).__name__}: {error}", store=self.place)
 
 

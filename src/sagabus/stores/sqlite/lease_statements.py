@@ -64,7 +64,7 @@ INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length, knows) VA
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
     knows = excluded.knows
 """),
-    "living": Plain("""
+    "live_crews": Plain("""
 SELECT knows, count(*), count(*) FILTER (WHERE worker < ?3), min(worker) FROM sagabus_worker
 WHERE channel = ?1 AND expires_at BETWEEN ?2 AND ?2 + 2 * lease_length GROUP BY knows
 """),
@@ -101,7 +101,7 @@ SELECT max(
         WHERE channel = ?1 AND lane = ?2 AND due_at BETWEEN 1 AND ?4), 0))
 """),
     # The same for all keys that are not loud, and for one that is: a window of each.
-    "suspects_beside": Plain(f"""
+    "suspects_past_loud": Plain(f"""
 SELECT max(
     coalesce((SELECT max(position) FROM (SELECT position FROM sagabus_envelope AS e
         WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND {all_but(5)} AND {NOT_HELD}

@@ -37,7 +37,7 @@ class SqliteLoan:
         """Take the handle away; whether the transaction is still open is seen by its commit."""
         self._connection.close()
 
-    def told(self, error: BaseException) -> StoreError | None:
+    def store_error(self, error: BaseException) -> StoreError | None:
         """The guarded handle has noted for what the database gave the transaction up, whatever was made of it since."""
         ended_by = self._connection.ended_by
         return ended_by if is_of_the_database(ended_by) else None

@@ -87,7 +87,7 @@ class ColumnConformance(StoreSuite):
         assert {each.message_id: each.deaths for each in await trial.stored()} == {"m0": 1, "m1": 1, "m3": 1}
 
     @conformance
-    async def test_a_worker_that_lives_takes_its_mark_back_whoever_has_the_lane(self, trial: Trial) -> None:
+    async def test_a_live_worker_takes_its_mark_back_without_the_lane(self, trial: Trial) -> None:
         stored = await trial.accept_one()
         await trial.lease("w1", seconds=5)
         ours = await died(trial, stored)
@@ -127,7 +127,7 @@ class ColumnConformance(StoreSuite):
         assert (fetched.attempt, fetched.excused) == (3, 2)
 
     @conformance
-    async def test_deaths_are_told_by_every_way_out_of_the_queue(self, trial: Trial) -> None:
+    async def test_every_way_out_of_the_queue_shows_the_deaths(self, trial: Trial) -> None:
         stored = await trial.accept_one(lane=0)
         await died(trial, await died(trial, stored))
         handles = [trial.store]

@@ -66,7 +66,7 @@ class CrewConformance(StoreSuite):
         assert await shares(trial, ("w1", ("a", "b")), ("w2", ("b", "a", "b"))) == {"w1": half, "w2": half}
 
     @conformance
-    async def test_beside_a_worker_that_does_not_say_nobody_gives_anything_up(self, trial: Trial) -> None:
+    async def test_no_worker_gives_up_lanes_while_one_does_not_say_what_it_knows(self, trial: Trial) -> None:
         found = await shares(trial, ("w1", OLD), ("w2", NEW), ("w3", None))
 
         assert sum(found.values()) == trial.routing.lanes
@@ -98,7 +98,7 @@ class CrewConformance(StoreSuite):
         assert {len(lanes) for lanes in owned.values()} == {trial.routing.lanes}
 
     @conformance
-    async def test_who_comes_and_who_gives_up_is_told_by_the_next_fetch(self, trial: Trial) -> None:
+    async def test_the_next_fetch_shows_who_came_and_who_gave_up_lanes(self, trial: Trial) -> None:
         await trial.lease("w1", knows=OLD)
         before = await trial.crew()
         await trial.lease("w2", knows=NEW)

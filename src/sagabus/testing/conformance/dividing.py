@@ -96,7 +96,7 @@ class DividingConformance(StoreSuite):
         assert await trial.store.routing() == trial.routing
 
     @conformance
-    async def test_what_was_addressed_before_is_addressed_anew(self, trial: Trial) -> None:
+    async def test_what_was_addressed_before_is_addressed_again(self, trial: Trial) -> None:
         stale = trial.routing.version
         await divided(trial, 5)
 
@@ -147,7 +147,7 @@ class DividingConformance(StoreSuite):
         assert epochs(await trial.lease("w2")) == epochs(new)
 
     @conformance
-    async def test_what_the_dead_had_in_hand_stays_suspect(self, trial: Trial) -> None:
+    async def test_what_a_crashed_worker_had_in_flight_stays_suspect_after_dividing(self, trial: Trial) -> None:
         stored = await trial.accept_one("poison", "A1")
         await trial.lease("dead", seconds=5)
         trial.wait(20)
@@ -159,7 +159,7 @@ class DividingConformance(StoreSuite):
         assert later.position > stored.position
 
     @conformance
-    async def test_what_the_living_had_in_hand_is_not_suspect(self, trial: Trial) -> None:
+    async def test_what_a_live_worker_had_in_flight_is_not_suspect_after_dividing(self, trial: Trial) -> None:
         await trial.accept_one("m1", "A1")
         await trial.lease("living")
         await divided(trial, 7)

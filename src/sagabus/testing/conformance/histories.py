@@ -108,7 +108,7 @@ class HistoryConformance(StoreSuite):
         assert await versions(trial) == [1]
 
     @conformance
-    async def test_beside_one_that_lost_the_others_of_a_batch_are_recorded_once(self, trial: Trial) -> None:
+    async def test_if_one_of_a_batch_loses_the_others_are_recorded_once(self, trial: Trial) -> None:
         first, second, third = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(3)))
         await trial.commit(completed(await trial.accept_one("m9"), claims=(claim(),)))
         loser = completed(second, save=recorded(key="k1"), claims=(claim(),))
@@ -141,7 +141,7 @@ class HistoryConformance(StoreSuite):
         assert await versions(trial) == [1]
 
     @conformance
-    async def test_an_instance_begun_anew_goes_on_in_its_history(self, trial: Trial) -> None:
+    async def test_a_restarted_instance_continues_its_history(self, trial: Trial) -> None:
         stored = await messages(trial, 3)
 
         for base, each in enumerate(stored):
@@ -150,7 +150,7 @@ class HistoryConformance(StoreSuite):
         assert [(each.version, each.completed) for each in await history(trial)] == [(1, False), (2, True), (3, False)]
 
     @conformance
-    async def test_a_key_born_again_commits_beside_the_history_of_its_life_before(self, trial: Trial) -> None:
+    async def test_a_key_that_starts_again_keeps_the_history_of_its_former_life(self, trial: Trial) -> None:
         kept = Retention(ORDERS, DAY, history=30 * DAY)
         for number in range(2):
             stored = await trial.accept_one(f"m{number}")

@@ -88,7 +88,7 @@ class HostileTextConformance(StoreSuite):
         assert await trial.commit(completed(await trial.accept_one("after"))) == [COMMITTED]
 
     @conformance
-    async def test_what_is_told_of_a_failure_is_kept_whatever_it_says(self, trial: Trial) -> None:
+    async def test_the_texts_of_a_failure_are_kept_whatever_they_say(self, trial: Trial) -> None:
         for number, text in enumerate(HOSTILE):
             first, second = await trial.accept(trial.envelope(f"a{number}", "A"), trial.envelope(f"b{number}", "B"))
             failure = Failure(text, text, text)

@@ -71,7 +71,7 @@ class JoinConformance(StoreSuite):
         ]
 
     @conformance
-    async def test_copies_and_collisions_are_told_apart_as_ever(self, trial: Trial) -> None:
+    async def test_copies_and_collisions_are_recognised_as_usual(self, trial: Trial) -> None:
         if not trial.has(Capability.JOIN):
             return
         await trial.accept(trial.envelope("m1"), trial.envelope("m2"))

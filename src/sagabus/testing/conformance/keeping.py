@@ -63,7 +63,7 @@ class KeepingConformance(StoreSuite):
         assert numbers(await trial.lease("w2", seconds=30)) == numbers(before)
 
     @conformance
-    async def test_a_keeper_changes_no_epoch_and_tells_nobody_to_share_anew(self, trial: Trial) -> None:
+    async def test_a_keeper_changes_no_epoch_and_no_crew(self, trial: Trial) -> None:
         await trial.lease("w1")
         await trial.lease("w2")
         before, crew = [await trial.lease("w1"), await trial.lease("w2")], await trial.crew()

@@ -52,7 +52,7 @@ class LeasingConformance(StoreSuite):
         assert numbers(lanes) == set(range(trial.routing.lanes))
 
     @conformance
-    async def test_who_is_patient_takes_nobody_for_dead(self, trial: Trial) -> None:
+    async def test_a_patient_worker_takes_no_ended_lease(self, trial: Trial) -> None:
         await trial.lease("w1")
         await trial.lease("w2")
         before = [await trial.lease("w1"), await trial.lease("w2")]
@@ -64,7 +64,7 @@ class LeasingConformance(StoreSuite):
         assert {lane.suspect_until for lanes in after for lane in lanes} == {0}
 
     @conformance
-    async def test_who_is_patient_takes_what_nobody_owns(self, trial: Trial) -> None:
+    async def test_a_patient_worker_takes_lanes_without_an_owner(self, trial: Trial) -> None:
         for worker in ("w1", "w2", "w1", "w2"):
             await trial.lease(worker)
         await trial.store.release("w1")
@@ -125,7 +125,7 @@ class LeasingConformance(StoreSuite):
             assert max(sizes) - min(sizes) <= 1, workers
 
     @conformance
-    async def test_nobody_is_left_without_work_in_every_channel(self, trial: Trial) -> None:
+    async def test_no_worker_is_left_without_lanes_in_every_channel(self, trial: Trial) -> None:
         channels = [f"c{i}" for i in range(12)]
         workers = [f"w{i}" for i in range(trial.routing.lanes + 1)]
         sizes: list[int] = []
@@ -194,7 +194,7 @@ class LeasingConformance(StoreSuite):
         assert await trial.lease("w2", seconds=30) == []
 
     @conformance
-    async def test_the_lanes_of_a_dead_worker_go_to_the_living(self, trial: Trial) -> None:
+    async def test_the_lanes_of_a_dead_worker_go_to_the_live_ones(self, trial: Trial) -> None:
         before = await trial.lease("w1", seconds=30)
         trial.wait(31)
 

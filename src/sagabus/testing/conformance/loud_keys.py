@@ -156,7 +156,7 @@ class LoudKeyConformance(StoreSuite):
         assert suspects == ["m0", "m1", "m2", "m3", "m4"]
 
     @conformance
-    async def test_what_loud_keys_have_suspect_stays_so_when_lanes_are_divided_anew(self, trial: Trial) -> None:
+    async def test_suspects_of_loud_keys_stay_suspect_when_the_number_of_lanes_changes(self, trial: Trial) -> None:
         await trial.accept(*(trial.envelope(f"loud{i}", "A1", lane=0) for i in range(5)))
         await trial.accept(trial.envelope("quiet", "B2", lane=0))
         assert await note(trial, await lane_of(trial), "A1")

@@ -222,7 +222,7 @@ class PurgeConformance(StoreSuite):
         assert await trial.instance() is None
 
     @conformance
-    async def test_a_key_may_be_born_again_once_its_tombstone_is_gone(self, trial: Trial) -> None:
+    async def test_a_key_may_start_again_once_its_tombstone_is_gone(self, trial: Trial) -> None:
         await trial.commit(completed(await trial.accept_one("m1"), save=save(completed=True)))
         trial.wait(2 * 86_400)
         await trial.purge()

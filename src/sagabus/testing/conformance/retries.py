@@ -121,7 +121,7 @@ class RetryConformance(StoreSuite):
         assert await trial.due_ids() == ["m2"]
 
     @conformance
-    async def test_a_retry_without_a_key_holds_nobody(self, trial: Trial) -> None:
+    async def test_a_retry_without_a_key_holds_back_nothing(self, trial: Trial) -> None:
         first, _ = await trial.accept(trial.envelope("m1", None), trial.envelope("m2", None))
 
         await trial.commit(RetryAt(envelope=first, delay=MINUTE, failure=FAILURE))
@@ -262,7 +262,7 @@ class StashConformance(StoreSuite):
         assert len((await trial.store.load(ORDERS, ["B2"]))[0].stashed) == 1
 
     @conformance
-    async def test_a_save_that_loses_wakes_nobody(self, trial: Trial) -> None:
+    async def test_a_save_that_loses_wakes_nothing(self, trial: Trial) -> None:
         early, start = await trial.accept(trial.envelope("early"), trial.envelope("start"))
         await trial.commit(Stashed(early, MINUTE))
 

@@ -123,7 +123,7 @@ class SagaConformance(StoreSuite):
         assert verdicts == [COMMITTED, COMMITTED, Verdict.GONE, COMMITTED, Verdict.DROPPED, COMMITTED]
 
     @conformance
-    async def test_a_completed_instance_stays_and_cannot_be_born_again(self, trial: Trial) -> None:
+    async def test_a_completed_instance_stays_and_cannot_start_again(self, trial: Trial) -> None:
         stored = await trial.accept(*(trial.envelope(f"m{i}") for i in range(2)))
         await trial.commit(completed(stored[0], save=save(0, completed=True)))
 

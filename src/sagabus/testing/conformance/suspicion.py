@@ -37,7 +37,7 @@ class SuspicionConformance(StoreSuite):
         assert await trial.stored_ids() == ["m1"]
 
     @conformance
-    async def test_an_ended_lease_that_nobody_took_over_is_not_fenced(self, trial: Trial) -> None:
+    async def test_an_ended_lease_that_was_not_taken_over_is_not_fenced(self, trial: Trial) -> None:
         stored = await trial.accept_one()
         lanes = await trial.lease("w1", seconds=30)
         trial.wait(300)

@@ -95,7 +95,7 @@ class TimerConformance(StoreSuite):
         assert await trial.commit(completed(stored, cancelled=("payment", "payment", "other"))) == [COMMITTED]
 
     @conformance
-    async def test_a_timer_in_hand_is_gone_once_it_was_cancelled(self, trial: Trial) -> None:
+    async def test_a_timer_in_flight_is_gone_once_it_was_cancelled(self, trial: Trial) -> None:
         await trial.append(trial.timer())
         stored = await trial.accept_one(key="A1")
         trial.wait(60)
@@ -107,7 +107,7 @@ class TimerConformance(StoreSuite):
         assert await trial.instance() is None
 
     @conformance
-    async def test_a_timer_in_hand_is_gone_if_the_same_batch_cancels_it_first(self, trial: Trial) -> None:
+    async def test_a_timer_in_flight_is_gone_if_the_same_batch_cancels_it_first(self, trial: Trial) -> None:
         await trial.append(trial.timer())
         stored = await trial.accept_one()
         timer = next(each for each in await trial.stored() if each.timer)
@@ -127,7 +127,7 @@ class TimerConformance(StoreSuite):
         assert verdicts == [COMMITTED, COMMITTED]
 
     @conformance
-    async def test_a_timer_in_hand_is_gone_once_it_was_replaced(self, trial: Trial) -> None:
+    async def test_a_timer_in_flight_is_gone_once_it_was_replaced(self, trial: Trial) -> None:
         await trial.append(trial.timer(message_id="t1"))
         timer = (await trial.stored())[0]
         await trial.append(trial.timer(message_id="t2"))
