@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,23 @@ def test_a_worker_frozen_past_its_lease_commits_nothing_stale(
 
     assert fork_server.wait(zombie).code == 0
     assert left_by(orders) == undisturbed
+
+
+def test_native_code_that_keeps_the_interpreter_past_its_lease_takes_effect_once(
+    fork_server: ForkServer, tasks: Database, tmp_path: Path
+) -> None:
+    for name in ("begun", "go-on"):
+        os.mkfifo(tmp_path / name)
+    assert fork_server.run(PROGRAMS + "publish_tasks", tasks.url, 0, "holding", 1).code == 0
+    holding = fork_server.start(PROGRAMS + "hold", tasks.url, 0, str(tmp_path))
+    (tmp_path / "begun").read_bytes()
+
+    other = fork_server.run(PROGRAMS + "work", tasks.url, 1, "holding")
+    meanwhile = done(tasks)
+    (tmp_path / "go-on").write_bytes(b"x")
+
+    assert (other.code, fork_server.wait(holding).code) == (0, 0)
+    assert (meanwhile, done(tasks), dead(tasks)) == ([0], [0], [])
 
 
 @pytest.mark.parametrize("name", ["append.before_commit", "commit.saved", "commit.before_commit", "unit.begun"])

@@ -41,7 +41,7 @@ class Move:
     amount: int
 
 
-present = SimpleNamespace(terminate_at=-1, bus=None, url="", cured=False)
+present = SimpleNamespace(terminate_at=-1, bus=None, url="", cured=False, folder="")
 """What handlers of this process have to know of it."""
 
 
@@ -313,6 +313,25 @@ async def open_unprivileged(path: str) -> None:
         print(f"{type(error).__name__}: {error}")
 
 
+# --- native code that lets no other thread run ------------------------------------------------------------------------
+
+
+@handler("holding", key="number", retry=TWICE)
+async def holding(message: Task, ctx: Context) -> None:
+    record(ctx, message.number)
+    if present.folder:
+        os.close(os.open(Path(present.folder, "begun"), os.O_WRONLY))  # waits until the test has opened it as well
+        pipe, letter = os.open(Path(present.folder, "go-on"), os.O_RDWR), ctypes.create_string_buffer(1)
+        # As a function of an extension that does not release the interpreter: not even the thread of the leases runs.
+        assert ctypes.PyDLL(None).read(pipe, letter, 1) == 1
+
+
+async def hold(url: str, incarnation: int, folder: str) -> None:
+    """Handle what is there, without letting go of the interpreter before the test says so."""
+    present.folder = folder
+    await work(url, incarnation, "holding")
+
+
 def definitions_of(kind: str) -> tuple[object, ...]:
     return {
         "aborting": (aborting,),
@@ -323,5 +342,6 @@ def definitions_of(kind: str) -> tuple[object, ...]:
         "segfaulting": (segfaulting,),
         "terminated": (terminated,),
         "forking": (forking,),
+        "holding": (holding,),
         "many": MANY,
     }[kind]

@@ -1,6 +1,8 @@
 """The gate of a lone run: what of its key may begin, and what has to wait."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, cast
 
 from sagabus import Bus, event, handler
@@ -9,6 +11,7 @@ from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Chosen
 from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
+from sagabus.outcome import Settled, Verdict
 from sagabus.store import Lane
 from sagabus.testing import ManualClock
 
@@ -71,3 +74,71 @@ def test_a_message_of_another_key_waits() -> None:
     asyncio.run(gate.holds_back(envelope(2), alone=envelope(2), marked=(2, 4)))
 
     assert gate.suspects.hold_back(other)
+
+
+class Idle:
+    """A committer with nothing to do."""
+
+    busy = False
+
+
+class Busy:
+    """A pool of runners with a handler that hangs; what it is offered has run at once."""
+
+    busy = True
+
+    def __init__(self, hand: InFlight) -> None:
+        self._hand = hand
+        self.offered: list[int] = []
+
+    def offer(self, mailbox: Mailbox) -> None:
+        first = mailbox.queue.popleft()
+        self.offered.append(first.position)
+        self._hand.put_down(first, mailbox)
+
+
+class Marking:
+    """Counts each death that it is to count."""
+
+    orphaned = ()
+
+    async def write(self, chosen: Sequence[Chosen]) -> list[Settled]:
+        return [Settled(Verdict.COMMITTED) for _ in chosen]
+
+
+class Lone:
+    """A message that has to run alone, while another handler runs."""
+
+    def __init__(self) -> None:
+        (definition,) = Bus("memory:", note).definitions
+        self.clock = ManualClock()
+        hand = InFlight({"notes": definition}, 8)
+        hand.own([Lane("notes", 0, epoch=1, suspect_until=10)])
+        self.runners = Busy(hand)
+        parts: Any = (hand, Marking(), Idle(), self.runners, None)
+        self.suspects = Suspects(*parts, clock=self.clock, concurrency=4, fenced=lambda: None)
+        mailbox = hand.mailbox(envelope(2))
+        hand.take(envelope(2), mailbox)
+        mailbox.queue.append(envelope(2))
+        self.chosen = Chosen(mailbox, envelope(2))
+
+    async def begins_after(self, ends: int | None = None) -> int:
+        """How many seconds pass until it begins; the other handler ends after so many, or never."""
+        run = asyncio.get_running_loop().create_task(self.suspects._run_alone(self.chosen))
+        for seconds in range(60):
+            self.runners.busy = seconds != ends
+            for _ in range(10):
+                await asyncio.sleep(0)
+            if self.runners.offered:
+                await run
+                return seconds
+            self.clock.advance(timedelta(seconds=1))
+        raise AssertionError("it did not begin")
+
+
+def test_a_lone_run_waits_for_what_runs_already() -> None:
+    assert asyncio.run(Lone().begins_after(ends=3)) == 3
+
+
+def test_a_lone_run_begins_after_ten_seconds_whatever_hangs() -> None:
+    assert asyncio.run(Lone().begins_after()) == 10
