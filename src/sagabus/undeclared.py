@@ -1,7 +1,7 @@
-"""Attributes that objects inside a message or a state have beside their fields: JSON holds none of them.
+"""Undeclared attributes of objects inside a message or a state: JSON holds none of them.
 
-Asked when a value is written, by `form`. Whether there can be any is a function that is made once for a class: it looks
-only at what has room for them, so that a long list of plain objects costs little.
+Asked when a value is written, by `form`. A function that is made once for a class says whether there can be any. It
+looks only at objects with room for them, so that a long list of plain objects costs little.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def first_lost(value: object, found: object, path: str = "") -> tuple[str, str] 
     others = dict(parts(found))
     for step, part in parts(value):
         inside, other = join(path, step), others.get(step)
-        for name in _beside_fields(part) - getattr(other, "__dict__", {}).keys():
+        for name in _undeclared(part) - getattr(other, "__dict__", {}).keys():
             reason = f"no field of {type(part).__qualname__}, so it would be lost: declare it there"
             return join(inside, name), reason
         if (lost := first_lost(part, other, inside)) is not None:
@@ -53,7 +53,7 @@ def first_lost(value: object, found: object, path: str = "") -> tuple[str, str] 
     return None
 
 
-def _beside_fields(value: object) -> set[str]:
+def _undeclared(value: object) -> set[str]:
     cls = type(value)
     if not _has_room(cls):
         return set()
@@ -72,7 +72,7 @@ class _Checks:
         self._types: list[reflection.Type] = []
         """Kept alive: an id is unique only among what is."""
         self.have_room = False
-        """Whether some object takes attributes beside its fields."""
+        """Whether some object can have undeclared attributes."""
 
     def of(self, described: reflection.Type) -> Check | None:
         """The check of values of a type."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagabus.stores.lane_shares import Crew, knowledge, share_of, declared_types
+from sagabus.stores.lane_shares import Crew, declared_types, knowledge, share_of
 
 types = st.none() | st.lists(st.sampled_from("abc"), max_size=3).map(knowledge)
 workers = st.lists(types, min_size=1, max_size=6)

@@ -95,7 +95,7 @@ class Committer:
         try:
             await self._persisting.persist(entries)
         except BaseException:
-            self._give_up(entries)  # what is left there was not told
+            self._give_up(entries)  # the outcomes left there have no answer yet
             raise
         hit("commit.settled")
 

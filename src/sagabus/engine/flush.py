@@ -1,4 +1,5 @@
-"""One flush, committed however often that takes. A lost database is waited out; whoever is at fault pays alone.
+"""One flush, committed however often that takes. It waits for a lost database, and isolates the message behind a
+failing commit.
 
 Between `committer`, which gathers what has finished, and `store.commit`.
 """
@@ -26,18 +27,19 @@ log = logging.getLogger("sagabus")
 Chain: TypeAlias = tuple[str, str | None]
 """Channel and key: each outcome of one builds on those before it."""
 
-_NOBODYS = Completed(Envelope(message_id="", message_type="", body=b"", position=-1), Effects())
-"""Of a message that was never stored: to be told so, a commit has to get at our tables."""
+_NEVER_STORED = Completed(Envelope(message_id="", message_type="", body=b"", position=-1), Effects())
+"""The outcome of a message that was never stored. Its commit proves that the store can reach our tables."""
 FENCED = Settled(Verdict.FENCED)
 DROPPED = Settled(Verdict.DROPPED)
 _MOST_STEPS = 250
-"""So many steps at most in one commit: each is a round trip to a server, all of them together have the deadline of one
-call, and what they lock is locked until the last. What waited out an outage would be too much for it.
+"""The maximum of steps in one commit. Each is a round trip to a server, all together have the deadline of one call, and
+their locks last until the end. After an outage, everything that waited would be too much for one commit.
 """
 _STEPS_OF_A_MARK = 3
 _TRIES_WITH_STATEMENTS = 3
-"""So often in a row may a commit be lost that has nothing in it but one run with statements of the user's, while the
-store takes others: then it is by them that it is lost."""
+"""How often in a row a commit of one run with user statements may be lost, while the store takes others. Then these
+statements lose it.
+"""
 _TRIES_ALONE = 10
 """The same without any: it may be too much for one call all by itself."""
 _OF_THE_ROWS = (TransactionLost, StoreError)
@@ -69,7 +71,8 @@ class Flush:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
         fails alone again and again, while the store takes other commits, is refused; its neighbours go first.
 
-        Each share is told as it commits, and taken out of `entries`: what is left there when this is cut off was not.
+        Each share gets its answers as it commits, and leaves `entries`. If this is cut off, the rest there has no
+        answers.
         """
         shares = Shares[Entry](len(entries))
         while entries:
@@ -110,7 +113,7 @@ class Flush:
         if not isinstance(error, (StoreUnavailable, StoreBusy)):
             return False
         try:
-            await self._store.commit(Batch([_NOBODYS], self._sender.table.version, {}))
+            await self._store.commit(Batch([_NEVER_STORED], self._sender.table.version, {}))
         except StoreError:
             return False
         return True
@@ -118,7 +121,7 @@ class Flush:
     async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
         if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
-                # Before it is told: whoever runs again because of it is to send by the new one.
+                # Before the answers: a message that runs again because of them must be sent by the new routing.
                 await self._learn_routing()
             self._pass_on(entries, part, answers)
             return
@@ -139,8 +142,8 @@ class Flush:
                 return
 
     def _pass_on(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
-        """Tell a share in which something was lost, together with all that was built on that in the shares to come: the
-        key begins anew with all of its messages, or the later ones would overtake.
+        """Answer a share that lost something, together with everything in later shares that was built on it. The key
+        starts again with all of its messages, or the later ones would overtake.
         """
         broken = {
             _chain(entry)
@@ -206,7 +209,7 @@ _size = attrgetter("size")
 
 
 def _steps(outcome: Outcome) -> int:
-    """What it adds to a commit beside the sets of rows, which are written together."""
+    """How many steps it adds to a commit, besides the sets of rows, which are written together."""
     return len(outcome.effects.statements) if type(outcome) is Completed else _STEPS_OF_A_MARK
 
 

@@ -18,26 +18,28 @@ _QUARTER = 4
 class LoudKey:
     """Where fetching goes on for one key, and how much of it is in flight."""
 
-    __slots__ = ("after", "in_hand")
+    __slots__ = ("after", "in_flight")
 
-    def __init__(self, after: int, in_hand: int) -> None:
+    def __init__(self, after: int, in_flight: int) -> None:
         self.after = after
-        self.in_hand = in_hand
+        self.in_flight = in_flight
 
 
 class HeldLane:
-    """One lane in hand. Every key's envelopes up to its cursor were handed out: its own one, or else the lane's."""
+    """One lane that this worker owns. Every key's envelopes up to its cursor were handed out: its own one, or else the
+    lane's.
+    """
 
     __slots__ = (
         "after",
         "at_end",
         "epoch",
-        "in_hand",
+        "in_flight",
         "is_due_again",
         "lane",
         "large",
         "loud",
-        "loud_in_hand",
+        "loud_in_flight",
         "noted",
         "rests_until",
         "whole_again_at",
@@ -47,9 +49,9 @@ class HeldLane:
         self.lane = lane
         self.epoch = lane.epoch
         self.after = 0
-        self.in_hand = 0
+        self.in_flight = 0
         self.loud: dict[str, LoudKey] = {}
-        self.loud_in_hand = 0
+        self.loud_in_flight = 0
         self.large: set[Mailbox] = set()
         """Those that had more than a share of the window in flight since the lane's cursor has gone on last."""
         self.noted: frozenset[str] = frozenset()
@@ -67,38 +69,38 @@ class HeldLane:
         return bool(self.lane.suspect_until or self.lane.suspect_keys)
 
     @property
-    def quiet_in_hand(self) -> int:
+    def quiet_in_flight(self) -> int:
         """What is in flight of all keys that are not loud."""
-        return self.in_hand - self.loud_in_hand
+        return self.in_flight - self.loud_in_flight
 
     @property
     def fullest(self) -> int:
         """The most that is in flight by one cursor."""
-        return max([self.quiet_in_hand, *[loud.in_hand for loud in self.loud.values()]])
+        return max([self.quiet_in_flight, *[loud.in_flight for loud in self.loud.values()]])
 
     def take(self, mailbox: Mailbox, window: int, weight: int = 1) -> None:
         """One more is in flight, which counts as so many."""
-        self.in_hand += weight
-        mailbox.in_hand += weight
+        self.in_flight += weight
+        mailbox.in_flight += weight
         if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
-            loud.in_hand += weight
-            self.loud_in_hand += weight
-        elif mailbox.in_hand * _SHARE > window:
+            loud.in_flight += weight
+            self.loud_in_flight += weight
+        elif mailbox.in_flight * _SHARE > window:
             self.large.add(mailbox)
 
     def put_down(self, mailbox: Mailbox, weight: int) -> None:
         """What counts as so many is no longer in flight."""
-        self.in_hand -= weight
-        mailbox.in_hand -= weight
+        self.in_flight -= weight
+        mailbox.in_flight -= weight
         if self.loud and mailbox.key is not None and (loud := self.loud.get(mailbox.key)) is not None:
-            loud.in_hand -= weight
-            self.loud_in_hand -= weight
+            loud.in_flight -= weight
+            self.loud_in_flight -= weight
 
     def go_on(self, after: int, window: int) -> None:
         """The lane's cursor goes on; what does not fill the lane any more is forgotten."""
         self.after = after
         if self.large:
-            self.large = {mailbox for mailbox in self.large if mailbox.in_hand * _SHARE > window}
+            self.large = {mailbox for mailbox in self.large if mailbox.in_flight * _SHARE > window}
 
     def begin_again(self) -> None:
         """Hand out everything from the beginning: what was held back may be free."""
@@ -109,8 +111,8 @@ class HeldLane:
     def is_hungry(self, window: int) -> bool:
         """Whether the lane's cursor has room for more."""
         if self.loud:
-            return self.quiet_in_hand * _QUARTER <= window
-        return self.in_hand * 2 <= window
+            return self.quiet_in_flight * _QUARTER <= window
+        return self.in_flight * 2 <= window
 
     def limit(self, window: int) -> int:
         """How much the lane's cursor takes at once."""
@@ -123,18 +125,18 @@ class HeldLane:
     def hungry_keys(self, window: int) -> list[str]:
         """The loud keys whose cursors have room for more."""
         limit = self.limit_of_key(window)
-        return [key for key, loud in self.loud.items() if loud.in_hand <= limit]
+        return [key for key, loud in self.loud.items() if loud.in_flight <= limit]
 
     def filling(self) -> list[str]:
         """Which keys fill it; as many as may become loud."""
         found = [m.key for m in self.large if m.key is not None and m.has_stored_key and m.key not in self.loud]
         return sorted(set(found))[: MOST_LOUD - len(self.loud)]
 
-    def make_loud(self, key: str, in_hand: int) -> None:
+    def make_loud(self, key: str, in_flight: int) -> None:
         """Give a key a cursor of its own, that goes on where the lane's is now."""
-        self.loud[key] = LoudKey(self.after, in_hand)
-        self.loud_in_hand += in_hand
+        self.loud[key] = LoudKey(self.after, in_flight)
+        self.loud_in_flight += in_flight
 
     def make_quiet(self, key: str) -> None:
         """Take a key back under the lane's cursor: nothing of it stands before that which was not handed out."""
-        self.loud_in_hand -= self.loud.pop(key).in_hand
+        self.loud_in_flight -= self.loud.pop(key).in_flight

@@ -1,4 +1,4 @@
-"""What a worker has in hand: lanes, the envelopes of each, and the mailboxes they are in."""
+"""What a worker has in flight: lanes, the envelopes of each, and the mailboxes that they are in."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class InFlight:
         self._unit = unit
         self._heaviest = 1 + largest / unit
         self.lane_window = lane_window
-        """The most envelopes of one lane to have in hand."""
+        """The maximum of in-flight envelopes per lane."""
         self.lanes: dict[Place, HeldLane] = {}
         self.envelopes: dict[int, Mailbox] = {}
-        """Position of each envelope in hand, with its mailbox."""
+        """Position of each in-flight envelope, with its mailbox."""
         self.marked: dict[int, Mark] = {}
         """By position, the suspects of which a death is counted until their outcome is committed."""
         self.state_bytes = 0
         """Of the states that mailboxes keep; those that were replaced since the last look are counted as well."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
-        self.begun_again: set[Place] = set()
+        self.restarted: set[Place] = set()
         """Lanes to be fetched from their beginning since a fetch began: it may have seen a key held back in them."""
         self.fetches = 0
         """The number of the last fetch begun."""
@@ -78,16 +78,16 @@ class InFlight:
         return [
             Cursor(channel, lane, held.after)
             for (channel, lane), held in self.lanes.items()
-            if held.in_hand <= half and not held.loud
+            if held.in_flight <= half and not held.loud
         ]
 
     def go_on(
         self, cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int, now: float
     ) -> tuple[list[Envelope], bool]:
-        """Go on behind what was fetched at these cursors, `limit` for each; what of it is of lanes that are still
-        owned, lane by lane, and whether a lane gave as much as it was asked for, and so may have more.
+        """Move these cursors behind what they fetched, at most `limit` each. Returns the envelopes of lanes that are
+        still owned, lane by lane. Also returns whether a lane gave `limit` envelopes, and so may have more.
 
-        Of a lane that was to begin again meanwhile, only what was scheduled: the rest comes again, behind what stands
+        Of a lane that was restarted meanwhile, only scheduled envelopes: the rest comes again, behind what stands
         before it.
         """
         by_place = _by_place(envelopes)
@@ -95,7 +95,7 @@ class InFlight:
         for cursor in cursors:
             place = (cursor.channel, cursor.lane)
             held = self.lanes.get(place)
-            if held is not None and place not in self.begun_again:
+            if held is not None and place not in self.restarted:
                 asked.add(place)
                 came = by_place.get(place, [])
                 ready = [each.position for each in came if not each.due_at]
@@ -118,8 +118,8 @@ class InFlight:
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
 
-        A lane that was lost and won again in the meantime is begun anew: what is still on its way from before comes
-        too late to be waited for, or its key's later messages could overtake it.
+        A lane that was lost and won again meanwhile starts from the beginning. Nothing waits for outcomes of its former
+        time, or later messages of their keys could overtake them.
         """
         now = {(lane.channel, lane.lane): lane for lane in lanes}
         gone = {place for place, held in self.lanes.items() if place not in now or now[place].epoch != held.epoch}
@@ -162,11 +162,11 @@ class InFlight:
         held = self.lanes.get(place)
         if held is not None:
             held.begin_again()
-            self.begun_again.add(place)
+            self.restarted.add(place)
 
     def rescan_in_time(self) -> None:
-        """The same of every lane, for what may be free by now; of one with loud keys at its own pace, since all of
-        their backlog is looked past.
+        """The same for every lane, for what may be free by now. A lane with loud keys has its own pace, since a fetch
+        looks past their whole backlog.
         """
         for held in self.lanes.values():
             if held.loud:
@@ -175,7 +175,7 @@ class InFlight:
                 held.after = 0
 
     def mailboxes(self) -> Iterator[Mailbox]:
-        """Every mailbox with something in hand, and the idle ones that are kept."""
+        """Every mailbox with something in flight, and the idle ones that are kept."""
         yield from self._mailboxes.values()
         yield from {m for m in self.envelopes.values() if m.key is None}
 
@@ -193,7 +193,7 @@ class InFlight:
         return found
 
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
-        """An envelope is in hand from now on."""
+        """An envelope is in flight from now on."""
         self.envelopes[envelope.position] = mailbox
         held = self.lanes.get(mailbox.place)
         if held is not None:
@@ -214,11 +214,11 @@ class InFlight:
             self._heaviest = max(1 + largest / self._unit, 1 + (self._heaviest - 1) * _FADING)
 
     def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
-        """Whether an envelope is in hand in this very mailbox: that of a lane that was lost holds nothing any more."""
+        """Whether an envelope is in flight in this very mailbox: the mailbox of a lost lane holds nothing any more."""
         return self.envelopes.get(envelope.position) is mailbox
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
-        """An envelope is no longer in hand; one that was not in this mailbox stays where it is."""
+        """An envelope is no longer in flight. One that was not in this mailbox stays where it is."""
         position = envelope.position
         if self.envelopes.get(position) is not mailbox:
             return
@@ -232,19 +232,19 @@ class InFlight:
             size = len(envelope.body) if envelope.headers is None else size_of(envelope)
             held.put_down(mailbox, 1 + size // self._unit)
 
-    def in_hand_of(self, channel: str, key: str) -> int:
+    def in_flight_of(self, channel: str, key: str) -> int:
         """How many envelopes of a key there are."""
         mailbox = self._mailboxes.get((channel, key))
-        return 0 if mailbox is None else mailbox.in_hand
+        return 0 if mailbox is None else mailbox.in_flight
 
     def drop(self, mailbox: Mailbox) -> None:
-        """Forget a mailbox with all that is in hand of it; what runs or is being committed settles by itself."""
+        """Forget a mailbox with everything in flight of it. What runs or is being committed ends by itself."""
         positions = [position for position, other in self.envelopes.items() if other is mailbox]
         for position in positions:
             del self.envelopes[position]
         held = self.lanes.get(mailbox.place)
         if held is not None:
-            held.put_down(mailbox, mailbox.in_hand)
+            held.put_down(mailbox, mailbox.in_flight)
         self._empty(mailbox)
 
     def _empty(self, mailbox: Mailbox) -> None:

@@ -49,7 +49,7 @@ class LoudKeys:
             held.noted = frozenset(noted) or held.noted
             for key in keys:
                 log.debug("%s: %r fills its lane and now has its own cursor", held.lane.channel, key)
-                held.make_loud(key, self._hand.in_hand_of(held.lane.channel, key))
+                held.make_loud(key, self._hand.in_flight_of(held.lane.channel, key))
         return True
 
     def due(self) -> list[Sift]:
@@ -88,7 +88,7 @@ class LoudKeys:
         after = max([sift.after, *at_once[-1:]])
         if held is None:
             return ()
-        if place in self._hand.begun_again or not _is_at(held, sift):
+        if place in self._hand.restarted or not _is_at(held, sift):
             return [envelope for envelope in fetched.envelopes if envelope.due_at]
         if sift.only is not None:
             held.loud[sift.only].after = after
@@ -111,7 +111,7 @@ class LoudKeys:
         keys = {*held.loud, *filling}
         if keys <= held.noted:
             return ()
-        rest = [key for key in held.noted - keys if self._hand.in_hand_of(held.lane.channel, key)]
+        rest = [key for key in held.noted - keys if self._hand.in_flight_of(held.lane.channel, key)]
         return tuple(sorted(keys)) + tuple(rest)[: MOST_LOUD - len(keys)]
 
     def _rest(self, held: HeldLane, sift: Sift, began: float, *, is_at_end: bool) -> None:

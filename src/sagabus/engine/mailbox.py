@@ -1,8 +1,8 @@
-"""The messages of one key that this worker has in hand, one after another, each on the state that the one before left.
+"""The in-flight messages of one key, one after another, each on the state that the one before left.
 
-`worker` fills it, `processing` empties it. What a run leaves is believed before it is committed; when a commit says
-otherwise the mailbox is rewound: its epoch rises, what was built on the wrong state is thrown away, and its messages
-run again.
+`worker` fills it, `processing` empties it. A worker believes what a run leaves before it is committed. If a commit
+contradicts it, the mailbox is rewound. Its epoch rises, what was built on the wrong state is discarded, and its
+messages run again.
 """
 
 from __future__ import annotations
@@ -72,25 +72,26 @@ class Mailbox(msgspec.Struct, eq=False):
     running: Envelope | None = None
     unflushed: int = 0
     """Outcomes that are not committed yet."""
-    in_hand: int = 0
+    in_flight: int = 0
     """What is in flight of it, those whose outcome is not committed yet among them; a large message counts as several.
     """
     has_stored_key: bool = True
     """The store knows the key; otherwise the subscription found it in the message."""
     returned: int = 0
-    """How many of those in flight may have held back the others in the store: what comes of these meanwhile comes too
-    early, seen by a fetch between the commit that let them go and its answer."""
+    """How many of those in flight may have held back others in the store. Others that arrive meanwhile are too early: a
+    fetch saw them between the commit that freed them and its answer.
+    """
     held: bool = False
     """A retry of this key is on its way into the store: others wait there."""
     held_through: int = 0
     """The number of the last fetch that may not have known of the hold."""
 
     flushed: asyncio.Future[None] | None = None
-    """Somebody waits here for the last outcome to be settled."""
+    """A run that waits here for the answer to the last outcome."""
 
     @property
     def idle(self) -> bool:
-        """Nothing in hand at all."""
+        """Nothing is in flight."""
         return not self.active and not self.unflushed and not self.queue
 
     @property

@@ -228,8 +228,8 @@ class Runner:
             else:
                 break
         if mailbox.epoch == epoch and mailbox.cell is None:
-            in_hand = self._hand.envelopes
-            stash = [envelope for envelope in loaded.stashed if envelope.position not in in_hand]
+            in_flight = self._hand.envelopes
+            stash = [envelope for envelope in loaded.stashed if envelope.position not in in_flight]
             mailbox.cell = BelievedState.of(loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:

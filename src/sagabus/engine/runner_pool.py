@@ -1,7 +1,7 @@
 """A pool of tasks that take mailboxes and serve them: no task per message, no hop per message.
 
 A runner whose handler really waits stays with it, and another takes over what is ready. Before each call that might
-wait, the next runner is made ready; so one wake-up is paid per turn of the event loop, not per message.
+wait, the next runner is made ready. So each turn of the event loop costs one wake-up, not each message.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ class RunnerPool:
         self.relieve()
 
     def relieve(self) -> None:
-        """Make sure that somebody looks at what is ready, whatever the present runner does next."""
+        """Make sure that a runner looks at what is ready, whatever the current runner does next."""
         if self._relief or not self._ready or self._closed:
             return
         while self._idle:
             idle = self._idle.pop()
-            if not idle.done():  # or its runner was cancelled by somebody else
+            if not idle.done():  # or other code cancelled its runner
                 self._relief = True
                 idle.set_result(None)
                 return
@@ -106,7 +106,7 @@ class RunnerPool:
         self._tasks.discard(task)
         self._at.pop(task, None)
         if task.cancelled():
-            # What it had been woken for is somebody else's now.
+            # Another runner must take what it was woken for.
             self._relief = False
             self.relieve()
 

@@ -137,7 +137,7 @@ class Settlement:
             self._observers.answered(sent, admission)
 
     def _outlived(self, outcome: Outcome) -> Outcome:
-        """A run that was marked and comes to an outcome has killed nobody: what stays in the store says so."""
+        """A marked run that reaches an outcome has killed no worker: the outcome takes its death back."""
         envelope = outcome.envelope
         mark = self._hand.marked.get(envelope.position)
         if mark is None:

@@ -62,8 +62,8 @@ class ThreadPool:
     def exhausted(self) -> str:
         """What to say of that."""
         return (
-            f"the handlers of all {self._size} threads do not return, so no handler with thread=True can run here: "
-            "restart this process, and give the calls in these handlers a time-out"
+            f"the handlers of all {self._size} threads do not return, so no handler with thread=True can run here. "
+            "Restart this process, and give the calls in these handlers a time-out"
         )
 
     async def run(self, function: Callable[[], object], begins: Callable[[], None]) -> object:

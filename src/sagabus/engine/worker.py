@@ -45,7 +45,7 @@ log = logging.getLogger("sagabus")
 _PAUSE_AFTER_ERROR = 0.2
 _LONGEST_PAUSE = 5.0
 IN_HASTE = 1.0
-"""Seconds, for each step of an end that nobody waits for any more."""
+"""Seconds for each step of a stop that no caller waits for any more."""
 
 
 class Worker:
@@ -54,7 +54,7 @@ class Worker:
     _stopping = False
     _busy_intake = False
     _full = False
-    """Every lane in hand has as much as it may: the next fetch waits for room."""
+    """Every owned lane has as much in flight as it may: the next fetch waits for room."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Worker:
         await self._release(max(grace, IN_HASTE))
 
     async def _release(self, patience: float) -> None:
-        """Not for ever: it may have to wait for what only somebody else can end."""
+        """Not for ever: it may have to wait for what only other code can end."""
         try:
             async with asyncio.timeout(patience):
                 await self._leases.release()
@@ -213,7 +213,7 @@ class Worker:
 
     @property
     def settled(self) -> bool:
-        """Nothing in hand, and nothing on its way into the store."""
+        """Nothing is in flight, and nothing is on its way into the store."""
         return not self.hand.envelopes and not self._committer.busy
 
     @property
@@ -313,7 +313,7 @@ class Worker:
         self.hand.fetches += 1
         self.hand.fetching = True
         self.hand.settled.clear()
-        self.hand.begun_again.clear()
+        self.hand.restarted.clear()
         try:
             hit("fetch.before_fetch")
             fetched = await fetch
@@ -346,14 +346,14 @@ class Worker:
         except StoreError as error:
             log.warning("cannot load ahead of the handlers: %s", error)
         finally:
-            # In any case, since they are in hand: who serves a mailbox without its state asks for it until it is there.
+            # In any case, since they are in flight: the runner of a mailbox without its state loads the state first.
             self._runners.offer_all(filled)
         hit("fetch.dispatched")
 
     def _without_key(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:
         try:
             envelope = with_key(self.hand.definition(envelope.channel), envelope, self._codec)
-        except Exception as error:  # noqa: BLE001  # told again, and settled, when the message is run
+        except Exception as error:  # noqa: BLE001  # raised again, and handled, when the message runs
             log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
         mailbox = self.hand.mailbox(envelope)
         mailbox.has_stored_key = False

@@ -1,8 +1,8 @@
 """The two hot writes in one statement each, which is one round trip and a transaction by itself.
 
-A flush either finds everything as the outcomes left it, or divides by nought, so that nothing of it remains; the shared
-logic then finds out, outcome by outcome, who is at fault. An append takes what is new and says what it took; the shared
-logic answers for the rest.
+A flush either finds everything as the outcomes left it, or divides by zero, so that nothing of it remains. The shared
+logic then tries outcome by outcome, and finds the one at fault. An append takes what is new and says what it took; the
+shared logic answers for the rest.
 """
 
 from __future__ import annotations

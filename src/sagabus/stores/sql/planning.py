@@ -190,7 +190,7 @@ def _plan_save(found: Plan, envelope: Envelope, save: Save) -> None:
 
 
 def _plan_more(found: Plan, envelope: Envelope, save: Save) -> None:
-    """What a save does beside the row of its instance."""
+    """What a save does besides writing the row of its instance."""
     place = (save.saga, save.key)
     if save.wakes:
         found.woken.append(place)

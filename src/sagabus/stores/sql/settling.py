@@ -1,7 +1,7 @@
 """The transaction: what runs of handlers ended in becomes rows.
 
-First all outcomes together, with set-based statements whose counts must come out exactly; when one does not, everything
-is rolled back and each outcome is applied singly under a savepoint, so that the one at fault is found and pays alone.
+First all outcomes together, with set-based statements whose counts must come out exactly. If one does not, everything
+is rolled back, and each outcome is applied singly under a savepoint. So only the one at fault fails.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from sagabus.stores.sql.steps import Query, StatementFailed, Steps, UserQuery
 
 Check: TypeAlias = Callable[[str], None]
 Now: TypeAlias = Callable[[], int]
-"""The store's clock. What is sent is due from the moment when it is written: after the user's statements, which may
-take long, and as near to the commit as can be told."""
+"""The store's clock. Sent messages are due from the moment when they are written. That is after the user's statements,
+which may take long, and as near to the commit as possible.
+"""
 Refused: TypeAlias = list[tuple[Envelope, Admission]]
 
 COMMITTED = Settled(Verdict.COMMITTED)
@@ -77,7 +78,7 @@ def _refused(outcomes: Sequence[Outcome], moved: set[tuple[str, int]], *, stale:
 
 
 def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Steps[None]:
-    """Whose message is not even stored any more is told so."""
+    """An outcome whose message is no longer stored gets GONE."""
     asked = {n: outcomes[n].envelope.position for n, verdict in refused.items() if verdict is not Verdict.DROPPED}
     stored = (yield Query("which_stored", rows=[(position,) for position in asked.values()])).rows
     there = {position for (position,) in stored}

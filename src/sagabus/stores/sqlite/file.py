@@ -1,10 +1,10 @@
-"""One SQLite file: how it is opened, how it is kept from harm, and how its errors are told.
+"""One SQLite file: how it is opened, how it is protected, and how its errors are translated.
 
-Two copies of SQLite in one process (ours and the one behind Python's `sqlite3`) know nothing of each other's locks, and
-closing a file in one drops the POSIX locks of the other: a user's `sqlite3.connect(...).close()` would then take itself
-for the last connection, checkpoint and delete the write-ahead log under our feet. Open-file-description locks do not
-have that flaw, so each store holds a shared one over SQLite's lock bytes (nobody can be "the last") and an exclusive
-one on a byte of its own while it writes.
+Two copies of SQLite in one process (ours and that of Python's `sqlite3`) do not see each other's locks. Closing a file
+in one drops the POSIX locks of the other. A user's `sqlite3.connect(...).close()` would then believe it is the last
+connection, checkpoint, and delete the write-ahead log that we write to. Open-file-description locks do not have that
+flaw. So each store holds a shared one over SQLite's lock bytes, and no other connection can be "the last". It also
+holds an exclusive one on its own byte while it writes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _PRAGMAS = {
     "mmap_size": 0,
     "temp_store": "MEMORY",
 }
-"""Durability first. What savepoints and statements would spill to a temporary file stays in memory: recovery after a
+"""Durability first. What savepoints and statements would spill to a temporary file stays in memory. Recovery after a
 crash does not read it, and it was half of all that was written.
 """
 _SHARED_BYTES = (0x40000002, 510)

@@ -1,7 +1,7 @@
 """Rows in and out as sets: one SQL statement takes (VALUES, JSON) or gives (one JSON array) a whole set of them.
 
-Every step of a SQLite statement releases and retakes the interpreter's lock. Stepping row by row beside a busy event
-loop costs a thread switch (5 ms) per row; a set in one step costs one (measured: 319 against 9,600 rows a second).
+Every step of a SQLite statement releases and retakes the interpreter's lock. While the event loop is busy, stepping row
+by row costs a thread switch (5 ms) per row. A set in one step costs one (measured: 319 against 9,600 rows a second).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Plain:
 
 
 class Packed(Plain):
-    """A statement that takes its set of rows as one JSON array in front (a row of one value as that value), and may
-    give its own as one.
+    """A statement that takes its set of rows as one JSON array in front, and may give its own as one. A row of one
+    value is that value.
     """
 
     def __init__(self, sql: str, decode: Decode | None = None, columns: str = "") -> None:
@@ -70,8 +70,8 @@ def _blobs(columns: str) -> str:
 class Values(Plain):
     """A statement over a set of rows, `{rows}` standing for them: `INSERT INTO t (…) SELECT * FROM {rows} …`.
 
-    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out, so
-    that every text is prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an
+    The rows are bound to a VALUES list of one of a few lengths, filled up with NULLs that the statement leaves out. So
+    every text is prepared once. Half the work of passing JSON, and as few steps (measured: 8 against 20 µs an
     envelope). The first column of a row is never None.
     """
 

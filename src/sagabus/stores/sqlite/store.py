@@ -1,6 +1,6 @@
 """SQLite as the store: one file, one writing thread, one reading thread.
 
-The port's calls hop to the thread that owns the connection; what they do there stands in the modules beside this one.
+The port's calls hop to the thread that owns the connection. The other modules of this package have what they do there.
 Handlers that ask for the open transaction get a connection of their own, and while it is open other writes wait for
 their turn.
 """
