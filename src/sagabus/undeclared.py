@@ -131,7 +131,12 @@ class _Checks:
             cls = dict if isinstance(member, reflection.DictType | reflection.TypedDictType) else _class_of(member)
             if (check := self.of(member)) is not None and cls is not None:
                 checks[cls] = check
-        return (lambda value: (check := checks.get(type(value))) is not None and check(value)) if checks else None
+
+        def of_member(value: object) -> bool:
+            check = checks.get(type(value))
+            return check is not None and check(value)
+
+        return of_member if checks else None
 
 
 def _of_parts(parts: list[tuple[Any, Check]], get: Callable[[Any, Any], Any]) -> Check | None:
