@@ -281,7 +281,7 @@ def test_looking_at_a_store_that_is_not_there_does_not_make_one(folder: Path) ->
     assert not (folder / "typo.db").exists()
 
 
-def test_looking_at_a_database_of_somebody_else_adds_nothing_to_it() -> None:
+def test_looking_at_another_applications_database_adds_nothing_to_it() -> None:
     import sqlite3
 
     connection = sqlite3.connect("theirs.db")

@@ -125,7 +125,7 @@ def test_a_schema_that_is_there_takes_no_right_to_make_one() -> None:
     assert "applied 1" in finished.stdout, finished.stderr
 
 
-def test_a_missing_right_is_told_for_what_it_is() -> None:
+def test_a_missing_right_is_reported_as_such() -> None:
     with role(server_database("postgres")) as (_, url):
         finished = run("migrate", "--store", url)
 
@@ -133,7 +133,7 @@ def test_a_missing_right_is_told_for_what_it_is() -> None:
     assert "grant the user its rights" in finished.stderr
 
 
-def test_a_search_path_that_leads_nowhere_is_told_for_what_it_is() -> None:
+def test_a_search_path_that_leads_nowhere_is_reported_as_such() -> None:
     database = server_database("postgres")
     finished = run("migrate", "--store", database.server + "?search_path=nowhere")
     database.close()

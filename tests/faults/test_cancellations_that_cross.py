@@ -134,7 +134,7 @@ async def test_a_store_that_listens_is_closed_too(how: type[Stepping], take: Tak
     assert cancel_at > 2
 
 
-async def test_a_block_that_outlives_its_bus_is_told_and_leaves_nothing(orders: Database) -> None:
+async def test_a_block_that_outlives_its_bus_raises_and_leaves_nothing(orders: Database) -> None:
     bus = make_bus(orders.url)
     await bus.open(worker=False)
 

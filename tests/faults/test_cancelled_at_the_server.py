@@ -66,7 +66,7 @@ async def test_a_saga_whose_flush_is_cancelled_goes_on(database: ServerDatabase)
         wire.check({"A": 2})
 
 
-async def test_an_append_that_is_cancelled_is_told_and_can_be_repeated(database: ServerDatabase) -> None:
+async def test_an_append_that_is_cancelled_raises_and_can_be_repeated(database: ServerDatabase) -> None:
     async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
         await published(bus, Step(key="A", number=0), "step-0")
         async with held(database, "inbox"), cancelling(database):

@@ -64,7 +64,7 @@ class Meter(Saga, name="meters", key="key"):
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(minutes=-5), timedelta(minutes=5)])
-async def test_a_jump_of_the_wall_clock_stops_nobody_and_doubles_nothing(jump: timedelta, place: Database) -> None:
+async def test_a_jump_of_the_wall_clock_stops_no_worker_and_doubles_nothing(jump: timedelta, place: Database) -> None:
     clock = JumpingClock(timedelta())
     async with make_bus(place, Meter, clock=clock, settings=Settings(lease=timedelta(milliseconds=200))) as bus:
         for number in range(40):

@@ -91,7 +91,7 @@ def check_done_once(store: Path, *numbers: int) -> None:
     assert query(store, "SELECT * FROM sagabus_envelope") == []
 
 
-async def test_a_publisher_is_told_and_may_repeat_the_call(store: Path) -> None:
+async def test_a_publisher_gets_an_error_and_may_repeat_the_call(store: Path) -> None:
     bus = make_bus(store, buffered)
     await bus.open(worker=False)
     with no_room(bus), pytest.raises(StoreFull):
@@ -134,7 +134,7 @@ async def test_a_transaction_that_the_database_gave_up_leaves_nothing(
     check_done_once(store, 1)
 
 
-async def test_whoever_ignores_the_full_disk_is_kept_from_writing_on(store: Path, heard: Heard) -> None:
+async def test_code_that_ignores_the_full_disk_is_kept_from_writing_on(store: Path, heard: Heard) -> None:
     """SQLite ends the transaction by itself; without the check, `after` would commit alone."""
     swallowed.clear()
     async with make_bus(store, swallowing) as bus:

@@ -69,7 +69,7 @@ def mounted(folder: Path, *lines: str) -> Path:
     return table
 
 
-def test_a_file_on_a_network_file_system_is_told(
+def test_a_file_on_a_network_file_system_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lines = ("1 0 8:1 / / rw - ext4 /dev/a rw", f"2 1 0:1 / {tmp_path} rw shared:1 - nfs4 host:/x rw")
@@ -106,14 +106,14 @@ def test_the_nearest_mount_decides(
     assert surroundings.network_file_system(path) == kind
 
 
-def test_without_a_table_of_mounts_nothing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_table_of_mounts_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surroundings, "MOUNTS", tmp_path / "none")
 
     assert surroundings.network_file_system("/srv/shop.db") is None
 
 
 @pytest.mark.parametrize(("mode", "warned"), [(0o666, True), (0o622, True), (0o660, False), (0o600, False)])
-def test_a_file_that_every_user_may_write_is_told(
+def test_a_file_that_every_user_may_write_is_reported(
     mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "shop.db"

@@ -142,7 +142,7 @@ async def test_a_handler_that_sends_fifty_megabytes_is_dead_lettered_at_once(pla
     assert dead(place) == {"t1": ("sagabus.errors.MessageTooLarge", 1)}
 
 
-async def test_a_hot_key_holds_up_nobody_else(place: Database) -> None:
+async def test_a_hot_key_holds_up_no_other_key(place: Database) -> None:
     """Two hundred slow messages of one key before it, and a cold key still gets its turn at once."""
     order: list[str] = []
     gate = asyncio.Event()

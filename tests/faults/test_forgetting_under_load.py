@@ -121,7 +121,7 @@ async def opened(stack: AsyncExitStack, url: str, clock: Clock) -> Store:
 
 
 @pytest.mark.usefixtures("at_the_first_try")
-async def test_several_forget_at_once_beside_live_work_and_nobody_meets_a_deadlock(database: Database) -> None:
+async def test_several_forget_at_once_next_to_live_work_without_a_deadlock(database: Database) -> None:
     clock = ManualClock()
     async with AsyncExitStack() as stack:
         stores = [await opened(stack, database.url, clock) for _ in range(6)]

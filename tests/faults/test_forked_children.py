@@ -75,7 +75,7 @@ def kill_and_inherit(way: str, name: str, fork_server: ForkServer, tasks: Databa
     assert sorted(tasks.rows("number", "done")) == sorted([(number,) for number in range(COUNT)] * 2), name
 
 
-def test_who_waits_in_vain_for_a_file_is_told_which_process_has_it(
+def test_the_error_after_waiting_for_a_file_names_the_process_that_has_it(
     fork_server: ForkServer, tasks: Database, orphan: Path
 ) -> None:
     """A child that Python does not know of keeps what it has inherited."""

@@ -27,7 +27,7 @@ def database(request: pytest.FixtureRequest, take: Take) -> ServerDatabase:
     return database
 
 
-async def test_a_publisher_is_told_within_the_deadline_and_workers_resume(
+async def test_a_publisher_gets_an_error_within_the_deadline_and_workers_resume(
     database: ServerDatabase, heard: Heard
 ) -> None:
     async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE) as bus:
@@ -80,7 +80,7 @@ async def test_connections_that_were_lost_at_rest_cost_one_call_and_no_more(data
         assert calls == 2
 
 
-async def test_many_publishers_at_once_are_all_told(database: ServerDatabase) -> None:
+async def test_many_publishers_at_once_all_get_an_error(database: ServerDatabase) -> None:
     async with wired(database) as wire, wire.bus(*wire.readers(), deadline=DEADLINE, pool=2) as bus:
         wire.proxy.stall()
         begun = time.monotonic()

@@ -128,7 +128,7 @@ async def test_a_handler_that_is_idle_in_its_transaction_for_too_long_runs_again
         assert await bus.dead_letters.list() == []
 
 
-async def test_connections_that_were_silent_for_too_long_cost_nobody_an_attempt(forgetful: ServerDatabase) -> None:
+async def test_connections_that_were_silent_for_too_long_cost_no_attempt(forgetful: ServerDatabase) -> None:
     attempts: list[int] = []
 
     @handler("silent", key="key", retry=ONCE)

@@ -101,7 +101,7 @@ def all_done(database: Database, count: int = 64) -> bool:
     return len(database.rows()) >= count
 
 
-async def test_lanes_are_shared_anew_at_once_when_workers_come_and_go(database: Database) -> None:
+async def test_lanes_are_shared_again_at_once_when_workers_come_and_go(database: Database) -> None:
     buses = [worker(database) for _ in range(5)]
     opened: list[Bus] = []
     waits: list[float] = []

@@ -293,7 +293,7 @@ async def test_few_lanes_and_many_are_fetched_alike(url: str, seed: int) -> None
 # --- ids and sizes ----------------------------------------------------------------------------------------------------
 
 
-async def test_look_alikes_are_told_apart_everywhere(url: str) -> None:
+async def test_look_alikes_stay_different_everywhere(url: str) -> None:
     names = ["A1", "a1", "a1 ", "á1", "A1\t", "😀", "😁", "%s", "?1", "\\", "'", '"', "😀" * 200]
     async with opened(url) as store:
         answers = await append(store, *(message(name, name) for name in names))
@@ -372,7 +372,7 @@ async def test_a_server_set_against_us_changes_nothing(hostile: PrivateMariaDB) 
             await append(store, message("x" * 900))
 
 
-async def test_a_read_only_server_is_refused_and_one_that_becomes_so_is_told(hostile: PrivateMariaDB) -> None:
+async def test_a_read_only_server_is_refused_and_one_that_becomes_so_is_reported(hostile: PrivateMariaDB) -> None:
     await query(hostile.url, "GRANT ALL ON test.* TO bound@'%'")
     bound = hostile.url.replace("root@", "bound@") + "?prefix=bound_"
     async with opened(bound) as store:
@@ -437,7 +437,7 @@ async def test_a_migration_that_was_cut_short_anywhere_is_finished(url: str) -> 
             assert await append(store, message()) == [Admission.ACCEPTED]
 
 
-async def test_another_release_is_told_by_its_schema(url: str) -> None:
+async def test_another_release_is_recognised_by_its_schema(url: str) -> None:
     async with opened(url):
         pass
     await query(url, "INSERT INTO sagabus_schema_version VALUES (99, 'x', 1)")

@@ -153,7 +153,7 @@ def test_a_store_of_any_name_works(name: str, place: Place) -> None:
 
 @given(name=st.text("ab\"'`\\.%?1${}; -/*#é\u0301Aﬁ$", min_size=1, max_size=20).map(lambda text: text + "_"))
 @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-def test_so_does_one_of_a_name_that_nobody_thought_of(place: Place, name: str) -> None:
+def test_so_does_one_of_an_unexpected_name(place: Place, name: str) -> None:
     with schema_of(place, name):
         asyncio.run(check(place, name))
         joined(place, name)
@@ -205,7 +205,7 @@ async def test_without_a_prefix_the_tables_of_the_bus_are_its_own_and_others_are
 
 @pytest.mark.parametrize("table", ["worker", "meta"])
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
-def test_a_table_of_somebody_else_is_not_taken_for_one_of_the_bus(kind: str, table: str) -> None:
+def test_a_table_of_another_application_is_not_taken_for_one_of_the_bus(kind: str, table: str) -> None:
     async def occupied(server: str) -> None:
         place = Place(server, "prefix")
         await query(server, f"CREATE TABLE {table} (number INT)")
@@ -222,7 +222,7 @@ def test_a_table_of_somebody_else_is_not_taken_for_one_of_the_bus(kind: str, tab
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
-def test_a_table_of_somebody_else_is_not_taken_for_one_that_a_newer_release_adds(kind: str) -> None:
+def test_a_table_of_another_application_is_not_taken_for_one_that_a_newer_release_adds(kind: str) -> None:
     async def occupied(server: str) -> None:
         place = Place(server, "prefix")
         assert await say(place.url(""), "hello")

@@ -131,7 +131,7 @@ def test_a_worker_frozen_in_a_transaction_holds_others_up_and_then_goes_on(
 
 
 @pytest.mark.parametrize("at", [0, 3, 7, 11])
-def test_a_worker_told_to_stop_leaves_nothing_in_hand_and_counts_nothing(
+def test_a_worker_that_stops_leaves_nothing_in_flight_and_counts_nothing(
     at: int, fork_server: ForkServer, tasks: Database
 ) -> None:
     assert fork_server.run(PROGRAMS + "publish_tasks", tasks.url, 0, "terminated").code == 0

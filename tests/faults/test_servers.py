@@ -87,7 +87,7 @@ async def test_a_frozen_server_can_be_stopped_and_killed(kind: type[PrivateServe
         assert await query(server.url, READ) == [("kept",)]
 
 
-async def test_servers_beside_each_other_share_nothing(kind: type[PrivateServer]) -> None:
+async def test_servers_side_by_side_share_nothing(kind: type[PrivateServer]) -> None:
     with kind() as one, kind() as other:
         await query(one.url, *WRITE)
 
@@ -96,7 +96,7 @@ async def test_servers_beside_each_other_share_nothing(kind: type[PrivateServer]
         assert await query(one.url, READ) == [("kept",)]
 
 
-async def test_a_closed_server_begins_anew(kind: type[PrivateServer]) -> None:
+async def test_a_closed_server_starts_from_scratch(kind: type[PrivateServer]) -> None:
     with kind() as server:
         await query(server.url, *WRITE)
         server.close()

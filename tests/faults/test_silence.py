@@ -178,7 +178,7 @@ async def test_a_socket_that_is_no_tcp_is_left_alone() -> None:
         assert not ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
-async def test_a_socket_that_has_ended_is_left_to_whoever_uses_it() -> None:
+async def test_a_socket_that_has_ended_is_left_to_its_user() -> None:
     ended = socket.socket()
     ended.close()
 

@@ -75,7 +75,7 @@ async def test_hundreds_of_publishers_and_handlers_share_two_connections(databas
         assert {kind for _, kind in bus.statistics} == {"completed", "duplicate"}
 
 
-async def test_who_finds_every_connection_taken_is_told_in_time(database: ServerDatabase) -> None:
+async def test_a_call_that_finds_every_connection_taken_fails_in_time(database: ServerDatabase) -> None:
     async with Bus(f"{database.url}&pool=2&deadline=0.3") as bus, bus.transaction():
         with pytest.raises(StoreUnavailable, match=r"in use for 0\.3 s"):
             async with bus.transaction():

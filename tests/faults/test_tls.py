@@ -184,7 +184,7 @@ def test_another_name_or_authority_is_permanent_and_said_at_once(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_file_is_told_before_anything_is_connected(kind: str, certificates: Path) -> None:
+def test_a_missing_file_is_reported_before_anything_is_connected(kind: str, certificates: Path) -> None:
     make = PostgresStore if kind == "postgres" else MysqlStore
 
     with pytest.raises(ConfigurationError, match="cannot be read"):

@@ -33,7 +33,7 @@ def join_many(bus: Bus, path: Path, first: int) -> None:
             connection.execute("COMMIT")
 
 
-def test_joined_transactions_in_threads_beside_a_busy_bus_lose_nothing(tmp_path: Path) -> None:
+def test_joined_transactions_in_threads_next_to_a_busy_bus_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "bus.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("CREATE TABLE joined (number); CREATE TABLE handled (number)")

@@ -123,7 +123,7 @@ def test_a_release_to_come_adds_to_it(recorded: Database) -> None:
         assert asyncio.run(finish(harness_at(recorded))) == EXPECTED
 
 
-def test_workers_of_the_release_before_go_on_beside_those_of_the_next(recorded: Database) -> None:
+def test_workers_of_the_release_before_continue_side_by_side_with_those_of_the_next(recorded: Database) -> None:
     async def both() -> dict[str, Any]:
         clock = ManualClock(RECORDED)
         old, new = harness_at(recorded, clock), harness_at(recorded, clock)
@@ -151,7 +151,9 @@ UPDATE {dead_letter} SET reason = 'failed', envelope = '["c", 1, "m", "t", "k", 
 """
 
 
-def test_what_a_worker_of_schema_2_writes_beside_this_release_says_no_shape_and_no_cause(database: Database) -> None:
+def test_what_a_worker_of_schema_2_writes_side_by_side_with_this_release_says_no_shape_and_no_cause(
+    database: Database,
+) -> None:
     async def both() -> tuple[list[str | None], list[Cause]]:
         async with Bus(database.url) as bus:
             store = bus.store
@@ -219,7 +221,7 @@ async def worked_for_a_moment(database: Database) -> int:
         return (await bus.store.routing()).lanes
 
 
-def test_the_release_before_is_refused_once_it_starts_anew(recorded: Database) -> None:
+def test_the_release_before_is_refused_once_it_starts_again(recorded: Database) -> None:
     asyncio.run(upgrade(recorded.url))
     before = rows(recorded)
 

@@ -55,7 +55,7 @@ async def test_two_who_open_it_at_once_open_it_once(database: Database) -> None:
         await asyncio.gather(closing, bus.close(), return_exceptions=True)
 
 
-async def test_it_is_opened_anew_while_it_is_being_closed(database: Database) -> None:
+async def test_it_is_opened_again_while_it_is_being_closed(database: Database) -> None:
     bus, _ = make_bus(database)
     async with nothing_is_left(database):
         for turns in range(1, 12):

@@ -313,7 +313,7 @@ async def test_the_first_of_two_statements_has_not_happened_when_the_second_is_r
     assert database.rows() == []
 
 
-async def test_another_bus_that_is_down_is_a_dependency_and_told_as_what_it_is(
+async def test_another_bus_that_is_down_is_a_dependency_and_reported_as_such(
     on_database: MakeHarness, database: Database
 ) -> None:
     other = Bus("memory:")  # is not open

@@ -148,7 +148,7 @@ def test_a_release_with_a_higher_version_knows_more_and_so_gets_the_lanes() -> N
     assert set(second) - set(saga) == {"saga state version 2"}
 
 
-async def test_the_version_travels_in_a_header_and_beside_others(harness: MakeHarness) -> None:
+async def test_the_version_travels_in_a_header_with_others(harness: MakeHarness) -> None:
     async with harness(take_old) as bus:
         await bus.publish(Placed(key="A", total=1, unit="EUR"), headers={"mine": "x"})
         (stored,) = await bus.bus.store.inspect.envelopes("old")

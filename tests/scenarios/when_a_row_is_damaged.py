@@ -136,7 +136,7 @@ async def test_a_damaged_state_costs_its_key_only(on_database: MakeHarness, data
         assert "'A' cannot be read: timers" in str(damaged.error)
 
 
-async def test_a_damaged_letter_is_listed_beside_the_others(database: Database) -> None:
+async def test_a_damaged_letter_is_listed_with_the_others(database: Database) -> None:
     await worked_off(database, "headers", "'{'")
     database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{{', parked = 1")
 

@@ -84,7 +84,7 @@ async def test_a_run_that_failed_or_lost_its_commit_is_not_there(harness: MakeHa
         assert [each[:3:2] for each in short(await bus.history(Story, "A"))] == [(1, None), (2, None), (3, "late")]
 
 
-async def test_a_key_that_is_begun_anew_goes_on_in_its_history(harness: MakeHarness) -> None:
+async def test_a_key_that_starts_again_continues_its_history(harness: MakeHarness) -> None:
     async with harness(Story) as bus:
         for number in range(2):
             await bus.publish(Noted(key="A", number=number))
@@ -95,7 +95,7 @@ async def test_a_key_that_is_begun_anew_goes_on_in_its_history(harness: MakeHarn
         assert history[2].state["numbers"] == [1]
 
 
-async def test_two_lives_of_a_key_are_told_apart_though_their_versions_are_the_same(harness: MakeHarness) -> None:
+async def test_two_lives_of_a_key_differ_though_their_versions_are_the_same(harness: MakeHarness) -> None:
     async with harness(Story, settings=Settings(history_retention=10 * WEEK)) as bus:
         for number in range(2):
             await bus.publish(Noted(key="A", number=number))

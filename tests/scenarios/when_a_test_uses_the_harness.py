@@ -49,7 +49,7 @@ def test_the_clock_fixture_stands_still(manual_clock: ManualClock) -> None:
     assert manual_clock.now() - before == 1_000_000
 
 
-async def test_it_hears_what_nobody_receives() -> None:
+async def test_it_hears_messages_without_a_receiver() -> None:
     async with Harness(OrderSaga) as bus:
         await bus.publish(OrderSubmitted(order_id="A1", total=7))
 

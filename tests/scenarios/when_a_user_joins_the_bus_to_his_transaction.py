@@ -127,7 +127,7 @@ async def test_a_thread_without_an_event_loop_will_do(postgres: Any) -> None:
     assert sorted(handled) == ["A"] * 4 + ["B"] * 4
 
 
-async def test_a_copy_is_known_to_whoever_joins(postgres: Any) -> None:
+async def test_a_copy_is_known_to_every_joined_transaction(postgres: Any) -> None:
     async with Bus(postgres.url, note) as bus:
         await bus.publish(Noted(key="A"), message_id="m1")
         with psycopg.connect(POSTGRES) as connection:
@@ -354,7 +354,7 @@ async def test_a_connection_that_would_garble_texts_is_refused(mysql: Any) -> No
             bus.join(connection)
 
 
-async def test_of_a_deadlock_he_is_told_what_it_cost(mysql: Any) -> None:
+async def test_the_error_of_a_deadlock_says_what_it_cost(mysql: Any) -> None:
     def crossing(bus: Bus, mine: str, others: str) -> str:
         with closing(pymysql.connect(**mysql_place())) as connection:
             bus.join(connection).publish(Noted(key=mine), message_id=mine)

@@ -72,7 +72,7 @@ async def test_the_publisher_may_ask_for_an_error(harness: MakeHarness, way: Way
     assert (caught.value.message_id, caught.value.subscription) == ("m1", "noting")
 
 
-async def test_a_message_below_the_horizon_is_told_in_the_same_ways(
+async def test_a_message_below_the_horizon_is_reported_in_the_same_ways(
     harness: MakeHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with harness(note) as bus:
@@ -92,7 +92,7 @@ async def test_a_message_below_the_horizon_is_told_in_the_same_ways(
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_joined_transaction_is_told_at_the_call_and_decides(
+async def test_a_joined_transaction_gets_the_error_at_the_call_and_decides(
     database: Database, on_database: MakeHarness, commits: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with on_database(note) as bus:
@@ -108,7 +108,7 @@ async def test_a_joined_transaction_is_told_at_the_call_and_decides(
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
-async def test_a_transaction_that_is_awaited_is_told_in_the_same_way(
+async def test_a_transaction_that_is_awaited_gets_the_error_in_the_same_way(
     database: Database, on_database: MakeHarness
 ) -> None:
     async with on_database(note) as bus, await psycopg.AsyncConnection.connect(POSTGRES) as connection:
@@ -149,7 +149,7 @@ async def test_a_handler_that_uses_an_id_twice_is_named_too(
     assert {record.levelname for record in caplog.records if record.module == "event_log"} == {"ERROR"}
 
 
-async def test_all_of_a_batch_are_told_though_one_raises(harness: MakeHarness) -> None:
+async def test_all_of_a_batch_are_reported_though_one_raises(harness: MakeHarness) -> None:
     async with harness(note) as bus:
         first = [(Noted(key="A", number=n), f"m{n}") for n in range(3)]
         await bus.bus.publish_many(first)

@@ -95,7 +95,7 @@ async def test_raise_tells_the_publisher(harness: MakeHarness) -> None:
             await bus.publish(Noted(key="A"), message_id="m1")
 
 
-async def test_a_callback_is_told_and_may_fail_without_harm(harness: MakeHarness) -> None:
+async def test_a_callback_is_called_and_may_fail_without_harm(harness: MakeHarness) -> None:
     told: list[Duplicate] = []
 
     def tell(duplicate: Duplicate) -> None:

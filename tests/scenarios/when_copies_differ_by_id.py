@@ -90,7 +90,7 @@ def by(place: str, rule: Deduplication, **settings: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_on_duplicate_is_told_of_a_copy_by_key_and_by_id_wherever_the_rule_is(
+async def test_on_duplicate_is_called_for_a_copy_by_key_and_by_id_wherever_the_rule_is(
     harness: MakeHarness, place: str
 ) -> None:
     told: list[Duplicate] = []

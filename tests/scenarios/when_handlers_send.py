@@ -206,7 +206,7 @@ async def test_an_event_that_no_subscription_receives_is_unheard(harness: MakeHa
         assert (receipt.status, receipt.subscriptions) == ("unheard", {})
 
 
-async def test_a_command_for_nobody_is_refused(harness: MakeHarness) -> None:
+async def test_a_command_without_a_receiver_is_refused(harness: MakeHarness) -> None:
     @handler("other", retry=ONCE)
     def other(message: Noted, ctx: Context) -> None:
         ctx.send(Do(key="A"))

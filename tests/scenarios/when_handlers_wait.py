@@ -66,7 +66,7 @@ async def test_never_more_at_a_time_than_allowed(harness: MakeHarness) -> None:
         assert len(gate.done) == 20
 
 
-async def test_a_plain_function_in_a_thread_blocks_nobody(harness: MakeHarness) -> None:
+async def test_a_plain_function_in_a_thread_blocks_no_other(harness: MakeHarness) -> None:
     release = threading.Event()
     threads: set[str] = set()
 
@@ -174,7 +174,7 @@ async def test_a_publish_that_is_cancelled_may_be_repeated(harness: MakeHarness)
         assert gate.done == [f"A{turns}" for turns in range(8)]
 
 
-async def test_whoever_waits_for_it_to_be_idle_is_cancelled_though_there_is_news(harness: MakeHarness) -> None:
+async def test_a_task_that_waits_for_it_to_be_idle_is_cancelled_though_there_is_news(harness: MakeHarness) -> None:
     """Or a limit in time would be none: what says that it is over would be lost, and is said only once."""
     gate = Gate()
     async with harness(gate.handler, settings=Settings(grace=timedelta(0))) as bus:

@@ -72,7 +72,7 @@ async def test_what_ran_meanwhile_does_not_run_again_where_it_does_not_belong(cl
         assert await numbers(bus) == []
 
 
-async def test_lanes_won_again_are_begun_anew_in_order(clock: ManualClock) -> None:
+async def test_lanes_won_again_start_from_the_beginning_in_order(clock: ManualClock) -> None:
     async with worker_that_was_away(clock) as (bus, store):
         await store.release("thief")
         await until(lambda: len(SlowTally.runs) > 1)
@@ -98,7 +98,7 @@ class Away:
         return getattr(self._store, name)
 
 
-async def test_nobody_is_taken_for_dead_because_the_store_was_away(clock: ManualClock) -> None:
+async def test_no_worker_is_taken_for_dead_because_the_store_was_away(clock: ManualClock) -> None:
     """Or whoever is back first has all lanes, and what the others have in hand runs again, one after another."""
     gate, runs = asyncio.Event(), Counter[str]()
 

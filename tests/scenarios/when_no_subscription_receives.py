@@ -78,7 +78,7 @@ async def test_it_can_be_refused(harness: MakeHarness, way: Way) -> None:
         assert bus.bus.statistics["doer", "completed"] == 0
 
 
-async def test_a_joined_transaction_is_told_too(database: Database, on_database: MakeHarness) -> None:
+async def test_a_joined_transaction_gets_it_too(database: Database, on_database: MakeHarness) -> None:
     async with on_database(other) as bus, on_database(other, settings=REFUSING) as refusing:
         with begun(database) as connection:
             receipt = bus.bus.join(connection).publish(Noted(key="A"))

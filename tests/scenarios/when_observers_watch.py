@@ -258,7 +258,7 @@ async def test_an_observer_that_fails_disturbs_nothing(harness: MakeHarness, cap
     assert failed == {"committed", "refused", "unheard", "enter", "exit", "sending"}
 
 
-async def test_no_record_is_made_of_what_nobody_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_record_is_made_without_an_observer_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[object] = []
     make = observer.Handled
     monkeypatch.setattr(observer, "Handled", lambda *fields: made.append(fields) or make(*fields))

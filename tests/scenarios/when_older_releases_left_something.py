@@ -110,7 +110,7 @@ async def test_unknown_messages_timers_statuses_and_fields_are_counted(harness: 
     }
 
 
-async def test_a_state_that_does_not_read_is_told_with_the_reason(harness: MakeHarness) -> None:
+async def test_a_state_that_does_not_read_is_reported_with_the_reason(harness: MakeHarness) -> None:
     bus = await leave(harness)
 
     found = await found_by(bus, After)

@@ -109,7 +109,7 @@ async def test_what_is_published_in_a_transaction_afterwards_goes_to_the_new_lan
         assert stored.lane == lane_of("K1", 64)
 
 
-async def test_a_bus_that_asks_for_another_number_is_told_and_works(
+async def test_a_bus_that_asks_for_another_number_warns_and_works(
     kind: str, take: Take, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = "memory:" if kind == "memory" else take(kind).url

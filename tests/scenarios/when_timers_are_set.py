@@ -96,7 +96,7 @@ async def test_what_a_later_message_does_to_it_holds(harness: MakeHarness, what:
 
 
 @pytest.mark.parametrize("what", ["cancel", "replace", "complete"])
-async def test_due_and_in_hand_it_still_loses_to_an_earlier_message(harness: MakeHarness, what: str) -> None:
+async def test_due_and_in_flight_it_still_loses_to_an_earlier_message(harness: MakeHarness, what: str) -> None:
     gate, entered = asyncio.Event(), asyncio.Event()
 
     async def hold(message: object, ctx: Context, call_next: Next) -> None:
@@ -133,7 +133,7 @@ async def test_fired_in_one_batch_with_the_message_that_cancels_it_order_decides
         assert state.fired == state.seen.count("!")
 
 
-async def test_it_fires_late_when_nobody_worked_at_its_time(harness: MakeHarness) -> None:
+async def test_it_fires_late_when_no_worker_ran_at_its_time(harness: MakeHarness) -> None:
     async with harness(Alarm) as bus:
         await bus.publish(Noted(key="A"))
         await bus.bus.close()
@@ -197,7 +197,7 @@ async def test_a_timer_may_set_itself_again(harness: MakeHarness) -> None:
         assert await bus.saga(Beat, "A") == Beat(key="A", beats=10)
 
 
-async def test_a_timer_that_nobody_handles_fails_the_message_that_sets_it(harness: MakeHarness) -> None:
+async def test_a_timer_without_a_method_fails_the_message_that_sets_it(harness: MakeHarness) -> None:
     name = Ended.__name__.lower()  # computed: not seen when the bus is built
 
     class Odd(Saga, name="odd", key="key"):

@@ -74,7 +74,7 @@ async def test_after_its_completion_a_late_start_does_not_revive_it(harness: Mak
         assert bus.bus.statistics["tally", "discarded"] == 1
 
 
-async def test_with_restart_a_late_start_begins_it_anew(harness: MakeHarness) -> None:
+async def test_with_restart_a_late_start_starts_it_again(harness: MakeHarness) -> None:
     class Phoenix(Saga, name="phoenix", key="key", restart=True):
         key: str
         lives: int = 0

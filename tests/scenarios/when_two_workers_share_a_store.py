@@ -263,7 +263,7 @@ async def test_a_type_that_an_old_worker_does_not_know_waits_for_a_new_one(on_da
         assert seen == [Noted(key="A")]
 
 
-async def test_a_type_that_nobody_ever_knows_is_dead_after_an_hour(on_database: MakeHarness) -> None:
+async def test_a_type_that_no_worker_ever_knows_is_dead_after_an_hour(on_database: MakeHarness) -> None:
     @handler("doer")
     def old(message: Do) -> None: ...
 

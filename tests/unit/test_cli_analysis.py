@@ -360,7 +360,7 @@ class Assigning(Saga, name="assigning", key="key"):
         ctx.complete()
 
 
-def test_a_status_assigned_beside_other_things_is_found() -> None:
+def test_a_status_assigned_together_with_other_things_is_found() -> None:
     assert moves(saga_shape(Assigning)) == {
         (None, "booked", "opened", False),
         ("booked", "moved", "changed", False),

@@ -92,7 +92,7 @@ def test_a_bus_or_a_function_that_returns_one_is_found_in_the_working_directory(
         ("sh\x1bop:bus", "sh\\x1bop:bus: "),
     ],
 )
-def test_whatever_is_wrong_is_told_in_one_line(target: str, why: str) -> None:
+def test_whatever_is_wrong_is_reported_in_one_line(target: str, why: str) -> None:
     with pytest.raises(Refused) as refused:
         load_bus(target)
 

@@ -73,7 +73,7 @@ def test_messages_flow_between_subscriptions_and_the_outside() -> None:
     ]
 
 
-def test_a_message_that_nobody_handles_is_drawn_so() -> None:
+def test_a_message_without_a_handler_is_drawn_so() -> None:
     assert '    h0 -- "moved" --> nowhere' in message_flow(topology(mover)).splitlines()
 
 

@@ -111,7 +111,7 @@ def test_what_is_no_number_of_lanes_is_refused(number: str, take: Take, capsys: 
     assert "is no number of lanes" in err
 
 
-def test_a_store_that_nobody_has_used_has_no_number_yet(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unused_store_has_no_number_yet(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
     url = take("sqlite").url
     run(capsys, "migrate", "--store", url)
 

@@ -67,7 +67,7 @@ def test_a_body_shown_as_text_is_the_stored_one() -> None:
     assert body_text(b'{"a": 1}') == '{"a": 1}'
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_shown_in_utc() -> None:
     assert time_text(0) == "1970-01-01T00:00:00.000Z"
     assert time_text(datetime(2026, 1, 2, 3, 4, 5, 600_000, UTC)) == "2026-01-02T03:04:05.600Z"
     assert time_text(None) is None

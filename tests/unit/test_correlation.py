@@ -71,7 +71,7 @@ def test_none_and_an_empty_text_are_no_key(value: object) -> None:
     assert key_reader(message_type, lambda _: value)(Correlated(name="a")) is None
 
 
-def test_what_a_function_raises_is_told_with_its_name() -> None:
+def test_what_a_function_raises_is_reported_with_its_name() -> None:
     def broken(message: object) -> str:
         raise KeyError("parent")
 

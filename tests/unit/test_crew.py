@@ -45,7 +45,7 @@ async def crew_of(tmp_path: Path, *kinds: str) -> AsyncIterator[Crew]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody is stopped before the kill")
-def test_whoever_is_caught_is_killed_at_work(tmp_path: Path) -> None:
+def test_a_caught_worker_is_killed_mid_work(tmp_path: Path) -> None:
     async def kill_all() -> list[int]:
         cut = []
         async with crew_of(tmp_path, *["works"] * 8) as crew:

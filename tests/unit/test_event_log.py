@@ -114,7 +114,9 @@ def test_paths_are_counted(tmp_path: Path) -> None:
         (f"case,activity\n{'k' * 201},a\n", "row 1 (line 2), column 'case': has 201 characters; 200 are allowed"),
     ],
 )
-def test_a_malformed_file_is_told_by_row_line_and_column(tmp_path: Path, content: str | bytes, expected: str) -> None:
+def test_a_malformed_file_is_reported_by_row_line_and_column(
+    tmp_path: Path, content: str | bytes, expected: str
+) -> None:
     assert complaint(tmp_path, content) == expected
 
 
@@ -141,7 +143,7 @@ def test_a_malformed_file_is_told_by_row_line_and_column(tmp_path: Path, content
         ),
     ],
 )
-def test_a_time_that_is_none_is_told_by_its_row(tmp_path: Path, times: list[str], expected: str) -> None:
+def test_a_time_that_is_none_is_reported_by_its_row(tmp_path: Path, times: list[str], expected: str) -> None:
     rows = "".join(f"1,a,{time}\n" for time in times)
 
     assert complaint(tmp_path, f"case,activity,time\n{rows}", TIMED) == expected

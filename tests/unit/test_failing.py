@@ -50,7 +50,7 @@ def test_a_lost_database_is_not_counted_but_not_for_ever() -> None:
     assert "6 times in a row" in ends[5].reason
 
 
-def test_what_counts_once_in_a_while_begins_anew_after_another_failure() -> None:
+def test_what_counts_once_in_a_while_starts_again_after_another_failure() -> None:
     ours = failing()
     for _ in range(5):
         ours.failed(DEFINITION, envelope(), LOST, in_transaction=True)

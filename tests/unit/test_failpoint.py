@@ -191,7 +191,7 @@ def test_a_child_with_a_mistake_in_the_variable_does_not_start() -> None:
     assert "there is no failpoint 'commit.begum'" in child.stderr
 
 
-def test_a_child_can_freeze_until_it_is_told_to_go_on() -> None:
+def test_a_child_can_freeze_until_a_signal_continues_it() -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", "from sagabus.failpoint import hit; hit('commit.begun'); print('alive')"],
         env={**os.environ, failpoint.VARIABLE: "commit.begun=stop"},

@@ -251,7 +251,7 @@ def test_a_lane_that_has_no_room_gets_it_later(play: Play) -> None:
     play(scene)
 
 
-def test_a_lane_that_is_begun_anew_gets_everything(play: Play) -> None:
+def test_a_lane_that_starts_again_gets_everything(play: Play) -> None:
     async def scene(stores: Stores) -> None:
         await stores.append(stores.envelope("a"))
         assert await stores.ids() == ["a"]

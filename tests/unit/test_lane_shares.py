@@ -29,7 +29,7 @@ def test_every_lane_is_due_to_exactly_one_worker(known: list[str | None], lanes:
 
 
 @given(known=workers)
-def test_those_that_work_know_the_same_and_nobody_knows_that_and_more(known: list[str | None]) -> None:
+def test_those_that_work_know_the_same_and_no_other_knows_that_and_more(known: list[str | None]) -> None:
     at_work = {knows for knows, share in zip(known, shares(known, 99), strict=True) if share}
 
     if None in known:

@@ -87,7 +87,7 @@ def test_with_few_lanes_each_may_have_more_once_the_store_knows() -> None:
     assert rig.renew(4) == (400, 400)
 
 
-def test_what_is_in_hand_is_told_though_less_is_to_come() -> None:
+def test_the_window_covers_what_is_in_flight_though_less_is_to_come() -> None:
     rig = Rig()
     rig.renew(4)
     rig.renew(4)
@@ -96,7 +96,7 @@ def test_what_is_in_hand_is_told_though_less_is_to_come() -> None:
     assert rig.renew(16) == (100, 350)
 
 
-def test_a_window_that_the_store_was_not_told_of_is_not_used() -> None:
+def test_a_window_that_the_store_does_not_know_is_not_used() -> None:
     rig = Rig()
     rig.renew(4)
     rig.store.away = True

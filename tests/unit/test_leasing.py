@@ -14,7 +14,7 @@ def lease(counter: StatementCounter, worker: str, channels: list[str], now: int)
     return counter.run(leasing.lease(worker, channels, now, duration=10 * SECOND, window=5, lanes=LANES))
 
 
-def test_who_had_to_wait_for_half_a_lease_takes_nobody_for_dead() -> None:
+def test_a_worker_that_waited_half_a_lease_takes_over_no_lane() -> None:
     """Whatever held it up has held up the others as well: they could not renew."""
     counter = StatementCounter()
     first = lease(counter, "one", ["a"], SECOND)

@@ -59,7 +59,7 @@ async def test_a_loop_that_answers_is_never_silent(caplog: pytest.LogCaptureFixt
 
 
 @driven
-async def test_a_blocked_loop_is_told_while_it_is_blocked_at_growing_intervals(
+async def test_a_blocked_loop_is_reported_while_it_is_blocked_at_growing_intervals(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     beat = LoopBeat(RunnerPool(nothing, 1))

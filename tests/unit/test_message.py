@@ -250,7 +250,7 @@ def test_declaring_messages_does_not_load_pydantic() -> None:
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_every_problem_of_a_configuration_is_told_on_its_own_line() -> None:
+def test_every_problem_of_a_configuration_has_its_own_line() -> None:
     error = ConfigurationError("no key", "no start")
 
     assert error.problems == ("no key", "no start")

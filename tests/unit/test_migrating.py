@@ -52,7 +52,7 @@ def test_the_lock_is_given_back_after_the_commit_and_not_before() -> None:
     assert link.steps.index("lock_versions") < link.steps.index("versions")
 
 
-def test_what_fails_is_rolled_back_and_told() -> None:
+def test_what_fails_is_rolled_back_and_raised() -> None:
     link = Notebook(fails_at="script")
 
     with pytest.raises(StoreBusy, match="script"):

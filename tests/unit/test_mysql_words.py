@@ -144,13 +144,13 @@ class TestErrors:
     def test_a_table_of_ours_that_is_gone_may_come_back(self) -> None:
         assert isinstance(of_our_own(OperationalError(1146, "no such table"), "there"), StoreUnavailable)
 
-    def test_any_other_fault_of_ours_is_told_as_it_is(self) -> None:
+    def test_any_other_fault_of_ours_is_reported_as_it_is(self) -> None:
         error = of_our_own(OperationalError(1064, "near 'x'"), "there")
 
         assert type(error) is StoreError
         assert "near 'x'" in str(error)
 
-    def test_the_way_out_is_told(self) -> None:
+    def test_the_error_names_the_way_out(self) -> None:
         assert "CREATE DATABASE" in str(translated(OperationalError(1049, "Unknown database"), "there"))
 
 
@@ -257,7 +257,7 @@ class TestAddress:
         with pytest.raises(ConfigurationError, match=why):
             MysqlStore(url)
 
-    def test_no_password_is_ever_told(self) -> None:
+    def test_no_password_is_ever_shown(self) -> None:
         store = MysqlStore("mysql://user:s3cret@127.0.0.1:3306/db")
 
         assert store.place == "mysql://127.0.0.1:3306/db"

@@ -79,7 +79,7 @@ def test_an_order_that_is_paid_and_not_shipped_is_torn() -> None:
     assert audited(tables).torn == 1
 
 
-def test_a_saga_in_another_state_is_told() -> None:
+def test_a_saga_in_another_state_is_reported() -> None:
     found = states()
     found[FIRST.order_id] = ("completed", ("submitted", "shipped", "paid"))
 

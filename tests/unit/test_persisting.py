@@ -122,7 +122,7 @@ def flat(told: list[list[tuple[str, Verdict]]]) -> list[tuple[str, Verdict]]:
     return [answer for share in told for answer in share]
 
 
-def test_a_flush_that_commits_is_told_at_once_and_in_its_order() -> None:
+def test_a_flush_that_commits_is_answered_at_once_and_in_its_order() -> None:
     async def main() -> Rig:
         rig = Rig(losing("nobody"))
         rig.add("a1", "b1", "a2", "-1")
@@ -137,7 +137,7 @@ def test_a_flush_that_commits_is_told_at_once_and_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("culprit", ["a1", "d1", "h1"])
-def test_neighbours_before_and_behind_are_told_while_the_culprit_is_still_being_tried(culprit: str) -> None:
+def test_neighbours_before_and_behind_are_answered_while_the_culprit_is_still_being_tried(culprit: str) -> None:
     async def main() -> tuple[Rig, list[tuple[str, Verdict]], dict[str, int]]:
         reached, go_on = asyncio.Event(), asyncio.Event()
         alone = 0
@@ -169,7 +169,7 @@ def test_neighbours_before_and_behind_are_told_while_the_culprit_is_still_being_
     assert rig.open() == {}
 
 
-def test_what_was_built_on_the_culprit_is_told_with_it_and_never_tried() -> None:
+def test_what_was_built_on_the_culprit_is_answered_with_it_and_never_tried() -> None:
     async def main() -> Rig:
         rig = Rig(losing("b2"))
         rig.add("b1", "a1", "b2", "c1", "b3", "a2", "b4", statements=["b2"])
@@ -254,7 +254,7 @@ def test_rows_that_cannot_be_written_cost_their_own_message_only_and_few_commits
     assert len(rig.store.commits) <= 25
 
 
-def test_a_cancellation_fences_only_what_was_not_told() -> None:
+def test_a_cancellation_fences_only_what_was_not_answered() -> None:
     async def main() -> Rig:
         reached = asyncio.Event()
 
@@ -280,7 +280,7 @@ def test_a_cancellation_fences_only_what_was_not_told() -> None:
     assert {name for name, verdict in answers if verdict is FENCED} == {"b1", "c1", "d1", "e1", "f1"}
 
 
-def test_a_new_routing_is_known_before_a_share_is_told_that_its_own_was_old() -> None:
+def test_a_new_routing_is_known_before_a_share_learns_that_its_own_was_old() -> None:
     async def main() -> Rig:
         async def script(names: list[str]) -> Sequence[Settled] | None:
             if len(names) > 2:

@@ -8,7 +8,7 @@ import pytest
 from sagabus import Bus, ConfigurationError
 
 
-def test_an_address_without_a_user_is_told_where_the_process_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_user_is_reported_where_the_process_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def nameless() -> str:
         raise KeyError("getpwuid(): uid not found: 1000650000")
 

@@ -64,7 +64,7 @@ def test_a_history_is_one_statement_and_without_one_there_is_none(recorded: bool
     assert counter.asked["record_history"] == int(recorded)
 
 
-def test_of_messages_in_a_lost_lane_those_that_are_gone_are_told_so() -> None:
+def test_of_messages_in_a_lost_lane_those_that_are_gone_are_answered_so() -> None:
     counter, envelopes = stored()
     settled(counter, [envelope for envelope in envelopes if envelope.lane == 2], lost=-1)
     counter.asked.clear()

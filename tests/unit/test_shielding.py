@@ -33,7 +33,7 @@ def test_it_raises_what_the_work_raises() -> None:
         asyncio.run(unbroken(_fails()))
 
 
-def test_work_that_is_cancelled_itself_is_told() -> None:
+def test_work_that_is_cancelled_itself_is_reported() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(unbroken(_cancels_itself()))
 

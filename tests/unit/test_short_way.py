@@ -113,7 +113,7 @@ def test_each_effect_of_a_run_is_written_or_left(name: str) -> None:
     assert found is None or found != flushed(Completed(MESSAGE, Effects()))
 
 
-def test_that_nobody_received_an_event_rests_on_the_routing_alone() -> None:
+def test_that_no_subscription_received_an_event_rests_on_the_routing_alone() -> None:
     """Which every flush of the short way is compared with, whatever it sends."""
     found = flushed(Completed(MESSAGE, Effects(unheard=True)))
 
