@@ -71,7 +71,7 @@ def test_a_look_makes_nothing(database: ServerDatabase) -> None:
     finished = run("sagas", "list", "--store", database.url)
 
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert "`sagabus migrate` makes them" in finished.stderr
+    assert "`sagabus migrate` makes" in finished.stderr
     assert database.tables_of_bus() == []
 
 

@@ -1,11 +1,12 @@
 """Protections taken out of the source for the time of one test.
 
-A mutant is a piece of a module's text and what stands there instead. It is compiled and put into the running module for
-one test; its check passes before and must not pass with it.
+A mutant is a piece of one definition's text and what stands there instead. The definition's module is compiled with it
+and put into the running one for one test; its check passes before and must not pass with it.
 """
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import gc
 import importlib
@@ -19,12 +20,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import sagabus
+
+SOURCES = Path(sagabus.__file__).parents[1]
+
 
 class Mutant(NamedTuple):
-    """A protection that is gone, and the check that has to notice, in a folder of its own."""
+    """A protection that is gone, and the check that has to notice, in a folder of its own.
+
+    `definition`: the qualified name of the function, or the name of the constant, that has the text, in whatever
+    module. Where several packages have such a one: `stores.sqlite:LEASING`.
+    """
 
     name: str
-    module: str
+    definition: str
     text: str
     instead: str
     check: Callable[[Path], None]
@@ -59,15 +68,14 @@ def finished(result: Any) -> None:
 
 def apply(mutant: Mutant, patch: pytest.MonkeyPatch) -> None:
     """Put the mutant's functions in the place of the module's; classes keep their identity and get its methods."""
-    module = importlib.import_module(mutant.module)
-    source = inspect.getsource(module)
-    assert mutant.text in source, f"the protection has moved; show this mutant where it is now: {mutant.text!r}"
-    changed: dict[str, Any] = {"__name__": mutant.module, "__file__": module.__file__}
-    exec(compile(source.replace(mutant.text, mutant.instead), str(module.__file__), "exec"), changed)
+    file, source = mutated(mutant)
+    module = importlib.import_module(".".join(file.relative_to(SOURCES).with_suffix("").parts))
+    changed: dict[str, Any] = {"__name__": module.__name__, "__file__": str(file)}
+    exec(compile(source, str(file), "exec"), changed)
     for name, value in changed.items():
         if name.startswith("__"):
             continue
-        if isinstance(value, type) and value.__module__ == mutant.module:
+        if isinstance(value, type) and value.__module__ == module.__name__:
             original = getattr(module, name)
             for attribute, method in vars(value).items():
                 if isinstance(method, FunctionType) and attribute not in ("__init__", "__class__"):
@@ -77,6 +85,41 @@ def apply(mutant: Mutant, patch: pytest.MonkeyPatch) -> None:
             _replace_entries(getattr(module, name), value, patch)
         else:
             patch.setattr(module, name, value)
+
+
+def mutated(mutant: Mutant) -> tuple[Path, str]:
+    """The file that has the definition, and its source with the mutant in it."""
+    found: list[tuple[Path, str]] = []
+    package, _, definition = mutant.definition.rpartition(":")
+    for file in (SOURCES / "sagabus").joinpath(*package.split(".")).rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        if mutant.text in source:
+            lines = source.splitlines(keepends=True)
+            for first, last in _lines_of(definition, ast.parse(source)):
+                before, inside, after = ("".join(part) for part in (lines[:first], lines[first:last], lines[last:]))
+                if mutant.text in inside:
+                    found.append((file, before + inside.replace(mutant.text, mutant.instead) + after))
+    assert len(found) == 1, f"{len(found)} definitions {mutant.definition} have the text {mutant.text!r}: name the one"
+    return found[0]
+
+
+def _lines_of(definition: str, scope: ast.AST) -> Iterator[tuple[int, int]]:
+    """Where definitions of this qualified name stand: the first line, and the one after the last."""
+    name, _, inner = definition.partition(".")
+    for node in ast.iter_child_nodes(scope):
+        if isinstance(node, ast.ClassDef) and node.name == name and inner:
+            yield from _lines_of(inner, node)
+        elif not inner and name in _names(node):
+            yield node.lineno - 1, node.end_lineno or node.lineno
+
+
+def _names(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        return [target.id for target in targets if isinstance(target, ast.Name)]
+    return []
 
 
 def _replace_entries(original: dict[Any, Any], changed: dict[Any, Any], patch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from tests.recorded.workload import DEFINITIONS, START, leave
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 
-from sagabus.cli.opening import script_of, store_of
+from sagabus.cli.opening import store_of
 from sagabus.stores.sql.dialect import TABLES
 from sagabus.stores.sqlite.schema import LATEST
 from sagabus.testing import Harness, ManualClock
@@ -38,7 +38,7 @@ def recording(version: int, kind: str) -> Path:
 
 def ddl(database: Database) -> str:
     """The schema as this release would print it for the store."""
-    script = script_of(store_of(None, database.url))
+    script = store_of(None, database.url).script()
     assert script is not None
     return _renamed(database, script)
 
