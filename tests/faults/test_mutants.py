@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     Mutant(
         "a full disk is an attempt",
-        "SqliteLoan.told",
+        "SqliteLoan.store_error",
         "return ended_by if is_of_the_database(ended_by) else None",
         "return None",
         full_disk,
