@@ -90,7 +90,7 @@ MUTANTS = [
     Mutant(
         "what was committed late is not looked for before a hand-over",
         "Fetching.stored",
-        " or self._late_of(told.standing)",
+        "            or self._late_of(findings.standing)\n",
         "",
         handing_over("postgres", test_handover.test_what_had_its_position_early_and_was_committed_late_goes_before),
     ),

@@ -36,7 +36,7 @@ HOT: dict[str, Query] = {
         Query("remove", (), POSITIONS),
         Query("cancel_all_timers", (), PLACES),
         Query("let_go", (), POSITIONS),
-        Query("retry", (5, 0, 1, 9, 9, 0, 0)),
+        Query("retry", (5, 0, 1, 9, 9, 0, 0, None)),
         Query("mark", (0, 0), POSITIONS),
         Query("unmark", (), POSITIONS),
         Query("stash", (5, 0, 9, 0)),

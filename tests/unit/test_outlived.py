@@ -1,7 +1,7 @@
 """What becomes of a death that was counted before a run, when the worker has outlived that run."""
 
-from collections import Counter
 from collections.abc import Collection
+from types import SimpleNamespace
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from tests.support.subscription import SUBSCRIPTION, stored
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, Mark
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.observers import Observers
 from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import DeadLettered, Outcome, Settled, Verdict
@@ -31,15 +32,10 @@ class Gathered:
 
 
 def test_however_often_its_commit_is_refused_one_death_is_taken_back() -> None:
-    hand, committer, none = InFlight({"taker": SUBSCRIPTION}, 8), Gathered(), cast(Any, None)
+    hand, committer, runners = InFlight({"taker": SUBSCRIPTION}, 8), Gathered(), cast(Any, None)
+    processing = cast(Any, SimpleNamespace(observers=Observers()))
     settlement = Settlement(
-        hand,
-        cast(Any, committer),
-        none,
-        none,
-        clock=ManualClock(),
-        statistics=Counter(),
-        progressed=lambda: None,
+        hand, cast(Any, committer), runners, processing, clock=ManualClock(), settled=lambda has_moved: None
     )
     hand.own([Lane("taker", 0, epoch=1, suspect_until=10)])
     marked = replace(stored(1), deaths=2)
