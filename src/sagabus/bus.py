@@ -15,6 +15,7 @@ from typing import Any, Self, Unpack, overload
 
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
+from sagabus.codec.states import StateCodec
 from sagabus.definitions import Definitions, check_lending, check_middleware, check_observers, define
 from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
@@ -51,7 +52,6 @@ from sagabus.middleware import Middleware
 from sagabus.observer import Observer
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
-from sagabus.state_codec import StateCodec
 from sagabus.store import Retention, Routing, Store
 from sagabus.store_urls import store_from_url
 from sagabus.views import DeadLetters, Sagas, Timers

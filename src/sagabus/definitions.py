@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from sagabus.callables import label_of, why_not
 from sagabus.codec import JsonCodec
+from sagabus.codec.states import StateCodec
 from sagabus.correlation import KeyOf
 from sagabus.deduplication import Deduplication, DeduplicationRules
 from sagabus.errors import ConfigurationError, SagaBusError
@@ -19,7 +20,6 @@ from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition
 from sagabus.saga_reader import define_saga
 from sagabus.settings import Settings
-from sagabus.state_codec import StateCodec
 from sagabus.store import Commit
 
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
+from sagabus.codec.states import StateCodec
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import HandlingError, StoreError
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import SagaDefinition
-from sagabus.state_codec import StateCodec
 from sagabus.store import Inspected
 
 log = logging.getLogger("sagabus")

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagabus.codec import Codec, JsonCodec, fingerprint
+from sagabus.codec.states import StateCodec
 from sagabus.errors import (
     ConfigurationError,
     MessageError,
@@ -28,7 +29,6 @@ from sagabus.errors import (
     StateTooLarge,
 )
 from sagabus.message import MessageType, event, message_type_of
-from sagabus.state_codec import StateCodec
 
 
 @dataclasses.dataclass(frozen=True)

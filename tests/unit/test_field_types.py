@@ -15,8 +15,8 @@ import pydantic
 import pytest
 
 from sagabus.codec import JsonCodec
+from sagabus.codec.field_types import walk
 from sagabus.errors import ConfigurationError
-from sagabus.field_types import walk
 from sagabus.message import event, message_type_of
 
 if typing.TYPE_CHECKING:

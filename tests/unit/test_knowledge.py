@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from sagabus import Bus, Context, Saga, event, handler, starts, timer
+from sagabus.codec.states import StateCodec
 from sagabus.engine.knowledge import known_types
 from sagabus.errors import MessageTooNew, StateTooNew
-from sagabus.state_codec import StateCodec
 
 
 @event("known.placed")

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel, RootModel, computed_field
 
 from sagabus import Bus, ConfigurationError, Saga, command, event, starts, timer
+from sagabus.codec.shape import version_of
+from sagabus.codec.states import StateCodec
 from sagabus.errors import StateInvalid, StateTooNew
-from sagabus.shape import version_of
-from sagabus.state_codec import StateCodec
 
 
 @event("evolve.begun")

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple, TypedDict
 import msgspec
 import pytest
 
+from sagabus.codec.states import StateCodec
+from sagabus.codec.undeclared import check_inside
 from sagabus.errors import StateInvalid
-from sagabus.state_codec import StateCodec
-from sagabus.undeclared import check_inside
 
 
 @dataclasses.dataclass

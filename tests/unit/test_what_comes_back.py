@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from sagabus import MessageInvalid, Saga, event
 from sagabus.codec import JsonCodec
+from sagabus.codec.states import StateCodec
 from sagabus.errors import StateInvalid
 from sagabus.message import message_type_of
-from sagabus.state_codec import StateCodec
 
 
 class ModelLine(pydantic.BaseModel):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sagabus.codec.field_types import paths
 from sagabus.engine.recoverability import timer_type
 from sagabus.evolution import needed_field, needed_message, needed_state
-from sagabus.field_types import paths
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import SagaDefinition
 

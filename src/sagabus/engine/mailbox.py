@@ -12,11 +12,11 @@ from collections import deque
 
 import msgspec
 
+from sagabus.codec.states import Carried
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StateInvalid
 from sagabus.handler import HandlerDefinition
 from sagabus.saga import Saga, SagaDefinition
-from sagabus.state_codec import Carried
 
 
 class BelievedState(msgspec.Struct, eq=False):

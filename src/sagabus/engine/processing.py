@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
+from sagabus.codec.states import StateCodec
 from sagabus.connection import Lent
 from sagabus.context import Context
 from sagabus.deduplication import DeduplicationRules
@@ -36,7 +37,6 @@ from sagabus.outcome import Outcome
 from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
-from sagabus.state_codec import StateCodec
 from sagabus.store import Unit
 
 

@@ -5,6 +5,7 @@ One of the two `Consumer`s. Nothing of a run is seen by the next one unless it h
 
 from __future__ import annotations
 
+from sagabus.codec.states import StateCodec
 from sagabus.context import Context
 from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
@@ -16,7 +17,6 @@ from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.outcome import Completed, Discarded, Effects, Outcome, Save
 from sagabus.reaction import Reaction, declared
 from sagabus.saga import Saga, SagaDefinition
-from sagabus.state_codec import StateCodec
 from sagabus.status import status_of
 
 

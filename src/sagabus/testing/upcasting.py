@@ -8,9 +8,9 @@ from typing import TypeVar, cast
 import msgspec
 
 from sagabus.codec import JsonCodec
+from sagabus.codec.states import StateCodec
 from sagabus.message import VERSION_HEADER, message_type_of
 from sagabus.saga import Saga
-from sagabus.state_codec import StateCodec
 
 __all__ = ["upcast_message", "upcast_state"]
 

@@ -1,4 +1,4 @@
-"""How one class is written as JSON and read again: what `codec` does for messages, and `state_codec` for states.
+"""How one class is written as JSON and read again: what `messages` and `states` stand on.
 
 Each form is made once, when the bus is built, and is then used for every message.
 """
@@ -11,13 +11,13 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import msgspec
 
-from sagabus.comparison import NOT_FINITE, difference, non_finite, parts
+from sagabus.codec.comparison import NOT_FINITE, difference, non_finite, parts
+from sagabus.codec.field_types import FieldTypes, walk
+from sagabus.codec.json_text import explain, is_too_deep, join
+from sagabus.codec.pydantic_codec import decode_model, encode_model, read_inner, write_inner
+from sagabus.codec.undeclared import Check, check_inside, first_lost
 from sagabus.errors import ConfigurationError, SagaBusError
-from sagabus.field_types import FieldTypes, walk
-from sagabus.json_text import explain, is_too_deep, join
 from sagabus.local_names import resolve_fields
-from sagabus.pydantic_codec import decode_model, encode_model, read_inner, write_inner
-from sagabus.undeclared import Check, check_inside, first_lost
 
 __all__ = ["Form", "Rules", "model_form", "native_form"]
 

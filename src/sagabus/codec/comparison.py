@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, cast
 
-from sagabus.json_text import join
-from sagabus.pydantic_codec import is_model, model_parts
+from sagabus.codec.json_text import join
+from sagabus.codec.pydantic_codec import is_model, model_parts
 
 __all__ = ["difference", "non_finite", "parts"]
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple, cast, get_origin
 import msgspec
 from msgspec import inspect as reflection
 
-from sagabus.json_text import join
-from sagabus.pydantic_codec import (
+from sagabus.codec.json_text import join
+from sagabus.codec.pydantic_codec import (
     described_type,
     equality_is_its_own,
     field_annotations,
     is_model,
     secrets_without_serializer,
 )
-from sagabus.pydantic_schema import unreadable_fields
+from sagabus.codec.pydantic_schema import unreadable_fields
 
 __all__ = ["FieldTypes", "paths", "walk"]
 

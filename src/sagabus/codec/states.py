@@ -11,11 +11,11 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import inspect as reflection
 
+from sagabus.codec.form import Form, Rules, native_form
+from sagabus.codec.json_text import explain, plain
+from sagabus.codec.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 from sagabus.errors import StateInvalid, StateTooLarge, StateTooNew
 from sagabus.evolution import UNCHANGED, Evolution
-from sagabus.form import Form, Rules, native_form
-from sagabus.json_text import explain, plain
-from sagabus.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 
 __all__ = ["Carried", "ReadState", "StateCodec"]
 

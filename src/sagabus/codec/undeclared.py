@@ -12,8 +12,8 @@ from typing import Any, TypeAlias, cast, get_origin
 
 from msgspec import inspect as reflection
 
-from sagabus.comparison import parts
-from sagabus.json_text import join
+from sagabus.codec.comparison import parts
+from sagabus.codec.json_text import join
 
 __all__ = ["Check", "check_inside", "first_lost"]
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import msgspec
 
-from sagabus.pydantic_codec import explain as explain_refusal
+from sagabus.codec.pydantic_codec import explain as explain_refusal
 
 __all__ = ["explain", "first_repeated_key", "is_too_deep", "join", "plain"]
 

@@ -14,9 +14,9 @@ from zlib import crc32
 import msgspec
 from msgspec import inspect as reflection
 
-from sagabus.field_types import paths
-from sagabus.json_text import join
-from sagabus.pydantic_codec import is_model, model_types, root_type
+from sagabus.codec.field_types import paths
+from sagabus.codec.json_text import join
+from sagabus.codec.pydantic_codec import is_model, model_types, root_type
 
 __all__ = ["CARRIES", "shape_text", "unknown_part", "version_of"]
 

@@ -1,6 +1,6 @@
 """Messages as JSON bytes: strict both ways, bounded before parsing, one form of error.
 
-Between `engine.sender` (encode) and `processing` (decode); `admit` is for bytes from outside. States: `state_codec`.
+Between `engine.sender` (encode) and `processing` (decode); `admit` is for bytes from outside. States: `states`.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,9 +9,9 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from sagabus.codec.form import Form, Rules, model_form, native_form
+from sagabus.codec.json_text import explain, first_repeated_key, plain
 from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge, MessageTooNew
-from sagabus.form import Form, Rules, model_form, native_form
-from sagabus.json_text import explain, first_repeated_key, plain
 from sagabus.message import MessageType, message_type_of, version_in
 
 __all__ = ["Codec", "JsonCodec", "Reader", "fingerprint"]
