@@ -7,7 +7,6 @@ file out of the box.
 from typing import TYPE_CHECKING, Any
 
 from sagabus.bus import Bus
-from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
 from sagabus.deduplication import Deduplication, Duplicate
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
@@ -61,6 +60,7 @@ from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
+from sagabus.store.connection import AsyncConnection, Connection
 from sagabus.views import SagaRecord, TimerRecord, Transition
 
 make_safe()

@@ -45,7 +45,6 @@ from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
 from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
-from sagabus.inspection import ChannelCounts
 from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.leftovers import report
 from sagabus.middleware import Middleware
@@ -53,6 +52,7 @@ from sagabus.observer import Observer
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Retention, Routing, Store
+from sagabus.store.inspection import ChannelCounts
 from sagabus.store_urls import store_from_url
 from sagabus.views import DeadLetters, Sagas, Timers
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sagabus.callables import given_by_partial, why_not, written
-from sagabus.connection import AsyncConnection, Connection
 from sagabus.context import Context
 from sagabus.errors import MessageNotDeclared
 from sagabus.local_names import evaluate
 from sagabus.message import MessageType, message_type_of
+from sagabus.store.connection import AsyncConnection, Connection
 
 _ALLOWED = (
     "put @event or @command on the class if it should be one. A handler is given a message, a context "

@@ -15,10 +15,10 @@ from sagabus.clock import Clock
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import Admission, Claim, Completed, DeadLettered, Effects, Failure, Outcome, Save
 from sagabus.store import Batch, Retention, Store, Subscription
+from sagabus.store.upkeep import Purged
 from sagabus.store_urls import store_from_url
 from sagabus.stores.sql import server
 from sagabus.testing import ManualClock
-from sagabus.upkeep import Purged
 
 DAY = 86_400_000_000
 OLD = 400

@@ -13,9 +13,9 @@ from tests.scenarios.conftest import PATIENCE, until
 
 from sagabus import Bus, Linear, RetryPolicy, event, handler
 from sagabus.envelope import LANES, lane_of
-from sagabus.loud import Loud
 from sagabus.settings import Settings
 from sagabus.store import Store
+from sagabus.store.loud import Loud
 from sagabus.store_urls import store_from_url
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock

@@ -10,9 +10,9 @@ import pytest
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.errors import StoreBusy
 from sagabus.store import Retention
+from sagabus.store.upkeep import Purged
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
-from sagabus.upkeep import Purged
 
 MINUTE = timedelta(minutes=1)
 RETENTION = [Retention("orders", 7 * 86_400_000_000)]

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 from tests.support.databases import MYSQL
 
-from sagabus.loud import MOST_LOUD
+from sagabus.store.loud import MOST_LOUD
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.append_lookup import LOOK
 from sagabus.stores.mysql.fetch_query import LaneQueries

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import pytest
 
 from sagabus import Bus, ConfigurationError, Context, event, handler
-from sagabus.connection import AsyncConnection
 from sagabus.signature import read_signature
+from sagabus.store.connection import AsyncConnection
 
 if typing.TYPE_CHECKING:
     from decimal import Decimal

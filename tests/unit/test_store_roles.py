@@ -11,9 +11,9 @@ import pytest
 from tests.conftest import Take
 from tests.support.databases import MYSQL, POSTGRES
 
-from sagabus import store as port
 from sagabus.clock import SystemClock
 from sagabus.store import Store
+from sagabus.store import roles as port
 from sagabus.store_urls import store_from_url
 
 ROOT = Path(__file__).resolve().parents[2]

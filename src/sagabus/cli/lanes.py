@@ -12,7 +12,7 @@ from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import count_text
 from sagabus.cli.text import printable
 from sagabus.envelope import lanes_problem
-from sagabus.upkeep import Divided
+from sagabus.store.upkeep import Divided
 
 
 @click.command("lanes")

@@ -15,7 +15,7 @@ from sagabus.cli.text import printable
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.inspection import ChannelCounts
+    from sagabus.store.inspection import ChannelCounts
 
 _PAGE = 1_000
 _MOST = 10_000

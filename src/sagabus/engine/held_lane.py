@@ -7,8 +7,8 @@ passes over it. So the keys behind it need not wait for its backlog (decision 00
 from __future__ import annotations
 
 from sagabus.engine.mailbox import Mailbox
-from sagabus.loud import MOST_LOUD
 from sagabus.store import Lane
+from sagabus.store.loud import MOST_LOUD
 
 _SHARE = 8
 """A key that has more than this part of a lane's window in flight may be loud."""

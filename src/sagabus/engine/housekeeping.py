@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.errors import StoreError
 from sagabus.store import Retention, Upkeep
-from sagabus.upkeep import Purged
+from sagabus.store.upkeep import Purged
 
 log = logging.getLogger("sagabus")
 

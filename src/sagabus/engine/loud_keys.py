@@ -12,8 +12,8 @@ from sagabus.clock import Clock
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.in_flight import InFlight
 from sagabus.envelope import Envelope
-from sagabus.loud import MOST_LOUD, Loud, Sift
 from sagabus.store import Fetched, Leasing
+from sagabus.store.loud import MOST_LOUD, Loud, Sift
 
 log = logging.getLogger("sagabus")
 

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.codec.states import StateCodec
-from sagabus.connection import Lent
 from sagabus.context import Context
 from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.around import Step, compose
@@ -38,6 +37,7 @@ from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Unit
+from sagabus.store.connection import Lent
 
 
 class Processing:

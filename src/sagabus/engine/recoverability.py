@@ -11,7 +11,6 @@ from datetime import timedelta
 import msgspec
 
 from sagabus.clock import SECOND, Clock, micros
-from sagabus.connection import is_of_the_database
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import (
     MessageTooNew,
@@ -25,6 +24,7 @@ from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
 from sagabus.retry import Rule, leaves
 from sagabus.saga import SagaDefinition
+from sagabus.store.connection import is_of_the_database
 
 log = logging.getLogger("sagabus")
 

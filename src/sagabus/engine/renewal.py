@@ -15,7 +15,7 @@ from math import inf
 
 from sagabus.clock import Clock
 from sagabus.errors import StoreError
-from sagabus.keeper import Keeper
+from sagabus.store.keeper import Keeper
 
 log = logging.getLogger("sagabus")
 

@@ -34,11 +34,11 @@ from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
-from sagabus.loud import Sift
 from sagabus.outcome import Settled
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Fetched, Lane, Loaded, Queue
+from sagabus.store.loud import Sift
 
 log = logging.getLogger("sagabus")
 

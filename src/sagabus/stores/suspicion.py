@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sagabus.loud import MOST_LOUD
+from sagabus.store.loud import MOST_LOUD
 
 _MOST = 4 * MOST_LOUD
 """Keys with a position of their own; those of many deaths one after another are taken together."""

@@ -14,12 +14,8 @@ from typing import TypeVar
 
 import msgspec
 
-from sagabus.connection import Lent
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
-from sagabus.inspection import Inspection
-from sagabus.keeper import Keeper
-from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Completed, Outcome, Parameters, Settled, Verdict
 from sagabus.store import (
     AsyncJoined,
@@ -37,9 +33,13 @@ from sagabus.store import (
     Subscription,
     Unit,
 )
+from sagabus.store.connection import Lent
+from sagabus.store.inspection import Inspection
+from sagabus.store.keeper import Keeper
+from sagabus.store.loud import Loud, Sift
+from sagabus.store.upkeep import Divided, Purged
 from sagabus.testing.captured import NOWHERE, Heard
 from sagabus.testing.faults import Cues
-from sagabus.upkeep import Divided, Purged
 
 T = TypeVar("T")
 

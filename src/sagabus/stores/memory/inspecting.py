@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.tables import Tables
 

@@ -7,8 +7,8 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from sagabus.loud import Loud
 from sagabus.store import Lane
+from sagabus.store.loud import Loud
 from sagabus.stores.lane_shares import BEYOND_LOST, Crew, share_of
 from sagabus.stores.memory.tables import LaneRow, Tables
 from sagabus.stores.suspicion import Suspicion, across

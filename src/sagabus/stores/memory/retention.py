@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice, takewhile
 
 from sagabus.store import Retention
+from sagabus.store.upkeep import Purged
 from sagabus.stores.memory.tables import Tables
-from sagabus.upkeep import Purged
 
 
 def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Purged:

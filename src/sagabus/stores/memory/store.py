@@ -11,8 +11,6 @@ from typing import NoReturn
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope, lanes_problem
 from sagabus.errors import ConfigurationError, UnsupportedCapability
-from sagabus.inspection import Inspection
-from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled, Verdict
 from sagabus.store import (
     Batch,
@@ -28,6 +26,9 @@ from sagabus.store import (
     Subscription,
     Unit,
 )
+from sagabus.store.inspection import Inspection
+from sagabus.store.loud import Loud, Sift
+from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.lane_shares import knowledge
 from sagabus.stores.memory import dead_letters, subscribing
 from sagabus.stores.memory.admission import admit
@@ -41,7 +42,6 @@ from sagabus.stores.memory.unit import MemoryUnit
 from sagabus.stores.memory.waking import Bell
 from sagabus.stores.process import check_process
 from sagabus.stores.texts import storable
-from sagabus.upkeep import Divided, Purged
 
 
 class MemoryStore:

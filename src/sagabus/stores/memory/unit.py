@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.clock import Clock
-from sagabus.connection import Lent
 from sagabus.envelope import Envelope
 from sagabus.errors import NoOpenTransaction, StoreBusy, UnsupportedCapability
 from sagabus.outcome import Admission, Settled, Verdict
 from sagabus.store import Batch, Capability
+from sagabus.store.connection import Lent
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.tables import Tables

@@ -13,14 +13,14 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded, lanes_problem
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
-from sagabus.inspection import ChannelCounts, WorkerSeen
-from sagabus.keeper import Keeper
-from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Retention, Routing, Subscription
+from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.keeper import Keeper
+from sagabus.store.loud import Loud, Sift
+from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.sql import appending, dead_letters, dividing, leasing, reading, registering, settling
 from sagabus.stores.sql.steps import Steps
-from sagabus.upkeep import Divided, Purged
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ class Reads(Protocol):
 
 
 class SqlInspection:
-    """See `sagabus.inspection.Inspection`."""
+    """See `sagabus.store.inspection.Inspection`."""
 
     def __init__(self, read: Reads, clock: Clock) -> None:
         self._read = read

@@ -9,10 +9,10 @@ import msgspec
 from sagabus.envelope import DeadLetter, lane_of
 from sagabus.failpoint import hit
 from sagabus.store import ReplayResult, Retention
+from sagabus.store.upkeep import Purged
 from sagabus.stores.replaying import Facts, replay_of
 from sagabus.stores.sql import appending, reading, rows
 from sagabus.stores.sql.steps import Query, Steps
-from sagabus.upkeep import Purged
 
 
 def replay(letter_id: int, now: int, *, force: bool) -> Steps[ReplayResult]:

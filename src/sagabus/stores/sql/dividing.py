@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from sagabus.envelope import lane_of
 from sagabus.failpoint import hit
+from sagabus.store.upkeep import Divided
 from sagabus.stores.lane_shares import BEYOND_LOST
 from sagabus.stores.sql import leasing
 from sagabus.stores.sql.damage import readable
 from sagabus.stores.sql.steps import Query, Steps
 from sagabus.stores.suspicion import Suspicion, across, loud_of
-from sagabus.upkeep import Divided
 
 _AT_ONCE = 2_000
 """How many envelopes one step reads, so that memory does not depend on the length of the queue."""

@@ -18,9 +18,9 @@ import msgspec
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.loud import Sift
 from sagabus.outcome import Completed, Outcome
 from sagabus.store import Cursor, Fetched, Loaded
+from sagabus.store.loud import Sift
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.handover import MOST, Findings, Given, Handover, KeyRow, LaneCursor, Place, Standing
 from sagabus.stores.sql.sifting import Sifting

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sagabus.loud import Loud
 from sagabus.store import Lane
+from sagabus.store.loud import Loud
 from sagabus.stores.lane_shares import Crew, knowledge, share_of
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps

@@ -10,8 +10,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from sagabus.connection import AsyncConnection, is_of_the_database
 from sagabus.errors import StoreError, TransactionLost, UnsupportedCapability
+from sagabus.store.connection import AsyncConnection, is_of_the_database
 from sagabus.stores.sql.guard import GuardedLink
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.steps import Query, causes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.errors import StoreError
-from sagabus.loud import MOST_LOUD
+from sagabus.store.loud import MOST_LOUD
 
 
 def all_but(first: int) -> str:

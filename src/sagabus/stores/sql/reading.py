@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.inspection import ChannelCounts, WorkerSeen
-from sagabus.loud import Sift
 from sagabus.store import Cursor, Fetched, Loaded
+from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.loud import Sift
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import padded

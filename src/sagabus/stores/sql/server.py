@@ -17,9 +17,9 @@ from typing import Any, TypeAlias, TypeVar
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
-from sagabus.loud import Sift
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
+from sagabus.store.loud import Sift
 from sagabus.stores.process import check_process
 from sagabus.stores.sql import leasing, rows
 from sagabus.stores.sql.appending import Raced

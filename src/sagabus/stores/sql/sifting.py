@@ -16,8 +16,8 @@ import msgspec
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.loud import Sift
 from sagabus.store import Fetched
+from sagabus.store.loud import Sift
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.handover import KeyRow, Standing
 from sagabus.stores.sql.loud_keys import padded

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sagabus.connection import AsyncConnection, Connection, is_of_the_database
 from sagabus.errors import StoreError, UnsupportedCapability
 from sagabus.outcome import Parameters
+from sagabus.store.connection import AsyncConnection, Connection, is_of_the_database
 from sagabus.stores.sqlite.guard import GuardedConnection
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sagabus.envelope import Envelope, Recorded
 from sagabus.outcome import Completed, RetryAt, Save, Verdict
 from sagabus.store import Batch, Retention
+from sagabus.store.upkeep import Purged
 from sagabus.testing.conformance.append import LOOK_ALIKES
 from sagabus.testing.conformance.trial import (
     COMMITTED,
@@ -22,7 +23,6 @@ from sagabus.testing.conformance.trial import (
     conformance,
     save,
 )
-from sagabus.upkeep import Purged
 
 
 def step(envelope: Envelope, base: int = 0, key: str = "A1", **fields: Any) -> Completed:

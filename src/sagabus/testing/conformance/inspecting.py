@@ -9,9 +9,9 @@ import pytest
 
 from sagabus.envelope import Cause
 from sagabus.errors import ConfigurationError
-from sagabus.inspection import ChannelCounts
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
 from sagabus.store import Subscription
+from sagabus.store.inspection import ChannelCounts
 from sagabus.testing.conformance.trial import (
     BILLING,
     FAILURE,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from sagabus.loud import MOST_LOUD, Loud, Sift
 from sagabus.outcome import RetryAt
 from sagabus.store import Fetched, Lane
+from sagabus.store.loud import MOST_LOUD, Loud, Sift
 from sagabus.testing.conformance.trial import (
     FAILURE,
     MINUTE,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sagabus.envelope import Cause
 from sagabus.outcome import Admission, DeadLettered
 from sagabus.store import Retention
+from sagabus.store.upkeep import Purged
 from sagabus.testing.conformance.trial import (
     BILLING,
     COMMITTED,
@@ -21,7 +22,6 @@ from sagabus.testing.conformance.trial import (
     conformance,
     save,
 )
-from sagabus.upkeep import Purged
 
 ACCEPTED, DUPLICATE, TOO_OLD = Admission.ACCEPTED, Admission.DUPLICATE, Admission.TOO_OLD
 

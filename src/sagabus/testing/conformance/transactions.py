@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sagabus.connection import AsyncConnection, Connection
 from sagabus.errors import SagaBusError, StatementRefused, StoreError, UnsupportedCapability
 from sagabus.outcome import Admission, Statement, Verdict
 from sagabus.store import Batch, Capability, Store
+from sagabus.store.connection import AsyncConnection, Connection
 from sagabus.testing.conformance.trial import (
     COMMITTED,
     StoreSuite,

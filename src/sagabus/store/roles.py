@@ -19,20 +19,18 @@ from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import ClassVar, Literal, Protocol
 
-from sagabus.connection import Lent
-from sagabus.delivery import Batch, Cursor, Fetched, Lane, Loaded
 from sagabus.envelope import Envelope
-from sagabus.inspection import Inspection
-from sagabus.keeper import Keeper
-from sagabus.loud import Loud, Sift
 from sagabus.outcome import Admission, Parameters, Settled
-from sagabus.subscription import Routing, Subscription
-from sagabus.upkeep import Divided, Purged, ReplayResult, Retention
+from sagabus.store.connection import Lent
+from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
+from sagabus.store.inspection import Inspection
+from sagabus.store.keeper import Keeper
+from sagabus.store.loud import Loud, Sift
+from sagabus.store.subscription import Routing, Subscription
+from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
 
-__all__ = ["Acceptance", "Administration", "AsyncJoined", "Batch", "Capability", "Commit", "Cursor", "Delivery"]
-__all__ += ["Divided", "Fetched", "Inspected", "Joined", "Joining", "Lane", "Leasing", "Letters", "Life", "Loaded"]
-__all__ += ["Loud", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift"]
-__all__ += ["Store", "Subscription", "Unit", "Upkeep"]
+__all__ = ["Acceptance", "Administration", "AsyncJoined", "Capability", "Commit", "Delivery", "Inspected", "Joined"]
+__all__ += ["Joining", "Leasing", "Letters", "Life", "Queue", "Registration", "Routed", "Store", "Unit", "Upkeep"]
 
 
 class Capability(Enum):

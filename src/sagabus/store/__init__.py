@@ -1,0 +1,38 @@
+"""PORT: the store. `roles` is the contract, in small protocols, and the other modules have the values that cross it.
+
+An adapter imports what it needs from here, and `envelope` and `outcome`.
+"""
+
+from sagabus.store.connection import AsyncConnection, Connection, Lent
+from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
+from sagabus.store.inspection import ChannelCounts, Inspection, WorkerSeen
+from sagabus.store.keeper import Keeper
+from sagabus.store.loud import Loud, Sift
+from sagabus.store.roles import (
+    Acceptance,
+    Administration,
+    AsyncJoined,
+    Capability,
+    Commit,
+    Delivery,
+    Inspected,
+    Joined,
+    Joining,
+    Leasing,
+    Letters,
+    Life,
+    Queue,
+    Registration,
+    Routed,
+    Store,
+    Unit,
+    Upkeep,
+)
+from sagabus.store.subscription import Routing, Subscription
+from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
+
+__all__ = ["Acceptance", "Administration", "AsyncConnection", "AsyncJoined", "Batch", "Capability", "ChannelCounts"]
+__all__ += ["Commit", "Connection", "Cursor", "Delivery", "Divided", "Fetched", "Inspected", "Inspection", "Joined"]
+__all__ += ["Joining", "Keeper", "Lane", "Leasing", "Lent", "Letters", "Life", "Loaded", "Loud", "Purged", "Queue"]
+__all__ += ["Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift", "Store", "Subscription", "Unit"]
+__all__ += ["Upkeep", "WorkerSeen"]
