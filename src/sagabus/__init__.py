@@ -51,9 +51,9 @@ from sagabus.errors import (
 )
 from sagabus.handler import handler
 from sagabus.health import Health
-from sagabus.kinds import Command, Event
 from sagabus.log import make_safe
 from sagabus.message import command, event
+from sagabus.message.kinds import Command, Event
 from sagabus.middleware import Middleware, Next
 from sagabus.observer import Commit, Handled, Lost, Observer, Refused, Unheard
 from sagabus.retry import Exponential, Linear, RetryPolicy, Rule

@@ -45,8 +45,8 @@ from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
 from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
-from sagabus.kinds import Command, Event, wrong_kind
 from sagabus.leftovers import report
+from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
 from sagabus.saga import SagaDefinition

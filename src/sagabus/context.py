@@ -16,9 +16,9 @@ from sagabus.clock import instant, moment, span
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ContextClosed, HandlingError, InvalidTime
 from sagabus.identity import check_id, derive
-from sagabus.kinds import Command, Event, wrong_kind
+from sagabus.message.kinds import Command, Event, wrong_kind
+from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Parameters, Statement
-from sagabus.stamping import checked_headers, checked_key
 
 TIMER = "sagabus.timer"
 """The message type of timers. It is in no registry, so it cannot be published."""

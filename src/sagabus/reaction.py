@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from sagabus.context import Context
-from sagabus.correlation import KeyOf
 from sagabus.message import MessageType
+from sagabus.message.correlation import KeyOf
 
 When: TypeAlias = Callable[[Any], bool]
 Invoke: TypeAlias = Callable[[Any, object, Context, object], Any]

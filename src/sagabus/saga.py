@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Unpack, dataclass_transform
 
-from sagabus.correlation import KeySpec
-from sagabus.declared_class import become_dataclass
 from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import is_names
 from sagabus.handler import require_name
 from sagabus.local_names import visible_names
+from sagabus.message.correlation import KeySpec
+from sagabus.message.declared_class import become_dataclass
 from sagabus.reaction import Reaction, When
 from sagabus.retry import RetryPolicy
 from sagabus.saga_fields import adopt_mixins, check_assignable

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
-from sagabus.correlation import KeySpec
 from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import Evolution, Upcast
+from sagabus.message.correlation import KeySpec
 from sagabus.nearest import known_names
 from sagabus.retry import RetryPolicy
 

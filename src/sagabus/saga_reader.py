@@ -11,10 +11,10 @@ from typing import Any
 
 from sagabus.callables import check_answers, written
 from sagabus.clock import span_problems
-from sagabus.correlation import KeySpec, key_reader
 from sagabus.handler import check_name
 from sagabus.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
+from sagabus.message.correlation import KeySpec, key_reader
 from sagabus.reaction import Reaction, When, declared, invoker, seconds
 from sagabus.saga import Mark, Saga, SagaDefinition, WhenSpec
 from sagabus.saga_options import SagaOptions

@@ -20,7 +20,7 @@ from sagabus import (
     StoreError,
     handler,
 )
-from sagabus.stamping import MOST_HEADERS
+from sagabus.message.stamping import MOST_HEADERS
 from sagabus.testing import Harness
 
 BROKEN = ["a\udc80b", "\ud83d\ude00", "\ud800"]

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from sagabus import event
-from sagabus.correlation import LONGEST_KEY, as_key, key_reader
 from sagabus.errors import MessageInvalid
 from sagabus.message import message_type_of
+from sagabus.message.correlation import LONGEST_KEY, as_key, key_reader
 
 
 class Colour(enum.Enum):

@@ -14,7 +14,6 @@ import pytest
 
 from sagabus import errors
 from sagabus.errors import ConfigurationError, MessageNotDeclared, SagaBusError, UnknownMessageType
-from sagabus.kinds import Command, Event
 from sagabus.message import (
     MessageType,
     Registry,
@@ -25,6 +24,7 @@ from sagabus.message import (
     message_type_of,
     required_field_names,
 )
+from sagabus.message.kinds import Command, Event
 
 
 @event("orders.submitted")

@@ -18,7 +18,7 @@ from sagabus.engine.publisher import (
 from sagabus.engine.routing import RoutingTable
 from sagabus.engine.sender import Sender
 from sagabus.errors import Unroutable
-from sagabus.kinds import Command, Event, wrong_kind
+from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Admission
 from sagabus.store import AsyncJoined, Joined, Routed, Routing, Unit
 

@@ -17,8 +17,8 @@ from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ConfigurationError, DuplicateMessage, MessageIdCollision, MessageTooOld, SagaBusError
 from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
+from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Admission
-from sagabus.stamping import checked_headers, checked_key
 
 Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "unheard"]
 OnCollision: TypeAlias = Literal["log", "raise"]

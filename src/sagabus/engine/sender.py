@@ -14,15 +14,15 @@ import msgspec
 
 from sagabus.codec import Codec
 from sagabus.context import TIMER
-from sagabus.correlation import KeyOf
 from sagabus.engine.observers import Observers
 from sagabus.engine.routing import Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
+from sagabus.message.correlation import KeyOf
+from sagabus.message.stamping import checked_headers, size_of
 from sagabus.outcome import Parameters
 from sagabus.settings import Settings
-from sagabus.stamping import checked_headers, size_of
 from sagabus.store import Routing
 
 log = logging.getLogger("sagabus")

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from sagabus.errors import MessageInvalid
-from sagabus.message import MessageType
+from sagabus.message.declaration import MessageType
 
 KeySpec: TypeAlias = str | Callable[[Any], object]
 KeyOf: TypeAlias = Callable[[object], str | None]

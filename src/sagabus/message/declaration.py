@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack, cast, dataclass_transform
 
-from sagabus.declared_class import become_dataclass
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
 from sagabus.evolution import UNCHANGED, Evolution, Upcast, is_names
-from sagabus.kinds import Command, Event
 from sagabus.local_names import visible_names
+from sagabus.message.declared_class import become_dataclass
+from sagabus.message.kinds import Command, Event
 from sagabus.nearest import known_names
 
 __all__ = [

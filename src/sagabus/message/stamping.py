@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from sagabus.correlation import as_key
 from sagabus.errors import MessageInvalid
-from sagabus.message import message_type_of
+from sagabus.message.correlation import as_key
+from sagabus.message.declaration import message_type_of
 
 MOST_HEADERS = 100
 
