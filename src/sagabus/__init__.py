@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from sagabus.bus import Bus
 from sagabus.context import Context
-from sagabus.deduplication import Deduplication, Duplicate
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
 from sagabus.envelope import Cause, DeadLetter, Envelope
@@ -56,7 +55,8 @@ from sagabus.message import command, event
 from sagabus.message.kinds import Command, Event
 from sagabus.middleware import Middleware, Next
 from sagabus.observer import Commit, Handled, Lost, Observer, Refused, Unheard
-from sagabus.retry import Exponential, Linear, RetryPolicy, Rule
+from sagabus.policies.deduplication import Deduplication, Duplicate
+from sagabus.policies.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult

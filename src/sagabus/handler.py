@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 from sagabus.callables import carrying, check_answers, label_of, written
-from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError
 from sagabus.local_names import visible_names
 from sagabus.message import field_names
 from sagabus.message.correlation import KeySpec, key_reader
+from sagabus.policies.deduplication import Deduplication
+from sagabus.policies.retry import RetryPolicy
 from sagabus.reaction import Reaction, invoker, seconds
-from sagabus.retry import RetryPolicy
 from sagabus.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])

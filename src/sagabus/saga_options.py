@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 
-from sagabus.deduplication import Deduplication
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import Evolution, Upcast
 from sagabus.message.correlation import KeySpec
 from sagabus.nearest import known_names
-from sagabus.retry import RetryPolicy
+from sagabus.policies.deduplication import Deduplication
+from sagabus.policies.retry import RetryPolicy
 
 __all__ = ["Policy", "PolicySpec", "SagaKeywords", "SagaOptions", "options_of"]
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Literal
 
 from sagabus.clock import span_problems
-from sagabus.deduplication import SHORTEST_WINDOW, Deduplication
 from sagabus.envelope import MOST_LANES
 from sagabus.errors import ConfigurationError
+from sagabus.policies.deduplication import SHORTEST_WINDOW, Deduplication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

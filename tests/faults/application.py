@@ -35,7 +35,7 @@ from sagabus import (
     timer,
 )
 from sagabus.clock import SECOND, Cancellable, SystemClock
-from sagabus.retry import Rule
+from sagabus.policies.retry import Rule
 
 TABLES = (
     "CREATE TABLE ledger (subscription TEXT, message_id TEXT, order_id TEXT, note TEXT)",

@@ -7,7 +7,7 @@ import pytest
 
 from sagabus.clock import LONGEST, micros
 from sagabus.errors import ConfigurationError, MessageInvalid
-from sagabus.retry import Exponential, Linear, RetryPolicy, Rule, leaves
+from sagabus.policies.retry import Exponential, Linear, RetryPolicy, Rule, leaves
 
 SECOND = timedelta(seconds=1)
 

@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy.exc
 
 from sagabus.errors import StoreBusy, StoreCorrupt
-from sagabus.transience import is_transient
+from sagabus.policies.transience import is_transient
 
 
 def named(module: str, *names: str, base: type[BaseException] = Exception) -> Any:

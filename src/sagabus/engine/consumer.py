@@ -12,7 +12,6 @@ import msgspec
 from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.context import Context
-from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.run import Run
@@ -21,6 +20,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import UnknownMessageType
 from sagabus.handler import HandlerDefinition
 from sagabus.outcome import Claim, Completed, Effects, Outcome
+from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 

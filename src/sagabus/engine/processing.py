@@ -16,7 +16,6 @@ from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
-from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.around import Step, compose
 from sagabus.engine.consumer import Consumer, Definition, HandlerConsumer, Surroundings
 from sagabus.engine.mailbox import Mailbox
@@ -33,6 +32,7 @@ from sagabus.failpoint import hit
 from sagabus.identity import Identity
 from sagabus.middleware import Middleware
 from sagabus.outcome import Outcome
+from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.reaction import Reaction
 from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias, TypeGuard, cast, get_args
 
 from sagabus.clock import Clock, instant
 from sagabus.context import SendOptions, due
-from sagabus.deduplication import DeduplicationRules
 from sagabus.engine.observers import Observers
 from sagabus.engine.routing import RoutingTable
 from sagabus.engine.sender import Sender
@@ -19,6 +18,7 @@ from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
 from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Admission
+from sagabus.policies.deduplication import DeduplicationRules
 
 Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "unheard"]
 OnCollision: TypeAlias = Literal["log", "raise"]

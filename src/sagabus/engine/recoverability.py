@@ -22,7 +22,7 @@ from sagabus.errors import (
 from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
-from sagabus.retry import Rule, leaves
+from sagabus.policies.retry import Rule, leaves
 from sagabus.saga import SagaDefinition
 from sagabus.store.connection import is_of_the_database
 

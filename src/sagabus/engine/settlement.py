@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec.structs import replace
 
 from sagabus.clock import Clock, sleep
-from sagabus.deduplication import Duplicate, report_duplicate
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, may_have_held
@@ -30,6 +29,7 @@ from sagabus.outcome import (
     Stashed,
     Verdict,
 )
+from sagabus.policies.deduplication import Duplicate, report_duplicate
 
 log = logging.getLogger("sagabus")
 

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 from sagabus.clock import LONGEST, micros, span_problems
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageError
-from sagabus.transience import is_transient
+from sagabus.policies.transience import is_transient
 
 _LONGEST = micros(LONGEST)
 FEWEST_DEATHS = 2
