@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sagabus.bus import Bus
 from sagabus.context import Context
+from sagabus.definitions.handler import handler
+from sagabus.definitions.saga import Saga, handles, starts, timer
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
 from sagabus.envelope import Cause, DeadLetter, Envelope
@@ -48,7 +50,6 @@ from sagabus.errors import (
     WrongDatabase,
     WrongEventLoop,
 )
-from sagabus.handler import handler
 from sagabus.health import Health
 from sagabus.log import make_safe
 from sagabus.message import command, event
@@ -57,7 +58,6 @@ from sagabus.middleware import Middleware, Next
 from sagabus.observer import Commit, Handled, Lost, Observer, Refused, Unheard
 from sagabus.policies.deduplication import Deduplication, Duplicate
 from sagabus.policies.retry import Exponential, Linear, RetryPolicy, Rule
-from sagabus.saga import Saga, handles, starts, timer
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
 from sagabus.store.connection import AsyncConnection, Connection

@@ -16,7 +16,9 @@ from typing import Any, Self, Unpack, overload
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
-from sagabus.definitions import Definitions, check_lending, check_middleware, check_observers, define
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reading import Definitions, check_lending, check_middleware, check_observers, define
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.event_log import EventLog
@@ -41,7 +43,6 @@ from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
-from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
 from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
@@ -49,7 +50,6 @@ from sagabus.leftovers import report
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
-from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Retention, Routing, Store
 from sagabus.store.inspection import ChannelCounts

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 import msgspec
 
 from sagabus.codec.states import StateCodec
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import HandlingError, StoreError
-from sagabus.handler import HandlerDefinition
-from sagabus.saga import SagaDefinition
 from sagabus.store import Inspected
 
 log = logging.getLogger("sagabus")

@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar, overload
 
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
+from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
 from sagabus.home_loop import HomeLoop
-from sagabus.saga import Saga, SagaDefinition
 from sagabus.store import ReplayResult, Store
 
 S = TypeVar("S")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagabus import Bus, ConfigurationError, Context, Saga, command, event, handler, handles, starts, timer
-from sagabus.saga_options import SagaKeywords, SagaOptions
+from sagabus.definitions.saga_options import SagaKeywords, SagaOptions
 
 
 @event("declared.begun")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sagabus import Connection, Context, RetryPolicy, event, handler
+from sagabus.definitions.handler import HandlerDefinition, define_handler
 from sagabus.engine.reactions import longest_limit
-from sagabus.handler import HandlerDefinition, define_handler
 
 
 @event("tests.heard")

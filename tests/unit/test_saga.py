@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pytest
 
 from sagabus import Context, Saga, command, event, handles, starts, timer
-from sagabus.saga import SagaDefinition
-from sagabus.saga_reader import define_saga
-from sagabus.signature import timers_set_by
+from sagabus.definitions.saga import SagaDefinition
+from sagabus.definitions.saga_reader import define_saga
+from sagabus.definitions.signature import timers_set_by
 
 
 @event("tests.begun")

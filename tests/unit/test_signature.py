@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 
 from sagabus import Bus, ConfigurationError, Context, event, handler
-from sagabus.signature import read_signature
+from sagabus.definitions.signature import read_signature
 from sagabus.store.connection import AsyncConnection
 
 if typing.TYPE_CHECKING:

@@ -18,10 +18,10 @@ from typing import Any, Literal, cast
 from sagabus.cli.facts import Facts, facts_of
 from sagabus.cli.paths import ANY_TIMER, Ending, Endings, Mark, endings_of
 from sagabus.cli.source import Code, code_of
-from sagabus.handler import HandlerDefinition
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.message import MessageType, field_names
-from sagabus.reaction import Reaction
-from sagabus.saga import SagaDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_targe
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import printable, time_text
-from sagabus.saga import SagaDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.views import check_status
 
 if TYPE_CHECKING:

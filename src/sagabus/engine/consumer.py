@@ -12,17 +12,17 @@ import msgspec
 from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.context import Context
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.run import Run
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
 from sagabus.errors import UnknownMessageType
-from sagabus.handler import HandlerDefinition
 from sagabus.outcome import Claim, Completed, Effects, Outcome
 from sagabus.policies.deduplication import DeduplicationRules
-from sagabus.reaction import Reaction
-from sagabus.saga import SagaDefinition
 
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""

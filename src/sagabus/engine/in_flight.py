@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
-from sagabus.handler import HandlerDefinition
-from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Lane
 

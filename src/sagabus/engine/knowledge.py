@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sagabus.codec.field_types import paths
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.recoverability import timer_type
 from sagabus.evolution import needed_field, needed_message, needed_state
-from sagabus.handler import HandlerDefinition
-from sagabus.saga import SagaDefinition
 
 
 def known_types(definition: HandlerDefinition | SagaDefinition) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from math import inf
 
 from sagabus.clock import Clock, SystemClock
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.knowledge import known_types
 from sagabus.engine.mailbox import Mailbox
@@ -15,8 +17,6 @@ from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.sender import Sender
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
-from sagabus.handler import HandlerDefinition
-from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Lane, Leasing
 

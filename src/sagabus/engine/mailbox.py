@@ -13,10 +13,10 @@ from collections import deque
 import msgspec
 
 from sagabus.codec.states import Carried
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StateInvalid
-from sagabus.handler import HandlerDefinition
-from sagabus.saga import Saga, SagaDefinition
 
 
 class BelievedState(msgspec.Struct, eq=False):

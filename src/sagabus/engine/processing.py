@@ -16,6 +16,8 @@ from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.around import Step, compose
 from sagabus.engine.consumer import Consumer, Definition, HandlerConsumer, Surroundings
 from sagabus.engine.mailbox import Mailbox
@@ -33,8 +35,6 @@ from sagabus.identity import Identity
 from sagabus.middleware import Middleware
 from sagabus.outcome import Outcome
 from sagabus.policies.deduplication import DeduplicationRules
-from sagabus.reaction import Reaction
-from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Unit
 from sagabus.store.connection import Lent

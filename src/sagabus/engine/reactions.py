@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from sagabus.handler import HandlerDefinition
-from sagabus.reaction import Reaction
-from sagabus.saga import SagaDefinition
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import SagaDefinition
 
 
 def every_reaction(definition: HandlerDefinition | SagaDefinition) -> Iterator[Reaction]:

@@ -11,6 +11,8 @@ from datetime import timedelta
 import msgspec
 
 from sagabus.clock import SECOND, Clock, micros
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import (
     MessageTooNew,
@@ -19,11 +21,9 @@ from sagabus.errors import (
     StoreUnavailable,
     TransactionLost,
 )
-from sagabus.handler import HandlerDefinition
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
 from sagabus.policies.retry import Rule, leaves
-from sagabus.saga import SagaDefinition
 from sagabus.store.connection import is_of_the_database
 
 log = logging.getLogger("sagabus")

@@ -12,13 +12,13 @@ from datetime import timedelta
 import msgspec
 
 from sagabus.clock import micros
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import declared
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import lane_of
-from sagabus.handler import HandlerDefinition
 from sagabus.message import MessageType
 from sagabus.message.correlation import KeyOf, field_reader
 from sagabus.policies.deduplication import DeduplicationRules
-from sagabus.reaction import declared
-from sagabus.saga import SagaDefinition
 from sagabus.store import Routing, Subscription
 
 

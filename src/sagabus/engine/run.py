@@ -8,11 +8,11 @@ import contextvars
 import msgspec
 
 from sagabus.context import Context
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import Saga
 from sagabus.engine.mailbox import BelievedState
 from sagabus.envelope import Envelope
 from sagabus.observer import Observer
-from sagabus.reaction import Reaction
-from sagabus.saga import Saga
 
 
 class Run(msgspec.Struct, eq=False):

@@ -13,6 +13,8 @@ from typing import Protocol
 import msgspec
 
 from sagabus.clock import Clock
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight
@@ -26,9 +28,7 @@ from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
-from sagabus.handler import HandlerDefinition
 from sagabus.outcome import Completed, Outcome, Stashed
-from sagabus.saga import SagaDefinition
 from sagabus.store import Batch, Queue
 
 log = logging.getLogger("sagabus")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
+from sagabus.definitions.reaction import Reaction, declared
+from sagabus.definitions.saga import Saga, SagaDefinition
+from sagabus.definitions.status import status_of
 from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
@@ -15,9 +18,6 @@ from sagabus.engine.unwanted import unwanted
 from sagabus.envelope import Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
 from sagabus.outcome import Completed, Discarded, Effects, Outcome, Save
-from sagabus.reaction import Reaction, declared
-from sagabus.saga import Saga, SagaDefinition
-from sagabus.status import status_of
 
 
 class SagaConsumer:

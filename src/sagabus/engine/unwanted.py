@@ -6,9 +6,9 @@ The policy of the saga decides.
 from __future__ import annotations
 
 from sagabus.clock import micros
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import DeadLettered, Discarded, Outcome, Stashed
-from sagabus.saga import SagaDefinition
 
 
 def unwanted(definition: SagaDefinition, envelope: Envelope, now: int, case: str, why: str) -> Outcome:

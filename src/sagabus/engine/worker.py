@@ -13,6 +13,8 @@ from math import inf
 
 from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.committer import Committer
 from sagabus.engine.consumer import with_key
 from sagabus.engine.crew import Crew
@@ -32,10 +34,8 @@ from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
-from sagabus.handler import HandlerDefinition
 from sagabus.health import Health
 from sagabus.outcome import Settled
-from sagabus.saga import SagaDefinition
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Fetched, Lane, Loaded, Queue
 from sagabus.store.loud import Sift

@@ -18,15 +18,15 @@ from typing import Any, Self, TypeVar, Unpack, overload
 
 from sagabus.bus import Bus
 from sagabus.clock import Clock, micros
+from sagabus.definitions.handler import HandlerOptions
+from sagabus.definitions.saga import Saga
 from sagabus.engine.publisher import PublishOptions, Receipt
 from sagabus.engine.sender import Sender
 from sagabus.envelope import DeadLetter
 from sagabus.errors import SagaNotFound, StoreBusy
-from sagabus.handler import HandlerOptions
 from sagabus.message import message_type_of
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
-from sagabus.saga import Saga
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Store
 from sagabus.store_urls import store_from_url

@@ -9,8 +9,8 @@ import msgspec
 
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
+from sagabus.definitions.saga import Saga
 from sagabus.message import VERSION_HEADER, message_type_of
-from sagabus.saga import Saga
 
 __all__ = ["upcast_message", "upcast_state"]
 

@@ -10,15 +10,15 @@ from typing import Any, TypeGuard, TypeVar
 from sagabus.callables import label_of, why_not
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
+from sagabus.definitions.handler import HandlerDefinition, define_handler
+from sagabus.definitions.reaction import Reaction, declared
+from sagabus.definitions.saga import Saga, SagaDefinition
+from sagabus.definitions.saga_reader import define_saga
 from sagabus.errors import ConfigurationError, SagaBusError
-from sagabus.handler import HandlerDefinition, define_handler
 from sagabus.message import Registry, message_type_of
 from sagabus.message.correlation import KeyOf
 from sagabus.observer import Observer
 from sagabus.policies.deduplication import Deduplication, DeduplicationRules
-from sagabus.reaction import Reaction, declared
-from sagabus.saga import Saga, SagaDefinition
-from sagabus.saga_reader import define_saga
 from sagabus.settings import Settings
 from sagabus.store import Commit
 

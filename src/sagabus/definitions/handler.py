@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
 from sagabus.callables import carrying, check_answers, label_of, written
+from sagabus.definitions.reaction import Reaction, invoker, seconds
+from sagabus.definitions.signature import Signature, read_signature
 from sagabus.errors import ConfigurationError
 from sagabus.local_names import visible_names
 from sagabus.message import field_names
 from sagabus.message.correlation import KeySpec, key_reader
 from sagabus.policies.deduplication import Deduplication
 from sagabus.policies.retry import RetryPolicy
-from sagabus.reaction import Reaction, invoker, seconds
-from sagabus.signature import Signature, read_signature
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}")

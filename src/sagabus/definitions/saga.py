@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, Unpack, dataclass_transform
 
+from sagabus.definitions.handler import require_name
+from sagabus.definitions.reaction import Reaction, When
+from sagabus.definitions.saga_fields import adopt_mixins, check_assignable
+from sagabus.definitions.saga_options import SagaKeywords, SagaOptions, options_of
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import is_names
-from sagabus.handler import require_name
 from sagabus.local_names import visible_names
 from sagabus.message.correlation import KeySpec
 from sagabus.message.declared_class import become_dataclass
 from sagabus.policies.deduplication import Deduplication
 from sagabus.policies.retry import RetryPolicy
-from sagabus.reaction import Reaction, When
-from sagabus.saga_fields import adopt_mixins, check_assignable
-from sagabus.saga_options import SagaKeywords, SagaOptions, options_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 Status: TypeAlias = str | enum.Enum
