@@ -7,6 +7,7 @@ file out of the box.
 from typing import TYPE_CHECKING, Any
 
 from sagabus.bus import Bus
+from sagabus.bus.views import SagaRecord, TimerRecord, Transition
 from sagabus.context import Context
 from sagabus.definitions.handler import handler
 from sagabus.definitions.saga import Saga, handles, starts, timer
@@ -61,7 +62,6 @@ from sagabus.policies.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.settings import Settings
 from sagabus.store import ReplayResult
 from sagabus.store.connection import AsyncConnection, Connection
-from sagabus.views import SagaRecord, TimerRecord, Transition
 
 make_safe()
 

@@ -10,8 +10,8 @@ import pytest
 from tests.scenarios.conftest import MakeHarness
 
 from sagabus import Bus, Context, Saga, event, handler, handles, starts, timer
+from sagabus.bus.leftovers import Leftover, report
 from sagabus.codec.states import StateCodec
-from sagabus.leftovers import Leftover, report
 
 
 @event("left.begun")

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import printable, time_text
 from sagabus.definitions.saga import SagaDefinition
-from sagabus.views import check_status
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.views import SagaRecord, Transition
+    from sagabus.bus.views import SagaRecord, Transition
 
 _STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")

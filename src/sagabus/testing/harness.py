@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack, overload
 
 from sagabus.bus import Bus
+from sagabus.bus.views import SagaRecord, Transition, saga_name
 from sagabus.clock import Clock, micros
 from sagabus.definitions.handler import HandlerOptions
 from sagabus.definitions.saga import Saga
@@ -35,7 +36,6 @@ from sagabus.testing.clock import ManualClock
 from sagabus.testing.faults import Cue, HandlerFaults, Raised
 from sagabus.testing.identity import LongestWaits
 from sagabus.testing.observed_store import StoreTap
-from sagabus.views import SagaRecord, Transition, saga_name
 
 S = TypeVar("S", bound=Saga)
 

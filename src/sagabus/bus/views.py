@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
+from sagabus.bus.home_loop import HomeLoop
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
-from sagabus.home_loop import HomeLoop
 from sagabus.store import ReplayResult, Store
 
 S = TypeVar("S")

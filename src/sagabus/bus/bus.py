@@ -13,13 +13,16 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self, Unpack, overload
 
+from sagabus.bus.durability import check_durability
+from sagabus.bus.home_loop import HomeLoop
+from sagabus.bus.leftovers import report
+from sagabus.bus.views import DeadLetters, Sagas, Timers
 from sagabus.clock import Clock, SystemClock, micros
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reading import Definitions, check_lending, check_middleware, check_observers, define
 from sagabus.definitions.saga import SagaDefinition
-from sagabus.durability import check_durability
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.event_log import EventLog
 from sagabus.engine.housekeeping import Housekeeping
@@ -44,9 +47,7 @@ from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.health import Health
-from sagabus.home_loop import HomeLoop
 from sagabus.identity import Identity, SystemIdentity
-from sagabus.leftovers import report
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
@@ -54,7 +55,6 @@ from sagabus.settings import Settings
 from sagabus.store import Retention, Routing, Store
 from sagabus.store.inspection import ChannelCounts
 from sagabus.store_urls import store_from_url
-from sagabus.views import DeadLetters, Sagas, Timers
 
 log = logging.getLogger("sagabus")
 
