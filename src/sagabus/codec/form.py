@@ -17,7 +17,7 @@ from sagabus.codec.json_text import explain, is_too_deep, join
 from sagabus.codec.pydantic_codec import decode_model, encode_model, read_inner, write_inner
 from sagabus.codec.undeclared import Check, check_inside, first_lost
 from sagabus.errors import ConfigurationError, SagaBusError
-from sagabus.local_names import resolve_fields
+from sagabus.introspection.local_names import resolve_fields
 
 __all__ = ["Form", "Rules", "model_form", "native_form"]
 

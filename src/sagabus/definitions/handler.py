@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
-from sagabus.callables import carrying, check_answers, label_of, written
 from sagabus.definitions.reaction import Reaction, invoker, seconds
 from sagabus.definitions.signature import Signature, read_signature
 from sagabus.errors import ConfigurationError
-from sagabus.local_names import visible_names
+from sagabus.introspection.callables import carrying, check_answers, label_of, written
+from sagabus.introspection.local_names import visible_names
 from sagabus.message import field_names
 from sagabus.message.correlation import KeySpec, key_reader
 from sagabus.policies.deduplication import Deduplication

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard, TypeVar
 
-from sagabus.callables import label_of, why_not
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition, define_handler
@@ -15,6 +14,7 @@ from sagabus.definitions.reaction import Reaction, declared
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.saga_reader import define_saga
 from sagabus.errors import ConfigurationError, SagaBusError
+from sagabus.introspection.callables import label_of, why_not
 from sagabus.message import Registry, message_type_of
 from sagabus.message.correlation import KeyOf
 from sagabus.observer import Observer

@@ -20,7 +20,7 @@ from sagabus.definitions.saga_fields import adopt_mixins, check_assignable
 from sagabus.definitions.saga_options import SagaKeywords, SagaOptions, options_of
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import is_names
-from sagabus.local_names import visible_names
+from sagabus.introspection.local_names import visible_names
 from sagabus.message.correlation import KeySpec
 from sagabus.message.declared_class import become_dataclass
 from sagabus.policies.deduplication import Deduplication

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from sagabus.callables import check_answers, written
 from sagabus.clock import span_problems
 from sagabus.definitions.handler import check_name
 from sagabus.definitions.reaction import Reaction, When, declared, invoker, seconds
@@ -17,7 +16,8 @@ from sagabus.definitions.saga import Mark, Saga, SagaDefinition, WhenSpec
 from sagabus.definitions.saga_options import SagaOptions
 from sagabus.definitions.signature import read_signature, timers_set_by
 from sagabus.definitions.status import Statuses, read_statuses, texts_of
-from sagabus.local_names import resolve_fields
+from sagabus.introspection.callables import check_answers, written
+from sagabus.introspection.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
 from sagabus.message.correlation import KeySpec, key_reader
 

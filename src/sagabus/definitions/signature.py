@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sagabus.callables import given_by_partial, why_not, written
 from sagabus.context import Context
 from sagabus.errors import MessageNotDeclared
-from sagabus.local_names import evaluate
+from sagabus.introspection.callables import given_by_partial, why_not, written
+from sagabus.introspection.local_names import evaluate
 from sagabus.message import MessageType, message_type_of
 from sagabus.store.connection import AsyncConnection, Connection
 

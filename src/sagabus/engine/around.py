@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeAlias
 
-from sagabus.callables import label_of
 from sagabus.context import Context
 from sagabus.engine.returned import finish
 from sagabus.errors import HandlingError
+from sagabus.introspection.callables import label_of
 from sagabus.middleware import Middleware
 
 Step: TypeAlias = Callable[[object, Context], Coroutine[Any, Any, None]]

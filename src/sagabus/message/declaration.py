@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from sagabus.errors import ConfigurationError, MessageNotDeclared, UnknownMessageType
 from sagabus.evolution import UNCHANGED, Evolution, Upcast, is_names
-from sagabus.local_names import visible_names
+from sagabus.introspection.local_names import visible_names
 from sagabus.message.declared_class import become_dataclass
 from sagabus.message.kinds import Command, Event
 from sagabus.nearest import known_names

@@ -9,11 +9,11 @@ from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from sagabus.callables import check_answers
 from sagabus.clock import span_problems
 from sagabus.codec import fingerprint
 from sagabus.envelope import Envelope
 from sagabus.errors import ConfigurationError
+from sagabus.introspection.callables import check_answers
 
 log = logging.getLogger("sagabus")
 
