@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import ClassVar
 
 from sagabus.evolution import needed_field, needed_message, needed_state
-from sagabus.nearest import known_names
+from sagabus.text import known_names
 
 __all__ = ["ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
 __all__ += ["ForkedProcess", "HandlingError", "InvalidMessageId", "InvalidTime", "MessageError", "MessageIdCollision"]

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 from sagabus.adapters import STORES, schemes
 from sagabus.errors import ConfigurationError
-from sagabus.nearest import nearest
+from sagabus.text import nearest
 
 FORMS = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, ForwardRef, cast
 
 from sagabus.errors import ConfigurationError
-from sagabus.nearest import nearest
+from sagabus.text import nearest
 
 __all__ = ["adopt_mixins", "check_assignable"]
 

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias, TypedDict, cast, get_args
 from sagabus.errors import ConfigurationError
 from sagabus.evolution import Evolution, Upcast
 from sagabus.message.correlation import KeySpec
-from sagabus.nearest import known_names
 from sagabus.policies.deduplication import Deduplication
 from sagabus.policies.retry import RetryPolicy
+from sagabus.text import known_names
 
 __all__ = ["Policy", "PolicySpec", "SagaKeywords", "SagaOptions", "options_of"]
 

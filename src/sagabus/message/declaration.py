@@ -15,7 +15,7 @@ from sagabus.evolution import UNCHANGED, Evolution, Upcast, is_names
 from sagabus.introspection.local_names import visible_names
 from sagabus.message.declared_class import become_dataclass
 from sagabus.message.kinds import Command, Event
-from sagabus.nearest import known_names
+from sagabus.text import known_names
 
 __all__ = [
     "MessageType",
