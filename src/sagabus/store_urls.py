@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from sagabus.adapters import STORES, adapter
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES
 from sagabus.store import Store
 from sagabus.url import parsed, scheme_of
+from sagabus.url.adapters import STORES, adapter
 
 
 class StoreFactory(Protocol):

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from sagabus import Bus, ConfigurationError, Settings
-from sagabus import adapters as finding
 from sagabus.cli import main
 from sagabus.clock import SystemClock
 from sagabus.store_urls import store_from_url
 from sagabus.testing.clock import ManualClock
+from sagabus.url import adapters as finding
 from sagabus.url import parsed, shown
 
 SECRET = "S3cr3tW0rd"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
-from sagabus.adapters import STORES, schemes
 from sagabus.errors import ConfigurationError
 from sagabus.text import nearest
+from sagabus.url.adapters import STORES, schemes
 
 FORMS = (
     "sqlite:///relative/path.db, sqlite:////absolute/path.db, postgresql://user@host/database, "
