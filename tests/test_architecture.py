@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ SNAPSHOT = ROOT / "tests" / "public_api.txt"
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
+MAX_ROOMS = 30
+OUTSIDE_THE_ROWS = {"cli", "stores", "testing"}  # their modules are not layers of one another
 REFUSED_WORDS = {"Manager", "Service", "Helper", "Helpers", "Util", "Utils", "Impl"}
 MAY_TOUCH_THE_WORLD = {"cli", "testing", "stores", "integrations", "clock", "identity"}
 WORLDLY_MODULES = {"uuid", "random", "secrets"}
@@ -85,6 +88,25 @@ def test_imports_keep_to_the_layers() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_house_has_few_rooms_and_each_says_what_belongs_there() -> None:
+    rooms = [path for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    rooms.remove(PACKAGE / "__init__.py")
+    sources = [room if room.suffix else room / "__init__.py" for room in rooms]
+
+    assert len(rooms) <= MAX_ROOMS
+    none(f"{named(source)}: no docstring" for source in sources if not ast.get_docstring(trees()[source]))
+
+
+def test_the_modules_of_every_room_have_their_layers() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    ordered = {container for each in contracts if each.get("exhaustive") for container in each["containers"]}
+
+    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - OUTSIDE_THE_ROWS
+    none(f"{name}: no exhaustive contract" for name in sorted(packages) if f"sagabus.{name}" not in ordered)
 
 
 def test_no_file_is_too_long() -> None:

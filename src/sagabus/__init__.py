@@ -11,6 +11,7 @@ from sagabus.bus.views import SagaRecord, TimerRecord, Transition
 from sagabus.context import Context
 from sagabus.definitions.handler import handler
 from sagabus.definitions.saga import Saga, handles, starts, timer
+from sagabus.engine.health import Health
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
 from sagabus.envelope import Cause, DeadLetter, Envelope
@@ -51,7 +52,6 @@ from sagabus.errors import (
     WrongDatabase,
     WrongEventLoop,
 )
-from sagabus.health import Health
 from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.message.kinds import Command, Event

@@ -25,6 +25,7 @@ from sagabus.definitions.reading import Definitions, check_lending, check_middle
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.event_log import EventLog
+from sagabus.engine.health import Health
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.idleness import unfinished
 from sagabus.engine.observers import Observers
@@ -46,7 +47,6 @@ from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import IN_HASTE, Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
-from sagabus.health import Health
 from sagabus.identity import Identity, SystemIdentity
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware

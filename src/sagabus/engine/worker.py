@@ -19,6 +19,7 @@ from sagabus.engine.committer import Committer
 from sagabus.engine.consumer import with_key
 from sagabus.engine.crew import Crew
 from sagabus.engine.flush import Entry
+from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.loop_beat import LoopBeat
@@ -34,7 +35,6 @@ from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
-from sagabus.health import Health
 from sagabus.outcome import Settled
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Fetched, Lane, Loaded, Queue
