@@ -13,6 +13,7 @@ from sagabus.engine.group_commit import LARGEST_FLUSH, LARGEST_FLUSH_BYTES, fitt
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.outcome import Completed, Effects, Settled, Verdict
+from sagabus.refs import LaneRef
 from sagabus.store import Batch
 
 MANY = 20_000
@@ -64,7 +65,7 @@ async def take_back_very_many() -> None:
         RunnerPool(serve_nothing, 1),
         settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
     )
-    mailboxes = [Mailbox(SUBSCRIPTION, f"k{number}", ("taker", number % 16), 1) for number in range(MANY + 2)]
+    mailboxes = [Mailbox(SUBSCRIPTION, f"k{number}", LaneRef("taker", number % 16), 1) for number in range(MANY + 2)]
     committer.add(mailboxes[0], outcome(0))
     await store.asked.wait()  # in flight from here on
     for number in range(1, MANY + 2):

@@ -13,6 +13,7 @@ from sagabus.engine.loop_beat import INTERVAL, LoopBeat
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.envelope import Envelope
+from sagabus.refs import LaneRef
 
 LONG = int(2 / INTERVAL)
 """Looks until a loop that gives no answer counts as blocked."""
@@ -94,7 +95,7 @@ async def test_the_message_whose_handler_blocks_is_named(caplog: pytest.LogCaptu
 
     pool = RunnerPool(block, 1)
     beat = LoopBeat(pool)
-    pool.offer(Mailbox(definition=None, key="A", place=("it", 0), lane_epoch=1))  # type: ignore[arg-type]
+    pool.offer(Mailbox(definition=None, key="A", place=LaneRef("it", 0), lane_epoch=1))  # type: ignore[arg-type]
     await done.wait()
     pool.close()
 

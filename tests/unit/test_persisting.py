@@ -19,6 +19,7 @@ from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, Settled, Statement, Verdict
+from sagabus.refs import LaneRef
 from sagabus.store import Batch, Routing
 from sagabus.testing import ManualClock
 
@@ -89,7 +90,7 @@ class Rig:
         for position, name in enumerate(names):
             key = None if name.startswith("-") else name[0]
             mailbox = self.mailboxes.get(name[0]) if key else None
-            mailbox = mailbox or Mailbox(SUBSCRIPTION, key, ("taker", 0), 1)
+            mailbox = mailbox or Mailbox(SUBSCRIPTION, key, LaneRef("taker", 0), 1)
             self.mailboxes[name if key is None else name[0]] = mailbox
             envelope = Envelope(message_id=name, message_type="t", body=b"", channel="taker", position=position)
             effects = Effects(statements=OF_THE_USER if name in statements else ())

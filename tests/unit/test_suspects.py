@@ -12,6 +12,7 @@ from sagabus.engine.marks import Chosen
 from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
 from sagabus.outcome import Settled, Verdict
+from sagabus.refs import LaneRef
 from sagabus.store import Lane
 from sagabus.testing import ManualClock
 
@@ -38,7 +39,7 @@ class Gate:
         (definition,) = Bus("memory:", note).definitions
         self.hand = InFlight({"notes": definition}, 8)
         self.hand.own([Lane("notes", 0, epoch=1, suspect_until=10)])
-        self.mailbox = Mailbox(definition, "A", ("notes", 0), 1)
+        self.mailbox = Mailbox(definition, "A", LaneRef("notes", 0), 1)
         parts = cast(Any, None)
         self.suspects = Suspects(
             self.hand, parts, parts, parts, parts, clock=ManualClock(), concurrency=4, fenced=lambda: None
@@ -68,7 +69,7 @@ def test_what_follows_the_lone_one_waits_until_that_is_committed() -> None:
 
 def test_a_message_of_another_key_waits() -> None:
     gate = Gate()
-    other = Mailbox(gate.mailbox.definition, "B", ("notes", 0), 1)
+    other = Mailbox(gate.mailbox.definition, "B", LaneRef("notes", 0), 1)
     other.queue.append(envelope(4))
 
     asyncio.run(gate.holds_back(envelope(2), alone=envelope(2), marked=(2, 4)))

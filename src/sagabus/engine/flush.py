@@ -21,6 +21,7 @@ from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
+from sagabus.refs import LaneLike
 from sagabus.store import Batch, Commit
 
 log = logging.getLogger("sagabus")
@@ -157,7 +158,7 @@ class Flush:
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
         """The answers; none if this cannot commit together, and has to be taken apart."""
-        epochs: dict[tuple[str, int], int] = {}
+        epochs: dict[LaneLike, int] = {}
         is_mixed = False
         for entry in entries:
             mailbox = entry.mailbox
@@ -184,7 +185,7 @@ class Flush:
             cause = error.__cause__ if isinstance(error, StoreError) else None
             return [Settled(Verdict.REFUSED, cause or error)]
 
-    async def _without_former(self, entries: list[Entry], epochs: Mapping[tuple[str, int], int]) -> Sequence[Settled]:
+    async def _without_former(self, entries: list[Entry], epochs: Mapping[LaneLike, int]) -> Sequence[Settled]:
         """Their lane has been lost and won again: what was taken before is not this worker's to commit."""
         present = [entry for entry in entries if not _is_former(entry, epochs)]
         found = await self._commit(present)
@@ -231,7 +232,7 @@ def _has_statements(entry: Entry) -> bool:
     return isinstance(entry.outcome, Completed) and bool(entry.outcome.effects.statements)
 
 
-def _is_former(entry: Entry, epochs: Mapping[tuple[str, int], int]) -> bool:
+def _is_former(entry: Entry, epochs: Mapping[LaneLike, int]) -> bool:
     return entry.mailbox.lane_epoch < epochs[entry.mailbox.place]
 
 

@@ -7,6 +7,7 @@ passes over it. So the keys behind it need not wait for its backlog (decision 00
 from __future__ import annotations
 
 from sagabus.engine.mailbox import Mailbox
+from sagabus.refs import LaneRef
 from sagabus.store import Lane
 from sagabus.store.loud import MOST_LOUD
 
@@ -41,12 +42,14 @@ class HeldLane:
         "loud",
         "loud_in_flight",
         "noted",
+        "ref",
         "rests_until",
         "whole_again_at",
     )
 
     def __init__(self, lane: Lane) -> None:
         self.lane = lane
+        self.ref = LaneRef(lane.channel, lane.lane)
         self.epoch = lane.epoch
         self.after = 0
         self.in_flight = 0

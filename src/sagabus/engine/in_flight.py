@@ -12,10 +12,9 @@ from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
+from sagabus.refs import KeyLike, LaneLike, LaneRef
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Lane
-
-Place = tuple[str, int]
 
 
 class Mark(NamedTuple):
@@ -48,7 +47,7 @@ class InFlight:
         self._heaviest = 1 + largest / unit
         self.lane_window = lane_window
         """The maximum of in-flight envelopes per lane."""
-        self.lanes: dict[Place, HeldLane] = {}
+        self.lanes: dict[LaneLike, HeldLane] = {}
         self.envelopes: dict[int, Mailbox] = {}
         """Position of each in-flight envelope, with its mailbox."""
         self.marked: dict[int, Mark] = {}
@@ -57,12 +56,12 @@ class InFlight:
         """Of the states that mailboxes keep; those that were replaced since the last look are counted as well."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
-        self.restarted: set[Place] = set()
+        self.restarted: set[LaneLike] = set()
         """Lanes to be fetched from their beginning since a fetch began: it may have seen a key held back in them."""
         self.fetches = 0
         """The number of the last fetch begun."""
         self.fetching = False
-        self._mailboxes: dict[tuple[str, str], Mailbox] = {}
+        self._mailboxes: dict[KeyLike, Mailbox] = {}
 
     @classmethod
     def of(
@@ -91,7 +90,7 @@ class InFlight:
         before it.
         """
         by_place = _by_place(envelopes)
-        asked: set[Place] = set()
+        asked: set[LaneLike] = set()
         for cursor in cursors:
             place = (cursor.channel, cursor.lane)
             held = self.lanes.get(place)
@@ -130,7 +129,8 @@ class InFlight:
             del self.lanes[place]
         for place, lane in now.items():
             if place not in self.lanes:
-                self.lanes[place] = HeldLane(lane)
+                held = HeldLane(lane)
+                self.lanes[held.ref] = held
         for mailbox in lost:
             self._empty(mailbox)
         return lost
@@ -157,7 +157,7 @@ class InFlight:
         held = self.lanes.get((envelope.channel, envelope.lane))
         return held is not None and held.lane.is_suspect(envelope.partition_key, envelope.position)
 
-    def rescan_lane(self, place: Place) -> None:
+    def rescan_lane(self, place: LaneLike) -> None:
         """Fetch one lane from its beginning again."""
         held = self.lanes.get(place)
         if held is not None:
@@ -186,8 +186,9 @@ class InFlight:
             found = self._mailboxes.get((channel, key))
             if found is not None and found.place[1] == envelope.lane:
                 return found
-        place = (channel, envelope.lane)
-        found = Mailbox(self._definitions[channel], key, place, self.lanes[place].epoch if place in self.lanes else -1)
+        held = self.lanes.get((channel, envelope.lane))
+        place, epoch = (LaneRef(channel, envelope.lane), -1) if held is None else (held.ref, held.epoch)
+        found = Mailbox(self._definitions[channel], key, place, epoch)
         if key is not None:
             self._mailboxes[(channel, key)] = found
         return found
@@ -274,7 +275,7 @@ class InFlight:
                 del self._mailboxes[name]
         self._tidy_states(name for name in idle if name in self._mailboxes)
 
-    def _tidy_states(self, idle: Iterable[tuple[str, str]]) -> None:
+    def _tidy_states(self, idle: Iterable[KeyLike]) -> None:
         """Let go of idle states, those first that were there first, until half of the bytes are left."""
         self.state_bytes = sum(_state_size(mailbox) for mailbox in self._mailboxes.values())
         for name in idle:
@@ -283,9 +284,9 @@ class InFlight:
             self.state_bytes -= _state_size(self._mailboxes.pop(name))
 
 
-def _by_place(envelopes: Sequence[Envelope]) -> dict[Place, list[Envelope]]:
+def _by_place(envelopes: Sequence[Envelope]) -> dict[LaneLike, list[Envelope]]:
     """Envelopes by their lane, in their order."""
-    found: dict[Place, list[Envelope]] = {}
+    found: dict[LaneLike, list[Envelope]] = {}
     for envelope in envelopes:
         place = (envelope.channel, envelope.lane)
         if (same := found.get(place)) is None:

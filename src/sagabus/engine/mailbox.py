@@ -17,6 +17,7 @@ from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StateInvalid
+from sagabus.refs import LaneRef
 
 
 class BelievedState(msgspec.Struct, eq=False):
@@ -60,8 +61,7 @@ class Mailbox(msgspec.Struct, eq=False):
 
     definition: HandlerDefinition | SagaDefinition
     key: str | None
-    place: tuple[str, int]
-    """Channel and lane."""
+    place: LaneRef
     lane_epoch: int
     """Of the lane when its messages were taken from it: under no later one may they commit."""
     queue: deque[Envelope] = msgspec.field(default_factory=deque)

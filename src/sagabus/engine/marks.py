@@ -19,6 +19,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.outcome import Marked, Settled, Verdict
+from sagabus.refs import LaneLike
 from sagabus.store import Batch, Commit
 
 log = logging.getLogger("sagabus")
@@ -45,7 +46,7 @@ class Marks:
 
     async def write(self, chosen: Sequence[Chosen]) -> list[Settled]:
         """Count a death of each, in one commit. A StoreError leaves them in doubt: the store says later what holds."""
-        epochs = {mailbox.place: mailbox.lane_epoch for mailbox, _ in chosen}
+        epochs: dict[LaneLike, int] = {mailbox.place: mailbox.lane_epoch for mailbox, _ in chosen}
         marks = [Mark(_counted(envelope), mailbox.lane_epoch) for mailbox, envelope in chosen]
         doubtful = self._in_doubt.keys() & {mark.envelope.position for mark in marks}
         self._in_doubt.update((mark.envelope.position, mark) for mark in marks)

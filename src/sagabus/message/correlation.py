@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sagabus.errors import MessageInvalid
 from sagabus.message.declaration import MessageType
+from sagabus.refs import RESERVED
 
 KeySpec: TypeAlias = str | Callable[[Any], object]
 KeyOf: TypeAlias = Callable[[object], str | None]
@@ -31,7 +32,7 @@ def field_reader(message_name: str, field: str) -> KeyOf:
 
     def by_field(message: object) -> str | None:
         value = getattr(message, field, None)
-        if type(value) is str and value.isascii() and 0 < len(value) < LONGEST_KEY and "\0" not in value:
+        if type(value) is str and value.isascii() and value >= " " and len(value) < LONGEST_KEY and "\0" not in value:
             return value
         return _key_or_none(message_name, field, value)
 
@@ -68,6 +69,8 @@ def as_key(message_name: str, where: str, value: object) -> str:
         raise MessageInvalid(
             message_name, where, f"a key has 1 to {LONGEST_KEY} characters and no NUL, unlike {value[:40]!r}"
         )
+    if value.startswith(RESERVED):
+        raise MessageInvalid(message_name, where, f"a key must not begin with U+001E, unlike {value[:40]!r}")
     if not value.isascii():
         _check_unicode(message_name, where, value)
     return value

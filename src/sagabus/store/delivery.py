@@ -11,6 +11,7 @@ import msgspec
 
 from sagabus.envelope import Envelope, Instance
 from sagabus.outcome import Outcome
+from sagabus.refs import LaneLike
 
 
 class Lane(msgspec.Struct, frozen=True, gc=False):
@@ -69,5 +70,5 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     outcomes: Sequence[Outcome]
     routing: int
     """The routing version that their sent messages were addressed with."""
-    epochs: Mapping[tuple[str, int], int]
+    epochs: Mapping[LaneLike, int]
     """Epoch of each lane that the outcomes come from."""

@@ -24,9 +24,9 @@ from sagabus.outcome import (
     Stashed,
     Verdict,
 )
+from sagabus.refs import KeyLike
 from sagabus.store import Batch, Capability
 from sagabus.stores.memory.admission import admit, take
-from sagabus.stores.memory.queue import Address
 from sagabus.stores.memory.tables import InboxRow, Tables
 
 ADAPTER = "the memory store (a sqlite store does)"
@@ -42,7 +42,7 @@ _CLAIMED = {
 def settle(tables: Tables, batch: Batch, now: int) -> Sequence[Settled]:
     """Apply each outcome; undo those that fail, and drop what was built on them."""
     answers: list[Settled] = []
-    failed: set[Address] = set()
+    failed: set[KeyLike] = set()
     for outcome in batch.outcomes:
         key = outcome.envelope.partition_key
         address = (outcome.envelope.channel, key) if key is not None else None

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from sagabus.codec import fingerprint
 from sagabus.envelope import DeadLetter, lane_of
+from sagabus.refs import KeyLike
 from sagabus.store import ReplayResult
-from sagabus.stores.memory.queue import Address
 from sagabus.stores.memory.tables import LetterRow, Tables
 from sagabus.stores.replaying import Facts, replay_of
 
@@ -66,7 +66,7 @@ def _give_up(tables: Tables, letter: DeadLetter, status: str, now: int, answer: 
     return answer
 
 
-def _is_parked(tables: Tables, address: Address) -> bool:
+def _is_parked(tables: Tables, address: KeyLike) -> bool:
     letters = (row.letter for row in tables.letters.values())
     return any(each.parked and (each.envelope.channel, each.envelope.partition_key) == address for each in letters)
 

@@ -7,13 +7,12 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from sagabus.refs import LaneLike
 from sagabus.store import Lane
 from sagabus.store.loud import Loud
 from sagabus.stores.lane_shares import BEYOND_LOST, Crew, share_of
 from sagabus.stores.memory.tables import LaneRow, Tables
 from sagabus.stores.suspicion import Suspicion, across
-
-Place = tuple[str, int]
 
 
 def ensure_lanes(tables: Tables, channel: str, lanes: int) -> None:
@@ -42,7 +41,7 @@ class Leasing:
         if (channel, self._worker) not in self._tables.workers:
             self._tables.crew += 1
         self._tables.journal.put(self._tables.workers, (channel, self._worker), self._now + self._duration)
-        places: list[Place] = [(channel, lane) for lane in range(lanes)]
+        places: list[LaneLike] = [(channel, lane) for lane in range(lanes)]
         self._tables.knowledge[channel, self._worker] = knows
         fair = share_of(channel, lanes, knows, self._crews(channel))
         own = [place for place in places if self._tables.lanes[place].owner == self._worker]
@@ -84,20 +83,20 @@ class Leasing:
             return row.owner is None
         return row.owner != self._worker and self._has_ended(row.expires_at)
 
-    def _take(self, place: Place) -> None:
+    def _take(self, place: LaneLike) -> None:
         row = self._tables.lanes[place]
         suspicion = row.suspicion
         if row.owner is not None:
             suspicion = suspicion.joined(_in_flight(self._tables, place, row, self._now))
         self._put(place, replace(row, owner=self._worker, epoch=row.epoch + 1, suspicion=suspicion, loud=()))
 
-    def _renew(self, place: Place) -> Lane:
+    def _renew(self, place: LaneLike) -> Lane:
         row = replace(self._tables.lanes[place], expires_at=self._now + self._duration, window=self._window)
         self._put(place, row)
         suspicion = row.suspicion
         return Lane(*place, epoch=row.epoch, suspect_until=suspicion.until, suspect_keys=suspicion.keys)
 
-    def _put(self, place: Place, row: LaneRow) -> None:
+    def _put(self, place: LaneLike, row: LaneRow) -> None:
         self._tables.journal.put(self._tables.lanes, place, row)
 
 
@@ -168,7 +167,7 @@ def note_loud(tables: Tables, worker: str, loud: Sequence[Loud]) -> bool:
     return True
 
 
-def _in_flight(tables: Tables, place: Place, row: LaneRow, now: int) -> Suspicion:
+def _in_flight(tables: Tables, place: LaneLike, row: LaneRow, now: int) -> Suspicion:
     """The highest positions the dead owner may have held; what is held back did not count against its window."""
 
     def last(wanted: Callable[[str | None], bool]) -> int:

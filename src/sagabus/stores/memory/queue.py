@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from msgspec.structs import replace
 
 from sagabus.envelope import Envelope, accepted_times, lane_of
+from sagabus.refs import KeyLike, LaneLike
 from sagabus.stores.memory.journal import Index, Journal
 
-Address = tuple[str, str]
 """A channel, and a partition key or message id in it."""
 
 
@@ -31,10 +31,10 @@ class Queue:
         self._journal = journal
         self._position = 0
         self.envelopes: dict[int, Envelope] = {}
-        self._copies: dict[Address, int] = {}
-        self._timers: dict[Address, tuple[int, ...]] = {}
-        self._stashed: dict[Address, tuple[int, ...]] = {}
-        self._lanes: defaultdict[tuple[str, int], LaneIndex] = defaultdict(LaneIndex)
+        self._copies: dict[KeyLike, int] = {}
+        self._timers: dict[KeyLike, tuple[int, ...]] = {}
+        self._stashed: dict[KeyLike, tuple[int, ...]] = {}
+        self._lanes: defaultdict[LaneLike, LaneIndex] = defaultdict(LaneIndex)
 
     @property
     def last_position(self) -> int:
@@ -130,7 +130,7 @@ class Queue:
             self._index(self.envelopes[position])
         return moved
 
-    def lanes(self, channels: Iterable[str]) -> list[tuple[str, int]]:
+    def lanes(self, channels: Iterable[str]) -> list[LaneLike]:
         """The lanes of these channels that ever had an envelope."""
         wanted = frozenset(channels)
         return [lane for lane in self._lanes if lane[0] in wanted]
@@ -150,12 +150,12 @@ class Queue:
         else:
             lane.timed.add((envelope.due_at, envelope.position))
 
-    def _link(self, table: dict[Address, tuple[int, ...]], envelope: Envelope) -> None:
+    def _link(self, table: dict[KeyLike, tuple[int, ...]], envelope: Envelope) -> None:
         if envelope.partition_key is not None:
             address = (envelope.channel, envelope.partition_key)
             self._journal.put(table, address, (*table.get(address, ()), envelope.position))
 
-    def _unlink(self, table: dict[Address, tuple[int, ...]], envelope: Envelope) -> None:
+    def _unlink(self, table: dict[KeyLike, tuple[int, ...]], envelope: Envelope) -> None:
         if envelope.partition_key is None:
             return
         address = (envelope.channel, envelope.partition_key)

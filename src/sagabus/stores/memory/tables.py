@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from sagabus.codec import fingerprint
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
+from sagabus.refs import KeyLike, LaneLike
 from sagabus.store import Subscription
 from sagabus.stores.memory.journal import Index, Journal
-from sagabus.stores.memory.queue import Address, Queue
+from sagabus.stores.memory.queue import Queue
 from sagabus.stores.suspicion import Suspicion
 
 
@@ -59,21 +60,21 @@ class Tables:
     def __init__(self) -> None:
         self.journal = Journal()
         self.queue = Queue(self.journal)
-        self.inbox: dict[Address, InboxRow] = {}
+        self.inbox: dict[KeyLike, InboxRow] = {}
         self.stamps: defaultdict[str, Index[tuple[int, str]]] = defaultdict(Index)
         self.horizons: dict[str, int] = {}
-        self.instances: dict[Address, InstanceRow] = {}
+        self.instances: dict[KeyLike, InstanceRow] = {}
         self.tombstones: defaultdict[str, Index[tuple[int, str]]] = defaultdict(Index)
         self.history: dict[int, Recorded] = {}
         self.recorded: defaultdict[str, Index[tuple[int, int]]] = defaultdict(Index)
-        self.holds: dict[Address, int] = {}
+        self.holds: dict[KeyLike, int] = {}
         self.letters: dict[int, LetterRow] = {}
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
-        self.lanes: dict[tuple[str, int], LaneRow] = {}
-        self.workers: dict[Address, int] = {}
+        self.lanes: dict[LaneLike, LaneRow] = {}
+        self.workers: dict[KeyLike, int] = {}
         self.renewals: deque[Renewal] = deque()
         """What threads have renewed and is not entered yet."""
-        self.knowledge: dict[Address, str | None] = {}
+        self.knowledge: dict[KeyLike, str | None] = {}
         """What each of them knows, as it said last."""
         self.crew = 0
         """How often workers have come or gone, or left lanes to others."""

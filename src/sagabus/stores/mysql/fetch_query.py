@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from sagabus.refs import LaneLike
 from sagabus.stores.mysql.fragments import COLUMNS, DUE, FIRST, LAST, NOT_HELD
 from sagabus.stores.mysql.prepared import rows_of
 from sagabus.stores.mysql.schema import CHANNEL
@@ -22,7 +23,6 @@ from sagabus.stores.sql.sifting import SiftExtra
 from sagabus.stores.sql.steps import Answer, Query, Row
 
 Run: TypeAlias = Callable[[str, Sequence[object]], Awaitable[list[Row]]]
-Lane: TypeAlias = tuple[str, int]
 
 _encode = msgspec.json.Encoder().encode
 _WIDTH = COLUMNS.count(",") + 1
@@ -103,7 +103,7 @@ class LaneQueries:
     async def fetch(self, ask: Query, run: Run) -> Answer:
         """Besides, what stands before the cursors: a transaction may commit after one with later positions."""
         limit, now = map(_int, ask.parameters)
-        after: dict[Lane, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
+        after: dict[LaneLike, int] = {(str(channel), _int(lane)): _int(at) for channel, lane, at in ask.rows or ()}
         return await (self._few if len(after) <= _FEW else self._many)(after, limit, now, run)
 
     async def sift(self, ask: Query, run: Run) -> Answer:
@@ -121,7 +121,7 @@ class LaneQueries:
         extra = SiftExtra(min(upcoming, default=None), [(str(channel), _int(lane), standing)], last=last)
         return Answer([*(row for row in found if row[0] > 0), _row_of(extra)])
 
-    async def _few(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+    async def _few(self, after: Mapping[LaneLike, int], limit: int, now: int, run: Run) -> Answer:
         lanes = [(*place, at, limit, *place, now, limit, *place, now, *place, at) for place, at in after.items()]
         found = await self._all(run, self._all_of_one, lanes)
         return Answer(
@@ -135,7 +135,7 @@ class LaneQueries:
             ]
         )
 
-    async def _many(self, after: Mapping[Lane, int], limit: int, now: int, run: Run) -> Answer:
+    async def _many(self, after: Mapping[LaneLike, int], limit: int, now: int, run: Run) -> Answer:
         ends = await run(self._ends, (_encode(list(after)).decode(),))
         ready: list[tuple[object, ...]] = []
         late: list[tuple[object, ...]] = []
@@ -175,8 +175,8 @@ def _padded(lanes: Sequence[tuple[object, ...]], size: int) -> list[tuple[object
     return [*lanes, *[nowhere] * (size - len(lanes))]
 
 
-def _extra_row(upcoming: Sequence[int], after: Mapping[Lane, int], standing: Sequence[Row]) -> Row:
-    positions: dict[Lane, list[int]] = {place: [] for place, at in after.items() if at > 0}
+def _extra_row(upcoming: Sequence[int], after: Mapping[LaneLike, int], standing: Sequence[Row]) -> Row:
+    positions: dict[LaneLike, list[int]] = {place: [] for place, at in after.items() if at > 0}
     for channel, lane, position in standing:
         positions[(channel, lane)].append(position)
     return _row_of(FetchExtra(min(upcoming, default=None), [(*place, found) for place, found in positions.items()]))

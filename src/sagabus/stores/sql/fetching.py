@@ -19,10 +19,11 @@ import msgspec
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Outcome
+from sagabus.refs import LaneLike
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.store.loud import Sift
 from sagabus.stores.sql import rows
-from sagabus.stores.sql.handover import MOST, Findings, Given, Handover, KeyRow, LaneCursor, Place, Standing
+from sagabus.stores.sql.handover import MOST, Findings, Given, Handover, KeyRow, LaneCursor, Standing
 from sagabus.stores.sql.sifting import Sifting
 from sagabus.stores.sql.steps import Query, Steps
 
@@ -49,15 +50,15 @@ class Fetching:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._handed: dict[Place, set[int]] = {}
-        self._drained: dict[Place, int] = {}
-        self._news: set[Place] = set()
+        self._handed: dict[LaneLike, set[int]] = {}
+        self._drained: dict[LaneLike, int] = {}
+        self._news: set[LaneLike] = set()
         self._handover = Handover()
         self._everywhere_at = 0.0
         self._upcoming: int | None = None
         self._sifting = Sifting(clock)
 
-    def news(self, places: Iterable[Place]) -> None:
+    def news(self, places: Iterable[LaneLike]) -> None:
         """This process has stored something in these lanes."""
         self._news.update(places)
 
@@ -195,8 +196,8 @@ class Fetching:
         )
 
     def _note(self, asked: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> None:
-        ready: dict[Place, list[int]] = {(cursor.channel, cursor.lane): [] for cursor in asked}
-        full: set[Place] = set()
+        ready: dict[LaneLike, list[int]] = {(cursor.channel, cursor.lane): [] for cursor in asked}
+        full: set[LaneLike] = set()
         for envelope in envelopes:
             place = (envelope.channel, envelope.lane)
             if envelope.due_at == 0:

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from sagabus.envelope import Envelope
+from sagabus.refs import LaneLike
 from sagabus.store import Cursor
 
-Place: TypeAlias = tuple[str, int]
 LaneCursor: TypeAlias = tuple[str, int, int]
 """Channel, lane, and the position after which it goes on."""
 Standing: TypeAlias = tuple[str, int, list[int]]
@@ -46,7 +46,7 @@ class Given(NamedTuple):
     cursors: Sequence[Cursor] = ()
     envelopes: Sequence[Envelope] = ()
     instances: Sequence[KeyRow] = ()
-    left: Sequence[Place] = ()
+    left: Sequence[LaneLike] = ()
     """Lanes that have to be asked all the same, now or later."""
 
 
@@ -54,8 +54,8 @@ class Handover:
     """What was stored last and not fetched yet."""
 
     def __init__(self) -> None:
-        self._after: dict[Place, int] = {}
-        self._waiting: dict[Place, list[Envelope]] = {}
+        self._after: dict[LaneLike, int] = {}
+        self._waiting: dict[LaneLike, list[Envelope]] = {}
         self._instances: list[KeyRow] = []
 
     def __bool__(self) -> bool:
@@ -71,7 +71,7 @@ class Handover:
             )
             self._waiting.setdefault((envelope.channel, envelope.lane), []).append(stored)
 
-    def waits_in(self, places: Iterable[Place]) -> bool:
+    def waits_in(self, places: Iterable[LaneLike]) -> bool:
         """Whether one of these lanes has something here."""
         return not self._waiting.keys().isdisjoint(places)
 
@@ -84,7 +84,7 @@ class Handover:
         instances, left = self._instances, self.drop()
         return Given(fitting, envelopes, () if left else instances, left)
 
-    def drop(self) -> list[Place]:
+    def drop(self) -> list[LaneLike]:
         """Forget everything; the lanes it was of."""
         left = list(self._waiting)
         self._after, self._waiting, self._instances = {}, {}, []

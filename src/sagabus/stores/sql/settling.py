@@ -24,6 +24,7 @@ from sagabus.outcome import (
     Statement,
     Verdict,
 )
+from sagabus.refs import LaneLike
 from sagabus.store import Batch
 from sagabus.stores.sql import appending
 from sagabus.stores.sql.planning import Lost, Plan, plan
@@ -58,7 +59,7 @@ def settle(batch: Batch, now: Now, check: Check) -> Steps[list[Settled]]:
     return [Settled(refused[number]) if number in refused else next(answers) for number in range(len(batch.outcomes))]
 
 
-def _refused(outcomes: Sequence[Outcome], moved: set[tuple[str, int]], *, stale: bool) -> dict[int, Verdict]:
+def _refused(outcomes: Sequence[Outcome], moved: set[LaneLike], *, stale: bool) -> dict[int, Verdict]:
     """Those that cannot commit whatever their rows say, and what rests on them: by their number in the batch."""
     refused: dict[int, Verdict] = {}
     if not moved and not stale:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Completed, Outcome
+from sagabus.refs import LaneLike
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
-from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor, Place
+from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
 from sagabus.stores.sql.steps import Query, Steps
 
 _FEW_LANES = 4
@@ -23,7 +24,7 @@ class Handing:
     """What this process knows of the lanes that it fetches."""
 
     def __init__(self) -> None:
-        self._ends: dict[Place, int] = {}
+        self._ends: dict[LaneLike, int] = {}
         """Up to where the lanes were fetched that had nothing more then."""
         self._handover = Handover()
 
@@ -67,7 +68,7 @@ class Handing:
         self._handover.drop()
 
     def _note(self, cursors: Sequence[Cursor], envelopes: Iterable[Envelope], limit: int) -> None:
-        came: dict[Place, list[int]] = {}
+        came: dict[LaneLike, list[int]] = {}
         for envelope in envelopes:
             came.setdefault((envelope.channel, envelope.lane), []).append(0 if envelope.due_at else envelope.position)
         for cursor in cursors:

@@ -24,6 +24,7 @@ from sagabus.outcome import (
     Settled,
     Verdict,
 )
+from sagabus.refs import LaneLike
 from sagabus.store import Batch, Capability, Cursor, Fetched, Lane, Retention, Routing, Store, Subscription
 from sagabus.testing.clock import ManualClock
 
@@ -164,11 +165,11 @@ class Trial:
         envelopes = (await self.fetch(channel=channel)).envelopes
         return [each.message_id for each in sorted(envelopes, key=lambda each: each.position)]
 
-    async def settle(self, *outcomes: Outcome, epochs: Mapping[tuple[str, int], int] | None = None) -> list[Settled]:
+    async def settle(self, *outcomes: Outcome, epochs: Mapping[LaneLike, int] | None = None) -> list[Settled]:
         """Commit with the current routing; the answers in full."""
         return list(await self.store.commit(Batch(outcomes, self.routing.version, epochs or {})))
 
-    async def commit(self, *outcomes: Outcome, epochs: Mapping[tuple[str, int], int] | None = None) -> list[Verdict]:
+    async def commit(self, *outcomes: Outcome, epochs: Mapping[LaneLike, int] | None = None) -> list[Verdict]:
         """Commit with the current routing."""
         return [answer.verdict for answer in await self.settle(*outcomes, epochs=epochs)]
 
@@ -243,7 +244,7 @@ def claim(key: str = "charge-1", fingerprint: bytes = b"f" * 16) -> Claim:
     return Claim(key, fingerprint)
 
 
-def epochs(lanes: Sequence[Lane]) -> dict[tuple[str, int], int]:
+def epochs(lanes: Sequence[Lane]) -> dict[LaneLike, int]:
     """What a batch says of these lanes."""
     return {(lane.channel, lane.lane): lane.epoch for lane in lanes}
 
