@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 from tests.support.fork_server import ForkServer, shared
+from tests.support.temporary import in_memory
 from tests.support.time_spent import TimeSpent
 
 Take = Callable[[str], Database]
@@ -17,7 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slowest", type=int, default=0, metavar="NUMBER", help="print so many, and the time per folder")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    in_memory()
     if slowest := config.getoption("slowest"):
         config.pluginmanager.register(TimeSpent(slowest))
 

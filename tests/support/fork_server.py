@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import importlib
 import json
+import linecache
 import os
 import signal
 import subprocess
@@ -18,12 +20,14 @@ import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from sagabus import failpoint
+from sagabus import Bus, Context, Saga, event, failpoint, starts, timer
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIMIT = 60
@@ -142,7 +146,7 @@ class _Parent:
 
     def start(self, program: str, path: str, arguments: list[Any], failpoints: str, log: str) -> int:
         module, _, function = program.partition(":")
-        run = getattr(importlib.import_module(module), function)
+        run = getattr(_ready(module), function)
 
         def life() -> int:
             failpoint.arm(failpoints)
@@ -169,6 +173,7 @@ class _Parent:
         return self._fork(life, out, err)
 
     def _fork(self, life: Callable[[], int], out: str, err: str) -> int:
+        gc.freeze()  # or the first collection of each child would copy all that is here
         child = os.fork()
         if child == 0:
             _live(life, out, err)
@@ -183,6 +188,13 @@ class _Parent:
     def wait_until_stopped(self, child: int) -> bool:
         found = os.waitid(os.P_PID, child, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         return found is not None and found.si_code == os.CLD_STOPPED
+
+
+def _ready(module: str) -> ModuleType:
+    """A program, with its sources at hand: the bus reads those of sagas."""
+    found = importlib.import_module(module)
+    linecache.getlines(found.__file__ or "")
+    return found
 
 
 def _live(life: Callable[[], int], out: str, err: str) -> None:
@@ -206,9 +218,37 @@ def _live(life: Callable[[], int], out: str, err: str) -> None:
         os._exit(code)
 
 
+@event("fork-server.begun")
+class _Begun:
+    id: str
+
+
+class _Warm(Saga, name="fork-server-warm", key="id"):
+    id: str
+
+    @starts
+    def begin(self, message: _Begun, ctx: Context) -> None:
+        ctx.set_timer("end", after=timedelta(hours=1))
+
+    @timer("end")
+    def end(self, ctx: Context) -> None:
+        ctx.complete()
+
+
+async def _warm_up() -> None:
+    """Do once what a process does at its first bus: read a saga, compile patterns, fill caches."""
+    async with Bus("memory:", _Warm) as bus:
+        await bus.publish(_Begun(id="A"))
+        await bus.idle()
+
+
 def _main() -> None:
-    for store in ("sqlite", "postgres", "mysql"):
-        importlib.import_module(f"sagabus.stores.{store}")
+    for module in (
+        "concurrent.futures.thread",
+        *(f"sagabus.stores.{store}" for store in ("sqlite", "postgres", "mysql")),
+    ):
+        importlib.import_module(module)
+    asyncio.run(_warm_up())
     parent = _Parent()
     for line in sys.stdin:
         request = json.loads(line)
