@@ -12,6 +12,7 @@ import gc
 import importlib
 import inspect
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,12 @@ import pytest
 import sagabus
 
 SOURCES = Path(sagabus.__file__).parents[1]
+limit = 15.0
+"""Seconds that a check may take."""
+_SHORTEST = 5.0
+_TIMES_AS_LONG = 10
+"""What has taken so many times as long as without the mutant has noticed it."""
+_MOMENT = 0.2
 
 
 class Mutant(NamedTuple):
@@ -43,9 +50,13 @@ def check(mutant: Mutant, folder: Path, patch: pytest.MonkeyPatch) -> None:
     """See that the check passes, and does not with the mutant."""
     for name in ("before", "after"):
         (folder / name).mkdir()
+    begun = time.monotonic()
     mutant.check(folder / "before")
+    took = time.monotonic() - begun
 
     apply(mutant, patch)
+    # Many a mutant has its check wait for ever.
+    patch.setattr(sys.modules[__name__], "limit", max(_SHORTEST, _TIMES_AS_LONG * took))
 
     with warnings.catch_warnings():
         # A check that breaks off leaves connections open; they go here, and not in whatever test runs later.
@@ -59,8 +70,15 @@ def finished(result: Any) -> None:
     """Run what a test returned, if it is a coroutine."""
 
     async def limited() -> None:
-        async with asyncio.timeout(15):
-            await result
+        running = asyncio.ensure_future(result)
+        await asyncio.wait([running], timeout=limit)
+        is_late = not running.done()
+        while not running.done():
+            running.cancel()  # more than once: a bus that is closed has patience with its handlers
+            await asyncio.wait([running], timeout=_MOMENT)
+        if is_late:
+            raise TimeoutError(f"not finished after {limit:.1f} s")
+        await running
 
     if inspect.iscoroutine(result):
         asyncio.run(limited())

@@ -49,7 +49,7 @@ def first_example(folder: Path) -> Path:
 
 
 def test_mypy_takes_what_it_must_and_refuses_what_it_must_not_take(tmp_path: Path) -> None:
-    complaints = complaints_of_mypy(*CASES, first_example(tmp_path), also=("--enable-error-code=deprecated",))
+    complaints = complaints_of_mypy(*CASES, first_example(tmp_path))
 
     assert unexpected(complaints, "mypy") == ""
 

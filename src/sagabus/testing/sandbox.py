@@ -213,27 +213,26 @@ def _are(family: Sequence[int], states: frozenset[str]) -> bool:
 
 def _processes(wanted: Sequence[int] | None = None) -> dict[int, tuple[int, str]]:
     """Parent and state of each process, or of those wanted that exist."""
-    if sys.platform == "linux":
-        named = (
-            [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-            if wanted is None
-            else wanted
-        )
-        return {process: found for process in named if (found := _process(process)) is not None}
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, check=True)  # noqa: S607
-    return {
-        int(process): (int(parent), state[0])
-        for process, parent, state in map(str.split, listing.stdout.decode().splitlines())
-    }
+    found: dict[int, tuple[int, str]] = {}
+    if sys.platform != "linux":
+        listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,state="], capture_output=True, check=True)  # noqa: S607
+        for process, parent, state in map(str.split, listing.stdout.decode().splitlines()):
+            found[int(process)] = int(parent), state[0]
+        return found
+    for process in _numbers() if wanted is None else wanted:
+        with suppress(OSError):  # it has ended since
+            found[process] = _process(process)
+    return found
 
 
-def _process(process: int) -> tuple[int, str] | None:
-    """Parent and state, as Linux tells them; None when it has ended."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{process}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-        # A process is not over with its first thread: while another one lives, its ports and files are open.
-        return int(fields[1]), "D" if fields[0] == "Z" and int(fields[_THREADS]) > 1 else fields[0]
-    return None
+def _numbers() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _process(number: int) -> tuple[int, str]:
+    fields = Path(f"/proc/{number}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    # A process is not over with its first thread: while another one lives, its ports and files are open.
+    return int(fields[1]), "D" if fields[0] == "Z" and int(fields[_THREADS]) > 1 else fields[0]
 
 
 def _keep(folder: str, abrupt: int) -> None:
