@@ -147,6 +147,40 @@ async def test_a_lost_store_is_asked_again_at_growing_intervals(clock: ManualClo
     assert asked == [1, 2, 2, 3, 4, 5]
 
 
+class WaitsBadly(MemoryStore):
+    """A store that cannot wait for news the first few times."""
+
+    defects = 3
+
+    def __init__(self, clock: ManualClock, error: Exception) -> None:
+        super().__init__(clock)
+        self._error = error
+
+    async def changed(self, timeout: float | None) -> None:
+        if self.defects:
+            self.defects -= 1
+            raise self._error
+        await super().changed(timeout)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), StoreUnavailable("gone")])
+async def test_a_store_that_cannot_wait_for_news_is_asked_again(clock: ManualClock, error: Exception) -> None:
+    store = WaitsBadly(clock, error)
+
+    async with Bus(store, Tally, clock=clock) as bus:
+        while store.defects:
+            clock.advance(timedelta(seconds=1))
+            await asyncio.sleep(0)
+        await bus.publish(Noted(key="A", number=1))
+        while not bus.statistics["tally", "completed"]:
+            clock.advance(timedelta(seconds=1))
+            await asyncio.sleep(0)
+        record = await bus.sagas.get(Tally, "A")
+
+    assert record is not None
+    assert record.state.numbers == [1]
+
+
 class LoadsBadly(MemoryStore):
     """A store with a defect: so many states it does not give."""
 

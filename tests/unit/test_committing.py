@@ -9,7 +9,7 @@ from tests.support.subscription import SUBSCRIPTION, stored
 
 from sagabus.clock import SystemClock
 from sagabus.engine.committer import Committer
-from sagabus.engine.group_commit import LARGEST_FLUSH, LARGEST_FLUSH_BYTES, fitting
+from sagabus.engine.group_commit import LARGEST_FLUSH, LARGEST_FLUSH_BYTES, GroupCommit, fitting
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.outcome import Completed, Effects, Settled, Verdict
@@ -91,3 +91,28 @@ def test_what_is_written_together_is_bounded_in_bytes_and_is_one_at_least() -> N
     assert fitting(sizes[2:], int) == 1
     assert fitting(sizes[3:], int) == 1
     assert fitting([0] * (LARGEST_FLUSH + 1), int) == LARGEST_FLUSH
+
+
+def test_a_group_commit_that_is_cancelled_before_its_first_step_does_not_block_the_next_one() -> None:
+    asyncio.run(cancel_before_the_first_step())
+
+
+async def cancel_before_the_first_step() -> None:
+    flushed: list[list[int]] = []
+    given_up: list[list[int]] = []
+
+    async def flush(items: list[int]) -> None:
+        flushed.append(items)
+
+    group = GroupCommit[int](flush, given_up.append)
+    group.add(1)
+    mine = asyncio.current_task()
+    for task in asyncio.all_tasks():
+        if task is not mine:
+            task.cancel()
+    await group.drain()
+
+    group.add(2)
+    await group.drain()
+
+    assert (given_up, flushed) == ([[1]], [[2]])

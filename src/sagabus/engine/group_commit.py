@@ -52,6 +52,7 @@ class GroupCommit(Generic[T]):
         self.waiting.append(item)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-group-commit")
+            self._task.add_done_callback(self._forget)
 
     async def drain(self) -> None:
         """Wait until nothing waits and nothing is in flight."""
@@ -79,11 +80,20 @@ class GroupCommit(Generic[T]):
                 except Exception:
                     log.exception("a flush met an error")
         except asyncio.CancelledError:
-            left, self.waiting = self.waiting, []
-            self._give_up(left)
+            self._give_up_waiting()
             raise
         finally:
             self._task = None
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step has run no line that could say so."""
+        if self._task is task:
+            self._task = None
+            self._give_up_waiting()
+
+    def _give_up_waiting(self) -> None:
+        left, self.waiting = self.waiting, []
+        self._give_up(left)
 
 
 def fitting(items: Sequence[T], size: Callable[[T], int]) -> int:

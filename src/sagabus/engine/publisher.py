@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias, TypeGuard, cast, get_args
 
+import msgspec
+
 from sagabus.clock import Clock, instant
 from sagabus.context import SendOptions, due
 from sagabus.engine.observers import Observers
@@ -23,6 +25,7 @@ from sagabus.policies.deduplication import DeduplicationRules
 Status: TypeAlias = Literal["accepted", "duplicate", "collision", "too old", "unheard"]
 OnCollision: TypeAlias = Literal["log", "raise"]
 
+_ON_COLLISION: tuple[str, ...] = get_args(OnCollision)
 _DEAD_LETTERS = frozenset({Admission.COLLISION, Admission.TOO_OLD, Admission.DAMAGED})
 """Answers after which the message is a dead letter."""
 
@@ -58,8 +61,7 @@ class Receipt:
         return self.status == "accepted"
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One message on its way in: what it is, and what it is sent with."""
 
     message: object
@@ -105,21 +107,20 @@ class Publisher:
         on_collision: OnCollision = "log",
     ) -> Outgoing:
         """The message with its stamp: an id minted once, a send time, options that every store can keep."""
-        if on_collision not in get_args(OnCollision):
+        if on_collision not in _ON_COLLISION:
             raise ConfigurationError(f"on_collision must be 'log' or 'raise', not {on_collision!r}")
         given = check_id(message_id) if message_id is not None else self._identity.new_id()
         sent = instant(sent_at, "sent_at") if sent_at is not None else stamp_of(given) or self._clock.now()
         due_at, wait = due(delay, at, option="delay") if delay is not None or at is not None else (0, 0)
-        stamp = Stamp(
-            message_id=given,
-            guarded=True,
-            partition_key=checked_key(message, partition_key) if partition_key is not None else None,
-            correlation_id=check_id(correlation_id, "correlation id") if correlation_id is not None else None,
-            headers=checked_headers(message, headers) if headers else None,
-            sent_at=sent,
-            due_at=due_at,
-            delay=wait,
+        # fmt: off
+        stamp = Stamp(  # by position, as in `sender`
+            given, sent,
+            checked_key(message, partition_key) if partition_key is not None else None,
+            checked_headers(message, headers) if headers else None,
+            check_id(correlation_id, "correlation id") if correlation_id is not None else None,
+            None, due_at, wait, 0, True,  # guarded
         )
+        # fmt: on
         return Outgoing(message, kind, stamp, on_collision == "raise", self._sender)
 
     def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
@@ -127,8 +128,10 @@ class Publisher:
         pairs = map(with_id, messages)
         return [self.outgoing(each, None, message_id=given, on_collision=on_collision) for each, given in pairs]
 
-    def note(self, addressed: Iterable[Addressed], answers: Sequence[Admission], *, is_joined: bool = False) -> None:
+    def note(self, addressed: Sequence[Addressed], answers: Sequence[Admission], *, is_joined: bool = False) -> None:
         """Log and count what was not accepted, and tell the subscriptions' reactions to duplicates."""
+        if _all_accepted(addressed, answers):
+            return
         for outgoing, pairs in _paired(addressed, answers):
             if not pairs:
                 self._observers.unheard(message_type_of(outgoing.message).name, outgoing.stamp.message_id)
@@ -141,6 +144,8 @@ class Publisher:
 
     def receipts(self, addressed: Sequence[Addressed], answers: Sequence[Admission]) -> list[Receipt]:
         """One receipt for each message; raises the first error that a subscription or a caller asks for."""
+        if _all_accepted(addressed, answers):
+            return [_accepted(outgoing, envelopes) for outgoing, envelopes in addressed]
         for outgoing, pairs in _paired(addressed, answers):
             error = self._error(outgoing, pairs)
             if error is not None:
@@ -209,6 +214,11 @@ def _paired(
         at = end
 
 
+def _all_accepted(addressed: Sequence[Addressed], answers: Sequence[Admission]) -> bool:
+    """Whether there is nothing to say but that every message has been accepted by each of its subscriptions."""
+    return all(answer is Admission.ACCEPTED for answer in answers) and all(envelopes for _, envelopes in addressed)
+
+
 _STATUS: Mapping[Admission, Status] = {
     Admission.ACCEPTED: "accepted",
     Admission.DUPLICATE: "duplicate",
@@ -216,6 +226,10 @@ _STATUS: Mapping[Admission, Status] = {
     Admission.TOO_OLD: "too old",
 }
 _WORST_FIRST = (Admission.COLLISION, Admission.TOO_OLD, Admission.ACCEPTED, Admission.DUPLICATE)
+
+
+def _accepted(outgoing: Outgoing, envelopes: Sequence[Envelope]) -> Receipt:
+    return Receipt(outgoing.stamp.message_id, "accepted", {envelope.channel: "accepted" for envelope in envelopes})
 
 
 def _receipt(outgoing: Outgoing, pairs: Sequence[tuple[Envelope, Admission]]) -> Receipt:

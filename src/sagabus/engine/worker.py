@@ -234,24 +234,27 @@ class Worker:
     # --- intake -------------------------------------------------------------------------------------------------------
 
     async def _intake(self) -> None:
-        pause, wait = 0.0, 0.0
+        pause = 0.0
         while not self._stopping:
             try:
                 wait = await self._take_in()
+                self._note_progress()
+                if wait > 0:
+                    await self._pause(wait)
             except Exception as error:
                 pause = min(pause * 2, _LONGEST_PAUSE) or _PAUSE_AFTER_ERROR
                 if isinstance(error, StoreError):
                     log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
                 else:
                     log.exception("fetching met an error; it continues in %.2g s", pause)
+                self._note_progress()
+                await sleep(self._clock, pause)  # not `changed`: it may wake at once, from a store that is not there
             else:
                 pause = 0.0
-            self._busy_intake = False
-            self._progress.set()
-            if pause:
-                await sleep(self._clock, pause)  # not `changed`: it may wake at once, from a store that is not there
-            elif wait > 0:
-                await self._pause(wait)
+
+    def _note_progress(self) -> None:
+        self._busy_intake = False
+        self._progress.set()
 
     async def _pause(self, wait: float) -> None:
         """Until there may be something to fetch, or room for it again."""
