@@ -91,16 +91,22 @@ class InFlight:
         """
         by_place = _by_place(envelopes)
         asked: set[LaneLike] = set()
+        lanes, window = self.lanes, self.lane_window
         for cursor in cursors:
             place = (cursor.channel, cursor.lane)
-            held = self.lanes.get(place)
-            if held is not None and place not in self.restarted:
-                asked.add(place)
-                came = by_place.get(place, [])
-                ready = [each.position for each in came if not each.due_at]
-                held.go_on(max([held.after, *ready[-1:]]), self.lane_window)
-                if len(came) < limit:
-                    held.at_end = now
+            held = lanes.get(place)
+            if held is None or place in self.restarted:
+                continue
+            asked.add(place)
+            came = by_place.get(place)
+            if came is None:
+                held.go_on(held.after, window)
+                held.at_end = now
+                continue
+            ready = [each.position for each in came if not each.due_at]
+            held.go_on(max([held.after, *ready[-1:]]), window)
+            if len(came) < limit:
+                held.at_end = now
         found: list[Envelope] = []
         for place, same in by_place.items():
             if place in asked:

@@ -36,10 +36,13 @@ class LoudKeys:
         """Make loud what fills a lane for longer than a moment, once the store knows it; whether the lanes are as this
         worker knows them.
         """
+        crowded = [held for held in self._hand.lanes.values() if held.large]
+        if not crowded:
+            return True
         now = self._clock.monotonic()
         found = [
             (held, keys, self._to_note(held, keys))
-            for held in self._hand.lanes.values()
+            for held in crowded
             if self._is_behind(held, now) and (keys := held.filling())
         ]
         unknown = [Loud(held.lane.channel, held.lane.lane, held.lane.epoch, noted) for held, _, noted in found if noted]
@@ -104,7 +107,7 @@ class LoudKeys:
     def _is_behind(held: HeldLane, now: float) -> bool:
         if held.at_end is None:
             held.at_end = now
-        return now - held.at_end >= _PATIENCE and bool(held.large)
+        return now - held.at_end >= _PATIENCE
 
     def _to_note(self, held: HeldLane, filling: Sequence[str]) -> tuple[str, ...]:
         """All keys that the store has to know, if it does not; with those that were loud and are still in flight."""
