@@ -34,6 +34,12 @@ class Outbound(Protocol):
         """One envelope for each channel that receives the message; raises for a message that cannot travel."""
         ...
 
+    def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
+        """The one envelope of the `ordinal`th message of the run of `cause`, sent without options at `now`: as `address`
+        makes it, in fewer steps. None where `address` has to be asked.
+        """
+        ...
+
     def timer(
         self,
         channel: str,
@@ -82,7 +88,7 @@ class Context:
         "unheard",
     )
 
-    def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool) -> None:
+    def __init__(self, envelope: Envelope, outbound: Outbound, now: int, *, stateful: bool = True) -> None:
         self._envelope = envelope
         self._outbound = outbound
         self._now = now
@@ -261,11 +267,17 @@ class Context:
     ) -> None:
         if self._closed:
             self._check_open()
-        cause = self._envelope
-        incoming, now = cause.message_id, self._now
-        self._ordinal += 1
+        cause, now = self._envelope, self._now
+        ordinal = self._ordinal = self._ordinal + 1
+        is_plain = message_id is None and partition_key is None and headers is None and correlation_id is None
+        if is_plain and not (due_at or delay):
+            sent = self._outbound.follow(message, kind, cause, ordinal, now)
+            if sent is not None:
+                self.outgoing.append(sent)
+                return
+        incoming = cause.message_id
         stamp = Stamp(
-            derive(incoming, cause.channel, self._ordinal) if message_id is None else check_id(message_id),
+            derive(incoming, cause.channel, ordinal) if message_id is None else check_id(message_id),
             now,
             cause.partition_key if partition_key is None else checked_key(message, partition_key),
             checked_headers(message, headers) if headers else None,

@@ -111,7 +111,7 @@ class Processing:
         run: Run | Outcome | None = None
         try:
             run = consumer.prepare(mailbox, envelope)
-            if not isinstance(run, Run):
+            if type(run) is not Run:
                 return run
             if self._is_watched:
                 run.entered = self.observers.enter(run.ctx)
@@ -127,7 +127,7 @@ class Processing:
                 run.returned = returned
                 return run
             run.ctx.close()
-            return self._concluded(consumer, run)
+            return consumer.conclude(run) if run.entered is None else self._concluded(consumer, run)
         except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
             if isinstance(run, Run):
                 self._leave(run, error)

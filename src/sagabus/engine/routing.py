@@ -34,6 +34,16 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     """Copies by message id are dropped where it enters."""
 
 
+class Plain(msgspec.Struct, frozen=True, gc=False):
+    """A message class whose messages need no more than an address: one receiver, and nothing to add to the headers."""
+
+    name: str
+    kind: str
+    channel: str
+    key: KeyOf | None
+    remote: bool
+
+
 class RoutingTable:
     """The routes at one version of the store's routing."""
 
@@ -42,6 +52,8 @@ class RoutingTable:
         self.lanes = max(routing.lanes, 1)
         self.by_type: dict[str, tuple[Route, ...]] = {}
         """The channels that receive each type."""
+        self.plain: dict[type[object], Plain] = {}
+        """The plain messages, as far as they have been sent under this routing."""
         for subscription in routing.subscriptions:
             before = self.by_type.get(subscription.message_type, ())
             self.by_type[subscription.message_type] = (*before, _route(subscription, keys))

@@ -31,6 +31,8 @@ class SagaConsumer:
             name: (around.codec.reader(declared(found[0])), found) for name, found in definition.reactions.items()
         }
         self._by_id_alone = around.rules.by_id_alone
+        self._sender, self._now = around.sender, around.clock.now
+        self._has_status, self._has_history = definition.has_status, definition.options.history
 
     def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
         """See `Consumer`."""
@@ -44,7 +46,8 @@ class SagaConsumer:
         state = cell.state if cell.state is not None else self._state(cell)
         for reaction in reactions:
             if (when := reaction.when) is None or when(state):
-                return self._transition(reaction, message, envelope, cell, state)
+                cell.state = None  # as in `_transition`
+                return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
         where = f"in status {cell.status!r}" if self._definition.has_status else "in its present state"
         return self._unwanted(envelope, "unexpected", f"has no reaction {where}")
 
@@ -74,9 +77,9 @@ class SagaConsumer:
 
     def conclude(self, run: Run) -> Completed:
         """See `Consumer`."""
-        ctx, cell, definition = run.ctx, run.cell, self._definition
+        ctx, cell = run.ctx, run.cell
         if cell is None or run.state is None:
-            raise TypeError(f"{definition.name}: a run without an instance")
+            raise TypeError(f"{self._definition.name}: a run without an instance")
         envelope, state, completed = run.envelope, run.state, ctx.completed
         claims = () if self._by_id_alone else claims_of(run, self._around.rules)
         timers = {} if cell.completed else cell.timers
@@ -86,15 +89,15 @@ class SagaConsumer:
             timers, timers_sent, cancelled = self._changed_timers(run, timers)
             sent = sent if completed else sent + timers_sent
         body, kept, shape = self._states.write(state, cell.carried)
-        status = status_of(state) if definition.has_status else None
+        status = status_of(state) if self._has_status else None
         wakes = bool(cell.stash) and self._has_moved(cell, status, completed=completed)
         version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
         timers = {} if completed else timers
         cell.version, cell.body, cell.state, cell.shape = version + 1, body, kept, shape
         cell.status, cell.timers, cell.completed = status, timers, completed
         # fmt: off
-        save = Save(definition.name, key, version, body, status, timers, completed, wakes, had_timers, shape,
-                    definition.options.history)
+        save = Save(envelope.channel, key, version, body, status, timers, completed, wakes, had_timers, shape,
+                    self._has_history)
         # fmt: on
         return Completed(envelope, Effects(save, sent, cancelled, tuple(ctx.statements), claims, ctx.unheard))
 
@@ -116,8 +119,7 @@ class SagaConsumer:
     ) -> Run:
         # What user code does to the state must not be seen unless it succeeds.
         cell.state = None
-        ctx = Context(envelope, self._around.sender, self._around.clock.now(), stateful=True)
-        return Run(reaction, message, ctx, envelope, state, cell)
+        return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
 
     def _keyless(self, envelope: Envelope) -> Outcome:
         definition = self._definition

@@ -15,9 +15,10 @@ import msgspec
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.engine.observers import Observers
-from sagabus.engine.routing import Route, RoutingTable, receivers_problem
+from sagabus.engine.routing import Plain, Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
+from sagabus.identity import derive
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.message.correlation import KeyOf
 from sagabus.message.stamping import checked_headers, size_of
@@ -49,6 +50,7 @@ class Sender:
     ) -> None:
         settings = settings or Settings()
         self._codec = codec
+        self._encode = codec.encode
         self._max_hops = settings.max_hops
         self._max_size = settings.max_message_size
         self._refuses_unheard = settings.unheard == "refuse"
@@ -80,7 +82,7 @@ class Sender:
             self._check(message_type, kind, routes, stamp)
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
-        body = self._codec.encode(message)
+        body = self._encode(message)
         if self._adds_headers:
             stamp = self._with_headers(message, stamp)
         if stamp.headers is not None:
@@ -88,8 +90,41 @@ class Sender:
         if message_type.version != 1 or stamp.headers is not None:
             stamp = with_version(stamp, message_type.version)
         if len(routes) == 1:
+            if stamp.causation_id is not None:
+                self._note_plain(message, message_type, routes[0], table)
             return [self._envelope(message, name, body, routes[0], stamp, table)]
         return [self._envelope(message, name, body, route, stamp, table) for route in routes]
+
+    def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
+        """The one envelope of a message that the run of `cause` sends without options; None where `address` must tell.
+
+        What most runs send: so it is `address` and `_envelope` in one call, without a stamp in between.
+        """
+        table, hops = self.table, cause.hops + 1
+        plain = table.plain.get(type(message))
+        if plain is None or plain.kind != kind or hops > self._max_hops:
+            return None
+        body = self._encode(message)
+        incoming = cause.message_id
+        message_id = derive(incoming, cause.channel, ordinal)
+        key = None if plain.remote else cause.partition_key
+        if plain.key is not None:
+            try:
+                key = plain.key(message)
+            except Exception:  # noqa: BLE001  # `address` logs it
+                return None
+        # fmt: off
+        return Envelope(
+            message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, table.lanes),
+            key, None, cause.correlation_id or incoming, incoming, now, 0, 0, 0, 0, 0, None, None, False, hops,
+        )
+        # fmt: on
+
+    def _note_plain(self, message: object, message_type: MessageType, route: Route, table: RoutingTable) -> None:
+        """From now on `follow` knows the class, under this routing."""
+        if message_type.version == 1 and not self._adds_headers:
+            plain = Plain(message_type.name, message_type.kind, route.channel, route.key, route.remote)
+            table.plain[type(message)] = plain
 
     def _with_headers(self, message: object, stamp: Stamp) -> Stamp:
         """With those that observers add: here every message passes, by whatever way it is sent."""
