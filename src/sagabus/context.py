@@ -35,8 +35,8 @@ class Outbound(Protocol):
         ...
 
     def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
-        """The one envelope of the `ordinal`th message of the run of `cause`, sent without options at `now`: as `address`
-        makes it, in fewer steps. None where `address` has to be asked.
+        """The one envelope of the `ordinal`th message of the run of `cause`, sent without options at `now`. It is as
+        `address` makes it, in fewer steps. None where `address` has to be asked.
         """
         ...
 

@@ -89,10 +89,8 @@ class Sender:
             self._check_size(name, body, size_of(stamp.headers))
         if message_type.version != 1 or stamp.headers is not None:
             stamp = with_version(stamp, message_type.version)
-        if len(routes) == 1:
-            if stamp.causation_id is not None:
-                self._note_plain(message, message_type, routes[0], table)
-            return [self._envelope(message, name, body, routes[0], stamp, table)]
+        if stamp.causation_id is not None:
+            self._note_plain(message, message_type, routes, table)
         return [self._envelope(message, name, body, route, stamp, table) for route in routes]
 
     def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
@@ -120,9 +118,12 @@ class Sender:
         )
         # fmt: on
 
-    def _note_plain(self, message: object, message_type: MessageType, route: Route, table: RoutingTable) -> None:
-        """From now on `follow` knows the class, under this routing."""
-        if message_type.version == 1 and not self._adds_headers:
+    def _note_plain(
+        self, message: object, message_type: MessageType, routes: tuple[Route, ...], table: RoutingTable
+    ) -> None:
+        """Let `follow` know the class, under this routing."""
+        if len(routes) == 1 and message_type.version == 1 and not self._adds_headers:
+            (route,) = routes
             plain = Plain(message_type.name, message_type.kind, route.channel, route.key, route.remote)
             table.plain[type(message)] = plain
 
