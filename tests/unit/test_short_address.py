@@ -6,13 +6,13 @@ import pytest
 
 from sagabus.codec import JsonCodec
 from sagabus.context import Context
-from sagabus.correlation import KeyOf, key_reader
 from sagabus.engine.observers import Observers
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageInvalid, Unroutable
 from sagabus.identity import derive
 from sagabus.message import command, event, message_type_of
+from sagabus.message.correlation import KeyOf, key_reader
 from sagabus.observer import Observer
 from sagabus.outcome import Parameters
 from sagabus.settings import Settings
