@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 from tests.support.fork_server import ForkServer, shared
 from tests.support.temporary import in_memory
 from tests.support.time_spent import TimeSpent
+
+# A property says what holds, not how fast: by default an example of more than 0.2 s fails, on whatever machine.
+settings.register_profile("sagabus", deadline=None)
+settings.load_profile("sagabus")
 
 Take = Callable[[str], Database]
 
