@@ -82,7 +82,7 @@ def test_the_intake_is_cancelled_at_every_await(
     """Who cancels all tasks of an event loop means to end it: nothing more is fetched, and the next process goes on."""
     program = CANCELLING + "task_cancelled"
 
-    assert sweep(fork_server, orders, undisturbed, program, "Worker._intake", 0.3, one_in=one_in) > 10
+    assert sweep(fork_server, orders, undisturbed, program, "Intake._work", 0.3, one_in=one_in) > 10
 
 
 @pytest.mark.parametrize("working", [True, False])

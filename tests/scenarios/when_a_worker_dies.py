@@ -298,14 +298,14 @@ async def test_what_a_lost_lease_leaves_has_not_died(on_database: MakeHarness) -
         await until(lambda: len(room.inside) == 1)
         await room.crash(first)
         await until(lambda: len(room.inside) == 1)
-        first.bus._worker._intake_task.cancel()  # a frozen process renews nothing
+        first.bus._worker.intake.abandon().pop().cancel()  # a frozen process renews nothing
         first.clock.advance(3 * LEASE)
         async with on_database(theirs.handler, clock=first.clock) as second:
             await until(lambda: len(theirs.inside) == 1)
             counted = await deaths(second)
-            await first.bus._worker.renew_when_due()
+            await first.bus._worker.intake.renew_when_due()
             await until(lambda: first.bus._worker.hand.marked == {})
-            await until(lambda: not first.bus._worker.suspects.task or first.bus._worker.suspects.task.done())
+            await until(lambda: not first.bus._worker.suspects.at_work)
             after = await deaths(second)
             room.gate.set()
             theirs.gate.set()

@@ -175,7 +175,7 @@ async def die(bus: Bus) -> None:
     """End like a process that was killed: nothing is finished, committed or released."""
     assert bus._worker is not None
     assert bus._housekeeping is not None
-    await bus._housekeeping.stop()
+    await bus._housekeeping.stop(0.0)
     await bus._worker.abandon()
     await bus.store.close()
 

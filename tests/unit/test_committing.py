@@ -80,7 +80,7 @@ async def take_back_very_many() -> None:
     assert [envelope.position for found in back.values() for envelope in found] == list(range(1, MANY + 1))
     assert all(mailbox.unflushed == 0 for mailbox in mailboxes[1 : MANY + 1])
     store.answer.set()
-    await committer.drain()
+    await committer.stop(20)
     assert store.committed == told == [0, MANY + 1]
 
 
@@ -110,9 +110,9 @@ async def cancel_before_the_first_step() -> None:
     for task in asyncio.all_tasks():
         if task is not mine:
             task.cancel()
-    await group.drain()
+    await group.drain(20)
 
     group.add(2)
-    await group.drain()
+    await group.drain(20)
 
     assert (given_up, flushed) == ([[1]], [[2]])

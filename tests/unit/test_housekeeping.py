@@ -56,12 +56,12 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
 def test_it_purges_at_its_pace_while_it_runs() -> None:
     async def scenario() -> None:
         trial = Trial()
-        trial.housekeeping.start()
-        trial.housekeeping.start()
+        await trial.housekeeping.start()
+        await trial.housekeeping.start()
         await trial.passes(timedelta(0))
         counts = [await trial.passes(time) for time in (0.9 * MINUTE, 0.1 * MINUTE, MINUTE)]
-        await trial.housekeeping.stop()
-        await trial.housekeeping.stop()
+        await trial.housekeeping.stop(0)
+        await trial.housekeeping.stop(0)
 
         assert [*counts, await trial.passes(5 * MINUTE)] == [0, 1, 2, 2]
         assert trial.store.asked[0] == (RETENTION, 5)
@@ -73,11 +73,11 @@ def test_while_there_is_more_it_goes_on_at_once() -> None:
     async def scenario() -> None:
         trial = Trial()
         trial.store.more = 3
-        trial.housekeeping.start()
+        await trial.housekeeping.start()
         await trial.passes(timedelta(0))
 
         assert await trial.passes(MINUTE) == 4
-        await trial.housekeeping.stop()
+        await trial.housekeeping.stop(0)
 
     run(scenario())
 
@@ -87,12 +87,12 @@ def test_whatever_goes_wrong_it_is_tried_again_next_time(error: Exception) -> No
     async def scenario() -> None:
         trial = Trial()
         trial.store.errors = [error]
-        trial.housekeeping.start()
+        await trial.housekeeping.start()
         await trial.passes(timedelta(0))
         await trial.passes(MINUTE)
 
         assert await trial.passes(MINUTE) == 2
-        await trial.housekeeping.stop()
+        await trial.housekeeping.stop(0)
 
     run(scenario())
 

@@ -127,7 +127,7 @@ def test_a_flush_that_commits_is_answered_at_once_and_in_its_order() -> None:
     async def main() -> Rig:
         rig = Rig(losing("nobody"))
         rig.add("a1", "b1", "a2", "-1")
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -157,7 +157,7 @@ def test_neighbours_before_and_behind_are_answered_while_the_culprit_is_still_be
         await reached.wait()
         so_far, still_open = flat(rig.told), rig.open()
         go_on.set()
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig, so_far, still_open
 
     rig, so_far, still_open = asyncio.run(main())
@@ -174,7 +174,7 @@ def test_what_was_built_on_the_culprit_is_answered_with_it_and_never_tried() -> 
     async def main() -> Rig:
         rig = Rig(losing("b2"))
         rig.add("b1", "a1", "b2", "c1", "b3", "a2", "b4", statements=["b2"])
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -195,7 +195,7 @@ def test_what_another_share_lost_takes_with_it_what_was_built_on_it() -> None:
 
         rig = Rig(script)
         rig.add("a1", "b1", "a2", "c1", "d1", "a3")
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -209,7 +209,7 @@ def test_messages_without_a_key_are_built_on_nothing() -> None:
     async def main() -> Rig:
         rig = Rig(losing("-2"))
         rig.add("-1", "-2", "-3", statements=["-2"])
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -225,7 +225,7 @@ def test_two_culprits_are_both_found_and_each_pays_alone() -> None:
 
         rig = Rig(script)
         rig.add(*(f"{letter}1" for letter in "abcdefgh"), statements=["b1", "e1"])
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -245,7 +245,7 @@ def test_rows_that_cannot_be_written_cost_their_own_message_only_and_few_commits
 
         rig = Rig(script)
         rig.add(*(f"-{n}" for n in reversed(range(count))))
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -270,7 +270,7 @@ def test_a_cancellation_fences_only_what_was_not_answered() -> None:
         rig.add("a1", "b1", "c1", "d1", "e1", "f1")
         await reached.wait()
         rig.add("a2")
-        await rig.committer.stop()
+        await rig.committer.stop(0)
         return rig
 
     rig = asyncio.run(main())
@@ -290,7 +290,7 @@ def test_a_new_routing_is_known_before_a_share_learns_that_its_own_was_old() -> 
 
         rig = Rig(script)
         rig.add("a1", "b1", "c1", "d1")
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -307,7 +307,7 @@ def test_a_database_that_is_lost_before_the_new_routing_is_read_changes_no_answe
         rig = Rig(script)
         rig.store.failing_reads = 2
         rig.add("a1", "b1")
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig
 
     rig = asyncio.run(main())
@@ -334,7 +334,7 @@ def test_an_outcome_that_finishes_meanwhile_waits_for_the_next_flush_and_can_be_
         mailbox = rig.mailboxes["a"]
         withdrawn = rig.committer.withdraw([mailbox])[mailbox]
         go_on.set()
-        await rig.committer.drain()
+        await rig.committer.stop(20)
         return rig, [envelope.message_id for envelope in withdrawn]
 
     rig, withdrawn = asyncio.run(main())

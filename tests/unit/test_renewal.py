@@ -107,7 +107,7 @@ def test_it_renews_while_its_event_loop_is_blocked_and_ends_with_its_worker() ->
     thread = RenewalThread("w", keeper, SystemClock(), lease=SHORT, limit=LIMIT)
 
     async def block() -> None:
-        thread.start()
+        await thread.start()
         assert keeper.renewed.wait(20)
         await thread.stop(20)
         await thread.stop(20)
@@ -122,7 +122,7 @@ def test_it_ends_with_its_event_loop() -> None:
     thread = RenewalThread("w", keeper, SystemClock(), lease=SHORT, limit=LIMIT)
 
     async def begin() -> None:
-        thread.start()
+        await thread.start()
 
     asyncio.run(begin())
 

@@ -28,6 +28,7 @@ from sagabus.engine.event_log import EventLog
 from sagabus.engine.health import Health
 from sagabus.engine.housekeeping import Housekeeping
 from sagabus.engine.idleness import unfinished
+from sagabus.engine.lifecycle import IN_HASTE, Parts
 from sagabus.engine.observers import Observers
 from sagabus.engine.outbox import AsyncJoinedPublisher, Awaited, JoinedPublisher, TransactionPublisher
 from sagabus.engine.processing import Processing
@@ -44,7 +45,7 @@ from sagabus.engine.publisher import (
 from sagabus.engine.routing import RoutingTable, subscriptions_of
 from sagabus.engine.sender import Sender
 from sagabus.engine.statistics import Statistics
-from sagabus.engine.worker import IN_HASTE, Worker
+from sagabus.engine.worker import Worker
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreUnavailable
 from sagabus.identity import Identity, SystemIdentity
@@ -94,6 +95,7 @@ class Bus:
         self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._observers)
         self._middleware: Sequence[Middleware] = tuple(middleware)
         self._publishing = Acceptor(self.store, self._sender)
+        self._parts = Parts()
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
         self._opened = False
@@ -126,6 +128,7 @@ class Bus:
                 await check_durability(self.store, self.settings.durability)
                 self._sender.use(await self._register())
                 self._opened = True
+                await self._parts.start(self._publishing)
                 if worker and self._defined.by_name:
                     await self._start_worker()
                 ending.pop_all()
@@ -141,8 +144,7 @@ class Bus:
         async with self._home.changing:
             if not self._opened:
                 return
-            async with self._ending():
-                await self._publishing.drain()
+            await self._ending().aclose()
 
     async def __aenter__(self) -> Self:
         """Open, with a worker."""
@@ -270,8 +272,8 @@ class Bus:
         return await self.store.inspect.counts()
 
     def health(self) -> Health:
-        """Whether the worker in this process can do its work; without one there is nothing that could be wrong."""
-        return Health() if self._worker is None else self._worker.health()
+        """Whether all parts of this bus can do their work in this process."""
+        return self._parts.health()
 
     async def purge(self) -> None:
         """Forget what is older than its retention now, all of it, instead of in the background's small steps."""
@@ -318,9 +320,9 @@ class Bus:
             settings=self.settings,
         )
         await report(self.store, self.definitions, self._states)
-        await self._worker.start()
+        await self._parts.start(self._worker)
         self._housekeeping = self._make_housekeeping()
-        self._housekeeping.start()
+        await self._parts.start(self._housekeeping)
 
     def _make_housekeeping(self) -> Housekeeping:
         rules, default = self._defined.rules, self.settings.retention
@@ -344,18 +346,12 @@ class Bus:
         ending.callback(self._home.release)
         ending.push_async_exit(self._close_store)
         ending.callback(self._forget_parts)
-        ending.push_async_exit(self._stop_worker)
-        ending.push_async_callback(self._stop_housekeeping)
+        ending.push_async_exit(self._stop_parts)
         return ending
 
-    async def _stop_housekeeping(self) -> None:
-        if self._housekeeping is not None:
-            await self._housekeeping.stop()
-
-    async def _stop_worker(self, kind: object, *_: object) -> None:
-        if self._worker is not None:
-            # A task that was cancelled before this point gets no second cancellation, so it waits for no handler.
-            await self._worker.stop(self.settings.grace.total_seconds() if kind is None else 0.0)
+    async def _stop_parts(self, kind: object, *_: object) -> None:
+        # A task that was cancelled before this point gets no second cancellation, so it waits for no handler.
+        await self._parts.stop(self.settings.grace.total_seconds() if kind is None else 0.0)
 
     async def _close_store(self, kind: object, *_: object) -> None:
         with suppress(TimeoutError):  # then it has closed without waiting

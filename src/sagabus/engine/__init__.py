@@ -8,7 +8,8 @@ In:
     acceptor        lets publications that overlap share a commit
     store.append    accepts: inbox record and queue row in one commit
 Take:
-    worker          leases lanes, fetches, sorts into mailboxes
+    worker          makes the parts between here and the commit, starts and stops them
+    intake          leases lanes, fetches, sorts into mailboxes
     crew            what the other workers know
     leases          what this worker owns, and for how long
     renewal         the thread that keeps the leases while the event loop is blocked
@@ -33,5 +34,6 @@ Commit and book:
     store.commit    applies outcomes, each wholly or not at all
     settlement      closes the books on what is committed, rewinds a mailbox whose run lost a race
 Outside the way:
+    lifecycle       what runs until it is stopped: each such part starts, stops and says how it is
     housekeeping    forgets what is below the horizon
 """

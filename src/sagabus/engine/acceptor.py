@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from sagabus.engine.group_commit import GroupCommit
+from sagabus.engine.health import Health
+from sagabus.engine.lifecycle import IN_HASTE
 from sagabus.engine.sender import Sender
 from sagabus.engine.weight import size_of
 from sagabus.envelope import Envelope
@@ -40,10 +41,12 @@ class Publication:
 class Acceptor:
     """Appends what is published from outside; concurrent calls share a commit."""
 
+    _stopping = False
+
     def __init__(self, store: Acceptance, sender: Sender) -> None:
         self._store = store
         self._sender = sender
-        self._group = GroupCommit[Publication](self._flush, _unknown, size=_size)
+        self._group = GroupCommit[Publication](self._flush, _unknown, size=_size, loss="accepts no publications")
 
     @property
     def busy(self) -> bool:
@@ -53,6 +56,8 @@ class Acceptor:
     async def append(self, address: Callable[[], list[Envelope]]) -> tuple[list[Envelope], list[Admission]]:
         """Address and append; the envelopes with one answer each. Cancelled, it may have happened: repeat it."""
         hit("append.received")
+        if self._stopping:
+            raise StoreUnavailable("the bus is closing: it takes no more publications")
         answer: asyncio.Future[tuple[list[Envelope], list[Admission]]] = asyncio.get_running_loop().create_future()
         try:
             envelopes = address()
@@ -64,11 +69,22 @@ class Acceptor:
         hit("append.addressed")
         return await answer
 
-    async def drain(self) -> None:
-        """Wait until everything is appended that has been handed in by now."""
-        if self.busy:
-            with suppress(SagaBusError):  # each caller gets its own error
-                await self.append(list)
+    async def start(self) -> None:
+        """Nothing runs until something is published."""
+        self._stopping = False
+
+    async def stop(self, grace: float) -> None:
+        """Append what has been handed in, and take no more. The callers of what that leaves hear that it is unknown."""
+        self._stopping = True
+        try:
+            await self._group.drain(max(grace, IN_HASTE))
+        finally:
+            _unknown(self._group.waiting)
+            await self._group.stop()
+
+    def health(self) -> Health:
+        """Whether it appends."""
+        return self._group.health()
 
     async def _flush(self, publications: list[Publication]) -> None:
         waiting = [publication for publication in publications if not publication.answer.cancelled()]
@@ -82,7 +98,7 @@ class Acceptor:
                     await self._flush([publication])
         except Exception as error:  # noqa: BLE001  # told to whoever waits
             _fail(waiting, error)
-        except asyncio.CancelledError:
+        except BaseException:
             _unknown(waiting)
             raise
 

@@ -6,12 +6,14 @@ Previous stop: `processing`, through the worker. Next stop: the store, and with 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from operator import attrgetter
 
 from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, Entry, Flush
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
+from sagabus.engine.health import Health
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.sender import Sender
@@ -20,6 +22,8 @@ from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
 from sagabus.outcome import Completed, Outcome, Settled
 from sagabus.store import Commit
+
+log = logging.getLogger("sagabus")
 
 _MOST_BYTES = 4 * LARGEST_FLUSH_BYTES
 
@@ -39,7 +43,13 @@ class Committer:
         self._sender = sender
         self._persisting = Flush(store, sender, clock, self._tell)
         self._settled = settled
-        self._group = GroupCommit[Entry](self._flush, self._give_up, lambda: runners.loaded, size=attrgetter("size"))
+        self._group = GroupCommit[Entry](
+            self._flush,
+            self._give_up,
+            lambda: runners.loaded,
+            size=attrgetter("size"),
+            loss="commits no outcomes of handlers",
+        )
         self._size = 0
         self.is_full = False
         """Whether so many bytes wait to be committed that no further run should begin."""
@@ -82,13 +92,20 @@ class Committer:
                 mailbox.one_settled()
         return back
 
-    async def drain(self) -> None:
-        """Wait until everything is committed."""
-        await self._group.drain()
+    async def start(self) -> None:
+        """Nothing runs until there is an outcome."""
 
-    async def stop(self) -> None:
-        """Give up what is not in flight."""
-        await self._group.stop()
+    async def stop(self, grace: float) -> None:
+        """Commit everything, within `grace` seconds, and give up the rest."""
+        try:
+            if grace > 0 and not await self._group.drain(grace):
+                log.error("could not commit the last outcomes; their messages run again")
+        finally:
+            await self._group.stop()
+
+    def health(self) -> Health:
+        """Whether it commits."""
+        return self._group.health()
 
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")

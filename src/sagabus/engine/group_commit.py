@@ -11,6 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from sagabus.engine.health import Health
+from sagabus.engine.lifecycle import BackgroundTask
+
 log = logging.getLogger("sagabus")
 T = TypeVar("T")
 
@@ -34,37 +37,51 @@ class GroupCommit(Generic[T]):
         more: Callable[[], bool] | None = None,
         *,
         size: Callable[[T], int] = lambda _: 0,
+        loss: str = "commits nothing",
     ) -> None:
+        """`loss`: what the process does no longer when its task has ended."""
         self._flush = flush
         self._give_up = give_up
         self._more = more or (lambda: False)
         self._size = size
         self.waiting: list[T] = []
-        self._task: asyncio.Task[None] | None = None
+        self._flushing = False
+        self._task = BackgroundTask("sagabus-group-commit", loss, returns=True, broken=self._broken)
 
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being flushed."""
-        return self._task is not None or bool(self.waiting)
+        return self._flushing or bool(self.waiting)
 
     def add(self, item: T) -> None:
         """Queue one item; the flush begins when the event loop is next free, or when the one in flight has ended."""
         self.waiting.append(item)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-group-commit")
-            self._task.add_done_callback(self._forget)
+        if not self._flushing:
+            self._flushing = True
+            self._task.start(self._work)
 
-    async def drain(self) -> None:
-        """Wait until nothing waits and nothing is in flight."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+    async def drain(self, grace: float) -> bool:
+        """Wait until nothing waits and nothing is in flight, at most `grace` seconds; whether that is so."""
+        try:
+            async with asyncio.timeout(grace):
+                while self._flushing:
+                    await self._task.ended()
+        except TimeoutError:
+            return False
+        return True
 
     async def stop(self) -> None:
         """Give up what still waits, after the flush in flight; calling twice is harmless."""
         self.waiting.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        try:
+            await self._task.stop()
+        finally:
+            if not self._task.runs:
+                self._broken()
+
+    def health(self) -> Health:
+        """Whether it flushes."""
+        return self._task.health()
 
     async def _work(self) -> None:
         try:
@@ -83,17 +100,17 @@ class GroupCommit(Generic[T]):
             self._give_up_waiting()
             raise
         finally:
-            self._task = None
+            self._flushing = False
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _broken(self) -> None:
         """A task that was cancelled before its first step has run no line that could say so."""
-        if self._task is task:
-            self._task = None
-            self._give_up_waiting()
+        self._flushing = False
+        self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:
         left, self.waiting = self.waiting, []
-        self._give_up(left)
+        if left:
+            self._give_up(left)
 
 
 def fitting(items: Sequence[T], size: Callable[[T], int]) -> int:

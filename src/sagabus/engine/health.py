@@ -1,4 +1,4 @@
-"""Whether the worker of a bus can do its work, for the health check of the process around it."""
+"""Whether the parts of a bus can do their work, for the health check of the process around it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is wrong with the worker in this process; nothing of it is about the database."""
+    """What is wrong with a bus in this process; nothing of it is about the database."""
 
     reasons: tuple[str, ...] = ()
     """Each says what is wrong and what to do."""

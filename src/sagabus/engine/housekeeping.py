@@ -12,6 +12,8 @@ import logging
 from collections.abc import Sequence
 
 from sagabus.clock import SECOND, Clock, sleep
+from sagabus.engine.health import Health
+from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.errors import StoreError
 from sagabus.store import Retention, Upkeep
 from sagabus.store.upkeep import Purged
@@ -32,20 +34,20 @@ class Housekeeping:
         self._retention = retention
         self._every = every
         self._limit = limit
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask("sagabus-housekeeping", "forgets nothing that is past its retention")
         self._offset = self._clock_offset()
 
-    def start(self) -> None:
-        """Begin; starting twice is harmless."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-housekeeping")
+    async def start(self) -> None:
+        """Begin."""
+        self._task.start(self._run)
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float) -> None:  # a purge is short
         """End; a purge under way finishes first."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        await self._task.stop()
+
+    def health(self) -> Health:
+        """Whether it purges."""
+        return self._task.health()
 
     async def purge(self) -> Purged:
         """One bounded step now; nothing at all after a jump of the wall clock."""

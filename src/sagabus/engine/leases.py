@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from math import inf
@@ -9,8 +10,10 @@ from math import inf
 from sagabus.clock import Clock, SystemClock
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
+from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.knowledge import known_types
+from sagabus.engine.lifecycle import IN_HASTE
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.reactions import longest_limit
 from sagabus.engine.renewal import RenewalThread
@@ -67,13 +70,29 @@ class Leases:
         self._renewal = min(self._duration / 3, _LONGEST_RENEWAL)
         self._prefetch = settings.prefetch
 
-    def keep(self) -> None:
+    async def start(self) -> None:
         """Have a thread renew the leases whenever the event loop cannot. A clock moved by hand moves no thread."""
-        if isinstance(self._clock, SystemClock):
+        if self._thread is None and isinstance(self._clock, SystemClock):
             limit = max(self._longest_run, 2 * self._duration)
             keeper = self._store.keeper()
             self._thread = RenewalThread(self._identity, keeper, self._clock, lease=self._duration, limit=limit)
-            self._thread.start()
+            await self._thread.start()
+
+    async def stop(self, grace: float) -> None:
+        """Give all back. Not for ever: it may have to wait for what only other code can end."""
+        try:
+            async with asyncio.timeout(grace):
+                await self.release()
+        except TimeoutError:
+            log.warning("could not release lanes; they expire with the lease")
+        except asyncio.CancelledError:
+            if grace > IN_HASTE:
+                await self.stop(IN_HASTE)  # it may have been cancelled before its turn came
+            raise
+
+    def health(self) -> Health:
+        """Whether a thread keeps them while the event loop cannot."""
+        return Health() if self._thread is None else self._thread.health()
 
     def abandon(self) -> None:
         """Renew no more, as a killed process would not."""

@@ -14,6 +14,8 @@ import threading
 import time
 from types import FrameType
 
+from sagabus.engine.health import Health
+from sagabus.engine.lifecycle import BackgroundThread
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.envelope import named
 
@@ -34,15 +36,19 @@ class LoopBeat:
         self._loop_thread = threading.get_ident()
         self._answered = True
         self._warn_at = _BLOCKED
-        self._stopped = threading.Event()
+        self._thread = BackgroundThread("sagabus-loop-beat", "does not say what blocks its event loop")
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to watch, from a daemon thread."""
-        threading.Thread(target=self._work, name="sagabus-loop-beat", daemon=True).start()
+        self._thread.start(self._work)
 
-    def stop(self) -> None:
-        """End the thread; calling twice is harmless."""
-        self._stopped.set()
+    async def stop(self, grace: float) -> None:  # no look takes long enough to be waited for
+        """End the thread."""
+        await self._thread.stop(0.0)
+
+    def health(self) -> Health:
+        """Whether it watches."""
+        return self._thread.health()
 
     def look(self) -> None:
         """One look, at the end of an interval; called by the thread. RuntimeError when the loop is closed."""
@@ -71,16 +77,13 @@ class LoopBeat:
 
     def _work(self) -> None:
         began = time.monotonic()
-        while not self._stopped.wait(INTERVAL):
+        while self._thread.rest(INTERVAL):
             late = time.monotonic() - began - INTERVAL
             if late >= _BLOCKED:
                 log.warning(
                     "the process stood still for %.0f s: it was stopped, or code held the interpreter's lock", late
                 )
-            try:
-                self.look()
-            except RuntimeError:  # the loop is closed
-                return
+            self.look()
             began = time.monotonic()
 
 

@@ -6,14 +6,12 @@ not renewed for `limit` seconds. Other workers take its lanes when their lease h
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from math import inf
 
 from sagabus.clock import Clock
+from sagabus.engine.health import Health
+from sagabus.engine.lifecycle import BackgroundThread
 from sagabus.errors import StoreError
 from sagabus.store.keeper import Keeper
 
@@ -36,8 +34,7 @@ class RenewalThread:
         """When this thread did, or tried to."""
         self._pause = 0.0
         self._is_reported = self._is_given_up = False
-        self._stopping = threading.Event()
-        self._ended: asyncio.Event | None = None
+        self._thread = BackgroundThread("sagabus-leases", "loses its lanes when its event loop is blocked")
         self.renewals = 0
         """How often this thread has renewed, because the event loop had not."""
 
@@ -46,30 +43,27 @@ class RenewalThread:
         """Whether the event loop has been away for longer than the limit, and is no longer waited for."""
         return self._is_given_up
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to watch; the leases have just been renewed."""
         self.note(self._clock.monotonic())
-        loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        arguments = (loop, self._ended.set)
-        threading.Thread(target=self._work, args=arguments, name="sagabus-leases", daemon=True).start()
+        self._thread.start(self._work)
 
     def note(self, moment: float) -> None:
         """The event loop has renewed all leases, by a call that it began at that moment."""
         self._renewed = moment
         self._is_reported = self._is_given_up = False
 
-    async def stop(self, patience: float) -> None:
-        """Renew no more. Waits for a renewal that is under way, at most `patience` seconds; twice is harmless."""
-        self._stopping.set()
-        if self._ended is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await self._ended.wait()
+    async def stop(self, grace: float) -> None:
+        """Renew no more. Waits for a renewal that is under way, at most `grace` seconds."""
+        await self._thread.stop(grace)
 
     def abandon(self) -> None:
         """Renew no more, as if the process had been killed."""
-        self._stopping.set()
-        self._ended = None
+        self._thread.abandon()
+
+    def health(self) -> Health:
+        """Whether it watches."""
+        return self._thread.health()
 
     def until_due(self) -> float:
         """Seconds until there may be something to do."""
@@ -108,14 +102,12 @@ class RenewalThread:
             self._is_reported = True
             log.warning(text, *values)
 
-    def _work(self, loop: asyncio.AbstractEventLoop, ended: Callable[[], None]) -> None:
+    def _work(self) -> None:
         try:
-            while not self._stopping.wait(self.until_due()) and not loop.is_closed():
+            while self._thread.rest(self.until_due()):
                 try:
                     self.renew_when_due()
                 except Exception:
                     log.exception("the thread that renews leases met an error and continues")
         finally:
             self._keeper.close()
-            with suppress(RuntimeError):  # the loop is closed: nothing waits there
-                loop.call_soon_threadsafe(ended)

@@ -15,7 +15,9 @@ from math import inf
 
 from sagabus.clock import Clock, sleep
 from sagabus.engine.committer import Committer
+from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
+from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Chosen, Marks
 from sagabus.engine.runner_pool import RunnerPool
@@ -65,7 +67,12 @@ class Suspects:
         """No lone run begins before: everything else has as long as the last one took."""
         self._changed = asyncio.Event()
         self._stopping = False
-        self.task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask("sagabus-suspects", "runs nothing that a dead worker had in flight", returns=True)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it looks after some now."""
+        return self._task.runs
 
     @property
     def waiting(self) -> int:
@@ -90,8 +97,7 @@ class Suspects:
         if self._stopping or not self._has_work:
             return
         self._changed.set()
-        if self.task is None or self.task.done():
-            self.task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-suspects")
+        self._task.start(self._work)
 
     def check_lanes(self) -> None:
         """Take note of the lanes that are owned now."""
@@ -99,16 +105,23 @@ class Suspects:
         self.watching = self._alone is not None or any(held.has_suspects for held in self._hand.lanes.values())
         self.look()
 
-    async def stop(self, patience: float) -> None:
+    async def start(self) -> None:
+        """Nothing runs until something is suspect."""
+
+    async def stop(self, grace: float) -> None:
         """Mark nothing more, and take the marks back of what has not begun: this worker does not die over it."""
         self._stopping = True
         self._changed.set()
-        if self.task is not None and not self.task.done():
-            _, late = await asyncio.wait([self.task], timeout=patience)
-            for task in late:
-                task.cancel()
-                await asyncio.wait([task])
-        await self.take_back(patience)
+        await self._task.stop(grace)
+        await self.take_back(grace)
+
+    def abandon(self) -> set[asyncio.Task[None]]:
+        """Mark nothing more; what the caller has to cancel."""
+        return self._task.give_up()
+
+    def health(self) -> Health:
+        """Whether it looks after them."""
+        return self._task.health()
 
     async def take_back(self, patience: float) -> None:
         """Take the marks back of what does not run."""

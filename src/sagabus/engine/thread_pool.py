@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 
+from sagabus.engine.health import Health
+
 log = logging.getLogger("sagabus")
 
 
@@ -57,6 +59,10 @@ class ThreadPool:
     def is_exhausted(self) -> bool:
         """Whether every thread is abandoned: no call can begin until one returns."""
         return self.abandoned >= self._size
+
+    def health(self) -> Health:
+        """Whether handlers can have a thread."""
+        return Health(reasons=(self.exhausted,) if self.is_exhausted else (), abandoned_threads=self.abandoned)
 
     @property
     def exhausted(self) -> str:

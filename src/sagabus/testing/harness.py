@@ -318,7 +318,8 @@ class _ObservedBus(Bus):
         if self._worker is not None:
             await self._worker.abandon()
         if self._housekeeping is not None:
-            await self._housekeeping.stop()
+            await self._housekeeping.stop(0.0)
+        self._parts.forget()
         await self.store.close()
         self._opened = False
 
