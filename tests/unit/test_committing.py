@@ -63,7 +63,7 @@ async def take_back_very_many() -> None:
         sender,
         SystemClock(),
         RunnerPool(serve_nothing, 1),
-        settled=lambda answers: told.extend(entry.outcome.envelope.position for entry, _ in answers),
+        settled=lambda entries, _: told.extend(entry.outcome.envelope.position for entry in entries),
     )
     mailboxes = [Mailbox(SUBSCRIPTION, f"k{number}", LaneRef("taker", number % 16), 1) for number in range(MANY + 2)]
     committer.add(mailboxes[0], outcome(0))

@@ -45,6 +45,6 @@ def test_however_often_its_commit_is_refused_one_death_is_taken_back() -> None:
 
     settlement.finish(mailbox, DeadLettered(envelope=marked, cause=Cause.FAILED, reason="it failed"))
     for _ in range(3):
-        settlement.settle([(Entry(mailbox, committer.outcomes[-1], 1), Settled(Verdict.TOO_OLD))])
+        settlement.settle([Entry(mailbox, committer.outcomes[-1], 1)], [Settled(Verdict.TOO_OLD)])
 
     assert [outcome.envelope.deaths for outcome in committer.outcomes] == [1] * 4

@@ -100,7 +100,8 @@ class Rig:
         """How many outcomes of each mailbox were not told of."""
         return {name: mailbox.unflushed for name, mailbox in self.mailboxes.items() if mailbox.unflushed}
 
-    def _settled(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+    def _settled(self, entries: Sequence[Entry], given: Sequence[Settled]) -> None:
+        answers = list(zip(entries, given, strict=True))
         self.told.append([(entry.outcome.envelope.message_id, answer.verdict) for entry, answer in answers])
         self.versions.append(self.sender.table.version)
         self.errors |= {entry.outcome.envelope.message_id: answer.error for entry, answer in answers}

@@ -38,7 +38,7 @@ class Committer:
         clock: Clock,
         runners: RunnerPool,
         *,
-        settled: Callable[[Sequence[tuple[Entry, Settled]]], None],
+        settled: Callable[[Sequence[Entry], Sequence[Settled]], None],
     ) -> None:
         self._sender = sender
         self._persisting = Flush(store, sender, clock, self._tell)
@@ -63,10 +63,12 @@ class Committer:
     def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome."""
         mailbox.unflushed += 1
-        size = outcome_size(outcome) if type(outcome) is Completed else 0
-        self._size += size
-        if self._size > _MOST_BYTES:
-            self.is_full = True
+        size = 0
+        if type(outcome) is Completed:
+            size = outcome_size(outcome)
+            self._size += size
+            if self._size > _MOST_BYTES:
+                self.is_full = True
         self._group.add(Entry(mailbox, outcome, self._sender.table.version, size))
 
     async def room(self) -> None:
@@ -122,7 +124,7 @@ class Committer:
             entry.mailbox.one_settled()
             size += entry.size
         self._settled_bytes(size)
-        self._settled(list(zip(entries, answers, strict=True)))
+        self._settled(entries, answers)
 
     def _settled_bytes(self, size: int) -> None:
         self._size -= size

@@ -226,18 +226,31 @@ class InFlight:
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is no longer in flight. One that was not in this mailbox stays where it is."""
-        position = envelope.position
-        if self.envelopes.get(position) is not mailbox:
-            return
-        del self.envelopes[position]
-        if envelope.due_at and may_have_held(envelope):
-            mailbox.returned -= 1
-        if self.fetching:
-            self.settled.add(position)
-        held = self.lanes.get(mailbox.place)
-        if held is not None:
-            size = len(envelope.body) if envelope.headers is None else size_of(envelope)
-            held.put_down(mailbox, 1 + size // self._unit)
+        self._put_down(((envelope, mailbox),))
+
+    def put_down_all(self, settled: Sequence[tuple[Envelope, Mailbox]]) -> None:
+        """Envelopes whose outcomes are committed are no longer in flight, nor is a death of theirs counted any more."""
+        self._put_down(settled)
+        if self.marked:
+            for envelope, _ in settled:
+                self.marked.pop(envelope.position, None)
+
+    def _put_down(self, pairs: Sequence[tuple[Envelope, Mailbox]]) -> None:
+        envelopes, lanes, unit = self.envelopes, self.lanes, self._unit
+        note = self.settled.add if self.fetching else None
+        for envelope, mailbox in pairs:
+            position = envelope.position
+            if envelopes.get(position) is not mailbox:
+                continue
+            del envelopes[position]
+            if envelope.due_at and may_have_held(envelope):
+                mailbox.returned -= 1
+            if note is not None:
+                note(position)
+            held = lanes.get(mailbox.place)
+            if held is not None:
+                size = len(envelope.body) if envelope.headers is None else size_of(envelope)
+                held.put_down(mailbox, 1 + size // unit)
 
     def in_flight_of(self, channel: str, key: str) -> int:
         """How many envelopes of a key there are."""

@@ -99,11 +99,12 @@ class Runner:
 
         The plain way of most messages: from the queue to the committer without a turn of the event loop.
         """
-        if self._gate.watching or mailbox.place[0] in self._lending or mailbox.lacks_state:
+        cell, queue = mailbox.cell, mailbox.queue
+        if self._gate.watching or mailbox.place[0] in self._lending or (cell is None and mailbox.lacks_state):
             return None
-        in_flight, committer, runners, cell = self._hand.envelopes, self._committer, self._runners, mailbox.cell
-        while mailbox.queue and not (self.stopping or committer.is_full or runners.served >= BURST):
-            envelope = mailbox.queue.popleft()
+        in_flight, committer, runners = self._hand.envelopes, self._committer, self._runners
+        while queue and not (self.stopping or committer.is_full or runners.served >= BURST):
+            envelope = queue.popleft()
             if in_flight.get(envelope.position) is not mailbox:
                 continue  # its lane was lost meanwhile
             mailbox.running = envelope
@@ -115,6 +116,7 @@ class Runner:
                 committer.add(mailbox, outcome)
             else:
                 self._finish(mailbox, outcome, mailbox.epoch)
+                queue = mailbox.queue
             mailbox.running = None
             runners.served += 1
         return None
@@ -259,7 +261,7 @@ class Runner:
                     batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
                     mailbox.running = None
-                    self._settlement.settle([(Entry(mailbox, outcome, batch.routing), answer)])
+                    self._settlement.settle([Entry(mailbox, outcome, batch.routing)], [answer])
                     self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:

@@ -77,29 +77,44 @@ class Settlement:
         """Have a message held in the dead letters whose worker has died too often."""
         self.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
 
-    def settle(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
         """Take note of the answers to one commit, of a whole flush or of a single outcome."""
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
         settled: list[Outcome] = []
+        plain: list[Entry] = []
         lost: list[tuple[Outcome, Verdict]] = []
-        for entry, answer in answers:
+        for entry, answer in zip(entries, answers, strict=True):
+            outcome = entry.outcome
             if answer.verdict is Verdict.COMMITTED:
-                settled.append(entry.outcome)
-                self._committed(entry.mailbox, entry.outcome, answer)
+                settled.append(outcome)
+                if type(outcome) is Completed and not (outcome.envelope.due_at or answer.refused):
+                    plain.append(entry)
+                else:
+                    self._committed(entry.mailbox, outcome, answer)
             else:
-                lost.append((entry.outcome, answer.verdict))
-                self._lost(entry.mailbox, entry.outcome, answer, back, instead)
+                lost.append((outcome, answer.verdict))
+                self._lost(entry.mailbox, outcome, answer, back, instead)
+        self._hand.put_down_all([(entry.outcome.envelope, entry.mailbox) for entry in plain])
+        self._note_states(settled)
         self._observers.committed(Commit(settled, lost))
         if back:
             self._rewind(back)
         for mailbox, outcome in instead:
             self.finish(mailbox, outcome)
-        for entry, _ in answers:
+        forget = self._hand.forget
+        for entry in entries:
             cell = entry.mailbox.cell
             if cell is None or cell.completed:
-                self._hand.forget(entry.mailbox)
+                forget(entry.mailbox)
         self._settled(any(verdict is Verdict.FENCED for _, verdict in lost))
+
+    def _note_states(self, settled: Sequence[Outcome]) -> None:
+        size = 0
+        for outcome in settled:
+            if type(outcome) is Completed and (save := outcome.effects.save) is not None:
+                size += len(save.state)
+        self._hand.state_bytes += size
 
     async def pause(self) -> None:
         """A moment for a database in trouble."""
@@ -116,16 +131,7 @@ class Settlement:
         envelope = outcome.envelope
         if answer.refused:
             self._note_refused(answer)
-        hand = self._hand
-        hand.put_down(envelope, mailbox)
-        if hand.marked:
-            hand.marked.pop(envelope.position, None)
-        if type(outcome) is Completed:
-            if envelope.due_at:
-                self._let_go(envelope)
-            if (save := outcome.effects.save) is not None:
-                hand.state_bytes += len(save.state)
-            return
+        self._hand.put_down_all([(envelope, mailbox)])
         if _holds(outcome):
             mailbox.held = False
             mailbox.held_through = self._hand.fetches

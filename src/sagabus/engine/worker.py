@@ -207,8 +207,8 @@ class Worker:
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
         self.intake.progress.clear()
 
-    def _answered(self, answers: Sequence[tuple[Entry, Settled]]) -> None:
-        self._settlement.settle(answers)
+    def _answered(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
+        self._settlement.settle(entries, answers)
 
     def _settled(self, has_moved: bool) -> None:  # noqa: FBT001  # a callback's
         if has_moved:
