@@ -94,7 +94,7 @@ async def in_a_transaction(bus: Harness, parent: Any) -> None:
 
 async def by_a_bus_without_definitions(bus: Harness, parent: Any) -> None:
     stranger = Bus(bus.bus.store, clock=bus.clock)
-    stranger._sender.use(await bus.bus.store.routing())  # it shares the open store of the other
+    stranger._routing.learn(await bus.bus.store.routing())  # it shares the open store of the other
     stranger._opened = True
     await stranger.publish(Succeeded(process="K", parent=parent))
 

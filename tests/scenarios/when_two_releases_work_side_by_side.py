@@ -199,4 +199,4 @@ async def test_a_message_waits_longer_than_that_while_a_live_worker_knows_it(
 async def _register(harness: Harness) -> None:
     """What a bus of the later release does when it opens."""
     later = Subscription(message_type="releases.later", channel="notes", kind="event", key="key")
-    harness.bus._sender.use(await harness.bus.store.register([later]))
+    harness.bus._routing.learn(await harness.bus.store.register([later]))

@@ -203,11 +203,11 @@ async def test_a_worker_that_sends_nothing_hears_of_a_new_routing_too(
         pass
 
     async with on_database(Tally, clock=clock) as first:
-        before = first.bus._sender.table.version
+        before = first.bus._routing.table.version
         async with on_database(newcomer, clock=clock) as second:
             await glances(clock, first, second)
 
-            assert first.bus._sender.table.version == second.bus._sender.table.version > before
+            assert first.bus._routing.table.version == second.bus._routing.table.version > before
 
 
 async def test_a_handler_that_sends_under_an_old_routing_runs_again(

@@ -23,7 +23,7 @@ class Table:
     version = 1
 
 
-class SenderOfNothing:
+class RoutingToNobody:
     table = Table()
 
 
@@ -56,11 +56,11 @@ def test_the_outcomes_of_very_many_keys_are_taken_back_at_once() -> None:
 
 async def take_back_very_many() -> None:
     store: Any = SlowStore()
-    sender: Any = SenderOfNothing()
+    routing: Any = RoutingToNobody()
     told: list[int] = []
     committer = Committer(
         store,
-        sender,
+        routing,
         SystemClock(),
         RunnerPool(serve_nothing, 1),
         settled=lambda entries, _: told.extend(entry.outcome.envelope.position for entry in entries),

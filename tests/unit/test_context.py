@@ -8,6 +8,7 @@ import pytest
 from sagabus.clock import instant
 from sagabus.codec import JsonCodec
 from sagabus.context import TIMER, Context, due
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
 from sagabus.errors import ContextClosed, HandlingError, InvalidTime
@@ -29,8 +30,9 @@ class AnySql:
 
 
 def context(*, stateful: bool = True, **fields: object) -> Context:
-    sender = Sender(JsonCodec(), {}, AnySql())
-    sender.use(Routing(1, 16, (Subscription(message_type="tests.told", channel="listener", kind="event"),)))
+    routing = LiveRouting({})
+    sender = Sender(JsonCodec(), routing, AnySql())
+    routing.learn(Routing(1, 16, (Subscription(message_type="tests.told", channel="listener", kind="event"),)))
     chosen = {"message_id": "m1", "message_type": "t", "body": b"{}", "channel": "orders", "partition_key": "A"}
     envelope = Envelope(**{**chosen, **fields})  # type: ignore[arg-type]
     return Context(envelope, sender, NOW, stateful=stateful)

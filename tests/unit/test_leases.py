@@ -10,6 +10,7 @@ from tests.support.subscription import SUBSCRIPTION, stored
 from sagabus import Settings, StoreUnavailable
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
+from sagabus.engine.routing import LiveRouting
 from sagabus.store import Lane, Routing
 from sagabus.testing import ManualClock
 
@@ -40,25 +41,16 @@ class Store:
         return Routing(self.version, LANES, ())
 
 
-class Sender:
-    """Knows a routing by its number of lanes and its version alone."""
-
-    def __init__(self) -> None:
-        self.table = Routing(1, LANES, ())
-
-    def use(self, routing: Routing) -> None:
-        self.table = routing
-
-
 class Rig:
     def __init__(self) -> None:
         self.store: Any = Store()
-        self.sender: Any = Sender()
+        self.routing = LiveRouting({})
+        self.routing.learn(Routing(1, LANES, ()))
         self.hand = InFlight({"taker": SUBSCRIPTION}, SMALLEST_WINDOW)
         self.leases = Leases(
             "w",
             self.store,
-            self.sender,
+            self.routing,
             ManualClock(),
             self.hand,
             definitions={"taker": SUBSCRIPTION},
@@ -116,7 +108,7 @@ def test_what_changed_before_the_first_fetch_is_heard_of_at_the_next_renewal() -
         rig.renew(LANES)
 
     assert not due  # all workers begin at once, and would all lease twice
-    assert rig.sender.table.version == 2
+    assert rig.routing.table.version == 2
     assert rig.store.asked == 1
 
 

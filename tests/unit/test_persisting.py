@@ -11,12 +11,11 @@ from tests.support.subscription import SUBSCRIPTION
 
 from sagabus import StoreUnavailable, TransactionLost
 from sagabus.clock import Clock
-from sagabus.codec import JsonCodec
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
-from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, Settled, Statement, Verdict
 from sagabus.refs import LaneRef
@@ -77,13 +76,13 @@ class Rig:
 
     def __init__(self, script: Script, clock: Clock | None = None) -> None:
         self.store: Any = Scripted(script)
-        self.sender = Sender(JsonCodec(), {}, self.store)
+        self.routing = LiveRouting({})
         self.told: list[list[tuple[str, Verdict]]] = []
         self.errors: dict[str, BaseException | None] = {}
         self.mailboxes: dict[str, Mailbox] = {}
         self.versions: list[int] = []
         runners = RunnerPool(self._serve, 1)
-        self.committer = Committer(self.store, self.sender, clock or Impatient(), runners, settled=self._settled)
+        self.committer = Committer(self.store, self.routing, clock or Impatient(), runners, settled=self._settled)
 
     def add(self, *names: str, statements: Iterable[str] = ()) -> None:
         """Outcomes by name; the letter is their key, and those after a `-` have none."""
@@ -103,7 +102,7 @@ class Rig:
     def _settled(self, entries: Sequence[Entry], given: Sequence[Settled]) -> None:
         answers = list(zip(entries, given, strict=True))
         self.told.append([(entry.outcome.envelope.message_id, answer.verdict) for entry, answer in answers])
-        self.versions.append(self.sender.table.version)
+        self.versions.append(self.routing.table.version)
         self.errors |= {entry.outcome.envelope.message_id: answer.error for entry, answer in answers}
 
     async def _serve(self, mailbox: Mailbox) -> None:

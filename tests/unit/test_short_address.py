@@ -7,6 +7,7 @@ import pytest
 from sagabus.codec import JsonCodec
 from sagabus.context import Context
 from sagabus.engine.observers import Observers
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageInvalid, Unroutable
@@ -51,8 +52,9 @@ def no_key(_: object) -> str | None:
 def sender_to(
     *subscriptions: Subscription, keys: dict[tuple[str, str], KeyOf] | None = None, observers: Observers | None = None
 ) -> Sender:
-    sender = Sender(JsonCodec(), keys or {}, AnySql(), Settings(max_hops=5), observers)
-    sender.use(Routing(3, 16, subscriptions))
+    routing = LiveRouting(keys or {})
+    sender = Sender(JsonCodec(), routing, AnySql(), Settings(max_hops=5), observers)
+    routing.learn(Routing(3, 16, subscriptions))
     return sender
 
 
@@ -116,6 +118,6 @@ def test_the_short_way_refuses_what_the_long_one_refuses() -> None:
     late = Context(cause(hops=5), sender, 7)
     with pytest.raises(EndlessLoop):
         late.send(Pay())
-    sender.use(Routing(4, 16, ()))
+    sender.routing.learn(Routing(4, 16, ()))
     with pytest.raises(Unroutable):
         ctx.send(Pay())

@@ -42,7 +42,7 @@ from sagabus.engine.publisher import (
     addressed_by,
     all_envelopes,
 )
-from sagabus.engine.routing import RoutingTable, subscriptions_of
+from sagabus.engine.routing import LiveRouting, subscriptions_of
 from sagabus.engine.sender import Sender
 from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import Worker
@@ -90,16 +90,16 @@ class Bus:
         """How many messages of each subscription this process has handled or refused, by what became of them."""
         check_observers(observers)
         self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])
+        self._routing = LiveRouting(self._defined.keys)
         self._sender = self._make_sender()
         rules = self._defined.rules
         self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._observers)
         self._middleware: Sequence[Middleware] = tuple(middleware)
-        self._publishing = Acceptor(self.store, self._sender)
+        self._publishing = Acceptor(self.store, self._routing)
         self._parts = Parts()
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
         self._opened = False
-        self._joined_by: tuple[Routing, RoutingTable] | None = None
         self._home = HomeLoop()
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
@@ -126,7 +126,7 @@ class Bus:
             async with self._ending() as ending:  # unless all of it has been done
                 await self.store.open()
                 await check_durability(self.store, self.settings.durability)
-                self._sender.use(await self._register())
+                self._routing.learn(await self._register())
                 self._opened = True
                 await self._parts.start(self._publishing)
                 if worker and self._defined.by_name:
@@ -204,8 +204,8 @@ class Bus:
             publisher = TransactionPublisher(unit, self._publisher)
             yield publisher
             if publisher.is_unsure:
-                self._sender.use(await self.store.routing())
-            addressed, answers = await publisher.append(self._sender, self.store)
+                await self._routing.refresh(self.store)
+            addressed, answers = await publisher.append(self._routing, self.store)
             self._publisher.receipts(addressed, answers)
             await unit.commit()
         self._publisher.note(addressed, answers)
@@ -242,8 +242,8 @@ class Bus:
         """
         joined = self.store.join(connection)
         if joined.waits is True:
-            return AsyncJoinedPublisher(joined, self._publisher, self._joined_table)
-        return JoinedPublisher(joined, self._publisher, self._joined_table)
+            return AsyncJoinedPublisher(joined, self._publisher, self._routing.table_of)
+        return JoinedPublisher(joined, self._publisher, self._routing.table_of)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -284,7 +284,7 @@ class Bus:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _make_sender(self) -> Sender:
-        return Sender(self._codec, self._defined.keys, self.store, self.settings, self._observers)
+        return Sender(self._codec, self._routing, self.store, self.settings, self._observers)
 
     async def _register(self) -> Routing:
         rules, retention = self._defined.rules, self.settings.retention
@@ -312,7 +312,7 @@ class Bus:
         self._worker = Worker(
             self._identity.new_id(),
             self.store,
-            self._sender,
+            self._routing,
             self._codec,
             clock=self._clock,
             processing=processing,
@@ -379,14 +379,6 @@ class Bus:
     async def _unfinished(self) -> str:
         quiet = None if self._worker is None else self._worker.quiet
         return await unfinished(self.store, self._awaited, is_quiet=quiet, is_publishing=self._publishing.busy)
-
-    def _joined_table(self, routing: Routing) -> RoutingTable:
-        if self._opened and routing.version == self._sender.table.version:
-            return self._sender.table
-        known = self._joined_by
-        if known is None or known[0] is not routing:
-            known = self._joined_by = (routing, RoutingTable(routing, self._defined.keys))
-        return known[1]
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from sagabus.engine.group_commit import GroupCommit
 from sagabus.engine.health import Health
 from sagabus.engine.lifecycle import IN_HASTE
-from sagabus.engine.sender import Sender
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.weight import size_of
 from sagabus.envelope import Envelope
 from sagabus.errors import SagaBusError, StoreUnavailable, Unroutable
@@ -43,9 +43,9 @@ class Acceptor:
 
     _stopping = False
 
-    def __init__(self, store: Acceptance, sender: Sender) -> None:
+    def __init__(self, store: Acceptance, routing: LiveRouting) -> None:
         self._store = store
-        self._sender = sender
+        self._routing = routing
         self._group = GroupCommit[Publication](self._flush, _unknown, size=_size, loss="accepts no publications")
 
     @property
@@ -63,9 +63,9 @@ class Acceptor:
             envelopes = address()
         except Unroutable:
             # Its receiver may be new: who only publishes hears of a subscription with the next append, or here.
-            self._sender.use(await self._store.routing())
+            await self._routing.refresh(self._store)
             envelopes = address()
-        self._group.add(Publication(envelopes, self._sender.table.version, address, answer))
+        self._group.add(Publication(envelopes, self._routing.table.version, address, answer))
         hit("append.addressed")
         return await answer
 
@@ -104,7 +104,7 @@ class Acceptor:
 
     async def _append(self, publications: list[Publication]) -> None:
         while publications:
-            version = self._sender.table.version
+            version = self._routing.table.version
             for publication in publications:
                 if publication.version != version:
                     publication.envelopes, publication.version = publication.address(), version
@@ -112,15 +112,16 @@ class Acceptor:
             answers: Sequence[Admission] | None = []
             if everything:
                 answers = await self._store.append(everything, version)
-            elif (routing := await self._store.routing()).version != version:
+            else:
                 # An event without receivers appends nothing that would be refused for its old routing.
-                self._sender.use(routing)
-                continue
+                await self._routing.refresh(self._store)
+                if self._routing.table.version != version:
+                    continue
             if answers is not None:
                 _answer(publications, answers)
                 hit("append.answered")
                 return
-            self._sender.use(await self._store.routing())
+            await self._routing.refresh(self._store)
 
 
 def _size(publication: Publication) -> int:

@@ -15,8 +15,8 @@ from sagabus.engine.flush import FENCED, Entry, Flush
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
-from sagabus.engine.sender import Sender
 from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
@@ -34,14 +34,14 @@ class Committer:
     def __init__(
         self,
         store: Commit,
-        sender: Sender,
+        routing: LiveRouting,
         clock: Clock,
         runners: RunnerPool,
         *,
         settled: Callable[[Sequence[Entry], Sequence[Settled]], None],
     ) -> None:
-        self._sender = sender
-        self._persisting = Flush(store, sender, clock, self._tell)
+        self._routing = routing
+        self._persisting = Flush(store, routing, clock, self._tell)
         self._settled = settled
         self._group = GroupCommit[Entry](
             self._flush,
@@ -69,7 +69,7 @@ class Committer:
             self._size += size
             if self._size > _MOST_BYTES:
                 self.is_full = True
-        self._group.add(Entry(mailbox, outcome, self._sender.table.version, size))
+        self._group.add(Entry(mailbox, outcome, self._routing.table.version, size))
 
     async def room(self) -> None:
         """Wait until fewer bytes wait to be committed."""

@@ -16,7 +16,7 @@ import msgspec
 from sagabus.clock import Clock, sleep
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.sender import Sender
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
@@ -61,10 +61,10 @@ class Flush:
     """Commits flushes, one at a time."""
 
     def __init__(
-        self, store: Commit, sender: Sender, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
+        self, store: Commit, routing: LiveRouting, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
     ) -> None:
         self._store = store
-        self._sender = sender
+        self._routing = routing
         self._clock = clock
         self._tell = tell
 
@@ -114,7 +114,7 @@ class Flush:
         if not isinstance(error, (StoreUnavailable, StoreBusy)):
             return False
         try:
-            await self._store.commit(Batch([_NEVER_STORED], self._sender.table.version, {}))
+            await self._store.commit(Batch([_NEVER_STORED], self._routing.table.version, {}))
         except StoreError:
             return False
         return True
@@ -134,7 +134,7 @@ class Flush:
         pause = SHORTEST_PAUSE
         while True:
             try:
-                self._sender.use(await self._store.routing())
+                await self._routing.refresh(self._store)
             except StoreError as error:
                 log.error("cannot read who receives what, trying again in %.2g s: %s", pause, error)
                 await sleep(self._clock, pause)
@@ -168,7 +168,7 @@ class Flush:
                 epochs[mailbox.place] = max(mailbox.lane_epoch, known)
         if is_mixed:
             return await self._without_former(entries, epochs)
-        version = self._sender.table.version
+        version = self._routing.table.version
         stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
         if stale:
             # Addressed before the routing changed: the whole flush is answered by the store's own rule.

@@ -17,7 +17,7 @@ from sagabus.engine.lifecycle import IN_HASTE
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.reactions import longest_limit
 from sagabus.engine.renewal import RenewalThread
-from sagabus.engine.sender import Sender
+from sagabus.engine.routing import LiveRouting
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.settings import Settings
@@ -53,14 +53,14 @@ class Leases:
         self,
         identity: str,
         store: Leasing,
-        sender: Sender,
+        routing: LiveRouting,
         clock: Clock,
         hand: InFlight,
         *,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         settings: Settings,
     ) -> None:
-        self._identity, self._store, self._sender, self._clock = identity, store, sender, clock
+        self._identity, self._store, self._routing, self._clock = identity, store, routing, clock
         self._hand = hand
         self.knows = {channel: known_types(definition) for channel, definition in definitions.items()}
         """The message types that this worker knows, by channel."""
@@ -161,11 +161,9 @@ class Leases:
         if again:
             # Lanes are shared again, or subscriptions have changed: a process that sends nothing would never learn of
             # these.
-            routing = await self._store.routing()
-            if routing.version != self._sender.table.version:
-                self._sender.use(routing)
+            await self._routing.refresh(self._store)
         # The window in the store must be true before the worker fetches more, and as long as that is in flight.
-        window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._sender.table.lanes))
+        window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._routing.table.lanes))
         self._hand.lane_window = min(window, self._hand.lane_window)
         patient = self._is_patient(begun)
         lanes = await self._store.lease(

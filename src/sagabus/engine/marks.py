@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.engine.in_flight import InFlight, Mark
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.sender import Sender
+from sagabus.engine.routing import LiveRouting
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
@@ -35,10 +35,10 @@ class Chosen(NamedTuple):
 class Marks:
     """Writes the marks of one worker and keeps them in `InFlight.marked`."""
 
-    def __init__(self, hand: InFlight, store: Commit, sender: Sender) -> None:
+    def __init__(self, hand: InFlight, store: Commit, routing: LiveRouting) -> None:
         self._hand = hand
         self._store = store
-        self._sender = sender
+        self._routing = routing
         self._in_doubt: dict[int, Mark] = {}
         """By position: what a commit without an answer was to write."""
         self.orphaned: list[Envelope] = []
@@ -50,7 +50,7 @@ class Marks:
         marks = [Mark(_counted(envelope), mailbox.lane_epoch) for mailbox, envelope in chosen]
         doubtful = self._in_doubt.keys() & {mark.envelope.position for mark in marks}
         self._in_doubt.update((mark.envelope.position, mark) for mark in marks)
-        batch = Batch([Marked(envelope) for _, envelope in chosen], self._sender.table.version, epochs)
+        batch = Batch([Marked(envelope) for _, envelope in chosen], self._routing.table.version, epochs)
         answers = await self._store.commit(batch)
         hit("handle.suspect_counted")
         for (mailbox, envelope), mark, answer in zip(chosen, marks, answers, strict=True):
@@ -96,7 +96,7 @@ class Marks:
         if not outcomes:
             return
         try:
-            await self._store.commit(Batch(outcomes, self._sender.table.version, {}))
+            await self._store.commit(Batch(outcomes, self._routing.table.version, {}))
         except StoreError as error:
             log.warning("could not take back the deaths of %d messages; they stay counted: %s", len(outcomes), error)
 

@@ -15,8 +15,7 @@ from sagabus.engine.publisher import (
     addressed_by,
     all_envelopes,
 )
-from sagabus.engine.routing import RoutingTable
-from sagabus.engine.sender import Sender
+from sagabus.engine.routing import LiveRouting, RoutingTable
 from sagabus.errors import Unroutable
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Admission
@@ -59,14 +58,14 @@ class TransactionPublisher:
         """Send a command when the block commits; its id."""
         return self._buffer(self._publisher.outgoing(message, "command", **options))
 
-    async def append(self, sender: Sender, store: Routed) -> tuple[list[Addressed], Sequence[Admission]]:
+    async def append(self, routing: LiveRouting, store: Routed) -> tuple[list[Addressed], Sequence[Admission]]:
         """Put all that was buffered into the unit, under a routing that the store still has, and what came of it."""
         while self.pending:
             addressed = addressed_by(None, self.pending)
-            answers = await self._unit.append(all_envelopes(addressed), sender.table.version)
+            answers = await self._unit.append(all_envelopes(addressed), routing.table.version)
             if answers is not None:
                 return addressed, answers
-            sender.use(await store.routing())
+            await routing.refresh(store)
         return [], ()
 
     def _buffer(self, outgoing: Outgoing) -> str:

@@ -19,7 +19,8 @@ from sagabus.envelope import lane_of
 from sagabus.message import MessageType
 from sagabus.message.correlation import KeyOf, field_reader
 from sagabus.policies.deduplication import DeduplicationRules
-from sagabus.store import Routing, Subscription
+from sagabus.refs import KeyLike
+from sagabus.store import Routed, Routing, Subscription
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +48,7 @@ class Plain(msgspec.Struct, frozen=True, gc=False):
 class RoutingTable:
     """The routes at one version of the store's routing."""
 
-    def __init__(self, routing: Routing, keys: Mapping[tuple[str, str], KeyOf]) -> None:
+    def __init__(self, routing: Routing, keys: Mapping[KeyLike, KeyOf]) -> None:
         self.version = routing.version
         self.lanes = max(routing.lanes, 1)
         self.by_type: dict[str, tuple[Route, ...]] = {}
@@ -61,6 +62,37 @@ class RoutingTable:
     def lane(self, key: str) -> int:
         """The lane of a key: the same in every process and release."""
         return lane_of(key, self.lanes)
+
+
+class LiveRouting:
+    """The routing that this process addresses by: the one owner of it, whom all others ask."""
+
+    def __init__(self, keys: Mapping[KeyLike, KeyOf]) -> None:
+        """`keys`: what this process reads a key by, for its own subscriptions and their types."""
+        self._keys = keys
+        self._latest: Routing | None = None
+        self._other: tuple[Routing, RoutingTable] | None = None
+        self.table = RoutingTable(Routing(0, 1, ()), keys)
+        """The routes at the latest version that this process knows."""
+
+    def learn(self, routing: Routing) -> None:
+        """Address under this routing from now on."""
+        self.table = RoutingTable(routing, self._keys)
+        self._latest = routing
+
+    async def refresh(self, store: Routed) -> None:
+        """Learn the routing that the store has now."""
+        routing = await store.routing()
+        if routing != self._latest:
+            self.learn(routing)
+
+    def table_of(self, routing: Routing) -> RoutingTable:
+        """The routes of a routing that a transaction of the caller's sees, which need not be the latest."""
+        if self._latest is not None and routing.version == self._latest.version:
+            return self.table
+        if self._other is None or self._other[0] is not routing:
+            self._other = (routing, RoutingTable(routing, self._keys))
+        return self._other[1]
 
 
 def subscriptions_of(
@@ -85,7 +117,7 @@ def subscriptions_of(
     return found
 
 
-def _route(subscription: Subscription, keys: Mapping[tuple[str, str], KeyOf]) -> Route:
+def _route(subscription: Subscription, keys: Mapping[KeyLike, KeyOf]) -> Route:
     known = keys.get((subscription.channel, subscription.message_type))
     if known is None and subscription.key is not None:
         known = field_reader(subscription.message_type, subscription.key)

@@ -21,9 +21,9 @@ from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.reactions import every_reaction
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.run import Run
 from sagabus.engine.runner_pool import BURST, RunnerPool
-from sagabus.engine.sender import Sender
 from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
@@ -56,7 +56,7 @@ class Runner:
     def __init__(
         self,
         store: Queue,
-        sender: Sender,
+        routing: LiveRouting,
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         hand: InFlight,
@@ -64,7 +64,7 @@ class Runner:
         clock: Clock,
     ) -> None:
         self._store = store
-        self._sender = sender
+        self._routing = routing
         self._processing = processing
         self._begin = processing.begin
         self._hand = hand
@@ -258,7 +258,7 @@ class Runner:
                 outcome = await self._processing.end(mailbox, begun, unit) if isinstance(begun, Run) else begun
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
-                    batch = Batch([outcome], self._sender.table.version, {mailbox.place: mailbox.lane_epoch})
+                    batch = Batch([outcome], self._routing.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
                     mailbox.running = None
                     self._settlement.settle([Entry(mailbox, outcome, batch.routing)], [answer])

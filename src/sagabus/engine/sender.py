@@ -7,7 +7,6 @@ messages of a handler it is the handler's own commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -15,16 +14,14 @@ import msgspec
 from sagabus.codec import Codec
 from sagabus.context import TIMER
 from sagabus.engine.observers import Observers
-from sagabus.engine.routing import Plain, Route, RoutingTable, receivers_problem
+from sagabus.engine.routing import LiveRouting, Plain, Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
 from sagabus.identity import derive
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
-from sagabus.message.correlation import KeyOf
 from sagabus.message.stamping import checked_headers, size_of
 from sagabus.outcome import Parameters
 from sagabus.settings import Settings
-from sagabus.store import Routing
 
 log = logging.getLogger("sagabus")
 
@@ -38,12 +35,12 @@ class StatementCheck(Protocol):
 
 
 class Sender:
-    """Makes addressed envelopes of messages, under the latest routing that it knows."""
+    """Makes addressed envelopes of messages, under the latest routing that this process knows."""
 
     def __init__(
         self,
         codec: Codec,
-        keys: Mapping[tuple[str, str], KeyOf],
+        routing: LiveRouting,
         statements: StatementCheck,
         settings: Settings | None = None,
         observers: Observers | None = None,
@@ -56,14 +53,9 @@ class Sender:
         self._refuses_unheard = settings.unheard == "refuse"
         self.observers = observers or Observers()
         self._adds_headers = self.observers.are_sending
-        self._keys = keys
+        self.routing = routing
         self._statements = statements
         self._types: dict[type[object], MessageType] = {}
-        self.table = RoutingTable(Routing(0, 1, ()), keys)
-
-    def use(self, routing: Routing) -> None:
-        """Address under this routing from now on."""
-        self.table = RoutingTable(routing, self._keys)
 
     def address(
         self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None
@@ -76,7 +68,7 @@ class Sender:
         message_type = self._types.get(type(message)) or self._learn(message)
         name = message_type.name
         if table is None:
-            table = self.table
+            table = self.routing.table
         routes = table.by_type.get(name, ())
         if kind != message_type.kind or len(routes) != 1:
             self._check(message_type, kind, routes, stamp)
@@ -98,7 +90,7 @@ class Sender:
 
         What most runs send: so it is `address` and `_envelope` in one call, without a stamp in between.
         """
-        table, hops = self.table, cause.hops + 1
+        table, hops = self.routing.table, cause.hops + 1
         plain = table.plain.get(type(message))
         if plain is None or plain.kind != kind or hops > self._max_hops:
             return None
@@ -178,7 +170,7 @@ class Sender:
             message_type=TIMER,
             body=b"{}",
             channel=channel,
-            lane=self.table.lane(key),
+            lane=self.routing.table.lane(key),
             partition_key=key,
             correlation_id=cause.correlation_id or cause.message_id,
             causation_id=cause.message_id,

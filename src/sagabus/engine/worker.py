@@ -25,9 +25,9 @@ from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.loud_keys import LoudKeys
 from sagabus.engine.marks import Marks
 from sagabus.engine.processing import Processing
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner import Runner
 from sagabus.engine.runner_pool import RunnerPool, cancel
-from sagabus.engine.sender import Sender
 from sagabus.engine.settlement import Settlement
 from sagabus.engine.suspects import Suspects
 from sagabus.errors import StoreError
@@ -47,7 +47,7 @@ class Worker:
         self,
         identity: str,
         store: Queue,
-        sender: Sender,
+        routing: LiveRouting,
         codec: Codec,
         *,
         clock: Clock,
@@ -56,12 +56,12 @@ class Worker:
         settings: Settings,
     ) -> None:
         self.identity = identity
-        self._store, self._sender, self._clock = store, sender, clock
+        self._store, self._routing, self._clock = store, routing, clock
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
-        self._leases = Leases(identity, store, sender, clock, self.hand, definitions=definitions, settings=settings)
-        self._serving = Runner(store, sender, processing, definitions, self.hand, clock=clock)
+        self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
+        self._serving = Runner(store, routing, processing, definitions, self.hand, clock=clock)
         self._runners = RunnerPool(self._serving.serve, settings.concurrency)
-        self._committer = Committer(store, sender, clock, self._runners, settled=self._answered)
+        self._committer = Committer(store, routing, clock, self._runners, settled=self._answered)
         self._settlement = Settlement(
             self.hand,
             self._committer,
@@ -79,7 +79,7 @@ class Worker:
     def _make_suspects(self, concurrency: int) -> Suspects:
         return Suspects(
             self.hand,
-            Marks(self.hand, self._store, self._sender),
+            Marks(self.hand, self._store, self._routing),
             self._committer,
             self._runners,
             self._settlement,

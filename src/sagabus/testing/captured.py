@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import warnings
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sagabus.clock import SystemClock, micros, moment
 from sagabus.codec import Codec, JsonCodec
-from sagabus.engine.routing import Route, RoutingTable
-from sagabus.engine.sender import Sender, with_version
+from sagabus.engine.observers import Observers
+from sagabus.engine.routing import LiveRouting, Route, RoutingTable
+from sagabus.engine.sender import Sender, StatementCheck, with_version
 from sagabus.envelope import Envelope, Stamp
 from sagabus.message import MessageType, message_type_of
+from sagabus.settings import Settings
 
 T = TypeVar("T")
 
@@ -60,8 +62,18 @@ class ListeningSender(Sender):
     `strict`: a command without a receiver is Unroutable, as it is outside tests.
     """
 
-    def __init__(self, heard: Heard, *arguments: Any, strict: bool = False) -> None:
-        super().__init__(*arguments)
+    def __init__(
+        self,
+        heard: Heard,
+        codec: Codec,
+        routing: LiveRouting,
+        statements: StatementCheck,
+        *,
+        settings: Settings | None = None,
+        observers: Observers | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(codec, routing, statements, settings, observers)
         self._heard = heard
         self._strict = strict
 
@@ -77,7 +89,7 @@ class ListeningSender(Sender):
             return found
         nowhere = Route(channel=NOWHERE, key=None, remote=False, guarded=False)
         body, stamp = self._codec.encode(message), with_version(stamp, message_type.version)
-        return [self._envelope(message, message_type.name, body, nowhere, stamp, table=self.table)]
+        return [self._envelope(message, message_type.name, body, nowhere, stamp, table=self.routing.table)]
 
     def timer(
         self,

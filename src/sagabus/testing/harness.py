@@ -324,8 +324,15 @@ class _ObservedBus(Bus):
         self._opened = False
 
     def _make_sender(self) -> Sender:
-        parts = (self._codec, self._defined.keys, self.store, self.settings, self._observers)
-        return ListeningSender(self._heard, *parts, strict=self._strict)
+        return ListeningSender(
+            self._heard,
+            self._codec,
+            self._routing,
+            self.store,
+            settings=self.settings,
+            observers=self._observers,
+            strict=self._strict,
+        )
 
 
 def _opener(

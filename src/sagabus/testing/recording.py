@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from sagabus.clock import instant
 from sagabus.codec import JsonCodec
 from sagabus.context import Context
-from sagabus.engine.routing import RoutingTable
+from sagabus.engine.routing import LiveRouting, RoutingTable
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import StatementRefused
 from sagabus.outcome import Parameters
@@ -96,7 +96,7 @@ class _Recorder(ListeningSender):
     """Addresses no receiver, and notes at once."""
 
     def __init__(self, heard: Heard) -> None:
-        super().__init__(heard, JsonCodec(), {}, _NoDatabase())
+        super().__init__(heard, JsonCodec(), LiveRouting({}), _NoDatabase())
 
     def address(
         self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None
