@@ -71,9 +71,9 @@ async def take_back_very_many() -> None:
     for number in range(1, MANY + 2):
         committer.add(mailboxes[number], outcome(number))
 
-    began = time.perf_counter()
+    began = time.process_time()
     back = committer.withdraw(mailboxes[: MANY + 1])
-    elapsed = time.perf_counter() - began
+    elapsed = time.process_time() - began
 
     assert elapsed < 2.0  # a look at everything for each key would take a minute
     assert back[mailboxes[0]] == []
