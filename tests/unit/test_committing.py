@@ -9,9 +9,11 @@ from tests.support.subscription import SUBSCRIPTION, stored
 
 from sagabus.clock import SystemClock
 from sagabus.engine.committer import Committer
+from sagabus.engine.flush import Entry
 from sagabus.engine.group_commit import LARGEST_FLUSH, LARGEST_FLUSH_BYTES, GroupCommit, fitting
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.settlement import Aftermath
 from sagabus.outcome import Completed, Effects, Settled, Verdict
 from sagabus.refs import LaneRef
 from sagabus.store import Batch
@@ -42,8 +44,17 @@ class SlowStore:
         return [Settled(Verdict.COMMITTED)] * len(batch.outcomes)
 
 
-async def serve_nothing(mailbox: Mailbox) -> None:
-    pass
+class Books:
+    """Notes what is settled."""
+
+    def __init__(self) -> None:
+        self.settled: list[int] = []
+
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> Aftermath:
+        self.settled += [entry.outcome.envelope.position for entry in entries]
+        return Aftermath({}, [], has_moved=False)
+
+    def forget(self, entries: Sequence[Entry]) -> None: ...
 
 
 def outcome(position: int) -> Completed:
@@ -57,13 +68,15 @@ def test_the_outcomes_of_very_many_keys_are_taken_back_at_once() -> None:
 async def take_back_very_many() -> None:
     store: Any = SlowStore()
     routing: Any = RoutingToNobody()
-    told: list[int] = []
+    books: Any = Books()
+    leases: Any = None
     committer = Committer(
         store,
         routing,
         SystemClock(),
-        RunnerPool(serve_nothing, 1),
-        settled=lambda entries, _: told.extend(entry.outcome.envelope.position for entry in entries),
+        RunnerPool(1),
+        settlement=books,
+        leases=leases,
     )
     mailboxes = [Mailbox(SUBSCRIPTION, f"k{number}", LaneRef("taker", number % 16), 1) for number in range(MANY + 2)]
     committer.add(mailboxes[0], outcome(0))
@@ -81,7 +94,7 @@ async def take_back_very_many() -> None:
     assert all(mailbox.unflushed == 0 for mailbox in mailboxes[1 : MANY + 1])
     store.answer.set()
     await committer.stop(20)
-    assert store.committed == told == [0, MANY + 1]
+    assert store.committed == books.settled == [0, MANY + 1]
 
 
 def test_what_is_written_together_is_bounded_in_bytes_and_is_one_at_least() -> None:

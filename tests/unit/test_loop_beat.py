@@ -27,9 +27,6 @@ def driven(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
     return run
 
 
-async def nothing(mailbox: Mailbox) -> None: ...
-
-
 def looks_from_a_thread(beat: LoopBeat, number: int) -> None:
     """While the loop waits for the thread, and so is blocked."""
 
@@ -49,7 +46,7 @@ async def answer() -> None:
 
 @driven
 async def test_a_loop_that_answers_is_never_silent(caplog: pytest.LogCaptureFixture) -> None:
-    beat = LoopBeat(RunnerPool(nothing, 1))
+    beat = LoopBeat(RunnerPool(1))
 
     for _ in range(3 * LONG):
         looks_from_a_thread(beat, 1)
@@ -63,7 +60,7 @@ async def test_a_loop_that_answers_is_never_silent(caplog: pytest.LogCaptureFixt
 async def test_a_blocked_loop_is_reported_while_it_is_blocked_at_growing_intervals(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    beat = LoopBeat(RunnerPool(nothing, 1))
+    beat = LoopBeat(RunnerPool(1))
 
     looks_from_a_thread(beat, 1 + 5 * LONG)
 
@@ -74,7 +71,7 @@ async def test_a_blocked_loop_is_reported_while_it_is_blocked_at_growing_interva
 
 @driven
 async def test_after_an_answer_the_silence_is_over() -> None:
-    beat = LoopBeat(RunnerPool(nothing, 1))
+    beat = LoopBeat(RunnerPool(1))
     looks_from_a_thread(beat, 1 + LONG)
 
     await answer()
@@ -93,7 +90,8 @@ async def test_the_message_whose_handler_blocks_is_named(caplog: pytest.LogCaptu
         looks_from_a_thread(beat, 1 + LONG)
         done.set()
 
-    pool = RunnerPool(block, 1)
+    pool = RunnerPool(1)
+    pool.start(block)
     beat = LoopBeat(pool)
     pool.offer(Mailbox(definition=None, key="A", place=LaneRef("it", 0), lane_epoch=1))  # type: ignore[arg-type]
     await done.wait()

@@ -16,6 +16,7 @@ from sagabus.engine.flush import Entry
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.settlement import Aftermath
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, Settled, Statement, Verdict
 from sagabus.refs import LaneRef
@@ -81,8 +82,10 @@ class Rig:
         self.errors: dict[str, BaseException | None] = {}
         self.mailboxes: dict[str, Mailbox] = {}
         self.versions: list[int] = []
-        runners = RunnerPool(self._serve, 1)
-        self.committer = Committer(self.store, self.routing, clock or Impatient(), runners, settled=self._settled)
+        books: Any = self
+        leases: Any = None
+        clock = clock or Impatient()
+        self.committer = Committer(self.store, self.routing, clock, RunnerPool(1), settlement=books, leases=leases)
 
     def add(self, *names: str, statements: Iterable[str] = ()) -> None:
         """Outcomes by name; the letter is their key, and those after a `-` have none."""
@@ -99,14 +102,14 @@ class Rig:
         """How many outcomes of each mailbox were not told of."""
         return {name: mailbox.unflushed for name, mailbox in self.mailboxes.items() if mailbox.unflushed}
 
-    def _settled(self, entries: Sequence[Entry], given: Sequence[Settled]) -> None:
+    def settle(self, entries: Sequence[Entry], given: Sequence[Settled]) -> Aftermath:
         answers = list(zip(entries, given, strict=True))
         self.told.append([(entry.outcome.envelope.message_id, answer.verdict) for entry, answer in answers])
         self.versions.append(self.routing.table.version)
         self.errors |= {entry.outcome.envelope.message_id: answer.error for entry, answer in answers}
+        return Aftermath({}, [], has_moved=False)
 
-    async def _serve(self, mailbox: Mailbox) -> None:
-        raise AssertionError(mailbox)
+    def forget(self, entries: Sequence[Entry]) -> None: ...
 
 
 def losing(culprit: str) -> Script:

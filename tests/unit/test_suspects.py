@@ -40,10 +40,8 @@ class Gate:
         self.hand = InFlight({"notes": definition}, 8)
         self.hand.own([Lane("notes", 0, epoch=1, suspect_until=10)])
         self.mailbox = Mailbox(definition, "A", LaneRef("notes", 0), 1)
-        parts = cast(Any, None)
-        self.suspects = Suspects(
-            self.hand, parts, parts, parts, parts, clock=ManualClock(), concurrency=4, fenced=lambda: None
-        )
+        parts: Any = (self.hand, None, Idle(), None, None)
+        self.suspects = Suspects(*parts, clock=ManualClock(), concurrency=4)
         self.suspects.watching = True
 
     async def holds_back(self, *queue: Envelope, alone: Envelope, marked: tuple[int, ...]) -> bool:
@@ -82,6 +80,9 @@ class Idle:
 
     busy = False
 
+    def listen(self) -> asyncio.Event:
+        return asyncio.Event()
+
 
 class Busy:
     """A pool of runners with a handler that hangs; what it is offered has run at once."""
@@ -117,7 +118,7 @@ class Lone:
         hand.own([Lane("notes", 0, epoch=1, suspect_until=10)])
         self.runners = Busy(hand)
         parts: Any = (hand, Marking(), Idle(), self.runners, None)
-        self.suspects = Suspects(*parts, clock=self.clock, concurrency=4, fenced=lambda: None)
+        self.suspects = Suspects(*parts, clock=self.clock, concurrency=4)
         mailbox = hand.mailbox(envelope(2))
         hand.take(envelope(2), mailbox)
         mailbox.queue.append(envelope(2))

@@ -32,7 +32,7 @@ Commit and book:
     flush           writes one flush, and isolates the message behind a failing commit
     shares          how much of a flush to try next, and which outcome is hopeless
     store.commit    applies outcomes, each wholly or not at all
-    settlement      closes the books on what is committed, rewinds a mailbox whose run lost a race
+    settlement      closes the books on what is committed, and says which mailbox runs again
 Outside the way:
     lifecycle       what runs until it is stopped: each such part starts, stops and says how it is
     housekeeping    forgets what is below the horizon

@@ -1,22 +1,24 @@
 """The third verb of the way: outcomes of handlers commit together.
 
-Previous stop: `processing`, through the worker. Next stop: the store, and with its answers `settlement`.
+Previous stop: `processing`, through the runner. Next stop: the store, and with its answers `settlement`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
 from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, Entry, Flush
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
+from sagabus.engine.leases import Leases
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
+from sagabus.engine.settlement import Settlement
 from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
@@ -29,7 +31,7 @@ _MOST_BYTES = 4 * LARGEST_FLUSH_BYTES
 
 
 class Committer:
-    """Commits outcomes and tells the worker what became of each. A lost or full database is waited out."""
+    """Commits outcomes, and does what follows from the answers. A lost or full database is waited out."""
 
     def __init__(
         self,
@@ -38,11 +40,13 @@ class Committer:
         clock: Clock,
         runners: RunnerPool,
         *,
-        settled: Callable[[Sequence[Entry], Sequence[Settled]], None],
+        settlement: Settlement,
+        leases: Leases,
     ) -> None:
         self._routing = routing
         self._persisting = Flush(store, routing, clock, self._tell)
-        self._settled = settled
+        self._runners, self._settlement, self._leases = runners, settlement, leases
+        self._listeners: list[asyncio.Event] = []
         self._group = GroupCommit[Entry](
             self._flush,
             self._give_up,
@@ -70,6 +74,19 @@ class Committer:
             if self._size > _MOST_BYTES:
                 self.is_full = True
         self._group.add(Entry(mailbox, outcome, self._routing.table.version, size))
+
+    def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        """Queue an outcome that is no plain success; if it holds back its key, nothing more of the key runs here."""
+        self.add(mailbox, self._settlement.prepared(mailbox, outcome))
+
+    def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        """Have a message held in the dead letters whose worker has died too often."""
+        self.finish(mailbox, self._settlement.died(mailbox, envelope))
+
+    def listen(self) -> asyncio.Event:
+        """An event that is set whenever outcomes are settled; who waits for it clears it."""
+        self._listeners.append(asyncio.Event())
+        return self._listeners[-1]
 
     async def room(self) -> None:
         """Wait until fewer bytes wait to be committed."""
@@ -124,7 +141,27 @@ class Committer:
             entry.mailbox.one_settled()
             size += entry.size
         self._settled_bytes(size)
-        self._settled(entries, answers)
+        self.settle(entries, answers)
+
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
+        """Take note of the answers to one commit, of a whole flush or of a single outcome, and do what follows."""
+        back, instead, has_moved = self._settlement.settle(entries, answers)
+        if back:
+            self._rewind(back)
+        for mailbox, outcome in instead:
+            self.finish(mailbox, outcome)
+        self._settlement.forget(entries)
+        if has_moved:
+            self._leases.expect_changes()
+        for listener in self._listeners:
+            listener.set()
+
+    def _rewind(self, back: Mapping[Mailbox, list[Envelope]]) -> None:
+        withdrawn = self.withdraw(back)
+        for mailbox, envelopes in back.items():
+            mailbox.rewind(envelopes + withdrawn[mailbox])
+            if mailbox.queue:
+                self._runners.offer(mailbox)
 
     def _settled_bytes(self, size: int) -> None:
         self._size -= size

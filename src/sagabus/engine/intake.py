@@ -63,7 +63,7 @@ class Intake:
         self._hand, self._leases, self._loud, self._crew = hand, leases, loud, crew
         self._runners, self._committer, self._suspects = runners, committer, suspects
         self._task = BackgroundTask("sagabus-intake", "fetches no messages")
-        self.room, self.progress = asyncio.Event(), asyncio.Event()
+        self.room, self.progress = committer.listen(), committer.listen()
         """Something was settled; and the same, or fetched."""
 
     # --- life ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, sleep
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.committer import Committer
@@ -24,7 +24,6 @@ from sagabus.engine.reactions import every_reaction
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.run import Run
 from sagabus.engine.runner_pool import BURST, RunnerPool
-from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
@@ -32,6 +31,8 @@ from sagabus.outcome import Completed, Outcome, Stashed
 from sagabus.store import Batch, Queue
 
 log = logging.getLogger("sagabus")
+
+_PAUSE_AFTER_ERROR = 0.2
 
 
 class Gate(Protocol):
@@ -62,25 +63,23 @@ class Runner:
         hand: InFlight,
         *,
         clock: Clock,
+        runners: RunnerPool,
+        committer: Committer,
+        gate: Gate,
     ) -> None:
+        """`gate` decides whether a message may begin."""
         self._store = store
         self._routing = routing
         self._processing = processing
         self._begin = processing.begin
         self._hand = hand
         self._clock = clock
+        self._runners, self._committer, self._gate = runners, committer, gate
         self._lending = frozenset(
             name
             for name, definition in definitions.items()
             if any(reaction.wants_connection for reaction in every_reaction(definition))
         )
-
-    def use(self, runners: RunnerPool, committer: Committer, settlement: Settlement, gate: Gate) -> None:
-        """What else it works with: `gate` decides whether a message may begin."""
-        self._runners = runners
-        self._committer = committer
-        self._settlement = settlement
-        self._gate = gate
 
     def serve(self, mailbox: Mailbox) -> Awaitable[None] | None:
         """Run what waits in the mailbox; what has to be waited for, if that is not all."""
@@ -195,7 +194,7 @@ class Runner:
             if self._hand.holds(envelope, mailbox):
                 mailbox.put_back([envelope])
             return
-        self._settlement.finish(mailbox, outcome)
+        self._committer.finish(mailbox, outcome)
         cell = mailbox.cell
         if cell is not None and (cell.stash or envelope.stashed or type(outcome) is Stashed):
             self._keep_stash(mailbox, outcome)
@@ -226,7 +225,7 @@ class Runner:
                 (loaded,) = await self._store.load(mailbox.place[0], [mailbox.key or ""])
             except StoreError as error:
                 log.error("cannot load %s %s: %s", mailbox.place[0], mailbox.key, error)
-                await self._settlement.pause()
+                await sleep(self._clock, _PAUSE_AFTER_ERROR)
             else:
                 break
         if mailbox.epoch == epoch and mailbox.cell is None:
@@ -261,7 +260,7 @@ class Runner:
                     batch = Batch([outcome], self._routing.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
                     mailbox.running = None
-                    self._settlement.settle([Entry(mailbox, outcome, batch.routing)], [answer])
+                    self._committer.settle([Entry(mailbox, outcome, batch.routing)], [answer])
                     self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:

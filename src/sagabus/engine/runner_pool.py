@@ -25,9 +25,9 @@ BURST = 64
 class RunnerPool:
     """Serves ready mailboxes with at most `limit` tasks; each mailbox is with one runner at a time."""
 
-    def __init__(self, serve: Callable[[Mailbox], Awaitable[None] | None], limit: int) -> None:
-        """`serve`: what of a mailbox need not wait, and gives what does, if there is anything."""
-        self._serve = serve
+    _serve: Callable[[Mailbox], Awaitable[None] | None]
+
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._ready: deque[Mailbox] = deque()
         self._idle: list[asyncio.Future[None]] = []
@@ -36,7 +36,12 @@ class RunnerPool:
         self._relief = False
         self.served = 0
         """Messages since the event loop has turned last; with BURST of them it is time to `breathe`."""
-        self._closed = False
+        self._closed = True
+
+    def start(self, serve: Callable[[Mailbox], Awaitable[None] | None]) -> None:
+        """Begin. `serve` does what of a mailbox need not wait, and gives what does, if there is anything."""
+        self._serve, self._closed = serve, False
+        self.relieve()
 
     @property
     def tasks(self) -> frozenset[asyncio.Task[None]]:

@@ -1,4 +1,4 @@
-"""What the worker makes of the store's answers: books are closed, or a mailbox is rewound and runs again.
+"""What the store's answers mean: books are closed, or a mailbox is to be rewound and runs again.
 
 A lost race is never an attempt: the messages go back to their mailbox and run on what is really there.
 """
@@ -6,17 +6,15 @@ A lost race is never an attempt: the messages go back to their mailbox and run o
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from sagabus.clock import Clock, sleep
-from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight, may_have_held
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.processing import Processing
-from sagabus.engine.runner_pool import RunnerPool
 from sagabus.envelope import Cause, Envelope
 from sagabus.observer import Commit
 from sagabus.outcome import (
@@ -36,48 +34,46 @@ log = logging.getLogger("sagabus")
 _AGAIN = {Verdict.CONFLICT, Verdict.DROPPED, Verdict.STALE_ROUTING}
 
 
+class Aftermath(NamedTuple):
+    """What is to be done after a commit."""
+
+    back: Mapping[Mailbox, list[Envelope]]
+    """Mailboxes to rewind, with what goes back to them and runs again."""
+    instead: Sequence[tuple[Mailbox, Outcome]]
+    """Outcomes to commit in the place of those that the store refused."""
+    has_moved: bool
+    """A lane belongs to another worker now."""
+
+
 class Settlement:
-    """Takes outcomes to the committer and its answers back to the mailboxes."""
+    """Keeps the books of what goes to a commit and of what comes back. Its caller, the committer, does the rest."""
 
-    def __init__(
-        self,
-        hand: InFlight,
-        committer: Committer,
-        runners: RunnerPool,
-        processing: Processing,
-        *,
-        clock: Clock,
-        settled: Callable[[bool], None],
-    ) -> None:
-        """`settled` hears of each commit, and whether it said that a lane has moved to another worker."""
+    def __init__(self, hand: InFlight, processing: Processing) -> None:
         self._hand = hand
-        self._committer = committer
-        self._runners = runners
         self._processing = processing
-        self._clock = clock
         self._observers = processing.observers
-        self._settled = settled
 
-    def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        """Send an outcome to be committed; if it holds back its key, nothing more of the key runs here."""
-        if type(outcome) is not Completed:
-            outcome = self._outlived(outcome)
-            if _holds(outcome):
-                mailbox.held = True
-                for envelope in mailbox.queue:
-                    self._hand.put_down(envelope, mailbox)
-                mailbox.queue.clear()
-                running = mailbox.running
-                if running is not None and running.position != outcome.envelope.position:
-                    # A refused commit has undone what it began on: it comes again from the store, when its key goes on.
-                    self._hand.put_down(running, mailbox)
-        self._committer.add(mailbox, outcome)
+    def prepared(self, mailbox: Mailbox, outcome: Outcome) -> Outcome:
+        """The outcome as it is to be committed; if it holds back its key, nothing more of the key runs here."""
+        if type(outcome) is Completed:
+            return outcome
+        outcome = self._outlived(outcome)
+        if _holds(outcome):
+            mailbox.held = True
+            for envelope in mailbox.queue:
+                self._hand.put_down(envelope, mailbox)
+            mailbox.queue.clear()
+            running = mailbox.running
+            if running is not None and running.position != outcome.envelope.position:
+                # A refused commit has undone what it began on: it comes again from the store, when its key goes on.
+                self._hand.put_down(running, mailbox)
+        return outcome
 
-    def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
-        """Have a message held in the dead letters whose worker has died too often."""
-        self.finish(mailbox, self._processing.failing.died(mailbox.definition, envelope))
+    def died(self, mailbox: Mailbox, envelope: Envelope) -> Outcome:
+        """What becomes of a message whose worker has died too often."""
+        return self._processing.failing.died(mailbox.definition, envelope)
 
-    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> Aftermath:
         """Take note of the answers to one commit, of a whole flush or of a single outcome."""
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
@@ -98,16 +94,15 @@ class Settlement:
         self._hand.put_down_all([(entry.outcome.envelope, entry.mailbox) for entry in plain])
         self._note_states(settled)
         self._observers.committed(Commit(settled, lost))
-        if back:
-            self._rewind(back)
-        for mailbox, outcome in instead:
-            self.finish(mailbox, outcome)
+        return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Keep no mailbox without a state, now that all of the aftermath is done."""
         forget = self._hand.forget
         for entry in entries:
             cell = entry.mailbox.cell
             if cell is None or cell.completed:
                 forget(entry.mailbox)
-        self._settled(any(verdict is Verdict.FENCED for _, verdict in lost))
 
     def _note_states(self, settled: Sequence[Outcome]) -> None:
         size = 0
@@ -115,17 +110,6 @@ class Settlement:
             if type(outcome) is Completed and (save := outcome.effects.save) is not None:
                 size += len(save.state)
         self._hand.state_bytes += size
-
-    async def pause(self) -> None:
-        """A moment for a database in trouble."""
-        await sleep(self._clock, 0.2)
-
-    def _rewind(self, back: Mapping[Mailbox, list[Envelope]]) -> None:
-        withdrawn = self._committer.withdraw(back)
-        for mailbox, envelopes in back.items():
-            mailbox.rewind(envelopes + withdrawn[mailbox])
-            if mailbox.queue:
-                self._runners.offer(mailbox)
 
     def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope

@@ -17,11 +17,11 @@ from sagabus.clock import Clock, sleep
 from sagabus.engine.committer import Committer
 from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
+from sagabus.engine.leases import Leases
 from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Chosen, Marks
 from sagabus.engine.runner_pool import RunnerPool
-from sagabus.engine.settlement import Settlement
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
 from sagabus.outcome import Verdict
@@ -47,17 +47,15 @@ class Suspects:
         marks: Marks,
         committer: Committer,
         runners: RunnerPool,
-        settlement: Settlement,
+        leases: Leases,
         *,
         clock: Clock,
         concurrency: int,
-        fenced: Callable[[], None],
     ) -> None:
         self._hand, self._marks = hand, marks
-        self._committer, self._runners, self._settlement = committer, runners, settlement
+        self._committer, self._runners, self._leases = committer, runners, leases
         self._clock = clock
         self._concurrency = concurrency
-        self._fenced = fenced
         self._waiting: dict[Mailbox, None] = {}
         self._lone: dict[Mailbox, None] = {}
         """Of those that wait, the ones whose next message has to run alone."""
@@ -65,7 +63,7 @@ class Suspects:
         """It runs alone or is about to: nothing else begins."""
         self._rests_until = -inf
         """No lone run begins before: everything else has as long as the last one took."""
-        self._changed = asyncio.Event()
+        self._changed = committer.listen()
         self._stopping = False
         self._task = BackgroundTask("sagabus-suspects", "runs nothing that a dead worker had in flight", returns=True)
 
@@ -211,7 +209,7 @@ class Suspects:
         """Dead letters of those that have had all their deaths."""
         limit = mailbox.definition.retry.deaths
         while mailbox.queue and not self._may_begin(mailbox) and mailbox.queue[0].deaths + 1 >= limit:
-            self._settlement.bury_killer(mailbox, mailbox.queue.popleft())
+            self._committer.bury_killer(mailbox, mailbox.queue.popleft())
 
     def _next_alone(self) -> Chosen | None:
         while self._lone:
@@ -235,7 +233,7 @@ class Suspects:
             raise
         for each, answer in zip(chosen, answers, strict=True):
             if answer.verdict is Verdict.FENCED:
-                self._fenced()
+                self._leases.expect_changes()
             if answer.verdict is not Verdict.COMMITTED:
                 self._fetch_again(each.mailbox)
         for mailbox in mailboxes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
@@ -15,7 +15,6 @@ from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.committer import Committer
 from sagabus.engine.crew import Crew
-from sagabus.engine.flush import Entry
 from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.intake import PAUSE_AFTER_ERROR, Intake
@@ -31,7 +30,6 @@ from sagabus.engine.runner_pool import RunnerPool, cancel
 from sagabus.engine.settlement import Settlement
 from sagabus.engine.suspects import Suspects
 from sagabus.errors import StoreError
-from sagabus.outcome import Settled
 from sagabus.settings import Settings
 from sagabus.store import Lane, Queue
 
@@ -59,33 +57,36 @@ class Worker:
         self._store, self._routing, self._clock = store, routing, clock
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
         self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
-        self._serving = Runner(store, routing, processing, definitions, self.hand, clock=clock)
-        self._runners = RunnerPool(self._serving.serve, settings.concurrency)
-        self._committer = Committer(store, routing, clock, self._runners, settled=self._answered)
-        self._settlement = Settlement(
+        self._runners = RunnerPool(settings.concurrency)
+        settlement = Settlement(self.hand, processing)
+        self._committer = Committer(store, routing, clock, self._runners, settlement=settlement, leases=self._leases)
+        self.suspects = Suspects(
             self.hand,
+            Marks(self.hand, store, routing),
             self._committer,
             self._runners,
-            processing,
+            self._leases,
             clock=clock,
-            settled=self._settled,
+            concurrency=settings.concurrency,
         )
-        self.suspects = self._make_suspects(settings.concurrency)
-        self._serving.use(self._runners, self._committer, self._settlement, self.suspects)
+        self._serving = self._make_runner(processing, definitions)
         self.intake = self._make_intake(codec, Crew(store, self.hand, processing.failing, self._leases.knows))
         self.beat = LoopBeat(self._runners)
         self._processing = processing
 
-    def _make_suspects(self, concurrency: int) -> Suspects:
-        return Suspects(
+    def _make_runner(
+        self, processing: Processing, definitions: Mapping[str, HandlerDefinition | SagaDefinition]
+    ) -> Runner:
+        return Runner(
+            self._store,
+            self._routing,
+            processing,
+            definitions,
             self.hand,
-            Marks(self.hand, self._store, self._routing),
-            self._committer,
-            self._runners,
-            self._settlement,
             clock=self._clock,
-            concurrency=concurrency,
-            fenced=self._leases.expect_changes,
+            runners=self._runners,
+            committer=self._committer,
+            gate=self.suspects,
         )
 
     def _make_intake(self, codec: Codec, crew: Crew) -> Intake:
@@ -110,6 +111,8 @@ class Worker:
             return
         self._started = True
         await self.beat.start()
+        if not self._stopping:
+            self._runners.start(self._serving.serve)
         await self.intake.start()
         if self._stopping:
             await self._leases.stop(IN_HASTE)  # of what was leased meanwhile
@@ -206,13 +209,3 @@ class Worker:
             return
         # Not before the wait: what happened while the caller looked elsewhere is not to be missed.
         self.intake.progress.clear()
-
-    def _answered(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
-        self._settlement.settle(entries, answers)
-
-    def _settled(self, has_moved: bool) -> None:  # noqa: FBT001  # a callback's
-        if has_moved:
-            self._leases.refresh = True
-        self.intake.room.set()
-        self.intake.progress.set()
-        self.suspects.look()
