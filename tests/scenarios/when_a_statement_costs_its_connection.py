@@ -49,7 +49,7 @@ def place(request: pytest.FixtureRequest, take: Take) -> Database:
 
 def url(place: Database) -> str:
     assert isinstance(place, ServerDatabase)
-    return f"{place.url}&deadline=1"
+    return f"{place.url}&deadline=0.5"
 
 
 async def worked_off(place: Database, spoiler: Any) -> tuple[list[int], list[tuple[str, int]]]:
@@ -58,7 +58,7 @@ async def worked_off(place: Database, spoiler: Any) -> tuple[list[int], list[tup
         await bus.publish_many([(Noted(key=f"K{n}", number=n), f"m{n}") for n in range(MANY)])
         async with asyncio.timeout(50):
             while len(place.rows()) + len(letters := await bus.dead_letters.list()) < MANY:  # noqa: ASYNC110  # as others look
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.01)
     return [amount for _, amount in place.rows("amount, amount")], [
         (x.envelope.message_id, x.attempts) for x in letters
     ]

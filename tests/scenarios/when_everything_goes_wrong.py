@@ -12,6 +12,8 @@ from tests.scenarios.shop import Do, Ended, Noted
 from sagabus import Context, RetryPolicy, Saga, Settings, StoreUnavailable, handler, handles, starts, timer
 
 KEYS = ("A", "B", "C", "D")
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 16))]
+"""Odd ones with copies."""
 STEPS = {"memory": 40, "sqlite": 40}
 STEPS_ON_SERVERS = 15
 STUBBORN = RetryPolicy(attempts=10_000, deaths=10_000)
@@ -70,7 +72,7 @@ async def one_step(bus: Any, chance: random.Random, sent: dict[str, list[int]]) 
             await bus.advance(timedelta(seconds=chance.random() * 40))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", SEEDS)
 async def test_each_message_takes_effect_once_and_in_order(harness: MakeHarness, kind: str, seed: int) -> None:
     chance = random.Random(seed)
     sent: dict[str, list[int]] = {key: [] for key in KEYS}

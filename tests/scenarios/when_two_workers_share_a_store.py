@@ -13,10 +13,10 @@ from sagabus import Context, Settings, handler
 from sagabus.testing import Harness, ManualClock
 
 LEASE = timedelta(seconds=10)
-GLANCE = timedelta(milliseconds=50)
+GLANCE = timedelta(milliseconds=100)
 
 
-async def glances(clock: ManualClock, *harnesses: Harness, number: int = 150) -> None:
+async def glances(clock: ManualClock, *harnesses: Harness, number: int = 75) -> None:
     """Let all look around, each time until they have seen what there is: leases are renewed and shared."""
     for _ in range(number):
         clock.advance(GLANCE)
@@ -92,7 +92,7 @@ async def test_a_long_handler_of_one_that_stops_holds_up_its_own_lane_only(
             if ("first", f"A{number}") in ran:
                 break
         closing = asyncio.create_task(first.bus.close())
-        await glances(clock, first, second, number=10)
+        await glances(clock, first, second, number=5)
         owned = lanes(second)
         await second.bus.publish_many([Noted(key=f"B{n}") for n in range(50)])
         await glances(clock, first, second, number=2 * LEASE // GLANCE)
@@ -112,9 +112,9 @@ async def test_after_a_crash_the_lease_has_to_end_first(on_database: MakeHarness
         await glances(clock, first, second)
         await first._running.abandon()
         await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
-        await glances(clock, first, second, number=100)
+        await glances(clock, first, second, number=50)
         before = second.bus.statistics["tally", "completed"]
-        await glances(clock, first, second, number=250)
+        await glances(clock, first, second, number=125)
 
         assert 0 < before < 50, before
         assert second.bus.statistics["tally", "completed"] == 50
@@ -296,9 +296,9 @@ async def test_a_short_lease_is_renewed_while_handlers_take_long(on_database: Ma
         on_database(long, clock=clock, settings=settings) as first,
         on_database(long, clock=clock, settings=settings) as second,
     ):
-        await glances(clock, first, second, number=40)
+        await glances(clock, first, second, number=20)
         await first.bus.publish_many([Noted(key=f"K{n}") for n in range(20)])
-        await glances(clock, first, second, number=100)
+        await glances(clock, first, second, number=50)
         gate.set()
         await first.idle()
         await second.idle()
