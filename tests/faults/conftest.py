@@ -1,4 +1,3 @@
-import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from tests.faults.application import TABLES
 from tests.faults.oracle import check_undisturbed, left_by
 from tests.support.databases import SERVERS, Database, fresh_database
 from tests.support.fork_server import ForkServer
+from tests.support.waiting import until
 
 from sagabus import failpoint
 
@@ -84,10 +84,8 @@ class Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
     async def until(self, part: str) -> str:
-        async with asyncio.timeout(20):
-            while not (found := [line for line in self.lines if part in line]):  # noqa: ASYNC110  # said in a thread, perhaps
-                await asyncio.sleep(0.002)
-        return found[0]
+        await until(lambda: any(part in line for line in self.lines))  # said in a thread, perhaps
+        return next(line for line in self.lines if part in line)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing, suppress
 
 import pymysql
 from tests.support.databases import ServerDatabase
+from tests.support.waiting import until
 
 _WRITERS = {"postgres": "LOCK TABLE {} IN EXCLUSIVE MODE", "mysql": "LOCK TABLES {} READ"}
 _EVERYBODY = {"postgres": "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", "mysql": "LOCK TABLES {} WRITE"}
@@ -51,14 +52,12 @@ def waiting(database: ServerDatabase, what: str = "", text: str = "") -> set[tup
 
 async def cancelled(database: ServerDatabase, what: str = "") -> None:
     """Cancel all that waits, as soon as anything does, and see it end."""
-    async with asyncio.timeout(20):
-        while not (found := waiting(database, what)):  # noqa: ASYNC110  # others wait, without an event
-            await asyncio.sleep(0.005)
-        for number, _ in found:
-            with suppress(pymysql.err.OperationalError):  # it has ended since
-                database.run(_CANCEL[database.kind].format(number))
-        while found & waiting(database, what):  # noqa: ASYNC110  # it hears of it a moment later
-            await asyncio.sleep(0.005)
+    found: set[tuple[int, str]] = set()
+    await until(lambda: found.update(waiting(database, what)) or found)
+    for number, _ in found:
+        with suppress(pymysql.err.OperationalError):  # it has ended since
+            database.run(_CANCEL[database.kind].format(number))
+    await until(lambda: not found & waiting(database, what))  # it hears of it a moment later
 
 
 @asynccontextmanager

@@ -46,10 +46,13 @@ def sweep(
 
 
 @pytest.mark.parametrize(("call", "fewest"), [("publish", 1), ("publish_many", 1), ("transaction", 3), ("place", 6)])
+@pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=1, postgres=4, mysql=4), indirect=["kind"])
 def test_a_publisher_is_cancelled_at_every_await(
-    call: str, fewest: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
+    call: str, fewest: int, one_in: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
-    assert sweep(fork_server, orders, undisturbed, CANCELLING + "call_cancelled", call) >= fewest
+    program = CANCELLING + "call_cancelled"
+
+    assert sweep(fork_server, orders, undisturbed, program, call, one_in=one_in) >= fewest
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from tests.faults.locks import cancelled, cancelling, held, waiting
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, PostgresDatabase, ServerDatabase
 from tests.support.private_servers import query, require
-from tests.support.proxied_bus import Wire, published, until, wired
+from tests.support.proxied_bus import Wire, published, wired
+from tests.support.waiting import until
 
 from sagabus import Bus, Settings, StoreBusy, StoreUnavailable
 from sagabus.testing.servers import PrivatePostgres
@@ -58,7 +59,7 @@ async def test_a_saga_whose_flush_is_cancelled_goes_on(database: ServerDatabase)
     async with wired(database) as wire, wire.bus(*wire.readers("walk")) as bus:
         async with held(database, "instance"):
             await published(bus, Step(key="A", number=0), "step-0")
-            for _ in range(TIMES):
+            for _ in range(TIMES - 3):  # each pause before a repetition is twice the one before
                 await cancelled(database)
 
         await published(bus, Step(key="A", number=1), "step-1")

@@ -1,11 +1,11 @@
 """A call that was cut for taking too long does not go on at the server: its locks would hold up whoever repeats it."""
 
-import asyncio
 from uuid import uuid4
 
 import pytest
 from tests.conftest import Take
 from tests.support.databases import SERVERS, Database, ServerDatabase
+from tests.support.waiting import until
 
 from sagabus import StoreUnavailable
 from sagabus.clock import SystemClock
@@ -44,9 +44,7 @@ async def test_it_is_ended_at_the_server_with_all_its_locks(place: Database) -> 
         await unit.connection.execute(place.sql("INSERT INTO ledger (id, amount) VALUES (?, ?)"), ("A", 1))
         with pytest.raises(StoreUnavailable, match="no answer within 1 s"):
             await unit.connection.execute(f"{SLEEP[place.kind]} /* {mark} */", ())
-    async with asyncio.timeout(10):
-        while running(place, mark):  # noqa: ASYNC110  # the server is watched, as by anybody
-            await asyncio.sleep(0.02)
+    await until(lambda: not running(place, mark), 10)
     place.run("DROP TABLE ledger")  # waits for nobody's lock
     await store.close()
 

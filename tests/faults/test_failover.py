@@ -11,7 +11,8 @@ from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
 from tests.support.databases import MysqlDatabase, PostgresDatabase, ServerDatabase
 from tests.support.private_servers import query, require
-from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
+from tests.support.proxied_bus import Wire, keep_publishing, published, wired
+from tests.support.waiting import until
 
 from sagabus import Bus, Settings, StoreReadOnly, StoreUnavailable
 from sagabus.stores.postgres import PostgresStore
@@ -138,11 +139,16 @@ class Lagging:
         """The standby has all that is committed so far, and gets nothing more."""
         ((end,),) = await query(self._primary.url, "SELECT pg_current_wal_lsn()::text")
         reached = f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"
-        while await query(self._standby.url, reached) != [(True,)]:  # noqa: ASYNC110  # others do it, without an event
-            await asyncio.sleep(0.01)
+
+        async def has_all() -> bool:
+            return await query(self._standby.url, reached) == [(True,)]
+
+        async def is_alone() -> bool:
+            return not await query(self._primary.url, "SELECT 1 FROM pg_stat_replication")
+
+        await until(has_all)
         await query(self._standby.url, "ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()")
-        while await query(self._primary.url, "SELECT 1 FROM pg_stat_replication"):  # noqa: ASYNC110  # likewise
-            await asyncio.sleep(0.01)
+        await until(is_alone)
 
     async def fail_over(self) -> None:
         """The primary is gone, and the standby leads on."""

@@ -16,7 +16,8 @@ from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
 from tests.support.databases import MysqlDatabase, stranger
 from tests.support.private_servers import query, require
-from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
+from tests.support.proxied_bus import Wire, keep_publishing, published, wired
+from tests.support.waiting import until
 
 from sagabus import Bus, StoreReadOnly, StoreUnavailable
 from sagabus.cli import main

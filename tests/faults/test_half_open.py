@@ -11,7 +11,8 @@ from tests.conftest import Take
 from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, ServerDatabase
-from tests.support.proxied_bus import RECORD, published, until, wired
+from tests.support.proxied_bus import RECORD, published, wired
+from tests.support.waiting import until
 
 from sagabus import AsyncConnection, Bus, Context, RetryPolicy, StoreUnavailable, handler
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.faults.tasks import Step
 from tests.faults.test_many_workers import Walk
 from tests.support.databases import SERVERS
 from tests.support.fork_server import ForkServer
+from tests.support.waiting import until
 
 from sagabus import Bus, Settings
 from sagabus.outcome import RetryAt, Verdict
@@ -46,9 +48,10 @@ async def walked(bus: Bus) -> dict[str, tuple[int, ...]]:
 
 
 async def until_walked(bus: Bus) -> None:
-    async with asyncio.timeout(40):
-        while sum(map(len, (await walked(bus)).values())) < len(KEYS) * STEPS:  # noqa: ASYNC110  # others write the rows
-            await asyncio.sleep(0.02)
+    async def all_have() -> bool:
+        return sum(map(len, (await walked(bus)).values())) >= len(KEYS) * STEPS
+
+    await until(all_have, 40, every=0.02)
 
 
 async def go(bus: Bus, doomed: int) -> None:
@@ -69,9 +72,7 @@ async def test_each_key_is_walked_in_order_once(kind: str, take: Take, fork_serv
     url = take(kind).url
     async with walker(url) as bus:
         doomed, other = (fork_server.start("tests.faults.test_lanes_under_load:walk_for_ever", url) for _ in range(2))
-        async with asyncio.timeout(20):
-            while not all(fork_server.has_said(child, "walking") for child in (doomed, other)):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(lambda: all(fork_server.has_said(child, "walking") for child in (doomed, other)))
         await go(bus, doomed)
         await until_walked(bus)
 
@@ -106,11 +107,9 @@ async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: 
         link: Any = unit
         await drive_async(divide(5, 0), link._link.answer)
         committing = asyncio.create_task(first.store.commit(batch))
-        async with asyncio.timeout(20):
-            while not committing.done() and database.run(WAITS[kind], [f"%{database.name}%"]) == [(0,)]:  # noqa: ASYNC110
-                await asyncio.sleep(
-                    0.15
-                )  # MySQL refreshes the answer only when nobody has asked for a tenth of a second
+        look = partial(database.run, WAITS[kind], [f"%{database.name}%"])
+        # MySQL refreshes the answer only when nobody has asked for a tenth of a second.
+        await until(lambda: committing.done() or look() != [(0,)], every=0.15)
         await unit.commit()
 
     assert [answer.verdict for answer in await committing] == [Verdict.FENCED]

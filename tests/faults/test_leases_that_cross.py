@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from tests.support.databases import SERVERS, ServerDatabase
+from tests.support.waiting import until
 
 from sagabus.clock import SECOND
 from sagabus.store import Subscription
@@ -25,9 +27,8 @@ TERMS = {"duration": 10 * SECOND, "window": 5}
 
 
 async def one_waits(database: ServerDatabase) -> None:
-    async with asyncio.timeout(20):
-        while database.run(WAITING[database.kind], [f"%{database.name}%lane%"]) == [(0,)]:  # noqa: ASYNC110
-            await asyncio.sleep(0.12)  # asked more often, MariaDB repeats what it said before
+    look = partial(database.run, WAITING[database.kind], [f"%{database.name}%lane%"])
+    await until(lambda: look() != [(0,)], every=0.12)  # asked more often, MariaDB repeats what it said before
 
 
 async def to_the_end(steps: Any, question: Any, link: Any) -> Any:

@@ -14,7 +14,8 @@ from tests.faults.conftest import Heard
 from tests.faults.proxy import Chosen, CommitOf
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, ServerDatabase
-from tests.support.proxied_bus import AT_ONCE, RECORD, Wire, die, until, wired
+from tests.support.proxied_bus import AT_ONCE, RECORD, Wire, die, wired
+from tests.support.waiting import until
 
 from sagabus import Bus, Context, Receipt, RetryPolicy, StoreUnavailable, handler
 

@@ -16,7 +16,8 @@ from tests.conftest import Take
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, MysqlDatabase, ServerDatabase
 from tests.support.private_servers import require
-from tests.support.proxied_bus import RECORD, until
+from tests.support.proxied_bus import RECORD
+from tests.support.waiting import until
 
 from sagabus import AsyncConnection, Bus, Context, RetryPolicy, handler
 from sagabus.stores.sql.guard import GuardedLink

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ from tests.conftest import Take
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, Database, Words
 from tests.support.fork_server import ForkServer
+from tests.support.waiting import until
 
 from sagabus import Bus, Context, Saga, Settings, handler, starts
 
@@ -84,15 +84,6 @@ def is_shared_out(*buses: Bus) -> bool:
     return sum(shares) == LANES and max(shares) - min(shares) <= 1
 
 
-async def until(holds: Callable[[], bool], timeout: float = 10) -> float:
-    """Wait until something holds; how long that took."""
-    begun = time.monotonic()
-    async with asyncio.timeout(timeout):
-        while not holds():  # noqa: ASYNC110  # the fact has no event of its own
-            await asyncio.sleep(0.005)
-    return time.monotonic() - begun
-
-
 async def publish(bus: Bus, count: int = 64) -> None:
     await bus.publish_many([(Step(key=f"K{number}", number=number), f"step-{number}") for number in range(count)])
 
@@ -130,11 +121,11 @@ async def test_a_graceful_stop_hands_over_at_once(database: Database) -> None:
 async def test_work_left_by_one_that_stops_goes_on_at_once(database: Database) -> None:
     first, second = worker(database), worker(database)
     async with crew(first, second):
-        await publish(second, 2000)
+        await publish(second, 600)
         await first.close()
 
-        assert await until(lambda: all_done(database, 2000), 60) < 30
-        assert sorted(number for _, number in database.rows()) == list(range(2000))
+        assert await until(lambda: all_done(database, 600), 60) < 30
+        assert sorted(number for _, number in database.rows()) == list(range(600))
         assert await second.dead_letters.list() == []
         assert second.statistics["recording", "retried"] == 0
 

@@ -11,6 +11,7 @@ import asyncmy
 import pytest
 from tests.support.databases import MYSQL, server_database
 from tests.support.private_servers import query, require
+from tests.support.waiting import until
 
 from sagabus.envelope import Envelope
 from sagabus.errors import (
@@ -213,8 +214,7 @@ async def test_connections_that_died_at_rest_are_replaced(url: str) -> None:
         for (number,) in await query(url, "SELECT id FROM information_schema.processlist WHERE db = DATABASE()"):
             with suppress(Exception):
                 await query(MYSQL, f"KILL {number}")
-        while any(link.usable for link in store._pool._idle):  # noqa: ASYNC110  # the server ends them when it comes to it
-            await asyncio.sleep(0.005)
+        await until(lambda: not any(link.usable for link in store._pool._idle))  # the server ends them in its time
 
         assert await append(store, message("m5")) == [Admission.ACCEPTED]
 
@@ -225,10 +225,11 @@ async def test_a_cancelled_statement_costs_its_connection(url: str) -> None:
         async def wait_long() -> None:
             async with store.transaction() as unit:
                 await unit.append([message()], (await store.routing()).version)
-                await unit.connection.execute("SELECT SLEEP(30)")
+                await unit.connection.execute("SELECT SLEEP(2)")  # which holds what it has locked to its end
 
         running = asyncio.create_task(wait_long())
-        await asyncio.sleep(0.2)
+        look = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT SLEEP%'"
+        await until(lambda: query(url, look))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -16,7 +16,8 @@ from tests.faults.locks import held
 from tests.faults.tasks import Step
 from tests.support.databases import MysqlDatabase, PostgresDatabase, ServerDatabase
 from tests.support.private_servers import query, require
-from tests.support.proxied_bus import Wire, keep_publishing, published, until, wired
+from tests.support.proxied_bus import Wire, keep_publishing, published, wired
+from tests.support.waiting import until
 
 from sagabus import StoreUnavailable
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, PrivateServer
@@ -140,9 +141,13 @@ async def test_what_the_operator_does_to_connections_is_no_failure(
 
 async def struck(server: PrivateServer, how: str) -> bool:
     """Cancel what waits for a lock, or end its connection; whether there was any within some time."""
-    async with asyncio.timeout(10):
-        while not (waiting := await waiting_for_locks(server)):  # noqa: ASYNC110  # others wait, without an event
-            await asyncio.sleep(0.005)
+    waiting: list[int] = []
+
+    async def look() -> list[int]:
+        waiting[:] = await waiting_for_locks(server)
+        return waiting
+
+    await until(look, 10)
     if isinstance(server, PrivatePostgres):
         function = {"end": "pg_terminate_backend", "cancel": "pg_cancel_backend"}[how]
         found = await query(server.url, *(f"SELECT {function}({pid})" for pid in waiting))

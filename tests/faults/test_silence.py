@@ -17,7 +17,8 @@ from tests.conftest import Take
 from tests.faults.conftest import Heard
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, ServerDatabase
-from tests.support.proxied_bus import RECORD, until, wired
+from tests.support.proxied_bus import RECORD, wired
+from tests.support.waiting import until
 
 from sagabus import Context, Linear, RetryPolicy, handler
 from sagabus.clock import SystemClock

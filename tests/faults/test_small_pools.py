@@ -8,7 +8,8 @@ import pytest
 from tests.conftest import Take
 from tests.faults.tasks import Step
 from tests.support.databases import SERVERS, ServerDatabase
-from tests.support.proxied_bus import RECORD, until
+from tests.support.proxied_bus import RECORD
+from tests.support.waiting import until
 
 from sagabus import AsyncConnection, Bus, Context, Settings, StoreUnavailable, handler
 

@@ -1,6 +1,5 @@
 """Scenarios run on every kind of store, and as plain coroutines: no plugin, no waiting."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import apsw
 import pytest
 from tests.conftest import Take
+from tests.support import waiting
 from tests.support.databases import SERVERS, Database
 
 from sagabus.testing import Harness, ManualClock
@@ -75,8 +75,7 @@ def clock() -> ManualClock:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Let others run until something holds."""
-    while not holds():  # noqa: ASYNC110  # the fact has no event of its own
-        await asyncio.sleep(0)
+    await waiting.until(holds, PATIENCE, every=0.001)
 
 
 def table(file: Path, *statements: str) -> None:

@@ -1,6 +1,5 @@
 """A handler is given the open transaction as the type it names: it reads its writes, and the commit stays the bus's."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -16,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Ended, Noted
 from tests.support.databases import Database
+from tests.support.waiting import until
 
 from sagabus import (
     AsyncConnection,
@@ -63,12 +63,6 @@ def postgres(take: Take) -> Any:
     database = take("postgres")
     database.make("CREATE TABLE ledger (id TEXT PRIMARY KEY, amount INTEGER CHECK (amount >= 0))")
     return database
-
-
-async def until(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110  # another connection's rows have no event
-            await asyncio.sleep(0.02)
 
 
 async def letters(bus: Bus) -> list[str]:

@@ -17,6 +17,7 @@ from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 from tests.scenarios.ways_to_join import WAYS, Way, insert, mysql_place
 from tests.support.databases import MYSQL, POSTGRES, Database
+from tests.support.waiting import until
 
 from sagabus import (
     Bus,
@@ -61,9 +62,7 @@ def mysql(take: Take) -> Any:
 
 
 async def until_handled(*keys: str) -> None:
-    async with asyncio.timeout(10):
-        while sorted(handled) != sorted(keys):  # noqa: ASYNC110  # the fact has no event of its own
-            await asyncio.sleep(0.002)
+    await until(lambda: sorted(handled) == sorted(keys), 10)
 
 
 @every_way

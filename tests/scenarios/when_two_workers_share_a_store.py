@@ -22,8 +22,9 @@ async def glances(clock: ManualClock, *harnesses: Harness, number: int = 75) -> 
         clock.advance(GLANCE)
         quiet = 0
         while quiet < 10:
-            await asyncio.sleep(0)
-            quiet = 0 if any(harness._tap.under_way for harness in harnesses) else quiet + 1
+            busy = next((harness for harness in harnesses if harness._tap.under_way), None)
+            await (asyncio.sleep(0) if busy is None else busy._tap.moved())
+            quiet = quiet + 1 if busy is None else 0
 
 
 def lanes(bus: Any) -> int:

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from tests.faults.application import LaterClock, here
 from tests.faults.application import bus_at as bus_with_settings
 from tests.support.databases import Words, stranger
+from tests.support.waiting import until
 
 from sagabus import AsyncConnection, Bus, Context, Linear, RetryPolicy, Saga, Settings, event, handler, starts
 from sagabus.errors import ForkedProcess, NoOpenTransaction, StoreError
@@ -216,12 +217,15 @@ async def mirror(message: Move, ctx: Context, connection: AsyncConnection) -> No
 MANY = (Account, mirror)
 
 
-async def work_among_others(url: str, until: int, lease: int) -> None:
+async def work_among_others(url: str, number: int, lease: int) -> None:
     """One of several workers on the real clock; ends when so many rows are there."""
     settings = {"lease": timedelta(milliseconds=lease), "lanes": 8}
     async with bus_at(url, 0, *MANY, **settings) as bus:
-        while await rows_in(bus) < until:  # noqa: ASYNC110  # others write the rows
-            await asyncio.sleep(0.01)
+
+        async def are_there() -> bool:
+            return await rows_in(bus) >= number
+
+        await until(are_there, 60, every=0.01)
 
 
 async def rows_in(bus: Bus) -> int:

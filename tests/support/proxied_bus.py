@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tests.faults.proxy import Proxy, ready_for_query
 from tests.faults.tasks import Step
 from tests.support.databases import ServerDatabase
+from tests.support.waiting import until
 
 from sagabus import (
     AsyncConnection,
@@ -124,10 +125,12 @@ class Wire:
     async def emptied(self) -> None:
         """Wait until all is done, that which runs again in a moment as well."""
         look = partial(self.database.of_bus, "envelope", "1", "LIMIT 1")
-        async with asyncio.timeout(30):
+
+        async def is_empty() -> bool:
             # In a thread: a new connection for each look, on a busy machine, would leave the bus no time in its loop.
-            while await asyncio.to_thread(look):  # noqa: ASYNC110  # the fact has no event of its own
-                await asyncio.sleep(0.01)
+            return not await asyncio.to_thread(look)
+
+        await until(is_empty, 30, every=0.01)
 
     def check(self, steps: dict[str, int]) -> None:
         """That each key's steps from 0 on took effect once, in order, through all `readers`, and nothing else is there.
@@ -162,13 +165,6 @@ async def wired(database: ServerDatabase) -> AsyncIterator[Wire]:
     server = urlsplit(database.server)
     async with Proxy(server.hostname or "127.0.0.1", server.port or 0) as proxy:
         yield Wire(database, proxy)
-
-
-async def until(holds: Callable[[], bool], timeout: float = 20) -> None:
-    """Wait until something holds that has no event of its own."""
-    async with asyncio.timeout(timeout):
-        while not holds():  # noqa: ASYNC110  # the fact has no event of its own
-            await asyncio.sleep(0.005)
 
 
 async def die(bus: Bus) -> None:
