@@ -19,6 +19,7 @@ from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.settlement import Settlement
+from sagabus.engine.shares import Shares
 from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
@@ -44,7 +45,7 @@ class Committer:
         leases: Leases,
     ) -> None:
         self._routing = routing
-        self._persisting = Flush(store, routing, clock, self._tell)
+        self._persisting = Flush(store, routing, clock)
         self._runners, self._settlement, self._leases = runners, settlement, leases
         self._listeners: list[asyncio.Event] = []
         self._group = GroupCommit[Entry](
@@ -128,14 +129,18 @@ class Committer:
 
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")
+        shares = Shares[Entry](len(entries))
         try:
-            await self._persisting.persist(entries)
+            while entries:
+                self._tell(*await self._persisting.commit(entries, shares))
         except BaseException:
             self._give_up(entries)  # the outcomes left there have no answer yet
             raise
         hit("commit.settled")
 
-    def _tell(self, entries: list[Entry], answers: Sequence[Settled]) -> None:
+    def _tell(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
+        if not entries:
+            return
         size = 0
         for entry in entries:
             entry.mailbox.one_settled()

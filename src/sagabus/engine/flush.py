@@ -7,7 +7,7 @@ Between `committer`, which gathers what has finished, and `store.commit`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -57,39 +57,40 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     """Bytes that it adds to a commit."""
 
 
+Answered: TypeAlias = tuple[Sequence[Entry], Sequence[Settled]]
+"""Outcomes, and the answer to each."""
+_NOTHING: Answered = ((), ())
+
+
 class Flush:
     """Commits flushes, one at a time."""
 
-    def __init__(
-        self, store: Commit, routing: LiveRouting, clock: Clock, tell: Callable[[list[Entry], Sequence[Settled]], None]
-    ) -> None:
+    def __init__(self, store: Commit, routing: LiveRouting, clock: Clock) -> None:
         self._store = store
         self._routing = routing
         self._clock = clock
-        self._tell = tell
 
-    async def persist(self, entries: list[Entry]) -> None:
+    async def commit(self, entries: list[Entry], shares: Shares[Entry]) -> Answered:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
         fails alone again and again, while the store takes other commits, is refused; its neighbours go first.
 
-        Each share gets its answers as it commits, and leaves `entries`. If this is cut off, the rest there has no
-        answers.
+        One share of them for each call: what leaves `entries` with an answer. It is nothing if this share is to be
+        tried again. If this is cut off, what is left in `entries` has no answers.
         """
-        shares = Shares[Entry](len(entries))
-        while entries:
-            part = _fitting(list(shares.next(entries)))
-            try:
-                answers = await self._commit(part)
-            except StoreError as error:
-                await self._lost(shares, entries, part, error)
-                continue
-            if not answers:
-                shares.taken_apart()
-                continue
-            await self._answered(entries, part, answers)
-            shares.answered(part, is_refused=answers[-1].verdict is Verdict.REFUSED)
+        part = _fitting(list(shares.next(entries)))
+        try:
+            answers = await self._commit(part)
+        except StoreError as error:
+            return await self._lost(shares, entries, part, error)
+        if not answers:
+            shares.taken_apart()
+            return _NOTHING
+        shares.answered(part, is_refused=answers[-1].verdict is Verdict.REFUSED)
+        return await self._answered(entries, part, answers)
 
-    async def _lost(self, shares: Shares[Entry], entries: list[Entry], part: list[Entry], error: StoreError) -> None:
+    async def _lost(
+        self, shares: Shares[Entry], entries: list[Entry], part: list[Entry], error: StoreError
+    ) -> Answered:
         """A commit was lost: wait for the next try, or refuse the one outcome that is lost alone again and again."""
         loss = shares.lost(
             part,
@@ -98,14 +99,14 @@ class Flush:
             tries=_tries_alone(part[0]),
         )
         if loss is Loss.HOPELESS:
-            self._pass_on(entries, part, [_refused(shares.times(part[0]), error)])
-            return
+            return _with_what_follows(entries, part, [_refused(shares.times(part[0]), error)])
         if loss is Loss.ASIDE:
             behind = [entry for entry in entries if entry is part[0] or _is_built_on(entry, part[0])]
             entries[:] = [entry for entry in entries if not (entry is part[0] or _is_built_on(entry, part[0]))] + behind
         log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), shares.pause, error)
         await sleep(self._clock, shares.pause)
         shares.paused()
+        return _NOTHING
 
     async def _takes_others(self, error: StoreError) -> bool:
         """Whether the store commits something else just now. To read would not do: what stops writers may let others
@@ -119,15 +120,14 @@ class Flush:
             return False
         return True
 
-    async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
+    async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> Answered:
         if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
                 # Before the answers: a message that runs again because of them must be sent by the new routing.
                 await self._learn_routing()
-            self._pass_on(entries, part, answers)
-            return
+            return _with_what_follows(entries, part, answers)
         del entries[: len(part)]
-        self._tell(part, answers)
+        return part, answers
 
     async def _learn_routing(self) -> None:
         """A database that is lost between the answer and this is waited out: what was answered is not to be guessed."""
@@ -141,20 +141,6 @@ class Flush:
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
                 return
-
-    def _pass_on(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> None:
-        """Answer a share that lost something, together with everything in later shares that was built on it. The key
-        starts again with all of its messages, or the later ones would overtake.
-        """
-        broken = {
-            _chain(entry)
-            for entry, answer in zip(part, answers, strict=True)
-            if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None
-        }
-        rest = entries[len(part) :]
-        dropped = [entry for entry in rest if _chain(entry) in broken]
-        entries[:] = [entry for entry in rest if _chain(entry) not in broken]
-        self._tell(part + dropped, [*answers, *[DROPPED] * len(dropped)])
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
         """The answers; none if this cannot commit together, and has to be taken apart."""
@@ -226,6 +212,21 @@ def _refused(times: int, error: StoreError) -> Settled:
 def _is_built_on(entry: Entry, other: Entry) -> bool:
     """Of two that have not been committed, in their order."""
     return other.mailbox.key is not None and _chain(entry) == _chain(other)
+
+
+def _with_what_follows(entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> Answered:
+    """The answers to a share that lost something, and to everything in later shares that was built on it. Its key
+    starts again with all of its messages, or the later ones would overtake.
+    """
+    broken = {
+        _chain(entry)
+        for entry, answer in zip(part, answers, strict=True)
+        if answer.verdict is not Verdict.COMMITTED and entry.mailbox.key is not None
+    }
+    rest = entries[len(part) :]
+    dropped = [entry for entry in rest if _chain(entry) in broken]
+    entries[:] = [entry for entry in rest if _chain(entry) not in broken]
+    return part + dropped, [*answers, *[DROPPED] * len(dropped)]
 
 
 def _has_statements(entry: Entry) -> bool:
