@@ -10,6 +10,9 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeGuard
+
+import pytest
 
 import sagabus
 
@@ -88,6 +91,135 @@ def test_imports_keep_to_the_layers() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+BOOKS = {"mailbox.py", "in_flight.py", "held_lane.py"}
+"""Of the engine: what is in flight, and the verbs that change it."""
+OTHERS = {"publication", "run"}
+"""Local names of objects that have fields of the same names, and are no books."""
+CHANGING = {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popleft"}
+CHANGING |= {"remove", "reverse", "rotate", "setdefault", "sort", "update"}
+
+
+def fields_of_the_books() -> set[str]:
+    """What their classes have: annotated in the body, or assigned to `self`."""
+    found: set[str] = set()
+    for name in BOOKS:
+        for node in ast.walk(trees()[PACKAGE / "engine" / name]):
+            if isinstance(node, ast.ClassDef):
+                found |= {each.target.id for each in node.body if is_annotated_name(each)}
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_named(node.value, "self"):
+                found.add(node.attr)
+    return found
+
+
+def is_annotated_name(node: ast.stmt) -> TypeGuard[Any]:
+    return isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+
+
+def is_named(node: ast.AST, *names: str) -> bool:
+    return isinstance(node, ast.Name) and node.id in names
+
+
+def changed(node: ast.AST) -> Iterator[ast.expr]:
+    """What a statement or a call changes: the targets of an assignment, or whose method is called."""
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = list(node.targets)
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For):
+        targets = [node.target]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGING:
+        targets = [node.func.value]
+    else:
+        return
+    while targets:
+        target = targets.pop()
+        while isinstance(target, ast.Subscript | ast.Starred):
+            target = target.value
+        if isinstance(target, ast.Tuple | ast.List):
+            targets += target.elts
+        else:
+            yield target
+
+
+def breaches_of_the_books(tree: ast.Module, fields: set[str]) -> Iterator[tuple[int, str]]:
+    """Where a module changes a field of the books, under its name or under a local one."""
+    for function in (node for node in ast.walk(tree) if isinstance(node, Function)):
+        local = {
+            name.id: value.attr
+            for node in ast.walk(function)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            for name, value in pairs(target, node.value)
+            if isinstance(name, ast.Name) and isinstance(value, ast.Attribute) and value.attr in fields
+        }
+        for node in ast.walk(function):
+            for target in changed(node):
+                if isinstance(target, ast.Name) and target.id in local and not is_plain_assignment(node):
+                    yield target.lineno, local[target.id]
+                elif is_foreign_field(target, fields):
+                    yield target.lineno, ast.unparse(target)
+
+
+def is_foreign_field(node: ast.expr, fields: set[str]) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in fields and not is_named(node.value, "self", *OTHERS)
+
+
+def is_plain_assignment(node: ast.AST) -> bool:
+    """Whether it gives a local name another value; what had that name stays as it is."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return not isinstance(node, ast.Call | ast.Delete) and any(
+        isinstance(each, ast.Name | ast.Tuple) for each in targets
+    )
+
+
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        for each, other in zip(target.elts, value.elts, strict=True):
+            yield from pairs(each, other)
+    else:
+        yield target, value
+
+
+def test_what_is_in_flight_changes_only_by_the_verbs_of_its_books() -> None:
+    fields = fields_of_the_books()
+    others = [source for source in SOURCES if source.parent == PACKAGE / "engine" and source.name not in BOOKS]
+
+    assert {"queue", "running", "unflushed", "cell", "stash", "marked", "lanes", "loud", "after"} <= fields
+    none(
+        f"{named(source)}:{line}: {what}"
+        for source in others
+        for line, what in breaches_of_the_books(trees()[source], fields)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mailbox.running = None",
+        "first, entry.mailbox.cell = 1, None",
+        "self._hand.marked[position] = mark",
+        "del self._hand.marked[position]",
+        "mailbox.unflushed += 1",
+        "mailbox.queue.append(envelope)",
+        "held.loud[key].after = 0",
+        "queue = mailbox.queue; queue.popleft()",
+        "number, queue = 1, mailbox.queue; queue[0] = envelope",
+        "for held.after in positions: pass",
+    ],
+)
+def test_a_change_of_the_books_is_seen(text: str) -> None:
+    tree = ast.parse(f"def changes(self):\n    {text}")
+
+    assert list(breaches_of_the_books(tree, fields_of_the_books()))
+
+
+@pytest.mark.parametrize(
+    "text", ["queue = mailbox.queue; queue = []", "self.after = 1", "publication.version = 1", "mailbox.ended()"]
+)
+def test_what_changes_nothing_of_the_books_is_let_be(text: str) -> None:
+    tree = ast.parse(f"def changes(self):\n    {text}")
+
+    assert not list(breaches_of_the_books(tree, fields_of_the_books()))
 
 
 def test_the_house_has_few_rooms_and_each_says_what_belongs_there() -> None:

@@ -22,7 +22,8 @@ def test_however_often_its_commit_is_refused_one_death_is_taken_back() -> None:
     marked = replace(stored(1), deaths=2)
     mailbox = hand.mailbox(marked)
     hand.take(marked, mailbox)
-    hand.marked[1] = Mark(marked, 1)
+    mailbox.begin_next()
+    hand.mark(Mark(marked, 1))
 
     failed = DeadLettered(envelope=marked, cause=Cause.FAILED, reason="it failed")
     outcomes = [settlement.prepared(mailbox, failed)]

@@ -121,7 +121,6 @@ class Lone:
         self.suspects = Suspects(*parts, clock=self.clock, concurrency=4)
         mailbox = hand.mailbox(envelope(2))
         hand.take(envelope(2), mailbox)
-        mailbox.queue.append(envelope(2))
         self.chosen = Chosen(mailbox, envelope(2))
 
     async def begins_after(self, ends: int | None = None) -> int:

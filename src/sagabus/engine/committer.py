@@ -67,7 +67,7 @@ class Committer:
 
     def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome."""
-        mailbox.unflushed += 1
+        mailbox.one_more()
         size = 0
         if type(outcome) is Completed:
             size = outcome_size(outcome)

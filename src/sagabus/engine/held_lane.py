@@ -6,6 +6,8 @@ passes over it. So the keys behind it need not wait for its backlog (decision 00
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sagabus.engine.mailbox import Mailbox
 from sagabus.refs import LaneRef
 from sagabus.store import Lane
@@ -104,6 +106,38 @@ class HeldLane:
         self.after = after
         if self.large:
             self.large = {mailbox for mailbox in self.large if mailbox.in_flight * _SHARE > window}
+
+    def at_its_end(self, now: float) -> None:
+        """The lane's cursor has found all that is due."""
+        self.at_end = now
+
+    def is_behind(self, now: float, patience: float) -> bool:
+        """Whether the lane's cursor has not been at its end for so long."""
+        if self.at_end is None:
+            self.at_end = now
+        return now - self.at_end >= patience
+
+    def begin_again_in_time(self, now: float) -> None:
+        """Begin again if that is due, and has not just been done."""
+        if self.is_due_again and now >= self.whole_again_at:
+            self.begin_again()
+            self.is_due_again = False
+
+    def rest(self, until: float) -> None:
+        """Look past its loud keys no sooner than then."""
+        self.rests_until = until
+
+    def rest_from_beginning(self, until: float) -> None:
+        """Look through it from its beginning, without need, no sooner than then."""
+        self.whole_again_at = until
+
+    def note(self, keys: Iterable[str]) -> None:
+        """The store knows of these loud keys."""
+        self.noted = frozenset(keys) or self.noted
+
+    def key_went_on(self, key: str, after: int) -> None:
+        """The cursor of a loud key goes on."""
+        self.loud[key].after = after
 
     def begin_again(self) -> None:
         """Hand out everything from the beginning: what was held back may be free."""

@@ -200,7 +200,7 @@ class InFlight:
         return found
 
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
-        """An envelope is in flight from now on."""
+        """An envelope is in flight from now on, and waits for its run, behind those that were there."""
         self.envelopes[envelope.position] = mailbox
         held = self.lanes.get(mailbox.place)
         if held is not None:
@@ -209,6 +209,73 @@ class InFlight:
             held.take(mailbox, self.lane_window, 1 + size // self._unit)
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned += 1
+        mailbox.queue.append(envelope)
+
+    def take_first(self, envelopes: Sequence[Envelope], mailbox: Mailbox) -> None:
+        """The same for several, which run before all those that were there."""
+        for envelope in envelopes:
+            self.take(envelope, mailbox)
+        mailbox.queue.rotate(len(envelopes))
+
+    def begin_fetch(self) -> None:
+        """A fetch is under way."""
+        self.fetches += 1
+        self.fetching = True
+        self.settled.clear()
+        self.restarted.clear()
+
+    def end_fetch(self) -> None:
+        """It has its answer, or has failed."""
+        self.fetching = False
+
+    def narrow(self, window: int) -> None:
+        """Fetch at most so much of a lane, if it was more."""
+        self.lane_window = min(window, self.lane_window)
+
+    def widen(self, window: int) -> None:
+        """Fetch so much of a lane, now that the store knows of it."""
+        self.lane_window = window
+
+    def mark(self, mark: Mark) -> None:
+        """A death of it is counted until its outcome is committed."""
+        self.marked[mark.envelope.position] = mark
+
+    def unmark(self, position: int) -> None:
+        """No death of it is counted any more."""
+        self.marked.pop(position, None)
+
+    def note_states(self, size: int) -> None:
+        """So many bytes of states were kept."""
+        self.state_bytes += size
+
+    def hold(self, mailbox: Mailbox, envelope: Envelope) -> None:
+        """A retry of the key is on its way into the store, from where all comes again that waits or runs behind it."""
+        mailbox.held = True
+        self._put_down_waiting(mailbox)
+        running = mailbox.running
+        if running is not None and running.position != envelope.position:
+            # A refused commit has undone what it began on: it comes again from the store, when its key goes on.
+            self.put_down(running, mailbox)
+
+    def hold_is_stored(self, mailbox: Mailbox) -> None:
+        """The store holds the key back from now on; a fetch that is under way may not know it."""
+        mailbox.held = False
+        mailbox.held_through = self.fetches
+
+    def release_hold(self, mailbox: Mailbox) -> None:
+        """The retry did not come into the store: all of the key comes again."""
+        mailbox.held = False
+        self.rescan_lane(mailbox.place)
+
+    def fetch_again(self, mailbox: Mailbox) -> None:
+        """All that waits of the key comes again, in order, by a fetch that begins later."""
+        mailbox.held_through = self.fetches
+        self._put_down_waiting(mailbox)
+        self.rescan_lane(mailbox.place)
+
+    def _put_down_waiting(self, mailbox: Mailbox) -> None:
+        self._put_down([(envelope, mailbox) for envelope in mailbox.queue])
+        mailbox.queue.clear()
 
     def page(self, limit: int) -> int:
         """How many messages to fetch at once, where that many are wanted: fewer while they are large."""

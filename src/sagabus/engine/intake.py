@@ -21,7 +21,7 @@ from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import Leases
 from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.engine.loud_keys import LoudKeys
-from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
@@ -182,16 +182,13 @@ class Intake:
         return began if len(fetched.envelopes) >= limit else began + _until(fetched)
 
     async def _asked(self, fetch: Awaitable[Fetched]) -> Fetched:
-        self._hand.fetches += 1
-        self._hand.fetching = True
-        self._hand.settled.clear()
-        self._hand.restarted.clear()
+        self._hand.begin_fetch()
         try:
             hit("fetch.before_fetch")
             fetched = await fetch
             hit("fetch.fetched")
         finally:
-            self._hand.fetching = False
+            self._hand.end_fetch()
         self._hand.note_page(fetched.envelopes)
         return fetched
 
@@ -210,7 +207,6 @@ class Intake:
             if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(number)):
                 continue
             take(envelope, mailbox)
-            mailbox.queue.append(envelope)
             filled.append(mailbox)
         try:
             await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
@@ -228,7 +224,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001  # raised again, and handled, when the message runs
             log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
         mailbox = self._hand.mailbox(envelope)
-        mailbox.has_stored_key = False
+        mailbox.found_key()
         return envelope, mailbox
 
     async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
@@ -238,12 +234,12 @@ class Intake:
                 wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
         for saga, found in loaded:
             if found.key in wanted.get(saga, ()):
-                wanted[saga].pop(found.key).cell = BelievedState.of(found.instance, list(found.stashed))
+                wanted[saga].pop(found.key).believe(found.instance, list(found.stashed))
         for saga, by_key in wanted.items():
             for found in await self._store.load(saga, list(by_key)) if by_key else ():
                 mailbox = by_key[found.key]
                 if mailbox.cell is None and not mailbox.unflushed:
-                    mailbox.cell = BelievedState.of(found.instance, list(found.stashed))
+                    mailbox.believe(found.instance, list(found.stashed))
 
 
 def _until(fetched: Fetched) -> float:

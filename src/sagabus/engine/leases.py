@@ -164,12 +164,12 @@ class Leases:
             await self._routing.refresh(self._store)
         # The window in the store must be true before the worker fetches more, and as long as that is in flight.
         window = max(SMALLEST_WINDOW, self._prefetch // (self._hand.most_lanes() or self._routing.table.lanes))
-        self._hand.lane_window = min(window, self._hand.lane_window)
+        self._hand.narrow(window)
         patient = self._is_patient(begun)
         lanes = await self._store.lease(
             self._identity, tuple(self.knows), **self._terms(window), patient=patient, knows=self.knows
         )
-        self._hand.lane_window = window
+        self._hand.widen(window)
         if self._clock.monotonic() - begun > self._duration / 2:
             self._patient_until = self._clock.monotonic() + _PATIENCE
         self._note_renewal(begun)

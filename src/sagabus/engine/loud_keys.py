@@ -43,13 +43,13 @@ class LoudKeys:
         found = [
             (held, keys, self._to_note(held, keys))
             for held in crowded
-            if self._is_behind(held, now) and (keys := held.filling())
+            if held.is_behind(now, _PATIENCE) and (keys := held.filling())
         ]
         unknown = [Loud(held.lane.channel, held.lane.lane, held.lane.epoch, noted) for held, _, noted in found if noted]
         if unknown and not await self._store.note_loud(self._identity, unknown):
             return False
         for held, keys, noted in found:
-            held.noted = frozenset(noted) or held.noted
+            held.note(noted)
             for key in keys:
                 log.debug("%s: %r fills its lane and now has its own cursor", held.lane.channel, key)
                 held.make_loud(key, self._hand.in_flight_of(held.lane.channel, key))
@@ -62,9 +62,7 @@ class LoudKeys:
         for (channel, lane), held in self._hand.lanes.items():
             if not held.loud:
                 continue
-            if held.is_due_again and now >= held.whole_again_at:
-                held.begin_again()
-                held.is_due_again = False
+            held.begin_again_in_time(now)
             if now >= held.rests_until and held.is_hungry(window):
                 sifts.append(Sift(channel, lane, held.after, without=tuple(held.loud)))
             sifts += [Sift(channel, lane, held.loud[key].after, only=key) for key in held.hungry_keys(window)]
@@ -94,7 +92,7 @@ class LoudKeys:
         if place in self._hand.restarted or not _is_at(held, sift):
             return [envelope for envelope in fetched.envelopes if envelope.due_at]
         if sift.only is not None:
-            held.loud[sift.only].after = after
+            held.key_went_on(sift.only, after)
             if len(at_once) < limit:
                 held.make_quiet(sift.only)
             return fetched.envelopes
@@ -102,12 +100,6 @@ class LoudKeys:
         held.go_on(max(after, fetched.reached) if is_at_end else after, self._hand.lane_window)
         self._rest(held, sift, began, is_at_end=is_at_end)
         return fetched.envelopes
-
-    @staticmethod
-    def _is_behind(held: HeldLane, now: float) -> bool:
-        if held.at_end is None:
-            held.at_end = now
-        return now - held.at_end >= _PATIENCE
 
     def _to_note(self, held: HeldLane, filling: Sequence[str]) -> tuple[str, ...]:
         """All keys that the store has to know, if it does not; with those that were loud and are still in flight."""
@@ -120,11 +112,11 @@ class LoudKeys:
     def _rest(self, held: HeldLane, sift: Sift, began: float, *, is_at_end: bool) -> None:
         now = self._clock.monotonic()
         if now - began > _EXPENSIVE:
-            held.rests_until = now + _REST * (now - began)
+            held.rest(now + _REST * (now - began))
         if sift.after == 0:
-            held.whole_again_at = now + _LONG_REST * (now - began)
+            held.rest_from_beginning(now + _LONG_REST * (now - began))
         if is_at_end:
-            held.at_end = now
+            held.at_its_end(now)
 
 
 def _is_at(held: HeldLane, sift: Sift) -> bool:

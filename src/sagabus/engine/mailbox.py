@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 
 import msgspec
 
@@ -54,6 +55,45 @@ class BelievedState(msgspec.Struct, eq=False):
             damage=instance.damage,
             stash=stash,
         )
+
+    def moved(  # noqa: PLR0917  # by position: it is called once for each run of a saga
+        self,
+        version: int,
+        body: bytes,
+        state: Saga | None,
+        shape: str | None,
+        status: str | None,
+        timers: dict[str, str],
+        completed: bool,  # noqa: FBT001  # the same
+    ) -> None:
+        """A run has left it like this."""
+        self.version, self.body, self.state, self.shape = version, body, state, shape
+        self.status, self.timers, self.completed = status, timers, completed
+
+    def was_read(self, state: Saga, carried: Carried | None) -> None:
+        """Keep what its body reads as."""
+        self.state, self.carried = state, carried
+
+    def lend(self) -> None:
+        """User code gets the live object: what it does to that must not be seen unless it succeeds."""
+        self.state = None
+
+    def start_afresh(self) -> None:
+        """An instance starts here: nothing of an older release stays in it."""
+        self.carried = None
+
+    def put_aside(self, envelope: Envelope) -> None:
+        """One message more waits for the saga."""
+        self.stash.append(envelope)
+
+    def take_up(self, envelope: Envelope) -> None:
+        """A message that waited for the saga has run."""
+        self.stash = [other for other in self.stash if other.position != envelope.position]
+
+    def wake(self) -> list[Envelope]:
+        """No message waits for the saga any more; those that did."""
+        waiting, self.stash = self.stash, []
+        return waiting
 
 
 class Mailbox(msgspec.Struct, eq=False):
@@ -110,6 +150,63 @@ class Mailbox(msgspec.Struct, eq=False):
         again.
         """
         return self.held_through >= fetch or (self.returned > 0 and self.definition.ordered)
+
+    def activate(self) -> bool:
+        """It waits for a runner from now on; False if it did so before, or is with one."""
+        if self.active:
+            return False
+        self.active = True
+        return True
+
+    def rest(self) -> None:
+        """No runner is with it, and it waits for none."""
+        self.active = False
+
+    def believe(self, instance: Instance | None, stash: list[Envelope]) -> None:
+        """Go by what is stored."""
+        self.cell = BelievedState.of(instance, stash)
+
+    def forget_state(self) -> None:
+        """The next run loads it again."""
+        self.cell = None
+
+    def found_key(self) -> None:
+        """Its key stands in the message: the store does not know it."""
+        self.has_stored_key = False
+
+    def begin_next(self) -> Envelope:
+        """The first message that waits runs now."""
+        envelope = self.running = self.queue.popleft()
+        return envelope
+
+    def begin_next_of(self, in_flight: Mapping[int, Mailbox]) -> Envelope | None:
+        """The same for the first that is in flight in this mailbox still: its lane may have been lost. None without."""
+        queue = self.queue
+        while queue:
+            envelope = queue.popleft()
+            if in_flight.get(envelope.position) is self:
+                self.running = envelope
+                return envelope
+        return None
+
+    def ended(self) -> None:
+        """Nothing runs."""
+        self.running = None
+
+    def break_off(self) -> Envelope | None:
+        """What runs has come to no outcome, and what it has done to the state is forgotten; None where nothing ran."""
+        envelope = self.running
+        if envelope is not None:
+            self.running = self.cell = None
+        return envelope
+
+    def take_out_first(self) -> Envelope:
+        """The first message that waits, which is not going to run."""
+        return self.queue.popleft()
+
+    def one_more(self) -> None:
+        """One outcome more on its way."""
+        self.unflushed += 1
 
     def one_settled(self) -> None:
         """One outcome fewer on its way."""

@@ -74,7 +74,7 @@ class Marks:
         """Take note of lanes that were lost: this worker lives, so what it marked there has not killed it."""
         for position, mark in list(self._hand.marked.items()):
             if not self._is_ours(mark):
-                del self._hand.marked[position]
+                self._hand.unmark(position)
                 self.orphaned.append(mark.envelope)
 
     async def take_back_orphans(self) -> None:
@@ -87,7 +87,7 @@ class Marks:
         """Take all marks back of messages that do not run and whose outcome is not on its way."""
         idle = [mark for position, mark in self._hand.marked.items() if self._is_idle(position)]
         for mark in idle:
-            del self._hand.marked[mark.envelope.position]
+            self._hand.unmark(mark.envelope.position)
         self.orphaned += [mark.envelope for mark in idle]
         await self.take_back_orphans()
 
@@ -104,7 +104,7 @@ class Marks:
         if not self._is_ours(mark):
             self.orphaned.append(mark.envelope)
             return
-        self._hand.marked[mark.envelope.position] = mark
+        self._hand.mark(mark)
         mailbox.replace(mark.envelope)
 
     def _is_ours(self, mark: Mark) -> bool:

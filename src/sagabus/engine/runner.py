@@ -18,7 +18,7 @@ from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.committer import Committer
 from sagabus.engine.flush import Entry
 from sagabus.engine.in_flight import InFlight
-from sagabus.engine.mailbox import BelievedState, Mailbox
+from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.processing import Processing
 from sagabus.engine.reactions import every_reaction
 from sagabus.engine.routing import LiveRouting
@@ -89,7 +89,7 @@ class Runner:
             self._leave(mailbox)
             raise
         if run is None and not mailbox.queue:
-            mailbox.active = False
+            mailbox.rest()
             return None
         return self._go_on(mailbox, run)
 
@@ -98,15 +98,13 @@ class Runner:
 
         The plain way of most messages: from the queue to the committer without a turn of the event loop.
         """
-        cell, queue = mailbox.cell, mailbox.queue
+        cell = mailbox.cell
         if self._gate.watching or mailbox.place[0] in self._lending or (cell is None and mailbox.lacks_state):
             return None
         in_flight, committer, runners = self._hand.envelopes, self._committer, self._runners
-        while queue and not (self.stopping or committer.is_full or runners.served >= BURST):
-            envelope = queue.popleft()
-            if in_flight.get(envelope.position) is not mailbox:
-                continue  # its lane was lost meanwhile
-            mailbox.running = envelope
+        while not (self.stopping or committer.is_full or runners.served >= BURST):
+            if (envelope := mailbox.begin_next_of(in_flight)) is None:
+                break
             outcome = self._begin(mailbox, envelope)
             if isinstance(outcome, Run):
                 return outcome
@@ -115,9 +113,8 @@ class Runner:
                 committer.add(mailbox, outcome)
             else:
                 self._finish(mailbox, outcome, mailbox.epoch)
-                queue = mailbox.queue
-            mailbox.running = None
             runners.served += 1
+        mailbox.ended()
         return None
 
     async def _go_on(self, mailbox: Mailbox, run: Run | None) -> None:
@@ -143,17 +140,15 @@ class Runner:
 
     def _leave(self, mailbox: Mailbox, *, waits: bool = False) -> None:
         """Go away from a mailbox. `waits`: for the gate, which will offer it again."""
-        broke_off = mailbox.running is not None
-        if mailbox.running is not None:
+        broke_off = mailbox.break_off()
+        if broke_off is not None:
             # Rolled back: it stays in the store, and runs again elsewhere or later.
-            self._hand.put_down(mailbox.running, mailbox)
-            mailbox.running = None
-            mailbox.cell = None
-        if (broke_off or mailbox.queue) and not self.stopping and not waits:
+            self._hand.put_down(broke_off, mailbox)
+        if (broke_off is not None or mailbox.queue) and not self.stopping and not waits:
             # The next worker that serves this key gets all of it from the store, in order.
             self._hand.drop(mailbox)
             self._hand.rescan_lane(mailbox.place)
-        mailbox.active = False
+        mailbox.rest()
 
     async def _wait_for(self, mailbox: Mailbox, run: Run) -> None:
         epoch = mailbox.epoch
@@ -166,7 +161,7 @@ class Runner:
 
     async def _one(self, mailbox: Mailbox) -> None:
         """Run one message for which something has to be waited: its state, a transaction, or leave to begin."""
-        envelope = mailbox.running = mailbox.queue.popleft()
+        envelope = mailbox.begin_next()
         self._runners.relieve()
         if mailbox.lacks_state:
             await self._load(mailbox)
@@ -182,7 +177,7 @@ class Runner:
         self._ended(mailbox)
 
     def _ended(self, mailbox: Mailbox) -> None:
-        mailbox.running = None
+        mailbox.ended()
         self._runners.served += 1
         if self._gate.watching:
             self._gate.look()
@@ -205,18 +200,15 @@ class Runner:
         if cell is None:
             return
         if envelope.stashed:
-            cell.stash = [other for other in cell.stash if other.position != envelope.position]
+            cell.take_up(envelope)
         if isinstance(outcome, Stashed):
             # At once: the next run may be the one that it waits for.
             until = self._clock.now() + outcome.patience
-            cell.stash.append(msgspec.structs.replace(envelope, stashed=True, due_at=until))
+            cell.put_aside(msgspec.structs.replace(envelope, stashed=True, due_at=until))
         elif isinstance(outcome, Completed) and outcome.effects.save is not None and outcome.effects.save.wakes:
-            waiting, cell.stash = cell.stash, []
             # One whose stashing is still on its way into the store comes back from there.
-            fresh = [other for other in waiting if other.position not in self._hand.envelopes]
-            for other in fresh:
-                self._hand.take(other, mailbox)
-            mailbox.queue.extendleft(reversed(fresh))
+            fresh = [other for other in cell.wake() if other.position not in self._hand.envelopes]
+            self._hand.take_first(fresh, mailbox)
 
     async def _load(self, mailbox: Mailbox) -> None:
         epoch = mailbox.epoch
@@ -231,7 +223,7 @@ class Runner:
         if mailbox.epoch == epoch and mailbox.cell is None:
             in_flight = self._hand.envelopes
             stash = [envelope for envelope in loaded.stashed if envelope.position not in in_flight]
-            mailbox.cell = BelievedState.of(loaded.instance, stash)
+            mailbox.believe(loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
         try:
@@ -259,7 +251,7 @@ class Runner:
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     batch = Batch([outcome], self._routing.table.version, {mailbox.place: mailbox.lane_epoch})
                     (answer,) = await unit.commit(batch)
-                    mailbox.running = None
+                    mailbox.ended()
                     self._committer.settle([Entry(mailbox, outcome, batch.routing)], [answer])
                     self._keep_stash(mailbox, outcome)
                     return
@@ -271,5 +263,5 @@ class Runner:
                 outcome = failing.failed(mailbox.definition, envelope, error, in_transaction=True)
             else:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
-            mailbox.cell = None
+            mailbox.forget_state()
         self._finish(mailbox, outcome, epoch)

@@ -64,16 +64,14 @@ class RunnerPool:
 
     def offer(self, mailbox: Mailbox) -> None:
         """Have a mailbox served; one that is active already is left alone."""
-        if not mailbox.active:
-            mailbox.active = True
+        if mailbox.activate():
             self._ready.append(mailbox)
             self.relieve()
 
     def offer_all(self, mailboxes: Iterable[Mailbox]) -> None:
         """The same of several, one of which may stand there more than once."""
         for mailbox in mailboxes:
-            if not mailbox.active:
-                mailbox.active = True
+            if mailbox.activate():
                 self._ready.append(mailbox)
         self.relieve()
 

@@ -46,7 +46,7 @@ class SagaConsumer:
         state = cell.state if cell.state is not None else self._state(cell)
         for reaction in reactions:
             if (when := reaction.when) is None or when(state):
-                cell.state = None  # as in `_transition`
+                cell.lend()
                 return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
         where = f"in status {cell.status!r}" if self._definition.has_status else "in its present state"
         return self._unwanted(envelope, "unexpected", f"has no reaction {where}")
@@ -93,8 +93,7 @@ class SagaConsumer:
         wakes = bool(cell.stash) and self._has_moved(cell, status, completed=completed)
         version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
         timers = {} if completed else timers
-        cell.version, cell.body, cell.state, cell.shape = version + 1, body, kept, shape
-        cell.status, cell.timers, cell.completed = status, timers, completed
+        cell.moved(version + 1, body, kept, shape, status, timers, completed)
         # fmt: off
         save = Save(envelope.channel, key, version, body, status, timers, completed, wakes, had_timers, shape,
                     self._has_history)
@@ -111,14 +110,13 @@ class SagaConsumer:
         if starting is None:
             return self._unwanted(envelope, "missing", "found no saga instance")
         state = definition.start(envelope.message_type, message, mailbox.key or "")
-        cell.carried = None
+        cell.start_afresh()
         return self._transition(starting, message, envelope, cell, state)
 
     def _transition(
         self, reaction: Reaction, message: object, envelope: Envelope, cell: BelievedState, state: Saga
     ) -> Run:
-        # What user code does to the state must not be seen unless it succeeds.
-        cell.state = None
+        cell.lend()
         return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
 
     def _keyless(self, envelope: Envelope) -> Outcome:
@@ -145,7 +143,7 @@ class SagaConsumer:
         if cell.state is not None:
             return cell.state
         state, carried = self._states.read(self._definition.cls, cell.body or b"", cell.shape)
-        cell.state, cell.carried = state, carried
+        cell.was_read(state, carried)
         return state
 
     def _changed_timers(

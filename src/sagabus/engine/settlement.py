@@ -59,14 +59,7 @@ class Settlement:
             return outcome
         outcome = self._outlived(outcome)
         if _holds(outcome):
-            mailbox.held = True
-            for envelope in mailbox.queue:
-                self._hand.put_down(envelope, mailbox)
-            mailbox.queue.clear()
-            running = mailbox.running
-            if running is not None and running.position != outcome.envelope.position:
-                # A refused commit has undone what it began on: it comes again from the store, when its key goes on.
-                self._hand.put_down(running, mailbox)
+            self._hand.hold(mailbox, outcome.envelope)
         return outcome
 
     def died(self, mailbox: Mailbox, envelope: Envelope) -> Outcome:
@@ -109,7 +102,7 @@ class Settlement:
         for outcome in settled:
             if type(outcome) is Completed and (save := outcome.effects.save) is not None:
                 size += len(save.state)
-        self._hand.state_bytes += size
+        self._hand.note_states(size)
 
     def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope
@@ -117,8 +110,7 @@ class Settlement:
             self._note_refused(answer)
         self._hand.put_down_all([(envelope, mailbox)])
         if _holds(outcome):
-            mailbox.held = False
-            mailbox.held_through = self._hand.fetches
+            self._hand.hold_is_stored(mailbox)
         else:
             self._let_go(envelope)
 
@@ -154,11 +146,10 @@ class Settlement:
         verdict = answer.verdict
         again = back.setdefault(mailbox, [])
         if mailbox.held:
-            mailbox.held = False
-            self._hand.rescan_lane(mailbox.place)
+            self._hand.release_hold(mailbox)
         is_ours = self._hand.holds(envelope, mailbox)
         if verdict is Verdict.GONE:
-            self._hand.marked.pop(envelope.position, None)
+            self._hand.unmark(envelope.position)
         if verdict in _AGAIN and is_ours:
             again.append(envelope)
         elif verdict in (Verdict.GONE, Verdict.FENCED) or not is_ours:

@@ -209,7 +209,7 @@ class Suspects:
         """Dead letters of those that have had all their deaths."""
         limit = mailbox.definition.retry.deaths
         while mailbox.queue and not self._may_begin(mailbox) and mailbox.queue[0].deaths + 1 >= limit:
-            self._committer.bury_killer(mailbox, mailbox.queue.popleft())
+            self._committer.bury_killer(mailbox, mailbox.take_out_first())
 
     def _next_alone(self) -> Chosen | None:
         while self._lone:
@@ -242,11 +242,7 @@ class Suspects:
 
     def _fetch_again(self, mailbox: Mailbox) -> None:
         """Its next message is not what the store holds: all that waits of its key comes again, in order."""
-        mailbox.held_through = self._hand.fetches
-        for envelope in mailbox.queue:
-            self._hand.put_down(envelope, mailbox)
-        mailbox.queue.clear()
-        self._hand.rescan_lane(mailbox.place)
+        self._hand.fetch_again(mailbox)
 
     async def _run_alone(self, chosen: Chosen) -> None:
         envelope = chosen.envelope
