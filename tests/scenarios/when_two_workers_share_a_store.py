@@ -6,10 +6,11 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
+import pytest
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Do, Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
 
-from sagabus import Context, Settings, handler
+from sagabus import Context, Settings, failpoint, handler
 from sagabus.testing import Harness, ManualClock
 
 LEASE = timedelta(seconds=10)
@@ -69,6 +70,43 @@ async def test_closed_gracefully_the_other_takes_over_at_once(on_database: MakeH
 
         assert second.bus.statistics["tally", "completed"] == 50
         assert clock.now() - begun <= 500_000
+
+
+@pytest.mark.parametrize("error", ["StoreUnavailable", "StoreBusy"])
+@pytest.mark.parametrize("where", ["release.before", "release.after"])
+async def test_lanes_whose_release_fails_at_first_are_free_at_once_all_the_same(
+    on_database: MakeHarness, clock: ManualClock, where: str, error: str
+) -> None:
+    """A lost connection, or a deadlock with others who lease: the next try is another one."""
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        failpoint.arm(f"{where}=raise:{error}")
+        try:
+            await first.bus.close()
+        finally:
+            failpoint.arm(None)
+        begun = clock.now()
+        await second.bus.publish_many([Noted(key=f"K{n}", number=n) for n in range(50)])
+        await second.idle()
+
+        assert second.bus.statistics["tally", "completed"] == 50
+        assert clock.now() - begun <= 500_000
+
+
+async def test_lanes_that_cannot_be_released_expire_with_the_lease(
+    on_database: MakeHarness, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with on_database(Tally, clock=clock) as first, on_database(Tally, clock=clock) as second:
+        await glances(clock, first, second)
+        failpoint.arm("release.before=raise:StoreUnavailable@1+")
+        try:
+            await first.bus.close()
+        finally:
+            failpoint.arm(None)
+        await glances(clock, first, second, number=2 * LEASE // GLANCE)
+
+        assert lanes(second) == 16
+        assert [record.message for record in caplog.records if "could not release lanes" in record.message]
 
 
 async def test_a_long_handler_of_one_that_stops_holds_up_its_own_lane_only(

@@ -32,6 +32,10 @@ _LONGEST_BLOCK = 600.0
 """Seconds that an event loop may be blocked before its lanes go to others, where no run has a time limit."""
 _THREAD_PATIENCE = 1.0
 """How many seconds the end waits for a running renewal. A later one is harmless, since it takes no lane."""
+_RELEASES = 3
+"""Tries, for a worker that stops waits for no database to come back."""
+_AT_ONCE = 1.0
+"""Seconds. A database that takes longer to fail does not hear."""
 _PATIENCE = 6.0
 """Seconds: everybody's longest pause after an error, and a renewal."""
 
@@ -146,15 +150,21 @@ class Leases:
         self._note_renewal(begun)
 
     async def release(self) -> None:
-        """Give all back."""
+        """Give all back. What fails at once is repeated at once: it may have been no more than a lost connection."""
         if self._thread is not None:
             await self._thread.stop(_THREAD_PATIENCE)
-        try:
-            hit("release.before")
-            await self._store.release(self._identity)
-            hit("release.after")
-        except StoreError as error:
-            log.warning("could not release lanes; they expire with the lease: %s", error)
+        begun, failed = self._clock.monotonic(), 0
+        while True:
+            try:
+                hit("release.before")
+                await self._store.release(self._identity)
+                hit("release.after")
+            except StoreError as error:
+                failed += 1
+                if failed < _RELEASES and self._clock.monotonic() - begun < _AT_ONCE:
+                    continue
+                log.warning("could not release lanes; they expire with the lease: %s", error)
+            return
 
     async def _lease(self, *, again: bool) -> Sequence[Lane]:
         begun = self._clock.monotonic()
