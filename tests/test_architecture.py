@@ -281,3 +281,52 @@ def test_public_names_are_those_of_the_snapshot() -> None:
         SNAPSHOT.write_text(names, encoding="utf-8")
 
     assert names == SNAPSHOT.read_text(encoding="utf-8"), "on purpose? then: SAGABUS_UPDATE_API=1 make unit"
+
+
+SLEEPS = {
+    ("tests/support/waiting.py", "until"): "the one place that looks again and again",
+    ("tests/support/waiting.py", "watched"): "the same outside an event loop",
+    ("tests/support/bad_programs.py", "killed"): "the work of a handler",
+    ("tests/support/bad_programs.py", "terminated"): "the work of a handler: some run longer than others",
+    ("tests/scenarios/when_a_key_is_loud.py", "note"): "the work of a handler",
+    ("tests/scenarios/when_a_handler_blocks_the_event_loop.py", "block"): "what is tested: a call that blocks",
+    ("tests/scenarios/when_a_user_joins_the_bus_to_his_transaction.py", "test_a_worker_of_another_bus_is_prompt"): (
+        "a worker at rest, which looks more seldom the longer nothing comes"
+    ),
+    ("tests/faults/forks.py", "sleep"): "the life of a child that does nothing",
+    ("tests/faults/test_half_open.py", "test_a_handler_that_asks_a_silent_server_runs_again_uncounted"): (
+        "a deadline has to pass in which nothing happens"
+    ),
+    ("tests/faults/test_lost_transactions.py", "test_connections_that_were_silent_for_too_long_cost_no_attempt"): (
+        "a server ends connections that are silent for a second"
+    ),
+    ("tests/faults/test_names.py", "opened"): "processes that begin a moment apart",
+    ("tests/faults/test_small_pools.py", "test_handlers_that_hold_their_transactions_do_not_cost_the_bus_its_lanes"): (
+        "a lease has to pass in which nothing is lost"
+    ),
+}
+"""Where a test lets time pass by the clock, and why nothing else will do."""
+
+
+def sleeps(tree: ast.AST, function: str = "") -> Iterator[tuple[str, int]]:
+    """The innermost function and the line of each sleep that lasts; `asyncio.sleep(0)` is a turn of the event loop."""
+    for node in ast.iter_child_nodes(tree):
+        within = node.name if isinstance(node, Function) else function
+        is_sleep = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep"
+        if is_sleep and not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0):
+            yield within, node.lineno
+        yield from sleeps(node, within)
+
+
+def test_no_test_waits_for_time_instead_of_for_what_happens() -> None:
+    """It would be too short on a slow machine and a waste on a fast one: `tests.support.waiting` looks for a fact."""
+    found = {
+        (named(source), function): line
+        for source in sorted((ROOT / "tests").rglob("*.py"))
+        for function, line in sleeps(ast.parse(source.read_text(encoding="utf-8")))
+    }
+
+    none(f"{file}:{found[file, function]}: {function} sleeps" for file, function in found.keys() - SLEEPS.keys())
+    none(
+        f"{file}: {function} sleeps no longer: take it out of SLEEPS" for file, function in SLEEPS.keys() - found.keys()
+    )

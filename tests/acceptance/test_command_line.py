@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.fork_server import sagabus
+from tests.support.waiting import watched
 
 pytestmark = pytest.mark.acceptance
 
@@ -153,15 +154,6 @@ def publish(bus: str, messages: str) -> None:
     sagabus("python", "-c", text).check_returncode()
 
 
-def wait_for(happened: Callable[[], Any], seconds: float = 30) -> Any:
-    """Another process's doing cannot be awaited, only watched."""
-    end = time.monotonic() + seconds
-    while not (found := happened()):
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.05)
-    return found
-
-
 class Worker:
     def __init__(self, target: str, *options: str) -> None:
         command = [SAGABUS, "run", target, *options]
@@ -172,9 +164,18 @@ class Worker:
     def stop(self, *signals: signal.Signals) -> tuple[int, str, str]:
         for number in signals:
             self.process.send_signal(number)
-            time.sleep(0.2)  # two signals at once may arrive as one
+            watched(lambda number=number: not self.has_pending(number))  # two signals at once may arrive as one
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
+
+    def has_pending(self, number: signal.Signals) -> bool:
+        """Whether a signal has been sent and not been delivered."""
+        try:
+            lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines()
+        except OSError:  # it has ended
+            return False
+        masks = (int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd")))
+        return any(mask & 1 << (number - 1) for mask in masks)
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_a_signal_lets_running_handlers_finish_and_the_exit_code_is_0(
 ) -> None:
     running = worker("shop:bus", "--json")
     publish("bus", "TakeNap(seconds=0.5)")
-    wait_for(lambda: Path("napping").exists())
+    watched(lambda: Path("napping").exists())
 
     code, out, err = running.stop(number)
 
@@ -219,7 +220,7 @@ def test_the_next_worker_goes_on_at_once_where_a_stopped_one_left_off(worker: Ca
 
     worker("shop:bus")
 
-    wait_for(lambda: Path("rested").exists(), seconds=5)
+    watched(lambda: Path("rested").exists(), timeout=5)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_the_next_worker_goes_on_at_once_where_a_stopped_one_left_off(worker: Ca
 def test_a_second_signal_ends_it_at_once(worker: Callable[..., Worker], target: str, message: str) -> None:
     running = worker(target)
     publish(target.partition(":")[2], message)
-    wait_for(lambda: Path("napping").exists())
+    watched(lambda: Path("napping").exists())
     started = time.monotonic()
 
     code, _, _ = running.stop(signal.SIGTERM, signal.SIGTERM)
@@ -359,7 +360,7 @@ def listed() -> list[dict[str, Any]]:
 def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) -> None:
     running = worker("shop:bus")
     publish("bus", "OrderSubmitted(order_id='A1', total=5), OrderSubmitted(order_id='A2', total=5)")
-    letters = wait_for(lambda: found if len(found := listed()) == 2 else None)
+    letters = watched(lambda: found if len(found := listed()) == 2 else None)
     shown = run("dead-letters", "show", "shop:bus", str(letters[0]["id"]))
     assert "ValueError" in shown.stdout
     assert last(run("sagas", "show", "shop:bus", "orders", "A1", "--json"))["timers"].keys() == {"payment"}
@@ -369,7 +370,7 @@ def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) 
     replayed = run("dead-letters", "replay", "--store", "sqlite:///orders.db", "--all", "--yes", "--json")
 
     assert (replayed.returncode, last(replayed)["counts"]) == (0, {"done": 1})
-    wait_for(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
+    watched(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
     assert running.stop(signal.SIGTERM)[0] == 0
     states = {
         (saga["key"], saga["status"], saga["completed"]) for saga in last(run("sagas", "list", "shop:bus", "--json"))
@@ -383,7 +384,7 @@ def test_the_history_of_an_instance(folder: Path, worker: Callable[..., Worker])
     (folder / "card-machine").touch()
     running = worker("shop:bus")
     publish("bus", "OrderSubmitted(order_id='A1', total=5)")
-    wait_for(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
+    watched(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
     assert running.stop(signal.SIGTERM)[0] == 0
 
     whole = run("sagas", "history", "shop:bus", "orders", "A1")
@@ -407,7 +408,7 @@ HOSTILE = "\x1b[31m\x9b2J"
 def test_what_a_message_carries_never_reaches_the_terminal_as_it_is(worker: Callable[..., Worker]) -> None:
     running = worker("shop:bus")
     publish("bus", f"OrderSubmitted(order_id={HOSTILE!r}, total=-1)")
-    wait_for(listed)
+    watched(listed)
     _, out, err = running.stop(signal.SIGTERM)
 
     for words in (

@@ -5,13 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 from tests.support.fork_server import sagabus
+from tests.support.waiting import watched
 
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 KEYS = {
@@ -52,17 +52,11 @@ def workers_of(tmp_path: Path) -> list[int]:
 
 
 def wait_until_gone(tmp_path: Path, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while workers_of(tmp_path) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert workers_of(tmp_path) == []
+    watched(lambda: not workers_of(tmp_path), seconds)
 
 
 def wait_for_workers(tmp_path: Path) -> None:
-    end = time.monotonic() + 30
-    while len(workers_of(tmp_path)) < 2 and time.monotonic() < end:
-        time.sleep(0.05)
-    assert len(workers_of(tmp_path)) >= 2
+    watched(lambda: len(workers_of(tmp_path)) >= 2)
 
 
 def test_orders_survive_copies_and_killed_workers(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ import pytest
 from tests.support.databases import ServerDatabase, server_database
 from tests.support.fork_server import sagabus
 from tests.support.private_servers import require
+from tests.support.waiting import watched
 
 from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres
 
@@ -113,10 +113,7 @@ def processes_in(folder: Path) -> list[bytes]:
 
 
 def wait_for_workers(folder: Path) -> None:
-    end = time.monotonic() + 60
-    while sum(b"demonstration.worker" in command for command in processes_in(folder)) < 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    watched(lambda: sum(b"demonstration.worker" in command for command in processes_in(folder)) >= 2, 60)
 
 
 @on_servers

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Literal
 
 from tests.support.databases import Words
+from tests.support.waiting import until
 
 from sagabus import (
     AsyncConnection,
@@ -260,12 +261,14 @@ async def place(bus: Bus) -> None:
 
 
 async def drained(bus: Bus) -> None:
-    while True:
+    """Wait until nothing is left, be it for later."""
+
+    async def is_empty() -> bool:
         await bus.idle()
         waiting = await bus.counts()
-        if not any(c.ready or c.scheduled or c.timers or c.retrying or c.stashed or c.held for c in waiting):
-            return
-        await asyncio.sleep(0.001)
+        return not any(c.ready or c.scheduled or c.timers or c.retrying or c.stashed or c.held for c in waiting)
+
+    await until(is_empty, 60, every=0.001)
 
 
 async def orders(url: str, incarnation: int) -> None:

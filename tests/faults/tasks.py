@@ -1,11 +1,11 @@
 """Two plain messages, a table without keys, and short ways to say what became of them."""
 
-import asyncio
 from datetime import timedelta
 
 from tests.faults.application import here
 from tests.faults.oracle import found_in
 from tests.support.databases import Database
+from tests.support.waiting import until
 
 from sagabus import Bus, Linear, RetryPolicy, event
 
@@ -33,10 +33,11 @@ def make_bus(database: Database, *definitions: object, **options: object) -> Bus
 
 
 async def emptied(bus: Bus, database: Database) -> None:
-    async with asyncio.timeout(30):
-        while database.of_bus("envelope", "1"):
-            await bus.idle()
-            await asyncio.sleep(0.002)
+    async def is_empty() -> bool:
+        await bus.idle()
+        return not database.of_bus("envelope", "1")
+
+    await until(is_empty, 30)
 
 
 def dead(database: Database) -> dict[str, tuple[str, int]]:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from tests.faults.tasks import Step
 from tests.faults.test_many_workers import Walk
 from tests.support.databases import SERVERS
 from tests.support.fork_server import ForkServer
+from tests.support.lock_waits import one_waits
 from tests.support.waiting import until
 
 from sagabus import Bus, Settings
@@ -84,12 +84,6 @@ async def test_each_key_is_walked_in_order_once(kind: str, take: Take, fork_serv
     assert fork_server.wait(other).killed
 
 
-WAITS = {
-    "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?",
-    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
-}
-
-
 @pytest.mark.parametrize("kind", SERVERS)
 async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: str, take: Take) -> None:
     """What a statement saw before it waited is not what is so afterwards."""
@@ -107,9 +101,7 @@ async def test_who_waits_for_the_change_of_lanes_commits_nothing_after_it(kind: 
         link: Any = unit
         await drive_async(divide(5, 0), link._link.answer)
         committing = asyncio.create_task(first.store.commit(batch))
-        look = partial(database.run, WAITS[kind], [f"%{database.name}%"])
-        # MySQL refreshes the answer only when nobody has asked for a tenth of a second.
-        await until(lambda: committing.done() or look() != [(0,)], every=0.15)
+        await one_waits(database, unless=committing.done)
         await unit.commit()
 
     assert [answer.verdict for answer in await committing] == [Verdict.FENCED]

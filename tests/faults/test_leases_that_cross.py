@@ -2,12 +2,11 @@
 
 import asyncio
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytest
 from tests.support.databases import SERVERS, ServerDatabase
-from tests.support.waiting import until
+from tests.support.lock_waits import one_waits
 
 from sagabus.clock import SECOND
 from sagabus.store import Subscription
@@ -19,16 +18,7 @@ from sagabus.testing import ManualClock
 pytestmark = pytest.mark.faults
 
 STORES = {"postgres": PostgresStore, "mysql": MysqlStore}
-WAITING = {
-    "postgres": "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE ?",
-    "mysql": "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE ?",
-}
 TERMS = {"duration": 10 * SECOND, "window": 5}
-
-
-async def one_waits(database: ServerDatabase) -> None:
-    look = partial(database.run, WAITING[database.kind], [f"%{database.name}%lane%"])
-    await until(lambda: look() != [(0,)], every=0.12)  # asked more often, MariaDB repeats what it said before
 
 
 async def to_the_end(steps: Any, question: Any, link: Any) -> Any:
@@ -68,7 +58,7 @@ async def test_a_late_renewal_and_its_heir_do_not_wait_for_each_other(
         question = steps.send(await link.answer(question))
     clock.advance(timedelta(seconds=2))
     inheriting = asyncio.create_task(heir.lease("heir", ["orders"], **TERMS))
-    await one_waits(database)
+    await one_waits(database, "lane")
 
     held = await to_the_end(steps, question, link)
     shared = await inheriting

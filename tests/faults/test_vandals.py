@@ -1,6 +1,5 @@
 """Handlers that reach for what is not theirs: refused, at their own cost only, with nothing half committed."""
 
-import asyncio
 import sqlite3
 from contextlib import closing, suppress
 from datetime import timedelta
@@ -9,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 from tests.faults.files import prepare, query
+from tests.support.waiting import until
 
 from sagabus import Bus, Connection, Context, Linear, RetryPolicy, Settings, event, handler
 from sagabus.errors import StatementRefused, TransactionLost
@@ -84,10 +84,13 @@ async def run(store: Path, *handlers: object, numbers: int = 10) -> Bus:
     with_traps.close()
     await bus.publish_many([(Task(number=n), f"t{n}") for n in range(numbers)])
     await bus.close()
-    async with bus, asyncio.timeout(20):
-        while query(store, "SELECT * FROM sagabus_envelope"):
-            await bus.idle()
-            await asyncio.sleep(0.002)
+
+    async def is_empty() -> bool:
+        await bus.idle()
+        return not query(store, "SELECT * FROM sagabus_envelope")
+
+    async with bus:
+        await until(is_empty)
     return bus
 
 

@@ -2,7 +2,6 @@
 neighbours go on, and it ends in the dead letters. A database that does not answer is nobody's.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ import pytest
 from tests.scenarios.conftest import Take
 from tests.scenarios.shop import Ended, Noted
 from tests.support.databases import SERVERS, Database, ServerDatabase
+from tests.support.waiting import until
 
 from sagabus import (
     AsyncConnection,
@@ -56,9 +56,12 @@ async def worked_off(place: Database, spoiler: Any) -> tuple[list[int], list[tup
     """The numbers whose effect is there, and the dead letters with their attempts."""
     async with Bus(url(place), spoiler) as bus:
         await bus.publish_many([(Noted(key=f"K{n}", number=n), f"m{n}") for n in range(MANY)])
-        async with asyncio.timeout(50):
-            while len(place.rows()) + len(letters := await bus.dead_letters.list()) < MANY:  # noqa: ASYNC110  # as others look
-                await asyncio.sleep(0.01)
+
+        async def all_are_there() -> bool:
+            return len(place.rows()) + len(await bus.dead_letters.list()) == MANY
+
+        await until(all_are_there, 50, every=0.01)
+        letters = await bus.dead_letters.list()
     return [amount for _, amount in place.rows("amount, amount")], [
         (x.envelope.message_id, x.attempts) for x in letters
     ]
@@ -139,10 +142,14 @@ async def test_it_is_blamed_only_while_the_store_answers(
 
 async def passed(clock: ManualClock, holds: Any) -> None:
     """Let time pass until something holds."""
-    async with asyncio.timeout(20):
-        while not holds():
-            clock.advance(timedelta(seconds=5))
-            await asyncio.sleep(0.001)
+
+    def passes() -> bool:
+        if is_there := holds():
+            return bool(is_there)
+        clock.advance(timedelta(seconds=5))
+        return False
+
+    await until(passes, every=0.001)
 
 
 class Unlending:

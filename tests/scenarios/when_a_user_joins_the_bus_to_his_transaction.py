@@ -17,6 +17,7 @@ from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import CapturePayment, Noted, Tally, capture
 from tests.scenarios.ways_to_join import WAYS, Way, insert, mysql_place
 from tests.support.databases import MYSQL, POSTGRES, Database
+from tests.support.lock_waits import one_waits
 from tests.support.waiting import until
 
 from sagabus import (
@@ -159,7 +160,7 @@ async def test_a_race_costs_neither_transaction_on_mysql(mysql: Any, isolation: 
             first = bus.join(connection).publish(Noted(key="A"), message_id="m1")
             second = asyncio.create_task(asyncio.to_thread(slower, bus))
             await asyncio.to_thread(began.wait)
-            await asyncio.sleep(0.2)
+            await one_waits(mysql)
             connection.commit()
 
         assert (first.status, await second) == ("accepted", "duplicate")
@@ -177,7 +178,7 @@ async def test_a_race_costs_neither_transaction_on_postgres(postgres: Any) -> No
             async with quick.transaction():
                 first = await bus.join(quick).publish(Noted(key="A"), message_id="m1")
                 second = asyncio.create_task(bus.join(slow).publish(Noted(key="A"), message_id="m1"))
-                await asyncio.sleep(0.2)
+                await one_waits(postgres)
                 assert not second.done()
             assert (first.status, (await second).status) == ("accepted", "duplicate")
         for connection in (quick, slow):

@@ -185,6 +185,10 @@ async def test_the_open_transaction_is_rolled_back_at_the_limit(on_database: Mak
         assert database.rows() == []
 
 
+inside: list[str] = []
+"""The keys whose runs have begun to wait."""
+
+
 class Limited(Saga, name="limited", key="key", retry=ONCE, timeout=3 * MINUTE):
     key: str
 
@@ -194,10 +198,12 @@ class Limited(Saga, name="limited", key="key", retry=ONCE, timeout=3 * MINUTE):
 
     @starts(timeout=2 * MINUTE)
     async def ended(self, message: Ended, ctx: Context) -> None:
+        inside.append(self.key)
         await asyncio.Event().wait()
 
     @timer("own", timeout=4 * MINUTE)
     async def own(self, ctx: Context) -> None:
+        inside.append(self.key)
         await asyncio.Event().wait()
 
 
@@ -213,13 +219,13 @@ async def minutes_until_it_fails(bus: Harness) -> int:
 async def test_a_saga_has_a_limit_and_its_methods_and_timers_have_their_own() -> None:
     async with Harness(Limited) as bus:
         await bus.publish(Ended(key="A"), wait=False)
-        await asyncio.sleep(0.01)
+        await until(lambda: "A" in inside)
         assert await minutes_until_it_fails(bus) == 2
 
     async with Harness(Limited) as bus:
-        await bus.publish(Noted(key="A"))
+        await bus.publish(Noted(key="B"))
         bus.clock.advance(timedelta(seconds=1))
-        await asyncio.sleep(0.01)
+        await until(lambda: "B" in inside)
         assert await minutes_until_it_fails(bus) == 4
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.faults.application import LaterClock, here
+from tests.faults.application import LaterClock, drained, here
 from tests.faults.application import bus_at as bus_with_settings
 from tests.support.databases import Words, stranger
 from tests.support.waiting import until
@@ -65,13 +65,7 @@ async def publish_tasks(url: str, incarnation: int, kind: str, count: int = COUN
 async def work(url: str, incarnation: int, kind: str) -> None:
     """Handle what is there."""
     async with bus_at(url, incarnation, *definitions_of(kind)) as bus:
-        await emptied(bus)
-
-
-async def emptied(bus: Bus) -> None:
-    while any(c.ready or c.scheduled or c.timers or c.retrying or c.stashed or c.held for c in await bus.counts()):
-        await bus.idle()
-        await asyncio.sleep(0.002)
+        await drained(bus)
 
 
 # --- a message that takes its process with it -------------------------------------------------------------------------
@@ -189,7 +183,7 @@ async def refused(number: int) -> int:
 async def work_and_fork(url: str, incarnation: int) -> None:
     async with bus_at(url, incarnation, forking) as bus:
         present.bus, present.url = bus, url
-        await emptied(bus)
+        await drained(bus)
 
 
 # --- many processes ---------------------------------------------------------------------------------------------------
@@ -266,7 +260,7 @@ async def forget(url: str, days_later: int) -> None:
             await bus.purge()
         for number in range(COUNT):
             await bus.publish(Task(number=number), message_id=f"task-{number}", sent_at=LONG_AGO)
-        await emptied(bus)
+        await drained(bus)
 
 
 LONG_AGO = datetime.now(UTC) - timedelta(hours=1)
@@ -283,7 +277,7 @@ async def fail_all(url: str, incarnation: int) -> None:
     """Everything dies."""
     async with bus_at(url, incarnation, cured) as bus:
         await bus.publish_many([(Task(number=number), f"task-{number}") for number in range(COUNT)])
-        await emptied(bus)
+        await drained(bus)
 
 
 async def replay_all(url: str, incarnation: int) -> None:
@@ -293,7 +287,7 @@ async def replay_all(url: str, incarnation: int) -> None:
         letters = await bus.dead_letters.list(status=None)
         for letter in letters:
             await asyncio.gather(bus.dead_letters.replay(letter.id), bus.dead_letters.replay(letter.id))
-        await emptied(bus)
+        await drained(bus)
 
 
 async def divide(url: str, lanes: int) -> None:

@@ -135,7 +135,7 @@ def test_cancelling_means_the_task_at_hand() -> None:
         failpoint.arm("commit.begun=cancel")
         failpoint.hit("commit.begun")
         try:
-            await asyncio.sleep(10)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             return "cancelled"
         return "slept"
