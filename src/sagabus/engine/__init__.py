@@ -35,5 +35,6 @@ Commit and book:
     settlement      closes the books on what is committed, and says which mailbox runs again
 Outside the way:
     lifecycle       what runs until it is stopped: each such part starts, stops and says how it is
+    health          whether the worker of this process can do its work
     housekeeping    forgets what is below the horizon
 """

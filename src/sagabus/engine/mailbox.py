@@ -1,6 +1,6 @@
 """The in-flight messages of one key, one after another, each on the state that the one before left.
 
-`worker` fills it, `processing` empties it. A worker believes what a run leaves before it is committed. If a commit
+`intake` fills it, `runner` empties it. A worker believes what a run leaves before it is committed. If a commit
 contradicts it, the mailbox is rewound. Its epoch rises, what was built on the wrong state is discarded, and its
 messages run again.
 """
