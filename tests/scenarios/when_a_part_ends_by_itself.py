@@ -247,3 +247,30 @@ async def test_a_stop_that_is_cancelled_ends_every_part() -> None:
 
     assert closing.cancelled()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Silent(MemoryStore):
+    """Never answers an append."""
+
+    async def append(self, envelopes: Sequence[Envelope], version: int) -> Sequence[Admission] | None:
+        self.asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_closing_gives_up_publications_that_outlast_the_grace() -> None:
+    """The caller in the commit and the one that waits behind it both hear that it may have happened."""
+    store = Silent(ManualClock())
+    store.asked = asyncio.Event()
+    bus = Bus(store, it, settings=Settings(grace=timedelta(0)))
+    await bus.open()
+    publishing = [asyncio.create_task(bus.publish(Noted(key="A")))]
+    await store.asked.wait()
+    publishing.append(asyncio.create_task(bus.publish(Noted(key="B"))))
+    await asyncio.sleep(0)
+
+    await bus.close()
+    answers = await asyncio.gather(*publishing, return_exceptions=True)
+
+    assert {type(answer) for answer in answers} == {StoreUnavailable}
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -34,6 +34,7 @@ class Announcing:
     def start(self) -> None:
         """Begin to listen and to tell."""
         self._task = asyncio.get_running_loop().create_task(self._work(), name="sagabus-notify")
+        self._task.add_done_callback(self._ended)
 
     def tell(self) -> None:
         """Something changed; many changes become one hint."""
@@ -41,10 +42,19 @@ class Announcing:
 
     async def stop(self) -> None:
         """Hang up; calling twice is harmless."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if task is self._task:  # or this has stopped it
+            log.error(
+                "%s: sagabus-notify ended before the store was closed, so there are no hints between processes",
+                self._place,
+                exc_info=error,
+            )
 
     async def _work(self) -> None:
         while True:
