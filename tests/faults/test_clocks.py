@@ -48,6 +48,9 @@ class WrongClock(SystemClock):
         return super().now() + int(self.offset.total_seconds() * SECOND)
 
 
+DELAY = timedelta(hours=1)
+
+
 class Meter(Saga, name="meters", key="key"):
     key: str
     steps: tuple[int, ...] = ()
@@ -56,7 +59,7 @@ class Meter(Saga, name="meters", key="key"):
     def step(self, message: Step, ctx: Context) -> None:
         self.steps = (*self.steps, message.number)
         ctx.execute(here.words.sql(DONE), (message.number, self.key))
-        ctx.set_timer("late", after=timedelta(hours=1))
+        ctx.set_timer("late", after=DELAY)
 
     @timer("late")
     def late(self, ctx: Context) -> None:
@@ -76,7 +79,10 @@ async def test_a_jump_of_the_wall_clock_stops_no_worker_and_doubles_nothing(jump
             await other.publish(Step(key="k0", number=40), message_id="s40")
             await other.idle(20)
 
-    assert numbers(place) == list(range(41))
+    found = numbers(place)
+    assert [number for number in found if number >= 0] == list(range(41))
+    # A look that began before a jump back over the whole delay may find a timer due that was set right after it.
+    assert found.count(-1) <= (1 if -jump > DELAY else 0)
     ((state,),) = place.of_bus("instance", "i.state", "AS i WHERE i.key = 'k1'")
     assert json.loads(state)["steps"] == [number for number in range(40) if number % 3 == 1]
 
