@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.bad_programs import TWICE, Task, bus_at, emptied, record
+from tests.faults.application import drained
+from tests.support.bad_programs import TWICE, Task, bus_at, record
 
 from sagabus import AsyncConnection, Bus, Context, handler
 from sagabus.errors import ForkedProcess
@@ -99,7 +100,7 @@ async def publish(url: str, incarnation: int, count: int) -> None:
 async def work(url: str, incarnation: int, way: str, orphan: str) -> None:
     """Handle what is there, and have a child."""
     async with bus_at(url, incarnation, *parental(way, orphan)) as bus:
-        await emptied(bus)
+        await drained(bus)
 
 
 async def use_in_a_child(url: str, incarnation: int) -> None:
@@ -108,7 +109,7 @@ async def use_in_a_child(url: str, incarnation: int) -> None:
     async with bus_at(url, incarnation, *definitions) as bus:
         in_a_child(lambda parent: refused(bus, parent), lambda _: own(url, definitions))
         await bus.publish(Task(number=7), message_id="task-7")
-        await emptied(bus)
+        await drained(bus)
 
 
 async def use_memory_in_a_child(url: str, incarnation: int) -> None:
