@@ -43,7 +43,7 @@ from sagabus.engine.publisher import (
     all_envelopes,
 )
 from sagabus.engine.routing import LiveRouting, subscriptions_of
-from sagabus.engine.sender import Sender
+from sagabus.engine.seam import Seam
 from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import Worker
 from sagabus.envelope import Envelope
@@ -64,7 +64,8 @@ class Bus:
     """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
 
     `async with bus:` runs a worker and a publisher in this process; `open(worker=False)` only publishes and looks.
-    Raises ConfigurationError with every problem of the definitions at once, before anything is opened.
+    Raises ConfigurationError with every problem of the definitions at once, before anything is opened. `seam` is for
+    test harnesses.
     """
 
     def __init__(
@@ -76,12 +77,15 @@ class Bus:
         observers: Sequence[Observer] = (),
         clock: Clock | None = None,
         identity: Identity | None = None,
+        seam: Seam | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
         self._identity = identity or SystemIdentity(self._clock)
         self._codec = JsonCodec(self.settings.max_message_size, self.settings.max_message_depth)
-        self._states = StateCodec()
+        self._seam = seam or Seam()
+        self._seam.attach(self._is_idle, self._abandon)
+        self._states = StateCodec(rereads=self._seam.rereads)
         self._defined: Definitions = define(definitions, self._codec, self._states, self.settings)
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
@@ -91,10 +95,10 @@ class Bus:
         check_observers(observers)
         self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])
         self._routing = LiveRouting(self._defined.keys)
-        self._sender = self._make_sender()
+        self._sender = self._seam.sender(self._codec, self._routing, self.store, self.settings, self._observers)
         rules = self._defined.rules
         self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._observers)
-        self._middleware: Sequence[Middleware] = tuple(middleware)
+        self._seam.middleware.extend(middleware)
         self._publishing = Acceptor(self.store, self._routing)
         self._parts = Parts()
         self._worker: Worker | None = None
@@ -283,9 +287,6 @@ class Bus:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _make_sender(self) -> Sender:
-        return Sender(self._codec, self._routing, self.store, self.settings, self._observers)
-
     async def _register(self) -> Routing:
         rules, retention = self._defined.rules, self.settings.retention
         asked = [each for item in self.definitions for each in subscriptions_of(item, rules, retention)]
@@ -306,7 +307,7 @@ class Bus:
             clock=self._clock,
             identity=self._identity,
             settings=self.settings,
-            middlewares=self._middleware,
+            middlewares=self._seam.middleware,
             rules=self._defined.rules,
         )
         self._worker = Worker(
@@ -361,6 +362,15 @@ class Bus:
     def _forget_parts(self) -> None:
         self._opened = False
         self._worker = self._housekeeping = None
+
+    async def _abandon(self) -> None:
+        if self._worker is not None:
+            await self._worker.abandon()
+        if self._housekeeping is not None:
+            await self._housekeeping.stop(0.0)
+        self._parts.forget()
+        await self.store.close()
+        self._opened = False
 
     async def _is_idle(self) -> bool:
         worker = self._worker

@@ -44,8 +44,8 @@ class StateCodec:
 
     __slots__ = ("_forms", "_rules", "rereads")
 
-    def __init__(self, max_size: int = 1_048_576, max_depth: int = 32) -> None:
-        self.rereads = False
+    def __init__(self, max_size: int = 1_048_576, max_depth: int = 32, *, rereads: bool = False) -> None:
+        self.rereads = rereads
         """Whether each run gets a state that was decoded from its bytes, as after a restart: for tests."""
         self._rules = Rules(max_size, max_depth, StateInvalid, StateTooLarge, _state_too_deep)
         self._forms: dict[type[object], _StateForm] = {}

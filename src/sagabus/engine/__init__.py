@@ -37,4 +37,5 @@ Outside the way:
     lifecycle       what runs until it is stopped: each such part starts, stops and says how it is
     health          whether the worker of this process can do its work
     housekeeping    forgets what is below the horizon
+    seam            where a test harness puts its parts in, and drops the bus
 """

@@ -19,9 +19,13 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from sagabus.bus import Bus
 from sagabus.bus.views import SagaRecord, Transition, saga_name
 from sagabus.clock import Clock, micros
+from sagabus.codec import Codec
 from sagabus.definitions.handler import HandlerOptions
 from sagabus.definitions.saga import Saga
+from sagabus.engine.observers import Observers
 from sagabus.engine.publisher import PublishOptions, Receipt
+from sagabus.engine.routing import LiveRouting
+from sagabus.engine.seam import Seam
 from sagabus.engine.sender import Sender
 from sagabus.envelope import DeadLetter
 from sagabus.errors import SagaNotFound, StoreBusy
@@ -222,18 +226,25 @@ class Harness:
 
     def _restart(self) -> None:
         self._tap = StoreTap(self._make_store(), self._heard, duplicates=self._duplicates)
-        self.bus = self._running = _ObservedBus(
+        self._running = Seam(sender=self._make_sender, rereads=self._reread_states)
+        self.bus = Bus(
             self._tap,
-            self._definitions,
-            self._settings,
+            *self._definitions,
+            settings=self._settings,
             middleware=self._given,
             observers=self._observers,
             clock=self.clock,
-            heard=self._heard,
-            strict=self._strict,
+            identity=LongestWaits(self.clock),
+            seam=self._running,
         )
         self._running.put_around(self._faults)
-        self._running.reread_states(wanted=self._reread_states)
+
+    def _make_sender(
+        self, codec: Codec, routing: LiveRouting, store: Store, settings: Settings, observers: Observers
+    ) -> Sender:
+        return ListeningSender(
+            self._heard, codec, routing, store, settings=settings, observers=observers, strict=self._strict
+        )
 
     async def _idle(self) -> None:
         quiet = stuck = 0
@@ -270,69 +281,6 @@ class Harness:
         channels = {subscription.channel for subscription in routing.subscriptions}
         ends = [Cursor(channel, lane, _NEVER) for channel in channels for lane in range(routing.lanes)]
         return (await self._tap.store.fetch(ends, 0)).next_due_in
-
-
-class _ObservedBus(Bus):
-    """The real bus, with a sender that listens, and with a way to drop it."""
-
-    def __init__(
-        self,
-        tap: StoreTap,
-        definitions: Sequence[Any],
-        settings: Settings,
-        *,
-        middleware: Sequence[Middleware],
-        observers: Sequence[Observer],
-        clock: ManualClock,
-        heard: Heard,
-        strict: bool,
-    ) -> None:
-        self._heard = heard
-        self._strict = strict
-        super().__init__(
-            tap,
-            *definitions,
-            settings=settings,
-            middleware=middleware,
-            observers=observers,
-            clock=clock,
-            identity=LongestWaits(clock),
-        )
-        self._around: list[Middleware] = list(self._middleware)
-        self._middleware = self._around
-
-    def put_around(self, middleware: Sequence[Middleware]) -> None:
-        """Put middleware around all other, once."""
-        self._around[:0] = [each for each in middleware if each not in self._around]
-
-    def reread_states(self, *, wanted: bool) -> None:
-        """Have each run get its saga as it is stored, or as the run before left it."""
-        self._states.rereads = wanted
-
-    async def is_idle(self) -> bool:
-        """Whether nothing is in flight and nothing is due."""
-        return await self._is_idle()
-
-    async def abandon(self) -> None:
-        """Drop everything at once."""
-        if self._worker is not None:
-            await self._worker.abandon()
-        if self._housekeeping is not None:
-            await self._housekeeping.stop(0.0)
-        self._parts.forget()
-        await self.store.close()
-        self._opened = False
-
-    def _make_sender(self) -> Sender:
-        return ListeningSender(
-            self._heard,
-            self._codec,
-            self._routing,
-            self.store,
-            settings=self.settings,
-            observers=self._observers,
-            strict=self._strict,
-        )
 
 
 def _opener(
