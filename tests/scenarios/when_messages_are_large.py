@@ -76,12 +76,12 @@ async def test_a_backlog_of_large_messages_takes_no_more_memory_than_what_is_in_
 async def test_recorded_histories_are_written_in_portions(url: str) -> None:
     bus = Bus(url, note, Growth)
     await bus.open(worker=False)
-    await bus.publish_many([Grown(key=f"k{number}", size=900_000) for number in range(300)])
+    await bus.publish_many([Grown(key=f"k{number}", size=900_000) for number in range(200)])
     await bus.close()
 
     grew = await worked_off(url)
 
-    assert grew < caches(url) + 330  # of 540 that were written
+    assert grew < caches(url) + 300  # without portions 670 on MySQL, and more elsewhere
 
 
 def caches(url: str) -> int:
