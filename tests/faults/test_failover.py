@@ -62,6 +62,12 @@ async def read_only(database: ServerDatabase, switch: str) -> None:
     kind = PrivatePostgres if database.kind == "postgres" else PrivateMariaDB
     await query(database.server.replace("bound@", "root@"), *(sql.format(switch) for sql in READ_ONLY[kind]))
 
+    async def is_so() -> bool:
+        return await query(database.server, "SHOW default_transaction_read_only") == [(switch,)]
+
+    if kind is PrivatePostgres:
+        await until(is_so)  # it reads its settings a moment later, and only then tells those who are connected
+
 
 async def test_a_server_that_becomes_read_only_is_waited_for(database: ServerDatabase, heard: Heard) -> None:
     async with wired(database) as wire, wire.bus(*wire.readers()) as bus:
