@@ -39,7 +39,9 @@ class Handing:
 
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
-        if news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
+        if not lanes:
+            self._handover.drop()  # it would come before these
+        elif news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
             self._handover.take(envelopes, lanes, news)
 
     def give(self, cursors: Sequence[Cursor], limit: int) -> Fetched | None:
@@ -83,7 +85,9 @@ class Handing:
 def append_and_tell(
     envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[LaneCursor]
 ) -> Steps[tuple[list[Admission] | None, Findings | None]]:
-    """As `appending.append_at`; and what the next fetch would find, if that is these messages alone."""
+    """As `appending.append_at`; and what the next fetch of these lanes would find, if that is these messages alone."""
+    if not lanes:
+        return (yield from appending.append_at(envelopes, routing, now)), None
     has_more: bool = (yield Query("any_after", rows=lanes)).value or (yield Query("any_held")).value
     answers = yield from appending.append_at(envelopes, routing, now)
     if has_more or answers is None or any(answer is not Admission.ACCEPTED for answer in answers):

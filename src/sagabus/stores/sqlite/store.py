@@ -20,7 +20,7 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
 from sagabus.stores.process import check_process
-from sagabus.stores.sql import settling
+from sagabus.stores.sql import reading, settling
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.shielding import unbroken
@@ -33,6 +33,7 @@ from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
 from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
+from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_writers
@@ -76,6 +77,8 @@ class SqliteStore(SqlCalls):
         self._reader = DatabaseThread("sagabus-sqlite-reader")
         self._turn = asyncio.Lock()
         self._handing = Handing()
+        self._others = OtherWriters(self._clock)
+        self._quiet = QuietLanes(self._others)
         try:
             await unbroken(self._begin())
         except BaseException:
@@ -176,12 +179,14 @@ class SqliteStore(SqlCalls):
             finally:
                 await unit.end()
                 self._handing.drop()
+                self._quiet.news_anywhere()
         self._waking.wake()
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         self._check_process()
-        await self._waking.wait(timeout)
+        if await self._waking.wait(self._quiet.patience(timeout)) and not self._turn.locked():
+            self._quiet.news_anywhere()
 
     def check_lending(self, kind: type | None) -> None:
         """Raise for a type that a unit cannot lend."""
@@ -208,12 +213,11 @@ class SqliteStore(SqlCalls):
     async def append(self, envelopes: Sequence[Envelope], routing: int) -> Sequence[Admission] | None:
         """Accept addressed envelopes durably."""
         lanes = self._handing.ends_of(envelopes)
-        if not lanes:
-            return await super().append(envelopes, routing)
         answers, news = await self._written(
             lambda: handing.append_and_tell(envelopes, routing, self._clock.now(), lanes)
         )
         self._handing.stored(envelopes, lanes, news)
+        self._quiet.news({(envelope.channel, envelope.lane) for envelope in envelopes})
         self._waking.wake()
         hit("append.after_commit")
         return answers
@@ -222,6 +226,7 @@ class SqliteStore(SqlCalls):
         """The transaction."""
         answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
         self._handing.committed(batch.outcomes)
+        self._quiet.news_of(batch)
         self._waking.wake()
         hit("commit.after_commit")
         return answers
@@ -230,23 +235,33 @@ class SqliteStore(SqlCalls):
         """Due envelopes of the lanes."""
         if (given := self._handing.give(cursors, limit)) is not None:
             return given
-        fetched = await super().fetch(cursors, limit)
-        self._handing.fetched(cursors, fetched.envelopes, limit)
-        return fetched
+        now = self._clock.now()
+        asked = self._quiet.worth_asking(cursors, now)
+        if cursors and not asked.cursors:
+            return Fetched((), self._quiet.until(now))
+        fetched = await self._read(reading.fetch(asked.cursors, limit, now))
+        self._handing.fetched(asked.cursors, fetched.envelopes, limit)
+        return self._quiet.came(asked, fetched, limit, now)
 
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         result = await self._written(begin)
         self._handing.drop()
+        self._quiet.news_anywhere()
         self._waking.wake()
         return result
 
     async def _written(self, begin: Callable[[], Steps[T]]) -> T:
         self._check_process()
         async with self._turn:
-            result: T = await self._writer.call(
-                self._file.write, self._write_connection, lambda: drive(begin(), self._execute)
-            )
+            result: T = await self._writer.call(self._file.write, self._write_connection, lambda: self._settled(begin))
             return result
+
+    def _settled(self, begin: Callable[[], Steps[T]]) -> T:
+        self._others.exclude(self._write_connection.execute("PRAGMA data_version").get)
+        try:
+            return drive(begin(), self._execute)
+        finally:
+            self._others.admit()
 
     async def _read(self, steps: Steps[T]) -> T:
         self._check_process()

@@ -30,15 +30,17 @@ class Waking:
         self._woken = True
         self._nudge.set()
 
-    async def wait(self, timeout: float | None) -> None:
-        """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock."""
+    async def wait(self, timeout: float | None) -> bool:
+        """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock. Whether
+        the file has changed, and nothing here has said so.
+        """
         pause = _SHORTEST
         end = None if timeout is None else self._clock.monotonic() + timeout
         # Looked at first: what this process has changed itself shall not wake it a second time.
-        while not self._changed_elsewhere() and not self._woken:
+        while not (has_changed := self._changed_elsewhere()) and not self._woken:
             left = pause if end is None else min(pause, end - self._clock.monotonic())
             if left <= 0:
-                return
+                return False
             self._nudge.clear()
             timer = self._clock.call_after(left, self._nudge.set)
             try:
@@ -46,7 +48,8 @@ class Waking:
             finally:
                 timer.cancel()
             pause = min(pause * 1.5, _LONGEST)
-        self._woken = False
+        is_known, self._woken = self._woken, False
+        return has_changed and not is_known
 
     def _changed_elsewhere(self) -> bool:
         version = self._version()
