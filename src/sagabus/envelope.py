@@ -12,7 +12,7 @@ from zlib import crc32
 import msgspec
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False):
+class Envelope(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One message in one channel, with all that a store or a broker needs to know of it.
 
     Instants are microseconds since 1970, durations microseconds. `position` is given by the store: unique in it, and

@@ -9,6 +9,8 @@ from sagabus.stores.sqlite import schema
 from sagabus.stores.sqlite.statements import STATEMENTS
 
 HOT = (
+    "before_append",
+    "fetch",
     "ready",
     "ready_of_others",
     "ready_of_key",
@@ -42,6 +44,9 @@ HOT = (
     "purge_history",
 )
 
+SMALL = {"fetch": "worker", "before_append": "held_key"}
+"""Which table these look through: it has a few rows, or is looked at for whether it has any."""
+
 
 def planned(name: str) -> list[str]:
     connection = apsw.Connection(":memory:")
@@ -55,7 +60,8 @@ def planned(name: str) -> list[str]:
 def test_no_hot_statement_scans_a_table(name: str) -> None:
     plan = planned(name)
 
-    assert [step for step in plan if re.search(r"SCAN (sagabus_|[deihl]\b)", step)] == []
+    scans = [step for step in plan if re.search(r"SCAN (sagabus_|[deihl]\b)", step)]
+    assert [step for step in scans if not step.startswith(f"SCAN sagabus_{SMALL.get(name)}")] == []
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def play(path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene) -> None:
         answer = Executor.__call__
 
         def noting(self: Executor, ask: Query | UserQuery) -> Answer:
-            if isinstance(ask, Query) and ask.name == "ready":
+            if isinstance(ask, Query) and ask.name == "fetch":
                 if ground.is_lost:
                     raise StoreError("lost")
                 ground.asked += [row[1] for row in ask.rows or ()]  # type: ignore[misc]

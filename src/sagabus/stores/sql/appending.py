@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from operator import attrgetter
 
 from sagabus.envelope import Cause, Envelope, accepted_times
 from sagabus.errors import StoreBusy, StoreError
@@ -15,6 +16,7 @@ from sagabus.stores.texts import RawBody, as_held, body_text
 
 COLLISION = "id collision: another message with this id was accepted before"
 _ROUNDS = 100
+_is_guarded = attrgetter("guarded")
 TOO_OLD = "too old: stamped before the de-duplication horizon"
 _REASONS = {Admission.COLLISION: (Cause.COLLISION, COLLISION), Admission.TOO_OLD: (Cause.TOO_OLD, TOO_OLD)}
 
@@ -26,10 +28,12 @@ class Raced(Exception):  # a signal between these modules, not an error
 def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
     """Accept envelopes; one answer for each. The dead letters of refused ones are part of the same transaction."""
     answers = [Admission.ACCEPTED] * len(envelopes)
-    if any(envelope.guarded for envelope in envelopes):
+    accepted = envelopes
+    if True in map(_is_guarded, envelopes):
         yield from _admit(envelopes, answers, now)
+        accepted = _accepted(envelopes, answers)
     try:
-        yield from insert(_accepted(envelopes, answers), now)
+        yield from insert(accepted, now)
     except RawBody:
         yield from _hold_raw(envelopes, answers, now)
         yield from insert(_accepted(envelopes, answers), now)
@@ -83,6 +87,13 @@ def append_at(
     `inside` a transaction that has more in it, a race with another one costs a savepoint, not the transaction.
     """
     current = (yield Query("routing")).value
+    return (yield from append_under(current, envelopes, routing, now, inside=inside))
+
+
+def append_under(
+    current: int | None, envelopes: Sequence[Envelope], routing: int, now: int, *, inside: bool = False
+) -> Steps[list[Admission] | None]:
+    """The same under a routing that was read in this transaction."""
     hit("append.begun")
     accept = append_inside if inside else append
     answers = (yield from accept(envelopes, now)) if current == routing else None

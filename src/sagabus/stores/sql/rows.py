@@ -61,6 +61,11 @@ def headers_text(envelope: Envelope) -> str | None:
     return _encode(envelope.headers).decode() if envelope.headers else None
 
 
+def headers_of(text: str | None) -> dict[str, str] | None:
+    """The headers of a stored text; DecodeError where it has none."""
+    return _decode_texts(text) if text else None
+
+
 def storable(text: str | None) -> str | None:
     """A foreign text, such as that of an error, in a form that every database can keep."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

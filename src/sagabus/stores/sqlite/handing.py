@@ -9,15 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Completed, Outcome
 from sagabus.refs import LaneLike
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
-from sagabus.stores.sql.steps import Query, Steps
+from sagabus.stores.sql.steps import Answer, Query, Row, Steps
+from sagabus.stores.sqlite.sets import Packed
 
 _FEW_LANES = 4
+_encode = msgspec.json.Encoder().encode
+_instances_of = msgspec.json.Decoder(list[KeyRow]).decode
+
+
+class BeforeAppend(Packed):
+    """All that is asked before a few messages are stored: of their lanes (first) and of their keys."""
+
+    def __init__(self) -> None:
+        columns = ", ".join(f"i.{name}" for name in rows.INSTANCE_COLUMNS.split(", "))
+        super().__init__(f"""
+SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
+    EXISTS (SELECT 1 FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e ON e.channel = cursor.value ->> 0
+        AND e.lane = cursor.value ->> 1 AND e.due_at = 0 AND e.position > cursor.value ->> 2)
+    OR EXISTS (SELECT 1 FROM sagabus_held_key)
+    OR EXISTS (SELECT 1 FROM json_each(?2) AS asked CROSS JOIN sagabus_envelope AS e
+        ON e.stashed = 1 AND e.channel = asked.value ->> 0 AND e.partition_key = asked.value ->> 1),
+    (SELECT json_group_array(json_array(asked.value ->> 0, asked.value ->> 1,
+        iif(i.saga IS NULL, NULL, json_array({columns}))))
+    FROM json_each(?2) AS asked LEFT JOIN sagabus_instance AS i
+        ON i.saga = asked.value ->> 0 AND i.key = asked.value ->> 1)
+""")
+
+    def gathered(self, rows: Sequence[Row], changed: int) -> Answer:
+        """The routing, whether anything else is to be handed out first, and the instances of the keys."""
+        routing, has_more, instances = rows[0]
+        return Answer([(routing, bool(has_more), _instances_of(instances))], changed)
 
 
 class Handing:
@@ -40,7 +69,7 @@ class Handing:
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
         if not lanes:
-            self._handover.drop()  # it would come before these
+            self._handover.drop()  # with these, which the file gives only all together
         elif news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
             self._handover.take(envelopes, lanes, news)
 
@@ -88,16 +117,13 @@ def append_and_tell(
     """As `appending.append_at`; and what the next fetch of these lanes would find, if that is these messages alone."""
     if not lanes:
         return (yield from appending.append_at(envelopes, routing, now)), None
-    has_more: bool = (yield Query("any_after", rows=lanes)).value or (yield Query("any_held")).value
-    answers = yield from appending.append_at(envelopes, routing, now)
+    keys = sorted({(e.channel, e.partition_key) for e in envelopes if e.partition_key is not None})
+    try:
+        ((current, has_more, instances),) = (yield Query("before_append", (_encode(keys).decode(),), lanes)).rows
+    except (UnicodeDecodeError, msgspec.DecodeError):  # a row is damaged: the fetch deals with it
+        return (yield from appending.append_at(envelopes, routing, now)), None
+    answers = yield from appending.append_under(current, envelopes, routing, now)
     if has_more or answers is None or any(answer is not Admission.ACCEPTED for answer in answers):
         return answers, None
     last: int = (yield Query("last_position")).value
-    instances: list[KeyRow] = []
-    keys = sorted({(e.channel, e.partition_key) for e in envelopes if e.partition_key is not None})
-    for channel, key in keys:
-        if (yield Query("stashed", (channel,), [(key,)])).rows:
-            return answers, None
-        found = (yield Query("instances", (channel,), [(key,)])).rows
-        instances.append((channel, key, found[0] if found else None))  # type: ignore[arg-type]
     return answers, Findings(list(range(last - len(envelopes) + 1, last + 1)), [], instances)

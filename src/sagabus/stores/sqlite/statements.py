@@ -8,7 +8,9 @@ import msgspec
 
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sqlite.fetch_query import FetchForm
 from sagabus.stores.sqlite.fragments import NOT_HELD
+from sagabus.stores.sqlite.handing import BeforeAppend
 from sagabus.stores.sqlite.lease_statements import LEASING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values, packed_rows
 
@@ -152,10 +154,7 @@ _APPENDING: dict[str, Form] = {
     "insert_envelopes": Values(
         16, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
     ),
-    "any_after": Packed("""
-SELECT EXISTS (SELECT 1 FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e
-ON e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1 AND e.due_at = 0 AND e.position > cursor.value ->> 2)
-"""),
+    "before_append": BeforeAppend(),
     "last_position": Plain("SELECT last_insert_rowid()"),
     "cancel_timers": Packed("""
 DELETE FROM sagabus_envelope WHERE timer IS NOT NULL
@@ -233,6 +232,7 @@ WHERE sagabus_envelope.position = moved.value ->> 0
 }
 
 _READING: dict[str, Form] = {
+    "fetch": FetchForm(),
     "ready": Packed(
         _envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes, _ENVELOPE
     ),

@@ -20,12 +20,12 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
 from sagabus.stores.process import check_process
-from sagabus.stores.sql import reading, settling
+from sagabus.stores.sql import settling
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.shielding import unbroken
 from sagabus.stores.sql.steps import Steps, drive
-from sagabus.stores.sqlite import handing, schema
+from sagabus.stores.sqlite import fetch_query, handing, schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
@@ -239,7 +239,7 @@ class SqliteStore(SqlCalls):
         asked = self._quiet.worth_asking(cursors, now)
         if cursors and not asked.cursors:
             return Fetched((), self._quiet.until(now))
-        fetched = await self._read(reading.fetch(asked.cursors, limit, now))
+        fetched = await self._read(fetch_query.fetch(asked.cursors, limit, now))
         self._handing.fetched(asked.cursors, fetched.envelopes, limit)
         return self._quiet.came(asked, fetched, limit, now)
 
