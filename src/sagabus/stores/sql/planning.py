@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import msgspec
 
@@ -21,10 +22,12 @@ from sagabus.outcome import (
     Statement,
     Verdict,
 )
-from sagabus.stores.sql.rows import shape_text
 
 CLAIM = "\x1f"
 """In front of a claimed key: no message id contains it, so neither can be taken for the other."""
+
+_key, _saga = attrgetter("key"), attrgetter("saga")
+_encode = msgspec.json.Encoder().encode
 
 SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int, str | None]
 RecordedRow = tuple[str, str, int, int, str, str, str | None, str | None, int, str, str | None]
@@ -44,6 +47,7 @@ class Plan:
 
     removed: list[int] = field(default_factory=list[int])
     first: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    """The version that is stored of each instance that is saved several times."""
     last: dict[tuple[str, str], Save] = field(default_factory=dict[tuple[str, str], Save])
     sent: list[Envelope] = field(default_factory=list[Envelope])
     timers: dict[tuple[str, str | None], dict[str, Envelope]] = field(
@@ -71,25 +75,31 @@ class Plan:
         """The last save of each instance, with the version that is stored. By key, as the tables are: so a flush
         touches their pages in order, and two flushes lock their rows in one order.
         """
-        return [(self.first[place], self.last[place]) for place in sorted(self.last)]
+        found = sorted(self.last.values(), key=_key)
+        found.sort(key=_saga)  # twice by one text is faster than once by two
+        first = self.first
+        if not first:
+            return [(save.base, save) for save in found]
+        return [(first.get((save.saga, save.key), save.base), save) for save in found]
 
     def saved(self, now: int) -> tuple[list[SavedRow], list[SavedRow]]:
         """The instances to create, and those to change."""
         created: list[SavedRow] = []
         changed: list[SavedRow] = []
         for base, save in self.saves():
+            version, shape = save.base + 1, save.shape
             row = (
                 save.saga,
                 save.key,
-                save.version,
+                version,
                 base,
                 save.state.decode(),
                 save.status,
-                msgspec.json.encode(save.timers).decode() if save.timers else None,
+                _encode(save.timers).decode() if save.timers else None,
                 now if save.completed else None,
                 now,
                 now,
-                shape_text(save),
+                None if shape is None else f"{version} {shape}",  # as `shape_text`
             )
             (changed if base else created).append(row)
         return created, changed
@@ -117,23 +127,37 @@ class Plan:
 def plan(outcomes: Sequence[Outcome]) -> Plan:
     """The rows of these outcomes, in the order in which they ran; raises Lost when one rests on what is not so."""
     found = Plan()
-    removed = found.removed
+    removed, sent = found.removed, found.sent
     for outcome in outcomes:
-        envelope = outcome.envelope
-        if type(outcome) is Completed:
-            if envelope.timer is not None and _is_off(found, envelope):
-                raise Lost(Verdict.GONE)
-            removed.append(envelope.position)
-            _plan_effects(found, outcome)
-        elif isinstance(outcome, (RetryAt, Marked, Stashed)):
-            _plan_mark(found, outcome)
-        else:
-            if envelope.timer is not None and _is_off(found, envelope):
-                raise Lost(Verdict.GONE)
-            removed.append(envelope.position)
-            if isinstance(outcome, DeadLettered):
-                found.others.append(outcome)
+        if type(outcome) is not Completed:
+            _plan_other(found, outcome)
+            continue
+        envelope, effects = outcome.envelope, outcome.effects
+        if envelope.timer is not None and _is_off(found, envelope):
+            raise Lost(Verdict.GONE)
+        removed.append(envelope.position)
+        if effects.cancelled or effects.statements or effects.claims:
+            _plan_rest(found, envelope, effects)
+        for each in effects.sent:
+            if each.timer is None:
+                sent.append(each)
+            else:
+                found.timers.setdefault((each.channel, each.partition_key), {})[each.timer] = each
+        if effects.save is not None:
+            _plan_save(found, envelope, effects.save)
     return found
+
+
+def _plan_other(found: Plan, outcome: Outcome) -> None:
+    envelope = outcome.envelope
+    if isinstance(outcome, (RetryAt, Marked, Stashed)):
+        _plan_mark(found, outcome)
+        return
+    if envelope.timer is not None and _is_off(found, envelope):
+        raise Lost(Verdict.GONE)
+    found.removed.append(envelope.position)
+    if isinstance(outcome, DeadLettered):
+        found.others.append(outcome)
 
 
 def _plan_mark(found: Plan, outcome: RetryAt | Marked | Stashed) -> None:
@@ -152,22 +176,13 @@ def _is_off(found: Plan, timer: Envelope) -> bool:
     return (*key, name) in found.cancelled or name in found.timers.get(key, {}) or key in found.finished
 
 
-def _plan_effects(found: Plan, outcome: Completed) -> None:
-    envelope, effects = outcome.envelope, outcome.effects
+def _plan_rest(found: Plan, envelope: Envelope, effects: Effects) -> None:
+    """What few runs do. Before what the run sends: that may set again a timer that it has cancelled."""
     if effects.cancelled:
         _plan_cancelled(found, envelope, effects)
-    for sent in effects.sent:
-        if sent.timer is None:
-            found.sent.append(sent)
-        else:
-            found.timers.setdefault((sent.channel, sent.partition_key), {})[sent.timer] = sent
-    if effects.save is not None:
-        _plan_save(found, envelope, effects.save)
-    if effects.statements:
-        found.statements.extend(effects.statements)
-    if effects.claims:
-        for claim in effects.claims:
-            found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
+    found.statements.extend(effects.statements)
+    for claim in effects.claims:
+        found.claims.append((envelope.channel, CLAIM + claim.key, claim.fingerprint.hex(), envelope.sent_at))
 
 
 def _plan_cancelled(found: Plan, envelope: Envelope, effects: Effects) -> None:
@@ -180,10 +195,10 @@ def _plan_cancelled(found: Plan, envelope: Envelope, effects: Effects) -> None:
 def _plan_save(found: Plan, envelope: Envelope, save: Save) -> None:
     place = (save.saga, save.key)
     before = found.last.get(place)
-    if before is None:
-        found.first[place] = save.base
-    elif before.version != save.base:
-        raise Lost(Verdict.CONFLICT)
+    if before is not None:
+        if before.version != save.base:
+            raise Lost(Verdict.CONFLICT)
+        found.first.setdefault(place, before.base)
     found.last[place] = save
     if save.wakes or save.completed or save.recorded:
         _plan_more(found, envelope, save)

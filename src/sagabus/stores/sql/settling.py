@@ -205,6 +205,8 @@ def _send(found: Plan, now: int) -> Steps[Refused]:
         return []
     answers = yield from appending.append(sent, now)
     hit("commit.sent_written")
+    if answers.count(Admission.ACCEPTED) == len(answers):
+        return []
     return [
         (envelope, answer) for envelope, answer in zip(sent, answers, strict=True) if answer is not Admission.ACCEPTED
     ]
