@@ -241,7 +241,7 @@ def test_an_answer_from_before_a_look_at_everything_makes_no_lane_quiet() -> Non
     quiet.news_anywhere()
     quiet.worth_asking([Cursor(CHANNEL, 2, 0)], 0)
 
-    quiet.came(early, Fetched((), None), 10, 0)
+    quiet.came(early, Fetched((), None), {(CHANNEL, 1): 0}, 0)
 
     assert quiet.worth_asking([cursor], 0).cursors == [cursor]
 

@@ -7,17 +7,17 @@ dropping what was handed over is always right: it is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Completed, Outcome
-from sagabus.refs import LaneLike
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
 from sagabus.stores.sql.steps import Answer, Query, Row, Steps
+from sagabus.stores.sqlite.quiet_lanes import Ends, ends_of
 from sagabus.stores.sqlite.sets import Packed
 
 _FEW_LANES = 4
@@ -53,8 +53,7 @@ class Handing:
     """What this process knows of the lanes that it fetches."""
 
     def __init__(self) -> None:
-        self._ends: dict[LaneLike, int] = {}
-        """Up to where the lanes were fetched that had nothing more then."""
+        self._ends: Ends = {}
         self._handover = Handover()
 
     def ends_of(self, envelopes: Sequence[Envelope]) -> list[LaneCursor]:
@@ -62,9 +61,10 @@ class Handing:
         if len(envelopes) > MOST or any(e.due_at or e.delay > 0 or e.timer is not None for e in envelopes):
             return []
         places = {(envelope.channel, envelope.lane) for envelope in envelopes}
-        if len(places) > _FEW_LANES or not places <= self._ends.keys() or self._handover.waits_in(places):
+        if len(places) > _FEW_LANES or self._handover.waits_in(places):
             return []
-        return [(*place, self._ends[place]) for place in places]
+        lanes = [(*place, end) for place in places if (end := self._ends.get(place)) is not None]
+        return lanes if len(lanes) == len(places) else []
 
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
@@ -78,16 +78,16 @@ class Handing:
         given = self._handover.give(cursors, limit)
         if not given.envelopes:
             return None
-        self._note(given.cursors, given.envelopes, limit)
+        self._ends.update(ends_of(given.cursors, given.envelopes, limit))
         loaded = [
             (channel, Loaded(key, rows.instance_of(row) if row else None)) for channel, key, row in given.instances
         ]
         return Fetched(tuple(given.envelopes), 0, tuple(loaded))
 
-    def fetched(self, cursors: Sequence[Cursor], envelopes: Iterable[Envelope], limit: int) -> None:
-        """The file gave these."""
+    def fetched(self, ends: Ends) -> None:
+        """The file was asked: lanes end there."""
         self._handover.drop()
-        self._note(cursors, envelopes, limit)
+        self._ends.update(ends)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """These outcomes are stored: one that keeps its message may hold back a key of what was handed over."""
@@ -97,18 +97,6 @@ class Handing:
     def drop(self) -> None:
         """Something else has changed the file."""
         self._handover.drop()
-
-    def _note(self, cursors: Sequence[Cursor], envelopes: Iterable[Envelope], limit: int) -> None:
-        came: dict[LaneLike, list[int]] = {}
-        for envelope in envelopes:
-            came.setdefault((envelope.channel, envelope.lane), []).append(0 if envelope.due_at else envelope.position)
-        for cursor in cursors:
-            place = (cursor.channel, cursor.lane)
-            positions = came.get(place, [])
-            if len(positions) < limit:
-                self._ends[place] = max(cursor.after, *positions, 0)
-            else:
-                self._ends.pop(place, None)
 
 
 def append_and_tell(

@@ -7,18 +7,29 @@ last write stays unseen for `_PATIENCE` at most: then a fetch asks all lanes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from operator import attrgetter
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from sagabus.clock import Clock
+from sagabus.envelope import Envelope
 from sagabus.outcome import Completed
 from sagabus.refs import LaneLike
 from sagabus.store import Batch, Cursor, Fetched
 
+Ends: TypeAlias = dict[LaneLike, int | None]
+"""Up to where each lane was fetched that has nothing more; None for one that may have."""
+
 _PATIENCE = 0.05
 """Seconds: that often, at most, other processes' changes are looked for as well (see `waking`)."""
+
+
+_place = attrgetter("channel", "lane")
+_position = attrgetter("position")
+_due_at = attrgetter("due_at")
 
 
 class Asked(NamedTuple):
@@ -70,7 +81,7 @@ class QuietLanes:
 
     def __init__(self, others: OtherWriters) -> None:
         self._others = others
-        self._ends: dict[LaneLike, int] = {}
+        self._ends: dict[LaneLike, int | None] = {}
         """Up to where each quiet lane was fetched."""
         self._news: set[LaneLike] = set()
         self._upcoming: int | None = None
@@ -123,29 +134,14 @@ class QuietLanes:
         is_late = self._upcoming is not None and now >= self._upcoming
         return self._is_unknown or is_late or self._others.may_have_written()
 
-    def came(self, asked: Asked, fetched: Fetched, limit: int, now: int) -> Fetched:
+    def came(self, asked: Asked, fetched: Fetched, ends: Ends, now: int) -> Fetched:
         """This came of the lanes that were worth asking at `now`; the same, as the answer for all lanes."""
         if asked.look == self._look:  # else others may have written in between
-            self._note(asked.cursors, fetched, limit)
+            self._ends.update(ends)
             if fetched.next_due_in is not None:
                 due_at = now + fetched.next_due_in
                 self._upcoming = due_at if self._upcoming is None else min(due_at, self._upcoming)
         return fetched if asked.is_all else msgspec.structs.replace(fetched, next_due_in=self.until(now))
-
-    def _note(self, asked: Sequence[Cursor], fetched: Fetched, limit: int) -> None:
-        came: dict[LaneLike, int] = {}
-        last: dict[LaneLike, int] = {}
-        for envelope in fetched.envelopes:
-            place = (envelope.channel, envelope.lane)
-            if envelope.due_at:
-                came[place] = limit  # what is due comes again, as long as it is stored
-            else:
-                came[place] = came.get(place, 0) + 1
-                last[place] = envelope.position
-        for cursor in asked:
-            place = (cursor.channel, cursor.lane)
-            if came.get(place, 0) < limit:
-                self._ends[place] = last.get(place, cursor.after)
 
     def until(self, now: int) -> int | None:
         """Microseconds until something is due in a quiet lane; None if nothing is scheduled there."""
@@ -154,3 +150,18 @@ class QuietLanes:
     def patience(self, timeout: float | None) -> float | None:
         """How long to wait for changes, at most: lanes that were not asked are to be asked in time."""
         return timeout if self._has_asked_all else min(_PATIENCE, _PATIENCE if timeout is None else timeout)
+
+
+def ends_of(cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> Ends:
+    """Where these lanes end, of which these envelopes came, in the order of their positions."""
+    places: list[LaneLike] = list(map(_place, envelopes))
+    last: Ends = dict(zip(places, map(_position, envelopes), strict=True))
+    counts = Counter(places)
+    # What is due comes again, as long as it is stored.
+    due = {_place(each) for each in envelopes if each.due_at} if any(map(_due_at, envelopes)) else set[LaneLike]()
+    ends: Ends = {}
+    for cursor in cursors:
+        place = (cursor.channel, cursor.lane)
+        count = counts.get(place, 0)
+        ends[place] = cursor.after if not count else last[place] if count < limit and place not in due else None
+    return ends

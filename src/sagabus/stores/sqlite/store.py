@@ -33,7 +33,7 @@ from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
 from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
-from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes
+from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
 from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_writers
@@ -240,8 +240,9 @@ class SqliteStore(SqlCalls):
         if cursors and not asked.cursors:
             return Fetched((), self._quiet.until(now))
         fetched = await self._read(fetch_query.fetch(asked.cursors, limit, now))
-        self._handing.fetched(asked.cursors, fetched.envelopes, limit)
-        return self._quiet.came(asked, fetched, limit, now)
+        ends = ends_of(asked.cursors, fetched.envelopes, limit)
+        self._handing.fetched(ends)
+        return self._quiet.came(asked, fetched, ends, now)
 
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         result = await self._written(begin)
