@@ -1,12 +1,13 @@
-"""The oracle of the demonstration must find what it looks for: each kind of fault is planted once."""
+"""The oracle of campaigns must find what it looks for: each kind of fault is planted once."""
 
 from collections import Counter
 from collections.abc import Hashable
 
 import pytest
 
-from sagabus.cli.demonstration import oracle
-from sagabus.cli.demonstration.oracle import Audit, Difference, Order
+from sagabus.cli.demonstration.replay_audit import audit_replay
+from sagabus.testing.campaign import oracle
+from sagabus.testing.campaign.oracle import Audit, Difference, Order
 
 Tables = dict[str, Counter[tuple[Hashable, ...]]]
 ORDERS = oracle.plan(seed=3, orders=20)
@@ -99,7 +100,7 @@ LEDGER = Counter({(case, *entry): 1 for case, entries in CASES.items() for entry
 
 
 def test_a_replay_that_equals_the_file_is_clean() -> None:
-    audit = oracle.audit_replay(CASES, CASES, LEDGER)
+    audit = audit_replay(CASES, CASES, LEDGER)
 
     assert audit.is_clean
     assert audit.completed == len(CASES)
@@ -108,7 +109,7 @@ def test_a_replay_that_equals_the_file_is_clean() -> None:
 def test_two_events_that_changed_places_are_out_of_order() -> None:
     sagas = {**CASES, "a": [(1, "open"), (4, "close"), (3, "check")]}
 
-    audit = oracle.audit_replay(CASES, sagas, LEDGER)
+    audit = audit_replay(CASES, sagas, LEDGER)
 
     assert (audit.out_of_order, audit.completed, audit.difference) == (1, 1, Difference())
     assert not audit.is_clean
@@ -117,20 +118,20 @@ def test_two_events_that_changed_places_are_out_of_order() -> None:
 def test_an_event_applied_twice_is_doubled_and_torn_from_its_ledger() -> None:
     sagas = {**CASES, "b": [(2, "open"), (2, "open")]}
 
-    audit = oracle.audit_replay(CASES, sagas, LEDGER)
+    audit = audit_replay(CASES, sagas, LEDGER)
 
     assert (audit.difference, audit.torn) == (Difference(doubled=1), 1)
 
 
 def test_a_case_that_was_never_replayed_is_lost() -> None:
-    audit = oracle.audit_replay(CASES, {"a": CASES["a"]}, Counter({row: 1 for row in LEDGER if row[0] == "a"}))
+    audit = audit_replay(CASES, {"a": CASES["a"]}, Counter({row: 1 for row in LEDGER if row[0] == "a"}))
 
     assert audit.difference == Difference(lost=2)
     assert (audit.completed, audit.wrong_states) == (1, 1)
 
 
 def test_a_case_that_is_not_in_the_file_is_a_phantom() -> None:
-    audit = oracle.audit_replay(CASES, {**CASES, "c": [(9, "open")]}, LEDGER)
+    audit = audit_replay(CASES, {**CASES, "c": [(9, "open")]}, LEDGER)
 
     assert audit.difference == Difference(phantom=1)
     assert not audit.is_clean
@@ -139,6 +140,6 @@ def test_a_case_that_is_not_in_the_file_is_a_phantom() -> None:
 def test_order_is_judged_by_place_and_not_by_row_number() -> None:
     by_time = {"a": [(5, "first"), (2, "second")]}
 
-    audit = oracle.audit_replay(by_time, by_time, Counter({("a", 5, "first"): 1, ("a", 2, "second"): 1}))
+    audit = audit_replay(by_time, by_time, Counter({("a", 5, "first"): 1, ("a", 2, "second"): 1}))
 
     assert audit.is_clean

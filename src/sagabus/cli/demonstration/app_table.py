@@ -14,9 +14,9 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from sagabus.cli.demonstration.oracle import PRODUCTS, Row
 from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.output import Refused
+from sagabus.testing.campaign.oracle import PRODUCTS, Row
 from sagabus.url import parsed
 
 _TABLE = re.compile(r"\bdemo_[a-z]+\b")

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sagabus import Bus
-from sagabus.cli.demonstration import oracle, orders, replay
+from sagabus.cli.demonstration import orders, replay
 from sagabus.cli.demonstration.app_table import Stage, Words
 from sagabus.cli.demonstration.app_tables import database_at
 from sagabus.cli.demonstration.event_log import Event, EventLog
-from sagabus.cli.demonstration.oracle import Audit, Order, Row
+from sagabus.cli.demonstration.replay_audit import audit_replay
 from sagabus.cli.demonstration.schedule import Publication, with_copies
 from sagabus.cli.demonstration.session import Piece, Result, Setting, all_states, play
+from sagabus.testing.campaign import oracle
+from sagabus.testing.campaign.oracle import Audit, Order, Row
 
 
 async def perform_orders(setting: Setting, count: int) -> Result:
@@ -136,7 +138,7 @@ async def _audit_replay(bus: Bus, stage: Stage, cases: dict[str, list[Event]], r
         if run == 1 or key in cases
     }
     sql = "SELECT case_key, log_row, activity FROM demo_applied WHERE run = ?"
-    return oracle.audit_replay(
+    return audit_replay(
         {key: [(event.row, event.activity) for event in events] for key, events in cases.items()},
         applied,
         await stage.rows(sql, str(run)),

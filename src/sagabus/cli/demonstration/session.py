@@ -15,13 +15,13 @@ from typing import TypeVar
 from rich.console import Console
 
 from sagabus import Bus, Saga
-from sagabus.cli.demonstration.oracle import Audit
 from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.demonstration.report import Show
 from sagabus.cli.demonstration.schedule import Course, Publication
 from sagabus.cli.demonstration.target import Venue
 from sagabus.cli.demonstration.worker_processes import Crew
 from sagabus.cli.text import printable
+from sagabus.testing.campaign.oracle import Audit
 
 S = TypeVar("S", bound=Saga)
 

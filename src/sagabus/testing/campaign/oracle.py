@@ -31,8 +31,8 @@ class Order:
 
 
 def plan(seed: int, orders: int, run: int = 1) -> tuple[Order, ...]:
-    """The orders of a demonstration: equal for equal seeds."""
-    chance = random.Random(seed)  # noqa: S311  # repeatable on purpose
+    """The orders of a campaign: equal for equal seeds."""
+    chance = random.Random(seed)  # repeatable on purpose
     return tuple(
         Order(
             order_id=f"{run}-{number:05d}",
@@ -87,19 +87,9 @@ def torn(tables: Mapping[str, Counter[Row]], names: Sequence[str], keys: Iterabl
     return sum(1 for key in keys if len({counts[key] for counts in found}) > 1)
 
 
-def out_of_order(rows: Iterable[int]) -> int:
-    """How many of the rows came after one that they precede in the file."""
-    highest = -1
-    late = 0
-    for row in rows:
-        late += row < highest
-        highest = max(highest, row)
-    return late
-
-
 @dataclass(slots=True)
 class Audit:
-    """The verdict on one demonstration."""
+    """The verdict on one campaign."""
 
     difference: Difference = field(default_factory=Difference)
     torn: int = 0
@@ -130,30 +120,6 @@ def audit(orders: Sequence[Order], tables: Mapping[str, Counter[Row]], states: M
     found.completed = sum(states.get(order.order_id) == final for order in orders)
     found.wrong_states = len(orders) - found.completed
     return found
-
-
-Applied: TypeAlias = Sequence[tuple[int, str]]
-
-
-def audit_replay(cases: Mapping[str, Applied], sagas: Mapping[str, Applied], ledger: Counter[Row]) -> Audit:
-    """Compare the rows of a log, in order, with what each saga applied, in order, and with the ledger."""
-    wanted = _flat(cases)
-    applied = _flat(sagas)
-    found = Audit(difference=difference(wanted, applied) + difference(wanted, ledger))
-    found.torn = torn({"sagas": applied, "ledger": ledger}, ("sagas", "ledger"), {*cases, *sagas})
-    found.out_of_order = sum(out_of_order(_places(cases.get(key, ()), rows)) for key, rows in sagas.items())
-    found.completed = sum(list(sagas.get(key, ())) == list(rows) for key, rows in cases.items())
-    found.wrong_states = len(cases.keys() | sagas.keys()) - found.completed
-    return found
-
-
-def _flat(lists: Mapping[str, Applied]) -> Counter[Row]:
-    return Counter((key, *entry) for key, entries in lists.items() for entry in entries)
-
-
-def _places(wanted: Applied, rows: Applied) -> list[int]:
-    places = {row: index for index, (row, _) in enumerate(wanted)}
-    return [places[row] for row, _ in rows if row in places]
 
 
 def _by_key(rows: Counter[Row]) -> Counter[Hashable]:
