@@ -115,6 +115,25 @@ async def _nothing_is_asked_while_this_process_writes_elsewhere(ground: Ground) 
     assert ground.asked == []
 
 
+async def _what_was_handed_over_is_not_asked_for(ground: Ground) -> None:
+    await ground.append(ground.ours, ground.envelope(0))
+
+    assert [each.lane for each in await ground.fetch()] == [0]
+    assert ground.asked == []
+    assert await ground.fetch() == []
+    assert ground.asked == []
+
+
+async def _what_was_handed_over_and_dropped_is_asked_for(ground: Ground) -> None:
+    await ground.append(ground.ours, ground.envelope(1))
+    (first,) = await ground.fetch()
+    await ground.append(ground.ours, ground.envelope(0))
+    await ground.commit(RetryAt(envelope=first, delay=10**9))  # may hold back what was handed over
+
+    assert [each.lane for each in await ground.fetch()] == [0]
+    assert 0 in ground.asked
+
+
 async def _what_another_process_stored_is_found_after_a_write_of_this_one(ground: Ground) -> None:
     await ground.append(ground.ours, ground.envelope(0))
     await ground.fetch()
@@ -219,6 +238,8 @@ async def _lanes_that_had_no_room_are_asked_once_they_have(ground: Ground) -> No
     "scene",
     [
         _nothing_is_asked_while_this_process_writes_elsewhere,
+        _what_was_handed_over_is_not_asked_for,
+        _what_was_handed_over_and_dropped_is_asked_for,
         _what_another_process_stored_is_found_after_a_write_of_this_one,
         _what_another_process_stored_is_found_in_time,
         _who_waits_for_changes_sees_what_another_process_stored,
@@ -244,6 +265,25 @@ def test_an_answer_from_before_a_look_at_everything_makes_no_lane_quiet() -> Non
     quiet.came(early, Fetched((), None), {(CHANNEL, 1): 0}, 0)
 
     assert quiet.worth_asking([cursor], 0).cursors == [cursor]
+
+
+def test_what_is_handed_over_makes_no_lane_quiet_that_was_not() -> None:
+    quiet, cursor = QuietLanes(OtherWriters(ManualClock())), Cursor(CHANNEL, 1, 5)
+    quiet.worth_asking([Cursor(CHANNEL, 1, 0)], 0)  # the answer is still to come
+
+    quiet.given([Cursor(CHANNEL, 1, 0)], {(CHANNEL, 1): 5})
+
+    assert quiet.worth_asking([cursor], 0).cursors == [cursor]
+
+
+def test_after_a_handover_other_lanes_are_asked_in_time() -> None:
+    quiet = QuietLanes(OtherWriters(ManualClock()))
+    quiet.worth_asking([Cursor(CHANNEL, 1, 0)], 0)
+    assert quiet.patience(None) is None
+
+    quiet.given([Cursor(CHANNEL, 1, 0)], {(CHANNEL, 1): 5})
+
+    assert quiet.patience(None) == 0.05
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -17,7 +17,7 @@ from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
 from sagabus.stores.sql.steps import Answer, Query, Row, Steps
-from sagabus.stores.sqlite.quiet_lanes import Ends, ends_of
+from sagabus.stores.sqlite.quiet_lanes import Ends, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Packed
 
 _FEW_LANES = 4
@@ -52,7 +52,8 @@ SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
 class Handing:
     """What this process knows of the lanes that it fetches."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: QuietLanes) -> None:
+        self._quiet = quiet
         self._ends: Ends = {}
         self._handover = Handover()
 
@@ -69,34 +70,39 @@ class Handing:
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
         if not lanes:
-            self._handover.drop()  # with these, which the file gives only all together
-        elif news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
+            self.drop()  # with these, which the file gives only all together
+        if news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
             self._handover.take(envelopes, lanes, news)
+        else:
+            self._quiet.news({(envelope.channel, envelope.lane) for envelope in envelopes})
 
-    def give(self, cursors: Sequence[Cursor], limit: int) -> Fetched | None:
-        """What a fetch at these cursors need not ask the file for, if there is anything. The file is asked next."""
+    def give(self, cursors: Sequence[Cursor], limit: int, now: int) -> Fetched | None:
+        """What a fetch at these cursors need not ask the file for, if there is anything."""
         given = self._handover.give(cursors, limit)
+        self._quiet.news(given.left)
         if not given.envelopes:
             return None
-        self._ends.update(ends_of(given.cursors, given.envelopes, limit))
+        ends = ends_of(given.cursors, given.envelopes, limit)
+        self._ends.update(ends)
+        self._quiet.given(given.cursors, ends)
         loaded = [
             (channel, Loaded(key, rows.instance_of(row) if row else None)) for channel, key, row in given.instances
         ]
-        return Fetched(tuple(given.envelopes), 0, tuple(loaded))
+        return Fetched(tuple(given.envelopes), self._quiet.until(now), tuple(loaded))
 
     def fetched(self, ends: Ends) -> None:
         """The file was asked: lanes end there."""
-        self._handover.drop()
+        self.drop()
         self._ends.update(ends)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """These outcomes are stored: one that keeps its message may hold back a key of what was handed over."""
         if any(type(outcome) is not Completed for outcome in outcomes):
-            self._handover.drop()
+            self.drop()
 
     def drop(self) -> None:
-        """Something else has changed the file."""
-        self._handover.drop()
+        """Have the file asked for what was handed over."""
+        self._quiet.news(self._handover.drop())
 
 
 def append_and_tell(

@@ -143,6 +143,14 @@ class QuietLanes:
                 self._upcoming = due_at if self._upcoming is None else min(due_at, self._upcoming)
         return fetched if asked.is_all else msgspec.structs.replace(fetched, next_due_in=self.until(now))
 
+    def given(self, cursors: Sequence[Cursor], ends: Ends) -> None:
+        """A fetch had what came last into these lanes without asking: those that were quiet before are so again."""
+        self._has_asked_all = False
+        for cursor in cursors:
+            place = (cursor.channel, cursor.lane)
+            if self._ends.get(place) == cursor.after:
+                self._ends[place] = ends[place]
+
     def until(self, now: int) -> int | None:
         """Microseconds until something is due in a quiet lane; None if nothing is scheduled there."""
         return None if self._upcoming is None else max(self._upcoming - now, 0)

@@ -76,9 +76,9 @@ class SqliteStore(SqlCalls):
         self._writer = DatabaseThread("sagabus-sqlite-writer")
         self._reader = DatabaseThread("sagabus-sqlite-reader")
         self._turn = asyncio.Lock()
-        self._handing = Handing()
         self._others = OtherWriters(self._clock)
         self._quiet = QuietLanes(self._others)
+        self._handing = Handing(self._quiet)
         try:
             await unbroken(self._begin())
         except BaseException:
@@ -217,7 +217,6 @@ class SqliteStore(SqlCalls):
             lambda: handing.append_and_tell(envelopes, routing, self._clock.now(), lanes)
         )
         self._handing.stored(envelopes, lanes, news)
-        self._quiet.news({(envelope.channel, envelope.lane) for envelope in envelopes})
         self._waking.wake()
         hit("append.after_commit")
         return answers
@@ -233,9 +232,9 @@ class SqliteStore(SqlCalls):
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes."""
-        if (given := self._handing.give(cursors, limit)) is not None:
-            return given
         now = self._clock.now()
+        if (given := self._handing.give(cursors, limit, now)) is not None:
+            return given
         asked = self._quiet.worth_asking(cursors, now)
         if cursors and not asked.cursors:
             return Fetched((), self._quiet.until(now))
