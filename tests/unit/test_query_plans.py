@@ -5,7 +5,9 @@ import re
 import apsw
 import pytest
 
+from sagabus.stores.sql.steps import Query
 from sagabus.stores.sqlite import schema
+from sagabus.stores.sqlite.sets import Values
 from sagabus.stores.sqlite.statements import STATEMENTS
 
 HOT = (
@@ -76,3 +78,13 @@ def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(name: str, in
 
     assert [step for step in plan if step.endswith(index)] != []
     assert [step for step in plan if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize("name", [name for name, form in STATEMENTS.items() if isinstance(form, Values)])
+def test_a_set_of_any_size_is_written_by_texts_that_the_driver_keeps_prepared(name: str) -> None:
+    longest = apsw.Connection(":memory:").cache_stats()["max_cacheable_bytes"]
+
+    texts = {sql for size in range(1, 3_000, 50) for sql, _ in STATEMENTS[name].parts(Query(name, rows=[()] * size))}
+
+    assert max(map(len, texts)) <= longest
+    assert len(texts) <= 7

@@ -21,6 +21,8 @@ from sagabus.stores.sqlite.file import is_fatal
 
 Decode: TypeAlias = Callable[[str], Sequence[Any]]
 _encode = msgspec.json.Encoder().encode
+_LONGEST_TEXT = 16_000
+"""Characters. The driver prepares a text that is longer than 16,384 again for every use."""
 
 
 class Plain:
@@ -80,17 +82,19 @@ class Values(Plain):
     def __init__(self, columns: int, sql: str) -> None:
         self._filling = (None,) * columns
         row = "(" + ",".join("?" * columns) + ")"
-        self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._LENGTHS}
+        longest = (_LONGEST_TEXT - len(sql)) // (len(row) + 1)
+        self._lengths = (*self._LENGTHS, longest)
+        self._texts = {length: sql.format(rows=f"(VALUES {','.join([row] * length)})") for length in self._lengths}
         super().__init__(self._texts[1])
 
     def parts(self, ask: Query) -> Sequence[Part]:
         """What to run for the question."""
         rows = ask.rows or ()
-        longest = self._LENGTHS[-1]
+        longest = self._lengths[-1]
         found: list[Part] = []
         for start in range(0, len(rows), longest):
             part = rows[start : start + longest]
-            length = next(length for length in self._LENGTHS if length >= len(part))
+            length = next(length for length in self._lengths if length >= len(part))
             padding = self._filling * (length - len(part))
             found.append((self._texts[length], (*chain.from_iterable(part), *padding)))
         return found
