@@ -59,6 +59,7 @@ async def work(url: str, name: str, cases: int) -> float:
 class Postgres:
     numbers = "generate_series(1, {rows}) AS n(i)"
     text = "CAST(i AS text)"
+    key = "key"
 
     def __init__(self) -> None:
         self.schema = f"growth_{uuid4().hex[:12]}"
@@ -69,8 +70,10 @@ class Postgres:
 
     async def run(self, sql: str) -> None:
         connection = await asyncpg.connect(POSTGRES)
-        await connection.execute(sql)
-        await connection.close()
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
 
     async def digest(self, table: str) -> None:
         """What the server would do in the background, while the next messages are measured."""
@@ -84,6 +87,7 @@ class Postgres:
 class Mysql:
     numbers = "JSON_TABLE(CONCAT('[1', REPEAT(',1', {rows} - 1), ']'), '$[*]' COLUMNS (i FOR ORDINALITY)) AS n"
     text = "CAST(i AS char)"
+    key = "`key`"
 
     def __init__(self) -> None:
         self.prefix = f"growth_{uuid4().hex[:12]}_"
@@ -102,9 +106,11 @@ class Mysql:
             database=parts.path[1:],
             autocommit=True,
         )
-        async with connection.cursor() as cursor:
-            await cursor.execute(sql)
-        connection.close()
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute(sql)
+        finally:
+            connection.close()
 
     async def digest(self, table: str) -> None:
         """What the server would do in the background, while the next messages are measured."""
@@ -118,6 +124,7 @@ class Mysql:
 
 
 _COLUMNS = "channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed, hops"
+_INSTANCE = "saga, {key}, version, read_version, state, completed_at, created_at, updated_at"
 _REST = "concat('old-', {text}), 'growth.opened', concat('old-', {text}), '{{}}', 1, 0, 0, 0"
 FILLINGS = {
     "scheduled messages of the same channel": (
@@ -129,7 +136,7 @@ FILLINGS = {
     "records of messages": ("inbox", "SELECT 'cases', concat('seen-', {text}), '00', 4000000000000000 + i"),
     "finished sagas": (
         "instance",
-        "SELECT 'cases', concat('old-', {text}), 2, 1, '{{}}', NULL, NULL, 4000000000000000 + i, i, i",
+        f"({_INSTANCE}) SELECT 'cases', concat('old-', {{text}}), 2, 1, '{{{{}}}}', 4000000000000000 + i, i, i",
     ),
 }
 
@@ -144,7 +151,9 @@ def test_a_million_stored_rows_cost_the_next_messages_nothing(make: Callable[[],
             before = await work(server.url, "before", 5_000)
             table, values = FILLINGS[filling]
             numbers = server.numbers.format(rows=MILLION)
-            await server.run(f"INSERT INTO {server.table(table)} {values.format(text=server.text)} FROM {numbers}")
+            await server.run(
+                f"INSERT INTO {server.table(table)} {values.format(text=server.text, key=server.key)} FROM {numbers}"
+            )
             await server.digest(server.table(table))
             await work(server.url, "settle", 1_000)
             return before, await work(server.url, "after", 5_000)
