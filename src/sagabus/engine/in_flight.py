@@ -213,9 +213,11 @@ class InFlight:
 
     def take_first(self, envelopes: Sequence[Envelope], mailbox: Mailbox) -> None:
         """The same for several, which run before all those that were there."""
+        behind = list(mailbox.queue)
+        mailbox.queue.clear()
         for envelope in envelopes:
             self.take(envelope, mailbox)
-        mailbox.queue.rotate(len(envelopes))
+        mailbox.queue += behind
 
     def begin_fetch(self) -> None:
         """A fetch is under way."""

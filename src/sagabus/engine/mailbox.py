@@ -8,7 +8,6 @@ messages run again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 
 import msgspec
@@ -21,8 +20,8 @@ from sagabus.errors import StateInvalid
 from sagabus.refs import LaneRef
 
 
-class BelievedState(msgspec.Struct, eq=False):
-    """The instance as the last run left it, committed or not yet."""
+class BelievedState(msgspec.Struct, eq=False, gc=False):
+    """The instance as the last run left it, committed or not yet. Nothing in it leads back to it: see `Mailbox`."""
 
     version: int = 0
     body: bytes | None = None
@@ -96,15 +95,15 @@ class BelievedState(msgspec.Struct, eq=False):
         return waiting
 
 
-class Mailbox(msgspec.Struct, eq=False):
-    """One key of one channel."""
+class Mailbox(msgspec.Struct, eq=False, gc=False):
+    """One key of one channel. Tens of thousands are kept, and the collector passes over them: they are in no cycle."""
 
     definition: HandlerDefinition | SagaDefinition
     key: str | None
     place: LaneRef
     lane_epoch: int
     """Of the lane when its messages were taken from it: under no later one may they commit."""
-    queue: deque[Envelope] = msgspec.field(default_factory=deque)
+    queue: list[Envelope] = []
     cell: BelievedState | None = None
     epoch: int = 0
     active: bool = False
@@ -176,14 +175,14 @@ class Mailbox(msgspec.Struct, eq=False):
 
     def begin_next(self) -> Envelope:
         """The first message that waits runs now."""
-        envelope = self.running = self.queue.popleft()
+        envelope = self.running = self.queue.pop(0)
         return envelope
 
     def begin_next_of(self, in_flight: Mapping[int, Mailbox]) -> Envelope | None:
         """The same for the first that is in flight in this mailbox still: its lane may have been lost. None without."""
         queue = self.queue
         while queue:
-            envelope = queue.popleft()
+            envelope = queue.pop(0)
             if in_flight.get(envelope.position) is self:
                 self.running = envelope
                 return envelope
@@ -202,7 +201,7 @@ class Mailbox(msgspec.Struct, eq=False):
 
     def take_out_first(self) -> Envelope:
         """The first message that waits, which is not going to run."""
-        return self.queue.popleft()
+        return self.queue.pop(0)
 
     def one_more(self) -> None:
         """One outcome more on its way."""
@@ -238,4 +237,4 @@ class Mailbox(msgspec.Struct, eq=False):
 
     def put_back(self, envelopes: list[Envelope]) -> None:
         """Queue envelopes again, in the order of their positions."""
-        self.queue = deque(sorted((*envelopes, *self.queue), key=lambda envelope: envelope.position))
+        self.queue = sorted((*envelopes, *self.queue), key=lambda envelope: envelope.position)
