@@ -15,7 +15,7 @@ from typing import Protocol, TypedDict, Unpack, overload
 from sagabus.clock import instant, moment, span
 from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ContextClosed, HandlingError, InvalidTime
-from sagabus.identity import check_id, derive
+from sagabus.identity import Derive, check_id, derive
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Parameters, Statement
@@ -57,6 +57,11 @@ class Outbound(Protocol):
 
     def check_statement(self, sql: str, parameters: Parameters) -> None:
         """Raise for a statement that the commit would refuse."""
+        ...
+
+    @property
+    def derive(self) -> Derive:
+        """Mints the ids of what a run sends."""
         ...
 
 
@@ -214,7 +219,7 @@ class Context:
         due_at, delay = due(after, at)
         cause = self._envelope
         ordinal = self._next()
-        message_id = derive(cause.message_id, cause.channel, f"timer:{ordinal}")
+        message_id = self._outbound.derive(cause.message_id, cause.channel, f"timer:{ordinal}")
         timer = self._outbound.timer(
             cause.channel,
             cause.partition_key or "",
@@ -277,7 +282,7 @@ class Context:
                 return
         incoming = cause.message_id
         stamp = Stamp(
-            derive(incoming, cause.channel, ordinal) if message_id is None else check_id(message_id),
+            self._outbound.derive(incoming, cause.channel, ordinal) if message_id is None else check_id(message_id),
             now,
             cause.partition_key if partition_key is None else checked_key(message, partition_key),
             checked_headers(message, headers) if headers else None,

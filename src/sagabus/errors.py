@@ -17,7 +17,7 @@ __all__ += ["MessageInvalid", "MessageNotDeclared", "MessageTooDeep", "MessageTo
 __all__ += ["MessageTooOld", "NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid"]
 __all__ += ["StateTooLarge", "StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError"]
 __all__ += ["StoreFull", "StoreReadOnly", "StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded"]
-__all__ += ["TransactionLost", "TransportError", "UnknownMessageType", "UnknownName", "Unroutable"]
+__all__ += ["TransactionLost", "TransportError", "TransportRefused", "UnknownMessageType", "UnknownName", "Unroutable"]
 __all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop"]
 
 
@@ -188,9 +188,6 @@ class UnknownMessageType(MessageError):
         return f"no message is registered under the name {self.message_type!r}"
 
 
-# --- adapters -------------------------------------------------------------------------------------
-
-
 class TransportError(SagaBusError):
     """Check the broker: unconfirmed messages are still stored here and are sent again."""
 
@@ -200,6 +197,12 @@ class TransportError(SagaBusError):
         super().__init__(reason)
         self.transport = transport
         self.message_ids: tuple[str, ...] = tuple(message_ids)
+
+
+class TransportRefused(TransportError):
+    """Correct the message or the broker's limits, then replay the dead letter: the broker does not take it."""
+
+    is_transient = False
 
 
 class StoreError(SagaBusError):

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from sagabus.clock import Clock
 from sagabus.errors import InvalidMessageId
+
+Derive: TypeAlias = Callable[[str, str, int | str], str]
+"""Makes an id of (incoming id, subscription, ordinal), by position."""
 
 MAX_ID_LENGTH = 200
 _VERSION_7 = 7
@@ -60,6 +64,20 @@ def derive(incoming: str, subscription: str, ordinal: int | str) -> str:
     digest = _prefixed(subscription, ordinal).copy()
     digest.update(incoming.encode())
     return digest.hexdigest()
+
+
+def derive_in(service: str | None) -> Derive:
+    """`derive` for the subscriptions of one service, since two services may have subscriptions of one name."""
+    if service is None:
+        return derive
+    # No name has a slash in it, so what belongs to a service is not that of a subscription without one.
+    prefix = f"{service}/"
+    return lambda incoming, subscription, ordinal: derive(incoming, prefix + subscription, ordinal)
+
+
+def accepted_id(source: str, foreign: str) -> str:
+    """The id, in this service, of a message that another one sent: ids are unique within their source only."""
+    return blake2b(f"from:{len(source)}:{source}:{foreign}".encode(), digest_size=16).hexdigest()
 
 
 @lru_cache(maxsize=4096)

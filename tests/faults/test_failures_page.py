@@ -12,9 +12,9 @@ REQUIRED = [
     *range(1, 15),
     *range(16, 37),
     *range(37, 42),
-    *range(44, 47),
+    *range(44, 55),
     *range(56, 60),
-    62,
+    *range(62, 64),
     *range(64, 72),
     *range(73, 78),
 ]

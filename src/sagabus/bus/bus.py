@@ -13,11 +13,14 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Self, Unpack, overload
 
+from sagabus.bus.bridging import Bridging, check_service
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.bus.leftovers import report
+from sagabus.bus.registration import register
+from sagabus.bus.upkeep import make_housekeeping
 from sagabus.bus.views import DeadLetters, Sagas, Timers
-from sagabus.clock import Clock, SystemClock, micros
+from sagabus.clock import Clock, SystemClock
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition
@@ -42,7 +45,7 @@ from sagabus.engine.publisher import (
     addressed_by,
     all_envelopes,
 )
-from sagabus.engine.routing import LiveRouting, subscriptions_of
+from sagabus.engine.routing import BROKER_IN, BROKER_OUT, LiveRouting
 from sagabus.engine.seam import Seam
 from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import Worker
@@ -53,9 +56,10 @@ from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
 from sagabus.settings import Settings
-from sagabus.store import Retention, Routing, Store
+from sagabus.store import Store
 from sagabus.store.inspection import ChannelCounts
 from sagabus.store_urls import store_from_url
+from sagabus.transport import Transport
 
 log = logging.getLogger("sagabus")
 
@@ -63,6 +67,7 @@ log = logging.getLogger("sagabus")
 class Bus:
     """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
 
+    With `transport="memory://shop", service="orders"` it talks to other services through a broker.
     `async with bus:` runs a worker and a publisher in this process; `open(worker=False)` only publishes and looks.
     Raises ConfigurationError with every problem of the definitions at once, before anything is opened. `seam` is for
     test harnesses.
@@ -72,6 +77,8 @@ class Bus:
         self,
         store: str | Store,
         *definitions: Any,
+        transport: str | Transport | None = None,
+        service: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
         observers: Sequence[Observer] = (),
@@ -79,6 +86,7 @@ class Bus:
         identity: Identity | None = None,
         seam: Seam | None = None,
     ) -> None:
+        check_service(service, transport)
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
         self._identity = identity or SystemIdentity(self._clock)
@@ -90,16 +98,17 @@ class Bus:
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
         check_middleware(middleware)
+        check_observers(observers)
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled or refused, by what became of them."""
-        check_observers(observers)
         self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])
         self._routing = LiveRouting(self._defined.keys)
-        self._sender = self._seam.sender(self._codec, self._routing, self.store, self.settings, self._observers)
-        rules = self._defined.rules
-        self._publisher = Publisher(self._sender, self._clock, self._identity, rules, self._observers)
+        parts = (self._codec, self._routing, self.store, self.settings, self._observers)
+        self._sender = self._seam.sender(*parts, service=service)
+        self._publisher = Publisher(self._sender, self._clock, self._identity, self._defined.rules, self._observers)
         self._seam.middleware.extend(middleware)
         self._publishing = Acceptor(self.store, self._routing)
+        self._bridging = None if transport is None else self._make_bridging(transport)
         self._parts = Parts()
         self._worker: Worker | None = None
         self._housekeeping: Housekeeping | None = None
@@ -130,11 +139,12 @@ class Bus:
             async with self._ending() as ending:  # unless all of it has been done
                 await self.store.open()
                 await check_durability(self.store, self.settings.durability)
-                self._routing.learn(await self._register())
+                bridged = self._bridging is not None
+                self._routing.learn(await register(self.store, self._defined, self.settings, bridged=bridged))
                 self._opened = True
                 await self._parts.start(self._publishing)
-                if worker and self._defined.by_name:
-                    await self._start_worker()
+                if worker:
+                    await self._start_work()
                 ending.pop_all()
 
     async def close(self) -> None:
@@ -287,19 +297,21 @@ class Bus:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    async def _register(self) -> Routing:
-        rules, retention = self._defined.rules, self.settings.retention
-        asked = [each for item in self.definitions for each in subscriptions_of(item, rules, retention)]
-        routing = await self.store.register(asked)
-        if self.settings.lanes is not None and routing.lanes not in (0, self.settings.lanes):
-            log.warning(
-                "the store has %d lanes, not the %d of Settings.lanes, and keeps them: `sagabus lanes` changes them",
-                routing.lanes,
-                self.settings.lanes,
-            )
-        return routing
+    def _make_bridging(self, transport: str | Transport) -> Bridging:
+        parts = (self._sender, self._defined, self.settings)
+        return Bridging(transport, *parts, clock=self._clock, identity=self._identity)
+
+    async def _start_work(self) -> None:
+        if self._defined.by_name:
+            await self._start_worker()
+        if self._defined.by_name or self._bridging is not None:
+            self._housekeeping = self._make_housekeeping()
+            await self._parts.start(self._housekeeping)
+        if self._bridging is not None:
+            await self._parts.start(self._bridging.bridge(self.store, self._publishing, self._states))
 
     async def _start_worker(self) -> None:
+        bridging = self._bridging
         processing = Processing(
             self._sender,
             self._codec,
@@ -309,6 +321,7 @@ class Bus:
             settings=self.settings,
             middlewares=self._seam.middleware,
             rules=self._defined.rules,
+            consumers=None if bridging is None else bridging.consumers,
         )
         self._worker = Worker(
             self._identity.new_id(),
@@ -317,29 +330,15 @@ class Bus:
             self._codec,
             clock=self._clock,
             processing=processing,
-            definitions=self._defined.by_name,
+            definitions={**self._defined.by_name, **({} if bridging is None else bridging.definitions)},
             settings=self.settings,
         )
         await report(self.store, self.definitions, self._states)
         await self._parts.start(self._worker)
-        self._housekeeping = self._make_housekeeping()
-        await self._parts.start(self._housekeeping)
 
     def _make_housekeeping(self) -> Housekeeping:
-        rules, default = self._defined.rules, self.settings.retention
-        kept = self.settings.history_retention
-        history = None if kept is None else micros(kept)
-        retention = [
-            Retention(name, micros(rules.window(name, definition.reactions, default)), history)
-            for name, definition in self._defined.by_name.items()
-        ]
-        return Housekeeping(
-            self.store,
-            self._clock,
-            retention,
-            every=self.settings.purge_every.total_seconds(),
-            limit=self.settings.purge_limit,
-        )
+        bridged = () if self._bridging is None else (BROKER_OUT, BROKER_IN)
+        return make_housekeeping(self.store, self._clock, self._defined, self.settings, bridged)
 
     def _ending(self) -> AsyncExitStack:
         """What ends a bus: whatever fails or is cancelled on the way, the rest is done."""

@@ -33,6 +33,8 @@ Commit and book:
     shares          how much of a flush to try next, and which outcome is hopeless
     store.commit    applies outcomes, each wholly or not at all
     settlement      closes the books on what is committed, and says which mailbox runs again
+At both ends:
+    bridges         what leaves the service for a broker, and what comes from one
 Outside the way:
     lifecycle       what runs until it is stopped: each such part starts, stops and says how it is
     health          whether the worker of this process can do its work

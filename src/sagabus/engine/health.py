@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is wrong with a bus in this process; nothing of it is about the database."""
+    """What is wrong with a bus in this process, and what it waits for; nothing of it is about the database."""
 
     reasons: tuple[str, ...] = ()
     """Each says what is wrong and what to do."""
+    waits: tuple[str, ...] = ()
+    """What the bus waits for that comes back without a restart, such as a broker. Each says what rests meanwhile."""
     abandoned_threads: int = 0
     """Threads of handlers that reached their time limit and have not returned."""
 

@@ -70,6 +70,7 @@ def joined(healths: Iterable[Health]) -> Health:
     everything = list(healths)
     return Health(
         reasons=tuple(reason for health in everything for reason in health.reasons),
+        waits=tuple(wait for health in everything for wait in health.waits),
         abandoned_threads=sum(health.abandoned_threads for health in everything),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
@@ -54,7 +54,9 @@ class Processing:
         settings: Settings,
         middlewares: Sequence[Middleware],
         rules: DeduplicationRules,
+        consumers: Mapping[str, Consumer] | None = None,
     ) -> None:
+        """`consumers`: those that are neither a handler nor a saga, by channel."""
         self._states = states
         self._middlewares = middlewares
         self.rules = rules
@@ -67,7 +69,7 @@ class Processing:
         self.threads = ThreadPool(settings.threads)
         self.failing = Recoverability(identity, clock)
         self._around = Surroundings(sender, codec, clock, rules, self.failing)
-        self._consumers: dict[str, Consumer] = {}
+        self._consumers = dict(consumers or {})
 
     def begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
         """All of a run that need not wait, which is the whole of most; the run itself where `end` has to wait for it.

@@ -22,6 +22,15 @@ from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.refs import KeyLike
 from sagabus.store import Routed, Routing, Subscription
 
+EVERY = "*"
+"""What the channel of a bridge subscribes to: every event, and each command that no other channel receives."""
+_STRANGE = "?"
+"""Stands for what no subscription receives. No message can have such a type."""
+BROKER_OUT = "broker:out"
+"""The channel of what leaves the service. No handler can have such a name."""
+BROKER_IN = "broker:in"
+"""The channel of what came from a broker and cannot be addressed."""
+
 
 class Route(msgspec.Struct, frozen=True, gc=False):
     """One channel that receives a message type."""
@@ -33,6 +42,8 @@ class Route(msgspec.Struct, frozen=True, gc=False):
     """Only the subscriber can evaluate the key: it is left open here."""
     guarded: bool
     """Copies by message id are dropped where it enters."""
+    leaves: bool = False
+    """A bridge takes it to a broker."""
 
 
 class Plain(msgspec.Struct, frozen=True, gc=False):
@@ -52,12 +63,22 @@ class RoutingTable:
         self.version = routing.version
         self.lanes = max(routing.lanes, 1)
         self.by_type: dict[str, tuple[Route, ...]] = {}
-        """The channels that receive each type."""
+        """The channels that receive each type that any of the store's own receives."""
+        self.others: tuple[Route, ...] = ()
+        """The channels that receive all other types: that of a bridge, if the store has one."""
         self.plain: dict[type[object], Plain] = {}
         """The plain messages, as far as they have been sent under this routing."""
+        events: set[str] = set()
         for subscription in routing.subscriptions:
-            before = self.by_type.get(subscription.message_type, ())
-            self.by_type[subscription.message_type] = (*before, _route(subscription, keys))
+            name, route = subscription.message_type, _route(subscription, keys)
+            if name == EVERY:
+                self.others = (route,)
+                continue
+            self.by_type[name] = (*self.by_type.get(name, ()), route)
+            if subscription.kind == "event":
+                events.add(name)
+        if self.others:
+            self.by_type.update({name: (*self.by_type[name], *self.others) for name in events})
 
     def lane(self, key: str) -> int:
         """The lane of a key: the same in every process and release."""
@@ -117,11 +138,26 @@ def subscriptions_of(
     return found
 
 
+def bridge_subscriptions(retention: timedelta) -> list[Subscription]:
+    """What a bridge asks the store to deliver: all that leaves, and a channel for what cannot be addressed."""
+    pairs, window = ((EVERY, BROKER_OUT), (_STRANGE, BROKER_IN)), micros(retention)
+    return [Subscription(message_type=name, channel=channel, kind="event", window=window) for name, channel in pairs]
+
+
+def received(routing: Routing, kind: str) -> tuple[str, ...]:
+    """The types of one kind that the subscriptions of a store receive, those of its bridge left out."""
+    found = {each.message_type for each in routing.subscriptions if each.kind == kind}
+    return tuple(sorted(found - {EVERY, _STRANGE}))
+
+
 def _route(subscription: Subscription, keys: Mapping[KeyLike, KeyOf]) -> Route:
     known = keys.get((subscription.channel, subscription.message_type))
     if known is None and subscription.key is not None:
         known = field_reader(subscription.message_type, subscription.key)
-    return Route(subscription.channel, known, subscription.keyed and known is None, subscription.deduplicated)
+    is_remote = subscription.keyed and known is None
+    return Route(
+        subscription.channel, known, is_remote, subscription.deduplicated, leaves=subscription.message_type == EVERY
+    )
 
 
 def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> str | None:

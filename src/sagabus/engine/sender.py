@@ -17,7 +17,7 @@ from sagabus.engine.observers import Observers
 from sagabus.engine.routing import LiveRouting, Plain, Route, RoutingTable, receivers_problem
 from sagabus.envelope import Envelope, Stamp, lane_of
 from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unroutable
-from sagabus.identity import derive
+from sagabus.identity import derive_in
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.message.stamping import checked_headers, size_of
 from sagabus.outcome import Parameters
@@ -44,9 +44,12 @@ class Sender:
         statements: StatementCheck,
         settings: Settings | None = None,
         observers: Observers | None = None,
+        *,
+        service: str | None = None,
     ) -> None:
         settings = settings or Settings()
-        self._codec = codec
+        self.service, self.derive = service, derive_in(service)
+        self.codec = codec
         self._encode = codec.encode
         self._max_hops = settings.max_hops
         self._max_size = settings.max_message_size
@@ -69,7 +72,7 @@ class Sender:
         name = message_type.name
         if table is None:
             table = self.routing.table
-        routes = table.by_type.get(name, ())
+        routes = table.by_type.get(name, table.others)
         if kind != message_type.kind or len(routes) != 1:
             self._check(message_type, kind, routes, stamp)
         if stamp.hops > self._max_hops:
@@ -96,7 +99,7 @@ class Sender:
             return None
         body = self._encode(message)
         incoming = cause.message_id
-        message_id = derive(incoming, cause.channel, ordinal)
+        message_id = self.derive(incoming, cause.channel, ordinal)
         key = None if plain.remote else cause.partition_key
         if plain.key is not None:
             try:
@@ -114,7 +117,7 @@ class Sender:
         self, message: object, message_type: MessageType, routes: tuple[Route, ...], table: RoutingTable
     ) -> None:
         """Let `follow` know the class, under this routing."""
-        if len(routes) == 1 and message_type.version == 1 and not self._adds_headers:
+        if len(routes) == 1 and message_type.version == 1 and not self._adds_headers and not routes[0].leaves:
             (route,) = routes
             plain = Plain(message_type.name, message_type.kind, route.channel, route.key, route.remote)
             table.plain[type(message)] = plain
@@ -141,6 +144,8 @@ class Sender:
             except Exception as error:  # noqa: BLE001  # the subscriber meets it too, and its message alone pays for it
                 key = None
                 log.debug("%s: no key for %s: %s", route.channel, stamp.message_id, error)
+        if route.leaves:
+            stamp = leaving(stamp, message_type_of(message).kind)
         message_id = stamp.message_id
         lane = lane_of(message_id if key is None else key, table.lanes)
         # By position: naming the fields would cost as much as encoding the message. (fmt keeps them in few lines.)
@@ -213,6 +218,15 @@ def with_version(stamp: Stamp, version: int) -> Stamp:
     if version > 1:
         headers[VERSION_HEADER] = str(version)
     return msgspec.structs.replace(stamp, headers=headers or None)
+
+
+KIND_HEADER = "sagabus-kind"
+"""Says on an envelope that leaves the service what its message is."""
+
+
+def leaving(stamp: Stamp, kind: str) -> Stamp:
+    """The stamp of a message that leaves the service: a broker takes events and commands to different receivers."""
+    return msgspec.structs.replace(stamp, headers={**(stamp.headers or {}), KIND_HEADER: kind})
 
 
 def _article(kind: str) -> str:

@@ -88,7 +88,7 @@ class ListeningSender(Sender):
         if found or stamp.causation_id is None:
             return found
         nowhere = Route(channel=NOWHERE, key=None, remote=False, guarded=False)
-        body, stamp = self._codec.encode(message), with_version(stamp, message_type.version)
+        body, stamp = self.codec.encode(message), with_version(stamp, message_type.version)
         return [self._envelope(message, message_type.name, body, nowhere, stamp, table=self.routing.table)]
 
     def timer(

@@ -239,8 +239,15 @@ class Harness:
         )
         self._running.put_around(self._faults)
 
-    def _make_sender(
-        self, codec: Codec, routing: LiveRouting, store: Store, settings: Settings, observers: Observers
+    def _make_sender(  # as the bus calls it
+        self,
+        codec: Codec,
+        routing: LiveRouting,
+        store: Store,
+        settings: Settings,
+        observers: Observers,
+        *,
+        service: None = None,
     ) -> Sender:
         return ListeningSender(
             self._heard, codec, routing, store, settings=settings, observers=observers, strict=self._strict

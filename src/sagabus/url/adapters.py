@@ -15,7 +15,9 @@ from typing import Any
 from sagabus.errors import ConfigurationError, SagaBusError
 
 STORES = "sagabus.stores"
-"""The group of stores; that of transports will be `sagabus.transports`."""
+"""The group of stores."""
+TRANSPORTS = "sagabus.transports"
+"""The group of transports."""
 
 
 def schemes(group: str) -> tuple[str, ...]:

@@ -86,11 +86,13 @@ def shown(url: object) -> str:
 def _attempt(url: object) -> tuple[str, StoreUrl | None]:
     try:
         return "", _read(url)
-    except _Problem as problem:
+    except UrlProblem as problem:
         return problem.text, None
 
 
-class _Problem(Exception):  # it never leaves this module
+class UrlProblem(Exception):
+    """What is wrong with a URL. It never leaves this package: what is raised instead has no part of the URL in it."""
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
@@ -102,24 +104,19 @@ def _read(url: object) -> StoreUrl:
         return StoreUrl("memory", "memory:")
     scheme, rest = _scheme(text)
     if scheme == "memory":
-        raise _Problem("the store's URL: write memory: alone, nothing follows it")
-    if "#" in rest:
-        raise _Problem(f"the {scheme} URL holds a '#', which begins no part of it: {_ESCAPES}")
-    if (parts := _PARTS.fullmatch(rest)) is None:
-        raise _Problem(f"the {scheme} URL lacks its slashes: write {_example(scheme)}")
-    authority, path, query = parts[1], parts[2] or "", parts[3]
+        raise UrlProblem("the store's URL: write memory: alone, nothing follows it")
     if scheme == "sqlite":
-        return _file(authority, path, query)
-    return _server(scheme, authority, path, query or "")
+        return _file(*_split(scheme, rest))
+    return server_parts(scheme, rest)
 
 
 def _clean(url: object) -> str:
     if not isinstance(url, str):
-        raise _Problem(f"a store's URL is a text, not {_a(type(url).__name__)}: use {_forms()}")
+        raise UrlProblem(f"a store's URL is a text, not {_a(type(url).__name__)}: use {_forms()}")
     if not url.strip():
-        raise _Problem(f"the store's URL is empty, which is no store URL: use {_forms()}")
+        raise UrlProblem(f"the store's URL is empty, which is no store URL: use {_forms()}")
     if not url.isprintable() or url != url.strip():
-        raise _Problem(
+        raise UrlProblem(
             "the store's URL has a blank at an end, a line break, or another unprintable character: "
             "remove it, or write it as %XX"
         )
@@ -134,15 +131,15 @@ def _scheme(text: str) -> tuple[str, str]:
     base, plus, _ = scheme.partition("+")
     known = (*SCHEMES, *schemes(STORES))
     if plus and base in known:
-        raise _Problem(
+        raise UrlProblem(
             f"the store's URL names a driver behind {base}+, as SQLAlchemy's URLs do: write {base}:// instead, "
             f"the bus chooses the driver; {_example(base)}"
         )
     if base in _FOREIGN:
-        raise _Problem(f"no store is known for {base + ':'!r}: use {_forms()}")
+        raise UrlProblem(f"no store is known for {base + ':'!r}: use {_forms()}")
     near = nearest(scheme, known)
     hint = f"did you mean {near}:? It is not shown, since it may hold a password. Use" if near else "use"
-    raise _Problem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {_forms()}")
+    raise UrlProblem(f"what was given is no store URL, for it begins with no scheme of a store: {hint} {_forms()}")
 
 
 def _forms() -> str:
@@ -151,38 +148,50 @@ def _forms() -> str:
     return f"{FORMS}; installed packages bring {', '.join(others)}" if others else FORMS
 
 
+def _split(scheme: str, rest: str) -> tuple[str, str, str | None]:
+    """What stands between the scheme and its slashes, the path, and what follows a question mark, if one does."""
+    if "#" in rest:
+        raise UrlProblem(f"the {scheme} URL holds a '#', which begins no part of it: {_ESCAPES}")
+    if (parts := _PARTS.fullmatch(rest)) is None:
+        raise UrlProblem(f"the {scheme} URL lacks its slashes: write {_example(scheme)}")
+    return parts[1], parts[2] or "", parts[3]
+
+
 def _file(authority: str, path: str, query: str | None) -> StoreUrl:
     if authority:
-        raise _Problem(
+        raise UrlProblem(
             "the sqlite URL has a host, but a file takes three slashes (relative) or four (absolute): "
             "write sqlite:///path.db or sqlite:////path.db"
         )
     if query is not None:
-        raise _Problem("a sqlite URL takes no options: in the name of a file write %3F for '?'")
+        raise UrlProblem("a sqlite URL takes no options: in the name of a file write %3F for '?'")
     if _CREDENTIALS.match(path):
-        raise _Problem(
+        raise UrlProblem(
             "the sqlite URL seems to have a user and a password. Write postgresql:// or mysql:// for a server, "
             "or %40 for an '@' in the name of a file"
         )
     name = _decoded(path.removeprefix("/"), "sqlite")
     if not name:
-        raise _Problem(f"the sqlite URL names no file: use {_forms()}")
+        raise UrlProblem(f"the sqlite URL names no file: use {_forms()}")
     if name == ":memory:":
-        raise _Problem("the sqlite URL names no file: write memory: for a store in memory")
+        raise UrlProblem("the sqlite URL names no file: write memory: for a store in memory")
     return StoreUrl("sqlite", f"sqlite://{path}", path=name)
 
 
-def _server(scheme: str, authority: str, path: str, query: str) -> StoreUrl:
+def server_parts(scheme: str, rest: str) -> StoreUrl:
+    """The URL of a server, of which the scheme is known; `rest` is what follows the colon. Raises UrlProblem."""
+    authority, path, query = _split(scheme, rest)
+    query = query or ""
     if "@" in path or "@" in query:
-        raise _Problem(f"the {scheme} URL has an '@' behind its host, so that its password may be cut: {_ESCAPES}")
+        raise UrlProblem(f"the {scheme} URL has an '@' behind its host, so that its password may be cut: {_ESCAPES}")
     login, at, named = authority.rpartition("@")
     user, colon, password = login.partition(":")
     try:
         options = parse_qsl(query, keep_blank_values=True, errors="strict")
     except ValueError:
-        raise _Problem(f"the {scheme} URL has options that are no UTF-8: {_ESCAPES}") from None
+        raise UrlProblem(f"the {scheme} URL has options that are no UTF-8: {_ESCAPES}") from None
     if any("\0" in part for option in options for part in option):
-        raise _Problem(f"the {scheme} URL has an option with a NUL in it: remove %00")
+        raise UrlProblem(f"the {scheme} URL has an option with a NUL in it: remove %00")
     return StoreUrl(
         scheme,
         f"{scheme}://{named}{path}",
@@ -198,7 +207,7 @@ def _hosts(scheme: str, named: str) -> tuple[tuple[str, int | None], ...]:
     found = [_HOST.fullmatch(host) for host in named.split(",")] if named else []
     hosts = [(match[1].strip("[]"), int(match[2]) if match[2] else None) for match in found if match]
     if len(hosts) < len(found) or any(port is not None and not 0 < port <= _HIGHEST_PORT for _, port in hosts):
-        raise _Problem(
+        raise UrlProblem(
             f"the {scheme} URL has an invalid host or port: write {_example(scheme)}, an IPv6 address in "
             f"brackets, a port from 1 to {_HIGHEST_PORT}; {_ESCAPES}"
         )
@@ -209,9 +218,9 @@ def _decoded(text: str, scheme: str) -> str:
     try:
         found = unquote(text, errors="strict")
     except ValueError:
-        raise _Problem(f"the {scheme} URL has escapes (%XX) that are no UTF-8: {_ESCAPES}") from None
+        raise UrlProblem(f"the {scheme} URL has escapes (%XX) that are no UTF-8: {_ESCAPES}") from None
     if "\0" in found:
-        raise _Problem(f"the {scheme} URL has a NUL in it, which no name may hold: remove %00")
+        raise UrlProblem(f"the {scheme} URL has a NUL in it, which no name may hold: remove %00")
     return found
 
 

@@ -4,7 +4,8 @@
         async def make_store(self, clock: Clock) -> Store:
             return MyStore(clock=clock)
 
-What a store declares it can do is tested; what it does not declare, it has to refuse.
+What a store declares it can do is tested; what it does not declare, it has to refuse. `TransportConformance` is the
+suite of brokers.
 """
 
 from __future__ import annotations
@@ -33,10 +34,22 @@ _SUBJECTS = (
         "raw_bodies",
         "replaying",
     ),
-    *("retention", "retries", "sagas", "suspicion", "timers", "times", "transactions", "trial"),
+    *(
+        "retention",
+        "retries",
+        "sagas",
+        "suspicion",
+        "timers",
+        "times",
+        "transactions",
+        "transport",
+        "transport_trial",
+        "trial",
+    ),
 )
 pytest.register_assert_rewrite(*(f"{__name__}.{subject}" for subject in _SUBJECTS))
 
 from sagabus.testing.conformance.stores import StoreConformance  # noqa: E402  # only after their asserts are told to speak
+from sagabus.testing.conformance.transport import TransportConformance  # noqa: E402  # the same
 
-__all__ = ["StoreConformance"]
+__all__ = ["StoreConformance", "TransportConformance"]

@@ -1,0 +1,25 @@
+"""What housekeeping forgets of each channel, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sagabus.clock import Clock, micros
+from sagabus.definitions.reading import Definitions
+from sagabus.engine.housekeeping import Housekeeping
+from sagabus.settings import Settings
+from sagabus.store import Retention, Upkeep
+
+
+def make_housekeeping(
+    store: Upkeep, clock: Clock, defined: Definitions, settings: Settings, bridged: Iterable[str]
+) -> Housekeeping:
+    """The housekeeping of a bus. `bridged`: the channels of its bridge, which keep their records by default."""
+    rules, default, kept = defined.rules, settings.retention, settings.history_retention
+    history = None if kept is None else micros(kept)
+    retention = [
+        Retention(name, micros(rules.window(name, definition.reactions, default)), history)
+        for name, definition in defined.by_name.items()
+    ]
+    retention += [Retention(name, micros(default), None) for name in bridged]
+    return Housekeeping(store, clock, retention, every=settings.purge_every.total_seconds(), limit=settings.purge_limit)

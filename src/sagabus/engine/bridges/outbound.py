@@ -1,0 +1,181 @@
+"""What leaves the service: the consumer of its channel sends each message, and has run when the broker has confirmed.
+
+So leases, fencing, order per key, retries and dead letters are those of every subscription. A message is removed after
+its confirm, never before. A key has one unconfirmed message at a time, and keys go on in parallel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple, cast
+
+from sagabus.clock import Clock
+from sagabus.context import Context
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.recoverability import Recoverability
+from sagabus.engine.routing import BROKER_OUT
+from sagabus.engine.run import Run
+from sagabus.engine.sender import KIND_HEADER, Sender
+from sagabus.envelope import Envelope
+from sagabus.errors import TransportError, TransportRefused, Unroutable
+from sagabus.outcome import Completed, Effects, Outcome
+from sagabus.policies.retry import Exponential, RetryPolicy, Rule
+from sagabus.transport import NO_HEADERS, Answer, Link, Sent, WireKind, WireMessage
+
+log = logging.getLogger("sagabus")
+
+RETRY = RetryPolicy(
+    attempts=8,
+    backoff=Exponential(first=timedelta(seconds=1), cap=timedelta(minutes=1)),
+    rules=MappingProxyType({TransportRefused: Rule.DEAD_LETTER}),
+)
+"""Of a command that no queue takes, about two minutes. A message that the broker refuses is not tried again."""
+PATIENCE = 30.0
+"""Seconds until a link that does not answer counts as lost."""
+_NOTHING = Effects()
+
+
+class _Waiting(NamedTuple):
+    message: WireMessage
+    sent: asyncio.Future[Sent]
+
+
+class Outbound:
+    """Sends over one link. Messages whose runs begin in one turn of the event loop go in one batch."""
+
+    def __init__(self, service: str, sender: Sender, failing: Recoverability, clock: Clock) -> None:
+        self._service, self._sender, self._failing, self._clock = service, sender, failing, clock
+        self._waiting: list[_Waiting] = []
+        self._batches: set[asyncio.Task[None]] = set()
+        self._link: Link | None = None
+        self._most = 1
+        self._lost: asyncio.Future[str] | None = None
+        self._reaction = Reaction(
+            name="send", where=f"the bridge of {service}", invoke=self._invoke, is_async=True, function=self._invoke
+        )
+        self.definition = HandlerDefinition(
+            name=BROKER_OUT,
+            function=self._invoke,
+            reactions={},
+            retry=RETRY,
+            deduplication=None,
+            ordered=True,
+            parks=False,
+        )
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    def use(self, link: Link, most: int) -> asyncio.Future[str]:
+        """Send over this link, so many at once at most. Done when it turns out to be lost, with the reason."""
+        self._link, self._most = link, most
+        self._lost = asyncio.get_running_loop().create_future()
+        return self._lost
+
+    async def rest(self) -> None:
+        """Send nothing any more. What has no answer yet gets none: its runs are to be cancelled."""
+        self._link = None
+        self._waiting.clear()
+        batches = set(self._batches)
+        for batch in batches:
+            batch.cancel()
+        if batches:
+            await asyncio.wait(batches)
+
+    # --- see `engine.consumer.Consumer` -------------------------------------------------------------------------------
+
+    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+        """A run that sends it."""
+        if envelope.damage is not None:
+            return self._failing.damaged(self.definition, envelope)
+        return Run(
+            self._reaction, envelope, Context(envelope, self._sender, self._clock.now(), stateful=False), envelope
+        )
+
+    def conclude(self, run: Run) -> Completed:
+        """The broker has it: nothing remains here."""
+        return Completed(run.envelope, _NOTHING)
+
+    def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
+        """The one there is."""
+        return self._reaction
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _invoke(self, state: object, message: object, ctx: object, connection: object) -> Coroutine[Any, Any, None]:
+        return self._send(cast("Envelope", message))
+
+    async def _send(self, envelope: Envelope) -> None:
+        message = wire_message(envelope, self._service)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(message, loop.create_future())
+        self._waiting.append(waiting)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._flush)
+        sent = await waiting.sent
+        if sent.answer is Answer.CONFIRMED:
+            return
+        if sent.answer is Answer.REFUSED:
+            raise TransportRefused(sent.reason, message_ids=(message.id,))
+        if sent.answer is Answer.UNKNOWN:
+            raise TransportError(sent.reason, message_ids=(message.id,))
+        if message.kind == "command":
+            reason = f"no service receives the command {message.type!r}: {sent.reason}"
+            raise Unroutable(reason, message_type=message.type, message_id=message.id)
+        if message.type not in self._sender.routing.table.by_type:
+            self._sender.observers.unheard(message.type, message.id)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        loop = asyncio.get_running_loop()
+        for at in range(0, len(waiting), self._most):
+            task = loop.create_task(self._pass_on(waiting[at : at + self._most]), name="sagabus-send")
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    async def _pass_on(self, batch: list[_Waiting]) -> None:
+        link, lost = self._link, self._lost
+        if link is None or lost is None or lost.done():
+            return  # its runs are cancelled with the link
+        try:
+            async with asyncio.timeout(PATIENCE):
+                answers = await link.send([each.message for each in batch])
+        except TimeoutError:
+            _end(lost, f"no confirm for {PATIENCE:g} s")
+        except TransportError as error:
+            _end(lost, str(error))
+        except Exception as error:
+            log.exception("the transport met an error of its own")
+            _end(lost, f"{type(error).__name__}: {error}")
+        else:
+            for each, sent in zip(batch, answers, strict=True):
+                if not each.sent.done():
+                    each.sent.set_result(sent)
+
+
+def wire_message(envelope: Envelope, service: str) -> WireMessage:
+    """An envelope that leaves the service, as other services see it."""
+    headers: Mapping[str, str] = envelope.headers or NO_HEADERS
+    return WireMessage(
+        id=envelope.message_id,
+        source=service,
+        type=envelope.message_type,
+        body=envelope.body,
+        kind=cast("WireKind", headers.get(KIND_HEADER, "event")),
+        key=envelope.partition_key,
+        correlation_id=envelope.correlation_id or envelope.message_id,
+        causation_id=envelope.causation_id,
+        sent_at=envelope.sent_at,
+        hops=envelope.hops,
+        headers={name: value for name, value in headers.items() if name != KIND_HEADER},
+    )
+
+
+def _end(lost: asyncio.Future[str], why: str) -> None:
+    if not lost.done():
+        lost.set_result(why)

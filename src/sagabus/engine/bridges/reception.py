@@ -1,0 +1,201 @@
+"""From a message on the wire to envelopes: its id in this service, its receivers, and why it may have none.
+
+What cannot be addressed goes to the channel `broker:in`, with every byte. There it becomes a dead letter with the
+reason. A replay tries again, by what is known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from sagabus.clock import Clock
+from sagabus.codec import Codec, fingerprint
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.recoverability import Recoverability
+from sagabus.engine.routing import BROKER_IN, LiveRouting, Route, RoutingTable
+from sagabus.envelope import Cause, Envelope, lane_of
+from sagabus.errors import MessageError, MessageInvalid, MessageTooNew, UnknownMessageType
+from sagabus.identity import accepted_id, check_id
+from sagabus.message import MessageType, version_in
+from sagabus.message.correlation import as_key
+from sagabus.message.stamping import MOST_HEADERS
+from sagabus.outcome import Completed, DeadLettered, Effects, Outcome
+from sagabus.policies.retry import RetryPolicy
+from sagabus.transport import WireMessage
+
+SOURCE_HEADER = "sagabus-source"
+"""The service that sent the message."""
+ORIGINAL_HEADER = "sagabus-id"
+"""The id that the message has there."""
+_PROBLEM_HEADER = "sagabus-problem"
+_UNREADABLE = "unreadable"
+_LONGEST_TYPE = 128
+
+
+class Reception:
+    """Addresses what comes from a broker. The store's routing says who receives it, as for what is published here."""
+
+    def __init__(self, codec: Codec, types: Mapping[str, MessageType], clock: Clock) -> None:
+        """`types`: the messages that this process knows, by every name that they have on the wire."""
+        self._codec, self._types, self._clock = codec, types, clock
+
+    def envelope(self, message: WireMessage) -> Envelope:
+        """The message as this service keeps it. It is the same for every copy, but for the time where it has none."""
+        problem = _problem(message)
+        if problem is not None:
+            return self.unusable(message, problem)
+        headers = dict(message.headers) | {SOURCE_HEADER: message.source, ORIGINAL_HEADER: message.id}
+        return Envelope(
+            message_id=accepted_id(message.source, message.id),
+            message_type=message.type,
+            body=message.body,
+            channel=BROKER_IN,
+            partition_key=message.key,
+            headers=headers,
+            correlation_id=message.correlation_id,
+            causation_id=message.causation_id,
+            sent_at=self._clock.now() if message.sent_at is None else message.sent_at,
+            hops=message.hops,
+            guarded=True,
+        )
+
+    def unusable(self, message: WireMessage, problem: str) -> Envelope:
+        """The body with the reason, and nothing else of what came. Equal bodies are one."""
+        return Envelope(
+            message_id=accepted_id("", fingerprint(_UNREADABLE, message.body).hex()),
+            message_type=_UNREADABLE,
+            body=message.body,
+            channel=BROKER_IN,
+            headers={_PROBLEM_HEADER: problem.encode("utf-8", "replace").decode()[:500]},
+            sent_at=self._clock.now(),
+            guarded=True,
+        )
+
+    def addressed(self, envelope: Envelope, table: RoutingTable) -> list[Envelope]:
+        """One envelope for each subscription; the envelope itself where there is none, or none can read it."""
+        try:
+            return self.receivers(envelope, table)
+        except MessageError:
+            lane = lane_of(envelope.partition_key or envelope.message_id, table.lanes)
+            return [msgspec.structs.replace(envelope, lane=lane)]
+
+    def receivers(self, envelope: Envelope, table: RoutingTable) -> list[Envelope]:
+        """One envelope for each subscription. MessageError says why there is none."""
+        if (problem := (envelope.headers or {}).get(_PROBLEM_HEADER)) is not None:
+            raise MessageInvalid("a message from the broker", "", problem)
+        routes = [route for route in table.by_type.get(envelope.message_type, ()) if not route.leaves]
+        if not routes:
+            raise UnknownMessageType(envelope.message_type)
+        message = self._read(envelope)
+        return [self._to(envelope, route, message, table) for route in routes]
+
+    def _to(self, envelope: Envelope, route: Route, message: object, table: RoutingTable) -> Envelope:
+        key = _key(envelope, route, message)
+        return msgspec.structs.replace(
+            envelope,
+            channel=route.channel,
+            lane=lane_of(envelope.message_id if key is None else key, table.lanes),
+            partition_key=key,
+            guarded=True,  # whatever the subscription says of copies of its own: a broker makes more of them
+            position=0,
+            due_at=0,
+            attempt=0,
+            failed_at=None,
+        )
+
+    def _read(self, envelope: Envelope) -> object:
+        """The message, checked as one from outside; None where only another process can read it."""
+        message_type, headers = self._types.get(envelope.message_type), envelope.headers
+        if message_type is None:
+            return None
+        if version_in(headers) == message_type.version:
+            self._codec.admit(message_type, envelope.body)
+        try:
+            return self._codec.decode(message_type, envelope.body, headers)
+        except MessageTooNew:
+            return None
+
+
+class StrangerConsumer:
+    """Receives what could not be addressed when it came; see `engine.consumer.Consumer`."""
+
+    def __init__(self, reception: Reception, routing: LiveRouting, failing: Recoverability) -> None:
+        self._reception, self._routing, self._failing = reception, routing, failing
+        self.definition = HandlerDefinition(
+            name=BROKER_IN,
+            function=self.prepare,
+            reactions={},
+            retry=RetryPolicy(),
+            deduplication=None,
+            ordered=False,
+            parks=False,
+        )
+
+    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Outcome:
+        """Address it by what is known now, or have it held with the reason."""
+        if envelope.damage is not None:
+            return self._failing.damaged(self.definition, envelope)
+        try:
+            found = self._reception.receivers(envelope, self._routing.table)
+        except UnknownMessageType as error:
+            return DeadLettered(envelope=envelope, cause=Cause.UNKNOWN, reason=f"no subscription receives it: {error}")
+        return Completed(envelope, Effects(None, tuple(found)))
+
+    def conclude(self, run: object) -> Completed:
+        """No run begins here."""
+        raise TypeError("a message that could not be addressed has no run")
+
+    def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
+        """None: there is nothing of the user's to call."""
+        return None
+
+
+def _key(envelope: Envelope, route: Route, message: object) -> str | None:
+    if route.remote:
+        return None
+    if route.key is None:
+        return envelope.partition_key
+    if message is None:
+        return None  # the subscriber reads it
+    try:
+        return route.key(message)
+    except MessageError:
+        return None  # the subscriber meets it too, and says so
+
+
+def _problem(message: WireMessage) -> str | None:
+    """Why a store could not keep the message as it is."""
+    if message.problem is not None or not message.id:
+        return message.problem or "it has no id"
+    if not message.type or len(message.type) > _LONGEST_TYPE or not message.type.isprintable():
+        return "it names no message type"
+    if len(message.headers) > MOST_HEADERS:
+        return f"it has {len(message.headers)} headers, more than {MOST_HEADERS}"
+    if not all(map(_is_storable, (message.id, message.source, *message.headers, *message.headers.values()))):
+        return "a header is no text that UTF-8 can write"
+    try:
+        _check_names(message)
+    except MessageError as error:
+        return str(error)
+    return None
+
+
+def _check_names(message: WireMessage) -> None:
+    """Raise MessageError for a correlation id, a causation id or a key that no message can have."""
+    for text in (message.correlation_id, message.causation_id):
+        if text is not None:
+            check_id(text, "correlation or causation id")
+    if message.key is not None:
+        as_key(message.type, "key", message.key)
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

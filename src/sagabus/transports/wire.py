@@ -1,0 +1,88 @@
+"""A message on the wire: its body, and text headers under documented names. All adapters whose brokers have headers
+share it.
+
+Headers of strangers may be anything. What cannot be relied on is named in `WireMessage.problem`, and the bridge holds
+the message as a dead letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import cast
+
+from sagabus.transport import WireKind, WireMessage
+
+ID = "sagabus-id"
+SOURCE = "sagabus-source"
+TYPE = "sagabus-type"
+KIND = "sagabus-kind"
+KEY = "sagabus-key"
+CORRELATION = "sagabus-correlation-id"
+CAUSATION = "sagabus-causation-id"
+SENT_AT = "sagabus-sent-at"
+HOPS = "sagabus-hops"
+TENANT = "sagabus-tenant"
+"""Reserved: no release has tenants yet."""
+
+NAMES = frozenset((ID, SOURCE, TYPE, KIND, KEY, CORRELATION, CAUSATION, SENT_AT, HOPS, TENANT))
+_LATEST = 253_402_300_799_999_999
+"""The end of the year 9999."""
+_MOST_HOPS = 1 << 31
+
+
+def written(message: WireMessage) -> dict[str, str]:
+    """The headers of a message."""
+    found = {name: value for name, value in message.headers.items() if name not in NAMES}
+    found |= {ID: message.id, SOURCE: message.source, TYPE: message.type, KIND: message.kind}
+    optional = ((KEY, message.key), (CORRELATION, message.correlation_id), (CAUSATION, message.causation_id))
+    found |= {name: value for name, value in optional if value is not None}
+    if message.sent_at is not None:
+        found[SENT_AT] = str(message.sent_at)
+    if message.hops:
+        found[HOPS] = str(message.hops)
+    return found
+
+
+def read(headers: Mapping[str, object], body: bytes, *, broker_time: int | None = None) -> WireMessage:
+    """The message in a body and its headers. Headers that are neither text nor numbers are left out.
+
+    `broker_time`: when the broker got it, where the headers say no time.
+    """
+    texts = {name: text for name, value in headers.items() if (text := _text(value)) is not None}
+    sent_at, hops = _number(texts.get(SENT_AT), _LATEST), _number(texts.get(HOPS), _MOST_HOPS)
+    return WireMessage(
+        id=texts.get(ID, ""),
+        source=texts.get(SOURCE, ""),
+        type=texts.get(TYPE, ""),
+        body=body,
+        kind=cast("WireKind", texts.get(KIND)) if texts.get(KIND) == "command" else "event",
+        key=texts.get(KEY),
+        correlation_id=texts.get(CORRELATION),
+        causation_id=texts.get(CAUSATION),
+        sent_at=broker_time if sent_at is None else sent_at,
+        hops=hops or 0,
+        headers={name: value for name, value in texts.items() if name not in NAMES},
+        problem="; ".join(_problems(texts)) or None,
+    )
+
+
+def _problems(texts: Mapping[str, str]) -> Iterator[str]:
+    for name in (ID, TYPE):
+        if not texts.get(name):
+            yield f"it has no header {name}"
+    if texts.get(KIND, "event") not in {"event", "command"}:
+        yield f"the header {KIND} is neither event nor command"
+    for name, limit in ((SENT_AT, _LATEST), (HOPS, _MOST_HOPS)):
+        if name in texts and _number(texts[name], limit) is None:
+            yield f"the header {name} is no number that it could be"
+
+
+def _text(value: object) -> str | None:
+    """A header's value; None for one of bytes or of several values, which is left out."""
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _number(text: str | None, limit: int) -> int | None:
+    if text is None or not (text.isascii() and text.isdecimal()) or len(text) > len(str(limit)):
+        return None
+    return number if (number := int(text)) <= limit else None
