@@ -73,6 +73,10 @@ class Bus:
     test harnesses.
     """
 
+    _opened = False
+    _worker: Worker | None = None
+    _housekeeping: Housekeeping | None = None
+
     def __init__(
         self,
         store: str | Store,
@@ -87,8 +91,7 @@ class Bus:
         seam: Seam | None = None,
     ) -> None:
         check_service(service, transport)
-        self.settings = settings or Settings()
-        self._clock = clock or SystemClock()
+        self.settings, self._clock = settings or Settings(), clock or SystemClock()
         self._identity = identity or SystemIdentity(self._clock)
         self._codec = JsonCodec(self.settings.max_message_size, self.settings.max_message_depth)
         self._seam = seam or Seam()
@@ -110,9 +113,6 @@ class Bus:
         self._publishing = Acceptor(self.store, self._routing)
         self._bridging = None if transport is None else self._make_bridging(transport)
         self._parts = Parts()
-        self._worker: Worker | None = None
-        self._housekeeping: Housekeeping | None = None
-        self._opened = False
         self._home = HomeLoop()
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
