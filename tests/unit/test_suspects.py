@@ -94,7 +94,7 @@ class Busy:
         self.offered: list[int] = []
 
     def offer(self, mailbox: Mailbox) -> None:
-        first = mailbox.queue.popleft()
+        first = mailbox.queue.pop(0)
         self.offered.append(first.position)
         self._hand.put_down(first, mailbox)
 
