@@ -143,7 +143,7 @@ MUTANTS = [
     ),
     Mutant(
         "unknown routing version ignored",
-        "append_at",
+        "append_under",
         "if current == routing else None",
         "if True else None",
         promise("test_nothing_is_accepted_with_a_routing_of_the_past"),
@@ -171,7 +171,7 @@ MUTANTS = [
     ),
     Mutant(
         "holds ignored",
-        "_envelopes_of_lanes",
+        "_packed",
         "{condition} AND {NOT_HELD}",
         "{condition}",
         promise("test_a_key_waits_until_its_retry_is_settled"),

@@ -19,7 +19,7 @@ from sagabus.stores.sql import reading
 from sagabus.stores.sql.rows import headers_of
 from sagabus.stores.sql.steps import Answer, Query, Row, Steps
 from sagabus.stores.sqlite.fragments import NOT_HELD
-from sagabus.stores.sqlite.sets import Packed
+from sagabus.stores.sqlite.sets import Form, Packed
 
 _TRUTH = "iif({} <> 0, json('true'), json('false'))"
 _GIVEN = {
@@ -72,6 +72,9 @@ class FetchForm(Packed):
         """Envelopes that are ready, those that are due, when the next one is due, and the crew."""
         row = rows[0]
         return Answer([(_envelopes(*row[:3]), _envelopes(*row[3:6]), row[6], row[7])], changed)
+
+
+FETCHING: dict[str, Form] = {"fetch": FetchForm()}
 
 
 def _envelopes(fields: str, bodies: str, headers: str) -> list[Envelope]:

@@ -8,7 +8,7 @@ import msgspec
 
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import all_but
-from sagabus.stores.sqlite.fetch_query import FetchForm
+from sagabus.stores.sqlite.fetch_query import FETCHING
 from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.handing import BeforeAppend
 from sagabus.stores.sqlite.lease_statements import LEASING
@@ -232,7 +232,6 @@ WHERE sagabus_envelope.position = moved.value ->> 0
 }
 
 _READING: dict[str, Form] = {
-    "fetch": FetchForm(),
     "ready": Packed(
         _envelopes_of_lanes("e.due_at = 0 AND e.position > cursor.value ->> 2", "e.position"), _envelopes, _ENVELOPE
     ),
@@ -358,6 +357,7 @@ STATEMENTS: dict[str, Form] = {
     **LEASING,
     **_REGISTERING,
     **_DIVIDING,
+    **FETCHING,
     **_READING,
     **_LETTERS,
 }
