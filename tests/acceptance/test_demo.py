@@ -98,7 +98,7 @@ def test_a_store_is_kept_and_may_be_used_again(tmp_path: Path) -> None:
 
     assert [(run["completed"], run["lost"], run["doubled"], run["phantom"]) for run in runs] == [(12, 0, 0, 0)] * 2
     connection = apsw.Connection(str(tmp_path / "kept.db"))
-    assert connection.execute("SELECT count(*) FROM demo_ledger").get == 24
+    assert connection.execute("SELECT count(*) FROM campaign_ledger").get == 24
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_a_store_is_kept_and_may_be_used_again(tmp_path: Path) -> None:
     [
         (
             (
-                "CREATE TRIGGER planted AFTER INSERT ON demo_ledger WHEN new.order_id = '1-00003' "
-                "BEGIN INSERT INTO demo_ledger VALUES (new.order_id, new.amount); END"
+                "CREATE TRIGGER planted AFTER INSERT ON campaign_ledger WHEN new.order_id = '1-00003' "
+                "BEGIN INSERT INTO campaign_ledger VALUES (new.order_id, new.amount); END"
             ),
             {"doubled": 1, "lost": 0},
         ),
         (
             (
-                "CREATE TRIGGER planted AFTER INSERT ON demo_payment WHEN new.order_id = '1-00003' "
-                "BEGIN DELETE FROM demo_payment WHERE order_id = '1-00003'; END"
+                "CREATE TRIGGER planted AFTER INSERT ON campaign_payment WHEN new.order_id = '1-00003' "
+                "BEGIN DELETE FROM campaign_payment WHERE order_id = '1-00003'; END"
             ),
             {"doubled": 0, "lost": 1, "torn": 1},
         ),
@@ -125,8 +125,8 @@ def test_the_audit_finds_what_is_planted(tmp_path: Path, trigger: str, fault: di
     path = tmp_path / "planted.db"
     connection = apsw.Connection(str(path))
     connection.execute(
-        "CREATE TABLE demo_ledger (order_id TEXT, amount INTEGER);"
-        "CREATE TABLE demo_payment (order_id TEXT, amount INTEGER)"
+        "CREATE TABLE campaign_ledger (order_id TEXT, amount INTEGER);"
+        "CREATE TABLE campaign_payment (order_id TEXT, amount INTEGER, charge TEXT)"
     )
     connection.execute(trigger)
     connection.close()

@@ -163,7 +163,7 @@ def test_what_the_url_names_is_kept_and_what_is_planted_there_is_found(place: Pl
     arguments = ("--orders", "8", "--kills", "0", "--store", url, "--json")
     first = figures(demo(*arguments))
     place.rows(
-        "CREATE RULE planted AS ON INSERT TO kept.demo_payment WHERE new.order_id = '2-00003' DO INSTEAD NOTHING"
+        "CREATE RULE planted AS ON INSERT TO kept.campaign_payment WHERE new.order_id = '2-00003' DO INSTEAD NOTHING"
     )
 
     second = demo(*arguments)
@@ -171,7 +171,7 @@ def test_what_the_url_names_is_kept_and_what_is_planted_there_is_found(place: Pl
     assert first.items() >= {**GOOD, "completed": 8}.items()
     assert figures(second).items() >= {"completed": 8, "lost": 1, "doubled": 0, "torn": 1, "ok": False}.items()
     assert second.returncode == 1
-    assert place.rows("SELECT count(*) FROM kept.demo_ledger") == [(16,)]
+    assert place.rows("SELECT count(*) FROM kept.campaign_ledger") == [(16,)]
 
 
 @on_mysql
@@ -181,7 +181,7 @@ def test_a_prefix_that_the_url_names_is_kept(place: Place) -> None:
     runs = [figures(demo(*arguments)) for _ in range(2)]
 
     assert [run["completed"] for run in runs if run.items() >= GOOD.items()] == [8, 8]
-    assert place.rows("SELECT count(*) FROM demo_ledger") == [(16,)]
+    assert place.rows(f"SELECT count(*) FROM {place.name}.campaign_ledger") == [(16,)]
 
 
 @on_postgres
@@ -224,7 +224,7 @@ def test_a_signal_ends_a_private_server_too(folder: Path) -> None:
     ("option", "said"),
     [
         ("?default_transaction_read_only=on", "point the bus at the primary"),
-        ("?prefix=demo_", "the bus's own tables"),
+        ("?prefix=campaign_", "the bus's own tables"),
         ("?deadline=never", "the option deadline"),
     ],
 )

@@ -8,10 +8,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from tests.faults.application import ORDERS, Submitted, drained, make_bus, place, place_in_transaction
+from tests.faults.application import PLANNED, drained, make_bus, place, place_in_transaction
 
 from sagabus import Bus
 from sagabus.errors import StoreUnavailable
+from sagabus.testing.campaign.orders import submission
 
 
 class Stepping:
@@ -70,11 +71,14 @@ async def stepped(coroutine: Coroutine[Any, Any, Any], cancel_at: int) -> int:
     return stepping.awaits
 
 
+async def submit(bus: Bus) -> None:
+    message, message_id = submission(PLANNED["plain"])
+    await bus.publish(message, message_id=message_id)
+
+
 CALLS: dict[str, Callable[[Bus], Awaitable[Any]]] = {
-    "publish": lambda bus: bus.publish(Submitted(order_id="plain", customer="Ada"), message_id="submit-plain"),
-    "publish_many": lambda bus: bus.publish_many(
-        [(Submitted(order_id=o, customer="Ada"), f"submit-{o}") for o in ORDERS[:2]]
-    ),
+    "publish": submit,
+    "publish_many": lambda bus: bus.publish_many([submission(PLANNED[order]) for order in ("plain", "fails-once")]),
     "transaction": place_in_transaction,
     "place": place,
 }

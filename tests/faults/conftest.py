@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
-from tests.faults.application import TABLES
+from tests.faults.application import prepare
 from tests.faults.oracle import check_undisturbed, left_by
 from tests.support.databases import SERVERS, Database, fresh_database
 from tests.support.fork_server import ForkServer
@@ -32,7 +32,7 @@ def database(kind: str, take: Take) -> Database:
 @pytest.fixture
 def orders(database: Database) -> Database:
     """The same with the tables that the orders of `application` are recorded in."""
-    database.make(*TABLES)
+    prepare(database)
     return database
 
 
@@ -47,7 +47,7 @@ class Undisturbed:
     def on(self, kind: str, program: str = ORDERS) -> dict[str, Any]:
         if (kind, program) not in self._known:
             with fresh_database(kind, self._folder) as database:
-                database.make(*TABLES)
+                prepare(database)
                 end = self._fork_server.run(program, database.url, 0)
                 assert end.code == 0, end.log
                 self._known[kind, program] = left_by(database)

@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 import pytest
-from tests.faults.application import TABLES
+from tests.faults.application import prepare
 from tests.faults.oracle import lanes_owned, left_by
 from tests.support.databases import Database
 from tests.support.fork_server import End, ForkServer
@@ -34,7 +34,7 @@ def sweep(
     count = awaits(fork_server.run(program, database.url, 0, *arguments, 0))
     for cancel_at in range(1, min(count, MOST) + 1, one_in):
         database.clear()
-        database.make(*TABLES)
+        prepare(database)
         end = fork_server.run(program, database.url, 0, *arguments, cancel_at)
         assert end.code == 0, f"cancelled at await {cancel_at} of {count}:\n{end.log}"
         if "stalled" in end.log:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faults.application import TABLES
+from tests.faults.application import prepare
 from tests.faults.conftest import Undisturbed
 from tests.faults.oracle import lanes_owned, left_by
 from tests.support.databases import Database, fresh_database
@@ -59,7 +59,7 @@ def test_killed_while_the_tables_are_made(
     name: str, kind: str, fork_server: ForkServer, tmp_path: Path, undisturbed: Any
 ) -> None:
     with fresh_database(kind, tmp_path) as untouched:
-        untouched.make(*TABLES)
+        prepare(untouched)
 
         assert survive(fork_server, untouched, f"{name}=kill9") == undisturbed
 

@@ -31,8 +31,8 @@ LEDGER = "CREATE TABLE ledger (id TEXT, amount INTEGER CHECK (amount >= 0))"
 KINDS = {"sqlite": "sqlite", "postgresql": "postgres", "mysql": "mysql"}
 _OF_A_BUS = ("schema", "prefix", "pool", "deadline", "pooler", "notify", "search_path", "synchronous_commit")
 """What is said in a bus's URL, and not to other drivers."""
-_USERS = re.compile(r"\b(ledger|placed|turn|done)\b")
-"""The tables of the user's that there are in tests."""
+_USERS = re.compile(r"(?<!\.)\b(ledger|placed|turn|done|campaign_[a-z]+)\b")
+"""The tables of the user's that there are in tests; not where a statement names their database."""
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 
 
@@ -42,6 +42,8 @@ class Words:
     def __init__(self, url: str) -> None:
         self.kind = KINDS[urlsplit(url).scheme]
         self._prefix = dict(parse_qsl(urlsplit(url).query)).get("prefix", "")
+        self.lock = "" if self.kind == "sqlite" else " FOR UPDATE"
+        """Behind a SELECT: the row will be changed."""
 
     def sql(self, text: str) -> str:
         """A statement as the bus's driver takes it."""
@@ -49,6 +51,10 @@ class Words:
             first, *others = text.split("?")
             return first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))
         return self.local(text) if self.kind == "mysql" else text
+
+    def say(self, text: str) -> str:
+        """The same, as campaigns ask for it."""
+        return self.sql(text)
 
     def local(self, text: str) -> str:
         """A statement as our own driver takes it; a prefix is put before the user's tables as well."""

@@ -17,9 +17,10 @@ from typing import Any, Protocol, Self
 from sagabus.cli.demonstration.patience import persistently
 from sagabus.cli.output import Refused
 from sagabus.testing.campaign.oracle import PRODUCTS, Row
+from sagabus.testing.campaign.orders import STOCK_UP
 from sagabus.url import parsed
 
-_TABLE = re.compile(r"\bdemo_[a-z]+\b")
+_TABLE = re.compile(r"\b(?:campaign|demo)_[a-z]+\b")
 _RUNS = "CREATE TABLE IF NOT EXISTS demo_run (number {number}, seed TEXT)"
 
 
@@ -37,10 +38,8 @@ class Words:
     table_options: str = ""
     lock: str = ""
     """Behind a SELECT: the row will be changed, let no other transaction read it for that purpose meanwhile."""
-    lends_async: bool = True
-    """Whether the connection lent to a handler is to be awaited."""
 
-    def say(self, sql: str) -> str:
+    def say(self, sql: str, /) -> str:
         """A statement in the words of this database."""
         numbers = count(1)
         placed = _TABLE.sub(lambda found: self.place + found[0], sql)
@@ -111,7 +110,7 @@ class Stage:
     async def stock_up(self, run: int) -> None:
         """A row for each product, of which nothing has been shipped."""
         for product in PRODUCTS:
-            await self._query("INSERT INTO demo_stock (run, product, shipped) VALUES (?, ?, 0)", str(run), product)
+            await self._query(STOCK_UP, str(run), product)
 
     async def count(self, table: str, where: str, value: str) -> int:
         """How many rows of a table have the value (a LIKE pattern)."""

@@ -5,7 +5,6 @@ its oracle.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Sequence
 
 from sagabus import Bus
@@ -17,7 +16,18 @@ from sagabus.cli.demonstration.replay_audit import audit_replay
 from sagabus.cli.demonstration.schedule import Publication, with_copies
 from sagabus.cli.demonstration.session import Piece, Result, Setting, all_states, play
 from sagabus.testing.campaign import oracle
-from sagabus.testing.campaign.oracle import Audit, Order, Row
+from sagabus.testing.campaign.oracle import Audit, Order
+from sagabus.testing.campaign.orders import (
+    CHANNELS,
+    CUSTOMERS,
+    ORDERS,
+    STATEMENTS,
+    TABLES,
+    CustomerOrders,
+    OrderSteps,
+    submission,
+)
+from sagabus.testing.campaign.reading import SELECTS, Taken, audited
 
 
 async def perform_orders(setting: Setting, count: int) -> Result:
@@ -26,18 +36,18 @@ async def perform_orders(setting: Setting, count: int) -> Result:
     bus = Bus(setting.venue.url, *orders.definitions(database.words))
     await bus.open(worker=False)
     try:
-        async with Stage(database, orders.TABLES) as stage:
-            _check(bus, database.words, orders.STATEMENTS)
+        async with Stage(database, TABLES) as stage:
+            _check(bus, database.words, STATEMENTS)
             run = await stage.begin_run(setting.seed)
             await stage.stock_up(run)
             planned = oracle.plan(setting.seed, count, run)
             piece = Piece(
                 originals=count,
                 publications=_publications(planned, setting.seed),
-                channels=orders.CHANNELS,
+                channels=CHANNELS,
                 what="orders in the ledger",
                 expected=count,
-                effects=lambda: stage.count("demo_ledger", "order_id", f"{run}-%"),
+                effects=lambda: stage.count("campaign_ledger", "order_id", f"{run}-%"),
                 audit=lambda: _audit_orders(bus, stage, planned, run),
             )
             return await play(bus, setting, piece)
@@ -52,42 +62,27 @@ def _check(bus: Bus, words: Words, statements: Sequence[str]) -> None:
 
 
 def _publications(planned: Sequence[Order], seed: int) -> list[Publication]:
-    originals = [
-        (
-            Publication(
-                orders.OrderSubmitted(
-                    order_id=order.order_id, product=order.product, quantity=order.quantity, amount=order.amount
-                ),
-                f"order-{order.order_id}",
-            ),
-            order.copies,
-        )
-        for order in planned
-    ]
+    originals = [(Publication(*submission(order)), order.copies) for order in planned]
     return with_copies(originals, random.Random(f"copies {seed}"))  # noqa: S311  # repeatable on purpose
 
 
 async def _audit_orders(bus: Bus, stage: Stage, planned: Sequence[Order], run: int) -> Audit:
-    prefix = f"{run}-%"
-    states: dict[str, Row] = {}
-    steps: Counter[Row] = Counter()
-    for key, saga in (await all_states(bus, "demo-orders", orders.OrderSaga)).items():
-        if key.startswith(f"{run}-"):
-            states[key] = (saga.status, saga.history)
-            steps.update((key, step) for step in saga.history)
-    stock: Counter[Row] = Counter()
-    for row, times in (await stage.rows("SELECT product, shipped FROM demo_stock WHERE run = ?", str(run))).items():
-        stock[(row[0],)] += int(str(row[1])) * times
-    tables: dict[str, Counter[Row]] = {
-        oracle.PAYMENTS: await stage.rows("SELECT order_id, amount FROM demo_payment WHERE order_id LIKE ?", prefix),
-        oracle.SHIPMENTS: await stage.rows(
-            "SELECT order_id, product, quantity FROM demo_shipment WHERE order_id LIKE ?", prefix
-        ),
-        oracle.LEDGER: await stage.rows("SELECT order_id, amount FROM demo_ledger WHERE order_id LIKE ?", prefix),
-        oracle.STOCK: stock,
-        oracle.SAGAS: steps,
+    """Judge this run alone: others may have left rows in the same place."""
+    taken = await all_states(bus, ORDERS, OrderSteps)
+    customers = await all_states(bus, CUSTOMERS, CustomerOrders)
+    rows = {
+        name: await stage.rows(
+            f"{one.sql} WHERE {one.scope} LIKE ?",
+            str(run) if one.scope == "run" else f"{run}-%",
+        )
+        for name, one in SELECTS.items()
     }
-    return oracle.audit(planned, tables, states)
+    return audited(
+        planned,
+        rows,
+        {key: Taken(saga.status, saga.steps) for key, saga in taken.items() if saga.run == str(run)},
+        {key: saga.closed for key, saga in customers.items() if key.startswith(f"{run}-")},
+    )
 
 
 async def perform_replay(setting: Setting, log: EventLog) -> Result:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from sagabus import Context, Saga, event, handles, starts
 from sagabus.cli.demonstration.app_table import Words
-from sagabus.cli.demonstration.orders import PATIENT
+from sagabus.testing.campaign.orders import PATIENT
 
 TABLES = ("CREATE TABLE IF NOT EXISTS demo_applied (run TEXT, case_key TEXT, log_row INTEGER, activity TEXT)",)
 CASES = "demo-cases"

@@ -164,6 +164,6 @@ class Course:
             await asyncio.sleep(0.05)
 
     async def left(self) -> int:
-        """Messages still to be handled, timers of a later time not among them."""
+        """Messages still to be handled, and timers: those of an order that is done have fired or are cancelled."""
         counts = [count for count in await persistently(self._bus.counts) if count.channel in self._channels]
-        return sum(count.waiting - count.timers for count in counts)
+        return sum(count.waiting for count in counts)

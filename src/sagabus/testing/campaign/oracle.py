@@ -1,4 +1,4 @@
-"""What must be there in the end, computed from the seed alone, and what is missing or too much in what is there.
+"""What must be there in the end, computed from the plan alone, and what is missing or too much in what is there.
 
 The oracle knows neither the bus nor its tables. Rows are compared as multisets, so that a row that stands twice is
 found although no unique key would stop it.
@@ -13,21 +13,40 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 Row: TypeAlias = tuple[Hashable, ...]
+State: TypeAlias = tuple[str, tuple[str, ...]]
+"""Of an order: its status, and the steps that it took, in order."""
 
 PRODUCTS = ("anchor", "barrel", "compass", "lantern", "sextant")
-STEPS = ("submitted", "paid", "shipped")
-PAYMENTS, SHIPMENTS, LEDGER, STOCK, SAGAS = "payments", "shipments", "ledger", "stock", "sagas"
+STEPS = ("submitted", "paid", "shipped 1", "closed")
+"""What each order goes through, in this order; 1 is what its shipment saw of itself."""
+NOTED = "noted"
+"""A step of an order with a note, at any place after the first."""
+CLOSED = "closed"
+PAYMENTS, SHIPMENTS, LEDGER, STOCK = "payments", "shipments", "ledger", "stock"
+SAGAS, CUSTOMERS, JOURNAL = "sagas", "customers", "journal"
+TABLES = (PAYMENTS, SHIPMENTS, LEDGER, STOCK, SAGAS, CUSTOMERS, JOURNAL)
+HANDLERS = {PAYMENTS: "campaign-payments", SHIPMENTS: "campaign-shipping", LEDGER: "campaign-ledger"}
+"""Which subscription writes into a table, and into the journal in the same commit."""
+ONCE = (*HANDLERS.values(), "campaign-customers", "campaign-mail", "campaign-audits")
+"""Subscriptions that write one line into the journal for each order."""
+A_CUSTOMER_ORDERS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order, and how often it is published."""
+    """One order, how often it is published, and what is special about it."""
 
     order_id: str
+    run: str
+    customer: str
     product: str
     quantity: int
     amount: int
     copies: int
+    fails_once: bool = False
+    """Whether its payment and its shipment fail at the first attempt."""
+    noted: bool = False
+    """Whether a note on it is published, which may come before the order."""
 
 
 def plan(seed: int, orders: int, run: int = 1) -> tuple[Order, ...]:
@@ -36,6 +55,8 @@ def plan(seed: int, orders: int, run: int = 1) -> tuple[Order, ...]:
     return tuple(
         Order(
             order_id=f"{run}-{number:05d}",
+            run=str(run),
+            customer=f"{run}-customer-{number // A_CUSTOMER_ORDERS}",
             product=chance.choice(PRODUCTS),
             quantity=chance.randint(1, 5),
             amount=chance.randint(100, 99_999),
@@ -47,14 +68,18 @@ def plan(seed: int, orders: int, run: int = 1) -> tuple[Order, ...]:
 
 def expected(orders: Iterable[Order]) -> dict[str, Counter[Row]]:
     """The rows that an undisturbed run of these orders leaves, by table; a saga's are the steps it took."""
-    tables: dict[str, Counter[Row]] = {name: Counter() for name in (PAYMENTS, SHIPMENTS, LEDGER, STOCK, SAGAS)}
+    tables: dict[str, Counter[Row]] = {name: Counter() for name in TABLES}
     for order in orders:
         tables[PAYMENTS][(order.order_id, order.amount)] += 1
         tables[SHIPMENTS][(order.order_id, order.product, order.quantity)] += 1
         tables[LEDGER][(order.order_id, order.amount)] += 1
         tables[STOCK][(order.product,)] += order.quantity
-        for step in STEPS:
+        tables[CUSTOMERS][(order.customer, order.order_id)] += 1
+        for step in (*STEPS, NOTED) if order.noted else STEPS:
             tables[SAGAS][(order.order_id, step)] += 1
+            tables[JOURNAL][(order.order_id, "campaign-orders", step)] += 1
+        for subscription in ONCE:
+            tables[JOURNAL][(order.order_id, subscription, "")] += 1
     return tables
 
 
@@ -109,17 +134,33 @@ class Audit:
         return self.difference == Difference() and not any(faults)
 
 
-def audit(orders: Sequence[Order], tables: Mapping[str, Counter[Row]], states: Mapping[str, Row]) -> Audit:
+def audit(orders: Sequence[Order], tables: Mapping[str, Counter[Row]], states: Mapping[str, State]) -> Audit:
     """Compare all that a run of these orders left: rows by table, and (status, steps in order) of each saga."""
     wanted = expected(orders)
     found = Audit()
     for name, rows in wanted.items():
         found.difference += difference(rows, tables[name])
-    found.torn = torn(tables, (PAYMENTS, SHIPMENTS, LEDGER), [order.order_id for order in orders])
-    final: Row = ("completed", STEPS)
-    found.completed = sum(states.get(order.order_id) == final for order in orders)
+    found.torn = _torn_orders(tables, [order.order_id for order in orders])
+    found.completed = sum(_is_final(states.get(order.order_id)) for order in orders)
     found.wrong_states = len(orders) - found.completed
     return found
+
+
+def _torn_orders(tables: Mapping[str, Counter[Row]], orders: Sequence[str]) -> int:
+    """Each of the three tables has as many rows as each other, and as its subscription has lines in the journal."""
+    views = {name: tables[name] for name in HANDLERS}
+    for name, subscription in HANDLERS.items():
+        lines = {row: count for row, count in tables[JOURNAL].items() if row[1] == subscription}
+        views[f"{JOURNAL} of {name}"] = Counter(lines)
+    return torn(views, tuple(views), orders)
+
+
+def _is_final(state: State | None) -> bool:
+    """Whether an order is closed, and went through its steps in their order."""
+    if state is None:
+        return False
+    status, steps = state
+    return status == CLOSED and tuple(step for step in steps if step != NOTED) == STEPS
 
 
 def _by_key(rows: Counter[Row]) -> Counter[Hashable]:

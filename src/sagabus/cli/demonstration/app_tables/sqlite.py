@@ -10,11 +10,10 @@ import apsw
 from sagabus.cli.demonstration.app_table import Words, file_of
 from sagabus.stores.sqlite.file import translated
 
-_WORDS = Words(
+_WORDS = Words(  # one transaction writes at a time: there is no row to lock
     placeholder=lambda _: "?",
     number="INTEGER PRIMARY KEY",
     count_run=("INSERT INTO demo_run (seed) VALUES (?)", "SELECT last_insert_rowid()"),
-    lends_async=False,  # and one transaction writes at a time: there is no row to lock
 )
 
 
