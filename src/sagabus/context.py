@@ -177,7 +177,10 @@ class Context:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if no subscription receives
         it.
         """
-        self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
+        if message_id is None and partition_key is None and headers is None and correlation_id is None:
+            self._buffer_plain(message, "command")
+        else:
+            self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
 
     @overload
     @wrong_kind("a command is sent: send(...)")
@@ -194,7 +197,10 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an event to every subscription when this run commits."""
-        self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
+        if message_id is None and partition_key is None and headers is None and correlation_id is None:
+            self._buffer_plain(message, "event")
+        else:
+            self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
 
     def schedule(
         self,
@@ -259,27 +265,32 @@ class Context:
         """End of the run; every buffering call after it raises ContextClosed."""
         self._closed = True
 
-    def _buffer(  # noqa: PLR0917  # once for every message that is sent: naming arguments costs as much as passing them
+    def _buffer_plain(self, message: object, kind: str) -> None:
+        """A message without options, which is most of them."""
+        if self._closed:
+            self._check_open()
+        ordinal = self._ordinal = self._ordinal + 1
+        sent = self._outbound.follow(message, kind, self._envelope, ordinal, self._now)
+        if sent is not None:
+            self.outgoing.append(sent)
+        else:
+            self._ordinal = ordinal - 1
+            self._buffer(message, kind)
+
+    def _buffer(  # noqa: PLR0917  # naming arguments costs as much as passing them
         self,
         message: object,
         kind: str | None,
-        message_id: str | None,
-        partition_key: str | None,
-        headers: Mapping[str, str] | None,
+        message_id: str | None = None,
+        partition_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         correlation_id: str | None = None,
         due_at: int = 0,
         delay: int = 0,
     ) -> None:
-        if self._closed:
-            self._check_open()
+        self._check_open()
         cause, now = self._envelope, self._now
-        ordinal = self._ordinal = self._ordinal + 1
-        is_plain = message_id is None and partition_key is None and headers is None and correlation_id is None
-        if is_plain and not (due_at or delay):
-            sent = self._outbound.follow(message, kind, cause, ordinal, now)
-            if sent is not None:
-                self.outgoing.append(sent)
-                return
+        ordinal = self._next()
         incoming = cause.message_id
         stamp = Stamp(
             self._outbound.derive(incoming, cause.channel, ordinal) if message_id is None else check_id(message_id),

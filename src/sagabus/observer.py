@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -88,7 +89,8 @@ class Commit:
     def counts(self) -> Counter[tuple[str, str]]:
         """How many messages, by (subscription, result), lost runs among them as "lost: conflict" and so on."""
         found: Counter[tuple[str, str]] = Counter()
-        found.update([(outcome.envelope.channel, _RESULTS[type(outcome)]) for outcome in self._settled])
+        for (channel, kind), count in Counter(map(_counted, self._settled)).items():
+            found[channel, _RESULTS[kind]] = count
         found.update((outcome.envelope.channel, f"lost: {verdict.value}") for outcome, verdict in self._lost)
         return found
 
@@ -100,6 +102,8 @@ class Commit:
     @cached_property
     def not_completed(self) -> Sequence[Handled]:
         """The same of those that are not completed."""
+        if set(map(type, self._settled)) <= {Completed}:
+            return ()
         return [_handled(outcome) for outcome in self._settled if type(outcome) is not Completed]
 
     @cached_property
@@ -136,6 +140,9 @@ class Observer:
 
     def sending(self, message: object, headers: dict[str, str]) -> None:
         """A message is about to be sent or published, by whatever way. Headers may be added here."""
+
+
+_counted = attrgetter("envelope.channel", "__class__")
 
 
 def _handled(outcome: Outcome) -> Handled:

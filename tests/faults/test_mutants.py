@@ -300,7 +300,7 @@ MUTANTS = [
     Mutant(
         "a run gets what was kept beside the fields",
         "StateCodec.write",
-        "len(state.__dict__) != len(form.exact)",
+        "len(state.__dict__) != known.width",
         "False",
         plain(
             when_a_state_is_read_again.test_so_it_is_where_types_alone_say_that_it_comes_back_equal, "a cached property"
@@ -326,8 +326,8 @@ MUTANTS = [
     Mutant(
         "runs share a context",
         "Processing.begin",
-        "begun = context.run(self._begin, consumer",
-        "begun = self._begin(consumer",
+        "begun = context.run(consumer.begin, mailbox",
+        "begun = consumer.begin(mailbox",
         scenario(when_runs_have_contexts.test_no_run_sees_what_another_has_set, make=when_runs_have_contexts.plain),
     ),
     Mutant(

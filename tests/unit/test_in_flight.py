@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 
+import pytest
 from msgspec.structs import replace
 from tests.support.subscription import SUBSCRIPTION, stored
 
-from sagabus.engine.in_flight import InFlight
+from sagabus.engine.flush import Entry
+from sagabus.engine.in_flight import InFlight, Mark
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.envelope import Envelope
+from sagabus.outcome import Completed, Effects
 from sagabus.store import Lane
 
 WINDOW = 8
@@ -143,3 +146,82 @@ def test_what_waits_for_a_saga_is_put_aside_taken_up_or_woken() -> None:
 
     assert at(cell.wake()) == [1, 3]
     assert cell.stash == cell.wake() == []
+
+
+def page() -> list[Envelope]:
+    """Of two lanes: of one key three, one of them heavy, one that was tried before, and others."""
+    heavy = replace(keyed(2), body=b"x" * 25)
+    again = replace(keyed(3), due_at=5, attempt=1)
+    with_headers = replace(stored(5, 1), partition_key="B", headers={"a": "b" * 20})
+    return [keyed(1), heavy, again, replace(stored(4), partition_key="C"), with_headers]
+
+
+def books_of_a_page(*, loud: bool) -> tuple[InFlight, list[Mailbox]]:
+    hand = InFlight({"taker": SUBSCRIPTION}, WINDOW, unit=10)
+    hand.own([Lane("taker", 0, epoch=1), Lane("taker", 1, epoch=1)])
+    if loud:
+        hand.lanes["taker", 0].make_loud("A", 0)
+    return hand, [hand.mailbox(envelope) for envelope in page()]
+
+
+def state(hand: InFlight, mailboxes: Iterable[Mailbox]) -> object:
+    """All that the books say."""
+    lanes = [
+        (held.in_flight, held.loud_in_flight, {key: loud.in_flight for key, loud in held.loud.items()}, len(held.large))
+        for held in hand.lanes.values()
+    ]
+    found = [(mailbox.key, at(mailbox.queue), mailbox.in_flight, mailbox.returned) for mailbox in mailboxes]
+    return lanes, found, sorted(hand.envelopes), hand.settled, hand.marked
+
+
+def no_key(envelope: Envelope) -> tuple[Envelope, Mailbox]:
+    raise AssertionError(envelope)
+
+
+@pytest.mark.parametrize("loud", [False, True])
+def test_a_page_is_taken_as_each_of_its_messages_alone(loud: bool) -> None:
+    (hand, mailboxes), (other, others) = books_of_a_page(loud=loud), books_of_a_page(loud=loud)
+    hand.begin_fetch()
+    other.begin_fetch()
+
+    filled = hand.take_page(hand.fresh(page()), no_key)
+    for envelope, mailbox in zip(page(), others, strict=True):
+        other.take(envelope, mailbox)
+
+    assert filled == mailboxes
+    assert state(hand, mailboxes) == state(other, others)
+    assert hand.fresh(page()) == []
+
+
+@pytest.mark.parametrize("loud", [False, True])
+def test_many_are_put_down_as_each_of_them_alone(loud: bool) -> None:
+    (hand, mailboxes), (other, others) = books_of_a_page(loud=loud), books_of_a_page(loud=loud)
+    ended = [each for each in page() if not each.due_at]
+    for books_of, boxes in ((hand, mailboxes), (other, others)):
+        books_of.begin_fetch()
+        for envelope, mailbox in zip(page(), boxes, strict=True):
+            books_of.take(envelope, mailbox)
+        books_of.mark(Mark(keyed(1), 1))
+    of_its_own = {envelope.position: mailbox for envelope, mailbox in zip(page(), mailboxes, strict=True)}
+
+    hand.put_down_all([Entry(of_its_own[each.position], Completed(each, Effects()), 1) for each in ended])
+    for envelope, mailbox in zip(page(), others, strict=True):
+        if not envelope.due_at:
+            other.put_down(envelope, mailbox)
+            other.unmark(envelope.position)
+
+    assert sorted(hand.envelopes) == [3]
+    assert state(hand, mailboxes) == state(other, others)
+
+
+def test_of_a_page_comes_nothing_that_is_held_back_or_is_ahead_of_what_was_tried_before() -> None:
+    hand, mailbox = books(1)
+    hand.begin_fetch()
+    hand.hold(mailbox, keyed(1))
+    assert hand.take_page([keyed(2)], no_key) == []
+
+    hand.hold_is_stored(mailbox)
+    assert hand.take_page([keyed(2)], no_key) == []
+    hand.begin_fetch()
+    assert hand.take_page([replace(keyed(2), due_at=5, attempt=1)], no_key) == [mailbox]
+    assert hand.take_page([keyed(3)], no_key) == []

@@ -3,11 +3,11 @@
 Each form is made once, when the bus is built, and is then used for every message.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property, partial
 from types import UnionType
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -19,7 +19,9 @@ from sagabus.codec.undeclared import Check, check_inside, first_lost
 from sagabus.errors import ConfigurationError, SagaBusError
 from sagabus.introspection.local_names import resolve_fields
 
-__all__ = ["Form", "Rules", "model_form", "native_form"]
+__all__ = ["Form", "Rules", "Writer", "model_form", "native_form"]
+
+Writer: TypeAlias = Callable[[Any], tuple[bytes, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +65,16 @@ class Form:
     """Whether objects inside a value may have attributes that are no fields; None where no object can."""
 
     @cached_property
-    def comes_back(self) -> Callable[[Any, bytes], bool]:
-        """Whether types alone say that a value comes back equal from the bytes that were made of it."""
-        return _comes_back(self.exact, self.rules.max_size) if self.exact else lambda value, body: False
+    def write(self) -> Writer:
+        """Makes the bytes of a value, and the value that `read` makes of them; raises the errors of the rules."""
+        return _writer(self)
 
-    def write(self, value: Any) -> tuple[bytes, Any]:
-        """The value as bytes, and the value that `read` makes of them; raises the errors of the rules."""
-        try:
-            body = self.encode(value)
-        except RecursionError as error:
+    def refuse(self, value: Any, error: Exception) -> None:
+        """Raise for a value that could not be encoded; MemoryError says nothing about it."""
+        if isinstance(error, RecursionError):
             raise self.rules.too_deep(self.name, self.rules.max_depth) from error
-        except MemoryError:
-            raise  # says nothing about the value
-        except Exception as error:
+        if not isinstance(error, MemoryError):
             raise self.rules.invalid(self.name, *self.locate(value, error)) from error
-        return body, value if self.comes_back(value, body) else self.read_back(body, value)
 
     def read_back(self, body: bytes, value: object) -> object:
         """What the body is read as; raises where that is another value than the one that was written."""
@@ -148,15 +145,15 @@ class Form:
         return path or found, reason
 
 
-def _comes_back(fields: Sequence[ExactField], max_size: int) -> Callable[[Any, bytes], bool]:
-    """A function made for one class: asked after every encode, a loop over its fields would cost more than the encode.
+def _writer(form: Form) -> Writer:
+    """A function made for one class, since a loop over its fields after every encode would cost more than the encode.
 
     Fields of plain values cannot be nested too deeply. Only the names of fields go into its source, and a dataclass
     takes none that is not an identifier.
     """
-    names: dict[str, object] = {}
-    tests = [f"len(body) <= {max_size}"]
-    for number, (name, types, values) in enumerate(fields):
+    names: dict[str, object] = {"encode": form.encode, "refuse": form.refuse, "read_back": form.read_back}
+    tests = [f"len(body) <= {form.rules.max_size}" if form.exact else "False"]
+    for number, (name, types, values) in enumerate(form.exact):
         names |= {f"types{number}": types, f"values{number}": values}
         test = f"type(value.{name}) in types{number}"
         if len(types) == 1 and not values:
@@ -165,8 +162,19 @@ def _comes_back(fields: Sequence[ExactField], max_size: int) -> Callable[[Any, b
         elif values:
             test = f"({test} or type(value.{name}) is str and value.{name} in values{number})"
         tests.append(test)
-    found: Callable[[Any, bytes], bool] = eval(f"lambda value, body: {' and '.join(tests)}", names)  # noqa: S307  # see above
-    return found
+    exec(_WRITER.format(comes_back=" and ".join(tests)), names)  # noqa: S102  # see above
+    return cast(Writer, names["write"])
+
+
+_WRITER = """
+def write(value):
+    try:
+        body = encode(value)
+    except Exception as error:
+        refuse(value, error)
+        raise
+    return body, (value if {comes_back} else read_back(body, value))
+"""
 
 
 _encode = msgspec.json.Encoder(enc_hook=write_inner).encode

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from sagabus.codec.form import Form, Rules, model_form, native_form
+from sagabus.codec.form import Form, Rules, Writer, model_form, native_form
 from sagabus.codec.json_text import explain, first_repeated_key, plain
 from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge, MessageTooNew
 from sagabus.message import MessageType, message_type_of, version_in
@@ -43,6 +43,10 @@ class Codec(Protocol):
         """`decode` of one message type, made once."""
         ...
 
+    def writer(self, message_type: MessageType) -> Writer:
+        """`encode` of the messages of one class, made once: the bytes, and the message that they are read as."""
+        ...
+
     def admit(self, message_type: MessageType, body: bytes) -> None:
         """Accept bytes from outside: what passes can be decoded, and reads the same for every JSON parser.
 
@@ -73,14 +77,11 @@ class JsonCodec:
     def encode(self, message: object) -> bytes:
         """Promise of the port; the check adds the cost of one decode."""
         form = self._forms.get(type(message)) or self._form_for(message)
-        try:
-            body = form.encode(message)
-        except Exception:
-            form.write(message)  # says what and where
-            raise
-        if not form.comes_back(message, body):
-            form.read_back(body, message)
-        return body
+        return form.write(message)[0]
+
+    def writer(self, message_type: MessageType) -> Writer:
+        """Promise of the port."""
+        return self._form_of(message_type).write
 
     def decode(self, message_type: MessageType, body: bytes, headers: Mapping[str, str] | None = None) -> object:
         """Promise of the port; limits and UTF-8 are checked before anything is parsed."""

@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 import msgspec
 from msgspec import inspect as reflection
 
-from sagabus.codec.form import Form, Rules, native_form
+from sagabus.codec.form import Form, Rules, Writer, native_form
 from sagabus.codec.json_text import explain, plain
 from sagabus.codec.shape import CARRIES, described, mapping_of, shape_text, unknown_part, version_of
 from sagabus.errors import StateInvalid, StateTooLarge, StateTooNew
@@ -34,6 +34,9 @@ class ReadState(NamedTuple, Generic[T]):
 @dataclass(frozen=True, slots=True)
 class _StateForm:
     form: Form
+    write: Writer
+    width: int
+    """How many fields it has, where their types alone say that a state comes back equal."""
     shape: str
     evolution: Evolution
     fields: Mapping[str, reflection.Type]
@@ -66,19 +69,13 @@ class StateCodec:
         Raises StateInvalid or StateTooLarge.
         """
         known = self._forms.get(type(state)) or self._form_of(type(state))
-        form = known.form
-        try:
-            body = form.encode(state)
-        except Exception:
-            form.write(state)  # says what and where
-            raise
-        kept: T | None = state if form.comes_back(state, body) else cast(T, form.read_back(body, state))
-        if self.rereads or (kept is state and len(state.__dict__) != len(form.exact)):
+        body, kept = known.write(state)
+        if self.rereads or (kept is state and len(state.__dict__) != known.width):
             kept = None  # a cached value outside the fields is not stored, so the next run must not see it
         if not carried:
             return body, kept, known.shape
         merged = msgspec.json.encode({**mapping_of(body), **carried})
-        form.check_limits(merged)
+        known.form.check_limits(merged)
         return merged, kept, known.shape + CARRIES
 
     def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
@@ -109,7 +106,7 @@ def _state_form(cls: type[object], rules: Rules) -> _StateForm:
     name, is_lossy = getattr(options, "name", cls.__qualname__), getattr(options, "lossy", False)
     evolution: Evolution = options.evolution if options is not None else UNCHANGED
     form = native_form(cls, name, rules, is_lossy=is_lossy)
-    return _StateForm(form, shape_text(cls, evolution.version), evolution, described(cls))
+    return _StateForm(form, form.write, len(form.exact), shape_text(cls, evolution.version), evolution, described(cls))
 
 
 def _brought(known: _StateForm, body: bytes, version: int) -> bytes:

@@ -15,7 +15,9 @@ Take:
     renewal         the thread that keeps the leases while the event loop is blocked
     in_flight       the worker's books
     held_lane       one lane of them: its cursors, and how much of it is in flight
+    page            what a fetch has brought, by lane
     loud_keys       which keys have cursors of their own
+    known_keys      the mailboxes of keys; idle ones are kept for their state, within bounds
     mailbox         one for each key, with the state that the last run left
     suspects        asked before a message begins: what a dead worker had in flight waits for its mark
     marks           counts deaths before a run, and takes back those that the worker outlived

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
 from sagabus.clock import Clock
-from sagabus.engine.flush import FENCED, Entry, Flush
+from sagabus.engine.flush import FENCED, Entry, Flush, entry_of
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
 from sagabus.engine.leases import Leases
@@ -20,10 +20,9 @@ from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.settlement import Settlement
 from sagabus.engine.shares import Shares
-from sagabus.engine.weight import outcome_size
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
-from sagabus.outcome import Completed, Outcome, Settled
+from sagabus.outcome import Outcome, Settled
 from sagabus.store import Commit
 
 log = logging.getLogger("sagabus")
@@ -68,13 +67,11 @@ class Committer:
     def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome."""
         mailbox.one_more()
-        size = 0
-        if type(outcome) is Completed:
-            size = outcome_size(outcome)
-            self._size += size
-            if self._size > _MOST_BYTES:
-                self.is_full = True
-        self._group.add(Entry(mailbox, outcome, self._routing.table.version, size))
+        entry = entry_of(mailbox, outcome, self._routing.table.version)
+        self._size += entry.size
+        if self._size > _MOST_BYTES:
+            self.is_full = True
+        self._group.add(entry)
 
     def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
         """Queue an outcome that is no plain success; if it holds back its key, nothing more of the key runs here."""

@@ -14,7 +14,7 @@ from sagabus.codec import Codec
 from sagabus.context import Context
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
-from sagabus.definitions.saga import SagaDefinition
+from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.run import Run
@@ -32,8 +32,12 @@ _NONE: tuple[Claim, ...] = ()
 class Consumer(Protocol):
     """One subscription of this bus, as its messages meet it. No call waits, and none writes."""
 
-    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
-        """The run of a message; its outcome where there is nothing to call. Raises what makes the message unusable."""
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
+        """The run of a message; its outcome where there is nothing to call. With `calls`, what need not run in a thread
+        is called at once. Then it is the outcome, too, unless what the call returned is still to be looked at.
+
+        Raises what makes the message unusable, and what user code raises.
+        """
         ...
 
     def conclude(self, run: Run) -> Completed:
@@ -62,7 +66,7 @@ class HandlerConsumer:
         self._definition = definition
         self._around = around
 
-    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
         """See `Consumer`."""
         around, definition = self._around, self._definition
         if envelope.damage is not None:
@@ -75,14 +79,21 @@ class HandlerConsumer:
             with_key(definition, envelope, around.codec)  # raises for an unusable key; without any, no order counts
         message = around.codec.decode(found[0].message_type, envelope.body, envelope.headers)
         ctx = Context(envelope, around.sender, around.clock.now(), stateful=False)
-        return Run(reaction, message, ctx, envelope)
+        if not calls or reaction.in_thread:
+            return Run(reaction, message, ctx, envelope)
+        returned = called(reaction, None, message, ctx)
+        if returned is not None:
+            return Run(reaction, message, ctx, envelope, None, None, None, returned)
+        return self._completed(reaction, message, ctx, envelope)
 
     def conclude(self, run: Run) -> Completed:
         """See `Consumer`."""
-        ctx = run.ctx
-        claims = claims_of(run, self._around.rules)
+        return self._completed(run.reaction, run.message, run.ctx, run.envelope)
+
+    def _completed(self, reaction: Reaction, message: object, ctx: Context, envelope: Envelope) -> Completed:
+        claims = claims_of(reaction, message, envelope, self._around.rules)
         effects = Effects(None, tuple(ctx.outgoing), (), tuple(ctx.statements), claims, ctx.unheard)
-        return Completed(run.envelope, effects)
+        return Completed(envelope, effects)
 
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """See `Consumer`."""
@@ -90,12 +101,24 @@ class HandlerConsumer:
         return None if found is None else found[0]
 
 
-def claims_of(run: Run, rules: DeduplicationRules) -> tuple[Claim, ...]:
+def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
+    """What user code returns. If that is nothing, or an error, the run has ended."""
+    try:
+        returned = reaction.invoke(state, message, ctx, None)
+    except BaseException:
+        ctx.close()
+        raise
+    if returned is None:
+        ctx.close()
+    return returned
+
+
+def claims_of(reaction: Reaction, message: object, envelope: Envelope, rules: DeduplicationRules) -> tuple[Claim, ...]:
     """The de-duplication keys that the commit of a run has to claim."""
-    message_type = run.reaction.message_type
+    message_type = reaction.message_type
     if message_type is None or rules.by_id_alone:
         return _NONE
-    keys = rules.claims(run.message, run.envelope, message_type.names)
+    keys = rules.claims(message, envelope, message_type.names)
     return tuple(Claim(key, _NO_FINGERPRINT) for key in keys)
 
 

@@ -21,7 +21,7 @@ from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, TransactionLost
 from sagabus.outcome import Completed, Effects, Outcome, Settled, Verdict
-from sagabus.refs import LaneLike
+from sagabus.refs import LaneLike, LaneRef
 from sagabus.store import Batch, Commit
 
 log = logging.getLogger("sagabus")
@@ -55,6 +55,20 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     routing: int
     size: int = 0
     """Bytes that it adds to a commit."""
+    steps: int = 0
+    """How many steps it adds to a commit, besides the sets of rows, which are written together."""
+
+
+def entry_of(mailbox: Mailbox, outcome: Outcome, routing: int) -> Entry:
+    """The entry of an outcome that was built on this version of the routing."""
+    if type(outcome) is not Completed:
+        return Entry(mailbox, outcome, routing, 0, _STEPS_OF_A_MARK)
+    effects = outcome.effects
+    save = effects.save
+    size = 0 if save is None else len(save.state) << save.recorded
+    for sent in effects.sent:
+        size += len(sent.body)
+    return Entry(mailbox, outcome, routing, size, len(effects.statements))
 
 
 Answered: TypeAlias = tuple[Sequence[Entry], Sequence[Settled]]
@@ -121,7 +135,7 @@ class Flush:
         return True
 
     async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> Answered:
-        if any(answer.verdict is not Verdict.COMMITTED for answer in answers):
+        if [*map(_verdict, answers)].count(Verdict.COMMITTED) < len(answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
                 # Before the answers: a message that runs again because of them must be sent by the new routing.
                 await self._learn_routing()
@@ -144,22 +158,18 @@ class Flush:
 
     async def _commit(self, entries: list[Entry]) -> Sequence[Settled]:
         """The answers; none if this cannot commit together, and has to be taken apart."""
-        epochs: dict[LaneLike, int] = {}
-        is_mixed = False
-        for entry in entries:
-            mailbox = entry.mailbox
-            known = epochs.setdefault(mailbox.place, mailbox.lane_epoch)
-            if known != mailbox.lane_epoch:
-                is_mixed = True
-                epochs[mailbox.place] = max(mailbox.lane_epoch, known)
+        epochs, is_mixed = _epochs(entries)
         if is_mixed:
             return await self._without_former(entries, epochs)
         version = self._routing.table.version
-        stale = [entry for entry in entries if entry.routing != version and _sends(entry.outcome)]
-        if stale:
+        if {version}.issuperset(map(_routing, entries)):
+            stale = None
+        else:
+            stale = next((entry for entry in entries if entry.routing != version and _sends(entry.outcome)), None)
+        if stale is not None:
             # Addressed before the routing changed: the whole flush is answered by the store's own rule.
-            version = stale[0].routing
-        batch = Batch([entry.outcome for entry in entries], version, epochs)
+            version = stale.routing
+        batch = Batch(list(map(_outcome, entries)), version, epochs)
         try:
             return await self._store.commit(batch)
         except Exception as error:
@@ -179,25 +189,38 @@ class Flush:
         return [FENCED if _is_former(entry, epochs) else next(answers) for entry in entries] if found else ()
 
 
+def _epochs(entries: Sequence[Entry]) -> tuple[dict[LaneLike, int], bool]:
+    """The latest epoch of each of their lanes; and whether any of them is of an earlier one."""
+    epochs: dict[LaneLike, int] = {}
+    is_mixed = False
+    place: LaneRef | None = None
+    epoch = 0
+    for entry in entries:
+        mailbox = entry.mailbox
+        if mailbox.place is place and mailbox.lane_epoch == epoch:
+            continue
+        place, epoch = mailbox.place, mailbox.lane_epoch
+        known = epochs.setdefault(place, epoch)
+        if known != epoch:
+            is_mixed = True
+            epochs[place] = max(epoch, known)
+    return epochs, is_mixed
+
+
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of them that one commit has room for: one at least."""
-    if sum(map(_size, entries)) <= LARGEST_FLUSH_BYTES and sum([_steps(e.outcome) for e in entries]) <= _MOST_STEPS:
+    if sum(map(_size, entries)) <= LARGEST_FLUSH_BYTES and sum(map(_steps, entries)) <= _MOST_STEPS:
         return entries
     steps = size = 0
     for number, entry in enumerate(entries):
-        steps += _steps(entry.outcome)
+        steps += entry.steps
         size += entry.size
         if (steps > _MOST_STEPS or size > LARGEST_FLUSH_BYTES) and number:
             return entries[:number]
     return entries
 
 
-_size = attrgetter("size")
-
-
-def _steps(outcome: Outcome) -> int:
-    """How many steps it adds to a commit, besides the sets of rows, which are written together."""
-    return len(outcome.effects.statements) if type(outcome) is Completed else _STEPS_OF_A_MARK
+_size, _steps, _routing, _outcome, _verdict = map(attrgetter, ("size", "steps", "routing", "outcome", "verdict"))
 
 
 def _tries_alone(entry: Entry) -> int:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.held_lane import HeldLane
+from sagabus.engine.known_keys import KnownKeys
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.page import HasRun, by_place, largest_body, last_at_once, may_have_held, positions
 from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
-from sagabus.refs import KeyLike, LaneLike, LaneRef
+from sagabus.refs import LaneLike, LaneRef
 from sagabus.settings import Settings
 from sagabus.store import Cursor, Lane
 
@@ -25,9 +27,6 @@ class Mark(NamedTuple):
 
 
 _FADING = 0.25
-_CACHED_BYTES = 64 << 20
-_CACHED = 20_000
-"""Idle mailboxes kept for the state in them."""
 
 
 class InFlight:
@@ -52,8 +51,6 @@ class InFlight:
         """Position of each in-flight envelope, with its mailbox."""
         self.marked: dict[int, Mark] = {}
         """By position, the suspects of which a death is counted until their outcome is committed."""
-        self.state_bytes = 0
-        """Of the states that mailboxes keep; those that were replaced since the last look are counted as well."""
         self.settled: set[int] = set()
         """Positions settled while a fetch was under way: it may still bring them."""
         self.restarted: set[LaneLike] = set()
@@ -61,7 +58,8 @@ class InFlight:
         self.fetches = 0
         """The number of the last fetch begun."""
         self.fetching = False
-        self._mailboxes: dict[KeyLike, Mailbox] = {}
+        self._keys = KnownKeys()
+        self._mailboxes = self._keys.mailboxes
 
     @classmethod
     def of(
@@ -89,7 +87,7 @@ class InFlight:
         Of a lane that was restarted meanwhile, only scheduled envelopes: the rest comes again, behind what stands
         before it.
         """
-        by_place = _by_place(envelopes)
+        found_in = by_place(envelopes)
         asked: set[LaneLike] = set()
         lanes, window = self.lanes, self.lane_window
         for cursor in cursors:
@@ -98,27 +96,21 @@ class InFlight:
             if held is None or place in self.restarted:
                 continue
             asked.add(place)
-            came = by_place.get(place)
+            came = found_in.get(place)
             if came is None:
                 held.go_on(held.after, window)
                 held.at_end = now
                 continue
-            ready = [each.position for each in came if not each.due_at]
-            held.go_on(max([held.after, *ready[-1:]]), window)
+            held.go_on(max(held.after, last_at_once(came)), window)
             if len(came) < limit:
                 held.at_end = now
         found: list[Envelope] = []
-        for place, same in by_place.items():
+        for place, same in found_in.items():
             if place in asked:
                 found += same
             elif place in self.lanes:
                 found += [each for each in same if each.due_at]
-        return found, any(len(same) >= limit for same in by_place.values())
-
-    def fresh(self, envelopes: Sequence[Envelope]) -> list[Envelope]:
-        """Those that are not in flight, and were not settled while they were fetched."""
-        in_flight, settled = self.envelopes, self.settled
-        return [each for each in envelopes if each.position not in in_flight and each.position not in settled]
+        return found, any(len(same) >= limit for same in found_in.values())
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
         """Take note of the lanes owned now; the mailboxes of those that were lost, which are dropped.
@@ -196,20 +188,63 @@ class InFlight:
         place, epoch = (LaneRef(channel, envelope.lane), -1) if held is None else (held.ref, held.epoch)
         found = Mailbox(self._definitions[channel], key, place, epoch)
         if key is not None:
-            self._mailboxes[(channel, key)] = found
+            self._keys.know(found, key)
         return found
 
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is in flight from now on, and waits for its run, behind those that were there."""
         self.envelopes[envelope.position] = mailbox
-        held = self.lanes.get(mailbox.place)
-        if held is not None:
-            # Large messages count as several: they fill a window sooner.
-            size = len(envelope.body) if envelope.headers is None else size_of(envelope)
-            held.take(mailbox, self.lane_window, 1 + size // self._unit)
+        if (held := self.lanes.get(mailbox.place)) is not None:
+            held.take(mailbox, self.lane_window, self._weight(envelope))
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned += 1
         mailbox.queue.append(envelope)
+
+    def fresh(self, page: Sequence[Envelope]) -> Sequence[Envelope]:
+        """Those that are not in flight, and were not settled while they were fetched."""
+        in_flight, settled = self.envelopes, self.settled
+        if in_flight.keys().isdisjoint(positions(page)) and settled.isdisjoint(positions(page)):
+            return page
+        return [each for each in page if each.position not in in_flight and each.position not in settled]
+
+    def take_page(
+        self, page: Iterable[Envelope], without_key: Callable[[Envelope], tuple[Envelope, Mailbox]]
+    ) -> list[Mailbox]:
+        """`take` all that comes in time; the mailbox of each. `without_key` finds that of an envelope without one."""
+        in_flight, mailboxes, unit = self.envelopes, self._mailboxes, self._unit
+        window, fetch = self.lane_window, self.fetches
+        place: LaneRef | None = None
+        held: HeldLane | None = None
+        filled: list[Mailbox] = []
+        for stored in page:
+            envelope, key = stored, stored.partition_key
+            if key is None:
+                envelope, mailbox = without_key(stored)
+            else:
+                known = mailboxes.get((stored.channel, key))
+                mailbox = known if known is not None and known.place[1] == stored.lane else self.mailbox(stored)
+            is_plain = not (envelope.due_at or mailbox.held or mailbox.returned or mailbox.held_through >= fetch)
+            if not is_plain and not self._lets_in(envelope, mailbox):
+                continue
+            in_flight[envelope.position] = mailbox
+            if mailbox.place is not place:
+                place = mailbox.place
+                held = self.lanes.get(place)
+            if held is not None:
+                # Large messages count as several: they fill a window sooner.
+                weight = 1 + len(envelope.body) // unit if envelope.headers is None else self._weight(envelope)
+                held.take(mailbox, window, weight)
+            mailbox.queue.append(envelope)
+            filled.append(mailbox)
+        return filled
+
+    def _lets_in(self, envelope: Envelope, mailbox: Mailbox) -> bool:
+        """Whether it comes in time; if so, note whether others may have been held back for it."""
+        if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(self.fetches)):
+            return False
+        if envelope.due_at and may_have_held(envelope):
+            mailbox.returned += 1
+        return True
 
     def take_first(self, envelopes: Sequence[Envelope], mailbox: Mailbox) -> None:
         """The same for several, which run before all those that were there."""
@@ -248,7 +283,7 @@ class InFlight:
 
     def note_states(self, size: int) -> None:
         """So many bytes of states were kept."""
-        self.state_bytes += size
+        self._keys.note_states(size)
 
     def hold(self, mailbox: Mailbox, envelope: Envelope) -> None:
         """A retry of the key is on its way into the store, from where all comes again that waits or runs behind it."""
@@ -276,7 +311,8 @@ class InFlight:
         self.rescan_lane(mailbox.place)
 
     def _put_down_waiting(self, mailbox: Mailbox) -> None:
-        self._put_down([(envelope, mailbox) for envelope in mailbox.queue])
+        for envelope in mailbox.queue:
+            self.put_down(envelope, mailbox)
         mailbox.queue.clear()
 
     def page(self, limit: int) -> int:
@@ -286,8 +322,7 @@ class InFlight:
     def note_page(self, envelopes: Sequence[Envelope]) -> None:
         """Note how large messages are now. Before any was seen they count as large, and again soon after one was."""
         if envelopes:
-            largest = max([len(envelope.body) for envelope in envelopes])
-            self._heaviest = max(1 + largest / self._unit, 1 + (self._heaviest - 1) * _FADING)
+            self._heaviest = max(1 + largest_body(envelopes) / self._unit, 1 + (self._heaviest - 1) * _FADING)
 
     def holds(self, envelope: Envelope, mailbox: Mailbox) -> bool:
         """Whether an envelope is in flight in this very mailbox: the mailbox of a lost lane holds nothing any more."""
@@ -295,31 +330,44 @@ class InFlight:
 
     def put_down(self, envelope: Envelope, mailbox: Mailbox) -> None:
         """An envelope is no longer in flight. One that was not in this mailbox stays where it is."""
-        self._put_down(((envelope, mailbox),))
+        position = envelope.position
+        if self.envelopes.get(position) is not mailbox:
+            return
+        if envelope.due_at and may_have_held(envelope):
+            mailbox.returned -= 1
+        del self.envelopes[position]
+        if self.fetching:
+            self.settled.add(position)
+        if (held := self.lanes.get(mailbox.place)) is not None:
+            held.put_down(mailbox, self._weight(envelope))
 
-    def put_down_all(self, settled: Sequence[tuple[Envelope, Mailbox]]) -> None:
-        """Envelopes whose outcomes are committed are no longer in flight, nor is a death of theirs counted any more."""
-        self._put_down(settled)
+    def put_down_all(self, settled: Sequence[HasRun]) -> None:
+        """The same of many that were due at once and are committed now: no death of theirs is counted any more."""
+        gone = [entry.outcome.envelope.position for entry in settled]
+        if self.fetching:
+            self.settled.update(gone)
         if self.marked:
-            for envelope, _ in settled:
-                self.marked.pop(envelope.position, None)
-
-    def _put_down(self, pairs: Sequence[tuple[Envelope, Mailbox]]) -> None:
-        envelopes, lanes, unit = self.envelopes, self.lanes, self._unit
-        note = self.settled.add if self.fetching else None
-        for envelope, mailbox in pairs:
-            position = envelope.position
+            for position in gone:
+                self.marked.pop(position, None)
+        envelopes, unit = self.envelopes, self._unit
+        place: LaneRef | None = None
+        held: HeldLane | None = None
+        for position, entry in zip(gone, settled, strict=True):
+            mailbox = entry.mailbox
             if envelopes.get(position) is not mailbox:
                 continue
             del envelopes[position]
-            if envelope.due_at and may_have_held(envelope):
-                mailbox.returned -= 1
-            if note is not None:
-                note(position)
-            held = lanes.get(mailbox.place)
+            if mailbox.place is not place:
+                place = mailbox.place
+                held = self.lanes.get(place)
             if held is not None:
-                size = len(envelope.body) if envelope.headers is None else size_of(envelope)
-                held.put_down(mailbox, 1 + size // unit)
+                envelope = entry.outcome.envelope
+                weight = 1 + len(envelope.body) // unit if envelope.headers is None else self._weight(envelope)
+                held.put_down(mailbox, weight)
+
+    def _weight(self, envelope: Envelope) -> int:
+        """How many of a window it counts as."""
+        return 1 + size_of(envelope) // self._unit
 
     def in_flight_of(self, channel: str, key: str) -> int:
         """How many envelopes of a key there are."""
@@ -340,55 +388,12 @@ class InFlight:
         mailbox.queue.clear()
         mailbox.returned = 0
         mailbox.rewind([])
-        if mailbox.key is not None and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
-            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+        self._keys.let_go(mailbox)
 
     def forget(self, mailbox: Mailbox) -> None:
         """Let go of a mailbox that is idle and has no state worth keeping: of a handler, or of a finished saga."""
-        cell = mailbox.cell
-        if mailbox.key is None or (cell is not None and not cell.completed) or mailbox.held_through >= self.fetches:
-            return
-        if mailbox.idle and self._mailboxes.get((mailbox.place[0], mailbox.key)) is mailbox:
-            del self._mailboxes[(mailbox.place[0], mailbox.key)]
+        self._keys.forget(mailbox, self.fetches)
 
     def tidy(self) -> None:
         """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
-        if len(self._mailboxes) <= _CACHED and self.state_bytes <= _CACHED_BYTES:
-            return
-        idle = [
-            name for name, mailbox in self._mailboxes.items() if mailbox.idle and mailbox.held_through < self.fetches
-        ]
-        if len(self._mailboxes) > _CACHED:
-            for name in idle[: len(idle) // 2 + 1]:
-                del self._mailboxes[name]
-        self._tidy_states(name for name in idle if name in self._mailboxes)
-
-    def _tidy_states(self, idle: Iterable[KeyLike]) -> None:
-        """Let go of idle states, those first that were there first, until half of the bytes are left."""
-        self.state_bytes = sum(_state_size(mailbox) for mailbox in self._mailboxes.values())
-        for name in idle:
-            if self.state_bytes <= _CACHED_BYTES // 2:
-                return
-            self.state_bytes -= _state_size(self._mailboxes.pop(name))
-
-
-def _by_place(envelopes: Sequence[Envelope]) -> dict[LaneLike, list[Envelope]]:
-    """Envelopes by their lane, in their order."""
-    found: dict[LaneLike, list[Envelope]] = {}
-    for envelope in envelopes:
-        place = (envelope.channel, envelope.lane)
-        if (same := found.get(place)) is None:
-            found[place] = [envelope]
-        else:
-            same.append(envelope)
-    return found
-
-
-def _state_size(mailbox: Mailbox) -> int:
-    cell = mailbox.cell
-    return 0 if cell is None or cell.body is None else len(cell.body)
-
-
-def may_have_held(envelope: Envelope) -> bool:
-    """Whether others of its key may have been held back for it: it was tried before, or replayed, or scheduled."""
-    return bool(envelope.due_at and (envelope.timer is None or envelope.attempt or envelope.failed_at is not None))
+        self._keys.tidy(self.fetches)

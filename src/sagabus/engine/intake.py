@@ -193,23 +193,11 @@ class Intake:
         return fetched
 
     async def _hand_out(self, envelopes: Sequence[Envelope], fetched: Fetched) -> None:
-        await self._dispatch(self._hand.fresh(envelopes), fetched.loaded)
-
-    async def _dispatch(self, envelopes: Sequence[Envelope], loaded: Iterable[tuple[str, Loaded]] = ()) -> None:
         """Put envelopes into the mailboxes of their keys, with the state they need, and have them served."""
-        filled: list[Mailbox] = []
-        number, take, mailbox_of = self._hand.fetches, self._hand.take, self._hand.mailbox
-        for stored in envelopes:
-            if stored.partition_key is not None:
-                envelope, mailbox = stored, mailbox_of(stored)
-            else:
-                envelope, mailbox = self._without_key(stored)
-            if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(number)):
-                continue
-            take(envelope, mailbox)
-            filled.append(mailbox)
+        filled = self._hand.take_page(self._hand.fresh(envelopes), self._without_key)
         try:
-            await self._load([m for m in filled if m.cell is None and not m.active and not m.unflushed], loaded)
+            wanting = [m for m in filled if m.cell is None and m.lacks_state and not m.active and not m.unflushed]
+            await self._load(wanting, fetched.loaded)
             hit("fetch.loaded")
         except StoreError as error:
             log.warning("cannot load ahead of the handlers: %s", error)
@@ -230,8 +218,7 @@ class Intake:
     async def _load(self, mailboxes: Sequence[Mailbox], loaded: Iterable[tuple[str, Loaded]]) -> None:
         wanted: dict[str, dict[str, Mailbox]] = {}
         for mailbox in mailboxes:
-            if mailbox.definition.has_instances and mailbox.key is not None:
-                wanted.setdefault(mailbox.place[0], {})[mailbox.key] = mailbox
+            wanted.setdefault(mailbox.place[0], {})[mailbox.key or ""] = mailbox
         for saga, found in loaded:
             if found.key in wanted.get(saga, ()):
                 wanted[saga].pop(found.key).believe(found.instance, list(found.stashed))

@@ -8,7 +8,7 @@ messages run again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -210,7 +210,7 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
     def one_settled(self) -> None:
         """One outcome fewer on its way."""
         self.unflushed -= 1
-        if self.unflushed == 0 and self.flushed is not None:
+        if self.flushed is not None and not self.unflushed:
             if not self.flushed.done():
                 self.flushed.set_result(None)
             self.flushed = None
@@ -238,3 +238,13 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
     def put_back(self, envelopes: list[Envelope]) -> None:
         """Queue envelopes again, in the order of their positions."""
         self.queue = sorted((*envelopes, *self.queue), key=lambda envelope: envelope.position)
+
+
+def activated(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
+    """Those of them that wait for a runner from now on, and did not before."""
+    found: list[Mailbox] = []
+    for mailbox in mailboxes:
+        if not mailbox.active:
+            mailbox.active = True
+            found.append(mailbox)
+    return found

@@ -19,7 +19,7 @@ from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.around import Step, compose
-from sagabus.engine.consumer import Consumer, Definition, HandlerConsumer, Surroundings
+from sagabus.engine.consumer import Consumer, Definition, HandlerConsumer, Surroundings, called
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.returned import finish
@@ -58,7 +58,7 @@ class Processing:
     ) -> None:
         """`consumers`: those that are neither a handler nor a saga, by channel."""
         self._states = states
-        self._middlewares = middlewares
+        self._middlewares = middlewares  # the harness adds to it while the bus is open
         self.rules = rules
         self.observers = sender.observers
         self._is_watched = self.observers.are_around
@@ -79,7 +79,13 @@ class Processing:
         hit("handle.entered")
         consumer = self._consumers.get(mailbox.place[0]) or self._learn(mailbox.definition)
         context = self._opened_in.copy()
-        begun = context.run(self._begin, consumer, mailbox, envelope, unit)
+        if unit is None and not (self._middlewares or self._is_watched):
+            try:
+                begun = context.run(consumer.begin, mailbox, envelope, True)
+            except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure
+                return context.run(self._failed, mailbox.definition, envelope, error)
+        else:
+            begun = context.run(self._begin, consumer, mailbox, envelope, unit)
         if type(begun) is Run:
             begun.context = context
         return begun
@@ -112,7 +118,7 @@ class Processing:
     def _begin(self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope, unit: Unit | None) -> Run | Outcome:
         run: Run | Outcome | None = None
         try:
-            run = consumer.prepare(mailbox, envelope)
+            run = consumer.begin(mailbox, envelope, False)
             if type(run) is not Run:
                 return run
             if self._is_watched:
@@ -120,17 +126,9 @@ class Processing:
             reaction = run.reaction
             if self._middlewares or reaction.in_thread or (unit is not None and reaction.wants_connection):
                 return run
-            try:
-                returned = reaction.invoke(run.state, run.message, run.ctx, None)
-            except BaseException:
-                run.ctx.close()
-                raise
-            if returned is not None:
-                run.returned = returned
-                return run
-            run.ctx.close()
-            return consumer.conclude(run) if run.entered is None else self._concluded(consumer, run)
-        except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is that handler's failure
+            run.returned = called(reaction, run.state, run.message, run.ctx)
+            return run if run.returned is not None else self._concluded(consumer, run)
+        except BaseException as error:  # noqa: BLE001  # the same
             if isinstance(run, Run):
                 self._leave(run, error)
             return self._failed(mailbox.definition, envelope, error)

@@ -12,6 +12,7 @@ from datetime import timedelta
 import msgspec
 
 from sagabus.clock import micros
+from sagabus.codec import Writer
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import declared
 from sagabus.definitions.saga import SagaDefinition
@@ -54,6 +55,9 @@ class Plain(msgspec.Struct, frozen=True, gc=False):
     channel: str
     key: KeyOf | None
     remote: bool
+    lanes: int
+    write: Writer
+    """Makes its body."""
 
 
 class RoutingTable:

@@ -82,15 +82,21 @@ class Runner:
         )
 
     def serve(self, mailbox: Mailbox) -> Awaitable[None] | None:
-        """Run what waits in the mailbox; what has to be waited for, if that is not all."""
+        """Run what waits in the mailbox, and in those that are ready after it; what has to be waited for ends that."""
+        another, run_on = self._runners.another, self._run_on
         try:
-            run = self._run_on(mailbox)
+            while True:
+                run = run_on(mailbox)
+                if run is not None or mailbox.queue:
+                    break
+                mailbox.rest()
+                following = another()
+                if following is None:
+                    return None
+                mailbox = following
         except BaseException:
             self._leave(mailbox)
             raise
-        if run is None and not mailbox.queue:
-            mailbox.rest()
-            return None
         return self._go_on(mailbox, run)
 
     def _run_on(self, mailbox: Mailbox) -> Run | None:
@@ -99,11 +105,12 @@ class Runner:
         The plain way of most messages: from the queue to the committer without a turn of the event loop.
         """
         cell = mailbox.cell
-        if self._gate.watching or mailbox.place[0] in self._lending or (cell is None and mailbox.lacks_state):
+        if (cell is None and mailbox.lacks_state) or self._gate.watching or mailbox.place[0] in self._lending:
             return None
         in_flight, committer, runners = self._hand.envelopes, self._committer, self._runners
         while not (self.stopping or committer.is_full or runners.served >= BURST):
-            if (envelope := mailbox.begin_next_of(in_flight)) is None:
+            envelope = mailbox.begin_next_of(in_flight)
+            if envelope is None:
                 break
             outcome = self._begin(mailbox, envelope)
             if isinstance(outcome, Run):
@@ -114,6 +121,8 @@ class Runner:
             else:
                 self._finish(mailbox, outcome, mailbox.epoch)
             runners.served += 1
+            if not mailbox.queue:
+                break
         mailbox.ended()
         return None
 

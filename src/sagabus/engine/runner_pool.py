@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.mailbox import Mailbox, activated
 
 log = logging.getLogger("sagabus")
 
@@ -33,13 +33,17 @@ class RunnerPool:
         self._idle: list[asyncio.Future[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._at: dict[asyncio.Task[Any] | None, Mailbox] = {}
+        self._turn: asyncio.Task[Any] | None = None
+        """The runner that serves just now, until it waits."""
         self._relief = False
         self.served = 0
         """Messages since the event loop has turned last; with BURST of them it is time to `breathe`."""
         self._closed = True
 
     def start(self, serve: Callable[[Mailbox], Awaitable[None] | None]) -> None:
-        """Begin. `serve` does what of a mailbox need not wait, and gives what does, if there is anything."""
+        """Begin. `serve` does what of a mailbox need not wait, and gives what does, if there is anything. It may go on
+        with `another`.
+        """
         self._serve, self._closed = serve, False
         self.relieve()
 
@@ -70,9 +74,7 @@ class RunnerPool:
 
     def offer_all(self, mailboxes: Iterable[Mailbox]) -> None:
         """The same of several, one of which may stand there more than once."""
-        for mailbox in mailboxes:
-            if mailbox.activate():
-                self._ready.append(mailbox)
+        self._ready.extend(activated(mailboxes))
         self.relieve()
 
     def relieve(self) -> None:
@@ -90,6 +92,13 @@ class RunnerPool:
             task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-runner")
             self._tasks.add(task)
             task.add_done_callback(self._ended)
+
+    def another(self) -> Mailbox | None:
+        """The next mailbox for the runner that serves just now, and had not to wait; None where it has to look up."""
+        if self.served >= BURST or not self._ready:
+            return None
+        mailbox = self._at[self._turn] = self._ready.popleft()
+        return mailbox
 
     async def breathe(self) -> None:
         """Let the event loop turn."""
@@ -118,12 +127,13 @@ class RunnerPool:
         task = asyncio.current_task()
         while not self._closed:
             if self._ready:
+                self._turn = task
                 mailbox = self._at[task] = self._ready.popleft()
                 try:
                     if (rest := self._serve(mailbox)) is not None:
                         await rest
                 except Exception:
-                    log.exception("a mailbox of %s met an error", mailbox.place[0])
+                    log.exception("a mailbox of %s met an error", self._at[task].place[0])
                 if self.served >= BURST:
                     await self.breathe()
             else:

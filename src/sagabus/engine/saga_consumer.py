@@ -10,7 +10,7 @@ from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
-from sagabus.engine.consumer import Surroundings, claims_of, with_key
+from sagabus.engine.consumer import Surroundings, called, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
 from sagabus.engine.run import Run
@@ -28,37 +28,51 @@ class SagaConsumer:
         self._around = around
         self._states = states
         self._known = {
-            name: (around.codec.reader(declared(found[0])), found) for name, found in definition.reactions.items()
+            name: (around.codec.reader(declared(found[0])), found, definition.starting.get(name))
+            for name, found in definition.reactions.items()
         }
+        self._start = definition.start
         self._by_id_alone = around.rules.by_id_alone
         self._sender, self._now = around.sender, around.clock.now
         self._has_status, self._has_history = definition.has_status, definition.options.history
+        self._restarts = definition.options.restart
 
-    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
         """See `Consumer`."""
         cell, known = mailbox.cell, self._known.get(envelope.message_type)
         if known is None or cell is None or envelope.timer is not None or envelope.damage or cell.damage:
-            return self._prepare_other(mailbox, cell, envelope)
-        read, reactions = known
+            return self._begin_other(mailbox, cell, envelope)
+        read, reactions, starting = known
         message = read(envelope.body, envelope.headers)
         if cell.version == 0 or cell.completed:
-            return self._begin_instance(mailbox, cell, envelope, message)
-        state = cell.state if cell.state is not None else self._state(cell)
-        for reaction in reactions:
-            if (when := reaction.when) is None or when(state):
-                cell.lend()
-                return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
-        where = f"in status {cell.status!r}" if self._definition.has_status else "in its present state"
-        return self._unwanted(envelope, "unexpected", f"has no reaction {where}")
+            if starting is None or (cell.completed and not self._restarts):
+                return self._unstarted(cell, envelope)
+            reaction, state = starting, self._start(envelope.message_type, message, mailbox.key or "")
+            cell.start_afresh()
+        else:
+            state = cell.state if cell.state is not None else self._state(cell)
+            for reaction in reactions:
+                if (when := reaction.when) is None or when(state):
+                    break
+            else:
+                return self._unexpected(cell, envelope)
+        cell.lend()
+        ctx = Context(envelope, self._sender, self._now())
+        if not calls or reaction.in_thread:
+            return Run(reaction, message, ctx, envelope, state, cell)
+        returned = called(reaction, state, message, ctx)
+        if returned is not None:
+            return Run(reaction, message, ctx, envelope, state, cell, None, returned)
+        return self._completed(reaction, message, ctx, envelope, state, cell)
 
-    def _prepare_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
+    def _begin_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
         if envelope.damage is not None:
             return self._around.failing.damaged(self._definition, envelope)
         if cell is None:
             return self._keyless(envelope)
         mailbox.check_readable()
         if envelope.timer is not None:
-            return self._prepare_timer(cell, envelope)
+            return self._begin_timer(cell, envelope)
         unknown = UnknownMessageType(envelope.message_type)
         return self._around.failing.unknown(self._definition, envelope, unknown)
 
@@ -77,20 +91,24 @@ class SagaConsumer:
 
     def conclude(self, run: Run) -> Completed:
         """See `Consumer`."""
-        ctx, cell = run.ctx, run.cell
-        if cell is None or run.state is None:
+        if run.cell is None or run.state is None:
             raise TypeError(f"{self._definition.name}: a run without an instance")
-        envelope, state, completed = run.envelope, run.state, ctx.completed
-        claims = () if self._by_id_alone else claims_of(run, self._around.rules)
+        return self._completed(run.reaction, run.message, run.ctx, run.envelope, run.state, run.cell)
+
+    def _completed(  # noqa: PLR0917  # by position: it is called once for each run of a saga
+        self, reaction: Reaction, message: object, ctx: Context, envelope: Envelope, state: Saga, cell: BelievedState
+    ) -> Completed:
+        completed = ctx.completed
+        claims = () if self._by_id_alone else claims_of(reaction, message, envelope, self._around.rules)
         timers = {} if cell.completed else cell.timers
         sent = tuple(ctx.outgoing)
         cancelled: tuple[str, ...] = ()
         if ctx.timer_changes or envelope.timer is not None:
-            timers, timers_sent, cancelled = self._changed_timers(run, timers)
+            timers, timers_sent, cancelled = self._changed_timers(ctx, envelope, timers)
             sent = sent if completed else sent + timers_sent
         body, kept, shape = self._states.write(state, cell.carried)
         status = status_of(state) if self._has_status else None
-        wakes = bool(cell.stash) and self._has_moved(cell, status, completed=completed)
+        wakes = bool(cell.stash and self._has_moved(cell, status, completed=completed))
         version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
         timers = {} if completed else timers
         cell.moved(version + 1, body, kept, shape, status, timers, completed)
@@ -100,24 +118,14 @@ class SagaConsumer:
         # fmt: on
         return Completed(envelope, Effects(save, sent, cancelled, tuple(ctx.statements), claims, ctx.unheard))
 
-    def _begin_instance(
-        self, mailbox: Mailbox, cell: BelievedState, envelope: Envelope, message: object
-    ) -> Run | Outcome:
-        definition = self._definition
-        starting = definition.starting.get(envelope.message_type)
-        if cell.completed and (starting is None or not definition.options.restart):
+    def _unstarted(self, cell: BelievedState, envelope: Envelope) -> Outcome:
+        if cell.completed:
             return self._unwanted(envelope, "finished", "came after the saga had finished")
-        if starting is None:
-            return self._unwanted(envelope, "missing", "found no saga instance")
-        state = definition.start(envelope.message_type, message, mailbox.key or "")
-        cell.start_afresh()
-        return self._transition(starting, message, envelope, cell, state)
+        return self._unwanted(envelope, "missing", "found no saga instance")
 
-    def _transition(
-        self, reaction: Reaction, message: object, envelope: Envelope, cell: BelievedState, state: Saga
-    ) -> Run:
-        cell.lend()
-        return Run(reaction, message, Context(envelope, self._sender, self._now()), envelope, state, cell)
+    def _unexpected(self, cell: BelievedState, envelope: Envelope) -> Outcome:
+        where = f"in status {cell.status!r}" if self._has_status else "in its present state"
+        return self._unwanted(envelope, "unexpected", f"has no reaction {where}")
 
     def _keyless(self, envelope: Envelope) -> Outcome:
         definition = self._definition
@@ -127,14 +135,16 @@ class SagaConsumer:
         with_key(definition, envelope, self._around.codec)  # raises what makes the key unusable
         return self._unwanted(envelope, "no_key", f"names no instance: {known[0].no_key}")
 
-    def _prepare_timer(self, cell: BelievedState, envelope: Envelope) -> Run | Outcome:
+    def _begin_timer(self, cell: BelievedState, envelope: Envelope) -> Run | Outcome:
         name = envelope.timer or ""
         if cell.timers.get(name) != envelope.message_id:
             return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
         reaction = self._definition.timers.get(name)
         if reaction is None:
             return self._around.failing.unknown(self._definition, envelope, UnknownMessageType(timer_type(name)))
-        return self._transition(reaction, None, envelope, cell, self._state(cell))
+        state = self._state(cell)
+        cell.lend()
+        return Run(reaction, None, Context(envelope, self._sender, self._now()), envelope, state, cell)
 
     def _unwanted(self, envelope: Envelope, case: str, why: str) -> Outcome:
         return unwanted(self._definition, envelope, self._around.clock.now(), case, why)
@@ -147,20 +157,20 @@ class SagaConsumer:
         return state
 
     def _changed_timers(
-        self, run: Run, before: dict[str, str]
+        self, ctx: Context, fired: Envelope, before: dict[str, str]
     ) -> tuple[dict[str, str], tuple[Envelope, ...], tuple[str, ...]]:
         """What the run leaves of the instance's timers, those that it sets, and the names of those that it cancels."""
         definition, timers = self._definition, dict(before)
-        if run.envelope.timer is not None:
-            timers.pop(run.envelope.timer, None)
+        if fired.timer is not None:
+            timers.pop(fired.timer, None)
         sent: list[Envelope] = []
         cancelled: list[str] = []
-        for name, envelope in run.ctx.timer_changes.items():
+        for name, envelope in ctx.timer_changes.items():
             gone = definition.names_of_timer(name)
             if envelope is not None:
                 if name not in definition.timers:
                     problem = f"timer {name!r} is set, but no @timer({name!r}) handles it"
-                    raise HandlingError(problem, saga=definition.name, key=run.ctx.key)
+                    raise HandlingError(problem, saga=definition.name, key=ctx.key)
                 gone = [other for other in gone if other != name]  # the store replaces one of the same name
                 timers[name] = envelope.message_id
                 sent.append(envelope)

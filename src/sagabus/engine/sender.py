@@ -93,11 +93,10 @@ class Sender:
 
         What most runs send: so it is `address` and `_envelope` in one call, without a stamp in between.
         """
-        table, hops = self.routing.table, cause.hops + 1
-        plain = table.plain.get(type(message))
+        plain, hops = self.routing.table.plain.get(type(message)), cause.hops + 1
         if plain is None or plain.kind != kind or hops > self._max_hops:
             return None
-        body = self._encode(message)
+        body, _ = plain.write(message)
         incoming = cause.message_id
         message_id = self.derive(incoming, cause.channel, ordinal)
         key = None if plain.remote else cause.partition_key
@@ -108,7 +107,7 @@ class Sender:
                 return None
         # fmt: off
         return Envelope(
-            message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, table.lanes),
+            message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, plain.lanes),
             key, None, cause.correlation_id or incoming, incoming, now, 0, 0, 0, 0, 0, None, None, False, hops,
         )
         # fmt: on
@@ -118,9 +117,9 @@ class Sender:
     ) -> None:
         """Let `follow` know the class, under this routing."""
         if len(routes) == 1 and message_type.version == 1 and not self._adds_headers and not routes[0].leaves:
-            (route,) = routes
-            plain = Plain(message_type.name, message_type.kind, route.channel, route.key, route.remote)
-            table.plain[type(message)] = plain
+            (route,), write = routes, self.codec.writer(message_type)
+            name, kind = message_type.name, message_type.kind
+            table.plain[type(message)] = Plain(name, kind, route.channel, route.key, route.remote, table.lanes, write)
 
     def _with_headers(self, message: object, stamp: Stamp) -> Stamp:
         """With those that observers add: here every message passes, by whatever way it is sent."""

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from sagabus.engine.flush import Entry
-from sagabus.engine.in_flight import InFlight, may_have_held
+from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.page import may_have_held
 from sagabus.engine.processing import Processing
 from sagabus.envelope import Cause, Envelope
 from sagabus.observer import Commit
@@ -31,6 +32,7 @@ from sagabus.policies.deduplication import Duplicate, report_duplicate
 
 log = logging.getLogger("sagabus")
 
+_COMMITTED = Verdict.COMMITTED
 _AGAIN = {Verdict.CONFLICT, Verdict.DROPPED, Verdict.STALE_ROUTING}
 
 
@@ -73,19 +75,23 @@ class Settlement:
         settled: list[Outcome] = []
         plain: list[Entry] = []
         lost: list[tuple[Outcome, Verdict]] = []
+        states = 0
         for entry, answer in zip(entries, answers, strict=True):
             outcome = entry.outcome
-            if answer.verdict is Verdict.COMMITTED:
-                settled.append(outcome)
-                if type(outcome) is Completed and not (outcome.envelope.due_at or answer.refused):
-                    plain.append(entry)
-                else:
-                    self._committed(entry.mailbox, outcome, answer)
-            else:
+            if answer.verdict is not _COMMITTED:
                 lost.append((outcome, answer.verdict))
                 self._lost(entry.mailbox, outcome, answer, back, instead)
-        self._hand.put_down_all([(entry.outcome.envelope, entry.mailbox) for entry in plain])
-        self._note_states(settled)
+                continue
+            settled.append(outcome)
+            if type(outcome) is Completed:
+                if (save := outcome.effects.save) is not None:
+                    states += len(save.state)
+                if not (outcome.envelope.due_at or answer.refused):
+                    plain.append(entry)
+                    continue
+            self._committed(entry.mailbox, outcome, answer)
+        self._hand.put_down_all(plain)
+        self._hand.note_states(states)
         self._observers.committed(Commit(settled, lost))
         return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))
 
@@ -97,18 +103,12 @@ class Settlement:
             if cell is None or cell.completed:
                 forget(entry.mailbox)
 
-    def _note_states(self, settled: Sequence[Outcome]) -> None:
-        size = 0
-        for outcome in settled:
-            if type(outcome) is Completed and (save := outcome.effects.save) is not None:
-                size += len(save.state)
-        self._hand.note_states(size)
-
     def _committed(self, mailbox: Mailbox, outcome: Outcome, answer: Settled) -> None:
         envelope = outcome.envelope
         if answer.refused:
             self._note_refused(answer)
-        self._hand.put_down_all([(envelope, mailbox)])
+        self._hand.put_down(envelope, mailbox)
+        self._hand.unmark(envelope.position)
         if _holds(outcome):
             self._hand.hold_is_stored(mailbox)
         else:

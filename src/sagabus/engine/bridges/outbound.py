@@ -17,6 +17,7 @@ from sagabus.clock import Clock
 from sagabus.context import Context
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
+from sagabus.engine.consumer import called
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.routing import BROKER_OUT
@@ -89,13 +90,13 @@ class Outbound:
 
     # --- see `engine.consumer.Consumer` -------------------------------------------------------------------------------
 
-    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
         """A run that sends it."""
         if envelope.damage is not None:
             return self._failing.damaged(self.definition, envelope)
-        return Run(
-            self._reaction, envelope, Context(envelope, self._sender, self._clock.now(), stateful=False), envelope
-        )
+        ctx = Context(envelope, self._sender, self._clock.now(), stateful=False)
+        returned = called(self._reaction, None, envelope, ctx) if calls else None
+        return Run(self._reaction, envelope, ctx, envelope, returned=returned)
 
     def conclude(self, run: Run) -> Completed:
         """The broker has it: nothing remains here."""

@@ -127,7 +127,7 @@ class StrangerConsumer:
         self._reception, self._routing, self._failing = reception, routing, failing
         self.definition = HandlerDefinition(
             name=BROKER_IN,
-            function=self.prepare,
+            function=self.begin,
             reactions={},
             retry=RetryPolicy(),
             deduplication=None,
@@ -135,7 +135,7 @@ class StrangerConsumer:
             parks=False,
         )
 
-    def prepare(self, mailbox: Mailbox, envelope: Envelope) -> Outcome:
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Outcome:  # noqa: FBT001  # by position
         """Address it by what is known now, or have it held with the reason."""
         if envelope.damage is not None:
             return self._failing.damaged(self.definition, envelope)
