@@ -36,8 +36,9 @@ types: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/basedpyright
 
+# Three at once on two cores: half of their time, the tests wait for servers and for processes.
 unit: .venv/.dev
-	$(BIN)/python -m pytest -n 2 -m "not slow" --slowest 25
+	$(BIN)/python -m pytest -n 3 -m "not slow" --slowest 25
 
 campaign: .venv/.dev
 	$(BIN)/python -m pytest -m slow --timeout 0
