@@ -159,7 +159,10 @@ def test_a_worker_that_stands_still_does_not_outlive_a_killed_command(tmp_path: 
         [SAGABUS, "demo", "--orders", "5000"], stderr=subprocess.DEVNULL, env=environment(tmp_path)
     )
     wait_for_workers(tmp_path)
-    os.kill(workers_of(tmp_path)[0], signal.SIGSTOP)
+    stopped = workers_of(tmp_path)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    # The system ends only what stands still by the time that the command dies, and the signal takes a moment.
+    watched(lambda: Path(f"/proc/{stopped}/stat").read_text().rpartition(") ")[2].startswith("T"))
 
     running.kill()
     running.wait()
