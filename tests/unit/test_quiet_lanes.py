@@ -189,6 +189,20 @@ async def _a_fetch_that_failed_is_made_up_for(ground: Ground) -> None:
     assert {each.lane for each in await ground.fetch()} == {1}
 
 
+async def _what_a_cancelled_append_has_stored_is_found(ground: Ground) -> None:
+    await ground.fetch()
+    cancelled = asyncio.create_task(ground.append(ground.ours, ground.envelope(1)))
+    await asyncio.sleep(0)  # it is with the thread that writes, and is finished there
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    assert cancelled.cancelled()
+
+    await ground.append(ground.ours, ground.envelope(2))  # our own write shows no change of others
+
+    found = await ground.fetch() + await ground.fetch()  # first what was handed over, and then what the file has
+    assert {each.lane for each in found} == {1, 2}
+
+
 async def _what_a_retry_held_back_is_found_once_it_is_gone(ground: Ground) -> None:
     await ground.append(ground.ours, ground.envelope(1), ground.envelope(1))
     first, second = await ground.fetch()
@@ -245,6 +259,7 @@ async def _lanes_that_had_no_room_are_asked_once_they_have(ground: Ground) -> No
         _who_waits_for_changes_sees_what_another_process_stored,
         _who_waits_for_changes_looks_at_lanes_in_time_that_were_not_asked,
         _a_fetch_that_failed_is_made_up_for,
+        _what_a_cancelled_append_has_stored_is_found,
         _what_a_retry_held_back_is_found_once_it_is_gone,
         _what_is_due_comes_when_it_is_and_again_while_it_is_stored,
         _what_a_saga_wakes_is_found,

@@ -253,7 +253,14 @@ class SqliteStore(SqlCalls):
     async def _written(self, begin: Callable[[], Steps[T]]) -> T:
         self._check_process()
         async with self._turn:
-            result: T = await self._writer.call(self._file.write, self._write_connection, lambda: self._settled(begin))
+            try:
+                result: T = await self._writer.call(
+                    self._file.write, self._write_connection, lambda: self._settled(begin)
+                )
+            except BaseException:  # cancelled, or cut at the end of its commit, it may have stored all of it
+                self._handing.drop()
+                self._quiet.news_anywhere()
+                raise
             return result
 
     def _settled(self, begin: Callable[[], Steps[T]]) -> T:
