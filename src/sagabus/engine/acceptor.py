@@ -96,7 +96,7 @@ class Acceptor:
             else:
                 for publication in waiting:
                     await self._flush([publication])
-        except Exception as error:  # noqa: BLE001  # told to whoever waits
+        except Exception as error:  # noqa: BLE001  # the publishers that wait get it
             _fail(waiting, error)
         except BaseException:
             _unknown(waiting)

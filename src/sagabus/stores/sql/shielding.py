@@ -36,7 +36,7 @@ async def _tell(work: Awaitable[T], answer: asyncio.Future[T]) -> None:
     except asyncio.CancelledError:
         answer.cancel()
         raise
-    except BaseException as error:  # noqa: BLE001  # whoever waits is told
+    except BaseException as error:  # noqa: BLE001  # the caller that waits gets it
         if not answer.done():
             answer.set_exception(error)
     else:
