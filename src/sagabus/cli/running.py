@@ -74,7 +74,6 @@ async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
     async with bus:
         _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names)
         await asked.wait()
-        click.echo(f"sagabus: {reasons[0]}, stopping; send it again to stop at once", err=True)
     _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
 
 
@@ -118,8 +117,11 @@ def _listen(loop: asyncio.AbstractEventLoop, asked: asyncio.Event, reasons: list
             # Outside the loop: a handler that never returns would keep the loop from running this.
             sys.stdout.flush()
             os._exit(128 + number)
-        reasons.append(signal.Signals(number).name)
+        name = signal.Signals(number).name
+        reasons.append(name)
         loop.call_soon_threadsafe(asked.set)
+        with suppress(OSError):  # said from here, since a handler may block the loop, and without a buffer's lock
+            os.write(2, f"sagabus: {name}, stopping; send it again to stop at once\n".encode())
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
