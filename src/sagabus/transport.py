@@ -15,7 +15,18 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
-__all__ = ["Answer", "Capability", "Delivery", "Link", "Sent", "Topology", "Transport", "WireKind", "WireMessage"]
+__all__ = [
+    "Answer",
+    "Capability",
+    "Delivery",
+    "Link",
+    "Part",
+    "Sent",
+    "Topology",
+    "Transport",
+    "WireKind",
+    "WireMessage",
+]
 
 WireKind: TypeAlias = Literal["event", "command"]
 NO_HEADERS: Mapping[str, str] = {}
@@ -32,6 +43,8 @@ class Capability(Enum):
     DURABLE = "messages that survive the broker's restart"
     OWNERS = "one owner for each command"
     """A second service that asks for a command is refused by `Link.declare`."""
+    STORES = "memory of the store that a queue feeds"
+    """A queue of a service that feeds another store is refused by `Link.declare`, unless it is to move."""
 
 
 class WireMessage(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -96,6 +109,8 @@ class Topology(msgspec.Struct, frozen=True):
     """Types that it receives besides all other services that want them."""
     commands: tuple[str, ...] = ()
     """Types that it alone receives."""
+    store: str = ""
+    """Which store the queue feeds, for brokers with STORES; empty where it may be any."""
 
     @property
     def receives(self) -> bool:
@@ -103,14 +118,29 @@ class Topology(msgspec.Struct, frozen=True):
         return bool(self.events or self.commands)
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One thing at the broker that a topology consists of, in the broker's own words, for people to read."""
+
+    kind: str
+    """Such as `queue`, `exchange`, `stream` or `consumer`."""
+    name: str
+    settings: Mapping[str, str] = NO_HEADERS
+    """What it is declared with."""
+    receives: tuple[str, ...] = ()
+    """What leads into it: bindings, subjects or filters."""
+
+
 class Link(Protocol):
     """One connection, from its begin to its end. After its end every call raises TransportError."""
 
-    async def declare(self, topology: Topology) -> None:
-        """Make what is missing of a topology, and remove nothing. Twice is harmless.
+    async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
+        """Make what is missing of a topology, remove nothing, and receive for it. Twice is harmless.
 
-        ConfigurationError for a command that another service receives (with OWNERS), and for a queue that is there in
-        another form.
+        `make=False` makes nothing: ConfigurationError names each part that is missing. `move`: the queue feeds the
+        store of this topology from now on, whichever it fed before.
+
+        ConfigurationError names all problems: a command that another service receives (with OWNERS), a queue that
+        feeds another store (with STORES), a queue in a form that could lose messages.
         """
         ...
 
@@ -162,6 +192,10 @@ class Transport(Protocol):
     @property
     def largest_batch(self) -> int:
         """How many messages `send` and `receive` take at most."""
+        ...
+
+    def parts(self, topology: Topology) -> Sequence[Part]:
+        """What `Link.declare` makes of a topology, in order. Asks nothing of the broker."""
         ...
 
     async def connect(self) -> Link:

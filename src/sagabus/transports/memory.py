@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sagabus.errors import ConfigurationError, TransportError
-from sagabus.transport import Answer, Capability, Delivery, Sent, Topology, WireMessage
+from sagabus.transport import Answer, Capability, Delivery, Part, Sent, Topology, WireMessage
 from sagabus.transports import wire
+from sagabus.transports.lifetime import Lifetime
 from sagabus.url.transport import parsed_transport
 
 __all__ = ["MemoryBroker", "MemoryTransport"]
@@ -53,6 +54,7 @@ class MemoryBroker:
         self._queues: dict[str, _Queue] = {}
         self._events: dict[str, set[str]] = {}
         self._owners: dict[str, str] = {}
+        self._stores: dict[str, str] = {}
         self._links: list[_MemoryLink] = []
         self._tags = 0
         self.is_down = False
@@ -123,23 +125,45 @@ class MemoryBroker:
                 queue.ready.extendleft(reversed(again))
                 queue.has_news()
 
-    def declare(self, topology: Topology, link: _MemoryLink) -> _Queue | None:
+    def declare(self, topology: Topology, link: _MemoryLink, *, make: bool, move: bool) -> _Queue | None:
         """The queue of a service, with all that goes there; None for a service that receives nothing."""
-        service = topology.service
-        taken = {each: owner for each in topology.commands if (owner := self._owners.get(each, service)) != service}
-        if taken:
-            raise ConfigurationError(
-                *(f"command {each!r} has a receiver already, service {owner!r}" for each, owner in taken.items())
-            )
+        problems = list(self._conflicts(topology, move=move))
+        if not make:
+            problems += self._missing(topology)
+        if problems:
+            raise ConfigurationError(*problems)
         if not topology.receives:
             return None
+        service = topology.service
         for each in topology.events:
             self._events.setdefault(each, set()).add(service)
         self._owners.update(dict.fromkeys(topology.commands, service))
+        if topology.store:
+            self._stores[service] = topology.store
         queue = self._queues.setdefault(service, _Queue())
         if link not in queue.links:
             queue.links.append(link)
         return queue
+
+    def _conflicts(self, topology: Topology, *, move: bool) -> Iterator[str]:
+        service, store = topology.service, topology.store
+        for each in topology.commands:
+            if (owner := self._owners.get(each, service)) != service:
+                yield f"command {each!r} has a receiver already, service {owner!r}"
+        fed = self._stores.get(service, store)
+        if store and fed != store and not move:
+            yield wire.feeds_another_store(service)
+
+    def _missing(self, topology: Topology) -> Iterator[str]:
+        service = topology.service
+        if topology.receives and service not in self._queues:
+            yield f"the queue {service!r} is missing"
+        for each in topology.events:
+            if service not in self._events.get(each, ()):
+                yield f"the queue {service!r} has no binding for the event {each!r}"
+        for each in topology.commands:
+            if each not in self._owners:
+                yield f"the queue {service!r} has no binding for the command {each!r}"
 
     def take(self, message: WireMessage) -> Sent:
         """Put one message into the queues of all its receivers."""
@@ -168,35 +192,35 @@ class _MemoryLink:
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
         self._queue: _Queue | None = None
-        self._end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._life = Lifetime("memory")
         self.open: dict[int, _Kept] = {}
         """What is handed out and not settled."""
         self.news = asyncio.Event()
         broker.attach(self)
 
-    async def declare(self, topology: Topology) -> None:
-        self._check()
-        self._queue = self._broker.declare(topology, self)
+    async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
+        self._life.check()
+        self._queue = self._broker.declare(topology, self, make=make, move=move)
 
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
-        self._check()
+        self._life.check()
         answers = [self._broker.take(message) for message in messages]
         await asyncio.sleep(0)  # as a broker answers later, when the link may have ended
         while self._broker.is_silent:
             await asyncio.sleep(_LOOK)
-            self._check()
-        self._check()
+            self._life.check()
+        self._life.check()
         return answers
 
     async def receive(self, most: int) -> Sequence[Delivery]:
-        self._check()
+        self._life.check()
         queue = self._queue
         if queue is None:
             raise TransportError("the service has declared nothing that it receives", transport="memory")
         while queue.links[0] is not self or not queue.ready:
             self.news.clear()
             await self.news.wait()
-            self._check()
+            self._life.check()
         found: list[Delivery] = []
         for _ in range(min(most, _LARGEST_BATCH, len(queue.ready))):
             kept, tag = queue.ready.popleft(), self._broker.next_tag()
@@ -205,7 +229,7 @@ class _MemoryLink:
         return found
 
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
-        self._check()
+        self._life.check()
         if self._broker.lost_acknowledgements > 0:
             self._broker.lost_acknowledgements -= 1
             return
@@ -213,31 +237,26 @@ class _MemoryLink:
             self.open.pop(delivery.tag, None)
 
     async def ping(self) -> None:
-        self._check()
+        self._life.check()
 
     async def ended(self) -> str:
-        return await asyncio.shield(self._end)
+        return await self._life.ended()
 
     async def close(self) -> None:
         self.end("closed")
 
     def end(self, why: str) -> None:
         """End, for whatever reason."""
-        if not self._end.done():
-            self._end.set_result(why)
+        if self._life.end(why):
             self.news.set()
             self._broker.detach(self)
-
-    def _check(self) -> None:
-        if self._end.done():
-            raise TransportError(f"the link has ended: {self._end.result()}", transport="memory")
 
 
 class MemoryTransport:
     """See `sagabus.transport.Transport`."""
 
     largest_batch = _LARGEST_BATCH
-    capabilities = frozenset({Capability.ORDERED, Capability.RETURNS, Capability.OWNERS})
+    capabilities = frozenset({Capability.ORDERED, Capability.RETURNS, Capability.OWNERS, Capability.STORES})
 
     def __init__(self, broker: MemoryBroker | None = None, *, name: str = "") -> None:
         self.broker = broker or MemoryBroker()
@@ -251,6 +270,12 @@ class MemoryTransport:
         """That of the broker which a URL names: one for each name in this process."""
         name = parsed_transport(url).path
         return cls(_NAMED.setdefault(name, MemoryBroker()), name=name)
+
+    def parts(self, topology: Topology) -> Sequence[Part]:
+        if not topology.receives:
+            return ()
+        receives = (*(f"event {each}" for each in topology.events), *(f"command {each}" for each in topology.commands))
+        return (Part("queue", topology.service, receives=receives),)
 
     async def connect(self) -> _MemoryLink:
         return _MemoryLink(self.broker)

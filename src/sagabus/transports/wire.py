@@ -66,6 +66,14 @@ def read(headers: Mapping[str, object], body: bytes, *, broker_time: int | None 
     )
 
 
+def feeds_another_store(service: str) -> str:
+    """What every adapter says of a queue that belongs to another store."""
+    return (
+        f"the queue of service {service!r} feeds another store. Two stores behind one service would each take a part "
+        "of its messages. Give this one a service name of its own, or move the queue: `sagabus topology --move`"
+    )
+
+
 def _problems(texts: Mapping[str, str]) -> Iterator[str]:
     for name in (ID, TYPE):
         if not texts.get(name):

@@ -13,7 +13,8 @@ import asyncio
 
 import pytest
 
-from sagabus.errors import ConfigurationError, TransportError
+from sagabus.errors import TransportError
+from sagabus.testing.conformance.transport_topology import TopologyConformance
 from sagabus.testing.conformance.transport_trial import PATIENCE, TransportSuite, TransportTrial, conformance
 from sagabus.transport import Answer, Capability, Link
 from sagabus.transports import wire
@@ -117,58 +118,6 @@ class SendingConformance(TransportSuite):
         assert await trial.send(link, trial.message(0)) == await trial.send(link, trial.message(0))
 
         assert [each.message.id for each in await trial.receive(link, 2)] == ["m0", "m0"]
-
-
-class TopologyConformance(TransportSuite):
-    """Who receives what."""
-
-    @conformance
-    async def test_every_service_that_wants_an_event_gets_it(self, trial: TransportTrial) -> None:
-        books = await trial.link(trial.topology("books"))
-        other = await trial.link(trial.topology("other"), other=True)
-
-        await trial.send(books, trial.message(0))
-
-        for link in (books, other):
-            (delivery,) = await trial.receive(link, 1)
-            assert delivery.message.id == "m0"
-
-    @conformance
-    async def test_a_queue_keeps_what_comes_while_no_link_receives(self, trial: TransportTrial) -> None:
-        await (await trial.link(trial.topology())).close()
-        shop = await trial.link()
-        assert await trial.send(shop, trial.message(0)) == [Answer.CONFIRMED]
-
-        (delivery,) = await trial.receive(await trial.link(trial.topology()), 1)
-
-        assert delivery.message == trial.message(0)
-
-    @conformance
-    async def test_declaring_twice_changes_nothing_and_more_adds_to_it(self, trial: TransportTrial) -> None:
-        link = await trial.link(trial.topology(), trial.topology(), trial.topology(events=["ended"]))
-
-        await trial.send(link, trial.message(0), trial.message(1, "ended"))
-
-        assert [each.message.id for each in await trial.receive(link, 2)] == ["m0", "m1"]
-        await trial.nothing_more(link)
-
-    @conformance
-    async def test_a_service_that_receives_nothing_has_no_queue(self, trial: TransportTrial) -> None:
-        link = await trial.link(trial.topology(events=[]))
-
-        with pytest.raises(TransportError):
-            await link.receive(1)
-
-    @conformance
-    async def test_a_second_owner_of_a_command(self, trial: TransportTrial) -> None:
-        await trial.link(trial.topology("books", commands=["do"]))
-        link = await trial.link(other=True)
-
-        if Capability.OWNERS in trial.transport.capabilities:
-            with pytest.raises(ConfigurationError, match="do"):
-                await link.declare(trial.topology("other", commands=["do"]))
-        else:
-            await link.declare(trial.topology("other", commands=["do"]))
 
 
 class ReceivingConformance(TransportSuite):

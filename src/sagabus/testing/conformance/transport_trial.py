@@ -64,10 +64,15 @@ class TransportTrial:
         return link
 
     def topology(
-        self, service: str = "books", *, events: Sequence[str] = ("noted",), commands: Sequence[str] = ()
+        self,
+        service: str = "books",
+        *,
+        events: Sequence[str] = ("noted",),
+        commands: Sequence[str] = (),
+        store: str = "",
     ) -> Topology:
         """What a service asks for."""
-        return Topology(self.name(service), tuple(map(self.name, events)), tuple(map(self.name, commands)))
+        return Topology(self.name(service), tuple(map(self.name, events)), tuple(map(self.name, commands)), store)
 
     def message(self, number: int = 0, name: str = "noted", **fields: Any) -> WireMessage:
         """A message of the service `shop`."""
