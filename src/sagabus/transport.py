@@ -139,8 +139,8 @@ class Link(Protocol):
         `make=False` makes nothing: ConfigurationError names each part that is missing. `move`: the queue feeds the
         store of this topology from now on, whichever it fed before.
 
-        ConfigurationError names all problems: a command that another service receives (with OWNERS), a queue that
-        feeds another store (with STORES), a queue in a form that could lose messages.
+        ConfigurationError names all problems. With OWNERS that is a command that another service receives. With STORES
+        it is a queue that feeds another store. Always it is a queue in a form that could lose messages.
         """
         ...
 
