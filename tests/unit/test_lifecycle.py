@@ -262,7 +262,11 @@ async def test_parts_stop_in_the_reverse_order_and_once() -> None:
     await parts.stop(5)
 
     assert notes == [("a", "start", 0), ("b", "start", 0), ("b", "stop", 5), ("a", "stop", 5)]
-    assert health == Health(reasons=("a", "b"), abandoned_threads=2)
+    assert health == Health(
+        reasons=("a", "b"),
+        abandoned_threads=2,
+        parts={name: Health(reasons=(name,), abandoned_threads=1) for name in "ab"},
+    )
     assert parts.health() == Health()
 
 

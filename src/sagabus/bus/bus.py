@@ -11,9 +11,11 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any, Self, Unpack, overload
 
 from sagabus.bus.bridging import Bridging, check_service
+from sagabus.bus.checkup import LONGEST_ANSWER, asking
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.bus.leftovers import report
@@ -285,9 +287,9 @@ class Bus:
         self._home.check("bus.counts()")
         return await self.store.inspect.counts()
 
-    def health(self) -> Health:
-        """Whether all parts of this bus can do their work in this process."""
-        return self._parts.health()
+    def health(self, *, within: timedelta = LONGEST_ANSWER) -> Health:
+        """Whether all parts can do their work in this process; awaited, it asks the store, too, `within` so long."""
+        return asking(self._parts.health(), self.store, self._home, is_open=self._opened, within=within)
 
     async def purge(self) -> None:
         """Forget what is older than its retention now, all of it, instead of in the background's small steps."""

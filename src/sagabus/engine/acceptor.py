@@ -41,6 +41,7 @@ class Publication:
 class Acceptor:
     """Appends what is published from outside; concurrent calls share a commit."""
 
+    name = "publishing"
     _stopping = False
 
     def __init__(self, store: Acceptance, routing: LiveRouting) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is wrong with a bus in this process, and what it waits for; nothing of it is about the database."""
+    """What is wrong with a bus, and what it waits for.
+
+    As `bus.health()` returns it, it is what this process knows at once. Awaited, it has asked the store, too.
+    """
 
     reasons: tuple[str, ...] = ()
     """Each says what is wrong and what to do."""
@@ -15,8 +20,29 @@ class Health:
     """What the bus waits for that comes back without a restart, such as a broker. Each says what rests meanwhile."""
     abandoned_threads: int = 0
     """Threads of handlers that reached their time limit and have not returned."""
+    parts: Mapping[str, Health] = field(default_factory=dict[str, "Health"])
+    """The same of each part by its name: `worker`, `housekeeping`, a bridge, and `store` once it was asked."""
+    answers: bool | None = None
+    """Whether the bus is open and its store answers; None unless the store was asked."""
+    ask: Callable[[Health], Awaitable[Health]] | None = field(default=None, compare=False, repr=False)
+    """Asks the store; what awaiting this does."""
+
+    def __await__(self) -> Generator[Any, None, Health]:
+        """The same, and whether the store answers. WrongEventLoop in another loop than that of the bus; errors of the
+        store are part of the answer. Twice is harmless, and cancelled, nothing remains of it.
+        """
+        return (_itself(self) if self.ask is None else self.ask(self)).__await__()
 
     @property
     def is_healthy(self) -> bool:
         """Whether there is nothing that only a restart of the process would cure."""
         return not self.reasons
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the bus accepts messages and handles them: it is healthy, and its store has answered if asked."""
+        return self.is_healthy and self.answers is not False
+
+
+async def _itself(health: Health) -> Health:
+    return health

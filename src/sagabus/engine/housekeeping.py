@@ -26,6 +26,8 @@ _LARGEST_JUMP = 3600 * SECOND
 class Housekeeping:
     """Purges every so often while it runs; several processes may do so at once."""
 
+    name = "housekeeping"
+
     def __init__(
         self, store: Upkeep, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int
     ) -> None:

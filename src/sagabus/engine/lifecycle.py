@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -25,6 +26,11 @@ _RESTART = ". Restart it"
 
 class Part(Protocol):
     """Something that works until it is stopped. Starting twice and stopping twice are harmless."""
+
+    @property
+    def name(self) -> str:
+        """What `health` calls it: one name for one part of a bus."""
+        ...
 
     async def start(self) -> None:
         """Begin. A part that was stopped meanwhile does not begin."""
@@ -61,8 +67,9 @@ class Parts:
         self._begun.clear()
 
     def health(self) -> Health:
-        """What keeps any of them from its work."""
-        return joined(part.health() for part in self._begun)
+        """What keeps any of them from its work, and each by its name."""
+        parts = {part.name: part.health() for part in self._begun}
+        return replace(joined(parts.values()), parts=parts)
 
 
 def joined(healths: Iterable[Health]) -> Health:

@@ -39,6 +39,7 @@ log = logging.getLogger("sagabus")
 class Worker:
     """Runs the definitions' handlers on what their channels hold. One per bus; its identity is new at every start."""
 
+    name = "worker"
     _started = _stopping = False
 
     def __init__(

@@ -50,6 +50,7 @@ class Bridge:
         clock: Clock,
         identity: Identity,
     ) -> None:
+        self.name = f"bridge to {transport.place}"
         self._transport, self._topology, self._make_worker = transport, topology, make_worker
         self._outbound, self._inbound = outbound, inbound
         self._clock, self._identity = clock, identity
