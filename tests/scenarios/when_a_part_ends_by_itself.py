@@ -21,6 +21,7 @@ from sagabus.store import Batch, Cursor, Fetched, Lane, Retention
 from sagabus.store.upkeep import Purged
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
+from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 SECOND = timedelta(seconds=1)
 TASKS = ["sagabus-intake", "sagabus-housekeeping"]
@@ -274,3 +275,19 @@ async def test_closing_gives_up_publications_that_outlast_the_grace() -> None:
 
     assert {type(answer) for answer in answers} == {StoreUnavailable}
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_bus_that_closes_while_its_link_ends_leaves_no_worker_of_the_bridge(turns: int) -> None:
+    broker = MemoryBroker()
+    before = set(threading.enumerate())
+    async with Bus("memory:", it, transport=MemoryTransport(broker), service="notes") as bus:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        broker.stop()
+        await until(lambda: bool(bus.health().waits))
+
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    for thread in set(threading.enumerate()) - before:
+        await asyncio.to_thread(thread.join, 1)  # it has said that it ends, and may not be gone
+        assert not thread.is_alive() or thread.name != "sagabus-leases"

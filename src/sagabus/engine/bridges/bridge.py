@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -153,13 +153,13 @@ class Bridge:
             return _said(next(iter(done)))
         finally:
             self._trouble = "the link has ended"
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
             try:
-                await self._stop_sending(link, lost)
-            finally:
-                await self._outbound.rest()
+                await _cancelled(tasks)
+            finally:  # be it cancelled meanwhile, for the bus is closed
+                try:
+                    await self._stop_sending(link, lost)
+                finally:
+                    await self._outbound.rest()
 
     async def _stop_sending(self, link: Link, lost: asyncio.Future[str]) -> None:
         """Give back the lanes. What is being sent may yet have its confirm, unless the link ends."""
@@ -241,6 +241,17 @@ class Bridge:
         ceiling = min(_FIRST_PAUSE * 2**self._tries, _LONGEST_PAUSE)
         self._tries = min(self._tries + 1, 16)
         return float(ceiling * (0.5 + self._identity.fraction() / 2))
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[str]]) -> None:
+    """Cancel them, and wait until they have ended, whatever happens meanwhile."""
+    for task in tasks:
+        task.cancel()
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        await asyncio.wait(tasks)
+        raise
 
 
 def _said(ended: asyncio.Future[str]) -> str:
