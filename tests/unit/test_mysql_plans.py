@@ -20,6 +20,7 @@ from sagabus.stores.mysql.fetch_query import LaneQueries
 from sagabus.stores.mysql.prepared import Form, forms
 from sagabus.stores.mysql.schema import names
 from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.survey_query import SurveyQueries
 from sagabus.stores.sql.dialect import table_names
 from sagabus.stores.sql.steps import Query
 
@@ -65,6 +66,8 @@ HOT: dict[str, Query] = {
         Query("purge_history", ("orders", 1000, 100)),
         Query("instance_page", ("orders", "k7", None, 100)),
         Query("history_page", ("orders", "k7", 5, 100)),
+        Query("next_channel", ("orders",)),
+        Query("letter_counts", (100,)),
     )
 }
 LANES = {
@@ -80,6 +83,11 @@ LANES = {
     "_all_of_one": ("orders", 1, 100, 50, "orders", 1, 1000, 50, "orders", 1, 1000, "orders", 1, 100),
 }
 """The queries of a fetch, and their parameters."""
+SURVEYS = {
+    "tally": ("orders", 1, 5, 1, 1000, 50),
+    "oldest": ("orders", 1, 1000),
+}
+"""Of one lane, with the parameters in the order of their numbers."""
 DERIVED = ("r", "ready")
 
 
@@ -164,6 +172,18 @@ def test_no_query_of_a_fetch_scans_a_table(database: Any, name: str) -> None:
     sql = getattr(LaneQueries(sagabus_names()), name)
 
     assert scans(database, sql, LANES[name]) == []
+
+
+@pytest.mark.parametrize("name", SURVEYS)
+def test_a_look_goes_through_a_lane_by_its_index(database: Any, name: str) -> None:
+    sql, order = SurveyQueries(sagabus_names())._each[name]
+    parameters = [SURVEYS[name][place] for place in order]
+
+    assert scans(database, sql, parameters) == []
+    lanes = [table for table in tables(explained(database, sql, parameters)) if table["table_name"] == "e"]
+    assert lanes != []
+    assert all(each["key"] == "sagabus_envelope_due" for each in lanes)
+    assert all(each["used_key_parts"][:3] == ["channel", "lane", "scheduled"] for each in lanes)
 
 
 @pytest.mark.parametrize("name", ["_ready", "_scheduled", "_standing"])

@@ -31,6 +31,8 @@ HOT = (
     *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
     *("record_history", "flush_and_record", "history_page", "purge_history"),
 )
+LOOKS = ("next_channel", "tally", "oldest", "letter_counts")
+"""They may sort what they have counted, which is bounded."""
 FULL = """
 INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed,
     hops) SELECT 'c' || n % 4, n % 16, CASE WHEN n % 10 = 0 THEN 1800000000000000 ELSE 0 END, 'm' || n, 't', 'k' || n,
@@ -116,6 +118,19 @@ def test_no_hot_statement_reads_or_sorts_a_whole_table(rig: Rig, name: str) -> N
     assert [node["Sort Key"] for node in sorted_] == []
 
 
+@pytest.mark.parametrize("name", LOOKS)
+def test_no_look_reads_a_whole_table_or_sorts_what_has_no_limit(rig: Rig, name: str) -> None:
+    plan = list(nodes(rig.run(rig.plan(name))))
+
+    large = {f"sagabus_{table}" for table in LARGE}
+    scans = [node for node in plan if node.get("Relation Name") in large]
+    whole = [node for node in scans if "Index Cond" not in node and node["Relation Name"] != "sagabus_held_key"]
+    sorted_ = [node for node in plan if "Sort" in node["Node Type"] and reads_without_limit(node, large)]
+    assert scans != []
+    assert [(node["Node Type"], node["Relation Name"]) for node in whole] == []
+    assert [node["Sort Key"] for node in sorted_] == []
+
+
 @pytest.mark.parametrize("name", ["sift", "sift_key"])
 def test_what_stands_before_a_cursor_is_looked_through_from_the_floor_to_the_cursor_only(rig: Rig, name: str) -> None:
     plan = list(nodes(rig.run(rig.plan(name))))
@@ -146,6 +161,13 @@ def test_a_history_is_read_and_forgotten_by_its_index(rig: Rig, name: str, index
 
     (condition,) = [node["Index Cond"] for node in plan if node.get("Index Name") == index]
     assert [field for field in fields if field not in condition] == []
+
+
+def reads_without_limit(node: Any, tables: set[str]) -> bool:
+    if node["Node Type"] == "Limit":
+        return False
+    below = node.get("Plans", ())
+    return node.get("Relation Name") in tables or any(reads_without_limit(each, tables) for each in below)
 
 
 def reads(node: Any, tables: set[str]) -> bool:

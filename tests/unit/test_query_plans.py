@@ -44,6 +44,10 @@ HOT = (
     "record_history",
     "history_page",
     "purge_history",
+    "next_channel",
+    "tally",
+    "oldest",
+    "letter_counts",
 )
 
 SMALL = {"fetch": "worker", "before_append": "held_key"}

@@ -18,6 +18,7 @@ from sagabus.bus.bridging import Bridging, check_service
 from sagabus.bus.checkup import LONGEST_ANSWER, asking
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
+from sagabus.bus.inspection.inspector import Inspector
 from sagabus.bus.leftovers import report
 from sagabus.bus.registration import register
 from sagabus.bus.upkeep import make_housekeeping
@@ -114,11 +115,11 @@ class Bus:
         self._seam.middleware.extend(middleware)
         self._publishing = Acceptor(self.store, self._routing)
         self._bridging = None if transport is None else self._make_bridging(transport)
-        self._parts = Parts()
-        self._home = HomeLoop()
+        self._parts, self._home = Parts(), HomeLoop()
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         self.timers = Timers(self.store, self._home)
+        self.inspect = Inspector(self.store, self._clock, self._home.check)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

@@ -16,6 +16,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("sagabus.cli.demonstration:demo", "Watch orders survive duplicates and killed workers, and audit them."),
     "bench": ("sagabus.cli.benchmark:bench", "Measure messages per second against a hand-written loop."),
     "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until a signal stops it."),
+    "status": ("sagabus.cli.overview:status", "Show what waits and since when, and who works."),
+    "workers": ("sagabus.cli.overview:workers", "List the live workers with their lanes."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
     "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),
     "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove old ones."),

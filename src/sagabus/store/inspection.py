@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.store.survey import Survey
 
 
 class ChannelCounts(msgspec.Struct, frozen=True, gc=False):
@@ -48,9 +49,13 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """When it counts as dead unless it renews, in microseconds since 1970."""
     knows: frozenset[str] | None = None
     """The message types that it knows there; None where it does not say."""
+    lease: int = 0
+    """How long its lease is, in microseconds."""
+    age: int = 0
+    """Microseconds since it said so last, by the store's clock."""
 
 
-class Inspection(Protocol):
+class Inspection(Survey, Protocol):
     """Read-only questions; answers are a snapshot."""
 
     async def due(self, channels: Sequence[str]) -> bool:

@@ -9,10 +9,11 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.stores.lane_shares import declared_types
+from sagabus.stores.memory.surveying import MemorySurvey
 from sagabus.stores.memory.tables import Tables
 
 
-class MemoryInspection:
+class MemoryInspection(MemorySurvey):
     """Answers are copies: nothing changes them afterwards."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
@@ -67,6 +68,8 @@ class MemoryInspection:
                 owned[channel, worker],
                 expires_at,
                 declared_types(tables.knowledge.get((channel, worker))),
+                lease := tables.lease_lengths.get(worker, 0),
+                now - (expires_at - lease),
             )
             for (channel, worker), expires_at in sorted(tables.workers.items())
             if expires_at >= now

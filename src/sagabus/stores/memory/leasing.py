@@ -41,6 +41,7 @@ class Leasing:
         if (channel, self._worker) not in self._tables.workers:
             self._tables.crew += 1
         self._tables.journal.put(self._tables.workers, (channel, self._worker), self._now + self._duration)
+        self._tables.lease_lengths[self._worker] = self._duration
         places: list[LaneLike] = [(channel, lane) for lane in range(lanes)]
         self._tables.knowledge[channel, self._worker] = knows
         fair = share_of(channel, lanes, knows, self._crews(channel))
@@ -71,6 +72,7 @@ class Leasing:
         for registration in () if self._patient else dead:
             self._tables.journal.drop(workers, registration)
             self._tables.knowledge.pop(registration, None)
+            self._tables.lease_lengths.pop(registration[1], None)
             self._tables.crew += 1
         return sorted(name for of, name in workers if of == channel and (of, name) not in dead)
 

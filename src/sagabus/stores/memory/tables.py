@@ -76,6 +76,8 @@ class Tables:
         """What threads have renewed and is not entered yet."""
         self.knowledge: dict[KeyLike, str | None] = {}
         """What each of them knows, as it said last."""
+        self.lease_lengths: dict[str, int] = {}
+        """How long the lease of each worker is, as it asked last."""
         self.crew = 0
         """How often workers have come or gone, or left lanes to others."""
         self.subscriptions: dict[tuple[str, str], Subscription] = {}

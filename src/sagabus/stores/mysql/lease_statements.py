@@ -19,7 +19,7 @@ LEASING: dict[str, Statement] = {
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,

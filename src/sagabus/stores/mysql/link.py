@@ -15,6 +15,7 @@ from sagabus.stores.mysql.fetch_query import LaneQueries
 from sagabus.stores.mysql.fragments import NOW
 from sagabus.stores.mysql.prepared import Form, Rows, portions
 from sagabus.stores.mysql.schema import MIGRATION_LOCK, statements_of
+from sagabus.stores.mysql.survey_query import SURVEYING_LANES, SurveyQueries
 from sagabus.stores.sql.appending import Raced
 from sagabus.stores.sql.damage import row_of
 from sagabus.stores.sql.link import Link
@@ -36,6 +37,7 @@ class MysqlLink:
         lane_queries: LaneQueries,
         place: str,
         *,
+        survey_queries: SurveyQueries,
         largest_text: int,
         server: str,
     ) -> None:
@@ -49,6 +51,7 @@ class MysqlLink:
         self._transport = native._transport  # noqa: SLF001  # the driver has no way to cut a connection at once
         self._forms = forms
         self._lane_queries = lane_queries
+        self._survey_queries = survey_queries
         self._place = place
         self._prepared: dict[str, Any] = {}
         self._turn = asyncio.Lock()
@@ -83,6 +86,8 @@ class MysqlLink:
             return await self._lane_queries.fetch(ask, self.rows)
         if ask.name in _SIFTS:
             return await self._lane_queries.sift(ask, self.rows)
+        if ask.name in SURVEYING_LANES:
+            return await self._survey_queries.answer(ask, self.rows)
         form = self._forms[ask.name]
         if form.row:
             return Answer((), await self._write(ask.name, form, ask.rows or ()))

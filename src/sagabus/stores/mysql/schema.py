@@ -244,11 +244,13 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             gives=True,
         ),
         "columns": Statement(
-            " UNION ALL ".join(
-                f"SELECT '{table}', column_name FROM information_schema.columns WHERE {_same('table_schema', place)} "
-                f"AND {_same('table_name', _text(prefix + table))}"
-                for table in TABLES
+            _each_table(
+                f"column_name FROM information_schema.columns WHERE {_same('table_schema', place)} AND {{same}}", prefix
             ),
+            gives=True,
+        ),
+        "sizes": Statement(
+            _each_table(f"data_length + index_length FROM {in_place} AND {{same}}", prefix),
             gives=True,
         ),
         "make_versions": Statement(_VERSIONS),
@@ -261,6 +263,12 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             gives=True,
         ),
     }
+
+
+def _each_table(what: str, prefix: str) -> str:
+    """The same of each table; `{same}` stands for the condition that finds it."""
+    conditions = ((table, _same("table_name", _text(prefix + table))) for table in TABLES)
+    return " UNION ALL ".join(f"SELECT '{table}', {what.replace('{same}', same)}" for table, same in conditions)
 
 
 def _text(name: str) -> str:

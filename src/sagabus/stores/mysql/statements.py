@@ -28,6 +28,7 @@ from sagabus.stores.mysql.fragments import (
 )
 from sagabus.stores.mysql.lease_statements import LEASING
 from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
+from sagabus.stores.mysql.survey_query import SURVEYING
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
@@ -337,5 +338,6 @@ STATEMENTS: dict[str, Statement] = {
     **_REGISTERING,
     **_DIVIDING,
     **_READING,
+    **SURVEYING,
     **_LETTERS,
 }

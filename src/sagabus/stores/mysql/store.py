@@ -22,6 +22,7 @@ from sagabus.stores.mysql.lending import lender
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.mysql.prepared import forms
 from sagabus.stores.mysql.statements import STATEMENTS
+from sagabus.stores.mysql.survey_query import SurveyQueries
 from sagabus.stores.mysql.vetting import vet
 from sagabus.stores.sql import appending, settling
 from sagabus.stores.sql.address import Address
@@ -67,6 +68,7 @@ class MysqlStore(ServerStore):
         self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
         self._forms = forms({**STATEMENTS, **LOOK, **schema.versions(options.schema, options.prefix)}, self._names)
         self._lane_queries = LaneQueries(self._names)
+        self._survey_queries = SurveyQueries(self._names)
 
     async def durability_risks(self) -> Sequence[str]:
         """What the server has turned off."""
@@ -170,7 +172,15 @@ class MysqlStore(ServerStore):
             native, room, server = await connecting.connected(self._address, self._arguments)
         except Exception as error:
             raise untrusted(error, self.place) or of_our_own(error, self.place) from error
-        return MysqlLink(native, self._forms, self._lane_queries, self.place, largest_text=room, server=server)
+        return MysqlLink(
+            native,
+            self._forms,
+            self._lane_queries,
+            self.place,
+            survey_queries=self._survey_queries,
+            largest_text=room,
+            server=server,
+        )
 
 
 def _ours(link: Link) -> MysqlLink:

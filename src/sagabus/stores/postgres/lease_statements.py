@@ -22,7 +22,7 @@ FOR UPDATE SKIP LOCKED
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
 from sagabus.stores.postgres.lease_statements import LEASING
 from sagabus.stores.postgres.queries import READING
+from sagabus.stores.postgres.survey_statements import SURVEYING
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
@@ -223,5 +224,6 @@ STATEMENTS: dict[str, Statement] = {
     **_REGISTERING,
     **_DIVIDING,
     **READING,
+    **SURVEYING,
     **_LETTERS,
 }

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded, lanes_problem
+from sagabus.envelope import Envelope, lanes_problem
 from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Retention, Routing, Subscription
-from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.sql import appending, dead_letters, dividing, leasing, reading, registering, settling
+from sagabus.stores.sql.inspecting import SqlInspection
 from sagabus.stores.sql.steps import Steps
 
 T = TypeVar("T")
@@ -44,13 +44,17 @@ class SqlCalls(ABC):
         """Run logic that only reads."""
 
     @abstractmethod
+    async def _look_into(self, steps: Steps[T], seconds: float | None = None) -> T:
+        """Run logic that only reads, apart from the work of the store; no longer than so many seconds."""
+
+    @abstractmethod
     def execute_check(self, sql: str, parameters: Parameters) -> None:
         """Raise at once for a statement that the commit would refuse."""
 
     @property
     def inspect(self) -> SqlInspection:
         """The read-only side."""
-        return SqlInspection(self._read, self._clock)
+        return SqlInspection(self._read, self._look_into, self._clock)
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add subscriptions."""
@@ -162,57 +166,3 @@ class SqlCalls(ABC):
 
     def _check(self, sql: str) -> None:
         self.execute_check(sql, ())
-
-
-class Reads(Protocol):
-    """Runs logic that only reads."""
-
-    async def __call__(self, steps: Steps[T]) -> T:
-        """What it came to."""
-        ...
-
-
-class SqlInspection:
-    """See `sagabus.store.inspection.Inspection`."""
-
-    def __init__(self, read: Reads, clock: Clock) -> None:
-        self._read = read
-        self._clock = clock
-
-    async def due(self, channels: Sequence[str]) -> bool:
-        """Whether any envelope of the channels could run now."""
-        return await self._read(reading.due(channels, self._clock.now()))
-
-    async def counts(self) -> Sequence[ChannelCounts]:
-        """How much waits in each channel."""
-        return await self._read(reading.counts(self._clock.now()))
-
-    async def workers(self) -> Sequence[WorkerSeen]:
-        """The live workers of each channel."""
-        return await self._read(reading.workers(self._clock.now()))
-
-    async def instances(
-        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[Instance]:
-        """Instances of a saga by key."""
-        return await self._read(reading.instances(saga, status, after, limit))
-
-    async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
-        """The recorded transitions of an instance."""
-        return await self._read(reading.history(saga, key, after, limit))
-
-    async def envelopes(
-        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
-    ) -> Sequence[Envelope]:
-        """What is stored in a channel."""
-        return await self._read(reading.envelopes(channel, key, limit, timers=timers))
-
-    async def dead_letters(
-        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
-    ) -> Sequence[DeadLetter]:
-        """Dead letters by id."""
-        return await self._read(reading.dead_letters(channel, status, after, limit))
-
-    async def dead_letter(self, letter: int) -> DeadLetter | None:
-        """One dead letter."""
-        return await self._read(reading.dead_letter(letter))

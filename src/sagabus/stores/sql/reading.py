@@ -65,7 +65,10 @@ def counts(now: int) -> Steps[list[ChannelCounts]]:
 def workers(now: int) -> Steps[list[WorkerSeen]]:
     """The live workers of each channel."""
     found = (yield Query("workers", (now,))).rows
-    return [WorkerSeen(row[0], row[1], int(row[2]), row[3], declared_types(row[4])) for row in found]
+    return [
+        WorkerSeen(worker, channel, int(lanes), expires_at, declared_types(knows), lease, now - (expires_at - lease))
+        for worker, channel, lanes, expires_at, knows, lease in found
+    ]
 
 
 def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:

@@ -46,6 +46,8 @@ T = TypeVar("T")
 _ROUNDS = 5
 """How often a transaction begins again because another one was quicker."""
 _FIRST_PAUSE = 0.001
+_LOOKS = 2
+"""Connections for tools that look on. The work of the store never waits for one of them."""
 
 Bound: TypeAlias = Callable[[Awaitable[Any]], Awaitable[Any]]
 """Waits for a step on a connection, as long as it may take."""
@@ -120,6 +122,7 @@ class ServerStore(SqlCalls):
         if self._opened:
             return
         self._pool = Pool(self._connect, self._pool_size, self._patience, self.place)
+        self._looks = Pool(self._connect, _LOOKS, self._patience, self.place)
         self._waiting = Waiting(self._clock)
         self._fetching = Fetching(self._clock)
         self._pid = os.getpid()
@@ -142,6 +145,7 @@ class ServerStore(SqlCalls):
         self._waiting.wake()
         try:
             await self._deadline.close()
+            await self._looks.close()
         finally:
             await self._pool.close()
 
@@ -274,6 +278,17 @@ class ServerStore(SqlCalls):
     async def _read(self, steps: Steps[T]) -> T:
         """Each statement is a transaction of its own."""
         return await self._alone(lambda link: drive_async(steps, link.answer))
+
+    async def _look_into(self, steps: Steps[T], seconds: float | None = None) -> T:
+        self._check_process()
+        limit = self._patience if seconds is None else min(seconds, self._patience)
+
+        async def looked() -> T:
+            with storable(self.place):
+                async with self._looks.link() as link:
+                    return await self._deadline.within(drive_async(steps, link.answer), link, limit)
+
+        return await unbroken(looked())
 
     async def _look(self, steps: Steps[T]) -> T:
         """What a worker asks again and again, while it leases lanes."""

@@ -6,7 +6,7 @@ modules of this package use this protocol instead, and what a statement returns 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import apsw.ext
@@ -41,6 +41,10 @@ class Driver(Protocol):
 
     def last_insert_rowid(self) -> int:
         """The key of the row inserted last."""
+        ...
+
+    def set_progress_handler(self, handler: Callable[[], bool] | None, steps: int, /) -> None:
+        """Ask this again and again while a statement runs, after so many steps of it; true cuts the statement short."""
         ...
 
     def interrupt(self) -> None:

@@ -15,7 +15,7 @@ LEASING: dict[str, Form] = {
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
     "workers": Plain("""
 SELECT w.worker, w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows FROM sagabus_worker AS w
+    w.expires_at, w.knows, w.lease_length FROM sagabus_worker AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """),
     "crew": Plain("""

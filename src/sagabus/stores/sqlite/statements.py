@@ -13,6 +13,7 @@ from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.handing import BeforeAppend
 from sagabus.stores.sqlite.lease_statements import LEASING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values, packed_rows
+from sagabus.stores.sqlite.survey_statements import SURVEYING
 
 EnvelopeRow: TypeAlias = tuple[
     int,
@@ -359,5 +360,6 @@ STATEMENTS: dict[str, Form] = {
     **_DIVIDING,
     **FETCHING,
     **_READING,
+    **SURVEYING,
     **_LETTERS,
 }

@@ -33,6 +33,7 @@ from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
 from sagabus.stores.sqlite.keeping import SqliteKeeper
 from sagabus.stores.sqlite.lending import check_lending
+from sagabus.stores.sqlite.looking import Looker
 from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
@@ -62,6 +63,7 @@ class SqliteStore(SqlCalls):
         self._clock = clock or SystemClock()
         self._lanes = lanes
         self._file = DatabaseFile(self.path, busy_timeout=busy_timeout)
+        self._looker = Looker(self._file)
         self._pid = 0
         self._opened = False
         self._connections: list[Driver] = []
@@ -147,6 +149,7 @@ class SqliteStore(SqlCalls):
     async def _end(self) -> None:
         """Calling twice is harmless."""
         await self._reader.stop()
+        await self._looker.stop()
         await self._writer.stop()
         self._file.let_go()
         while self._connections:
@@ -273,6 +276,10 @@ class SqliteStore(SqlCalls):
     async def _read(self, steps: Steps[T]) -> T:
         self._check_process()
         return await self._reader.run(self._answered, steps)
+
+    async def _look_into(self, steps: Steps[T], seconds: float | None = None) -> T:
+        self._check_process()
+        return await self._looker.look(steps, seconds)
 
     def _answered(self, steps: Steps[T]) -> T:
         with translated(self.path):

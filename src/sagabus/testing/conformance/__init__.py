@@ -38,6 +38,7 @@ _SUBJECTS = (
         "retention",
         "retries",
         "sagas",
+        "surveying",
         "suspicion",
         "timers",
         "times",

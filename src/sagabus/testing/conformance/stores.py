@@ -30,6 +30,7 @@ from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
 from sagabus.testing.conformance.sagas import SagaConformance
+from sagabus.testing.conformance.surveying import SurveyConformance
 from sagabus.testing.conformance.suspicion import SuspicionConformance
 from sagabus.testing.conformance.timers import TimerConformance
 from sagabus.testing.conformance.times import TimesConformance
@@ -71,6 +72,7 @@ class StoreConformance(
     RoutingConformance,
     SurroundingsConformance,
     InspectionConformance,
+    SurveyConformance,
     WakingConformance,
     RaceConformance,
     AdministrationConformance,

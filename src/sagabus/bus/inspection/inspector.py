@@ -1,0 +1,129 @@
+"""`bus.inspect`: the questions."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+from sagabus.bus.inspection.records import DeadLetterCount, Status, SubscriptionStatus, WorkerStatus
+from sagabus.clock import Clock, moment
+from sagabus.envelope import Cause
+from sagabus.store import Routing, Store, WorkerSeen
+from sagabus.store.survey import Backlog, LaneCount, LetterCount
+
+
+class Inspector:
+    """Looks at the store of a bus, and changes nothing.
+
+    Each call is bounded, however much is stored: it goes by an index, stops counting at 10,000, and raises
+    StoreUnavailable after 5 seconds. No worker waits for it. Calling twice asks twice. Cancelled, it has done nothing.
+    """
+
+    def __init__(self, store: Store, clock: Clock, check: Callable[[str], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._check = check
+
+    async def status(self) -> Status:
+        """What waits in each subscription and since when, who works on it, the dead letters by cause, and sizes."""
+        self._check("bus.inspect.status()")
+        store, inspect = self._store, self._store.inspect
+        routing, letters = await store.routing(), await inspect.letter_counts()
+        seen = await inspect.workers()
+        versions = await store.versions()
+        return Status(
+            at=moment(self._clock.now()),
+            subscriptions=await self._subscriptions(routing, letters.counts, seen),
+            workers=_by_worker(seen),
+            dead_letters=tuple(map(_counted, letters.counts)),
+            dead_letters_at_least=letters.more,
+            lanes=routing.lanes,
+            schema=max(versions) if versions else None,
+            sizes=await inspect.sizes(),
+        )
+
+    async def subscriptions(self) -> tuple[SubscriptionStatus, ...]:
+        """What waits in each subscription, and since when; those too of which only stored messages are left."""
+        self._check("bus.inspect.subscriptions()")
+        inspect = self._store.inspect
+        letters, seen = await inspect.letter_counts(), await inspect.workers()
+        return await self._subscriptions(await self._store.routing(), letters.counts, seen)
+
+    async def workers(self) -> tuple[WorkerStatus, ...]:
+        """The live workers with their lanes, and when each last said that it lives."""
+        self._check("bus.inspect.workers()")
+        return _by_worker(await self._store.inspect.workers())
+
+    async def _subscriptions(
+        self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]
+    ) -> tuple[SubscriptionStatus, ...]:
+        inspect = self._store.inspect
+        lanes = {each.channel: each for each in await inspect.lane_counts()}
+        dead: Counter[str] = Counter()
+        for each in letters:
+            dead[each.channel] += each.count
+        types: defaultdict[str, list[str]] = defaultdict(list)
+        for subscription in routing.subscriptions:
+            types[subscription.channel].append(subscription.message_type)
+        workers = Counter(each.channel for each in seen)
+        return tuple(
+            [
+                _subscription(
+                    await inspect.backlog(name),
+                    types[name],
+                    dead=dead[name],
+                    workers=workers[name],
+                    lanes=lanes.get(name, LaneCount(name, 0, 0)),
+                )
+                for name in sorted({*await inspect.channels(), *dead})
+            ]
+        )
+
+
+def _subscription(
+    backlog: Backlog, messages: Iterable[str], *, dead: int, workers: int, lanes: LaneCount
+) -> SubscriptionStatus:
+    counts = backlog.counts
+    return SubscriptionStatus(
+        name=backlog.channel,
+        messages=tuple(sorted(messages)),
+        ready=counts.get("ready", 0),
+        held=counts.get("held", 0),
+        scheduled=counts.get("scheduled", 0),
+        timers=counts.get("timer", 0),
+        retrying=counts.get("retrying", 0),
+        stashed=counts.get("stashed", 0),
+        at_least=backlog.more,
+        oldest_age=None if backlog.oldest_age is None else timedelta(microseconds=backlog.oldest_age),
+        dead=dead,
+        workers=workers,
+        lanes=lanes.lanes,
+        owned_lanes=lanes.owned,
+    )
+
+
+def _by_worker(seen: Iterable[WorkerSeen]) -> tuple[WorkerStatus, ...]:
+    rows: defaultdict[str, list[WorkerSeen]] = defaultdict(list)
+    for each in seen:
+        rows[each.worker].append(each)
+    return tuple(
+        WorkerStatus(
+            worker=worker,
+            lanes={each.channel: each.lanes for each in own},
+            heartbeat_age=timedelta(microseconds=max(min(each.age for each in own), 0)),
+            lease=timedelta(microseconds=max(each.lease for each in own)),
+            expires_at=moment(max(each.expires_at for each in own)),
+        )
+        for worker, own in sorted(rows.items())
+    )
+
+
+def _counted(each: LetterCount) -> DeadLetterCount:
+    return DeadLetterCount(
+        subscription=each.channel,
+        cause=Cause(each.cause),
+        count=each.count,
+        parked=each.parked,
+        oldest=moment(each.oldest),
+    )

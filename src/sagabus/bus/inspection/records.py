@@ -1,0 +1,88 @@
+"""The answers. They are copies: nothing changes them afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sagabus.envelope import Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionStatus:
+    """What waits for one handler or saga, why, and who works on it."""
+
+    name: str
+    messages: tuple[str, ...]
+    """The types that it receives; empty where only stored messages are left of it."""
+    ready: int
+    """Due now: the next free worker takes them."""
+    held: int
+    """Due now, but an earlier message of the key waits for its retry or is parked as a dead letter."""
+    scheduled: int
+    timers: int
+    retrying: int
+    """Failed, and waiting for their next run."""
+    stashed: int
+    """Kept for their saga, which has no reaction for them yet."""
+    at_least: bool
+    """Counting stopped at 10,000: there may be more of each kind."""
+    oldest_age: timedelta | None
+    """Since when the oldest ready message waits; None where none is ready."""
+    dead: int
+    """Open dead letters."""
+    workers: int
+    lanes: int
+    owned_lanes: int
+    """How many of the lanes a live worker owns: what is in the others rests."""
+
+    @property
+    def waiting(self) -> int:
+        """All that are stored."""
+        return self.ready + self.held + self.scheduled + self.timers + self.retrying + self.stashed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """One live worker."""
+
+    worker: str
+    lanes: Mapping[str, int]
+    """How many lanes of each subscription it owns."""
+    heartbeat_age: timedelta
+    """Since it last said that it lives."""
+    lease: timedelta
+    """How long it counts as live without saying so again."""
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterCount:
+    """How many open dead letters of one subscription have one cause."""
+
+    subscription: str
+    cause: Cause
+    count: int
+    parked: int
+    """How many keys wait for them."""
+    oldest: datetime
+    """When the first of them failed last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A store at one moment."""
+
+    at: datetime
+    subscriptions: tuple[SubscriptionStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    dead_letters: tuple[DeadLetterCount, ...]
+    dead_letters_at_least: bool
+    """Counting stopped at 10,000."""
+    lanes: int
+    """Into which each subscription is divided."""
+    schema: int | None
+    """The version of the store's tables; None for a store without tables."""
+    sizes: Mapping[str, int]
+    """Bytes on disk, by table or file."""

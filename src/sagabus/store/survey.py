@@ -1,0 +1,93 @@
+"""PORT: bounded looks at a store that may hold millions of rows: what waits and why, for people on call.
+
+A part of the contract in `store`. No look changes anything, or holds up the work of a store. Each goes by an index, and
+has a limit of rows and a limit of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+COUNTED = 10_000
+"""Counts stop here. Beyond it they say "at least"."""
+LONGEST_LOOK = 5.0
+"""Seconds. A look that takes longer raises StoreUnavailable."""
+
+WHYS = ("ready", "held", "scheduled", "timer", "retrying", "stashed")
+"""Why an envelope waits. Each stored envelope is one of them.
+
+`ready`: due now. `held`: due now, but an earlier message of its key waits for a retry or is parked. `stashed`: kept for
+its saga. The others are due later: by a schedule, as a timer, or as a retry.
+"""
+
+
+class Backlog(msgspec.Struct, frozen=True, gc=False):
+    """What waits in one channel."""
+
+    channel: str
+    counts: Mapping[str, int] = {}
+    """How many envelopes wait, for each reason of WHYS; reasons without any are left out."""
+    more: bool = False
+    """Counting stopped at COUNTED: there are at least so many."""
+    oldest_age: int | None = None
+    """Microseconds since the oldest ready envelope was sent, by the store's clock; None where none is ready."""
+
+
+class LetterCount(msgspec.Struct, frozen=True, gc=False):
+    """How many open dead letters of one channel have one cause."""
+
+    channel: str
+    cause: str
+    """The value of a `Cause`."""
+    count: int
+    parked: int
+    """How many of them park their key."""
+    oldest: int
+    """When the first of them failed last, in microseconds since 1970."""
+
+
+class LetterCounts(msgspec.Struct, frozen=True, gc=False):
+    """The open dead letters, counted."""
+
+    counts: tuple[LetterCount, ...]
+    """By channel and cause."""
+    more: bool
+    """Counting stopped at COUNTED: there are at least so many."""
+
+
+class LaneCount(msgspec.Struct, frozen=True, gc=False):
+    """The lanes of one channel."""
+
+    channel: str
+    lanes: int
+    owned: int
+    """How many of them a lease covers now."""
+
+
+class Survey(Protocol):
+    """Bounded looks. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
+
+    async def channels(self) -> Sequence[str]:
+        """The channels that have a subscription, lanes or an envelope, in order."""
+        ...
+
+    async def backlog(self, channel: str) -> Backlog:
+        """What waits in a channel. It looks at COUNTED envelopes that are due at once, COUNTED that became due by
+        schedule and COUNTED that are due later.
+        """
+        ...
+
+    async def letter_counts(self) -> LetterCounts:
+        """The open dead letters by channel and cause, of the first COUNTED."""
+        ...
+
+    async def lane_counts(self) -> Sequence[LaneCount]:
+        """The lanes of each channel, and how many have an owner whose lease lasts."""
+        ...
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Bytes on disk, by table or file; empty for a store that has none."""
+        ...

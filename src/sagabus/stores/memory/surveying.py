@@ -1,0 +1,83 @@
+"""Bounded looks at a memory store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+
+from sagabus.clock import Clock
+from sagabus.envelope import Envelope
+from sagabus.store.survey import COUNTED, Backlog, LaneCount, LetterCount, LetterCounts
+from sagabus.stores.memory.tables import Tables
+
+
+class MemorySurvey:
+    """It counts no further than other stores, so that what stands on it meets the same limits."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def channels(self) -> Sequence[str]:
+        """Every channel that there is."""
+        tables = self._tables
+        found = {channel for _, channel in tables.subscriptions} | {channel for channel, _ in tables.lanes}
+        return sorted(found | {each.channel for each in tables.queue.envelopes.values()})
+
+    async def backlog(self, channel: str) -> Backlog:
+        """What waits in a channel."""
+        now = self._clock.now()
+        stored = [each for each in self._tables.queue.envelopes.values() if each.channel == channel]
+        stretches = (
+            (each for each in stored if each.due_at == 0),
+            (each for each in stored if 0 < each.due_at <= now),
+            (each for each in stored if each.due_at > now),
+        )
+        counts: Counter[str] = Counter()
+        more = False
+        for stretch in stretches:
+            found = [why(self._tables, each, now) for each in islice(stretch, COUNTED + 1)]
+            more |= len(found) > COUNTED
+            counts.update(found)
+        ready = [each.sent_at for each in stored if why(self._tables, each, now) == "ready"]
+        cut = {reason: min(count, COUNTED) for reason, count in counts.items()}
+        return Backlog(channel, cut, more, max(now - min(ready), 0) if ready else None)
+
+    async def letter_counts(self) -> LetterCounts:
+        """The open dead letters by channel and cause."""
+        open_ = (row.letter for row in self._tables.letters.values() if row.letter.status == "open")
+        letters = list(islice(open_, COUNTED + 1))
+        kinds = {(each.envelope.channel, each.cause.value): [0, 0, each.last_failed_at] for each in letters}
+        for each in letters:
+            row = kinds[each.envelope.channel, each.cause.value]
+            row[:] = [row[0] + 1, row[1] + each.parked, min(row[2], each.last_failed_at)]
+        every = (LetterCount(channel, cause, *row) for (channel, cause), row in sorted(kinds.items()))
+        return LetterCounts(tuple(every), more=len(letters) > COUNTED)
+
+    async def lane_counts(self) -> Sequence[LaneCount]:
+        """The lanes of each channel."""
+        now, lanes = self._clock.now(), self._tables.lanes
+        owned = Counter(c for (c, _), row in lanes.items() if row.owner is not None and row.expires_at >= now)
+        every = Counter(channel for channel, _ in lanes)
+        return [LaneCount(channel, count, owned[channel]) for channel, count in sorted(every.items())]
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Nothing is on a disk."""
+        return {}
+
+
+def why(tables: Tables, envelope: Envelope, now: int) -> str:
+    """Why an envelope waits."""
+    if envelope.stashed:
+        return "stashed"
+    if envelope.due_at <= now:
+        return "held" if tables.is_held(envelope) else "ready"
+    if envelope.failed_at is not None:
+        return "retrying"
+    return "timer" if envelope.timer is not None else "scheduled"
+
+
+def in_order(envelopes: Iterable[Envelope]) -> list[Envelope]:
+    """As they become due: those that are due at once by position, the others by their due time."""
+    return sorted(envelopes, key=lambda each: (each.due_at, each.position))

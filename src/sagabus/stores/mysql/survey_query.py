@@ -1,0 +1,94 @@
+"""Bounded looks at MySQL and MariaDB. Each goes by an index that it names, and stops after so many rows.
+
+Neither database takes a few rows of each of several lanes by an index. So each lane is written out, and some of them
+make one query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sagabus.stores.mysql.fetch_query import Run
+from sagabus.stores.mysql.fragments import DUE, NOT_HELD
+from sagabus.stores.sql.dialect import Statement
+from sagabus.stores.sql.steps import Answer, Query, Row
+from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+
+_MOST_LANES = 8
+"""In one query: each of them may give as many rows as are asked for in all."""
+_PARAMETER = re.compile(r"\?(\d+)")
+_LANE = f"FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2"
+
+_OF_LANE = {
+    "tally": f"""
+(SELECT why, COUNT(*), MIN(sent_at) FROM (SELECT e.sent_at, {why("?3")} AS why {_LANE} AND e.scheduled = (?4 > 0)
+    AND e.due_at BETWEEN ?4 AND ?5 ORDER BY e.due_at, e.position LIMIT ?6) AS t GROUP BY why)
+""",
+    "oldest": f"""
+(SELECT e.sent_at {_LANE} AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT 1)
+UNION ALL (SELECT e.sent_at {_LANE} AND e.scheduled = 1 AND e.due_at <= ?3 AND e.stashed = 0 AND {NOT_HELD}
+    ORDER BY e.due_at, e.position LIMIT 1)
+""",
+}
+"""Of one lane: ?1 and ?2 are its channel and its number, and the parameters that all lanes share follow."""
+SURVEYING_LANES = frozenset(_OF_LANE)
+
+SURVEYING = {
+    "next_channel": Statement(
+        "SELECT e.channel FROM {envelope} AS e FORCE INDEX ({envelope_due}) WHERE e.channel > ?1 "
+        "ORDER BY e.channel LIMIT 1",
+        gives=True,
+    ),
+    "letter_counts": Statement(
+        f"""
+SELECT channel, cause, begins, COUNT(*), SUM(parked), MIN(last_failed_at) FROM (SELECT channel, cause, parked,
+    last_failed_at, IF(cause IS NULL, SUBSTR(reason, 1, {CAUSE_WIDTH}), NULL) AS begins
+    FROM {{dead_letter}} FORCE INDEX ({{dead_letter_status}}) WHERE status = 'open' ORDER BY id LIMIT ?1) AS d
+GROUP BY channel, cause, begins
+""",
+        gives=True,
+    ),
+    "lane_counts": Statement(
+        """
+SELECT channel, COUNT(*), COUNT(IF(owner IS NOT NULL AND expires_at BETWEEN ?1 AND ?1 + 2 * lease_length, 1, NULL))
+FROM {lane} GROUP BY channel ORDER BY channel
+""",
+        gives=True,
+    ),
+}
+
+
+class _Each(NamedTuple):
+    """A query of one lane as the driver takes it."""
+
+    sql: str
+    order: tuple[int, ...]
+    """Which parameter goes where."""
+
+
+class SurveyQueries:
+    """The queries of one store, with its tables named."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._each = {name: _each(sql, names) for name, sql in _OF_LANE.items()}
+
+    async def answer(self, ask: Query, run: Run) -> Answer:
+        """The rows of all lanes, some lanes at a time."""
+        sql, order = self._each[ask.name]
+        lanes = ask.rows or ()
+        found: list[Row] = []
+        for begin in range(0, len(lanes), _MOST_LANES):
+            some = lanes[begin : begin + _MOST_LANES]
+            found += await run(" UNION ALL ".join([sql] * len(some)), _values(some, ask.parameters, order))
+        return Answer(found)
+
+
+def _each(sql: str, names: Mapping[str, str]) -> _Each:
+    order = tuple(int(number) - 1 for number in _PARAMETER.findall(sql))
+    return _Each(_PARAMETER.sub("?", sql).format_map(names).strip(), order)
+
+
+def _values(lanes: Sequence[tuple[object, ...]], shared: tuple[object, ...], order: tuple[int, ...]) -> list[object]:
+    return [(*lane, *shared)[place] for lane in lanes for place in order]

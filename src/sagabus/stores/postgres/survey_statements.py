@@ -1,0 +1,68 @@
+"""The named statements of bounded looks, in the words of PostgreSQL.
+
+Each goes by an index and stops after so many rows.
+"""
+
+from __future__ import annotations
+
+from sagabus.stores.postgres.fragments import NOT_HELD
+from sagabus.stores.sql.dialect import TABLES, Statement
+from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+
+_PLACES = "channel text, lane int"
+_LANE = "e.channel = r.channel AND e.lane = r.lane"
+_NAMES = ", ".join(f"'{table}'" for table in TABLES)
+
+SURVEYING = {
+    "next_channel": Statement(
+        "SELECT channel FROM {envelope} WHERE channel > ?1 ORDER BY channel, lane, due_at, position LIMIT 1", gives=True
+    ),
+    # Lane after lane, until there are enough.
+    "tally": Statement(
+        f"""
+SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {why("?2::bigint")} AS why FROM {{rows}} CROSS JOIN LATERAL
+    (SELECT * FROM {{envelope}} AS e WHERE {_LANE} AND e.due_at BETWEEN ?3::bigint AND ?4::bigint
+    ORDER BY e.due_at, e.position OFFSET 0) AS e LIMIT ?5) AS e GROUP BY why
+""",
+        _PLACES,
+        gives=True,
+    ),
+    "oldest": Statement(
+        f"""
+SELECT min(sent_at) FROM (SELECT (SELECT e.sent_at FROM {{envelope}} AS e
+    WHERE {_LANE} AND e.due_at = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT 1) AS sent_at FROM {{rows}}
+UNION ALL SELECT (SELECT e.sent_at FROM {{envelope}} AS e
+    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2::bigint AND e.stashed = 0 AND {NOT_HELD}
+    ORDER BY e.due_at, e.position LIMIT 1) FROM {{rows}}) AS o
+""",
+        _PLACES,
+        gives=True,
+    ),
+    "letter_counts": Statement(
+        f"""
+SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,
+    last_failed_at, CASE WHEN cause IS NULL THEN substr(reason, 1, {CAUSE_WIDTH}) END AS begins
+    FROM {{dead_letter}} WHERE status = 'open' ORDER BY status, id LIMIT ?1) AS d GROUP BY channel, cause, begins
+""",
+        gives=True,
+    ),
+    "lane_counts": Statement(
+        """
+SELECT channel, count(*), count(*) FILTER (WHERE owner IS NOT NULL
+    AND expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length)
+FROM {lane} GROUP BY channel ORDER BY channel
+""",
+        gives=True,
+    ),
+    # Found by a row of ours, whatever the names of the schema and the prefix look like.
+    "sizes": Statement(
+        f"""
+WITH home AS (SELECT relnamespace AS place, left(relname::text, -4) AS prefix FROM pg_class
+    WHERE oid = (SELECT tableoid FROM {{meta}} LIMIT 1))
+SELECT substr(c.relname::text, length(h.prefix) + 1), pg_total_relation_size(c.oid) FROM home AS h JOIN pg_class AS c
+ON c.relnamespace = h.place AND c.relkind = 'r' AND c.relname::text = ANY (SELECT h.prefix || t
+    FROM unnest(ARRAY[{_NAMES}]) AS t)
+""",
+        gives=True,
+    ),
+}

@@ -1,0 +1,105 @@
+"""The read-only side of a store on any SQL database: what a worker asks, what tools list, and bounded looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from sagabus.clock import Clock
+from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.survey import LONGEST_LOOK, Backlog, LaneCount, LetterCounts
+from sagabus.stores.sql import reading, surveying
+from sagabus.stores.sql.steps import Steps
+
+T = TypeVar("T")
+
+
+class Reads(Protocol):
+    """Runs logic that only reads."""
+
+    async def __call__(self, steps: Steps[T]) -> T:
+        """What it came to."""
+        ...
+
+
+class Looks(Protocol):
+    """Runs logic that only reads, apart from the work of the store."""
+
+    async def __call__(self, steps: Steps[T], seconds: float | None = None) -> T:
+        """What it came to, at the latest after so many seconds."""
+        ...
+
+
+class SqlSurvey:
+    """See `sagabus.store.survey.Survey`."""
+
+    def __init__(self, looks: Looks, clock: Clock) -> None:
+        self._looks = looks
+        self._clock = clock
+
+    async def channels(self) -> Sequence[str]:
+        """Every channel that there is."""
+        return await self._looks(surveying.channels(), LONGEST_LOOK)
+
+    async def backlog(self, channel: str) -> Backlog:
+        """What waits in a channel."""
+        return await self._looks(surveying.backlog(channel, self._clock.now()), LONGEST_LOOK)
+
+    async def letter_counts(self) -> LetterCounts:
+        """The open dead letters by channel and cause."""
+        return await self._looks(surveying.letter_counts(), LONGEST_LOOK)
+
+    async def lane_counts(self) -> Sequence[LaneCount]:
+        """The lanes of each channel."""
+        return await self._looks(surveying.lane_counts(self._clock.now()), LONGEST_LOOK)
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Bytes on disk."""
+        return await self._looks(surveying.sizes(), LONGEST_LOOK)
+
+
+class SqlInspection(SqlSurvey):
+    """See `sagabus.store.inspection.Inspection`."""
+
+    def __init__(self, read: Reads, looks: Looks, clock: Clock) -> None:
+        super().__init__(looks, clock)
+        self._read = read
+
+    async def due(self, channels: Sequence[str]) -> bool:
+        """Whether any envelope of the channels could run now."""
+        return await self._read(reading.due(channels, self._clock.now()))
+
+    async def counts(self) -> Sequence[ChannelCounts]:
+        """How much waits in each channel."""
+        return await self._looks(reading.counts(self._clock.now()))
+
+    async def workers(self) -> Sequence[WorkerSeen]:
+        """The live workers of each channel."""
+        return await self._read(reading.workers(self._clock.now()))
+
+    async def instances(
+        self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> Sequence[Instance]:
+        """Instances of a saga by key."""
+        return await self._read(reading.instances(saga, status, after, limit))
+
+    async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
+        """The recorded transitions of an instance."""
+        return await self._read(reading.history(saga, key, after, limit))
+
+    async def envelopes(
+        self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
+    ) -> Sequence[Envelope]:
+        """What is stored in a channel."""
+        return await self._read(reading.envelopes(channel, key, limit, timers=timers))
+
+    async def dead_letters(
+        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> Sequence[DeadLetter]:
+        """Dead letters by id."""
+        return await self._read(reading.dead_letters(channel, status, after, limit))
+
+    async def dead_letter(self, letter: int) -> DeadLetter | None:
+        """One dead letter."""
+        return await self._read(reading.dead_letter(letter))

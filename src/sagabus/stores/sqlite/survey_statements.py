@@ -1,0 +1,39 @@
+"""The named statements of bounded looks, in the words of SQLite. Each goes by an index and stops after so many rows."""
+
+from __future__ import annotations
+
+from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+from sagabus.stores.sqlite.fragments import NOT_HELD
+from sagabus.stores.sqlite.sets import Form, Packed, Plain
+
+_WHY = why("?2").replace("{held_key}", "sagabus_held_key")
+_LANE = "e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1"
+
+SURVEYING: dict[str, Form] = {
+    "next_channel": Plain("SELECT min(channel) FROM sagabus_envelope WHERE channel > ?1"),
+    # Lane after lane, until there are enough.
+    "tally": Packed(f"""
+SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {_WHY} AS why FROM json_each(?1) AS cursor
+    CROSS JOIN sagabus_envelope AS e ON {_LANE} AND e.due_at BETWEEN ?3 AND ?4 LIMIT ?5) GROUP BY why
+"""),
+    "oldest": Packed(f"""
+SELECT min(sent_at) FROM (SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
+    WHERE {_LANE} AND e.due_at = 0 AND {NOT_HELD} ORDER BY e.position LIMIT 1) AS sent_at FROM json_each(?1) AS cursor
+UNION ALL SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
+    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2 AND e.stashed = 0 AND {NOT_HELD}
+    ORDER BY e.due_at, e.position LIMIT 1) FROM json_each(?1) AS cursor)
+"""),
+    "letter_counts": Plain(f"""
+SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,
+    last_failed_at, iif(cause IS NULL, substr(reason, 1, {CAUSE_WIDTH}), NULL) AS begins
+    FROM sagabus_dead_letter WHERE status = 'open' ORDER BY id LIMIT ?1) GROUP BY channel, cause, begins
+"""),
+    "lane_counts": Plain("""
+SELECT channel, count(*), count(*) FILTER (WHERE owner IS NOT NULL AND expires_at BETWEEN ?1 AND ?1 + 2 * lease_length)
+FROM sagabus_lane GROUP BY channel ORDER BY channel
+"""),
+    "sizes": Plain("""
+SELECT 'database', page_count * page_size FROM pragma_page_count, pragma_page_size
+UNION ALL SELECT 'free', freelist_count * page_size FROM pragma_freelist_count, pragma_page_size
+"""),
+}
