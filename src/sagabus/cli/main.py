@@ -19,6 +19,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("sagabus.cli.overview:status", "Show what waits and since when, and who works."),
     "workers": ("sagabus.cli.overview:workers", "List the live workers with their lanes."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
+    "health": ("sagabus.cli.health:health", "Say whether the store answers and workers serve it."),
     "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),
     "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove old ones."),
     "dead-letters": ("sagabus.cli.letters:dead_letters", "List, show, replay and discard dead letters."),

@@ -325,6 +325,10 @@ class Administration(Protocol):
         """
         ...
 
+    def newest_version(self) -> int | None:
+        """The version of the schema that `open` leaves behind; None for a store without a schema."""
+        ...
+
     def script(self) -> str | None:
         """All migrations as one text, for those who apply schemas by hand: `open` finds nothing to do afterwards. None
         for a store without a schema.

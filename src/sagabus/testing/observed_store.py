@@ -85,6 +85,9 @@ class StoreTap:
     async def absence(self) -> str | None:
         return await self.store.absence()
 
+    def newest_version(self) -> int | None:
+        return self.store.newest_version()
+
     def script(self) -> str | None:
         return self.store.script()
 

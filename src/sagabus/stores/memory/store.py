@@ -77,6 +77,9 @@ class MemoryStore:
     async def absence(self) -> None:
         """It is there, though nothing may be in it."""
 
+    def newest_version(self) -> None:
+        """It has no schema."""
+
     def script(self) -> None:
         """It has no schema."""
 

@@ -102,6 +102,10 @@ class ServerStore(SqlCalls):
     def script(self) -> str:
         """All migrations as one text."""
 
+    def newest_version(self) -> int:
+        """The last of the migrations."""
+        return self._migrations()[-1].version
+
     async def versions(self) -> list[int]:
         """The schema versions that the database has had."""
         link = await self._connect()

@@ -125,6 +125,10 @@ class SqliteStore(SqlCalls):
             return f"{self.path}: no such file"
         return None if schema.versions_of(self.path) else f"{self.path} has no tables of sagabus"
 
+    def newest_version(self) -> int:
+        """The last of the migrations."""
+        return schema.LATEST
+
     def script(self) -> str:
         """All migrations as one text."""
         return schema.script()

@@ -7,7 +7,7 @@ from sagabus.testing.conformance.trial import StoreSuite, Trial, conformance
 
 
 class AdministrationConformance(StoreSuite):
-    """`versions`, `absence` and `script`."""
+    """`versions`, `absence`, `newest_version` and `script`."""
 
     @conformance
     async def test_a_store_that_was_opened_is_there_with_a_schema_or_without_one(self, trial: Trial) -> None:
@@ -16,8 +16,10 @@ class AdministrationConformance(StoreSuite):
         assert await trial.store.absence() is None
         if versions is None:
             assert script is None
+            assert trial.store.newest_version() is None
         else:
             assert list(versions) == sorted(set(versions)) != []
+            assert versions[-1] == trial.store.newest_version()
             assert script
 
     @conformance

@@ -1,0 +1,163 @@
+"""`sagabus health`: whether work gets done, as far as another process can tell from the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from sagabus.cli.loading import load_bus
+from sagabus.cli.opening import json_option, named, opened, split_target, store_of, store_option
+from sagabus.cli.output import Refused, emit_json
+from sagabus.cli.rendering import show_table
+from sagabus.cli.text import printable
+from sagabus.clock import SECOND
+from sagabus.errors import SagaBusError
+from sagabus.store import Capability
+from sagabus.url import hidden
+
+if TYPE_CHECKING:
+    from sagabus.bus import Bus
+    from sagabus.store import Administration
+
+_COLUMNS = ("subscription", "workers", "ready", "oldest_age", "dead")
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """One subscription, as the store shows it."""
+
+    subscription: str
+    is_registered: bool
+    """Whether publishers know it."""
+    workers: int
+    ready: int
+    oldest_age: float
+    """Seconds since the oldest message was sent that could run now."""
+    dead: int
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command has found."""
+
+    store: str
+    schema: int | None = None
+    subscriptions: Sequence[Served] = ()
+    problems: Sequence[str] = ()
+
+
+@click.command("health")
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS]")
+@store_option
+@click.option("--max-age", type=click.FloatRange(min=0), metavar="SECONDS", help="The oldest age of a waiting message.")
+@click.option(
+    "--within",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the store.",
+)
+@json_option
+@click.pass_context
+def health(
+    ctx: click.Context,
+    arguments: tuple[str, ...],
+    url: str | None,
+    *,
+    max_age: float | None,
+    within: float,
+    as_json: bool,
+) -> None:
+    """Say whether the store answers, its schema fits, and a live worker serves each subscription.
+
+    The subscriptions are those of MODULE:BUS, or all of the store at --store URL. With --max-age, a message that has
+    been ready for longer is a problem as well. The command only reads: it makes and migrates nothing. It cannot look
+    into other processes: ask their /health/live for that.
+
+    Exit codes: 0 healthy, 1 a problem was found, 2 could not run.
+    """
+    target, rest = split_target(arguments, url)
+    if rest:
+        raise click.UsageError(f"unexpected argument {printable(rest[0])}")
+    found = asyncio.run(_look(target, url, max_age, within))
+    if as_json:
+        emit_json({"healthy": not found.problems, **msgspec.structs.asdict(found)})
+    else:
+        _show(found)
+    ctx.exit(1 if found.problems else 0)
+
+
+def _show(found: Findings) -> None:
+    if found.subscriptions:
+        show_table(_COLUMNS, [[getattr(each, name) for name in _COLUMNS] for each in found.subscriptions])
+    for problem in found.problems:
+        click.echo(f"problem: {problem}")
+    if not found.problems:
+        click.echo(f"{found.store}: healthy")
+
+
+async def _look(target: str | None, url: str | None, max_age: float | None, within: float) -> Findings:
+    store, name = store_of(target, url), named(target, url)
+    if Capability.SHARED not in store.capabilities:
+        raise Refused(f"{name} is in the memory of one process: only that process can say how it is")
+    try:
+        async with asyncio.timeout(within):
+            version, problem = await _schema(store)
+            if problem is not None:
+                return Findings(store=name, schema=version, problems=[problem])
+            async with opened(target, url) as bus:
+                served = await _subscriptions(bus, _declared(target))
+    except TimeoutError:
+        return Findings(store=name, problems=[f"the store did not answer within {within:g} s"])
+    except (SagaBusError, OSError) as error:
+        return Findings(store=name, problems=[f"the store does not answer: {printable(hidden(str(error)))}"])
+    problems = [problem for each in served for problem in _problems(each, max_age)]
+    return Findings(store=name, schema=version, subscriptions=served, problems=problems)
+
+
+async def _schema(store: Administration) -> tuple[int | None, str | None]:
+    """The version of the schema, and what is wrong with it. To open the store would migrate it."""
+    if (absence := await store.absence()) is not None:
+        return None, f"{printable(absence)}; `sagabus migrate` makes an empty store"
+    versions, newest = await store.versions(), store.newest_version()
+    if not versions or newest is None or versions[-1] == newest:
+        return newest, None
+    version, what = versions[-1], f"the schema has version {versions[-1]}, and this release works with {newest}"
+    if version > newest:
+        return version, f"{what}: upgrade sagabus here"
+    return version, f"{what}: start a worker of this release, or run `sagabus migrate`"
+
+
+def _declared(target: str | None) -> list[str] | None:
+    return None if target is None else [each.name for each in load_bus(target).definitions]
+
+
+async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Served]:
+    registered = {each.channel for each in (await bus.store.routing()).subscriptions}
+    counts = {each.channel: each for each in await bus.counts()}
+    workers = Counter(each.channel for each in await bus.store.inspect.workers())
+    return [
+        Served(
+            subscription=name,
+            is_registered=name in registered,
+            workers=workers[name],
+            ready=0 if (found := counts.get(name)) is None else found.ready,
+            oldest_age=0 if found is None else found.oldest_ready_age / SECOND,
+            dead=0 if found is None else found.dead,
+        )
+        for name in sorted(registered if declared is None else declared)
+    ]
+
+
+def _problems(served: Served, max_age: float | None) -> Iterator[str]:
+    name = printable(served.subscription)
+    if not served.is_registered:
+        yield f"{name} is not registered in the store: start its worker, or run `sagabus migrate MODULE:BUS`"
+    elif not served.workers:
+        yield f"no live worker serves {name}: start one"
+    if max_age is not None and served.oldest_age > max_age:
+        yield f"{name}: a message has been ready for {served.oldest_age:.1f} s, longer than {max_age:g} s"
