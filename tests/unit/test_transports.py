@@ -32,7 +32,7 @@ def test_services_that_name_one_broker_in_memory_share_it() -> None:
     "url",
     [
         *("memory:", "memory://", "memory://a/b", "memory://a b", "memory://a@b", ""),
-        *("amqp://guest:hunter2@broker/", "amqps://hunter2", "hunter2:", f"rabbitmq://u:{SECRET}@h", f"u:{SECRET}@h"),
+        *("amqp://guest:hunter2@broker/", "hunter2://x", "hunter2:", f"rabbitmq://u:{SECRET}@h", f"u:{SECRET}@h"),
         *(f"  memory://{SECRET}", f"memory://x\n{SECRET}", f"memory://x?password={SECRET}"),
     ],
 )

@@ -35,4 +35,10 @@ def _memory(url: str) -> Transport:
     return MemoryTransport.at(url)
 
 
-_OURS: Mapping[str, TransportFactory] = {"memory": _memory}
+def _rabbitmq(url: str) -> Transport:
+    from sagabus.transports.rabbitmq import RabbitMQTransport
+
+    return RabbitMQTransport(url)
+
+
+_OURS: Mapping[str, TransportFactory] = {"memory": _memory, "amqp": _rabbitmq, "amqps": _rabbitmq}

@@ -1,0 +1,76 @@
+"""What the URL of a RabbitMQ says: `amqp://user:password@host:port,host2/virtual-host?options`."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+
+from sagabus.errors import ConfigurationError
+from sagabus.text import nearest
+from sagabus.transports import encryption
+from sagabus.url.parsing import StoreUrl
+
+PLAIN, SECURE = "amqp", "amqps"
+_PORTS = {PLAIN: 5672, SECURE: 5671}
+_OWN = ("heartbeat", "prefix")
+_PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
+_LONGEST_HEARTBEAT = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where to connect to, and how. Its `repr` shows nothing secret."""
+
+    place: str
+    hosts: tuple[tuple[str, int], ...]
+    virtual_host: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    tls: ssl.SSLContext | None = field(repr=False)
+    heartbeat: int = 15
+    """Seconds. After two of them without a sign of life the broker passes the queue to another process."""
+    prefix: str = "sagabus"
+    """The first part of all names at the broker."""
+
+
+def options(url: StoreUrl) -> Options:
+    """Read a URL; ConfigurationError with all that is wrong with it."""
+    given = dict(url.options)
+    problems = list(_unknown(url))
+    heartbeat = given.get("heartbeat", "15")
+    if not (heartbeat.isascii() and heartbeat.isdecimal() and 0 < int(heartbeat[:9]) <= _LONGEST_HEARTBEAT):
+        problems.append(f"{url.place}: heartbeat is a number of seconds from 1 to {_LONGEST_HEARTBEAT}")
+    prefix = given.get("prefix", "sagabus")
+    if not _PREFIX.fullmatch(prefix):
+        problems.append(f"{url.place}: prefix has 1 to 32 letters, digits, _ and -, and begins with a letter")
+    if not url.hosts or not all(host for host, _ in url.hosts):
+        problems.append(f"{url.place}: names no host: write {url.scheme}://user:password@host/virtual-host")
+    context = None
+    try:
+        context = encryption.tls_context(url, encrypted=url.scheme == SECURE, secure_scheme=SECURE)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigurationError(*problems)
+    return Options(
+        url.place,
+        tuple((host, port or _PORTS[url.scheme]) for host, port in url.hosts),
+        url.path or "/",
+        "guest" if url.user is None else url.user,
+        "guest" if url.password is None else url.password,
+        context,
+        int(heartbeat),
+        prefix,
+    )
+
+
+def _unknown(url: StoreUrl) -> list[str]:
+    known = (*_OWN, *encryption.OPTIONS)
+    problems: list[str] = []
+    for name in dict.fromkeys(name for name, _ in url.options):
+        if name not in known:
+            near = nearest(name, known)
+            hint = f"did you mean {near}? " if near else ""
+            problems.append(f"{url.place}: has an option that is not known: {hint}known are {', '.join(sorted(known))}")
+    return problems

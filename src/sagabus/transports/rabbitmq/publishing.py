@@ -1,0 +1,103 @@
+"""What is sent: all messages of a batch at once, and what the broker says of each.
+
+A message that the broker does not take closes the channel, and costs the answers of the others in it. Those are sent
+again one by one, so that the one is found. The copies that arise have the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from sagabus.errors import TransportError
+from sagabus.transport import Answer, Sent, WireMessage
+from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.rabbitmq.driver import AbstractConnection, Channel, open_channel
+from sagabus.transports.rabbitmq.faults import UNREADABLE, exceptions, reason
+from sagabus.transports.rabbitmq.message import to_amqp
+from sagabus.transports.rabbitmq.names import Names
+
+_LARGE = 65_536
+"""Bytes from which on a body has to leave before the next one is written."""
+_CONFIRMED = Sent(Answer.CONFIRMED)
+_REFUSALS = (exceptions.ChannelPreconditionFailed, exceptions.ChannelAccessRefused)
+"""A message that is too large; a message that this user may not send."""
+
+
+class Publisher:
+    """Sends over one connection."""
+
+    def __init__(self, connection: AbstractConnection, names: Names, life: Lifetime, place: str) -> None:
+        self._connection, self._names, self._life, self._place = connection, names, life, place
+        self._together: Channel | None = None
+        self._alone: Channel | None = None
+        self._opening, self._one_by_one = asyncio.Lock(), asyncio.Lock()
+
+    async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
+        """See `sagabus.transport.Link.send`. What the driver raises means that the link has ended."""
+        if not messages:
+            return []
+        answers = await self._send_together(messages)
+        return [
+            await self._send_alone(message) if answer is None else answer
+            for message, answer in zip(messages, answers, strict=True)
+        ]
+
+    async def _send_together(self, messages: Sequence[WireMessage]) -> Sequence[Sent | None]:
+        """An answer for each; None for one that the channel ended before."""
+        async with self._opening:
+            channel = self._together
+            if channel is None or channel.is_closed:
+                channel = self._together = await open_channel(self._connection, confirms=True)
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._publish(channel, message)) for message in messages]
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            raise
+        return [_answer_of(task) for task in tasks]
+
+    async def _send_alone(self, message: WireMessage) -> Sent:
+        """The only message in its channel: if that is closed, it was for this one."""
+        async with self._one_by_one:
+            if self._alone is None or self._alone.is_closed:
+                self._alone = await open_channel(self._connection, confirms=True)
+            try:
+                return await self._publish(self._alone, message)
+            except _REFUSALS as error:
+                return Sent(Answer.REFUSED, reason(error))
+            except exceptions.ChannelClosed as error:
+                self._life.end(f"the broker closed a channel: {reason(error)}")
+                raise self._life.error() from None
+
+    async def _publish(self, channel: Channel, message: WireMessage) -> Sent:
+        try:
+            await channel.basic_publish(
+                message.body,
+                exchange=self._names.exchange(message.kind),
+                routing_key=message.type,
+                properties=to_amqp(message),
+                mandatory=True,
+                wait=len(message.body) > _LARGE,
+            )
+        except exceptions.PublishError as error:
+            return Sent(Answer.UNROUTABLE, f"the broker returned it: {error.args[0]}")
+        except exceptions.DeliveryError:
+            return Sent(Answer.UNKNOWN, "the broker did not take it: a queue is full, or has no leader now")
+        except UNREADABLE as error:
+            return Sent(Answer.REFUSED, f"AMQP cannot carry it: {type(error).__name__}: {error}")
+        return _CONFIRMED
+
+
+def _answer_of(task: asyncio.Task[Sent]) -> Sent | None:
+    if task.cancelled():
+        raise TransportError("the connection was lost")
+    error = task.exception()
+    if isinstance(error, exceptions.AMQPChannelError | exceptions.ChannelInvalidStateError):
+        return None
+    if error is not None:
+        raise error
+    return task.result()
