@@ -41,4 +41,14 @@ def _rabbitmq(url: str) -> Transport:
     return RabbitMQTransport(url)
 
 
-_OURS: Mapping[str, TransportFactory] = {"memory": _memory, "amqp": _rabbitmq, "amqps": _rabbitmq}
+def _redis(url: str) -> Transport:
+    from sagabus.transports.redis import RedisTransport
+
+    return RedisTransport(url)
+
+
+_OURS: Mapping[str, TransportFactory] = {
+    "memory": _memory,
+    **dict.fromkeys(("amqp", "amqps"), _rabbitmq),
+    **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), _redis),
+}

@@ -25,7 +25,7 @@ TENANT = "sagabus-tenant"
 """Reserved: no release has tenants yet."""
 
 NAMES = frozenset((ID, SOURCE, TYPE, KIND, KEY, CORRELATION, CAUSATION, SENT_AT, HOPS, TENANT))
-_LATEST = 253_402_300_799_999_999
+LATEST = 253_402_300_799_999_999
 """The end of the year 9999."""
 _MOST_HOPS = 1 << 31
 
@@ -49,7 +49,7 @@ def read(headers: Mapping[str, object], body: bytes, *, broker_time: int | None 
     `broker_time`: when the broker got it, where the headers say no time.
     """
     texts = {name: text for name, value in headers.items() if (text := _text(value)) is not None}
-    sent_at, hops = _number(texts.get(SENT_AT), _LATEST), _number(texts.get(HOPS), _MOST_HOPS)
+    sent_at, hops = _number(texts.get(SENT_AT), LATEST), _number(texts.get(HOPS), _MOST_HOPS)
     return WireMessage(
         id=texts.get(ID, ""),
         source=texts.get(SOURCE, ""),
@@ -80,7 +80,7 @@ def _problems(texts: Mapping[str, str]) -> Iterator[str]:
             yield f"it has no header {name}"
     if texts.get(KIND, "event") not in {"event", "command"}:
         yield f"the header {KIND} is neither event nor command"
-    for name, limit in ((SENT_AT, _LATEST), (HOPS, _MOST_HOPS)):
+    for name, limit in ((SENT_AT, LATEST), (HOPS, _MOST_HOPS)):
         if name in texts and _number(texts[name], limit) is None:
             yield f"the header {name} is no number that it could be"
 

@@ -1,0 +1,55 @@
+"""What the server's errors mean for a link, by their first word. Their texts hold no password and no message."""
+
+from __future__ import annotations
+
+from sagabus.errors import ConfigurationError, SagaBusError, TransportError
+from sagabus.transport import Answer, Sent
+from sagabus.transports.redis.driver import RedisError, ResponseError
+
+_NOT_PERMITTED = "NOPERM"
+_RESTS = frozenset({"OOM", "NOREPLICAS"})
+"""The server answers, and refuses to write for now: the link is well, and what was sent is sent again."""
+_CONFIRMED = Sent(Answer.CONFIRMED)
+_SETTINGS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
+"""What waiting does not cure."""
+
+
+def code(error: RedisError) -> str:
+    """The word that says which error it is."""
+    found = getattr(error, "status_code", None)
+    return found if isinstance(found, str) and found else str(error).partition(" ")[0]
+
+
+def text(error: RedisError) -> str:
+    """The server's words, as they came, without what they say of the script that ran."""
+    found, word = str(error), code(error)
+    shown = found if found.startswith(word) else f"{word} {found}"
+    return shown.partition(" script: ")[0].rstrip(",. ")
+
+
+def sent(words: str) -> Sent:
+    """What a script says of one message: the word of an answer, or the error that it met."""
+    if words == "CONFIRMED":
+        return _CONFIRMED
+    if words == "UNROUTABLE":
+        return Sent(Answer.UNROUTABLE, "no service receives it")
+    answer = Answer.REFUSED if words.lstrip("-").startswith(_NOT_PERMITTED) else Answer.UNKNOWN
+    return Sent(answer, words.lstrip("-"))
+
+
+def rests(error: RedisError) -> bool:
+    """Whether the link is well, and the server only does not write for now."""
+    return isinstance(error, ResponseError) and code(error) in _RESTS
+
+
+def is_missing(error: RedisError) -> bool:
+    """Whether the stream or its group is not there."""
+    return code(error) == "NOGROUP" or "no such key" in str(error)
+
+
+def raised(error: RedisError, place: str) -> SagaBusError:
+    """What a call that met the error raises."""
+    word = code(error)
+    if word in _SETTINGS:
+        return ConfigurationError(f"{place}: {text(error)}: correct the user, its password or its permissions")
+    return TransportError(text(error), transport=place)

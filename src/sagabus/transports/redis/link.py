@@ -1,0 +1,149 @@
+"""One link to the server: one connection to send and settle, and a second one to wait for what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sagabus.errors import TransportError
+from sagabus.transport import Answer, Delivery, Sent, Topology, WireMessage
+from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.redis import answers, entries, scripts
+from sagabus.transports.redis.connecting import pipe_to
+from sagabus.transports.redis.connection import Part, Pipe
+from sagabus.transports.redis.declaring import declared
+from sagabus.transports.redis.driver import RedisError
+from sagabus.transports.redis.lease import Lease
+from sagabus.transports.redis.losses import Losses
+from sagabus.transports.redis.options import Host, Options
+from sagabus.transports.redis.receiving import Receiving
+
+_MOST_BYTES = 8 << 20
+"""Of the messages of one script, but for the last one."""
+
+
+class _Outgoing(NamedTuple):
+    """A message as the script takes it, and its place in what was to be sent."""
+
+    at: int
+    key: bytes
+    arguments: list[bytes]
+    size: int
+
+
+class RedisLink:
+    """See `sagabus.transport.Link`."""
+
+    def __init__(
+        self, options: Options, host: Host, losses: Losses, lease: Lease, *, pipe: Pipe, life: Lifetime
+    ) -> None:
+        self._options, self._host, self._losses, self._lease = options, host, losses, lease
+        self._pipe, self._life = pipe, life
+        self._waiting: Pipe | None = None
+        self._receiving: Receiving | None = None
+        self._mark = ""
+
+    async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
+        self._life.check()
+        place = self._options.place
+        try:
+            self._mark = await declared(self._pipe, self._options, topology, make=make, move=move)
+            self._losses.note(self._mark)
+            if topology.receives and self._receiving is None:
+                await self._begin(topology.service)
+        except RedisError as error:
+            raise answers.raised(error, place) from None
+
+    async def _begin(self, service: str) -> None:
+        self._waiting = await pipe_to(self._options, self._host, self._life)
+        receiving = Receiving(
+            service, self._options.names, self._pipe, self._waiting, life=self._life, lease=self._lease
+        )
+        await receiving.take_over()
+        self._receiving = receiving
+
+    async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
+        self._life.check()
+        if (why := self._losses.hold()) is not None:
+            return [Sent(Answer.UNKNOWN, why)] * len(messages)
+        found: dict[int, Sent] = {}
+        for batch in _batches(self._prepared(messages, found)):
+            said = await self._passed_on(batch)
+            found.update(zip((each.at for each in batch), said, strict=True))
+        return [found[at] for at in range(len(messages))]
+
+    def _prepared(self, messages: Sequence[WireMessage], refused: dict[int, Sent]) -> Iterator[_Outgoing]:
+        names = self._options.names
+        for at, message in enumerate(messages):
+            try:
+                fields = entries.fields(message)
+            except ValueError as error:
+                refused[at] = Sent(Answer.REFUSED, str(error))
+                continue
+            key = names.command(message.type) if message.kind == "command" else names.event(message.type)
+            head = [message.kind.encode(), message.source.encode(), b"%d" % len(fields)]
+            yield _Outgoing(at, key.encode(), head + fields, sum(map(len, fields)))
+
+    async def _passed_on(self, batch: Sequence[_Outgoing]) -> list[Sent]:
+        names = self._options.names
+        keys: list[Part] = [names.mark, *(each.key for each in batch)]
+        arguments: list[Part] = [self._mark, names.queues]
+        for each in batch:
+            arguments += each.arguments
+        try:
+            reply = await self._pipe.run(scripts.SEND, keys, arguments)
+        except RedisError as error:
+            if answers.rests(error):
+                return [Sent(Answer.UNKNOWN, answers.text(error))] * len(batch)
+            raise self._failed(answers.text(error)) from None
+        if reply == [scripts.LOST]:
+            raise self._failed("the server has lost its data since this link began")
+        return [answers.sent(each.decode()) for each in reply]
+
+    async def receive(self, most: int) -> Sequence[Delivery]:
+        self._life.check()
+        if self._receiving is None:
+            raise TransportError("the service has declared nothing that it receives", transport=self._options.place)
+        return await self._receiving.receive(most)
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        self._life.check()
+        if self._receiving is not None:
+            await self._receiving.settle(deliveries)
+
+    async def ping(self) -> None:
+        try:
+            await self._pipe.ask("PING")
+        except RedisError as error:
+            raise self._failed(answers.text(error)) from None
+
+    async def ended(self) -> str:
+        return await self._life.ended()
+
+    async def close(self) -> None:
+        try:
+            if self._receiving is not None:
+                await self._receiving.close()
+        finally:
+            self._life.end("closed")
+            for pipe in (self._waiting, self._pipe):
+                if pipe is not None:
+                    await pipe.close()
+
+    def _failed(self, why: str) -> TransportError:
+        self._life.end(why)
+        return self._life.error()
+
+
+def _batches(messages: Iterator[_Outgoing]) -> Iterator[list[_Outgoing]]:
+    """In order; each is taken by one script."""
+    batch: list[_Outgoing] = []
+    size = 0
+    for each in messages:
+        batch.append(each)
+        size += each.size
+        if size >= _MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,44 @@
+"""Redis Streams, as one service sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sagabus.transport import Capability, Part, Topology
+from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.redis import declaring, options
+from sagabus.transports.redis.connecting import first_pipe
+from sagabus.transports.redis.lease import Leases
+from sagabus.transports.redis.link import RedisLink
+from sagabus.transports.redis.losses import Losses
+
+__all__ = ["RedisTransport"]
+
+_LARGEST_BATCH = 500
+
+
+class RedisTransport:
+    """See `sagabus.transport.Transport`. Connects nothing before `connect`."""
+
+    largest_batch = _LARGEST_BATCH
+    capabilities = frozenset(
+        {Capability.ORDERED, Capability.RETURNS, Capability.DURABLE, Capability.OWNERS, Capability.STORES}
+    )
+
+    def __init__(self, url: str) -> None:
+        """ConfigurationError, with all problems, for a URL that cannot be used."""
+        self._options = options.read(url)
+        self.place = self._options.place
+        self._losses = Losses(self.place)
+        self._leases = Leases(self._options.lease)
+
+    def __repr__(self) -> str:
+        return f"RedisTransport({self.place!r})"
+
+    def parts(self, topology: Topology) -> Sequence[Part]:
+        return declaring.parts(self._options, topology)
+
+    async def connect(self) -> RedisLink:
+        life = Lifetime(self.place)
+        pipe, host = await first_pipe(self._options, life)
+        return RedisLink(self._options, host, self._losses, self._leases.of(life), pipe=pipe, life=life)
