@@ -22,7 +22,7 @@ SNAPSHOT = ROOT / "tests" / "public_api.txt"
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 40
-MAX_ROOMS = 30
+MAX_ROOMS = 32  # with the two for what is around a bus: `integrations` and `telemetry`
 OUTSIDE_THE_ROWS = {"cli", "stores", "testing"}  # their modules are not layers of one another
 REFUSED_WORDS = {"Manager", "Service", "Helper", "Helpers", "Util", "Utils", "Impl"}
 MAY_TOUCH_THE_WORLD = {"cli", "testing", "stores", "integrations", "clock", "identity"}
