@@ -167,6 +167,13 @@ class Link(Protocol):
         """Hear from the broker; TransportError otherwise."""
         ...
 
+    async def durability_risks(self) -> Sequence[str]:
+        """Why a crash of this broker may lose what it has confirmed, as far as it can be asked: one text each.
+
+        Each text says what to change. None where nothing is known against it, or where the transport lacks DURABLE.
+        """
+        ...
+
     async def ended(self) -> str:
         """Wait for the end; why it came, in words."""
         ...

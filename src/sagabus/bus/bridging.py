@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sagabus.bus.durability import BrokerDurability
 from sagabus.clock import Clock
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition, check_name
@@ -78,6 +79,7 @@ class Bridging:
         self._failing = Recoverability(identity, clock)
         self._reception = Reception(self._codec, _types(defined), clock)
         self._check(settings)
+        self._durability = BrokerDurability(self._transport.place, settings.durability)
         self.stranger = StrangerConsumer(self._reception, self._routing, self._failing)
 
     @property
@@ -113,6 +115,7 @@ class Bridging:
             outbound,
             inbound,
             lambda: self._worker(store, outbound, states),
+            admit=self._durability.check,
             clock=self._clock,
             identity=self._identity,
         )

@@ -239,6 +239,10 @@ class _MemoryLink:
     async def ping(self) -> None:
         self._life.check()
 
+    async def durability_risks(self) -> Sequence[str]:
+        self._life.check()
+        return ()
+
     async def ended(self) -> str:
         return await self._life.ended()
 

@@ -47,11 +47,13 @@ class Bridge:
         inbound: Inbound,
         make_worker: Callable[[], Worker],
         *,
+        admit: Callable[[Link], Awaitable[None]],
         clock: Clock,
         identity: Identity,
     ) -> None:
         self.name = f"bridge to {transport.place}"
         self._transport, self._topology, self._make_worker = transport, topology, make_worker
+        self._admit = admit
         self._outbound, self._inbound = outbound, inbound
         self._clock, self._identity = clock, identity
         self._task = BackgroundTask("sagabus-bridge", "sends nothing to the broker and takes nothing from it")
@@ -116,6 +118,7 @@ class Bridge:
         try:
             async with asyncio.timeout(PATIENCE):
                 link = await self._transport.connect()
+                await self._admit(link)
                 topology = await self._topology()
                 await link.declare(topology)
         except TimeoutError:

@@ -296,6 +296,18 @@ class LinkConformance(TransportSuite):
         await link.ping()
 
     @conformance
+    async def test_what_a_crash_may_lose_is_said_in_words(self, trial: TransportTrial) -> None:
+        link = await trial.link()
+
+        async with asyncio.timeout(PATIENCE):
+            risks = await link.durability_risks()
+
+        assert all(risks)
+        assert not any("@" in risk for risk in risks)
+        if Capability.DURABLE not in trial.transport.capabilities:
+            assert not risks
+
+    @conformance
     async def test_where_it_is_can_be_shown(self, trial: TransportTrial) -> None:
         assert trial.transport.place
         assert "@" not in trial.transport.place
@@ -309,6 +321,7 @@ async def _is_over(trial: TransportTrial, link: Link) -> None:
         lambda: link.receive(1),
         lambda: link.declare(trial.topology()),
         link.ping,
+        link.durability_risks,
     )
     for call in calls:
         with pytest.raises(TransportError):

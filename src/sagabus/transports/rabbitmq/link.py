@@ -56,6 +56,10 @@ class RabbitMQLink:
     async def ping(self) -> None:
         await self._life.within(self._ping())
 
+    async def durability_risks(self) -> Sequence[str]:
+        self._life.check()
+        return ()  # a quorum queue confirms what a majority of its members has on disk
+
     async def ended(self) -> str:
         return await self._life.ended()
 

@@ -13,6 +13,7 @@ At the server:
     lease           the right of one link to receive
     declaring       what a service needs there, made or checked
     losses          whether the server has lost its data
+    facts           what the server says of itself, and what a crash of it may lose
     connecting      finds the host that can be written to
     driver          redis-py
     names           what keys are called

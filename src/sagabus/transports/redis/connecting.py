@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from sagabus.errors import ConfigurationError, TransportError
+from sagabus.errors import TransportError
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import answers
 from sagabus.transports.redis.connection import Pipe
 from sagabus.transports.redis.driver import RedisError, connections
+from sagabus.transports.redis.facts import Facts
 from sagabus.transports.redis.options import Host, Options
 
 _PATIENCE = 5.0
 """Seconds for one host."""
-_OLDEST = (7, 0)
-_VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
-async def first_pipe(options: Options, life: Lifetime) -> tuple[Pipe, Host]:
-    """A connection to the first host that can be written to. TransportError, with what each of them said."""
+class Server(NamedTuple):
+    """A server that was found."""
+
+    host: Host
+    pipe: Pipe
+    facts: Facts
+
+
+async def first_server(options: Options, life: Lifetime) -> Server:
+    """The first host that can be written to, with a connection to it. TransportError, with what each of them said."""
     said: list[str] = []
     for host in options.hosts:
         try:
-            return await _checked(options, host, life), host
+            return await _checked(options, host, life)
         except TransportError as error:
             said.append(str(error) if len(options.hosts) == 1 else f"{host[0]}:{host[1]}: {error}")
     raise TransportError("; ".join(said), transport=options.place)
@@ -47,38 +52,17 @@ async def pipe_to(options: Options, host: Host, life: Lifetime) -> Pipe:
     return Pipe(connection, life, options.place)
 
 
-async def _checked(options: Options, host: Host, life: Lifetime) -> Pipe:
+async def _checked(options: Options, host: Host, life: Lifetime) -> Server:
     pipe = await pipe_to(options, host, life)
     try:
-        _check(await _facts(pipe), options.place)
+        facts = await Facts.of(pipe)
+        facts.check(options.place)
     except BaseException as error:
         await pipe.close()
         if isinstance(error, RedisError):
             raise answers.raised(error, options.place) from None
         raise
-    return pipe
-
-
-def _check(facts: Mapping[str, str], place: str) -> None:
-    version = _VERSION.match(facts.get("redis_version", ""))
-    if version is not None and (int(version[1]), int(version[2])) < _OLDEST:
-        raise ConfigurationError(f"{place}: Redis {version[0]} is too old: use Redis 7.0 or newer, or Valkey")
-    if facts.get("loading", "0") != "0":
-        raise TransportError("the server is loading its data", transport=place)
-    if facts.get("role", "master") != "master":
-        raise TransportError("the server is a replica, which cannot be written to", transport=place)
-
-
-async def _facts(pipe: Pipe) -> dict[str, str]:
-    """What the server says of itself; nothing where that is not permitted."""
-    try:
-        found = await pipe.ask("INFO")
-    except RedisError as error:
-        if answers.code(error) != "NOPERM":
-            raise
-        return {}
-    lines = (line.partition(":") for line in bytes(found).decode(errors="replace").splitlines())
-    return {name: value for name, colon, value in lines if colon}
+    return Server(host, pipe, facts)
 
 
 def _connection(options: Options, host: Host) -> Any:

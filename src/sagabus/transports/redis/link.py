@@ -9,13 +9,13 @@ from sagabus.errors import TransportError
 from sagabus.transport import Answer, Delivery, Sent, Topology, WireMessage
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import answers, entries, scripts
-from sagabus.transports.redis.connecting import pipe_to
+from sagabus.transports.redis.connecting import Server, pipe_to
 from sagabus.transports.redis.connection import Part, Pipe
 from sagabus.transports.redis.declaring import declared
 from sagabus.transports.redis.driver import RedisError
 from sagabus.transports.redis.lease import Lease
 from sagabus.transports.redis.losses import Losses
-from sagabus.transports.redis.options import Host, Options
+from sagabus.transports.redis.options import Options
 from sagabus.transports.redis.receiving import Receiving
 
 _MOST_BYTES = 8 << 20
@@ -34,11 +34,9 @@ class _Outgoing(NamedTuple):
 class RedisLink:
     """See `sagabus.transport.Link`."""
 
-    def __init__(
-        self, options: Options, host: Host, losses: Losses, lease: Lease, *, pipe: Pipe, life: Lifetime
-    ) -> None:
-        self._options, self._host, self._losses, self._lease = options, host, losses, lease
-        self._pipe, self._life = pipe, life
+    def __init__(self, options: Options, server: Server, losses: Losses, lease: Lease, life: Lifetime) -> None:
+        self._options, self._server, self._losses, self._lease = options, server, losses, lease
+        self._pipe, self._life = server.pipe, life
         self._waiting: Pipe | None = None
         self._receiving: Receiving | None = None
         self._mark = ""
@@ -55,7 +53,7 @@ class RedisLink:
             raise answers.raised(error, place) from None
 
     async def _begin(self, service: str) -> None:
-        self._waiting = await pipe_to(self._options, self._host, self._life)
+        self._waiting = await pipe_to(self._options, self._server.host, self._life)
         receiving = Receiving(
             service, self._options.names, self._pipe, self._waiting, life=self._life, lease=self._lease
         )
@@ -116,6 +114,10 @@ class RedisLink:
             await self._pipe.ask("PING")
         except RedisError as error:
             raise self._failed(answers.text(error)) from None
+
+    async def durability_risks(self) -> Sequence[str]:
+        self._life.check()
+        return await self._server.facts.risks(self._pipe)
 
     async def ended(self) -> str:
         return await self._life.ended()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sagabus.transport import Capability, Part, Topology
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import declaring, options
-from sagabus.transports.redis.connecting import first_pipe
+from sagabus.transports.redis.connecting import first_server
 from sagabus.transports.redis.lease import Leases
 from sagabus.transports.redis.link import RedisLink
 from sagabus.transports.redis.losses import Losses
@@ -40,5 +40,5 @@ class RedisTransport:
 
     async def connect(self) -> RedisLink:
         life = Lifetime(self.place)
-        pipe, host = await first_pipe(self._options, life)
-        return RedisLink(self._options, host, self._losses, self._leases.of(life), pipe=pipe, life=life)
+        server = await first_server(self._options, life)
+        return RedisLink(self._options, server, self._losses, self._leases.of(life), life)
