@@ -86,6 +86,10 @@ LANES = {
 SURVEYS = {
     "tally": ("orders", 1, 5, 1, 1000, 50),
     "oldest": ("orders", 1, 1000),
+    "walk_at_once": ("orders", 1, 5, 0, 100, 0, 2**62, 50, "ready", *[None] * 5, 0),
+    "walk_by_schedule": ("orders", 1, 5, 1, -1, 1000, 2**62, 50, "timer", *[None] * 5, 0),
+    "stop_at_once": ("orders", 1, 0, 100, 0, 2**62, 625),
+    "stop_by_schedule": ("orders", 1, 1, -1, 1000, 2**62, 625),
 }
 """Of one lane, with the parameters in the order of their numbers."""
 DERIVED = ("r", "ready")
@@ -184,6 +188,12 @@ def test_a_look_goes_through_a_lane_by_its_index(database: Any, name: str) -> No
     assert lanes != []
     assert all(each["key"] == "sagabus_envelope_due" for each in lanes)
     assert all(each["used_key_parts"][:3] == ["channel", "lane", "scheduled"] for each in lanes)
+    if name.startswith(("walk", "stop")):
+        (lane,) = lanes
+        assert lane["used_key_parts"][3] == "due_at"
+        text = json.dumps(explained(database, sql, parameters))
+        assert '"filesort":' not in text
+        assert '"using_filesort": true' not in text
 
 
 @pytest.mark.parametrize("name", ["_ready", "_scheduled", "_standing"])

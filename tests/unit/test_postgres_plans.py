@@ -31,7 +31,10 @@ HOT = (
     *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
     *("record_history", "flush_and_record", "history_page", "purge_history"),
 )
-LOOKS = ("next_channel", "tally", "oldest", "letter_counts")
+LOOKS = (
+    *("next_channel", "tally", "oldest", "letter_counts"),
+    *("walk_at_once", "walk_by_schedule", "stop_at_once", "stop_by_schedule"),
+)
 """They may sort what they have counted, which is bounded."""
 FULL = """
 INSERT INTO {envelope} (channel, lane, due_at, message_id, message_type, partition_key, body, sent_at, attempt, stashed,

@@ -48,6 +48,10 @@ HOT = (
     "tally",
     "oldest",
     "letter_counts",
+    "walk_at_once",
+    "walk_by_schedule",
+    "stop_at_once",
+    "stop_by_schedule",
 )
 
 SMALL = {"fetch": "worker", "before_append": "held_key"}
@@ -82,6 +86,23 @@ def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(name: str, in
 
     assert [step for step in plan if step.endswith(index)] != []
     assert [step for step in plan if "TEMP B-TREE" in step] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "stretch"),
+    [
+        ("walk_at_once", "due_at=? AND position>? AND position<?"),
+        ("stop_at_once", "due_at=? AND position>? AND position<?"),
+        ("walk_by_schedule", "due_at>? AND due_at<?"),
+        ("stop_by_schedule", "due_at>? AND due_at<?"),
+        ("tally", "due_at>? AND due_at<?"),
+    ],
+)
+def test_a_look_enters_each_lane_where_it_begins(name: str, stretch: str) -> None:
+    lanes = [step for step in planned(name) if "INDEX sagabus_envelope_due" in step]
+
+    assert lanes != []
+    assert [step for step in lanes if not step.endswith(f"(channel=? AND lane=? AND {stretch})")] == []
 
 
 @pytest.mark.parametrize("name", [name for name, form in STATEMENTS.items() if isinstance(form, Values)])

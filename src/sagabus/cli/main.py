@@ -18,6 +18,8 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("sagabus.cli.running:run", "Run a worker for MODULE:BUS until a signal stops it."),
     "status": ("sagabus.cli.overview:status", "Show what waits and since when, and who works."),
     "workers": ("sagabus.cli.overview:workers", "List the live workers with their lanes."),
+    "messages": ("sagabus.cli.messages:messages", "List the messages that wait, and say why."),
+    "timers": ("sagabus.cli.messages:timers", "List the timers that are set, the next one first."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
     "health": ("sagabus.cli.health:health", "Say whether the store answers and workers serve it."),
     "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),

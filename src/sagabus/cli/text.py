@@ -5,8 +5,10 @@ A terminal obeys control characters wherever they come from, so none of them get
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
+import click
 import msgspec
 
 from sagabus.clock import moment
@@ -45,3 +47,31 @@ def span_text(span: timedelta) -> str:
     parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
     shown = [f"{count} {unit}" for count, unit in parts if count]
     return " ".join(shown[:2]) or "0 s"
+
+
+_SPAN = re.compile(r"(\d{1,6})(s|min|h|d)")
+_UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+
+
+class Moment(click.ParamType[datetime]):
+    """An instant as people type it: ISO 8601 with a zone, or so long ago (`90s`, `15min`, `2h`, `3d`)."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The instant; UsageError for anything else."""
+        if isinstance(value, datetime):
+            return value
+        text = str(value)
+        if (span := _SPAN.fullmatch(text)) is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            found = None
+        if found is None or found.utcoffset() is None:
+            self.fail(f"{printable(text)} is no time: write 2h, or 2026-11-29T09:41:00Z with its zone", param, ctx)
+        return found
+
+
+MOMENT = Moment()

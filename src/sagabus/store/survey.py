@@ -7,12 +7,16 @@ has a limit of rows and a limit of time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from sagabus.envelope import Envelope
+
 COUNTED = 10_000
 """Counts stop here. Beyond it they say "at least"."""
+SCANNED = 10_000
+"""A filter that no index serves looks at so many envelopes, and then says where it stopped."""
 LONGEST_LOOK = 5.0
 """Seconds. A look that takes longer raises StoreUnavailable."""
 
@@ -67,6 +71,59 @@ class LaneCount(msgspec.Struct, frozen=True, gc=False):
     """How many of them a lease covers now."""
 
 
+class Mark(NamedTuple):
+    """A place in the order in which envelopes become due: at once by position, then by due time."""
+
+    due_at: int
+    position: int
+
+
+BEGIN = Mark(-1, -1)
+"""Before everything."""
+
+
+class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Which envelopes a look is for; None stands for any."""
+
+    channel: str | None = None
+    key: str | None = None
+    why: str | None = None
+    """One of WHYS."""
+    timers: bool = False
+    """Timers only, those too that are due or wait for a retry."""
+    message_type: str | None = None
+    correlation_id: str | None = None
+    since: int | None = None
+    """Sent at this instant or later."""
+    until: int | None = None
+    """Sent before this instant."""
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether envelopes have to be looked at to know whether they are wanted."""
+        fields = (self.key, self.why, self.message_type, self.correlation_id, self.since, self.until)
+        return self.timers or any(each is not None for each in fields)
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """One stored envelope."""
+
+    envelope: Envelope
+    """Without its body."""
+    why: str
+    """One of WHYS."""
+
+
+class WaitingPage(msgspec.Struct, frozen=True, gc=False):
+    """Envelopes in the order in which they become due."""
+
+    found: tuple[Waiting, ...]
+    after: Mark | None = None
+    """Where the next page begins; None at the end."""
+    stopped: bool = False
+    """It looked at SCANNED envelopes, and found fewer than the limit. There may be more behind `after`."""
+
+
 class Survey(Protocol):
     """Bounded looks. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
 
@@ -77,6 +134,14 @@ class Survey(Protocol):
     async def backlog(self, channel: str) -> Backlog:
         """What waits in a channel. It looks at COUNTED envelopes that are due at once, COUNTED that became due by
         schedule and COUNTED that are due later.
+        """
+        ...
+
+    async def waiting(self, wanted: Wanted, *, after: Mark = BEGIN, limit: int = 100) -> WaitingPage:
+        """A page of stored envelopes, without their bodies, in the order in which they become due.
+
+        The lanes of a key are those that `lane_of` says. A filter looks at SCANNED envelopes that are due at once, and
+        at as many of the others.
         """
         ...
 

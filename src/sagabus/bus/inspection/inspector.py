@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sagabus.bus.inspection.records import DeadLetterCount, Status, SubscriptionStatus, WorkerStatus
+from sagabus.bus.inspection.messages import page, wanted_of
+from sagabus.bus.inspection.records import (
+    DeadLetterCount,
+    Kind,
+    MessagePage,
+    Status,
+    SubscriptionStatus,
+    WorkerStatus,
+)
 from sagabus.clock import Clock, moment
 from sagabus.envelope import Cause
 from sagabus.store import Routing, Store, WorkerSeen
@@ -54,6 +62,44 @@ class Inspector:
         """The live workers with their lanes, and when each last said that it lives."""
         self._check("bus.inspect.workers()")
         return _by_worker(await self._store.inspect.workers())
+
+    async def messages(
+        self,
+        subscription: str | None = None,
+        *,
+        kind: Kind | None = None,
+        key: str | None = None,
+        message_type: str | None = None,
+        correlation_id: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> MessagePage:
+        """A page of the messages and timers that wait, of one subscription or of all, as they become due.
+
+        `since` and `until` are about the time when they were sent. `after` is that of the page before. UnknownName for
+        a subscription that nothing names and for a kind that there is not, ValueError for another `after` or `limit`.
+        """
+        self._check("bus.inspect.messages(...)")
+        wanted = wanted_of(
+            subscription=subscription,
+            kind=kind,
+            key=key,
+            message_type=message_type,
+            correlation_id=correlation_id,
+            since=since,
+            until=until,
+        )
+        return await page(self._store.inspect, wanted, after, limit)
+
+    async def timers(
+        self, saga: str | None = None, *, key: str | None = None, after: str | None = None, limit: int = 100
+    ) -> MessagePage:
+        """A page of the timers that are set, of one saga or of all, the next one first. Errors as for `messages`."""
+        self._check("bus.inspect.timers(...)")
+        wanted = wanted_of(subscription=saga, key=key, timers=True)
+        return await page(self._store.inspect, wanted, after, limit)
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]

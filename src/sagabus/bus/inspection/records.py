@@ -5,8 +5,52 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
 
 from sagabus.envelope import Cause
+
+Kind: TypeAlias = Literal["ready", "held", "scheduled", "timer", "retrying", "stashed"]
+"""Why a message waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """One message or timer that waits in the store. Its body is left out."""
+
+    subscription: str
+    kind: Kind
+    message_id: str
+    message_type: str
+    timer: str | None
+    """The timer's name where it is one."""
+    key: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    headers: Mapping[str, str]
+    sent_at: datetime
+    due_at: datetime | None
+    """Not before this instant; None for a message that is due at once."""
+    attempts: int
+    """Runs counted so far."""
+    deaths: int
+    """How often a worker died while it had the message in flight."""
+    first_failed_at: datetime | None
+    lane: int
+    position: int
+    """Where it stands in the store: unique, and increasing in the order of acceptance."""
+    damage: str | None
+    """What of its row cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagePage:
+    """Messages in the order in which they become due."""
+
+    messages: tuple[MessageRecord, ...]
+    after: str | None
+    """Pass it for the next page; None at the end."""
+    stopped: bool
+    """A filter that no index serves looked at 10,000 messages. There may be more behind `after`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

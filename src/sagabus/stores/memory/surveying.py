@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
+
+from msgspec.structs import replace
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.store.survey import COUNTED, Backlog, LaneCount, LetterCount, LetterCounts
+from sagabus.store.survey import (
+    BEGIN,
+    COUNTED,
+    SCANNED,
+    Backlog,
+    LaneCount,
+    LetterCount,
+    LetterCounts,
+    Mark,
+    Waiting,
+    WaitingPage,
+    Wanted,
+)
 from sagabus.stores.memory.tables import Tables
 
 
@@ -44,6 +58,21 @@ class MemorySurvey:
         cut = {reason: min(count, COUNTED) for reason, count in counts.items()}
         return Backlog(channel, cut, more, max(now - min(ready), 0) if ready else None)
 
+    async def waiting(self, wanted: Wanted, *, after: Mark = BEGIN, limit: int = 100) -> WaitingPage:
+        """A page of stored envelopes."""
+        stored = (each for each in self._tables.queue.envelopes.values() if wanted.channel in {None, each.channel})
+        behind = sorted((each for each in stored if mark_of(each) > after), key=mark_of)
+        now, found = self._clock.now(), list[Waiting]()
+        for number, each in enumerate(behind):
+            if wanted.is_filter and number == SCANNED:
+                return WaitingPage(tuple(found), mark_of(behind[number - 1]), stopped=True)
+            reason = why(self._tables, each, now)
+            if is_wanted(each, reason, wanted):
+                found.append(Waiting(replace(each, body=b""), reason))
+                if len(found) == limit:
+                    return WaitingPage(tuple(found), mark_of(each))
+        return WaitingPage(tuple(found))
+
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""
         open_ = (row.letter for row in self._tables.letters.values() if row.letter.status == "open")
@@ -78,6 +107,22 @@ def why(tables: Tables, envelope: Envelope, now: int) -> str:
     return "timer" if envelope.timer is not None else "scheduled"
 
 
-def in_order(envelopes: Iterable[Envelope]) -> list[Envelope]:
-    """As they become due: those that are due at once by position, the others by their due time."""
-    return sorted(envelopes, key=lambda each: (each.due_at, each.position))
+def mark_of(envelope: Envelope) -> Mark:
+    """Its place in the order in which envelopes become due."""
+    return Mark(envelope.due_at, envelope.position)
+
+
+def is_wanted(envelope: Envelope, reason: str, wanted: Wanted) -> bool:
+    """Whether an envelope that waits for that reason is wanted."""
+    pairs = (
+        (wanted.why, reason),
+        (wanted.key, envelope.partition_key),
+        (wanted.message_type, envelope.message_type),
+        (wanted.correlation_id, envelope.correlation_id),
+    )
+    if any(asked is not None and asked != there for asked, there in pairs):
+        return False
+    if wanted.timers and envelope.timer is None:
+        return False
+    since, until = wanted.since, wanted.until
+    return (since is None or envelope.sent_at >= since) and (until is None or envelope.sent_at < until)

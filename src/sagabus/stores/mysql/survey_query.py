@@ -15,17 +15,44 @@ from sagabus.stores.mysql.fragments import DUE, NOT_HELD
 from sagabus.stores.sql.dialect import Statement
 from sagabus.stores.sql.steps import Answer, Query, Row
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+from sagabus.stores.sql.walking import FIELDS, wanted_text
 
 _MOST_LANES = 8
 """In one query: each of them may give as many rows as are asked for in all."""
 _PARAMETER = re.compile(r"\?(\d+)")
 _LANE = f"FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2"
+_AT_ONCE = "e.scheduled = 0 AND e.due_at = 0 AND e.position > {1} AND e.position <= {3}"
+_BY_SCHEDULE = """e.scheduled = 1 AND e.due_at BETWEEN {0} AND {2}
+    AND (e.due_at > {0} OR e.position > {1}) AND (e.due_at < {2} OR e.position <= {3})"""
+_ORDER = "ORDER BY e.due_at, e.position"
+
+
+def _walk(stretch: str) -> str:
+    """What is wanted of a stretch: `?4` to `?7` are the marks that it is between."""
+    reason = why("?3")
+    wanted = wanted_text(reason, [f"?{number}" for number in range(9, 16)])
+    return f"""
+(SELECT {reason} AS why, e.position, {FIELDS} {_LANE} AND {stretch.format("?4", "?5", "?6", "?7")}
+AND {wanted} {_ORDER} LIMIT ?8)
+"""
+
+
+def _stop(stretch: str) -> str:
+    """The row by which so many have been looked at."""
+    return (
+        f"(SELECT e.due_at, e.position {_LANE} AND {stretch.format('?3', '?4', '?5', '?6')} {_ORDER} LIMIT 1 OFFSET ?7)"
+    )
+
 
 _OF_LANE = {
     "tally": f"""
 (SELECT why, COUNT(*), MIN(sent_at) FROM (SELECT e.sent_at, {why("?3")} AS why {_LANE} AND e.scheduled = (?4 > 0)
     AND e.due_at BETWEEN ?4 AND ?5 ORDER BY e.due_at, e.position LIMIT ?6) AS t GROUP BY why)
 """,
+    "walk_at_once": _walk(_AT_ONCE),
+    "walk_by_schedule": _walk(_BY_SCHEDULE),
+    "stop_at_once": _stop(_AT_ONCE),
+    "stop_by_schedule": _stop(_BY_SCHEDULE),
     "oldest": f"""
 (SELECT e.sent_at {_LANE} AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT 1)
 UNION ALL (SELECT e.sent_at {_LANE} AND e.scheduled = 1 AND e.due_at <= ?3 AND e.stashed = 0 AND {NOT_HELD}

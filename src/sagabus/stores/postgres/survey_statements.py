@@ -8,10 +8,38 @@ from __future__ import annotations
 from sagabus.stores.postgres.fragments import NOT_HELD
 from sagabus.stores.sql.dialect import TABLES, Statement
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+from sagabus.stores.sql.walking import COLUMNS, FIELDS, wanted_text
 
 _PLACES = "channel text, lane int"
 _LANE = "e.channel = r.channel AND e.lane = r.lane"
 _NAMES = ", ".join(f"'{table}'" for table in TABLES)
+_STRETCH = """(e.due_at, e.position) > ({}::bigint, {}::bigint)
+    AND (e.due_at, e.position) <= ({}::bigint, {}::bigint)"""
+_COLUMNS = ", ".join(f"e.{name}" for name in COLUMNS.split(", "))
+_KINDS = ("text", "text", "text", "text", "bigint", "bigint", "int")
+_FILTERS = [f"?{number}::{kind}" for number, kind in enumerate(_KINDS, 8)]
+
+_WHY = why("?2::bigint")
+
+# Of each lane the first few that are wanted in a stretch of its index, and of those the first few of all.
+_WALK = Statement(
+    f"""
+SELECT {_COLUMNS} FROM {{rows}} CROSS JOIN LATERAL (SELECT {_WHY} AS why, e.position, {FIELDS} FROM {{envelope}} AS e
+    WHERE {_LANE} AND {_STRETCH.format("?3", "?4", "?5", "?6")}
+    AND {wanted_text(_WHY, _FILTERS)} ORDER BY e.due_at, e.position LIMIT ?7) AS e ORDER BY due_at, position LIMIT ?7
+""",
+    _PLACES,
+    gives=True,
+)
+_STOP = Statement(
+    f"""
+SELECT e.due_at, e.position FROM {{rows}} CROSS JOIN LATERAL (SELECT e.due_at, e.position FROM {{envelope}} AS e
+    WHERE {_LANE} AND {_STRETCH.format("?2", "?3", "?4", "?5")} ORDER BY e.due_at, e.position LIMIT 1 OFFSET ?6) AS e
+ORDER BY e.due_at, e.position LIMIT 1
+""",
+    _PLACES,
+    gives=True,
+)
 
 SURVEYING = {
     "next_channel": Statement(
@@ -38,6 +66,10 @@ UNION ALL SELECT (SELECT e.sent_at FROM {{envelope}} AS e
         _PLACES,
         gives=True,
     ),
+    "walk_at_once": _WALK,
+    "walk_by_schedule": _WALK,
+    "stop_at_once": _STOP,
+    "stop_by_schedule": _STOP,
     "letter_counts": Statement(
         f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,

@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
-from sagabus.store.survey import LONGEST_LOOK, Backlog, LaneCount, LetterCounts
-from sagabus.stores.sql import reading, surveying
+from sagabus.store.survey import BEGIN, LONGEST_LOOK, Backlog, LaneCount, LetterCounts, Mark, WaitingPage, Wanted
+from sagabus.stores.sql import reading, surveying, walking
 from sagabus.stores.sql.steps import Steps
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class SqlSurvey:
     async def backlog(self, channel: str) -> Backlog:
         """What waits in a channel."""
         return await self._looks(surveying.backlog(channel, self._clock.now()), LONGEST_LOOK)
+
+    async def waiting(self, wanted: Wanted, *, after: Mark = BEGIN, limit: int = 100) -> WaitingPage:
+        """A page of stored envelopes."""
+        return await self._looks(walking.waiting(wanted, after, limit, self._clock.now()), LONGEST_LOOK)
 
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""

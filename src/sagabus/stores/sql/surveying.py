@@ -13,9 +13,6 @@ FOREVER = 2**62
 """Later than any due time."""
 CAUSE_WIDTH = 14
 """So many characters of a reason tell the cause of a letter that an older release wrote."""
-SURVEYING = ("tally", "oldest")
-"""The statements that take a set of lanes, and give rows for each of them."""
-
 WHY = """CASE WHEN e.stashed = 1 THEN 'stashed' WHEN e.due_at <= {now} THEN CASE WHEN
     (SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel AND h.partition_key = e.partition_key
         AND h.position <> e.position LIMIT 1) IS NULL THEN 'ready' ELSE 'held' END

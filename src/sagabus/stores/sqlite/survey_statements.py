@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
+from sagabus.stores.sql.walking import COLUMNS, FIELDS, wanted_text
 from sagabus.stores.sqlite.fragments import NOT_HELD
-from sagabus.stores.sqlite.sets import Form, Packed, Plain
+from sagabus.stores.sqlite.sets import Form, Packed, Plain, packed_rows
 
 _WHY = why("?2").replace("{held_key}", "sagabus_held_key")
 _LANE = "e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1"
+# The database enters an index behind a mark only where what stands before the position is one value.
+_AT_ONCE = "e.due_at = 0 AND e.position > {1} AND e.position <= {3}"
+_BY_SCHEDULE = """e.due_at BETWEEN {0} AND {2}
+    AND (e.due_at > {0} OR e.position > {1}) AND (e.due_at < {2} OR e.position <= {3})"""
+_PLACES = "json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e"
+_WANTED = wanted_text(_WHY, [f"?{number}" for number in range(8, 15)])
+_waiting = msgspec.json.Decoder(list[list[Any]]).decode
+
+
+def _walk(stretch: str) -> Form:
+    """Of each lane the first few that are wanted in a stretch of its index, and of those the first few of all."""
+    sql = f"""
+SELECT {packed_rows(COLUMNS)} FROM (SELECT {_WHY} AS why, e.position, {FIELDS} FROM {_PLACES} ON e.position IN (
+    SELECT e.position FROM sagabus_envelope AS e WHERE {_LANE} AND {stretch.format("?3", "?4", "?5", "?6")}
+    AND {_WANTED} ORDER BY e.due_at, e.position LIMIT ?7) ORDER BY e.due_at, e.position LIMIT ?7)
+"""
+    return Packed(sql, _waiting, COLUMNS)
+
+
+def _stop(stretch: str) -> Form:
+    """The first row by which so many of a lane have been looked at."""
+    return Packed(f"""
+SELECT d.due_at, d.position FROM json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS d ON d.position = (
+    SELECT e.position FROM sagabus_envelope AS e WHERE {_LANE} AND {stretch.format("?2", "?3", "?4", "?5")}
+    ORDER BY e.due_at, e.position LIMIT 1 OFFSET ?6) ORDER BY d.due_at, d.position LIMIT 1
+""")
+
 
 SURVEYING: dict[str, Form] = {
     "next_channel": Plain("SELECT min(channel) FROM sagabus_envelope WHERE channel > ?1"),
@@ -23,6 +55,10 @@ UNION ALL SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
     WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2 AND e.stashed = 0 AND {NOT_HELD}
     ORDER BY e.due_at, e.position LIMIT 1) FROM json_each(?1) AS cursor)
 """),
+    "walk_at_once": _walk(_AT_ONCE),
+    "walk_by_schedule": _walk(_BY_SCHEDULE),
+    "stop_at_once": _stop(_AT_ONCE),
+    "stop_by_schedule": _stop(_BY_SCHEDULE),
     "letter_counts": Plain(f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,
     last_failed_at, iif(cause IS NULL, substr(reason, 1, {CAUSE_WIDTH}), NULL) AS begins

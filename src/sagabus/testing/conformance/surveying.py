@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from msgspec.structs import replace
+
 from sagabus.envelope import Cause
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
-from sagabus.store.survey import COUNTED, WHYS, Backlog, LaneCount, LetterCount
+from sagabus.store.survey import (
+    BEGIN,
+    COUNTED,
+    SCANNED,
+    WHYS,
+    Backlog,
+    LaneCount,
+    LetterCount,
+    Mark,
+    Waiting,
+    Wanted,
+)
 from sagabus.testing.conformance.trial import (
     BILLING,
     FAILURE,
     MINUTE,
     ORDERS,
     SECOND,
+    SUBMITTED,
     StoreSuite,
     Trial,
     completed,
@@ -130,3 +146,110 @@ class SurveyConformance(StoreSuite):
 
         assert await trial.stored() == [stored]
         await trial.commit(completed(stored))
+
+
+class WalkConformance(StoreSuite):
+    """`waiting`: pages of stored envelopes in the order in which they become due."""
+
+    @staticmethod
+    async def ids(trial: Trial, *, limit: int = 100, after: Mark = BEGIN, **wanted: Any) -> list[str]:
+        page = await trial.store.inspect.waiting(Wanted(**wanted), after=after, limit=limit)
+        return [each.envelope.message_id for each in page.found]
+
+    @conformance
+    async def test_envelopes_come_as_they_become_due_of_one_channel_or_of_all(self, trial: Trial) -> None:
+        await trial.append(
+            trial.envelope("m4", "later", delay=2 * MINUTE),
+            trial.envelope("m1", "A1"),
+            trial.envelope("m3", "soon", delay=MINUTE),
+            trial.envelope("m2", "B2"),
+            trial.envelope("other", "A1", channel=BILLING),
+        )
+
+        assert await self.ids(trial, channel=ORDERS) == ["m1", "m2", "m3", "m4"]
+        assert await self.ids(trial) == ["m1", "m2", "other", "m3", "m4"]
+        assert await self.ids(trial, channel="nowhere") == []
+
+    @conformance
+    async def test_pages_follow_one_another_without_a_gap(self, trial: Trial) -> None:
+        delays = {n: n % 3 * MINUTE for n in range(20)}
+        await trial.append(*(trial.envelope(f"m{n}", f"k{n}", delay=delay) for n, delay in delays.items()))
+        expected = [f"m{n}" for n in sorted(delays, key=lambda n: (delays[n], n))]
+
+        for wanted in (Wanted(channel=ORDERS), Wanted(message_type=SUBMITTED)):
+            found: list[str] = []
+            after: Mark | None = BEGIN
+            while after is not None:
+                page = await trial.store.inspect.waiting(wanted, after=after, limit=3)
+                assert len(page.found) <= 3
+                assert not page.stopped
+                found += [each.envelope.message_id for each in page.found]
+                after = page.after
+            assert found == expected
+
+    @conformance
+    async def test_an_envelope_is_whole_but_for_its_body_and_says_why_it_waits(self, trial: Trial) -> None:
+        headers = {"trace": "t1", "it's": 'a "header"'}
+        stored = await trial.accept_one(headers=headers, correlation_id="c1", causation_id="c0")
+        await trial.append(trial.timer())
+
+        (first, second) = (await trial.store.inspect.waiting(Wanted(channel=ORDERS))).found
+
+        assert first == Waiting(replace(stored, body=b""), "ready")
+        assert (second.envelope.timer, second.why) == ("payment", "timer")
+
+    @conformance
+    async def test_each_reason_finds_its_own(self, trial: Trial) -> None:
+        names = ("ready", "scheduled", "retrying", "stashed")
+        sent = (trial.envelope(name, name, delay=60 * MINUTE * (name == "scheduled")) for name in names)
+        stored = {each.message_id: each for each in await trial.accept(*sent)}
+        await trial.append(trial.timer(message_id="timer"), trial.envelope("held", "retrying"))
+        await trial.commit(
+            RetryAt(envelope=stored["retrying"], delay=60 * MINUTE, failure=FAILURE),
+            Stashed(stored["stashed"], 60 * MINUTE),
+        )
+
+        assert {why: await self.ids(trial, why=why) for why in WHYS} == {why: [why] for why in WHYS}
+
+    @conformance
+    async def test_what_became_due_is_ready_and_a_timer_stays_a_timer(self, trial: Trial) -> None:
+        await trial.append(
+            trial.timer(message_id="due"), trial.timer("later", "B2", after=5 * MINUTE, message_id="not")
+        )
+        trial.wait(90)
+
+        assert await self.ids(trial, why="ready") == ["due"]
+        assert await self.ids(trial, why="timer") == ["not"]
+        assert await self.ids(trial, timers=True) == ["due", "not"]
+
+    @conformance
+    async def test_filters_are_exact_and_go_together(self, trial: Trial) -> None:
+        await trial.append(
+            trial.envelope("m1", "A1", correlation_id="c1"),
+            trial.envelope("m2", "a1", correlation_id="C1"),
+            trial.envelope("m3", "A1", message_type="other", correlation_id="c1"),
+        )
+        trial.wait(10)
+        await trial.append(trial.envelope("m4", "A1"))
+        first, last = trial.clock.now() - 10 * SECOND, trial.clock.now()
+
+        assert await self.ids(trial, key="A1") == ["m1", "m3", "m4"]
+        assert await self.ids(trial, key="a1", channel=ORDERS) == ["m2"]
+        assert await self.ids(trial, message_type="other") == ["m3"]
+        assert await self.ids(trial, correlation_id="c1") == ["m1", "m3"]
+        assert await self.ids(trial, correlation_id="c1", message_type=SUBMITTED) == ["m1"]
+        assert await self.ids(trial, since=first, until=last) == ["m1", "m2", "m3"]
+        assert await self.ids(trial, since=last) == ["m4"]
+
+    @conformance
+    async def test_a_filter_stops_and_the_next_page_goes_on_behind(self, trial: Trial) -> None:
+        key = "k1"
+        await trial.append(*(trial.envelope(f"m{n}", key, guarded=False) for n in range(SCANNED)))
+        await trial.append(trial.envelope("wanted", key, message_type="rare"))
+        wanted = Wanted(channel=ORDERS, key=key, message_type="rare")
+
+        page = await trial.store.inspect.waiting(wanted)
+        assert (page.found, page.stopped) == ((), True)
+        assert page.after is not None
+
+        assert await self.ids(trial, channel=ORDERS, key=key, message_type="rare", after=page.after) == ["wanted"]

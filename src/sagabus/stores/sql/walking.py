@@ -1,0 +1,108 @@
+"""Pages of stored envelopes, in the order in which they become due, from all lanes of a channel or of all channels.
+
+A filter that no index serves first finds how far it may look: the first lane with so many envelopes sets the end. Then
+it takes what is wanted up to there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sagabus.envelope import lane_of
+from sagabus.store.survey import SCANNED, Mark, Waiting, WaitingPage, Wanted
+from sagabus.stores.sql import rows, surveying
+from sagabus.stores.sql.steps import Query, Row, Steps
+
+COLUMNS = f"why, position, {rows.STORED_COLUMNS}"
+"""Of a walk: why the envelope waits, and the envelope. Its body is left out."""
+FIELDS = ", ".join("'' AS body" if name == "body" else f"e.{name}" for name in rows.STORED_COLUMNS.split(", "))
+"""The same of a table `e`, but for the reason and the position."""
+_FOREVER = surveying.FOREVER
+
+_CONDITIONS = (
+    "{reason} = {0}",
+    "e.partition_key = {0}",
+    "e.message_type = {0}",
+    "e.correlation_id = {0}",
+    "e.sent_at >= {0}",
+    "e.sent_at < {0}",
+)
+
+
+def wanted_text(reason: str, parameters: Sequence[str]) -> str:
+    """Whether an envelope `e` is wanted. `reason`: why it waits. The parameters are those of `_filters`, in order."""
+    *values, timers = parameters
+    pairs = zip(_CONDITIONS, values, strict=True)
+    found = [f"({value} IS NULL OR {each.format(value, reason=reason)})" for each, value in pairs]
+    return " AND ".join([*found, f"({timers} = 0 OR e.timer IS NOT NULL)"])
+
+
+def waiting(wanted: Wanted, after: Mark, limit: int, now: int) -> Steps[WaitingPage]:
+    """A page, stretch by stretch: what is due at once, and then what is due by schedule."""
+    lanes = yield from _lanes(wanted)
+    found: list[Waiting] = []
+    for name, begin, end in _stretches(wanted, after, now) if lanes else ():
+        stop = None
+        if wanted.is_filter:
+            stop = yield from _stop(name, begin, end, lanes)
+        ask = (now, *begin, *(stop or end), limit - len(found), *_filters(wanted))
+        page = _in_order((yield Query(f"walk_{name}", ask, lanes)).rows)
+        found += page[: limit - len(found)]
+        if len(found) == limit:
+            return WaitingPage(tuple(found), _mark(found[-1]))
+        if stop is not None:
+            return WaitingPage(tuple(found), stop, stopped=True)
+    return WaitingPage(tuple(found))
+
+
+def _stretches(wanted: Wanted, after: Mark, now: int) -> Iterator[tuple[str, Mark, Mark]]:
+    """Which stretches of a lane may hold what is wanted, each with the marks that it is between."""
+    if wanted.why in {None, "ready", "held"} and after.due_at <= 0:
+        yield "at_once", Mark(0, after.position), Mark(0, _FOREVER)
+    first = now + 1 if wanted.why in {"scheduled", "timer", "retrying"} else 1
+    last = now if wanted.why in {"ready", "held"} else _FOREVER
+    begin = max(Mark(first, -1), after)
+    if begin.due_at <= last:
+        yield "by_schedule", begin, Mark(last, _FOREVER)
+
+
+def _lanes(wanted: Wanted) -> Steps[list[tuple[object, ...]]]:
+    channels = [wanted.channel] if wanted.channel is not None else (yield from surveying.channels())
+    found: list[tuple[object, ...]] = []
+    for channel in channels:
+        lanes = yield from surveying.places(channel)
+        found += lanes if wanted.key is None else [(channel, lane_of(wanted.key, len(lanes)))][: len(lanes)]
+    return found
+
+
+def _stop(name: str, begin: Mark, end: Mark, lanes: list[tuple[object, ...]]) -> Steps[Mark | None]:
+    """Where a look has to stop; None where it reaches the end before that."""
+    most = max(SCANNED // len(lanes), 1)
+    found = (yield Query(f"stop_{name}", (*begin, *end, most - 1), lanes)).rows
+    return min((Mark(row[0], row[1]) for row in found), default=None)
+
+
+def _filters(wanted: Wanted) -> tuple[object, ...]:
+    return (
+        wanted.why,
+        wanted.key,
+        wanted.message_type,
+        wanted.correlation_id,
+        wanted.since,
+        wanted.until,
+        int(wanted.timers),
+    )
+
+
+def _in_order(found: Sequence[Row]) -> list[Waiting]:
+    every = [Waiting(rows.envelope_of(_envelope_row(row)), str(row[0])) for row in found]
+    return sorted(every, key=_mark)
+
+
+def _envelope_row(row: Row) -> Any:
+    return row[1:]
+
+
+def _mark(waiting: Waiting) -> Mark:
+    return Mark(waiting.envelope.due_at, waiting.envelope.position)
