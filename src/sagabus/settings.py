@@ -53,6 +53,10 @@ class Settings:
     """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
     unheard: Literal["warn", "refuse"] = "warn"
     """What happens to an event that no subscription receives: a warning once per type, or Unroutable."""
+    unknown_type_wait: timedelta = timedelta(0)
+    """How long a message from a broker waits for a subscription to its type, before it becomes a dead letter. Set it
+    for deployments that begin with the senders.
+    """
     deduplication: Mapping[type, Deduplication | None] = field(default_factory=dict[type, Deduplication | None])
     """Per message class, for subscriptions without a rule of their own; None excludes the class from de-duplication."""
     lanes: int | None = None
@@ -90,7 +94,7 @@ class Settings:
         problems += [
             f"Settings.{name} must be greater than zero"
             for name, value in durations.items()
-            if name != "grace" and value == timedelta(0)
+            if name not in _MAY_BE_ZERO and value == timedelta(0)
         ]
         if self.lanes is not None and self.lanes > MOST_LANES:
             problems.append(f"Settings.lanes must be at most {MOST_LANES}, not {self.lanes}")
@@ -104,7 +108,11 @@ class Settings:
             raise ConfigurationError(*problems)
 
 
-_DURATIONS = ("lease", "grace", "purge_every", "retention", "history_retention", "timeout", "warn_after")
+_DURATIONS: tuple[str, ...] = (
+    *("lease", "grace", "purge_every", "retention", "history_retention", "timeout", "warn_after"),
+    "unknown_type_wait",
+)
+_MAY_BE_ZERO = ("grace", "unknown_type_wait")
 
 
 def _is_short(retention: object) -> bool:

@@ -1,10 +1,10 @@
-"""What a bus with a transport has besides: a bridge, its channels, and the checks of what it needs of the broker."""
+"""What a bus with brokers has besides: a bridge to each, their channels, and the checks of what a broker can do."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sagabus.bus.durability import BrokerDurability
 from sagabus.clock import Clock
@@ -17,6 +17,7 @@ from sagabus.engine.bridges.bridge import Bridge
 from sagabus.engine.bridges.inbound import Inbound
 from sagabus.engine.bridges.outbound import Outbound
 from sagabus.engine.bridges.reception import Reception, StrangerConsumer
+from sagabus.engine.bridges.wire_format import WireFormat
 from sagabus.engine.consumer import Consumer
 from sagabus.engine.processing import Processing
 from sagabus.engine.recoverability import Recoverability
@@ -26,9 +27,10 @@ from sagabus.engine.worker import Worker
 from sagabus.errors import ConfigurationError, UnsupportedCapability
 from sagabus.identity import Identity
 from sagabus.message import MessageType
+from sagabus.policies.brokers import Broker, Brokers, broker_problems, brokers_of, matches
 from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.settings import Settings
-from sagabus.store import Store
+from sagabus.store import Routing, Store
 from sagabus.transport import Capability, Topology, Transport
 from sagabus.transports import transport_from_url
 
@@ -39,8 +41,30 @@ _WINDOW = 500
 _NEEDED = (Capability.ORDERED, Capability.RETURNS)
 
 
-def check_service(service: object, transport: object) -> None:
-    """ConfigurationError for a name that no service can have, and for a transport without one."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One broker of a bus: how messages leave for it, and what comes from it."""
+
+    name: str
+    """Empty for the only one."""
+    broker: Broker
+    transport: Transport
+
+    @property
+    def channel(self) -> str:
+        """Of what leaves for it."""
+        return f"{BROKER_OUT}:{self.name}" if self.name else BROKER_OUT
+
+    def topology(self, service: str, events: Sequence[str], commands: Sequence[str]) -> Topology:
+        """What the service asks it for, of the types that it receives."""
+        return Topology(service, self._asked(events), self._asked(commands))
+
+    def _asked(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if any(matches(pattern, name) for pattern in self.broker.receives))
+
+
+def ways_of(transport: Brokers | None, service: object) -> tuple[Way, ...]:
+    """The brokers of a bus. ConfigurationError names all problems, that of a service without a name among them."""
     problems: list[str] = []
     if service is not None:
         check_name(service, "Bus(service=...)", problems)
@@ -49,16 +73,24 @@ def check_service(service: object, transport: object) -> None:
             'a bus with a transport needs the name of its service, such as service="orders", which never changes: '
             "other services know its messages by it"
         )
+    brokers = {} if transport is None else brokers_of(transport)
+    if transport is not None:
+        problems += broker_problems(brokers)
     if problems:
         raise ConfigurationError(*problems)
+    return tuple(Way(name, broker, _transport(broker.transport)) for name, broker in brokers.items())
+
+
+def _transport(given: str | Transport) -> Transport:
+    return transport_from_url(given) if isinstance(given, str) else given
 
 
 class Bridging:
-    """Makes the bridge of one bus, and what its main worker does for the bridge."""
+    """Makes the bridges of one bus, and what its main worker does for them."""
 
     def __init__(
         self,
-        transport: str | Transport,
+        ways: Sequence[Way],
         sender: Sender,
         defined: Definitions,
         settings: Settings,
@@ -66,98 +98,122 @@ class Bridging:
         clock: Clock,
         identity: Identity,
     ) -> None:
-        self._transport = transport_from_url(transport) if isinstance(transport, str) else transport
-        self._service, self._sender, self._codec, self._routing = (
-            sender.service or "",
-            sender,
-            sender.codec,
-            sender.routing,
-        )
+        self.ways, self._service, self._sender = ways, sender.service or "", sender
         self._clock, self._identity = clock, identity
         self._settings = replace(settings, concurrency=_WINDOW, prefetch=max(settings.prefetch, _WINDOW), timeout=None)
-        self._rules = defined.rules
+        self._rules, self._private = defined.rules, _private(defined)
         self._failing = Recoverability(identity, clock)
-        self._reception = Reception(self._codec, _types(defined), clock)
-        self._check(settings)
-        self._durability = BrokerDurability(self._transport.place, settings.durability)
-        self.stranger = StrangerConsumer(self._reception, self._routing, self._failing)
+        self._reception = Reception(sender.codec, _types(defined), clock)
+        for way in ways:
+            _check(way.transport, settings)
+        self._stranger = StrangerConsumer(
+            self._reception, sender.routing, self._failing, patience=settings.unknown_type_wait
+        )
 
     @property
     def consumers(self) -> Mapping[str, Consumer]:
         """What the main worker of the bus runs besides handlers and sagas."""
-        return {BROKER_IN: self.stranger}
+        return {BROKER_IN: self._stranger} if self.ways else {}
 
     @property
     def definitions(self) -> Mapping[str, HandlerDefinition]:
         """The same, as a worker knows it."""
-        return {BROKER_IN: self.stranger.definition}
+        return {BROKER_IN: self._stranger.definition} if self.ways else {}
 
-    def bridge(self, store: Store, acceptor: Acceptor, states: StateCodec) -> Bridge:
-        """The part that sends and takes."""
+    @property
+    def channels(self) -> list[str]:
+        """Those that the bridges need."""
+        return [*(way.channel for way in self.ways), BROKER_IN] if self.ways else []
 
+    @property
+    def patterns(self) -> list[tuple[str, str | None]]:
+        """Patterns of types, each with the channel by which they leave; None for those that stay."""
+        kept = [(pattern, None) for way in self.ways for pattern in way.broker.keeps]
+        return [*((pattern, way.channel) for way in self.ways for pattern in way.broker.sends), *kept]
+
+    def bridges(self, store: Store, acceptor: Acceptor, states: StateCodec) -> list[Bridge]:
+        """The parts that send and take, one for each broker."""
+        return [self._bridge(way, store, acceptor, states) for way in self.ways]
+
+    def topology(self, way: Way, routing: Routing) -> Topology:
+        """What the service asks a broker for, by the subscriptions of its store. Private messages come from inside."""
+        events, commands = (
+            [name for name in received(routing, kind) if name not in self._private] for kind in ("event", "command")
+        )
+        return way.topology(self._service, events, commands)
+
+    def _bridge(self, way: Way, store: Store, acceptor: Acceptor, states: StateCodec) -> Bridge:
         async def topology() -> Topology:
-            routing = await store.routing()
-            return Topology(self._service, received(routing, "event"), received(routing, "command"))
+            return self.topology(way, await store.routing())
 
-        outbound = Outbound(self._service, self._sender, self._failing, self._clock)
+        wire_format = WireFormat(way.broker.foreign, way.broker.body_codec)
+        outbound = Outbound(
+            way.channel, self._service, wire_format, self._sender, failing=self._failing, clock=self._clock
+        )
         inbound = Inbound(
             self._service,
+            wire_format,
             self._reception,
             acceptor,
-            self._routing,
+            self._sender.routing,
             rules=self._rules,
             observers=self._sender.observers,
             clock=self._clock,
         )
         return Bridge(
-            self._transport,
+            way.transport,
             topology,
             outbound,
             inbound,
-            lambda: self._worker(store, outbound, states),
-            admit=self._durability.check,
+            lambda: self._worker(store, way.channel, outbound, states),
+            admit=BrokerDurability(way.transport.place, self._settings.durability).check,
+            makes=way.broker.declare,
             clock=self._clock,
             identity=self._identity,
         )
 
-    def _worker(self, store: Store, outbound: Outbound, states: StateCodec) -> Worker:
-        """One that takes what leaves the service, for as long as there is a link."""
+    def _worker(self, store: Store, channel: str, outbound: Outbound, states: StateCodec) -> Worker:
+        """One that takes what leaves for a broker, for as long as there is a link."""
         processing = Processing(
             self._sender,
-            self._codec,
+            self._sender.codec,
             states,
             clock=self._clock,
             identity=self._identity,
             settings=self._settings,
             middlewares=(),
             rules=DeduplicationRules(),
-            consumers={BROKER_OUT: outbound},
+            consumers={channel: outbound},
         )
         return Worker(
             self._identity.new_id(),
             store,
-            self._routing,
-            self._codec,
+            self._sender.routing,
+            self._sender.codec,
             clock=self._clock,
             processing=processing,
-            definitions={BROKER_OUT: outbound.definition},
+            definitions={channel: outbound.definition},
             settings=self._settings,
         )
 
-    def _check(self, settings: Settings) -> None:
-        """Refuse in words what the broker cannot do."""
-        transport = self._transport
-        for needed in _NEEDED:
-            if needed not in transport.capabilities:
-                raise UnsupportedCapability(needed.value, f"the broker {transport.place}")
-        if Capability.DURABLE not in transport.capabilities and settings.durability != "accept":
-            text = f"the broker {transport.place} does not keep messages when it restarts"
-            if settings.durability == "require":
-                raise ConfigurationError(f'{text}, and Settings.durability is "require"')
-            log.warning("%s: what it has confirmed may be lost", text)
+
+def _check(transport: Transport, settings: Settings) -> None:
+    """Refuse in words what the broker cannot do."""
+    for needed in _NEEDED:
+        if needed not in transport.capabilities:
+            raise UnsupportedCapability(needed.value, f"the broker {transport.place}")
+    if Capability.DURABLE not in transport.capabilities and settings.durability != "accept":
+        text = f"the broker {transport.place} does not keep messages when it restarts"
+        if settings.durability == "require":
+            raise ConfigurationError(f'{text}, and Settings.durability is "require"')
+        log.warning("%s: what it has confirmed may be lost", text)
 
 
 def _types(defined: Definitions) -> dict[str, MessageType]:
     """The messages of all definitions by every name that they have on the wire."""
     types = [declared(each) for definition in defined.by_name.values() for each in reactions_of(definition)]
     return {name: each for each in types for name in each.names}
+
+
+def _private(defined: Definitions) -> frozenset[str]:
+    return frozenset(name for name, each in _types(defined).items() if each.private)

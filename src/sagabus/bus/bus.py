@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Self, Unpack, overload
 
-from sagabus.bus.bridging import Bridging, check_service
+from sagabus.bus.bridging import Bridging, Way, ways_of
 from sagabus.bus.checkup import LONGEST_ANSWER, asking
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
@@ -48,7 +48,7 @@ from sagabus.engine.publisher import (
     addressed_by,
     all_envelopes,
 )
-from sagabus.engine.routing import BROKER_IN, BROKER_OUT, LiveRouting
+from sagabus.engine.routing import LiveRouting
 from sagabus.engine.seam import Seam
 from sagabus.engine.statistics import Statistics
 from sagabus.engine.worker import Worker
@@ -58,11 +58,11 @@ from sagabus.identity import Identity, SystemIdentity
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.middleware import Middleware
 from sagabus.observer import Observer
+from sagabus.policies.brokers import Brokers
 from sagabus.settings import Settings
 from sagabus.store import Store
 from sagabus.store.inspection import ChannelCounts
 from sagabus.store_urls import store_from_url
-from sagabus.transport import Transport
 
 log = logging.getLogger("sagabus")
 
@@ -84,7 +84,7 @@ class Bus:
         self,
         store: str | Store,
         *definitions: Any,
-        transport: str | Transport | None = None,
+        transport: Brokers | None = None,
         service: str | None = None,
         settings: Settings | None = None,
         middleware: Sequence[Middleware] = (),
@@ -93,7 +93,7 @@ class Bus:
         identity: Identity | None = None,
         seam: Seam | None = None,
     ) -> None:
-        check_service(service, transport)
+        ways = ways_of(transport, service)
         self.settings, self._clock = settings or Settings(), clock or SystemClock()
         self._identity = identity or SystemIdentity(self._clock)
         self._codec = JsonCodec(self.settings.max_message_size, self.settings.max_message_depth)
@@ -114,7 +114,8 @@ class Bus:
         self._publisher = Publisher(self._sender, self._clock, self._identity, self._defined.rules, self._observers)
         self._seam.middleware.extend(middleware)
         self._publishing = Acceptor(self.store, self._routing)
-        self._bridging = None if transport is None else self._make_bridging(transport)
+        known = (ways, self._sender, self._defined, self.settings)
+        self._bridging = Bridging(*known, clock=self._clock, identity=self._identity)
         self._parts, self._home = Parts(), HomeLoop()
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
@@ -125,6 +126,11 @@ class Bus:
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:
         """What this bus runs, in the order given."""
         return tuple(self._defined.by_name.values())
+
+    @property
+    def brokers(self) -> Sequence[Way]:
+        """The brokers by which it talks to other services."""
+        return self._bridging.ways
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -142,8 +148,8 @@ class Bus:
             async with self._ending() as ending:  # unless all of it has been done
                 await self.store.open()
                 await check_durability(self.store, self.settings.durability)
-                bridged = self._bridging is not None
-                self._routing.learn(await register(self.store, self._defined, self.settings, bridged=bridged))
+                known = await register(self.store, self._defined, self.settings, self._bridging.patterns)
+                self._routing.learn(known)
                 self._opened = True
                 await self._parts.start(self._publishing)
                 if worker:
@@ -300,21 +306,16 @@ class Bus:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
-    def _make_bridging(self, transport: str | Transport) -> Bridging:
-        parts = (self._sender, self._defined, self.settings)
-        return Bridging(transport, *parts, clock=self._clock, identity=self._identity)
-
     async def _start_work(self) -> None:
         if self._defined.by_name:
             await self._start_worker()
-        if self._defined.by_name or self._bridging is not None:
+        if self._defined.by_name or self._bridging.ways:
             self._housekeeping = self._make_housekeeping()
             await self._parts.start(self._housekeeping)
-        if self._bridging is not None:
-            await self._parts.start(self._bridging.bridge(self.store, self._publishing, self._states))
+        for bridge in self._bridging.bridges(self.store, self._publishing, self._states):
+            await self._parts.start(bridge)
 
     async def _start_worker(self) -> None:
-        bridging = self._bridging
         processing = Processing(
             self._sender,
             self._codec,
@@ -324,7 +325,7 @@ class Bus:
             settings=self.settings,
             middlewares=self._seam.middleware,
             rules=self._defined.rules,
-            consumers=None if bridging is None else bridging.consumers,
+            consumers=self._bridging.consumers,
         )
         self._worker = Worker(
             self._identity.new_id(),
@@ -333,15 +334,14 @@ class Bus:
             self._codec,
             clock=self._clock,
             processing=processing,
-            definitions={**self._defined.by_name, **({} if bridging is None else bridging.definitions)},
+            definitions={**self._defined.by_name, **self._bridging.definitions},
             settings=self.settings,
         )
         await report(self.store, self.definitions, self._states)
         await self._parts.start(self._worker)
 
     def _make_housekeeping(self) -> Housekeeping:
-        bridged = () if self._bridging is None else (BROKER_OUT, BROKER_IN)
-        return make_housekeeping(self.store, self._clock, self._defined, self.settings, bridged)
+        return make_housekeeping(self.store, self._clock, self._defined, self.settings, self._bridging.channels)
 
     def _ending(self) -> AsyncExitStack:
         """What ends a bus: whatever fails or is cancelled on the way, the rest is done."""

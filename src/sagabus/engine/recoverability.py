@@ -139,6 +139,17 @@ class Recoverability:
             log.warning("%s: %s; the message waits for a worker that knows it", envelope.channel, failure.text)
         return self._uncounted(definition, envelope, _UPGRADE_PAUSE, failure)
 
+    def unheard(
+        self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException, patience: int
+    ) -> Outcome:
+        """A message from elsewhere that no subscription receives. It waits, uncounted, for so many microseconds."""
+        failure = failure_of(error)
+        if self._waited(envelope) < patience:
+            if envelope.failed_at is None:
+                log.warning("%s: %s; it waits for a subscription", envelope.channel, failure.text)
+            return self._uncounted(definition, envelope, min(_UPGRADE_PAUSE, patience), failure)
+        return self._bury(definition, envelope, Cause.UNKNOWN, f"no subscription receives it: {failure.text}", failure)
+
     def _is_known(self, envelope: Envelope, error: BaseException) -> bool:
         """Whether a live worker knows the type; as long as nothing is known of the others, one may."""
         if isinstance(error, MessageTooNew | StateTooNew):

@@ -6,7 +6,7 @@ The store refuses envelopes addressed under an older one, and the sender address
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 import msgspec
@@ -19,18 +19,22 @@ from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import lane_of
 from sagabus.message import MessageType
 from sagabus.message.correlation import KeyOf, field_reader
+from sagabus.policies.brokers import is_more_specific, matches
 from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.refs import KeyLike
 from sagabus.store import Routed, Routing, Subscription
 
-EVERY = "*"
-"""What the channel of a bridge subscribes to: every event, and each command that no other channel receives."""
-_STRANGE = "?"
-"""Stands for what no subscription receives. No message can have such a type."""
+_OF_BRIDGES = "broker:"
+"""Channels of bridges begin with it. No handler can have such a name."""
 BROKER_OUT = "broker:out"
-"""The channel of what leaves the service. No handler can have such a name."""
+"""The channel of what leaves the service. It subscribes to patterns of types: it receives every event that matches, and
+each command that matches and no other channel receives. A second broker's has its name behind a colon."""
 BROKER_IN = "broker:in"
 """The channel of what came from a broker and cannot be addressed."""
+_STRANGE = "?"
+"""Stands for what no subscription receives. No message can have such a type."""
+_KEPT = "!"
+"""Before a pattern of types that stay in the service."""
 
 
 class Route(msgspec.Struct, frozen=True, gc=False):
@@ -60,6 +64,35 @@ class Plain(msgspec.Struct, frozen=True, gc=False):
     """Makes its body."""
 
 
+class Leaving:
+    """By which channel messages leave the service, if by any. The most specific pattern decides."""
+
+    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+        self._rules: dict[str, tuple[Route, ...]] = {}
+        self._found: dict[str, tuple[Route, ...]] = {}
+        for each in subscriptions:
+            if each.channel == BROKER_IN:
+                if each.message_type.startswith(_KEPT):
+                    self._rules[each.message_type.removeprefix(_KEPT)] = ()
+            else:
+                route = Route(each.channel, None, remote=False, guarded=each.deduplicated, leaves=True)
+                self._rules.setdefault(each.message_type, (route,))
+
+    def of(self, name: str) -> tuple[Route, ...]:
+        """The one route of a type, or none."""
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._route(name)
+        return found
+
+    def _route(self, name: str) -> tuple[Route, ...]:
+        best: str | None = None
+        for pattern in self._rules:
+            if matches(pattern, name) and (best is None or is_more_specific(pattern, best)):
+                best = pattern
+        return () if best is None else self._rules[best]
+
+
 class RoutingTable:
     """The routes at one version of the store's routing."""
 
@@ -68,21 +101,24 @@ class RoutingTable:
         self.lanes = max(routing.lanes, 1)
         self.by_type: dict[str, tuple[Route, ...]] = {}
         """The channels that receive each type that any of the store's own receives."""
-        self.others: tuple[Route, ...] = ()
-        """The channels that receive all other types: that of a bridge, if the store has one."""
+        self.leaving = Leaving(each for each in routing.subscriptions if is_of_bridge(each))
+        """The channels of bridges."""
         self.plain: dict[type[object], Plain] = {}
         """The plain messages, as far as they have been sent under this routing."""
         events: set[str] = set()
         for subscription in routing.subscriptions:
-            name, route = subscription.message_type, _route(subscription, keys)
-            if name == EVERY:
-                self.others = (route,)
+            if is_of_bridge(subscription):
                 continue
+            name, route = subscription.message_type, _route(subscription, keys)
             self.by_type[name] = (*self.by_type.get(name, ()), route)
             if subscription.kind == "event":
                 events.add(name)
-        if self.others:
-            self.by_type.update({name: (*self.by_type[name], *self.others) for name in events})
+        self.by_type.update({name: (*self.by_type[name], *self.leaving.of(name)) for name in events})
+
+    def routes(self, message_type: MessageType) -> tuple[Route, ...]:
+        """The channels that receive a message of a type."""
+        found = self.by_type.get(message_type.name) or self.leaving.of(message_type.name)
+        return tuple(route for route in found if not route.leaves) if message_type.private else found
 
     def lane(self, key: str) -> int:
         """The lane of a key: the same in every process and release."""
@@ -142,16 +178,27 @@ def subscriptions_of(
     return found
 
 
-def bridge_subscriptions(retention: timedelta) -> list[Subscription]:
-    """What a bridge asks the store to deliver: all that leaves, and a channel for what cannot be addressed."""
-    pairs, window = ((EVERY, BROKER_OUT), (_STRANGE, BROKER_IN)), micros(retention)
+def bridge_subscriptions(patterns: Iterable[tuple[str, str | None]], retention: timedelta) -> list[Subscription]:
+    """What bridges ask the store to deliver: what leaves, and a channel for what cannot be addressed.
+
+    `patterns`: each with the channel by which its types leave; None for types that stay.
+    """
+    pairs = [(_STRANGE, BROKER_IN)]
+    pairs += [(name, channel) if channel is not None else (_KEPT + name, BROKER_IN) for name, channel in patterns]
+    window = micros(retention)
     return [Subscription(message_type=name, channel=channel, kind="event", window=window) for name, channel in pairs]
 
 
+def is_of_bridge(subscription: Subscription) -> bool:
+    """Whether a bridge has asked for it."""
+    return subscription.channel.startswith(_OF_BRIDGES)
+
+
 def received(routing: Routing, kind: str) -> tuple[str, ...]:
-    """The types of one kind that the subscriptions of a store receive, those of its bridge left out."""
-    found = {each.message_type for each in routing.subscriptions if each.kind == kind}
-    return tuple(sorted(found - {EVERY, _STRANGE}))
+    """The types of one kind that the subscriptions of a store receive, those of its bridges left out."""
+    return tuple(
+        sorted({each.message_type for each in routing.subscriptions if each.kind == kind and not is_of_bridge(each)})
+    )
 
 
 def _route(subscription: Subscription, keys: Mapping[KeyLike, KeyOf]) -> Route:
@@ -159,9 +206,7 @@ def _route(subscription: Subscription, keys: Mapping[KeyLike, KeyOf]) -> Route:
     if known is None and subscription.key is not None:
         known = field_reader(subscription.message_type, subscription.key)
     is_remote = subscription.keyed and known is None
-    return Route(
-        subscription.channel, known, is_remote, subscription.deduplicated, leaves=subscription.message_type == EVERY
-    )
+    return Route(subscription.channel, known, is_remote, subscription.deduplicated)
 
 
 def receivers_problem(message_type: MessageType, routes: tuple[Route, ...]) -> str | None:

@@ -72,7 +72,7 @@ class Sender:
         name = message_type.name
         if table is None:
             table = self.routing.table
-        routes = table.by_type.get(name, table.others)
+        routes = table.routes(message_type)
         if kind != message_type.kind or len(routes) != 1:
             self._check(message_type, kind, routes, stamp)
         if stamp.hops > self._max_hops:

@@ -54,6 +54,8 @@ class MessageType:
     """Wire names that it had before; messages under them are received as this one."""
     evolution: Evolution = dataclasses.field(default=UNCHANGED, compare=False)
     """How it has changed since older releases sent it."""
+    private: bool = False
+    """Whether it stays in the service that sends it, whatever goes out by the rules of its brokers."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -79,6 +81,8 @@ class MessageOptions(TypedDict, total=False):
     """By version, a function from the stored mapping of that version to the mapping of the next."""
     renamed: Mapping[str, str]
     """Old names of fields with the new ones, for messages of a lower version."""
+    private: bool
+    """The message stays in the service that sends it: no broker gets it."""
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -88,7 +92,8 @@ def event(name: str, **options: Unpack[MessageOptions]) -> Callable[[type[T]], t
     A plain class becomes a frozen dataclass; a dataclass, msgspec.Struct or pydantic model is taken as it is. The class
     itself is returned, never a copy. The sender refuses a message whose bytes would read as another value. `lossy=True`
     permits it, for models with `exclude=True` or a serializer that rounds. `aliases`, `version`, `upcast` and `renamed`
-    read what older releases sent. Raises ConfigurationError when the wire name, an option or the class cannot be used.
+    read what older releases sent. `private=True` keeps the message from every broker. Raises ConfigurationError when
+    the wire name, an option or the class cannot be used.
     """
     return _declaring(name, "event", options)
 
@@ -192,7 +197,8 @@ def _declaring(name: object, kind: Kind, options: MessageOptions) -> Callable[[t
         if shape is None:
             _make_dataclass(cls)
         lossy = options.get("lossy", False)
-        declared = MessageType(name, kind, cls, shape or "dataclass", lossy, tuple(aliases), evolution)
+        private = options.get("private", False)
+        declared = MessageType(name, kind, cls, shape or "dataclass", lossy, tuple(aliases), evolution, private)
         if evolution is not UNCHANGED:
             _check_evolution(declared)
         # Not by plain assignment: it must neither become a field nor be stopped by a metaclass.

@@ -48,13 +48,14 @@ class Bridge:
         make_worker: Callable[[], Worker],
         *,
         admit: Callable[[Link], Awaitable[None]],
+        makes: bool = True,
         clock: Clock,
         identity: Identity,
     ) -> None:
         self.name = f"bridge to {transport.place}"
         self._transport, self._topology, self._make_worker = transport, topology, make_worker
         self._admit = admit
-        self._outbound, self._inbound = outbound, inbound
+        self._outbound, self._inbound, self._makes = outbound, inbound, makes
         self._clock, self._identity = clock, identity
         self._task = BackgroundTask("sagabus-bridge", "sends nothing to the broker and takes nothing from it")
         self._stopping = asyncio.Event()
@@ -120,7 +121,7 @@ class Bridge:
                 link = await self._transport.connect()
                 await self._admit(link)
                 topology = await self._topology()
-                await link.declare(topology)
+                await link.declare(topology, make=self._makes)
         except TimeoutError:
             return await self._closed(link, f"no answer for {PATIENCE:g} s")
         except ConfigurationError as error:

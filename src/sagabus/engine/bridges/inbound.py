@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock, sleep
 from sagabus.engine.acceptor import Acceptor
 from sagabus.engine.bridges.reception import Reception
+from sagabus.engine.bridges.wire_format import WireFormat
 from sagabus.engine.observers import Observers
 from sagabus.engine.routing import LiveRouting
 from sagabus.envelope import Envelope
@@ -32,6 +33,7 @@ class Inbound:
     def __init__(
         self,
         service: str,
+        wire_format: WireFormat,
         reception: Reception,
         acceptor: Acceptor,
         routing: LiveRouting,
@@ -40,6 +42,7 @@ class Inbound:
         observers: Observers,
         clock: Clock,
     ) -> None:
+        self._format = wire_format
         self._service, self._reception, self._acceptor, self._routing = service, reception, acceptor, routing
         self._rules, self._observers, self._clock = rules, observers, clock
         self.holds = False
@@ -63,7 +66,7 @@ class Inbound:
         if not deliveries:
             return
         try:
-            await self._append([self._reception.envelope(each.message) for each in deliveries])
+            await self._append([self._reception.envelope(self._format.incoming(each.message)) for each in deliveries])
         except Exception as error:  # noqa: BLE001  # whatever a strange message does to a store
             if len(deliveries) > 1:
                 log.warning("%d messages from the broker cannot be kept together: %s", len(deliveries), error)

@@ -17,10 +17,10 @@ from sagabus.clock import Clock
 from sagabus.context import Context
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
+from sagabus.engine.bridges.wire_format import WireFormat
 from sagabus.engine.consumer import called
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
-from sagabus.engine.routing import BROKER_OUT
 from sagabus.engine.run import Run
 from sagabus.engine.sender import KIND_HEADER, Sender
 from sagabus.envelope import Envelope
@@ -50,7 +50,17 @@ class _Waiting(NamedTuple):
 class Outbound:
     """Sends over one link. Messages whose runs begin in one turn of the event loop go in one batch."""
 
-    def __init__(self, service: str, sender: Sender, failing: Recoverability, clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: str,
+        service: str,
+        wire_format: WireFormat,
+        sender: Sender,
+        *,
+        failing: Recoverability,
+        clock: Clock,
+    ) -> None:
+        self._format = wire_format
         self._service, self._sender, self._failing, self._clock = service, sender, failing, clock
         self._waiting: list[_Waiting] = []
         self._batches: set[asyncio.Task[None]] = set()
@@ -61,7 +71,7 @@ class Outbound:
             name="send", where=f"the bridge of {service}", invoke=self._invoke, is_async=True, function=self._invoke
         )
         self.definition = HandlerDefinition(
-            name=BROKER_OUT,
+            name=channel,
             function=self._invoke,
             reactions={},
             retry=RETRY,
@@ -112,7 +122,7 @@ class Outbound:
         return self._send(cast("Envelope", message))
 
     async def _send(self, envelope: Envelope) -> None:
-        message = wire_message(envelope, self._service)
+        message = self._format.outgoing(wire_message(envelope, self._service))
         loop = asyncio.get_running_loop()
         waiting = _Waiting(message, loop.create_future())
         self._waiting.append(waiting)

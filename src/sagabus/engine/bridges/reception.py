@@ -7,23 +7,24 @@ reason. A replay tries again, by what is known then.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 import msgspec
 
-from sagabus.clock import Clock
+from sagabus.clock import Clock, micros
 from sagabus.codec import Codec, fingerprint
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.routing import BROKER_IN, LiveRouting, Route, RoutingTable
-from sagabus.envelope import Cause, Envelope, lane_of
+from sagabus.envelope import Envelope, lane_of
 from sagabus.errors import MessageError, MessageInvalid, MessageTooNew, UnknownMessageType
 from sagabus.identity import accepted_id, check_id
 from sagabus.message import MessageType, version_in
 from sagabus.message.correlation import as_key
 from sagabus.message.stamping import MOST_HEADERS
-from sagabus.outcome import Completed, DeadLettered, Effects, Outcome
+from sagabus.outcome import Completed, Effects, Outcome
 from sagabus.policies.retry import RetryPolicy
 from sagabus.transport import WireMessage
 
@@ -64,11 +65,14 @@ class Reception:
         )
 
     def unusable(self, message: WireMessage, problem: str) -> Envelope:
-        """The body with the reason, and nothing else of what came. Equal bodies are one."""
+        """The body with the reason, and nothing else of what came. Equal bodies are one.
+
+        A body that is no text is kept as JSON with its bytes as hexadecimal digits, as the stores do it.
+        """
         return Envelope(
             message_id=accepted_id("", fingerprint(_UNREADABLE, message.body).hex()),
             message_type=_UNREADABLE,
-            body=message.body,
+            body=message.body if is_text(message.body) else held_body(message.body),
             channel=BROKER_IN,
             headers={_PROBLEM_HEADER: problem.encode("utf-8", "replace").decode()[:500]},
             sent_at=self._clock.now(),
@@ -123,8 +127,12 @@ class Reception:
 class StrangerConsumer:
     """Receives what could not be addressed when it came; see `engine.consumer.Consumer`."""
 
-    def __init__(self, reception: Reception, routing: LiveRouting, failing: Recoverability) -> None:
+    def __init__(
+        self, reception: Reception, routing: LiveRouting, failing: Recoverability, *, patience: timedelta
+    ) -> None:
+        """`patience`: how long a message of an unknown type waits for a subscription."""
         self._reception, self._routing, self._failing = reception, routing, failing
+        self._patience = micros(patience)
         self.definition = HandlerDefinition(
             name=BROKER_IN,
             function=self.begin,
@@ -142,7 +150,7 @@ class StrangerConsumer:
         try:
             found = self._reception.receivers(envelope, self._routing.table)
         except UnknownMessageType as error:
-            return DeadLettered(envelope=envelope, cause=Cause.UNKNOWN, reason=f"no subscription receives it: {error}")
+            return self._failing.unheard(self.definition, envelope, error, self._patience)
         return Completed(envelope, Effects(None, tuple(found)))
 
     def conclude(self, run: object) -> Completed:
@@ -152,6 +160,19 @@ class StrangerConsumer:
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """None: there is nothing of the user's to call."""
         return None
+
+
+def is_text(body: bytes) -> bool:
+    """Whether a store can keep the body as it is."""
+    try:
+        return "\0" not in body.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def held_body(body: bytes) -> bytes:
+    """JSON that holds every byte."""
+    return msgspec.json.encode({"body": {"hex": body.hex()}})
 
 
 def _key(envelope: Envelope, route: Route, message: object) -> str | None:
