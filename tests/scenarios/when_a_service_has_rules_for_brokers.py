@@ -126,6 +126,7 @@ async def test_a_broker_that_is_away_holds_up_no_other() -> None:
         await shop.publish(Noted(key="k", number=1))
         await shop.publish(Seen(number=1))
         await until(logged(logs, 1, "seen"))
+        await until(lambda: shop.health().waits)
         (word,) = shop.health().waits
         assert "waits in the store" in word
         assert types(main) == []

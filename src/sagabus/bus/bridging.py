@@ -88,13 +88,12 @@ def _transport(given: str | Transport) -> Transport:
 class Bridging:
     """Makes the bridges of one bus, and what its main worker does for them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # all that a bus has made before
         self,
         ways: Sequence[Way],
         sender: Sender,
         defined: Definitions,
         settings: Settings,
-        *,
         clock: Clock,
         identity: Identity,
     ) -> None:
