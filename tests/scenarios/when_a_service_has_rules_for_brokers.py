@@ -128,6 +128,7 @@ async def test_a_broker_that_is_away_holds_up_no_other() -> None:
         await until(logged(logs, 1, "seen"))
         await until(lambda: shop.health().waits)
         (word,) = shop.health().waits
+        assert [name for name, part in shop.health().parts.items() if part.waits] == ["bridge main to memory://"]
         assert "waits in the store" in word
         assert types(main) == []
 

@@ -166,6 +166,7 @@ class Bridging:
             inbound,
             lambda: self._worker(store, way.channel, outbound, states),
             admit=BrokerDurability(way.transport.place, self._settings.durability).check,
+            name=way.name,
             makes=way.broker.declare,
             clock=self._clock,
             identity=self._identity,

@@ -68,8 +68,8 @@ class Parts:
 
     def health(self) -> Health:
         """What keeps any of them from its work, and each by its name."""
-        parts = {part.name: part.health() for part in self._begun}
-        return replace(joined(parts.values()), parts=parts)
+        each = [(part.name, part.health()) for part in self._begun]
+        return replace(joined(health for _, health in each), parts=dict(each))
 
 
 def joined(healths: Iterable[Health]) -> Health:

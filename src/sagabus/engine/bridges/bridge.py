@@ -48,11 +48,12 @@ class Bridge:
         make_worker: Callable[[], Worker],
         *,
         admit: Callable[[Link], Awaitable[None]],
+        name: str = "",
         makes: bool = True,
         clock: Clock,
         identity: Identity,
     ) -> None:
-        self.name = f"bridge to {transport.place}"
+        self.name = f"bridge {name} to {transport.place}" if name else f"bridge to {transport.place}"
         self._transport, self._topology, self._make_worker = transport, topology, make_worker
         self._admit = admit
         self._outbound, self._inbound, self._makes = outbound, inbound, makes
