@@ -1,6 +1,7 @@
 """Every promise of the transport port, on RabbitMQ."""
 
-from tests.support.rabbitmq import RabbitMQPlace, rabbitmq
+import pytest
+from tests.support.rabbitmq import RabbitMQPlace, private_rabbitmq, rabbitmq
 
 from sagabus.testing.conformance import TransportConformance
 from sagabus.transport import Transport
@@ -9,8 +10,12 @@ from sagabus.transport import Transport
 class TestRabbitMQTransport(TransportConformance):
     place: RabbitMQPlace
 
+    def server(self) -> str:
+        """Where it is."""
+        return rabbitmq()
+
     async def make_transport(self) -> Transport:
-        self.place = RabbitMQPlace(await rabbitmq())
+        self.place = RabbitMQPlace(self.server())
         await self.place.proxy.__aenter__()
         return self.place.transport()
 
@@ -26,3 +31,13 @@ class TestRabbitMQTransport(TransportConformance):
     async def close(self) -> None:
         await self.place.clear()
         await self.place.proxy.__aexit__()
+
+
+@pytest.mark.faults
+class TestRabbitMQWithSmallMessages(TestRabbitMQTransport):
+    """The same on a server of our own, which takes small messages only."""
+
+    too_large = 300_000
+
+    def server(self) -> str:
+        return private_rabbitmq((("max_message_size", "200000"),)).url

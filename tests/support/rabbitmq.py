@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
 import aio_pika
-import pytest
 from aio_pika.exceptions import AMQPError
 from tests.faults.proxy import Proxy
+from tests.support.private_servers import require
 
+from sagabus.testing.brokers import PrivateRabbitMQ
 from sagabus.transport import Topology
 from sagabus.transports.rabbitmq import RabbitMQTransport
 from sagabus.transports.rabbitmq.link import RabbitMQLink
@@ -20,15 +23,30 @@ from sagabus.url.transport import parsed_transport
 RABBITMQ = os.environ.get("SAGABUS_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/")
 
 
-async def rabbitmq() -> str:
-    """The URL of a server that answers; skips on a laptop and fails in continuous integration where there is none."""
+@cache
+def rabbitmq() -> str:
+    """The URL of a server: the one that is named, or a private one where none answers there."""
+    named = parsed_transport(RABBITMQ)
     try:
-        await (await aio_pika.connect(RABBITMQ)).close()
-    except (AMQPError, OSError) as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"no RabbitMQ: {error}")
-        pytest.skip(f"no RabbitMQ: {error}")
+        socket.create_connection((named.hosts[0][0], named.hosts[0][1] or 5672), timeout=2).close()
+    except OSError:
+        return private_rabbitmq().url
     return RABBITMQ
+
+
+def private_rabbitmq(settings: tuple[tuple[str, str], ...] = ()) -> PrivateRabbitMQ:
+    """A server of this process that runs; skips on a laptop and fails in continuous integration where that is not
+    possible.
+    """
+    require(PrivateRabbitMQ)
+    server = _private(settings)
+    server.start()
+    return server
+
+
+@cache
+def _private(settings: tuple[tuple[str, str], ...]) -> PrivateRabbitMQ:
+    return PrivateRabbitMQ(dict(settings))
 
 
 class RecordedTransport(RabbitMQTransport):

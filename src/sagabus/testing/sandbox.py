@@ -24,6 +24,10 @@ __all__ = ["ReservedPort", "ServerFailed", "Shelter", "until"]
 
 HOST = "127.0.0.1"
 
+_OF_SERVERS = ("PG", "MYSQL", "MARIADB", "RABBITMQ", "ERL")
+"""What variables begin with that are for another server."""
+_LAST_LINES = 60
+"""Of a log: a virtual machine says much after the reason."""
 _RUN = 60.0
 _ABRUPT = 5.0
 _DEATH = 10.0
@@ -65,7 +69,7 @@ class Shelter:
     """
 
     def __init__(self, account: pwd.struct_passwd | None, abrupt: signal.Signals) -> None:
-        self._account = account
+        self.account = account
         self._abrupt = abrupt
         self._owner = os.getpid()
         self._inhabitant: subprocess.Popen[bytes] | None = None
@@ -85,8 +89,8 @@ class Shelter:
 
     def settle(self, command: Sequence[str]) -> None:
         """Start a program here, which is then the inhabitant."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "MYSQL", "MARIADB"))}
-        account = self._account
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_SERVERS)}
+        account = self.account
         with self._log.open("ab") as log:
             self._inhabitant = subprocess.Popen(  # noqa: S603  # our own
                 command,
@@ -148,7 +152,7 @@ class Shelter:
     def end_of_log(self) -> str:
         """What was said here last."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines() if self._log.exists() else []
-        return "\n".join(lines[-20:])
+        return "\n".join(lines[-_LAST_LINES:])
 
     def _tell_keeper(self, leader: int) -> None:
         if self._keeper.stdin is not None:

@@ -149,6 +149,15 @@ class PrivateServer(ABC):
     def _greets(self, connection: socket.socket) -> bool:
         """Whether the other side speaks the protocol and is ready for queries."""
 
+    @staticmethod
+    def _path(program: str) -> str:
+        """Where one of its programs is."""
+        return str(_program(program))
+
+    def _with_settings(self, folder: Path) -> Sequence[str]:
+        """The command that serves, with the user's settings."""
+        return [*self._serve(folder), *(f"--{name}={text}" for name, text in self._settings.items())]
+
     @classmethod
     def _new_shelter(cls) -> Shelter:
         if not cls.available():
@@ -178,7 +187,7 @@ class PrivateServer(ABC):
             self._begin(attempts - 1)
 
     def _launch(self, shelter: Shelter) -> None:
-        shelter.settle([*self._serve(shelter.path), *(f"--{name}={text}" for name, text in self._settings.items())])
+        shelter.settle(self._with_settings(shelter.path))
         if until(lambda: not shelter.is_inhabited or self._answers(), _START) and shelter.is_inhabited:
             return
         self.kill()

@@ -1,13 +1,14 @@
 """What is sent: all messages of a batch at once, and what the broker says of each.
 
 A message that the broker does not take closes the channel, and costs the answers of the others in it. Those are sent
-again one by one, so that the one is found. The copies that arise have the same ids.
+again one by one, so that the one is found. The copies that arise have the same ids. A large message is sent alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import groupby
 
 from sagabus.errors import TransportError
 from sagabus.transport import Answer, Sent, WireMessage
@@ -17,8 +18,8 @@ from sagabus.transports.rabbitmq.faults import UNREADABLE, exceptions, reason
 from sagabus.transports.rabbitmq.message import to_amqp
 from sagabus.transports.rabbitmq.names import Names
 
-_LARGE = 65_536
-"""Bytes from which on a body has to leave before the next one is written."""
+_LARGE = 131_072
+"""Bytes above which a message is sent alone, since the broker may find it too large."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
 _REFUSALS = (exceptions.ChannelPreconditionFailed, exceptions.ChannelAccessRefused)
 """A message that is too large; a message that this user may not send."""
@@ -35,13 +36,13 @@ class Publisher:
 
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         """See `sagabus.transport.Link.send`. What the driver raises means that the link has ended."""
-        if not messages:
-            return []
-        answers = await self._send_together(messages)
-        return [
-            await self._send_alone(message) if answer is None else answer
-            for message, answer in zip(messages, answers, strict=True)
-        ]
+        answers: list[Sent] = []
+        for is_large, group in groupby(messages, lambda message: len(message.body) > _LARGE):
+            part = list(group)
+            found = [None] * len(part) if is_large else await self._send_together(part)
+            for answer in found:
+                answers.append(answer or await self._send_alone(messages[len(answers)]))
+        return answers
 
     async def _send_together(self, messages: Sequence[WireMessage]) -> Sequence[Sent | None]:
         """An answer for each; None for one that the channel ended before."""
@@ -81,7 +82,7 @@ class Publisher:
                 routing_key=message.type,
                 properties=to_amqp(message),
                 mandatory=True,
-                wait=len(message.body) > _LARGE,
+                wait=False,
             )
         except exceptions.PublishError as error:
             return Sent(Answer.UNROUTABLE, f"the broker returned it: {error.args[0]}")
