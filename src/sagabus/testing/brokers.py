@@ -14,11 +14,13 @@ from typing import ClassVar
 from sagabus.testing.sandbox import HOST, ReservedPort, ServerFailed
 from sagabus.testing.servers import PrivateServer
 
-__all__ = ["PrivateRabbitMQ"]
+__all__ = ["PrivateRabbitMQ", "PrivateRedis"]
 
 _HELLO = b"AMQP\0\0\x09\x01"
 _METHOD = b"\x01"
 _CONTROL = 60.0
+_REDIS = "SAGABUS_REDIS_SERVER"
+"""The variable that names the program of another Redis, or of Valkey."""
 # The port mapper of Erlang would leave the family and outlive the server: here it is a child, and ends with it.
 _PROGRAM = (
     """trap 'kill -TERM "$server" 2>/dev/null' TERM""",
@@ -126,3 +128,46 @@ class PrivateRabbitMQ(PrivateServer):
     def _tool(cls, name: str) -> str:
         of_debian = cls._folder / name
         return str(of_debian) if of_debian.exists() else cls._path(name)
+
+
+class PrivateRedis(PrivateServer):
+    """A Redis that writes every command to its disk before it answers, and asks for no password.
+
+    `settings` are lines of its `redis.conf`.
+    """
+
+    _programs = (os.environ.get(_REDIS, "redis-server"),)
+    _users = ("redis",)
+    _polite = signal.SIGTERM
+    _abrupt = signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        """What to connect to; the same until `close`."""
+        return f"redis://{HOST}:{self.port}/0"
+
+    @classmethod
+    def _initialise(cls, data: Path) -> Sequence[str]:
+        return ["mkdir", str(data)]
+
+    def _serve(self, folder: Path) -> Sequence[str]:
+        lines = {
+            "port": str(self.port),
+            "bind": HOST,
+            "dir": str(folder / "data"),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": '""',
+            **self._settings,
+        }
+        settings = folder / "redis.conf"
+        settings.write_text("".join(f"{name} {text}\n" for name, text in lines.items()), encoding="utf-8")
+        settings.chmod(0o644)
+        return [self._path(self._programs[0]), str(settings)]
+
+    def _with_settings(self, folder: Path) -> Sequence[str]:
+        return self._serve(folder)  # they stand in its file
+
+    def _greets(self, connection: socket.socket) -> bool:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(5) in {b"+PONG", b"-NOAU"}

@@ -6,7 +6,8 @@ from sagabus.errors import ConfigurationError, SagaBusError, TransportError
 from sagabus.transport import Answer, Sent
 from sagabus.transports.redis.driver import RedisError, ResponseError
 
-_NOT_PERMITTED = "NOPERM"
+_NOT_PERMITTED = ("NOPERM", "ERR The user executing the script can't")
+"""How an error begins that a script met for want of a right; Redis 7.0 has no word of its own for it."""
 _RESTS = frozenset({"OOM", "NOREPLICAS"})
 """The server answers, and refuses to write for now: the link is well, and what was sent is sent again."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
@@ -42,6 +43,11 @@ def rests(error: RedisError) -> bool:
     return isinstance(error, ResponseError) and code(error) in _RESTS
 
 
+def is_forbidden(error: RedisError) -> bool:
+    """Whether the user lacks a right."""
+    return code(error) == "NOPERM"
+
+
 def is_missing(error: RedisError) -> bool:
     """Whether the stream or its group is not there."""
     return code(error) == "NOGROUP" or "no such key" in str(error)
@@ -49,7 +55,6 @@ def is_missing(error: RedisError) -> bool:
 
 def raised(error: RedisError, place: str) -> SagaBusError:
     """What a call that met the error raises."""
-    word = code(error)
-    if word in _SETTINGS:
+    if code(error) in _SETTINGS or text(error).startswith(_NOT_PERMITTED):
         return ConfigurationError(f"{place}: {text(error)}: correct the user, its password or its permissions")
     return TransportError(text(error), transport=place)

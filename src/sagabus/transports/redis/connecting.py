@@ -22,15 +22,17 @@ class Server(NamedTuple):
 
     host: Host
     pipe: Pipe
+    life: Lifetime
+    """Of the connection, and of the link that begins with it."""
     facts: Facts
 
 
-async def first_server(options: Options, life: Lifetime) -> Server:
+async def first_server(options: Options) -> Server:
     """The first host that can be written to, with a connection to it. TransportError, with what each of them said."""
     said: list[str] = []
     for host in options.hosts:
         try:
-            return await _checked(options, host, life)
+            return await _checked(options, host)
         except TransportError as error:
             said.append(str(error) if len(options.hosts) == 1 else f"{host[0]}:{host[1]}: {error}")
     raise TransportError("; ".join(said), transport=options.place)
@@ -52,7 +54,8 @@ async def pipe_to(options: Options, host: Host, life: Lifetime) -> Pipe:
     return Pipe(connection, life, options.place)
 
 
-async def _checked(options: Options, host: Host, life: Lifetime) -> Server:
+async def _checked(options: Options, host: Host) -> Server:
+    life = Lifetime(options.place)
     pipe = await pipe_to(options, host, life)
     try:
         facts = await Facts.of(pipe)
@@ -62,7 +65,7 @@ async def _checked(options: Options, host: Host, life: Lifetime) -> Server:
         if isinstance(error, RedisError):
             raise answers.raised(error, options.place) from None
         raise
-    return Server(host, pipe, facts)
+    return Server(host, pipe, life, facts)
 
 
 def _connection(options: Options, host: Host) -> Any:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from sagabus.errors import TransportError
 from sagabus.transport import Answer, Delivery, Sent, Topology, WireMessage
-from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import answers, entries, scripts
 from sagabus.transports.redis.connecting import Server, pipe_to
 from sagabus.transports.redis.connection import Part, Pipe
@@ -34,9 +33,9 @@ class _Outgoing(NamedTuple):
 class RedisLink:
     """See `sagabus.transport.Link`."""
 
-    def __init__(self, options: Options, server: Server, losses: Losses, lease: Lease, life: Lifetime) -> None:
+    def __init__(self, options: Options, server: Server, losses: Losses, lease: Lease) -> None:
         self._options, self._server, self._losses, self._lease = options, server, losses, lease
-        self._pipe, self._life = server.pipe, life
+        self._pipe, self._life = server.pipe, server.life
         self._waiting: Pipe | None = None
         self._receiving: Receiving | None = None
         self._mark = ""
@@ -83,17 +82,32 @@ class RedisLink:
             yield _Outgoing(at, key.encode(), head + fields, sum(map(len, fields)))
 
     async def _passed_on(self, batch: Sequence[_Outgoing]) -> list[Sent]:
+        try:
+            return await self._routed(batch)
+        except RedisError as error:
+            if answers.rests(error):
+                return [Sent(Answer.UNKNOWN, answers.text(error))] * len(batch)
+            if not answers.is_forbidden(error):
+                raise self._failed(answers.text(error)) from None
+            return await self._permitted(batch, answers.text(error))
+
+    async def _permitted(self, batch: Sequence[_Outgoing], why: str) -> list[Sent]:
+        """The server refuses a batch for the key of one message: the others go alone, and in order."""
+        if len(batch) > 1:
+            return [sent for each in batch for sent in await self._passed_on([each])]
+        try:
+            await self._routed([])
+        except RedisError as error:  # it takes none at all
+            raise self._failed(answers.text(error)) from None
+        return [Sent(Answer.REFUSED, why)]
+
+    async def _routed(self, batch: Sequence[_Outgoing]) -> list[Sent]:
         names = self._options.names
         keys: list[Part] = [names.mark, *(each.key for each in batch)]
         arguments: list[Part] = [self._mark, names.queues]
         for each in batch:
             arguments += each.arguments
-        try:
-            reply = await self._pipe.run(scripts.SEND, keys, arguments)
-        except RedisError as error:
-            if answers.rests(error):
-                return [Sent(Answer.UNKNOWN, answers.text(error))] * len(batch)
-            raise self._failed(answers.text(error)) from None
+        reply = await self._pipe.run(scripts.SEND, keys, arguments)
         if reply == [scripts.LOST]:
             raise self._failed("the server has lost its data since this link began")
         return [answers.sent(each.decode()) for each in reply]

@@ -32,6 +32,8 @@ _BEYOND = 5.0
 _MOST_BYTES = 8 << 20
 """Of one reply, but for its last page: what a link holds is bounded, however large its messages are."""
 _IN_HASTE = 1.0
+_RENEW = 2.0
+"""Seconds, at most, until a link notices that its lease is gone: what was sent after a loss waits for all to notice."""
 
 
 class Receiving:
@@ -142,7 +144,7 @@ class Receiving:
     async def _renew(self) -> None:
         lease = self._lease
         while True:
-            await asyncio.sleep(lease.seconds / 3)
+            await asyncio.sleep(min(lease.seconds / 3, _RENEW))
             with suppress(SagaBusError):  # the link has ended, and says why
                 reply = await self._said(self._pipe.run(scripts.RENEW, (self._key,), (lease.token, lease.milliseconds)))
                 self._check(reply)

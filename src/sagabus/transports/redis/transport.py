@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.transport import Capability, Part, Topology
-from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import declaring, options
 from sagabus.transports.redis.connecting import first_server
 from sagabus.transports.redis.lease import Leases
@@ -39,6 +38,5 @@ class RedisTransport:
         return declaring.parts(self._options, topology)
 
     async def connect(self) -> RedisLink:
-        life = Lifetime(self.place)
-        server = await first_server(self._options, life)
-        return RedisLink(self._options, server, self._losses, self._leases.of(life), life)
+        server = await first_server(self._options)
+        return RedisLink(self._options, server, self._losses, self._leases.of(server.life))

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: mark, queue, store, lease, then a key for each event and each command
 -- ARGV: a new mark, group, service, store, receives, make, move, how many events
 local mark, queue, store_key = KEYS[1], KEYS[2], KEYS[3]
