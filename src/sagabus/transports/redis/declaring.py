@@ -40,11 +40,12 @@ def parts(options: Options, topology: Topology) -> Sequence[Part]:
         return ()
     names, service = options.names, topology.service
     receives = (*(f"event {each}" for each in topology.events), *(f"command {each}" for each in topology.commands))
-    settings = {"group": GROUP} | ({"store": topology.store} if topology.store else {})
+    store = [Part("string", names.store(service), {"is": topology.store})] if topology.store else []
     return (
-        Part("stream", names.queue(service), settings, receives),
+        Part("stream", names.queue(service), {"group": GROUP}, receives),
         *(Part("set", names.event(each), {"has": service}) for each in topology.events),
         *(Part("string", names.command(each), {"is": service}) for each in topology.commands),
+        *store,
     )
 
 

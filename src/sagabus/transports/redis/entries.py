@@ -6,9 +6,7 @@ An entry of a stranger may have no body. Then its fields are the body, as a JSON
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from sagabus.transport import WireMessage
 from sagabus.transports import wire
@@ -51,17 +49,17 @@ def message(stream: str, entry: str, found: Sequence[bytes]) -> WireMessage:
         headers = headers | {ENTRY_ID: entry, STREAM: stream}
     if body is None:
         body = _as_json(pairs)
-    made = wire.read(headers, body, broker_time=_time(entry))
-    if at is None and len(texts) < len(pairs):
-        made = msgspec.structs.replace(made, problem="it has no field body, and other fields are no text")
-    return made
+    return wire.read(headers, body, broker_time=_time(entry))
 
 
 def _as_json(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Bytes that are no text are escaped."""
-    shown = [[part.decode(errors="backslashreplace") for part in pair] for pair in pairs]
-    found: Mapping[str, str] = {name: text for name, text in shown if not name.startswith(_OURS)}
-    return json.dumps(found, ensure_ascii=False).encode()
+    """Bytes that are no text stay what they are, and then so is the whole."""
+    found = {_escaped(name): _escaped(value) for name, value in pairs if not name.startswith(_OURS.encode())}
+    return json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")
+
+
+def _escaped(found: bytes) -> str:
+    return found.decode(errors="surrogateescape")
 
 
 def _texts(pair: tuple[bytes, bytes]) -> tuple[str | None, str | None]:
