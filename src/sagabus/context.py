@@ -127,6 +127,16 @@ class Context:
         return self._envelope.channel
 
     @property
+    def saga(self) -> str | None:
+        """The name of the saga that runs; None in a handler."""
+        return self._envelope.channel if self._stateful else None
+
+    @property
+    def timer(self) -> str | None:
+        """The name of the timer that fired; None for a message."""
+        return self._envelope.timer
+
+    @property
     def key(self) -> str | None:
         """The saga's key, or the partition key of the message."""
         return self._envelope.partition_key

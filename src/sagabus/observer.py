@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import repeat
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -46,7 +47,11 @@ class Handled(msgspec.Struct, frozen=True, gc=False):
     cause: Cause | None = None
     """The same as one of a closed set, for dead letters and messages that a policy discards instead."""
     sent_at: int = 0
-    """When the message was sent, in microseconds since 1970."""
+    """When the message was sent, in microseconds since 1970; when it was due, if that was later."""
+    timer: str | None = None
+    """The name of the timer, if it is one."""
+    took: float = 0.0
+    """Seconds from the begin of the run to its end, if an observer has `times_runs`. Its commit is not in it."""
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -81,9 +86,28 @@ class Unheard(msgspec.Struct, frozen=True, gc=False):
 class Commit:
     """What one commit has decided. Its records are made when they are asked for."""
 
-    def __init__(self, settled: Sequence[Outcome], lost: Sequence[tuple[Outcome, Verdict]] = ()) -> None:
-        self._settled = settled
-        self._lost = lost
+    def __init__(
+        self,
+        settled: Sequence[Outcome],
+        lost: Sequence[tuple[Outcome, Verdict]] = (),
+        took: Sequence[float] = (),
+        seconds: float = 0.0,
+    ) -> None:
+        self._settled, self._lost = settled, lost
+        self.took = took
+        """Seconds that each run took, in the order of `handled`: all 0 unless an observer has `times_runs`."""
+        self.seconds = seconds
+        """How long the store took for it."""
+
+    @property
+    def envelopes(self) -> Sequence[Envelope]:
+        """The messages, in the order of `handled`; made in less time than the records."""
+        return [*map(_envelope, self._settled)]
+
+    @property
+    def results(self) -> Sequence[Result]:
+        """What became of each, in the order of `handled`."""
+        return [_RESULTS[type(outcome)] for outcome in self._settled]
 
     @property
     def counts(self) -> Counter[tuple[str, str]]:
@@ -97,14 +121,17 @@ class Commit:
     @cached_property
     def handled(self) -> Sequence[Handled]:
         """One record for each message, in the order in which they ran within their keys."""
-        return [_handled(outcome) for outcome in self._settled]
+        took = self.took or repeat(0.0)
+        return [_handled(outcome, seconds) for outcome, seconds in zip(self._settled, took, strict=False)]
 
     @cached_property
     def not_completed(self) -> Sequence[Handled]:
         """The same of those that are not completed."""
         if set(map(type, self._settled)) <= {Completed}:
             return ()
-        return [_handled(outcome) for outcome in self._settled if type(outcome) is not Completed]
+        took = self.took or repeat(0.0)
+        pairs = zip(self._settled, took, strict=False)
+        return [_handled(outcome, seconds) for outcome, seconds in pairs if type(outcome) is not Completed]
 
     @cached_property
     def lost(self) -> Sequence[Lost]:
@@ -121,6 +148,9 @@ class Observer:
     The engine calls an observer in the event loop and does not wait for it, so it must be quick. Nothing is made for a
     method that is not overridden. An exception out of one is logged, and changes nothing.
     """
+
+    times_runs: ClassVar[bool] = False
+    """Whether it wants to know how long runs take, in `Handled.took` and `Commit.took`."""
 
     def committed(self, commit: Commit) -> None:
         """A commit has decided what became of some messages."""
@@ -142,28 +172,30 @@ class Observer:
         """A message is about to be sent or published, by whatever way. Headers may be added here."""
 
 
-_counted = attrgetter("envelope.channel", "__class__")
+_counted, _envelope = attrgetter("envelope.channel", "__class__"), attrgetter("envelope")
 
 
-def _handled(outcome: Outcome) -> Handled:
+def _handled(outcome: Outcome, took: float) -> Handled:
     envelope = outcome.envelope
-    reason: str | None = None
-    if isinstance(outcome, DeadLettered):
-        reason = outcome.reason
-    elif isinstance(outcome, Discarded):
-        reason = outcome.why
-    elif isinstance(outcome, RetryAt) and outcome.failure is not None:
-        reason = f"{outcome.failure.error_type}: {outcome.failure.text}"
-    return Handled(
-        *_names(envelope),
-        envelope.partition_key,
-        envelope.correlation_id or envelope.message_id,
-        _RESULTS[type(outcome)],
-        envelope.attempt + 1,
-        reason,
-        getattr(outcome, "cause", None),
-        envelope.sent_at,
+    is_plain = type(outcome) is Completed
+    # fmt: off
+    return Handled(  # by position, as in `sender`
+        envelope.channel, envelope.message_type, envelope.message_id, envelope.partition_key,
+        envelope.correlation_id or envelope.message_id, _RESULTS[type(outcome)], envelope.attempt + 1,
+        None if is_plain else _reason(outcome), None if is_plain else getattr(outcome, "cause", None),
+        envelope.sent_at, envelope.timer, took,
     )
+    # fmt: on
+
+
+def _reason(outcome: Outcome) -> str | None:
+    if isinstance(outcome, DeadLettered):
+        return outcome.reason
+    if isinstance(outcome, Discarded):
+        return outcome.why
+    if isinstance(outcome, RetryAt) and outcome.failure is not None:
+        return f"{outcome.failure.error_type}: {outcome.failure.text}"
+    return None
 
 
 def _names(envelope: Envelope) -> tuple[str, str, str]:

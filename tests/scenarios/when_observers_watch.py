@@ -26,7 +26,7 @@ from sagabus import (
     starts,
     timer,
 )
-from sagabus.testing import Harness
+from sagabus.testing import Harness, ManualClock
 
 TWICE = RetryPolicy(attempts=2)
 trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="none")
@@ -281,3 +281,82 @@ async def test_no_record_is_made_without_an_observer_for_it(monkeypatch: pytest.
 def test_what_is_no_observer_is_refused_when_the_bus_is_made(wrong: Any) -> None:
     with pytest.raises(ConfigurationError, match="is no observer"):
         Bus("memory:", observers=[wrong])
+
+
+async def test_how_long_runs_and_commits_take_is_measured_for_those_who_ask(harness: MakeHarness) -> None:
+    class Timing(Hearing):
+        times_runs = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.commits: list[Commit] = []
+
+        def committed(self, commit: Commit) -> None:
+            super().committed(commit)
+            self.commits.append(commit)
+            assert len(commit.took) == len(commit.envelopes) == len(commit.results) == len(commit.handled)
+
+    clock = ManualClock()
+
+    @handler("notes", retry=TWICE)
+    async def notes(message: Noted) -> None:
+        clock.advance(timedelta(seconds=message.number))
+        if message.number == 3:
+            raise ValueError
+
+    @handler("ends")
+    def ends(message: Ended) -> None:
+        clock.advance(timedelta(seconds=4))
+
+    timing, hearing = Timing(), Hearing()
+    async with harness(notes, ends, observers=[timing, hearing], clock=clock) as bus:
+        await bus.publish(Ended(key="A"))
+        await bus.publish(Noted(key="A", number=2))
+        await bus.idle()
+        await bus.publish(Noted(key="B", number=3))  # the last: a clock that moves makes its retry due
+        await bus.idle()
+
+    assert {(each.message_type, each.result): each.took for each in timing.handled} == {
+        ("shop.noted", "completed"): 2.0,
+        ("shop.noted", "retried"): 3.0,
+        ("shop.ended", "completed"): 4.0,
+    }
+    assert [each.message_id for each in timing.handled] == [
+        envelope.message_id for commit in timing.commits for envelope in commit.envelopes
+    ]
+    assert all(each.seconds >= 0 for each in timing.commits)
+
+
+async def test_nothing_is_timed_where_no_observer_asks(harness: MakeHarness) -> None:
+    hearing = Hearing()
+    clock = ManualClock()
+
+    @handler("notes")
+    def notes(message: Noted) -> None:
+        clock.advance(timedelta(seconds=1))
+
+    async with harness(notes, observers=[hearing], clock=clock) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.idle()
+
+    assert [each.took for each in hearing.handled] == [0.0]
+
+
+async def test_a_timer_is_heard_by_its_name(harness: MakeHarness) -> None:
+    hearing = Hearing()
+
+    class Ticking(Saga, name="ticking", key="key"):
+        key: str
+
+        @starts
+        def noted(self, message: Noted, ctx: Context) -> None:
+            ctx.set_timer("tick", after=timedelta(minutes=1))
+
+        @timer("tick")
+        def tick(self) -> None: ...
+
+    async with harness(Ticking, observers=[hearing]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(minutes=1))
+
+    assert [each.timer for each in hearing.handled] == [None, "tick"]

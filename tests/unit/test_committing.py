@@ -50,7 +50,7 @@ class Books:
     def __init__(self) -> None:
         self.settled: list[int] = []
 
-    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> Aftermath:
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float) -> Aftermath:
         self.settled += [entry.outcome.envelope.position for entry in entries]
         return Aftermath({}, [], has_moved=False)
 

@@ -20,6 +20,8 @@ from sagabus.cli.process import own_process
 from sagabus.cli.text import printable, printable_lines, time_text
 from sagabus.clock import SystemClock
 from sagabus.errors import StoreError
+from sagabus.telemetry.fields import MessageFields
+from sagabus.telemetry.json_lines import JsonLines
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
@@ -44,21 +46,25 @@ class _Plain(logging.Formatter):
 @click.option(
     "--log-level", type=click.Choice(_LEVELS), default="info", show_default=True, help="What to log on stderr."
 )
+@click.option(
+    "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to write the log."
+)
 @json_option
-def run(target: str, log_level: str, *, as_json: bool) -> None:
+def run(target: str, log_level: str, log_format: str, *, as_json: bool) -> None:
     """Run a worker for MODULE:BUS until SIGTERM, SIGINT or SIGHUP.
 
     The worker waits for a database that is down at the start. The first signal stops it gracefully: it takes no more
     messages, lets running handlers finish within the grace period, and releases its lanes. A second signal ends it at
     once: in-flight work is rolled back and runs again elsewhere. --json prints one record at the start and one at the
-    end. The log goes to stderr, unless the module sets up its own logging.
+    end. The log goes to stderr, unless the module sets up its own logging; with --log-format json, one JSON object is
+    one line.
 
     Exit codes: 0 stopped gracefully, 2 could not run, 128 plus the signal's number after a second signal.
     """
     bus = load_bus(target)
     if not bus.definitions:
         raise Refused(f"{printable(target)} has no handler and no saga to run: pass them to the Bus")
-    _log(log_level)
+    _log(log_level, log_format)
     own_process()
     asyncio.run(_serve(bus, target, as_json=as_json))
 
@@ -102,11 +108,13 @@ async def _open(bus: Bus, asked: asyncio.Event) -> bool:
     return False
 
 
-def _log(level: str) -> None:
+def _log(level: str, form: str) -> None:
     if logging.getLogger().handlers or log.handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(_Plain("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(MessageFields())
+    plain = _Plain("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if form == "json" else plain)
     log.addHandler(handler)
     log.setLevel(level.upper())
 

@@ -43,7 +43,7 @@ class Committer:
         settlement: Settlement,
         leases: Leases,
     ) -> None:
-        self._routing = routing
+        self._routing, self._clock = routing, clock
         self._persisting = Flush(store, routing, clock)
         self._runners, self._settlement, self._leases = runners, settlement, leases
         self._listeners: list[asyncio.Event] = []
@@ -64,18 +64,18 @@ class Committer:
         """Whether outcomes wait or are being committed."""
         return self._group.busy
 
-    def add(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        """Queue an outcome."""
+    def add(self, mailbox: Mailbox, outcome: Outcome, took: float = 0.0) -> None:
+        """Queue an outcome, of a run that took so many seconds."""
         mailbox.one_more()
-        entry = entry_of(mailbox, outcome, self._routing.table.version)
+        entry = entry_of(mailbox, outcome, self._routing.table.version, took)
         self._size += entry.size
         if self._size > _MOST_BYTES:
             self.is_full = True
         self._group.add(entry)
 
-    def finish(self, mailbox: Mailbox, outcome: Outcome) -> None:
+    def finish(self, mailbox: Mailbox, outcome: Outcome, took: float = 0.0) -> None:
         """Queue an outcome that is no plain success; if it holds back its key, nothing more of the key runs here."""
-        self.add(mailbox, self._settlement.prepared(mailbox, outcome))
+        self.add(mailbox, self._settlement.prepared(mailbox, outcome), took)
 
     def bury_killer(self, mailbox: Mailbox, envelope: Envelope) -> None:
         """Have a message held in the dead letters whose worker has died too often."""
@@ -129,13 +129,15 @@ class Committer:
         shares = Shares[Entry](len(entries))
         try:
             while entries:
-                self._tell(*await self._persisting.commit(entries, shares))
+                began = self._clock.monotonic()
+                part, answers = await self._persisting.commit(entries, shares)
+                self._tell(part, answers, self._clock.monotonic() - began)
         except BaseException:
             self._give_up(entries)  # the outcomes left there have no answer yet
             raise
         hit("commit.settled")
 
-    def _tell(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
+    def _tell(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> None:
         if not entries:
             return
         size = 0
@@ -143,11 +145,13 @@ class Committer:
             entry.mailbox.one_settled()
             size += entry.size
         self._settled_bytes(size)
-        self.settle(entries, answers)
+        self.settle(entries, answers, seconds)
 
-    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> None:
-        """Take note of the answers to one commit, of a whole flush or of a single outcome, and do what follows."""
-        back, instead, has_moved = self._settlement.settle(entries, answers)
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> None:
+        """Take note of the answers to one commit that took `seconds`, of a whole flush or of a single outcome, and do
+        what follows.
+        """
+        back, instead, has_moved = self._settlement.settle(entries, answers, seconds)
         if back:
             self._rewind(back)
         for mailbox, outcome in instead:

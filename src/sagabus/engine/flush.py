@@ -57,18 +57,20 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     """Bytes that it adds to a commit."""
     steps: int = 0
     """How many steps it adds to a commit, besides the sets of rows, which are written together."""
+    took: float = 0.0
+    """Seconds that its run took, if an observer asks."""
 
 
-def entry_of(mailbox: Mailbox, outcome: Outcome, routing: int) -> Entry:
+def entry_of(mailbox: Mailbox, outcome: Outcome, routing: int, took: float = 0.0) -> Entry:
     """The entry of an outcome that was built on this version of the routing."""
     if type(outcome) is not Completed:
-        return Entry(mailbox, outcome, routing, 0, _STEPS_OF_A_MARK)
+        return Entry(mailbox, outcome, routing, 0, _STEPS_OF_A_MARK, took)
     effects = outcome.effects
     save = effects.save
     size = 0 if save is None else len(save.state) << save.recorded
     for sent in effects.sent:
         size += len(sent.body)
-    return Entry(mailbox, outcome, routing, size, len(effects.statements))
+    return Entry(mailbox, outcome, routing, size, len(effects.statements), took)
 
 
 Answered: TypeAlias = tuple[Sequence[Entry], Sequence[Settled]]

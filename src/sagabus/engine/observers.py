@@ -29,6 +29,8 @@ class Observers:
         self._refused = [each.refused for each in given if _listens(each, "refused")]
         self._unheard = [each.unheard for each in given if _listens(each, "unheard")]
         self._sending = [each.sending for each in given if _listens(each, "sending")]
+        self.are_timing = any(each.times_runs for each in given)
+        """Whether any of them asks how long runs take."""
         self._around = [each for each in given if _listens(each, "enter") or _listens(each, "exit")]
 
     @property

@@ -31,6 +31,8 @@ class Run(msgspec.Struct, eq=False):
     """What the handler returned at once; it is still to be awaited."""
     entered: list[tuple[Observer, object]] | None = None
     """What observers returned when it began."""
+    started: float = 0.0
+    """When it began, if an observer asks how long runs take."""
     task: asyncio.Task[object] | None = None
     began: float = 0.0
     warn_at: float = 0.0

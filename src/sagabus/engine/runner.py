@@ -28,7 +28,7 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.outcome import Completed, Outcome, Stashed
-from sagabus.store import Batch, Queue
+from sagabus.store import Batch, Queue, Unit
 
 log = logging.getLogger("sagabus")
 
@@ -71,7 +71,10 @@ class Runner:
         self._store = store
         self._routing = routing
         self._processing = processing
-        self._begin = processing.begin
+        self._is_timed = processing.observers.are_timing
+        self._begin = self._timed_begin if self._is_timed else processing.begin
+        self._took = 0.0
+        """Seconds that the latest run took, if an observer asks."""
         self._hand = hand
         self._clock = clock
         self._runners, self._committer, self._gate = runners, committer, gate
@@ -117,7 +120,7 @@ class Runner:
                 return outcome
             hit("handle.returned")
             if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
-                committer.add(mailbox, outcome)
+                committer.add(mailbox, outcome, self._took)
             else:
                 self._finish(mailbox, outcome, mailbox.epoch)
             runners.served += 1
@@ -163,10 +166,25 @@ class Runner:
         epoch = mailbox.epoch
         # Another runner looks after the other mailboxes meanwhile.
         self._runners.relieve()
-        outcome = await self._processing.end(mailbox, run)
+        outcome = await self._ended_run(mailbox, run)
         hit("handle.returned")
         self._finish(mailbox, outcome, epoch)
         self._ended(mailbox)
+
+    def _timed_begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
+        began = self._clock.monotonic()
+        begun = self._processing.begin(mailbox, envelope, unit)
+        if isinstance(begun, Run):
+            begun.started = began
+        else:
+            self._took = self._clock.monotonic() - began
+        return begun
+
+    async def _ended_run(self, mailbox: Mailbox, run: Run, unit: Unit | None = None) -> Outcome:
+        outcome = await self._processing.end(mailbox, run, unit)
+        if self._is_timed:
+            self._took = self._clock.monotonic() - run.started
+        return outcome
 
     async def _one(self, mailbox: Mailbox) -> None:
         """Run one message for which something has to be waited: its state, a transaction, or leave to begin."""
@@ -198,7 +216,7 @@ class Runner:
             if self._hand.holds(envelope, mailbox):
                 mailbox.put_back([envelope])
             return
-        self._committer.finish(mailbox, outcome)
+        self._committer.finish(mailbox, outcome, self._took)
         cell = mailbox.cell
         if cell is not None and (cell.stash or envelope.stashed or type(outcome) is Stashed):
             self._keep_stash(mailbox, outcome)
@@ -254,14 +272,20 @@ class Runner:
         try:
             async with self._store.transaction() as unit:
                 has_begun = True
-                begun = self._processing.begin(mailbox, envelope, unit)
-                outcome = await self._processing.end(mailbox, begun, unit) if isinstance(begun, Run) else begun
+                begun = self._begin(mailbox, envelope, unit)
+                outcome = await self._ended_run(mailbox, begun, unit) if isinstance(begun, Run) else begun
+                took = self._took
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
                     batch = Batch([outcome], self._routing.table.version, {mailbox.place: mailbox.lane_epoch})
+                    committing = self._clock.monotonic()
                     (answer,) = await unit.commit(batch)
                     mailbox.ended()
-                    self._committer.settle([Entry(mailbox, outcome, batch.routing)], [answer])
+                    entry, seconds = (
+                        Entry(mailbox, outcome, batch.routing, took=took),
+                        self._clock.monotonic() - committing,
+                    )
+                    self._committer.settle([entry], [answer], seconds)
                     self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:

@@ -68,8 +68,8 @@ class Settlement:
         """What becomes of a message whose worker has died too often."""
         return self._processing.failing.died(mailbox.definition, envelope)
 
-    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled]) -> Aftermath:
-        """Take note of the answers to one commit, of a whole flush or of a single outcome."""
+    def settle(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> Aftermath:
+        """Take note of the answers to one commit that took `seconds`, of a whole flush or of a single outcome."""
         back: dict[Mailbox, list[Envelope]] = {}
         instead: list[tuple[Mailbox, Outcome]] = []
         settled: list[Outcome] = []
@@ -92,7 +92,8 @@ class Settlement:
             self._committed(entry.mailbox, outcome, answer)
         self._hand.put_down_all(plain)
         self._hand.note_states(states)
-        self._observers.committed(Commit(settled, lost))
+        took = _took(entries, answers) if self._observers.are_timing else ()
+        self._observers.committed(Commit(settled, lost, took, seconds))
         return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))
 
     def forget(self, entries: Sequence[Entry]) -> None:
@@ -175,6 +176,10 @@ class Settlement:
         where = (envelope.channel, envelope.message_type, envelope.message_id)
         if self._processing.rules.report(*where):  # no publisher waits for this answer
             report_duplicate("log", Duplicate(*where))
+
+
+def _took(entries: Sequence[Entry], answers: Sequence[Settled]) -> list[float]:
+    return [entry.took for entry, answer in zip(entries, answers, strict=True) if answer.verdict is _COMMITTED]
 
 
 def _holds(outcome: Outcome) -> bool:
