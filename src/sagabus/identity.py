@@ -80,6 +80,11 @@ def accepted_id(source: str, foreign: str) -> str:
     return blake2b(f"from:{len(source)}:{source}:{foreign}".encode(), digest_size=16).hexdigest()
 
 
+def number_of(message_id: str) -> int:
+    """A number from 0 to 2**63 - 1 that is as random as the id."""
+    return int.from_bytes(blake2b(message_id.encode(), digest_size=8).digest(), "big") >> 1
+
+
 @lru_cache(maxsize=4096)
 def _prefixed(subscription: str, ordinal: int | str) -> blake2b:
     # Begun once for each: copying a digest is half the price of beginning one. The length keeps the parts apart.

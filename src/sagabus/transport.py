@@ -43,6 +43,8 @@ class Capability(Enum):
     DURABLE = "messages that survive the broker's restart"
     OWNERS = "one owner for each command"
     """A second service that asks for a command is refused by `Link.declare`."""
+    TIMES = "a time at which it got each message"
+    """A message of a stranger has a time, so that a late copy is known for one."""
     STORES = "memory of the store that a queue feeds"
     """A queue of a service that feeds another store is refused by `Link.declare`, unless it is to move."""
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from sagabus.bus.durability import BrokerDurability
 from sagabus.clock import Clock
 from sagabus.codec.states import StateCodec
@@ -25,7 +27,7 @@ from sagabus.engine.routing import BROKER_IN, BROKER_OUT, received
 from sagabus.engine.sender import Sender
 from sagabus.engine.worker import Worker
 from sagabus.errors import ConfigurationError, UnsupportedCapability
-from sagabus.identity import Identity
+from sagabus.identity import Identity, number_of
 from sagabus.message import MessageType
 from sagabus.policies.brokers import Broker, Brokers, broker_problems, brokers_of, matches
 from sagabus.policies.deduplication import DeduplicationRules
@@ -134,8 +136,16 @@ class Bridging:
         """The parts that send and take, one for each broker."""
         return [self._bridge(way, store, acceptor, states) for way in self.ways]
 
+    async def wanted(self, way: Way, store: Store, *, renew: bool = False) -> Topology:
+        """What the service asks a broker for now. `renew`: the store gets another identity."""
+        topology = self.topology(way, await store.routing())
+        if Capability.STORES not in way.transport.capabilities:
+            return topology
+        identity = await store.identity(number_of(self._identity.new_id()), renew=renew)
+        return msgspec.structs.replace(topology, store=identity)
+
     def topology(self, way: Way, routing: Routing) -> Topology:
-        """What the service asks a broker for, by the subscriptions of its store. Private messages come from inside."""
+        """The same by a routing, without the store. Private messages come from inside."""
         events, commands = (
             [name for name in received(routing, kind) if name not in self._private] for kind in ("event", "command")
         )
@@ -143,7 +153,7 @@ class Bridging:
 
     def _bridge(self, way: Way, store: Store, acceptor: Acceptor, states: StateCodec) -> Bridge:
         async def topology() -> Topology:
-            return self.topology(way, await store.routing())
+            return await self.wanted(way, store)
 
         wire_format = WireFormat(way.broker.foreign, way.broker.body_codec)
         outbound = Outbound(

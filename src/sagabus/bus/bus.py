@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Self, Unpack, overload
 
-from sagabus.bus.bridging import Bridging, Way, ways_of
+from sagabus.bus.bridging import Bridging, ways_of
+from sagabus.bus.broker_views import BrokerViews
 from sagabus.bus.checkup import LONGEST_ANSWER, asking
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
@@ -127,9 +128,9 @@ class Bus:
         return tuple(self._defined.by_name.values())
 
     @property
-    def brokers(self) -> Sequence[Way]:
-        """The brokers by which it talks to other services."""
-        return self._bridging.ways
+    def brokers(self) -> BrokerViews:
+        """The brokers by which it talks to other services: what leaves by each, and what it needs there."""
+        return BrokerViews(self._bridging, self._defined, self.store, self.settings, self._home)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import typing
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MethodType
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sagabus.cli.facts import Facts, facts_of
 from sagabus.cli.paths import ANY_TIMER, Ending, Endings, Mark, endings_of
@@ -22,6 +22,9 @@ from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.message import MessageType, field_names
+
+if TYPE_CHECKING:
+    from sagabus.bus.broker_views import BrokerViews
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,14 @@ class Topology:
 
     sagas: tuple[SagaShape, ...]
     handlers: tuple[HandlerShape, ...]
+    leaving: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The place of the broker by which each message leaves that a subscription sends."""
+    coming: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The places of the brokers that a subscribed message may come from."""
+    private: tuple[str, ...] = ()
+    """Messages that stay in the service, though it has a broker."""
+    unstamped: tuple[str, ...] = ()
+    """Places of brokers whose foreign messages have no time."""
 
     def receivers(self) -> dict[str, list[str]]:
         """The subscriptions that handle each message."""
@@ -121,6 +132,11 @@ class Topology:
             _collect(found, handler.name, handler.facts.sent)
         return found
 
+    def sent(self) -> tuple[MessageType, ...]:
+        """Every message that a subscription sends."""
+        facts = [step.facts for saga in self.sagas for step in saga.steps] + [each.facts for each in self.handlers]
+        return tuple(dict.fromkeys(message for fact in facts for message in fact.sent))
+
     def unresolved(self) -> tuple[str, ...]:
         """Calls whose message is computed at run time."""
         facts = [step.facts for saga in self.sagas for step in saga.steps] + [
@@ -129,12 +145,32 @@ class Topology:
         return tuple(dict.fromkeys(text for fact in facts for text in fact.unresolved))
 
 
-def analyse(definitions: Iterable[object]) -> Topology:
-    """The topology of a bus's definitions."""
+def analyse(definitions: Iterable[object], brokers: BrokerViews | None = None) -> Topology:
+    """The topology of a bus's definitions, and what passes its brokers."""
     found = list(definitions)
-    return Topology(
+    inside = Topology(
         tuple(_saga(definition) for definition in found if isinstance(definition, SagaDefinition)),
         tuple(_handler(definition) for definition in found if isinstance(definition, HandlerDefinition)),
+    )
+    return inside if brokers is None or not len(brokers) else _with_brokers(inside, brokers)
+
+
+def _with_brokers(inside: Topology, brokers: BrokerViews) -> Topology:
+    received, leaving, coming = inside.receivers(), dict[str, str](), dict[str, str]()
+    sent = inside.sent()
+    for message in sent:
+        place = brokers.leaves_by(message)
+        if place is not None and (message.kind == "event" or message.name not in received):
+            leaving[message.name] = place
+    for view in brokers:
+        for name in (*view.events, *view.commands):
+            coming[name] = f"{coming[name]}, {view.place}" if name in coming else view.place
+    return dataclasses.replace(
+        inside,
+        leaving=leaving,
+        coming=coming,
+        private=tuple(sorted(message.name for message in sent if brokers.leaves_by(message) is None)),
+        unstamped=tuple(view.place for view in brokers if not view.stamps),
     )
 
 

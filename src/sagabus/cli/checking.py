@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from sagabus.cli.analysis import analyse
@@ -12,6 +14,12 @@ from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import count_text
 from sagabus.cli.text import printable
 from sagabus.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sagabus.bus import Bus
+
+_WITHOUT_PLACE = ("definition", "unhandled-message", "message-from-outside", "message-leaves", "message-stays")
+"""Kinds of findings whose text names their place."""
 
 
 @click.command("check")
@@ -31,7 +39,7 @@ def check(ctx: click.Context, target: str, external: tuple[str, ...], *, as_json
     Exit codes: 0 no problem, 1 problems found, 2 could not run.
     """
     try:
-        found = findings(analyse(load_bus(target).definitions), external)
+        found = _found(load_bus(target), external)
     except ConfigurationError as error:
         found = [Finding("problem", "definition", target, problem) for problem in error.problems]
     problems = sum(finding.level == "problem" for finding in found)
@@ -42,13 +50,13 @@ def check(ctx: click.Context, target: str, external: tuple[str, ...], *, as_json
     ctx.exit(1 if problems else 0)
 
 
+def _found(bus: Bus, external: tuple[str, ...]) -> list[Finding]:
+    return findings(analyse(bus.definitions, bus.brokers), external)
+
+
 def _tell(target: str, found: list[Finding], problems: int) -> None:
     for finding in found:
         level = click.style(finding.level, fg="red" if finding.level == "problem" else "cyan")
-        where = (
-            ""
-            if finding.kind in ("definition", "unhandled-message", "message-from-outside")
-            else f"{printable(finding.where)}: "
-        )
+        where = "" if finding.kind in _WITHOUT_PLACE else f"{printable(finding.where)}: "
         click.echo(f"{level}: {where}{printable(finding.text)}")
     click.echo(f"{printable(target)}: {count_text(problems, 'problem') if problems else 'no problems'}")

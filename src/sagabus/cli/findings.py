@@ -24,7 +24,7 @@ class Finding:
 def findings(topology: Topology, external: Collection[str] = ()) -> list[Finding]:
     """All findings, problems first. `external`: messages that other processes handle."""
     found = [finding for saga in topology.sagas for finding in _of_saga(saga)]
-    found += [*_unhandled(topology, external), *_from_outside(topology), *_unresolved(topology)]
+    found += [*_unhandled(topology, external), *_from_outside(topology), *_unresolved(topology), *_brokers(topology)]
     return sorted(found, key=lambda finding: finding.level != "problem")
 
 
@@ -105,7 +105,7 @@ def _timers(saga: SagaShape, where: str) -> Iterator[Finding]:
 def _unhandled(topology: Topology, external: Collection[str]) -> Iterator[Finding]:
     receivers = topology.receivers()
     for message, senders in sorted(topology.senders().items()):
-        if message not in receivers and message not in external:
+        if message not in receivers and message not in external and message not in topology.leaving:
             text = f"no subscription handles {message}, which {', '.join(senders)} sends"
             yield Finding("problem", "unhandled-message", message, text)
 
@@ -114,7 +114,9 @@ def _from_outside(topology: Topology) -> Iterator[Finding]:
     senders = topology.senders()
     for message, receivers in sorted(topology.receivers().items()):
         if message not in senders:
-            text = f"{message} must come from outside: {', '.join(receivers)} handles it, and no subscription sends it"
+            where = f"by the broker {topology.coming[message]}, or " if message in topology.coming else ""
+            handles = f"{', '.join(receivers)} handles it, and no subscription sends it"
+            text = f"{message} must come {where}from outside: {handles}"
             yield Finding("note", "message-from-outside", message, text)
 
 
@@ -123,3 +125,16 @@ def _unresolved(topology: Topology) -> Iterator[Finding]:
         yield Finding(
             "note", "unresolved-message", text.partition(":")[0], f"the message is computed at run time: {text}"
         )
+
+
+def _brokers(topology: Topology) -> Iterator[Finding]:
+    for message, place in sorted(topology.leaving.items()):
+        yield Finding("note", "message-leaves", message, f"{message} leaves the service by the broker {place}")
+    for message in topology.private:
+        yield Finding("note", "message-stays", message, f"{message} stays in the service")
+    for place in topology.unstamped:
+        text = (
+            "foreign messages have no time, so a copy that comes after more than the retention takes effect again: "
+            "add Foreign(time_from=...) if they say one"
+        )
+        yield Finding("note", "foreign-without-time", f"broker {place}", text)

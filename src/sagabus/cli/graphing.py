@@ -27,7 +27,8 @@ def graph(target: str, saga: str | None, *, messages: bool, as_json: bool) -> No
     """
     if saga is not None and messages:
         raise click.UsageError("give either --saga or --messages")
-    diagrams = _diagrams(analyse(load_bus(target).definitions))
+    bus = load_bus(target)
+    diagrams = _diagrams(analyse(bus.definitions, bus.brokers))
     if saga is not None:
         diagrams = [drawn for drawn in diagrams if drawn["kind"] == "saga" and drawn["name"] == saga]
         if not diagrams:

@@ -49,8 +49,9 @@ def message_flow(topology: Topology) -> str:
     names = {saga.name: f's{n}(["saga {_label(saga.name)}"])' for n, saga in enumerate(topology.sagas)}
     names |= {found.name: f'h{n}["{_label(found.name)}"]' for n, found in enumerate(topology.handlers)}
     nodes = {name: shape.partition("(")[0].partition("[")[0] for name, shape in names.items()}
-    edges = list(_edges(receivers, senders, nodes))
+    edges = list(dict.fromkeys((*_edges(topology, receivers, senders, nodes), *_leaving(topology, senders, nodes))))
     outside = {_OUTSIDE: f'{_OUTSIDE}(("outside"))', _NOWHERE: f'{_NOWHERE}(("no receiver"))'}
+    outside |= {node: f'{node}{{{{"broker {_label(place)}"}}}}' for place, node in _broker_nodes(topology).items()}
     used = [shape for node, shape in outside.items() if any(node in (source, target) for source, _, target in edges)]
     lines = [f"    {shape}" for shape in [*names.values(), *used]]
     lines += [f'    {source} -- "{_label(message)}" --> {target}' for source, message, target in edges]
@@ -58,12 +59,29 @@ def message_flow(topology: Topology) -> str:
 
 
 def _edges(
-    receivers: dict[str, list[str]], senders: dict[str, list[str]], nodes: dict[str, str]
+    topology: Topology, receivers: dict[str, list[str]], senders: dict[str, list[str]], nodes: dict[str, str]
 ) -> Iterator[tuple[str, str, str]]:
+    brokers = _broker_nodes(topology)
     for message in sorted({*receivers, *senders}):
-        for source in [nodes[name] for name in senders.get(message, [])] or [_OUTSIDE]:
-            for target in [nodes[name] for name in receivers.get(message, [])] or [_NOWHERE]:
+        come = [brokers[topology.coming[message]]] if message in topology.coming else [_OUTSIDE]
+        nobody = [] if message in topology.leaving else [_NOWHERE]
+        for source in [nodes[name] for name in senders.get(message, [])] or come:
+            for target in [nodes[name] for name in receivers.get(message, [])] or nobody:
                 yield source, message, target
+
+
+def _leaving(
+    topology: Topology, senders: dict[str, list[str]], nodes: dict[str, str]
+) -> Iterator[tuple[str, str, str]]:
+    brokers = _broker_nodes(topology)
+    for message, place in sorted(topology.leaving.items()):
+        for name in senders[message]:
+            yield nodes[name], message, brokers[place]
+
+
+def _broker_nodes(topology: Topology) -> dict[str, str]:
+    places = dict.fromkeys([*topology.leaving.values(), *topology.coming.values()])
+    return {place: f"b{number}" for number, place in enumerate(places)}
 
 
 def _transitions(move: Move, ids: dict[str, str]) -> Iterator[str]:

@@ -341,6 +341,15 @@ class Administration(Protocol):
         """
         ...
 
+    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+        """What tells this store from every other one, for a broker that remembers which store a queue feeds.
+
+        It is the same in every process. `fresh` is a random number below 2**63. It is kept if the store has none yet,
+        or if it is to renew. A copy of the store has another identity as far as the store can tell: see
+        docs/brokers.md. Empty for a store that ends with its process.
+        """
+        ...
+
     async def divide(self, lanes: int) -> Divided:
         """Divide every channel into so many lanes, in one transaction. The current number changes nothing.
 

@@ -103,6 +103,9 @@ class StoreTap:
     async def divide(self, lanes: int) -> Divided:
         return await self._watched(self.store.divide(lanes))
 
+    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+        return await self._watched(self.store.identity(fresh, renew=renew))
+
     async def fence_all(self) -> int:
         return await self._watched(self.store.fence_all())
 

@@ -87,6 +87,10 @@ class MemoryStore:
         """None: that memory ends with its process is what it is for."""
         return ()
 
+    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+        """None: it ends with its process, and the next one takes its place."""
+        return ""
+
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         with self._call():
             if subscribing.add(self._tables, subscriptions, self._lanes):

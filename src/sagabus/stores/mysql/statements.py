@@ -155,6 +155,11 @@ _REGISTERING = {
     "put_lanes": Statement(
         "INSERT INTO {meta} (name, value) VALUES ('lanes', ?1) ON DUPLICATE KEY UPDATE value = value"
     ),
+    "identity": Statement("SELECT value FROM {meta} WHERE name = 'identity'", gives=True),
+    "put_identity": Statement(
+        "INSERT INTO {meta} (name, value) VALUES ('identity', ?1) ON DUPLICATE KEY UPDATE value = value"
+    ),
+    "set_identity": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'identity'"),
     "put_subscription": Statement("""
 INSERT INTO {subscription} (message_type, channel, definition) VALUES (?1, ?2, ?3)
 ON DUPLICATE KEY UPDATE definition = ?3

@@ -138,6 +138,9 @@ _REGISTERING = {
         "SELECT definition, message_type, channel FROM {subscription} ORDER BY message_type, channel", gives=True
     ),
     "put_lanes": Statement("INSERT INTO {meta} (name, value) VALUES ('lanes', ?1) ON CONFLICT (name) DO NOTHING"),
+    "identity": Statement("SELECT value FROM {meta} WHERE name = 'identity'", gives=True),
+    "put_identity": Statement("INSERT INTO {meta} (name, value) VALUES ('identity', ?1) ON CONFLICT (name) DO NOTHING"),
+    "set_identity": Statement("UPDATE {meta} SET value = ?1 WHERE name = 'identity'"),
     "put_subscription": Statement("""
 INSERT INTO {subscription} (message_type, channel, definition) VALUES (?1, ?2, ?3)
 ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition

@@ -39,6 +39,10 @@ _DURABILITY = """SELECT current_setting('synchronous_commit'), current_setting('
     current_setting('full_page_writes')"""
 
 
+_PLACE = """SELECT (SELECT system_identifier FROM pg_control_system()),
+    (SELECT oid::bigint FROM pg_database WHERE datname = current_database())"""
+
+
 class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address. Its further options are `schema`, `prefix`, `pool`
     (connections) and `deadline` (seconds that one call may take). `pooler=1` says that a transaction pooler stands
@@ -101,6 +105,11 @@ class PostgresStore(ServerStore):
         ((commit, fsync, pages),) = await self._alone(lambda link: link.query(_DURABILITY, ()))
         settings = {"synchronous_commit": commit, "fsync": fsync, "full_page_writes": pages}
         return [f"{self.place} has {name}=off: turn it on" for name, value in settings.items() if value == "off"]
+
+    async def _not_in_a_copy(self) -> str:
+        """The cluster and the database in it: a dump that is restored elsewhere has others, a standby has the same."""
+        ((system, database),) = await self._alone(lambda link: link.query(_PLACE, ()))
+        return f"-{system}-{database}"
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction: one statement where it can be."""

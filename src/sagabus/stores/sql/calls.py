@@ -70,6 +70,15 @@ class SqlCalls(ABC):
         """The subscriptions as they are now."""
         return await self._read(registering.read())
 
+    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+        """Its own number, and what a copy of it has not."""
+        number = await self._write(lambda: registering.identity(fresh, renew=renew))
+        return f"{number:x}{await self._not_in_a_copy()}"
+
+    async def _not_in_a_copy(self) -> str:
+        """What the database knows of itself that a copy of its rows has not; empty if it knows nothing."""
+        return ""
+
     async def divide(self, lanes: int) -> Divided:
         """Divide every channel into so many lanes."""
         if (problem := lanes_problem(lanes)) is not None:

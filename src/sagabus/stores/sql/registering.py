@@ -66,6 +66,14 @@ def unregister(channel: str, message_type: str) -> Steps[Routing]:
     return (yield from read())
 
 
+def identity(fresh: int, *, renew: bool) -> Steps[int]:
+    """The number of this store, in the caller's open transaction; the fresh one where it has none, or renews it."""
+    yield Query("put_identity", (fresh,))
+    if renew:
+        yield Query("set_identity", (fresh,))
+    return int((yield Query("identity")).value)
+
+
 def _raise() -> Steps[None]:
     """A new version, of which every worker hears with its next fetch."""
     yield Query("raise_routing", (1,))

@@ -197,6 +197,11 @@ _REGISTERING: dict[str, Form] = {
         "SELECT definition, message_type, channel FROM sagabus_subscription ORDER BY message_type, channel"
     ),
     "put_lanes": Plain("INSERT INTO sagabus_meta (name, value) VALUES ('lanes', ?1) ON CONFLICT (name) DO NOTHING"),
+    "identity": Plain("SELECT value FROM sagabus_meta WHERE name = 'identity'"),
+    "put_identity": Plain(
+        "INSERT INTO sagabus_meta (name, value) VALUES ('identity', ?1) ON CONFLICT (name) DO NOTHING"
+    ),
+    "set_identity": Plain("UPDATE sagabus_meta SET value = ?1 WHERE name = 'identity'"),
     "put_subscription": Plain("""
 INSERT INTO sagabus_subscription (message_type, channel, definition) VALUES (?1, ?2, ?3)
 ON CONFLICT (message_type, channel) DO UPDATE SET definition = excluded.definition

@@ -115,6 +115,10 @@ class SqliteStore(SqlCalls):
             f"{self.path} lies on a network file system ({kind}), where SQLite's locks and log are not safe: {way_out}"
         ]
 
+    async def _not_in_a_copy(self) -> str:
+        """The number of the file in its file system: a copy has another one."""
+        return f"-{os.stat(self.path).st_ino}"  # noqa: PTH116  # once for each link to a broker
+
     async def versions(self) -> list[int]:
         """The schema versions that the file has had."""
         return schema.versions_of(self.path)

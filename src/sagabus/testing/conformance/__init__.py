@@ -25,6 +25,7 @@ _SUBJECTS = (
         "fetching",
         "histories",
         "hostile_texts",
+        "identifying",
         "inspecting",
         "joining",
         "keeping",

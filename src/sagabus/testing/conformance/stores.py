@@ -13,6 +13,7 @@ from sagabus.testing.conformance.fencing import FencingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.histories import HistoryConformance
 from sagabus.testing.conformance.hostile_texts import HostileTextConformance
+from sagabus.testing.conformance.identifying import IdentityConformance
 from sagabus.testing.conformance.inspecting import (
     InspectionConformance,
     RoutingConformance,
@@ -49,6 +50,7 @@ class StoreConformance(
     CrewConformance,
     DividingConformance,
     FencingConformance,
+    IdentityConformance,
     SuspicionConformance,
     ColumnConformance,
     CommitConformance,

@@ -19,7 +19,7 @@ class RabbitMQTransport:
     """
 
     largest_batch = 500
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.TIMES}
 
     def __init__(self, url: str) -> None:
         self._options = options(parsed_transport(url))

@@ -20,9 +20,7 @@ class RedisTransport:
     """See `sagabus.transport.Transport`. Connects nothing before `connect`."""
 
     largest_batch = _LARGEST_BATCH
-    capabilities = frozenset(
-        {Capability.ORDERED, Capability.RETURNS, Capability.DURABLE, Capability.OWNERS, Capability.STORES}
-    )
+    capabilities = frozenset(Capability)
 
     def __init__(self, url: str) -> None:
         """ConfigurationError, with all problems, for a URL that cannot be used."""
