@@ -64,9 +64,9 @@ def _edges(
     brokers = _broker_nodes(topology)
     for message in sorted({*receivers, *senders}):
         come = [brokers[topology.coming[message]]] if message in topology.coming else [_OUTSIDE]
-        nobody = [] if message in topology.leaving else [_NOWHERE]
+        nowhere = [] if message in topology.leaving else [_NOWHERE]
         for source in [nodes[name] for name in senders.get(message, [])] or come:
-            for target in [nodes[name] for name in receivers.get(message, [])] or nobody:
+            for target in [nodes[name] for name in receivers.get(message, [])] or nowhere:
                 yield source, message, target
 
 
