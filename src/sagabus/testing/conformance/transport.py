@@ -258,6 +258,17 @@ class LinkConformance(TransportSuite):
         await _is_over(trial, link)
 
     @conformance
+    async def test_closing_a_link_wakes_a_call_that_waits_for_messages(self, trial: TransportTrial) -> None:
+        link = await trial.link(trial.topology())
+        waits = asyncio.create_task(link.receive(1))
+        await asyncio.sleep(0)
+
+        async with asyncio.timeout(PATIENCE):
+            await link.close()
+            with pytest.raises(TransportError):
+                await waits
+
+    @conformance
     async def test_a_link_that_the_broker_ends_says_so_to_all_who_wait(self, trial: TransportTrial) -> None:
         link = await trial.link(trial.topology())
         waits = asyncio.create_task(link.receive(1))

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 
-from sagabus.errors import SagaBusError
+from sagabus.errors import SagaBusError, TransportError
 from sagabus.transport import Delivery
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import answers, entries, scripts
@@ -60,7 +60,8 @@ class Receiving:
             fetching = self._fetching
             await asyncio.wait([fetching])
             self._fetching = None
-            self._life.check()
+            if fetching.cancelled():
+                raise self._life.error() if self._life.is_over else TransportError("the link is being closed")
             fetching.result()
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
@@ -99,8 +100,7 @@ class Receiving:
         tasks = [each for each in (self._fetching, self._renewing) if each is not None]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._holds and not self._life.is_over:
             with suppress(RedisError, SagaBusError, TimeoutError):
                 async with asyncio.timeout(_IN_HASTE):
