@@ -1,6 +1,6 @@
 """Every promise of the transport port, on Redis Streams."""
 
-from tests.support.redis_server import OwnKeys
+from tests.support.redis_server import OwnKeys, redis_url
 
 from sagabus.testing.conformance import TransportConformance
 from sagabus.transport import Transport
@@ -13,7 +13,7 @@ class TestRedisTransport(TransportConformance):
     keys: OwnKeys
 
     async def make_transport(self) -> Transport:
-        self.keys = await OwnKeys.claimed()
+        self.keys = OwnKeys(redis_url())
         return RedisTransport(self.keys.url)
 
     async def same_transport(self) -> Transport:

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+import socket
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pytest
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from tests.support.private_servers import require
 
+from sagabus.testing.brokers import PrivateRedis
 from sagabus.transports.redis.names import Names
 from sagabus.url.parsing import with_option
 
 URL = os.environ.get("SAGABUS_TEST_REDIS", "redis://127.0.0.1:6379/0")
+PRIVATE = "SAGABUS_REDIS_SERVER"
+
+
+@cache
+def redis_url() -> str:
+    """Of the server that runs; else of a private one, which ends with this process. A named program is always ours."""
+    if PRIVATE not in os.environ and answers(URL):
+        return URL
+    require(PrivateRedis)
+    server = _private()
+    server.start()
+    return server.url
+
+
+@cache
+def _private() -> PrivateRedis:
+    return PrivateRedis()
+
+
+def answers(url: str) -> bool:
+    place = urlsplit(url)
+    try:
+        socket.create_connection((place.hostname or "127.0.0.1", place.port or 6379), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 class OwnKeys:
@@ -24,17 +53,6 @@ class OwnKeys:
         self.names = Names(self.prefix)
         self.url = with_option(url, "prefix", self.prefix)
         self.client: Any = Redis.from_url(url)
-
-    @classmethod
-    async def claimed(cls, url: str = URL) -> Self:
-        """Without a server the test is skipped; in CI it fails."""
-        own = cls(url)
-        try:
-            await own.client.ping()
-        except RedisError as error:
-            await own.client.aclose()
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Redis: {error}")
-        return own
 
     async def cut(self) -> None:
         for each in await self.client.client_list():

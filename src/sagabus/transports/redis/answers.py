@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from sagabus.errors import ConfigurationError, SagaBusError, TransportError
 from sagabus.transport import Answer, Sent
 from sagabus.transports.redis.driver import RedisError, ResponseError
 
-_NOT_PERMITTED = ("NOPERM", "ERR The user executing the script can't")
-"""How an error begins that a script met for want of a right; Redis 7.0 has no word of its own for it."""
+_NOT_PERMITTED = ("NOPERM", "ERR The user executing the script can't", "ERR ACL failure in script")
+"""How an error begins that a script met for want of a right: for those there is no word of their own."""
+_SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
 _RESTS = frozenset({"OOM", "NOREPLICAS"})
 """The server answers, and refuses to write for now: the link is well, and what was sent is sent again."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
@@ -25,7 +28,7 @@ def text(error: RedisError) -> str:
     """The server's words, as they came, without what they say of the script that ran."""
     found, word = str(error), code(error)
     shown = found if found.startswith(word) else f"{word} {found}"
-    return shown.partition(" script: ")[0].rstrip(",. ")
+    return _SCRIPT.sub("", shown).rstrip(". ")
 
 
 def sent(words: str) -> Sent:
