@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import aio_pika
+import nats
 import pytest
 from tests.support.private_servers import require
 
-from sagabus.testing.brokers import PrivateRabbitMQ
+from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ
 from sagabus.testing.sandbox import until
 from sagabus.testing.servers import PrivateServer, ServerFailed
 
@@ -59,7 +60,21 @@ async def read_from_rabbitmq(url: str) -> list[bytes]:
         return found  # none is acknowledged
 
 
-KINDS = [Kind(PrivateRabbitMQ, write_to_rabbitmq, read_from_rabbitmq)]
+async def write_to_nats(url: str, note: bytes) -> None:
+    async with await nats.connect(url) as client:
+        stream = client.jetstream()
+        await stream.add_stream(name="notes", subjects=["notes"])
+        await stream.publish("notes", note)
+
+
+async def read_from_nats(url: str) -> list[bytes]:
+    async with await nats.connect(url) as client:
+        stream = client.jetstream()
+        count = (await stream.stream_info("notes")).state.messages
+        return [(await stream.get_msg("notes", number)).data or b"" for number in range(1, count + 1)]
+
+
+KINDS = [Kind(PrivateNats, write_to_nats, read_from_nats), Kind(PrivateRabbitMQ, write_to_rabbitmq, read_from_rabbitmq)]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.server.__name__)

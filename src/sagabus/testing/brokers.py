@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
 from sagabus.testing.sandbox import HOST, ReservedPort, ServerFailed
 from sagabus.testing.servers import PrivateServer
 
-__all__ = ["PrivateRabbitMQ", "PrivateRedis"]
+__all__ = ["PrivateNats", "PrivateRabbitMQ", "PrivateRedis"]
 
 _HELLO = b"AMQP\0\0\x09\x01"
 _METHOD = b"\x01"
 _CONTROL = 60.0
+_NATS = "SAGABUS_NATS_SERVER"
+"""The variable that names the program of another NATS server."""
 _REDIS = "SAGABUS_REDIS_SERVER"
 """The variable that names the program of another Redis, or of Valkey."""
 # The port mapper of Erlang would leave the family and outlive the server: here it is a child, and ends with it.
@@ -171,3 +175,51 @@ class PrivateRedis(PrivateServer):
     def _greets(self, connection: socket.socket) -> bool:
         connection.sendall(b"PING\r\n")
         return connection.recv(5) in {b"+PONG", b"-NOAU"}
+
+
+class PrivateNats(PrivateServer):
+    """A NATS server with JetStream, whose users need no password.
+
+    It writes every message to the disk before it confirms it, where its version can: from 2.10 on. `settings` are
+    lines of its configuration file.
+    """
+
+    _programs = (os.environ.get(_NATS, "nats-server"),)
+    _users = ("nats",)
+    _polite = signal.SIGTERM
+    _abrupt = signal.SIGKILL
+
+    @property
+    def url(self) -> str:
+        """What to connect to; the same until `close`."""
+        return f"nats://{HOST}:{self.port}"
+
+    @classmethod
+    def version(cls) -> tuple[int, ...]:
+        """Of the program, such as (2, 9, 10)."""
+        return _version(cls._path(cls._programs[0]))
+
+    @classmethod
+    def _initialise(cls, data: Path) -> Sequence[str]:
+        return ["mkdir", str(data)]
+
+    def _serve(self, folder: Path) -> Sequence[str]:
+        return [self._path(self._programs[0]), f"--config={folder / 'settings.conf'}"]
+
+    def _with_settings(self, folder: Path) -> Sequence[str]:
+        synced = "sync_interval: always" if self.version() >= (2, 10) else ""
+        jetstream = f'{{ store_dir: "{folder / "data"}"\n {synced} }}'
+        lines = {"listen": f"{HOST}:{self.port}", "jetstream": jetstream, **self._settings}
+        settings = folder / "settings.conf"
+        settings.write_text("".join(f"{name}: {text}\n" for name, text in lines.items()), encoding="utf-8")
+        settings.chmod(0o644)
+        return self._serve(folder)
+
+    def _greets(self, connection: socket.socket) -> bool:
+        return connection.recv(5) == b"INFO "
+
+
+@cache
+def _version(program: str) -> tuple[int, ...]:
+    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True).stdout  # noqa: S603  # it names itself
+    return tuple(map(int, re.findall(r"\d+", said)[:3]))

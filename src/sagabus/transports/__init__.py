@@ -35,6 +35,12 @@ def _memory(url: str) -> Transport:
     return MemoryTransport.at(url)
 
 
+def _nats(url: str) -> Transport:
+    from sagabus.transports.nats import NatsTransport
+
+    return NatsTransport(url)
+
+
 def _rabbitmq(url: str) -> Transport:
     from sagabus.transports.rabbitmq import RabbitMQTransport
 
@@ -50,5 +56,6 @@ def _redis(url: str) -> Transport:
 _OURS: Mapping[str, TransportFactory] = {
     "memory": _memory,
     **dict.fromkeys(("amqp", "amqps"), _rabbitmq),
+    **dict.fromkeys(("nats", "tls"), _nats),
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), _redis),
 }

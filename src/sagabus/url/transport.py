@@ -9,7 +9,7 @@ from sagabus.text import nearest
 from sagabus.url.adapters import TRANSPORTS, schemes
 from sagabus.url.parsing import StoreUrl, UrlProblem, server_parts
 
-OURS = ("memory", "amqp", "amqps", "redis", "rediss", "valkey", "valkeys")
+OURS = ("memory", "amqp", "amqps", "nats", "tls", "redis", "rediss", "valkey", "valkeys")
 """Schemes of our own transports; installed packages may bring more."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -53,4 +53,6 @@ def _read(url: object) -> StoreUrl:
 
 def _forms() -> str:
     others = [f"{scheme}://…" for scheme in schemes(TRANSPORTS) if scheme not in OURS]
-    return ", ".join(["memory://name", "amqp://user:password@host/virtual-host", "redis://host", *others])
+    return ", ".join(
+        ["memory://name", "amqp://user:password@host/virtual-host", "nats://host", "redis://host", *others]
+    )

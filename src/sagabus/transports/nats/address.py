@@ -1,0 +1,111 @@
+"""What a URL says of a NATS system: hosts, who we are, and what our streams are called."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
+
+from sagabus.errors import ConfigurationError
+from sagabus.transports.encryption import OPTIONS, tls_context
+from sagabus.url.parsing import StoreUrl
+from sagabus.url.transport import parsed_transport
+
+_PORT = 4222
+_OWN = ("prefix", "replicas", "sync", "token", "creds", "nkey", "inbox")
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_INBOX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_REPLICAS = ("1", "3", "5")
+_FILES = ("creds", "nkey")
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where and as whom to connect. Its `repr` shows the place only."""
+
+    place: str
+    hosts: tuple[tuple[str, int], ...]
+    login: Mapping[str, Any]
+    """Who we are, in the words of nats-py."""
+    secrets: tuple[str, ...]
+    tls: ssl.SSLContext | None
+    prefix: str
+    replicas: int
+    is_synced: bool
+    """The URL says that the server writes before it confirms: it does not tell us itself."""
+    inbox: str
+
+    def __repr__(self) -> str:
+        return f"Address({self.place!r})"
+
+    def hidden(self, text: str) -> str:
+        """A text of others without a secret of ours."""
+        for secret in self.secrets:
+            text = text.replace(secret, "…")
+        return text
+
+
+def address(url: str) -> Address:
+    """What a URL says; ConfigurationError with all that is wrong with it."""
+    parsed = parsed_transport(url)
+    options = dict(parsed.options)
+    if problems := list(_problems(parsed, options)):
+        raise ConfigurationError(*(f"{parsed.place}: {problem}" for problem in problems))
+    login = dict(_login(parsed, options))
+    return Address(
+        place=parsed.place,
+        hosts=tuple((host or "127.0.0.1", port or _PORT) for host, port in parsed.hosts or (("", None),)),
+        login=login,
+        secrets=tuple(str(login[name]) for name in ("password", "token") if login.get(name)),
+        tls=tls_context(parsed, encrypted=parsed.scheme == "tls", secure_scheme="tls"),
+        prefix=options.get("prefix", "sagabus"),
+        replicas=int(options.get("replicas", "1")),
+        is_synced="sync" in options,
+        inbox=options.get("inbox", "_INBOX"),
+    )
+
+
+def _problems(url: StoreUrl, options: Mapping[str, str]) -> Iterator[str]:
+    known = (*_OWN, *OPTIONS)
+    if unknown := sorted(set(options) - set(known)):
+        yield f"has the options {', '.join(unknown)}, which do not exist: the options are {', '.join(known)}"
+    if url.path:
+        yield "has a path: NATS has none, so remove it. What the streams are called is the option prefix"
+    if not _PREFIX.fullmatch(options.get("prefix", "sagabus")):
+        yield "the option prefix has 1 to 32 letters, digits, '_' or '-', and nothing else"
+    if options.get("replicas", "1") not in _REPLICAS:
+        yield f"the option replicas is one of {', '.join(_REPLICAS)}"
+    if options.get("sync", "always") != "always":
+        yield "the option sync has one value, always: it says that the server has sync_interval: always"
+    if not _INBOX.fullmatch(options.get("inbox", "_INBOX")):
+        yield "the option inbox is the first part of a subject, such as _INBOX"
+    yield from _of_login(url, options)
+
+
+def _of_login(url: StoreUrl, options: Mapping[str, str]) -> Iterator[str]:
+    ways = [name for name in ("token", *_FILES) if name in options]
+    if url.user is not None or url.password is not None:
+        ways.insert(0, "user")
+    if len(ways) > 1:
+        yield f"says in {len(ways)} ways who connects ({', '.join(ways)}): keep one"
+    for name in _FILES:
+        if name in options and not os.access(options[name], os.R_OK):
+            yield f"the file of the option {name} cannot be read: correct its path or its permissions"
+        if name in options and find_spec("nkeys") is None:
+            yield f"the option {name} needs the package nkeys: pip install 'nats-py[nkeys]'"
+
+
+def _login(url: StoreUrl, options: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    if url.user is not None and url.password is None:
+        yield "token", url.user  # as in every URL of NATS
+    elif url.user is not None or url.password is not None:
+        yield "user", url.user or ""
+        yield "password", url.password or ""
+    names = {"token": "token", "creds": "user_credentials", "nkey": "nkeys_seed"}
+    for option, name in names.items():
+        if option in options:
+            yield name, options[option]

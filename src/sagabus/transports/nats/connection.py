@@ -1,0 +1,315 @@
+"""One connection to a server, on nats-py: what comes is handed to its receiver at once, and as bytes.
+
+nats-py reads subjects and headers as text, and stops to read for good where one of them is none. So this module takes
+messages before that. It never cancels what nats-py waits for either: nats-py swallows some cancellations, and an answer
+to a ping whose caller has gone ends its reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import nats.errors
+from nats.aio.client import Client
+
+from sagabus.errors import ConfigurationError, TransportError
+from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.nats import headers as header_lines
+from sagabus.transports.nats.address import Address
+
+_CONNECT = 3
+"""Seconds for each step of making a connection."""
+_ANSWER = 10.0
+"""Seconds for an answer of the server's."""
+_CLOSE = 2.0
+_NO_RESPONDERS = 503
+_DENIED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]*)\"")
+_REFUSED = ("authorization violation", "authentication", "maximum account", "user authentication")
+
+
+class Raw(NamedTuple):
+    """A message as it came."""
+
+    subject: bytes
+    reply: bytes
+    block: bytes
+    """Its headers."""
+    body: bytes
+
+
+class Reply(NamedTuple):
+    """An answer."""
+
+    body: bytes = b""
+    is_unheard: bool = False
+    """Nothing at the broker listens to the subject that was asked."""
+    denied: str = ""
+    """The user may not publish there, in the server's words."""
+
+
+Receiver = Callable[[Raw], None]
+
+
+class Connection:
+    """An open connection. It ends with the life of its link, and never comes back."""
+
+    def __init__(self, address: Address, life: Lifetime) -> None:
+        self._address, self.life = address, life
+        self._client = _Client(address.tls is not None)
+        self._asked: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
+        self._answers: set[asyncio.Task[None]] = set()
+        self._numbers = 0
+        self._inbox = self._echo = ""
+        self._closing = False
+
+    @property
+    def largest(self) -> int:
+        """How many bytes one message may have, with its headers."""
+        return self._client.max_payload
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Of the server, such as (2, 9, 10)."""
+        return self._client.version()
+
+    @property
+    def why(self) -> str:
+        """What the server or the client said last."""
+        error = self._client.last_error
+        return "" if error is None else self._address.hidden(_said(error))
+
+    async def open(self) -> None:
+        """Connect to the first host that answers. TransportError, or ConfigurationError where we are refused."""
+        problems: list[str] = []
+        refused = 0
+        for host, port in self._address.hosts:
+            try:
+                await self._connect(host, port)
+            except (nats.errors.Error, OSError, TimeoutError) as error:
+                said = self._client.heard or _said(error)
+                refused += any(word in said.lower() for word in _REFUSED)
+                problems.append(f"{host}:{port}: {self._address.hidden(said)}")
+                await self._discard()
+            except BaseException:
+                await self._discard()
+                raise
+            else:
+                return
+        text = "; ".join(problems)
+        if refused == len(problems):
+            raise ConfigurationError(f"{self._address.place}: the broker refuses the user, password or key: {text}")
+        raise TransportError(f"cannot connect: {text}", transport=self._address.place)
+
+    async def close(self) -> None:
+        """End it; what was published before is sent, unless the broker takes nothing."""
+        self._closing = True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE):
+                    await self._client.close()
+        finally:
+            self._client.drop()
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def new_inbox(self) -> str:
+        """A subject that is known here only."""
+        return self._client.new_inbox()
+
+    async def subscribe(self, subject: str, receiver: Receiver) -> Callable[[], Any]:
+        """Hand what comes on a subject to a receiver, which neither waits nor raises. The result ends that."""
+        with _edge(self):
+            return await self._client.listen(subject, receiver)
+
+    async def publish(self, subject: str, body: bytes = b"", *, reply: str = "") -> None:
+        """Send a message and hear nothing of it; an answer goes to `reply`."""
+        with _edge(self):
+            await self._client.publish(subject, body, reply)
+
+    def answer(self, subject: bytes) -> None:
+        """Send an empty message soon, from a receiver."""
+        task = asyncio.get_running_loop().create_task(self._client.publish(subject.decode("ascii", "replace")))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def asked(
+        self, subject: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
+    ) -> asyncio.Future[Reply]:
+        """Send a message; its answer comes in the future. Cancelling that forgets the question."""
+        self._numbers += 1
+        number = self._numbers
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._asked[number] = (subject, answer)
+        answer.add_done_callback(lambda _: self._asked.pop(number, None))
+        with _edge(self):
+            plain = None if headers is None else dict(headers)
+            await self._client.publish(subject, body, f"{self._inbox}.{number}", plain)
+        return answer
+
+    async def ask(
+        self,
+        subject: str,
+        body: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        patience: float = _ANSWER,
+    ) -> Reply:
+        """The answer to a message; TimeoutError where none comes in time."""
+        answer = await self.asked(subject, body, headers=headers)
+        try:
+            async with asyncio.timeout(patience):
+                return await answer
+        finally:
+            answer.cancel()
+
+    async def echo(self) -> None:
+        """Hear from the server; TimeoutError where it does not answer."""
+        await self.ask(self._echo)
+
+    # --- making it ----------------------------------------------------------------------------------------------------
+
+    async def _connect(self, host: str, port: int) -> None:
+        address, client = self._address, _Client(self._address.tls is not None)
+        self._client = client
+        client.denied, client.reading_ended = self._denied, self._ended
+        named = f"[{host}]" if ":" in host else host
+        await client.connect(
+            servers=[f"nats://{named}:{port}"],
+            name="sagabus",
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # how often a host is tried again at once; 0 would be for ever
+            reconnect_time_wait=0,
+            connect_timeout=_CONNECT,
+            ping_interval=20,
+            pending_size=0,  # no waiting inside of publish
+            tls=address.tls,
+            inbox_prefix=address.inbox,
+            error_cb=client.on_error,
+            closed_cb=client.on_closed,
+            **address.login,
+        )
+        client.check_encryption()
+        self._inbox = client.new_inbox()
+        await client.listen(f"{self._inbox}.*", self._answered)
+        self._echo = client.new_inbox()
+        await client.listen(self._echo, lambda raw: self.answer(raw.reply))
+
+    async def _discard(self) -> None:
+        self._client.reading_ended = _nothing
+        with suppress(Exception):  # whatever is wrong with a connection that was not made
+            await self._client.close()
+        self._client.drop()
+
+    def _answered(self, raw: Raw) -> None:
+        number = raw.subject.rpartition(b".")[2]
+        asked = self._asked.get(int(number)) if number.isdigit() else None
+        if asked is not None and not asked[1].done():
+            is_unheard = not raw.body and header_lines.status(raw.block) == _NO_RESPONDERS
+            asked[1].set_result(Reply(raw.body, is_unheard=is_unheard))
+
+    def _denied(self, what: str, subject: str, text: str) -> None:
+        """The server does not let us publish or listen somewhere; it says so in lower case, as nats-py hands it on."""
+        if what == "subscription":
+            self.life.end(f"the broker does not let this user listen: {text}")
+            return
+        for asked, answer in list(self._asked.values()):
+            if asked.lower() == subject and not answer.done():
+                answer.set_result(Reply(denied=text))
+
+    def _ended(self) -> None:
+        if not self._closing:
+            self.life.end(self.why or "the broker closed the connection")
+
+
+class _Client(Client):
+    """nats-py's client with its messages taken before it reads them, and with no way back to plain text."""
+
+    def __init__(self, encrypted: bool) -> None:  # noqa: FBT001  # a class of this module only
+        super().__init__()
+        self._encrypted = encrypted
+        self._receivers: dict[int, Receiver] = {}
+        self.heard = ""
+        self.denied: Callable[[str, str, str], None] = lambda what, subject, text: None
+        self.reading_ended: Callable[[], None] = _nothing
+
+    async def listen(self, subject: str, receiver: Receiver) -> Callable[[], Any]:
+        number = self._sid + 1
+        self._receivers[number] = receiver
+        # A future in place of a callback: nats-py then begins no task for it.
+        client: Any = self  # whose futures have no types
+        subscription = await client.subscribe(subject, future=asyncio.get_running_loop().create_future())
+
+        async def forget() -> None:
+            self._receivers.pop(number, None)
+            if not self.is_closed:
+                await subscription.unsubscribe()
+
+        return forget
+
+    def check_encryption(self) -> None:
+        """Raise where TLS is wanted and the connection has none."""
+        if self._encrypted and not self._server_info.get("tls_required"):
+            raise nats.errors.SecureConnWantedError
+
+    def version(self) -> tuple[int, ...]:
+        return tuple(map(int, re.findall(r"\d+", str(self._server_info.get("version", "")))[:3]))
+
+    def drop(self) -> None:
+        """Close the socket, whatever waits in it."""
+        transport: Any = self._transport  # its class has no types
+        if transport:
+            transport.close()
+
+    async def on_error(self, error: Exception) -> None:
+        self.heard = _said(error)
+        if found := _DENIED.search(self.heard):
+            self.denied(found[1], found[2], self.heard)
+
+    async def on_closed(self) -> None:
+        self.reading_ended()
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
+        # Without this, a server that offers no TLS would get the password in plain text.
+        if self._encrypted and initial_connection:
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+        receiver = self._receivers.get(sid)
+        if receiver is not None:
+            receiver(Raw(subject, reply, headers or b"", data))
+
+    async def _read_loop(self) -> None:
+        try:
+            await super()._read_loop()
+        finally:
+            self.reading_ended()  # also where nats-py stops to read and says nothing
+
+
+class _edge:  # noqa: N801  # reads as a statement
+    """Errors of the client's as ours: every one of them is the end of the link."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._life = connection.life
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, nats.errors.Error | OSError):
+            self._life.end(_said(error))
+            raise self._life.error() from error
+
+
+def _nothing() -> None:
+    return None
+
+
+def _said(error: BaseException) -> str:
+    text = str(error).removeprefix("nats: ").strip("'")
+    return text or type(error).__name__
