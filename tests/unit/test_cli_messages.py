@@ -124,3 +124,21 @@ def test_a_moment_may_be_so_long_ago() -> None:
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         MOMENT.convert(text, None, None)
+
+
+def test_why_says_it_in_sentences_and_as_a_record(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sagas", "why", "guests", "D1", "--store", url]) == 0
+    said = capsys.readouterr().out.splitlines()
+    found = printed(capsys, "sagas", "why", "guests", "D1", "--store", url, "--json")
+
+    assert said[0].startswith("guests D1 has been waiting for ")
+    assert said[1].startswith("Its timer 'tea' is due in ")
+    assert (found["exists"], found["version"], found["expects"]) == (True, 1, None)
+    assert [each["timer"] for each in found["messages"]] == ["tea"]
+    assert len(found["sentences"]) == len(said)
+
+
+def test_why_is_not_found_where_nothing_is_stored(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sagas", "why", "guests", "D9", "--store", url]) == 1
+    assert capsys.readouterr().out == "guests D9 has no instance.\n"
+    assert main(["sagas", "why", "gests", "D9", "--store", url]) == 1

@@ -68,6 +68,11 @@ HOT: dict[str, Query] = {
         Query("history_page", ("orders", "k7", 5, 100)),
         Query("next_channel", ("orders",)),
         Query("letter_counts", (100,)),
+        Query("waiting_at", (5, 7)),
+        Query("hold_of_key", ("orders", "k7")),
+        Query("owner_of_lane", ("orders", 1, 5)),
+        Query("letter_at", (10,)),
+        Query("letters_of_key", ("orders", "k7", 10, 10)),
     )
 }
 LANES = {

@@ -34,6 +34,7 @@ HOT = (
 LOOKS = (
     *("next_channel", "tally", "oldest", "letter_counts"),
     *("walk_at_once", "walk_by_schedule", "stop_at_once", "stop_by_schedule"),
+    *("waiting_at", "hold_of_key", "letter_at", "letters_of_key"),
 )
 """They may sort what they have counted, which is bounded."""
 FULL = """

@@ -52,6 +52,11 @@ HOT = (
     "walk_by_schedule",
     "stop_at_once",
     "stop_by_schedule",
+    "waiting_at",
+    "hold_of_key",
+    "owner_of_lane",
+    "letter_at",
+    "letters_of_key",
 )
 
 SMALL = {"fetch": "worker", "before_append": "held_key"}

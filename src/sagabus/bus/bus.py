@@ -120,7 +120,7 @@ class Bus:
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         self.timers = Timers(self.store, self._home)
-        self.inspect = Inspector(self.store, self._clock, self._home.check)
+        self.inspect = Inspector(self.store, self._clock, self._home.check, self._defined.by_name, self._states)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

@@ -25,7 +25,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),
     "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove old ones."),
     "dead-letters": ("sagabus.cli.letters:dead_letters", "List, show, replay and discard dead letters."),
-    "sagas": ("sagabus.cli.sagas:sagas", "List saga instances, show one, or show its history."),
+    "sagas": ("sagabus.cli.sagas:sagas", "List saga instances, show one, or say why it waits."),
     "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),
     "topology": ("sagabus.cli.topology:topology", "Show what a service needs at its brokers, or make it there."),
     "graph": ("sagabus.cli.graphing:graph", "Draw the sagas and messages of MODULE:BUS as Mermaid."),

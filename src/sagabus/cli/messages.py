@@ -13,6 +13,7 @@ import click
 from sagabus.bus.inspection.records import Kind
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
 from sagabus.cli.text import MOMENT, printable, time_text
 
@@ -59,7 +60,7 @@ def messages(
     target, name = _target(arguments, url)
     found = asyncio.run(_messages(target, url, name, filters, after=after, limit=limit))
     if as_json:
-        emit_json(_page_fields(found))
+        emit_json(data_of(found))
     else:
         show_table(_LISTED, map(_row, found.messages))
     _say_more(found)
@@ -81,7 +82,7 @@ def timers(
     target, name = _target(arguments, url)
     found = asyncio.run(_timers(target, url, name, key=key, after=after, limit=limit))
     if as_json:
-        emit_json(_page_fields(found))
+        emit_json(data_of(found))
     else:
         show_table(_TIMERS, map(_timer_row, found.messages))
     _say_more(found)
@@ -134,34 +135,3 @@ def _row(each: MessageRecord) -> list[object]:
 
 def _timer_row(each: MessageRecord) -> list[object]:
     return [each.subscription, each.key, each.timer, time_text(each.due_at), each.kind, each.attempts]
-
-
-def _page_fields(found: MessagePage) -> dict[str, object]:
-    return {
-        "messages": [message_fields(each) for each in found.messages],
-        "after": found.after,
-        "stopped": found.stopped,
-    }
-
-
-def message_fields(each: MessageRecord) -> dict[str, object]:
-    """One message, for --json."""
-    return {
-        "subscription": each.subscription,
-        "kind": each.kind,
-        "message_id": each.message_id,
-        "message_type": each.message_type,
-        "timer": each.timer,
-        "key": each.key,
-        "correlation_id": each.correlation_id,
-        "causation_id": each.causation_id,
-        "headers": dict(each.headers),
-        "sent_at": time_text(each.sent_at),
-        "due_at": time_text(each.due_at),
-        "attempts": each.attempts,
-        "deaths": each.deaths,
-        "first_failed_at": time_text(each.first_failed_at),
-        "lane": each.lane,
-        "position": each.position,
-        "damage": each.damage,
-    }

@@ -1,4 +1,4 @@
-"""`sagabus sagas`: list instances, show one, and show its history."""
+"""`sagabus sagas`: list instances, show one, say why it waits, and show its history."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import printable, time_text
 from sagabus.definitions.saga import SagaDefinition
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
+    from sagabus.bus.inspection.records import WaitReport
     from sagabus.bus.views import SagaRecord, Transition
 
 _STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
@@ -27,7 +29,7 @@ _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
 
 @click.group("sagas")
 def sagas() -> None:
-    """List saga instances, show one, and show its history.
+    """List saga instances, show one, say why it waits, and show its history.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -94,6 +96,30 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
     click.echo("\nstate:\n" + "\n".join(map(printable, state.splitlines())))
 
 
+@sagas.command("why")
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
+@store_option
+@json_option
+@click.pass_context
+def why(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+    """Say why an instance waits: for which messages or timers, behind which retry or dead letter, in whose lane.
+
+    With MODULE:BUS it also says which messages the instance reacts to now. For a handler, it says why the messages of
+    a KEY wait.
+
+    Exit codes: 0 said, 1 nothing is stored for the key, or no such name, 2 could not run.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) != 2:
+        raise click.UsageError("give a SAGA and a KEY")
+    found = asyncio.run(_why(target, url, rest[0], rest[1]))
+    if as_json:
+        emit_json(data_of(found))
+    for line in found.sentences if not as_json else ():
+        click.echo(printable(line))
+    ctx.exit(0 if found.exists or found.messages or found.dead_letters else 1)
+
+
 @sagas.command("history")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
 @store_option
@@ -152,6 +178,12 @@ async def _get(
         return None if record is None else (record, {timer.name: time_text(timer.due_at) for timer in timers})
 
 
+async def _why(target: str | None, url: str | None, saga: str, key: str) -> WaitReport:
+    declared = () if target is None else load_bus(target).definitions
+    async with opened(target, url) as bus:
+        return await bus.inspect.knowing(declared).why(saga, key)
+
+
 async def _history(
     target: str | None, url: str | None, saga: str, key: str, *, after: int, limit: int
 ) -> list[Transition]:
@@ -161,7 +193,7 @@ async def _history(
 
 async def _names(bus: Bus) -> list[str]:
     """Every subscription: handlers simply have no instances."""
-    return sorted({counted.channel for counted in await bus.counts()})
+    return list(await bus.store.inspect.channels())
 
 
 def _fields(record: SagaRecord[Any]) -> dict[str, object]:

@@ -14,6 +14,7 @@ import msgspec
 from sagabus.clock import moment
 from sagabus.text import printable as printable  # noqa: PLC0414  # what commands import it from here
 from sagabus.text import printable_lines as printable_lines  # noqa: PLC0414  # likewise
+from sagabus.text import span_text as span_text  # noqa: PLC0414  # likewise
 
 
 def readable_body(body: bytes) -> object:
@@ -39,14 +40,6 @@ def time_text(at: int | datetime | None) -> str | None:
     except OverflowError:
         return "beyond the year 9999"
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def span_text(span: timedelta) -> str:
-    """A duration in its two largest units, as people say it."""
-    seconds = int(span.total_seconds())
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
-    shown = [f"{count} {unit}" for count, unit in parts if count]
-    return " ".join(shown[:2]) or "0 s"
 
 
 _SPAN = re.compile(r"(\d{1,6})(s|min|h|d)")

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from sagabus.envelope import Envelope
+from sagabus.envelope import DeadLetter, Envelope
 
 COUNTED = 10_000
 """Counts stop here. Beyond it they say "at least"."""
@@ -124,6 +124,27 @@ class WaitingPage(msgspec.Struct, frozen=True, gc=False):
     """It looked at SCANNED envelopes, and found fewer than the limit. There may be more behind `after`."""
 
 
+class KeySeen(msgspec.Struct, frozen=True, gc=False):
+    """What decides whether messages of one key of one channel may run."""
+
+    channel: str
+    key: str
+    lane: int
+    """Which lane the key belongs to."""
+    owner: str | None
+    """The worker whose lease covers the lane now."""
+    first: int | None
+    """The position of the one envelope that may run: it waits for its retry. 0: none may, because a dead letter parks
+    the key. None: nothing is held back.
+    """
+    holder: Waiting | None = None
+    """The envelope at that position."""
+    letters: tuple[DeadLetter, ...] = ()
+    """Open dead letters of the key, the latest first; at most 100."""
+    stopped: bool = False
+    """It looked at the latest SCANNED open dead letters of the store: there may be older ones."""
+
+
 class Survey(Protocol):
     """Bounded looks. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
 
@@ -143,6 +164,10 @@ class Survey(Protocol):
         The lanes of a key are those that `lane_of` says. A filter looks at SCANNED envelopes that are due at once, and
         at as many of the others.
         """
+        ...
+
+    async def key(self, channel: str, key: str) -> KeySeen:
+        """What decides whether messages of a key may run now."""
         ...
 
     async def letter_counts(self) -> LetterCounts:

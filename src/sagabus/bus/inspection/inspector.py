@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sagabus.bus.inspection.messages import page, wanted_of
@@ -13,9 +13,14 @@ from sagabus.bus.inspection.records import (
     MessagePage,
     Status,
     SubscriptionStatus,
+    WaitReport,
     WorkerStatus,
 )
+from sagabus.bus.inspection.waits import Definition, report
+from sagabus.bus.views import check_subscription, saga_name
 from sagabus.clock import Clock, moment
+from sagabus.codec.states import StateCodec
+from sagabus.definitions.saga import Saga
 from sagabus.envelope import Cause
 from sagabus.store import Routing, Store, WorkerSeen
 from sagabus.store.survey import Backlog, LaneCount, LetterCount
@@ -28,10 +33,24 @@ class Inspector:
     StoreUnavailable after 5 seconds. No worker waits for it. Calling twice asks twice. Cancelled, it has done nothing.
     """
 
-    def __init__(self, store: Store, clock: Clock, check: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        check: Callable[[str], None],
+        definitions: Mapping[str, Definition],
+        states: StateCodec,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._check = check
+        self._definitions = definitions
+        self._states = states
+
+    def knowing(self, definitions: Iterable[Definition]) -> Inspector:
+        """The same for a bus that does not run these definitions; nothing is subscribed by it."""
+        known = {**self._definitions, **{each.name: each for each in definitions}}
+        return Inspector(self._store, self._clock, self._check, known, self._states)
 
     async def status(self) -> Status:
         """What waits in each subscription and since when, who works on it, the dead letters by cause, and sizes."""
@@ -100,6 +119,23 @@ class Inspector:
         self._check("bus.inspect.timers(...)")
         wanted = wanted_of(subscription=saga, key=key, timers=True)
         return await page(self._store.inspect, wanted, after, limit)
+
+    async def why(self, saga: type[Saga] | str, key: str) -> WaitReport:
+        """Why an instance waits: for which messages and timers, behind which retry or dead letter, in whose lane.
+
+        Of a handler it says why the messages of a key wait. A bus that does not declare the saga cannot say what the
+        saga reacts to. UnknownName for a name that nothing has.
+        """
+        self._check("bus.inspect.why(...)")
+        name = saga_name(saga)
+        definition, store = self._definitions.get(name), self._store
+        workers = _by_worker(await store.inspect.workers())
+        found = await report(
+            store, self._states, definition, workers=workers, name=name, key=key, now=self._clock.now()
+        )
+        if not found.exists and not found.messages and isinstance(saga, str) and definition is None:
+            await check_subscription(store, "saga or subscription", name)
+        return found
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]

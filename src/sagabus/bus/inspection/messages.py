@@ -65,13 +65,14 @@ def _mark_of(after: str | None) -> Mark:
 def _page_of(found: WaitingPage) -> MessagePage:
     after = found.after
     return MessagePage(
-        messages=tuple(map(_record, found.found)),
+        messages=tuple(map(record_of, found.found)),
         after=None if after is None else f"{after.due_at}.{after.position}",
         stopped=found.stopped,
     )
 
 
-def _record(waiting: Waiting) -> MessageRecord:
+def record_of(waiting: Waiting) -> MessageRecord:
+    """A stored envelope as people see it."""
     envelope = waiting.envelope
     return MessageRecord(
         subscription=envelope.channel,

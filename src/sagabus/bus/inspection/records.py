@@ -54,6 +54,27 @@ class MessagePage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetterRecord:
+    """One dead letter, without its body and traceback."""
+
+    id: int
+    subscription: str
+    message_id: str
+    message_type: str
+    timer: str | None
+    key: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    cause: Cause
+    reason: str
+    parked: bool
+    """Its key waits for it."""
+    status: str
+    """open, replayed or discarded."""
+    last_failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionStatus:
     """What waits for one handler or saga, why, and who works on it."""
 
@@ -130,3 +151,36 @@ class Status:
     """The version of the store's tables; None for a store without tables."""
     sizes: Mapping[str, int]
     """Bytes on disk, by table or file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitReport:
+    """Why an instance of a saga, or a key of a handler, waits."""
+
+    at: datetime
+    subscription: str
+    key: str
+    exists: bool
+    """Whether the saga has an instance of this key; handlers have none."""
+    status: str | None
+    completed: bool
+    version: int
+    updated_at: datetime | None
+    starts: tuple[str, ...]
+    """The message types that start an instance."""
+    expects: tuple[str, ...] | None
+    """The message types that it reacts to now; None where this bus cannot know."""
+    messages: tuple[MessageRecord, ...]
+    """Its stored messages and timers as they become due, at most 100."""
+    more_messages: bool
+    holder: MessageRecord | None
+    """The message that waits for its retry and holds back all others of the key."""
+    dead_letters: tuple[LetterRecord, ...]
+    """Open ones of the key, the latest first, at most 100."""
+    is_parked: bool
+    """A dead letter holds back all messages of the key."""
+    lane: int
+    worker: WorkerStatus | None
+    """Who owns the lane; None where no live worker does."""
+    sentences: tuple[str, ...]
+    """The same for people."""

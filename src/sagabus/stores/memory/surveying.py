@@ -9,12 +9,13 @@ from itertools import islice
 from msgspec.structs import replace
 
 from sagabus.clock import Clock
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, lane_of
 from sagabus.store.survey import (
     BEGIN,
     COUNTED,
     SCANNED,
     Backlog,
+    KeySeen,
     LaneCount,
     LetterCount,
     LetterCounts,
@@ -73,6 +74,27 @@ class MemorySurvey:
                     return WaitingPage(tuple(found), mark_of(each))
         return WaitingPage(tuple(found))
 
+    async def key(self, channel: str, key: str) -> KeySeen:
+        """What decides whether messages of a key may run."""
+        tables, now = self._tables, self._clock.now()
+        of_channel = [row for (name, _), row in tables.lanes.items() if name == channel]
+        lane = lane_of(key, len(of_channel) or 1)
+        row = tables.lanes.get((channel, lane))
+        open_ = [each.letter for each in tables.letters.values() if each.letter.status == "open"]
+        latest = sorted(open_, key=lambda each: -each.id)[:SCANNED]
+        address = (channel, key)
+        letters = (each for each in latest if (each.envelope.channel, each.envelope.partition_key) == address)
+        return KeySeen(
+            channel,
+            key,
+            lane,
+            row.owner if row is not None and row.expires_at >= now else None,
+            first := tables.holds.get(address),
+            _waiting(tables, tables.queue.envelopes.get(first or 0), now),
+            tuple(islice(letters, 100)),
+            stopped=len(open_) > SCANNED,
+        )
+
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""
         open_ = (row.letter for row in self._tables.letters.values() if row.letter.status == "open")
@@ -105,6 +127,10 @@ def why(tables: Tables, envelope: Envelope, now: int) -> str:
     if envelope.failed_at is not None:
         return "retrying"
     return "timer" if envelope.timer is not None else "scheduled"
+
+
+def _waiting(tables: Tables, envelope: Envelope | None, now: int) -> Waiting | None:
+    return None if envelope is None else Waiting(replace(envelope, body=b""), why(tables, envelope, now))
 
 
 def mark_of(envelope: Envelope) -> Mark:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sagabus.stores.mysql.fetch_query import Run
 from sagabus.stores.mysql.fragments import DUE, NOT_HELD
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 from sagabus.stores.sql.steps import Answer, Query, Row
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
@@ -66,6 +67,30 @@ SURVEYING = {
     "next_channel": Statement(
         "SELECT e.channel FROM {envelope} AS e FORCE INDEX ({envelope_due}) WHERE e.channel > ?1 "
         "ORDER BY e.channel LIMIT 1",
+        gives=True,
+    ),
+    "waiting_at": Statement(
+        f"SELECT {why('?1')} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = ?2", gives=True
+    ),
+    "hold_of_key": Statement("SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2", gives=True),
+    "owner_of_lane": Statement(
+        "SELECT owner FROM {lane} WHERE channel = ?1 AND lane = ?2 AND expires_at BETWEEN ?3 AND ?3 + 2 * lease_length",
+        gives=True,
+    ),
+    "letter_at": Statement(
+        """
+SELECT id FROM {dead_letter} FORCE INDEX ({dead_letter_status}) WHERE status = 'open' ORDER BY id DESC LIMIT 1 OFFSET ?1
+""",
+        gives=True,
+    ),
+    "letters_of_key": Statement(
+        f"""
+SELECT {", ".join("d." + name for name in rows.LETTER_COLUMNS.split(", "))} FROM (SELECT id FROM (
+    SELECT id, channel, envelope FROM {{dead_letter}} FORCE INDEX ({{dead_letter_status}})
+    WHERE status = 'open' ORDER BY id DESC LIMIT ?3) AS l
+    WHERE channel = ?1 AND LOCATE(?2, envelope) > 0 ORDER BY id DESC LIMIT ?4) AS r
+STRAIGHT_JOIN {{dead_letter}} AS d FORCE INDEX (PRIMARY) ON d.id = r.id ORDER BY d.id DESC
+""",
         gives=True,
     ),
     "letter_counts": Statement(

@@ -6,6 +6,7 @@ Each goes by an index and stops after so many rows.
 from __future__ import annotations
 
 from sagabus.stores.postgres.fragments import NOT_HELD
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import TABLES, Statement
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
 from sagabus.stores.sql.walking import COLUMNS, FIELDS, wanted_text
@@ -70,6 +71,29 @@ UNION ALL SELECT (SELECT e.sent_at FROM {{envelope}} AS e
     "walk_by_schedule": _WALK,
     "stop_at_once": _STOP,
     "stop_by_schedule": _STOP,
+    "waiting_at": Statement(
+        f"SELECT {why('?1::bigint')} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = ?2",
+        gives=True,
+    ),
+    "hold_of_key": Statement("SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2", gives=True),
+    "owner_of_lane": Statement(
+        """
+SELECT owner FROM {lane} WHERE channel = ?1 AND lane = ?2
+AND expires_at BETWEEN ?3::bigint AND ?3::bigint + 2 * lease_length
+""",
+        gives=True,
+    ),
+    "letter_at": Statement(
+        "SELECT id FROM {dead_letter} WHERE status = 'open' ORDER BY status DESC, id DESC LIMIT 1 OFFSET ?1", gives=True
+    ),
+    "letters_of_key": Statement(
+        f"""
+SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}} WHERE id = ANY (ARRAY(SELECT id FROM (SELECT id, channel, envelope
+    FROM {{dead_letter}} WHERE status = 'open' ORDER BY status DESC, id DESC LIMIT ?3) AS d
+    WHERE channel = ?1 AND strpos(envelope, ?2) > 0 ORDER BY id DESC LIMIT ?4)) ORDER BY id DESC
+""",
+        gives=True,
+    ),
     "letter_counts": Statement(
         f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,

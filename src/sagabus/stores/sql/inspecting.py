@@ -8,7 +8,17 @@ from typing import Protocol, TypeVar
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
-from sagabus.store.survey import BEGIN, LONGEST_LOOK, Backlog, LaneCount, LetterCounts, Mark, WaitingPage, Wanted
+from sagabus.store.survey import (
+    BEGIN,
+    LONGEST_LOOK,
+    Backlog,
+    KeySeen,
+    LaneCount,
+    LetterCounts,
+    Mark,
+    WaitingPage,
+    Wanted,
+)
 from sagabus.stores.sql import reading, surveying, walking
 from sagabus.stores.sql.steps import Steps
 
@@ -49,6 +59,10 @@ class SqlSurvey:
     async def waiting(self, wanted: Wanted, *, after: Mark = BEGIN, limit: int = 100) -> WaitingPage:
         """A page of stored envelopes."""
         return await self._looks(walking.waiting(wanted, after, limit, self._clock.now()), LONGEST_LOOK)
+
+    async def key(self, channel: str, key: str) -> KeySeen:
+        """What decides whether messages of a key may run."""
+        return await self._looks(walking.key(channel, key, self._clock.now()), LONGEST_LOOK)
 
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sagabus.envelope import lane_of
-from sagabus.store.survey import SCANNED, Mark, Waiting, WaitingPage, Wanted
+from sagabus.envelope import DeadLetter, lane_of
+from sagabus.store.survey import SCANNED, KeySeen, Mark, Waiting, WaitingPage, Wanted
 from sagabus.stores.sql import rows, surveying
 from sagabus.stores.sql.steps import Query, Row, Steps
 
@@ -19,6 +19,7 @@ COLUMNS = f"why, position, {rows.STORED_COLUMNS}"
 FIELDS = ", ".join("'' AS body" if name == "body" else f"e.{name}" for name in rows.STORED_COLUMNS.split(", "))
 """The same of a table `e`, but for the reason and the position."""
 _FOREVER = surveying.FOREVER
+_MOST_LETTERS = 100
 
 _CONDITIONS = (
     "{reason} = {0}",
@@ -106,3 +107,27 @@ def _envelope_row(row: Row) -> Any:
 
 def _mark(waiting: Waiting) -> Mark:
     return Mark(waiting.envelope.due_at, waiting.envelope.position)
+
+
+def key(channel: str, key: str, now: int) -> Steps[KeySeen]:
+    """What decides whether messages of a key may run."""
+    lanes = (yield Query("lanes_setting")).value or 1
+    lane = lane_of(key, lanes)
+    owner: str | None = (yield Query("owner_of_lane", (channel, lane, now))).value
+    first: int | None = (yield Query("hold_of_key", (channel, key))).value
+    holder = (yield from _at(first, now)) if first else None
+    letters = yield from _letters_of(channel, key)
+    oldest: int | None = (yield Query("letter_at", (SCANNED,))).value
+    return KeySeen(channel, key, lane, owner, first, holder, letters, stopped=oldest is not None)
+
+
+def _at(position: int, now: int) -> Steps[Waiting | None]:
+    found = (yield Query("waiting_at", (now, position))).rows
+    return _in_order(found)[0] if found else None
+
+
+def _letters_of(channel: str, key: str) -> Steps[tuple[DeadLetter, ...]]:
+    """By the text of the key in the envelope of a letter first, and then by the key itself."""
+    asked = (channel, rows.json_of(key), SCANNED, _MOST_LETTERS)
+    found = map(rows.letter_of, (yield Query("letters_of_key", asked)).rows)
+    return tuple(each for each in found if each.envelope.partition_key == key)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
 from sagabus.stores.sql.walking import COLUMNS, FIELDS, wanted_text
 from sagabus.stores.sqlite.fragments import NOT_HELD
@@ -59,6 +60,24 @@ UNION ALL SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
     "walk_by_schedule": _walk(_BY_SCHEDULE),
     "stop_at_once": _stop(_AT_ONCE),
     "stop_by_schedule": _stop(_BY_SCHEDULE),
+    "waiting_at": Packed(
+        f"""
+SELECT {packed_rows(COLUMNS)} FROM (SELECT {why("?1").replace("{held_key}", "sagabus_held_key")} AS why, e.position,
+    {FIELDS} FROM sagabus_envelope AS e WHERE e.position = ?2)
+""",
+        _waiting,
+        COLUMNS,
+    ),
+    "hold_of_key": Plain("SELECT position FROM sagabus_held_key WHERE channel = ?1 AND partition_key = ?2"),
+    "owner_of_lane": Plain("""
+SELECT owner FROM sagabus_lane WHERE channel = ?1 AND lane = ?2 AND expires_at BETWEEN ?3 AND ?3 + 2 * lease_length
+"""),
+    "letter_at": Plain("SELECT id FROM sagabus_dead_letter WHERE status = 'open' ORDER BY id DESC LIMIT 1 OFFSET ?1"),
+    "letters_of_key": Plain(f"""
+SELECT {rows.LETTER_COLUMNS} FROM sagabus_dead_letter WHERE id IN (SELECT id FROM (SELECT id, channel, envelope
+    FROM sagabus_dead_letter WHERE status = 'open' ORDER BY id DESC LIMIT ?3)
+    WHERE channel = ?1 AND instr(envelope, ?2) ORDER BY id DESC LIMIT ?4) ORDER BY id DESC
+"""),
     "letter_counts": Plain(f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,
     last_failed_at, iif(cause IS NULL, substr(reason, 1, {CAUSE_WIDTH}), NULL) AS begins

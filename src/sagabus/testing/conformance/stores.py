@@ -31,7 +31,7 @@ from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
 from sagabus.testing.conformance.sagas import SagaConformance
-from sagabus.testing.conformance.surveying import SurveyConformance, WalkConformance
+from sagabus.testing.conformance.surveying import KeyConformance, SurveyConformance, WalkConformance
 from sagabus.testing.conformance.suspicion import SuspicionConformance
 from sagabus.testing.conformance.timers import TimerConformance
 from sagabus.testing.conformance.times import TimesConformance
@@ -75,6 +75,7 @@ class StoreConformance(
     SurroundingsConformance,
     InspectionConformance,
     SurveyConformance,
+    KeyConformance,
     WalkConformance,
     WakingConformance,
     RaceConformance,

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from sagabus.envelope import Cause
+from sagabus.envelope import Cause, lane_of
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
 from sagabus.store.survey import (
     BEGIN,
@@ -14,6 +14,7 @@ from sagabus.store.survey import (
     SCANNED,
     WHYS,
     Backlog,
+    KeySeen,
     LaneCount,
     LetterCount,
     Mark,
@@ -253,3 +254,46 @@ class WalkConformance(StoreSuite):
         assert page.after is not None
 
         assert await self.ids(trial, channel=ORDERS, key=key, message_type="rare", after=page.after) == ["wanted"]
+
+
+class KeyConformance(StoreSuite):
+    """`key`: what decides whether messages of one key may run."""
+
+    @conformance
+    async def test_a_key_has_the_lane_and_the_owner_of_its_lane(self, trial: Trial) -> None:
+        free = await trial.store.inspect.key(ORDERS, "A1")
+        await trial.lease("w1", seconds=30)
+        owned = await trial.store.inspect.key(ORDERS, "A1")
+        trial.wait(31)
+        ended = await trial.store.inspect.key(ORDERS, "A1")
+
+        lane = lane_of("A1", trial.routing.lanes)
+        assert free == ended == KeySeen(ORDERS, "A1", lane, None, None)
+        assert owned == KeySeen(ORDERS, "A1", lane, "w1", None)
+
+    @conformance
+    async def test_a_retry_goes_first_and_a_parked_letter_lets_nothing_run(self, trial: Trial) -> None:
+        retried, parked = await trial.accept(trial.envelope("m1", "retried"), trial.envelope("m2", "parked"))
+        await trial.commit(
+            RetryAt(envelope=retried, delay=MINUTE, failure=FAILURE),
+            DeadLettered(cause=Cause.FAILED, envelope=parked, reason="no", parks=True),
+        )
+
+        held = await trial.store.inspect.key(ORDERS, "retried")
+        assert held.first == retried.position
+        assert held.holder is not None
+        assert (held.holder.envelope.message_id, held.holder.envelope.attempt, held.holder.why) == ("m1", 1, "retrying")
+        seen = await trial.store.inspect.key(ORDERS, "parked")
+        assert (seen.first, [(each.envelope.message_id, each.parked) for each in seen.letters]) == (0, [("m2", True)])
+
+    @conformance
+    async def test_a_key_has_its_own_open_letters_the_latest_first(self, trial: Trial) -> None:
+        for message_id, key in (("m1", 'it\'s "A"'), ("m2", "A"), ("m3", 'it\'s "A"'), ("m4", 'it\'s "A"')):
+            await trial.bury(message_id, key)
+        await trial.store.discard((await trial.letters())[-1].id)
+
+        seen = await trial.store.inspect.key(ORDERS, 'it\'s "A"')
+
+        assert [each.envelope.message_id for each in seen.letters] == ["m3", "m1"]
+        assert not seen.stopped
+        assert (await trial.store.inspect.key(BILLING, "A")).letters == ()

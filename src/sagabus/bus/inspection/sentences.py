@@ -1,0 +1,142 @@
+"""What a report of a wait says, in sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import ceil
+
+from sagabus.bus.inspection.records import LetterRecord, MessageRecord, WaitReport
+from sagabus.text import span_text
+
+_MOST_NAMED = 5
+
+
+def sentences(found: WaitReport, *, is_saga: bool) -> WaitReport:
+    """The report with its sentences, the one that explains most first."""
+    lines = [*_of_the_queue(found), *_of_letters(found)]
+    if is_saga:
+        lines = [_of_the_instance(found), *lines, *_of_timers(found), *_of_reactions(found)]
+    return replace(found, sentences=tuple(lines) or (f"Nothing is stored for {found.subscription} {found.key}.",))
+
+
+def _of_the_instance(found: WaitReport) -> str:
+    name = f"{found.subscription} {found.key}"
+    if found.updated_at is None:
+        by = f" It starts with {_or(found.starts)}." if found.starts else ""
+        return f"{name} has no instance.{by}"
+    since = f"for {span_text(found.at - found.updated_at)} (version {found.version})"
+    if found.completed:
+        return f"{name} has finished{_status(found)}, {since}: it waits for nothing."
+    return f"{name} has been waiting{_status(found)} {since}."
+
+
+def _status(found: WaitReport) -> str:
+    return "" if found.status is None else f" in status {found.status!r}"
+
+
+def _of_the_queue(found: WaitReport) -> Iterator[str]:
+    yield from _of_the_first(found)
+    yield from _of_ready(found)
+    for each in _first(found, "stashed"):
+        until = "" if each.due_at is None else f" until {_text(each.due_at)}"
+        yield f"{_named(each)} is stashed{until}: the saga has no reaction for it now."
+    for each in _first(found, "scheduled"):
+        yield f"{_named(each)} is scheduled for {_text(each.due_at)}, {_in(each, found.at)}."
+    for each in _first(found, "retrying"):
+        if found.holder is None or each.position != found.holder.position:
+            yield f"{_named(each)} has failed {_times(each.attempts)} and runs again {_in(each, found.at)}."
+
+
+def _of_the_first(found: WaitReport) -> Iterator[str]:
+    """What lets no other message of the key run, and what waits behind it."""
+    behind, holder = _behind(found), found.holder
+    parked = [each for each in found.dead_letters if each.parked]
+    if found.is_parked:
+        yield from (_parked(each, behind) for each in parked)
+        if not parked:
+            yield f"A dead letter parks the key.{behind}"
+    elif holder is not None and holder.kind == "retrying":
+        yield f"{_named(holder)} has failed {_times(holder.attempts)} and runs again {_in(holder, found.at)}.{behind}"
+    elif holder is not None and behind:
+        yield f"{_named(holder)} runs first.{behind}"
+
+
+def _of_ready(found: WaitReport) -> Iterator[str]:
+    ready = [each for each in found.messages if each.kind == "ready"]
+    if not ready:
+        return
+    what = f"{_named(ready[0])} is due" if len(ready) == 1 else f"{len(ready)} messages are due"
+    worker = found.worker
+    if worker is None:
+        yield f"{what}, but lane {found.lane} has no live worker: start one with `sagabus run`."
+        return
+    age = span_text(worker.heartbeat_age)
+    yield f"{what} in lane {found.lane} of worker {worker.worker}, which last renewed its lease {age} ago."
+
+
+def _of_letters(found: WaitReport) -> Iterator[str]:
+    others = [each for each in found.dead_letters if not (each.parked and found.is_parked)]
+    for each in others[:_MOST_NAMED]:
+        why = f"{each.cause.value}: {each.reason}"
+        yield f"Dead letter {each.id} of the key is open: {_named(each)} had no effect ({why})."
+
+
+def _of_timers(found: WaitReport) -> Iterator[str]:
+    for each in _first(found, "timer"):
+        yield f"Its timer {each.timer!r} is due {_in(each, found.at)}, at {_text(each.due_at)}."
+
+
+def _of_reactions(found: WaitReport) -> Iterator[str]:
+    if found.updated_at is None or found.completed:
+        return
+    has_timer = any(each.timer is not None for each in found.messages)
+    if found.expects is None:
+        yield "Its class or its state is not known here: look with the MODULE:BUS that declares it."
+    elif found.expects:
+        yield f"It reacts now to {_or(found.expects)}."
+    elif not has_timer:
+        yield "It reacts to no message in this status and has no timer: nothing that is declared can move it."
+    else:
+        yield "It reacts to no message in this status, so only its timer can move it."
+
+
+def _parked(letter: LetterRecord, behind: str) -> str:
+    what = f"Dead letter {letter.id} ({_named(letter)}, {letter.cause.value}) parks the key"
+    return f"{what}: replay or discard it with `sagabus dead-letters`.{behind}"
+
+
+def _behind(found: WaitReport) -> str:
+    count = sum(each.kind == "held" for each in found.messages)
+    if not count:
+        return ""
+    plus = "+" if found.more_messages else ""
+    return f" {count}{plus} later message{'s wait' if count > 1 or plus else ' waits'} behind it."
+
+
+def _first(found: WaitReport, kind: str) -> Sequence[MessageRecord]:
+    return [each for each in found.messages if each.kind == kind][:_MOST_NAMED]
+
+
+def _named(each: MessageRecord | LetterRecord) -> str:
+    return f"{each.message_type} {each.message_id}" if each.timer is None else f"The timer {each.timer!r}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _in(each: MessageRecord, now: datetime) -> str:
+    """How long it still takes, in whole seconds."""
+    left = timedelta(0) if each.due_at is None else each.due_at - now
+    return f"in {span_text(timedelta(seconds=ceil(left.total_seconds())))}"
+
+
+def _text(at: datetime | None) -> str:
+    return "now" if at is None else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _or(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -1,0 +1,111 @@
+"""Why an instance waits: what the store knows of its key, and what its class declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from sagabus.bus.inspection.messages import record_of
+from sagabus.bus.inspection.records import LetterRecord, WaitReport, WorkerStatus
+from sagabus.bus.inspection.sentences import sentences
+from sagabus.clock import moment
+from sagabus.codec.states import StateCodec
+from sagabus.definitions.handler import HandlerDefinition
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import SagaDefinition
+from sagabus.envelope import DeadLetter, Instance
+from sagabus.errors import HandlingError
+from sagabus.store import Store
+from sagabus.store.survey import Wanted
+
+Definition: TypeAlias = HandlerDefinition | SagaDefinition
+_MOST = 100
+
+
+async def report(
+    store: Store,
+    states: StateCodec,
+    definition: Definition | None,
+    *,
+    workers: Iterable[WorkerStatus],
+    name: str,
+    key: str,
+    now: int,
+) -> WaitReport:
+    """All that is known of a key, and the sentences that say it."""
+    inspect = store.inspect
+    seen = await inspect.key(name, key)
+    page = await inspect.waiting(Wanted(channel=name, key=key), limit=_MOST)
+    (loaded,) = await store.load(name, [key])
+    instance = loaded.instance
+    owners = {each.worker: each for each in workers}
+    found = WaitReport(
+        at=moment(now),
+        subscription=name,
+        key=key,
+        exists=instance is not None,
+        status=None if instance is None else instance.status,
+        completed=instance is not None and instance.completed,
+        version=0 if instance is None else instance.version,
+        updated_at=None if instance is None else moment(instance.updated_at),
+        starts=_starting(definition),
+        expects=_expected(definition, instance, states),
+        messages=tuple(map(record_of, page.found)),
+        more_messages=page.after is not None,
+        holder=None if seen.holder is None else record_of(seen.holder),
+        dead_letters=tuple(map(_letter, seen.letters)),
+        is_parked=seen.first == 0,
+        lane=seen.lane,
+        worker=owners.get(seen.owner or ""),
+        sentences=(),
+    )
+    return sentences(found, is_saga=definition is None or definition.has_instances)
+
+
+def _starting(definition: Definition | None) -> tuple[str, ...]:
+    return tuple(sorted(definition.starting)) if isinstance(definition, SagaDefinition) else ()
+
+
+def _expected(definition: Definition | None, instance: Instance | None, states: StateCodec) -> tuple[str, ...] | None:
+    """The message types that the instance reacts to now; None where that is not known."""
+    if definition is None:
+        return None
+    if not isinstance(definition, SagaDefinition):
+        return tuple(sorted(definition.reactions))
+    if instance is None or instance.completed:
+        return tuple(sorted(definition.starting))
+    try:
+        state = states.read(definition.cls, instance.state, instance.shape).state
+    except HandlingError:
+        return None
+    return _that_hold(definition.reactions, state)
+
+
+def _that_hold(reactions: Mapping[str, tuple[Reaction, ...]], state: object) -> tuple[str, ...]:
+    return tuple(sorted(name for name, several in reactions.items() if any(_holds(each, state) for each in several)))
+
+
+def _holds(reaction: Reaction, state: object) -> bool:
+    try:
+        return reaction.when is None or bool(reaction.when(state))
+    except Exception:  # noqa: BLE001  # a predicate is the user's; a message that it fails on finds no reaction either
+        return False
+
+
+def _letter(letter: DeadLetter) -> LetterRecord:
+    envelope = letter.envelope
+    return LetterRecord(
+        id=letter.id,
+        subscription=envelope.channel,
+        message_id=envelope.message_id,
+        message_type=envelope.message_type,
+        timer=envelope.timer,
+        key=envelope.partition_key,
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.causation_id,
+        cause=letter.cause,
+        reason=letter.reason,
+        parked=letter.parked,
+        status=letter.status,
+        last_failed_at=moment(letter.last_failed_at),
+    )

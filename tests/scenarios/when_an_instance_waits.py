@@ -1,0 +1,176 @@
+"""`bus.inspect.why`: what an instance waits for, and what stands in its way."""
+
+from datetime import timedelta
+from typing import Literal
+
+import pytest
+
+from sagabus import Bus, Context, RetryPolicy, Saga, UnknownName, event, handler, handles, starts, timer
+from sagabus.bus.inspection.records import WaitReport
+from sagabus.testing import Harness
+
+
+@event("trips.booked")
+class Booked:
+    trip: str
+
+
+@event("trips.paid")
+class Paid:
+    trip: str
+
+
+@event("trips.ended")
+class Ended:
+    trip: str
+
+
+class Trip(Saga, name="trips", key="trip", on_unexpected="stash", retry=RetryPolicy(attempts=3)):
+    trip: str
+    status: Literal["booked", "paid", "stuck"] = "booked"
+
+    @starts(when="booked")
+    def booked(self, message: Booked, ctx: Context) -> None:
+        ctx.set_timer("payment", after=timedelta(minutes=30))
+
+    @handles(when="booked")
+    def paid(self, message: Paid, ctx: Context) -> None:
+        if self.trip == "broken":
+            raise ValueError("no card")
+        ctx.cancel_timer("payment")
+        self.status = "stuck" if self.trip == "stuck" else "paid"
+
+    @handles(when="paid")
+    def ended(self, message: Ended, ctx: Context) -> None:
+        ctx.complete()
+
+    @timer("payment")
+    def unpaid(self, ctx: Context) -> None:
+        ctx.complete()
+
+
+@handler("refunds", key="trip", parks=True, retry=RetryPolicy(attempts=1))
+def refund(message: Paid) -> None:
+    raise ValueError("no bank")
+
+
+async def asked(harness: Harness, key: str) -> WaitReport:
+    return await harness.bus.inspect.why(Trip, key)
+
+
+async def test_it_waits_for_a_message_or_its_timer() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="T1"))
+        await harness.advance(timedelta(minutes=10))
+
+        found = await asked(harness, "T1")
+
+    assert (found.exists, found.status, found.expects) == (True, "booked", ("trips.booked", "trips.paid"))
+    assert found.sentences[0] == "trips T1 has been waiting in status 'booked' for 10 min (version 1)."
+    assert found.sentences[1].startswith("Its timer 'payment' is due in 20 min, at ")
+    assert found.sentences[2] == "It reacts now to trips.booked or trips.paid."
+
+
+async def test_a_retry_holds_back_what_came_later() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="broken"))
+        await harness.publish(Paid(trip="broken"), message_id="psp-9")
+        await harness.publish(Ended(trip="broken"))
+
+        found = await asked(harness, "broken")
+
+    assert found.holder is not None
+    assert (found.holder.message_id, found.holder.kind) == ("psp-9", "retrying")
+    assert "trips.paid psp-9 has failed once and runs again in 1 s. 1 later message waits behind it." in found.sentences
+
+
+async def test_a_parked_dead_letter_holds_back_its_key_and_says_how_to_go_on() -> None:
+    async with Harness(refund) as harness:
+        for number in range(3):
+            await harness.publish(Paid(trip="T1"), message_id=f"psp-{number}")
+
+        found = await harness.bus.inspect.why("refunds", "T1")
+
+    (letter,) = found.dead_letters
+    assert (found.is_parked, found.exists, letter.message_id) == (True, False, "psp-0")
+    (line,) = found.sentences
+    assert line == (
+        "Dead letter 1 (trips.paid psp-0, failed) parks the key: replay or discard it with `sagabus dead-letters`. "
+        "2 later messages wait behind it."
+    )
+
+
+async def test_a_stashed_message_says_that_the_status_has_no_reaction_for_it() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="T1"))
+        await harness.publish(Ended(trip="T1"), message_id="early")
+
+        found = await asked(harness, "T1")
+
+    (line,) = [each for each in found.sentences if "early" in each]
+    assert line.startswith("trips.ended early is stashed until ")
+    assert line.endswith(" UTC: the saga has no reaction for it now.")
+
+
+async def test_an_instance_that_nothing_can_move_is_said_to_be_stuck() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="stuck"))
+        await harness.publish(Paid(trip="stuck"))
+
+        found = await asked(harness, "stuck")
+
+    assert found.expects == ()
+    assert found.sentences[-1] == (
+        "It reacts to no message in this status and has no timer: nothing that is declared can move it."
+    )
+
+
+async def test_a_lane_without_a_worker_is_said_to_have_none() -> None:
+    bus = Bus("memory:", Trip)
+    await bus.open(worker=False)
+    await bus.publish(Booked(trip="T1"), message_id="m1")
+
+    found = await bus.inspect.why("trips", "T1")
+
+    await bus.close()
+    assert (found.worker, found.exists) == (None, False)
+    assert found.sentences[0] == "trips T1 has no instance. It starts with trips.booked."
+    assert found.sentences[1] == (
+        f"trips.booked m1 is due, but lane {found.lane} has no live worker: start one with `sagabus run`."
+    )
+
+
+async def test_a_finished_instance_waits_for_nothing() -> None:
+    async with Harness(Trip) as harness:
+        for message in (Booked(trip="T1"), Paid(trip="T1"), Ended(trip="T1")):
+            await harness.publish(message)
+
+        found = await asked(harness, "T1")
+
+    assert found.sentences == ("trips T1 has finished in status 'paid', for 0 s (version 3): it waits for nothing.",)
+
+
+async def test_a_dead_letter_that_parks_nothing_is_named_too() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="broken"))
+        await harness.publish(Paid(trip="broken"), message_id="psp-9")
+        await harness.advance(timedelta(minutes=1))
+
+        found = await asked(harness, "broken")
+
+    assert "Dead letter 1 of the key is open: trips.paid psp-9 had no effect (failed: " in " ".join(found.sentences)
+
+
+async def test_a_bus_that_does_not_declare_the_saga_says_so() -> None:
+    async with Harness(Trip) as harness:
+        await harness.publish(Booked(trip="T1"))
+        stranger = Bus(harness.bus.store, clock=harness.clock)
+
+        found = await stranger.inspect.why("trips", "T1")
+        known = await stranger.inspect.knowing(harness.bus.definitions).why("trips", "T1")
+
+        assert found.expects is None
+        assert found.sentences[-1].startswith("Its class or its state is not known here")
+        assert known.expects == ("trips.booked", "trips.paid")
+        with pytest.raises(UnknownName, match="trips"):
+            await stranger.inspect.why("tripps", "T1")
