@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
 from operator import attrgetter
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from sagabus.context import Context
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import Admission, Completed, DeadLettered, Discarded, Outcome, RetryAt, Stashed, Verdict
+from sagabus.policies.deduplication import Reaction
 
 __all__ = ["Commit", "Handled", "Lost", "Observer", "Refused", "Unheard"]
 
@@ -74,6 +75,8 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
     answer: Literal["duplicate", "collision", "too old", "damaged"]
     is_joined: bool = False
     """The caller's own transaction has yet to commit it."""
+    reaction: Reaction | None = None
+    """What `Deduplication.on_duplicate` asks for, if it is a duplicate; "call" stands for a function."""
 
 
 class Unheard(msgspec.Struct, frozen=True, gc=False):
@@ -202,6 +205,7 @@ def _names(envelope: Envelope) -> tuple[str, str, str]:
     return envelope.channel, envelope.message_type, envelope.message_id
 
 
-def refused(envelope: Envelope, answer: Admission, *, is_joined: bool) -> Refused:
+def refused(envelope: Envelope, answer: Admission, *, is_joined: bool, reaction: Reaction | None) -> Refused:
     """The record of an answer that is not ACCEPTED."""
-    return Refused(*_names(envelope), answer.value, is_joined)  # type: ignore[arg-type]  # the closed set of the others
+    value: Any = answer.value  # the closed set of the others
+    return Refused(*_names(envelope), value, is_joined, reaction if answer is Admission.DUPLICATE else None)

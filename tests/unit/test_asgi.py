@@ -53,7 +53,7 @@ async def ask(app: HealthApp, path: str, method: str = "GET", **scope: Any) -> R
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": method, "path": path, **scope}, receive, send)
+    await app({"type": "http", "method": method, "path": path, "headers": [], **scope}, receive, send)
     start, body = sent
     assert (start["type"], body["type"]) == ("http.response.start", "http.response.body")
     assert all(isinstance(each, bytes) and each == each.lower() for each, _ in start["headers"])

@@ -14,6 +14,7 @@ from sagabus.context import Context
 from sagabus.envelope import Envelope
 from sagabus.observer import Commit, Observer, Unheard, refused
 from sagabus.outcome import Admission
+from sagabus.policies.deduplication import DeduplicationRules
 
 log = logging.getLogger("sagabus")
 
@@ -48,9 +49,12 @@ class Observers:
         for tell in self._committed:
             _quietly(tell, commit)
 
-    def answered(self, envelope: Envelope, answer: Admission, *, is_joined: bool = False) -> None:
+    def answered(
+        self, envelope: Envelope, answer: Admission, rules: DeduplicationRules, *, is_joined: bool = False
+    ) -> None:
         """A store has not accepted an envelope."""
-        record = refused(envelope, answer, is_joined=is_joined)
+        reaction = rules.reaction(envelope.channel, envelope.message_type)
+        record = refused(envelope, answer, is_joined=is_joined, reaction=reaction)
         for tell in self._refused:
             _quietly(tell, record)
 

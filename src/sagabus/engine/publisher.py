@@ -138,7 +138,7 @@ class Publisher:
             for envelope, answer in pairs:
                 if answer is Admission.ACCEPTED:
                     continue
-                self._observers.answered(envelope, answer, is_joined=is_joined)
+                self._observers.answered(envelope, answer, self._rules, is_joined=is_joined)
                 if answer is Admission.DUPLICATE:
                     self._rules.report(envelope.channel, envelope.message_type, envelope.message_id)
 

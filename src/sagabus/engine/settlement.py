@@ -117,7 +117,7 @@ class Settlement:
 
     def _note_refused(self, answer: Settled) -> None:
         for sent, admission in answer.refused:
-            self._observers.answered(sent, admission)
+            self._observers.answered(sent, admission, self._processing.rules)
 
     def _outlived(self, outcome: Outcome) -> Outcome:
         """A marked run that reaches an outcome has killed no worker: the outcome takes its death back."""

@@ -1,4 +1,4 @@
-"""Health over HTTP, for whatever server speaks ASGI: mount it in an application of your own, or run it alone.
+"""Health and metrics over HTTP, for any server that speaks ASGI: mount it in an application, or run it alone.
 
 Probes come often, and from several sides at once. So the store is asked once for all of them, at most once a second.
 """
@@ -6,15 +6,16 @@ Probes come often, and from several sides at once. So the store is asked once fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from sagabus.engine.health import Health
 
-__all__ = ["HealthApp", "Receive", "Scope", "Send"]
+__all__ = ["Exporter", "HealthApp", "Receive", "Scope", "Send"]
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -33,6 +34,18 @@ class Healthy(Protocol):
         ...
 
 
+class Exporter(Protocol):
+    """What `/metrics` shows: `sagabus.telemetry.prometheus.Metrics`."""
+
+    async def look(self, bus: Any) -> None:
+        """Look at what the bus and its store have to say at this moment."""
+        ...
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics, and their content type."""
+        ...
+
+
 class _Answer(NamedTuple):
     status: int
     content_type: str = _JSON
@@ -41,19 +54,28 @@ class _Answer(NamedTuple):
 
 
 class HealthApp:
-    """`/health/live` and `/health/ready` of a bus, 200 or 503, as an ASGI application.
+    """`/health/live` and `/health/ready` of a bus, 200 or 503, and `/metrics` if it has any, as an ASGI application.
 
     `details=True` puts the reasons into the answers; they may name hosts. Call it in the event loop of the bus:
     WrongEventLoop otherwise. It neither opens nor closes the bus. A cancelled request leaves nothing behind.
     """
 
-    def __init__(self, bus: Healthy, *, details: bool = False, within: timedelta = timedelta(seconds=2)) -> None:
+    def __init__(
+        self,
+        bus: Healthy,
+        *,
+        metrics: Exporter | None = None,
+        details: bool = False,
+        within: timedelta = timedelta(seconds=2),
+    ) -> None:
         """`within`: how long `/health/ready` waits for the store."""
         self._bus, self._details, self._within = bus, details, within
-        self._pages: Mapping[str, Callable[[], Awaitable[_Answer]]] = {
+        self._pages: dict[str, Callable[[Scope], Awaitable[_Answer]]] = {
             "/health/live": self._live,
             "/health/ready": self._ready,
         }
+        if metrics is not None:
+            self._pages["/metrics"] = partial(self._measured, metrics)
         self._asking = asyncio.Lock()
         self._asked: tuple[float, Health] | None = None
 
@@ -73,7 +95,7 @@ class HealthApp:
         elif scope["method"] not in ("GET", "HEAD"):
             answer = _Answer(405, headers=[("allow", "GET, HEAD")])
         else:
-            answer = await page()
+            answer = await page(scope)
         headers = [
             ("content-type", answer.content_type),
             ("content-length", str(len(answer.body))),
@@ -85,13 +107,19 @@ class HealthApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": raw})
         await send({"type": "http.response.body", "body": shown})
 
-    async def _live(self) -> _Answer:
+    async def _live(self, scope: Scope) -> _Answer:
         health = self._bus.health()
         return self._shown(health, is_well=health.is_healthy)
 
-    async def _ready(self) -> _Answer:
+    async def _ready(self, scope: Scope) -> _Answer:
         health = await self._fresh()
         return self._shown(health, is_well=health.is_ready)
+
+    async def _measured(self, metrics: Exporter, scope: Scope) -> _Answer:
+        await metrics.look(self._bus)
+        accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
+        body, content_type = metrics.exposition(accept)
+        return _Answer(200, content_type, body)
 
     async def _fresh(self) -> Health:
         async with self._asking:

@@ -30,6 +30,7 @@ class Duplicate:
 
 
 Strategy: TypeAlias = Literal["message_id", "correlation", "content"] | Callable[[Any], object]
+Reaction: TypeAlias = Literal["skip", "log", "raise", "call"]
 OnDuplicate: TypeAlias = Literal["skip", "log", "raise"] | Callable[[Duplicate], object]
 
 
@@ -129,6 +130,11 @@ class DeduplicationRules:
         """
         rules = [self.rule(subscription, message_type) for message_type in message_types]
         return max((rule.window or default for rule in rules), default=default)
+
+    def reaction(self, subscription: str, message_type: str) -> Reaction:
+        """What the rule says about a duplicate, for those who count."""
+        found = self.rule(subscription, message_type).on_duplicate
+        return "call" if callable(found) else found
 
     def report(self, subscription: str, message_type: str, message_id: str) -> bool:
         """Do what the rule says about a duplicate; whether it asks to raise DuplicateMessage, which is the caller's."""

@@ -100,7 +100,7 @@ class Inbound:
         for envelope, answer in zip(envelopes, answers, strict=True):
             if answer is Admission.ACCEPTED:
                 continue
-            self._observers.answered(envelope, answer)
+            self._observers.answered(envelope, answer, self._rules)
             where = (envelope.channel, envelope.message_type, envelope.message_id)
             if answer is Admission.DUPLICATE and self._rules.report(*where):  # no publisher waits for this answer
                 report_duplicate("log", Duplicate(*where))
