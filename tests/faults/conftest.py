@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Take
 from tests.faults.application import prepare
 from tests.faults.oracle import check_undisturbed, left_by
+from tests.support.brokers import LABS, Lab
 from tests.support.databases import SERVERS, Database, fresh_database
 from tests.support.fork_server import ForkServer
 from tests.support.waiting import until
@@ -65,6 +66,19 @@ def undisturbed(kind: str, without_faults: Undisturbed) -> dict[str, Any]:
     left = without_faults.on(kind)
     check_undisturbed(left)
     return left
+
+
+@pytest.fixture(params=LABS, ids=lambda lab: lab.__name__)
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """Each kind of broker."""
+    found: Lab = request.param()
+    return found
+
+
+@pytest.fixture
+def two_stores(tmp_path: Path) -> list[str]:
+    """Of two services: of the books, and of the shop."""
+    return [f"sqlite:///{tmp_path}/{service}.db" for service in ("books", "shop")]
 
 
 @pytest.fixture(autouse=True)

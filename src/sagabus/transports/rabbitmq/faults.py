@@ -11,8 +11,8 @@ from sagabus.transports.rabbitmq.driver import aiormq
 
 exceptions = aiormq.exceptions
 
-DRIVER_ERRORS = (exceptions.AMQPError, OSError, RuntimeError, EOFError)
-"""What aiormq raises of its own: a RuntimeError for a connection that is closed, all others by their name."""
+DRIVER_ERRORS = (exceptions.AMQPError, OSError, RuntimeError, EOFError, StopAsyncIteration)
+"""What aiormq raises of its own: for a connection that is closed, a RuntimeError or the end of an iteration."""
 UNREADABLE = (ValueError, TypeError, OverflowError)
 """What pamqp raises for a message that AMQP cannot carry, before anything of it is sent."""
 

@@ -7,8 +7,10 @@ again one by one, so that the one is found. The copies that arise have the same 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Coroutine, Sequence
 from itertools import groupby
+from typing import Any
 
 from sagabus.errors import TransportError
 from sagabus.transport import Answer, Sent, WireMessage
@@ -31,6 +33,7 @@ class Publisher:
     def __init__(self, connection: AbstractConnection, names: Names, life: Lifetime, place: str) -> None:
         self._connection, self._names, self._life, self._place = connection, names, life, place
         self._together: Channel | None = None
+        self._batches: Counter[Channel] = Counter()
         self._alone: Channel | None = None
         self._opening, self._one_by_one = asyncio.Lock(), asyncio.Lock()
 
@@ -50,29 +53,38 @@ class Publisher:
             channel = self._together
             if channel is None or channel.is_closed:
                 channel = self._together = await open_channel(self._connection, confirms=True)
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(self._publish(channel, message)) for message in messages]
+        self._batches[channel] += 1
         try:
-            await asyncio.wait(tasks)
-        except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            raise
-        return [_answer_of(task) for task in tasks]
+            answers = await _all_of([self._publish(channel, message) for message in messages])
+        finally:
+            self._batches[channel] -= 1
+        if self._together is channel and any(
+            answer is not None and answer.answer is Answer.UNKNOWN for answer in answers
+        ):
+            self._together = None  # RabbitMQ may go on refusing in this channel when there is room again
+        if self._together is not channel and not self._batches[channel]:
+            del self._batches[channel]
+            if not channel.is_closed:
+                await channel.close()
+        return answers
 
     async def _send_alone(self, message: WireMessage) -> Sent:
         """The only message in its channel: if that is closed, it was for this one."""
         async with self._one_by_one:
             if self._alone is None or self._alone.is_closed:
                 self._alone = await open_channel(self._connection, confirms=True)
+            channel = self._alone
             try:
-                return await self._publish(self._alone, message)
+                sent = await self._publish(channel, message)
             except _REFUSALS as error:
                 return Sent(Answer.REFUSED, reason(error))
             except exceptions.ChannelClosed as error:
                 self._life.end(f"the broker closed a channel: {reason(error)}")
                 raise self._life.error() from None
+            if _is_unknown(sent):
+                self._alone = None
+                await channel.close()
+            return sent
 
     async def _publish(self, channel: Channel, message: WireMessage) -> Sent:
         try:
@@ -91,6 +103,24 @@ class Publisher:
         except UNREADABLE as error:
             return Sent(Answer.REFUSED, f"AMQP cannot carry it: {type(error).__name__}: {error}")
         return _CONFIRMED
+
+
+async def _all_of(sending: Sequence[Coroutine[Any, Any, Sent]]) -> Sequence[Sent | None]:
+    """An answer for each. Cancelled, it leaves none of them behind."""
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(each) for each in sending]
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+    return [_answer_of(task) for task in tasks]
+
+
+def _is_unknown(sent: Sent | None) -> bool:
+    return sent is not None and sent.answer is Answer.UNKNOWN
 
 
 def _answer_of(task: asyncio.Task[Sent]) -> Sent | None:

@@ -1,0 +1,95 @@
+"""Every call of a link may be cancelled at any time: what is sent again is there, and what is open comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tests.support.brokers import Lab
+
+from sagabus.transport import Delivery, Link, Topology, WireMessage
+
+pytestmark = pytest.mark.faults
+
+BOOKS = Topology("books", ("shop.noted",), ("shop.do",))
+CALLS = ("connect", "declare", "send", "receive", "settle", "ping", "close")
+MOST_TURNS = 60
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("one_in", [20, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+async def test_a_call_is_cancelled_after_any_number_of_turns(lab: Lab, call: str, one_in: int) -> None:
+    """It may have happened or not: what is sent again afterwards is there, and what was not settled comes again."""
+    async with lab:
+        for turns in range(0, MOST_TURNS, one_in):
+            link = await declared(lab)
+            await send(link, turns)
+            opened = await receive(link, 2) if call == "settle" else []
+            await cancelled(lab, link, call, opened, turns)
+            await link.close()
+
+            link = await declared(lab)
+            await send(link, turns)
+            found = await received_until(link, f"{turns}-1")
+            await link.settle(found)
+            await link.close()
+
+            assert [each.message.id for each in found][-2:] == [f"{turns}-0", f"{turns}-1"]
+
+
+async def declared(lab: Lab) -> Link:
+    async with asyncio.timeout(30):
+        link = await lab.transport().connect()
+        await link.declare(BOOKS)
+    return link
+
+
+def numbered(turns: int) -> list[WireMessage]:
+    return [WireMessage(id=f"{turns}-{number}", source="x", type="shop.noted", body=b"{}") for number in range(2)]
+
+
+async def send(link: Link, turns: int) -> None:
+    async with asyncio.timeout(30):
+        await link.send(numbered(turns))
+
+
+async def receive(link: Link, count: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    async with asyncio.timeout(30):
+        while len(found) < count:
+            found += await link.receive(count - len(found))
+    return found
+
+
+async def received_until(link: Link, last: str) -> list[Delivery]:
+    """All up to the last copy of a message."""
+    found: list[Delivery] = []
+    while all(each.message.id != last for each in found):
+        found += await receive(link, 1)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.1):  # that nothing more comes can only be seen by waiting
+            while True:
+                found += await link.receive(10)
+    return found
+
+
+async def cancelled(lab: Lab, link: Link, call: str, opened: Sequence[Delivery], turns: int) -> None:
+    calls: dict[str, Any] = {
+        "connect": lambda: lab.transport().connect(),
+        "declare": lambda: link.declare(BOOKS),
+        "send": lambda: link.send(numbered(turns)),
+        "receive": lambda: link.receive(10),
+        "settle": lambda: link.settle(opened),
+        "ping": link.ping,
+        "close": link.close,
+    }
+    task = asyncio.create_task(calls[call]())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    if call == "connect" and not task.cancelled():
+        await task.result().close()

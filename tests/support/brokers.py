@@ -1,0 +1,163 @@
+"""Brokers for fault tests: a private server of each kind, behind a proxy, with names of one test's own.
+
+A kind is added by a class below `Lab` and its place in `LABS`: then every test of `tests/faults/test_brokers.py` runs
+on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from typing import Any, ClassVar, Self
+from uuid import uuid4
+
+import aio_pika
+from tests.faults.proxy import Proxy
+from tests.support.private_servers import require
+
+from sagabus.testing.brokers import PrivateRabbitMQ
+from sagabus.testing.servers import PrivateServer
+from sagabus.transport import Link, Transport
+from sagabus.transports import transport_from_url
+
+SERVICES = ("books", "orders", "payments", "shop")
+"""Those that tests use."""
+
+
+@cache
+def _server(kind: type[PrivateServer]) -> PrivateServer:
+    """One of each kind in this process: to start some takes seconds."""
+    return kind()
+
+
+class Lab(ABC):
+    """One broker for one test. An asynchronous context manager, in which its server runs."""
+
+    kind: ClassVar[type[PrivateServer]]
+    proxy: Proxy
+    """Between the broker and all links that `transport` makes."""
+
+    def __init__(self) -> None:
+        require(self.kind)
+        self.server = _server(self.kind)
+        self.prefix = f"test-{uuid4().hex[:12]}"
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.server.start)
+        self.proxy = await Proxy("127.0.0.1", self.server.port).__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.server.start)
+        await self.clear()
+        await self.proxy.__aexit__()
+
+    def transport(self) -> Transport:
+        """One that goes through the proxy."""
+        return transport_from_url(self.url(self.proxy.port))
+
+    @abstractmethod
+    def url(self, port: int | None = None) -> str:
+        """For other processes as well: the names of this test, at a port. The broker forgets a silent receiver soon."""
+
+    @abstractmethod
+    async def waiting(self, service: str) -> int:
+        """How many messages of a service the broker has: those that are not settled among them."""
+
+    @abstractmethod
+    async def put(self, service: str, headers: dict[str, Any], body: bytes) -> None:
+        """Put a message of a stranger into the queue of a service."""
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Delete what this test has made for SERVICES."""
+
+    async def keep(self) -> None:
+        """Have on disk what was declared, for brokers that write it later than messages."""
+        await asyncio.sleep(0)
+
+    @abstractmethod
+    def full(self, service: str) -> AbstractAsyncContextManager[None]:
+        """The broker refuses meanwhile what goes to a service, beyond a few messages, and does not say for how long."""
+
+
+class RabbitMQLab(Lab):
+    """RabbitMQ."""
+
+    kind = PrivateRabbitMQ
+    server: PrivateRabbitMQ
+
+    def url(self, port: int | None = None) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{port or self.server.port}/?prefix={self.prefix}&heartbeat=1"
+
+    async def waiting(self, service: str) -> int:
+        lines = (await self._control("list_queues", "name", "messages")).splitlines()
+        found = dict(line.split("\t") for line in lines if "\t" in line)
+        return int(found.get(f"{self.prefix}.service.{service}", 0))
+
+    async def put(self, service: str, headers: dict[str, Any], body: bytes) -> None:
+        async with await aio_pika.connect(self.server.url) as connection:
+            channel = await connection.channel()
+            message = aio_pika.Message(body, headers=headers)
+            await channel.default_exchange.publish(message, f"{self.prefix}.service.{service}", mandatory=True)
+
+    async def clear(self) -> None:
+        # Queues only: their messages would be in the way of a restart, and exchanges are nothing but names.
+        async with await aio_pika.connect(self.server.url) as connection:
+            channel = await connection.channel()
+            for service in SERVICES:
+                await channel.queue_delete(f"{self.prefix}.service.{service}")
+
+    async def keep(self) -> None:
+        # RabbitMQ 3.10 writes which quorum queues there are after three minutes. Killed before, it has lost the leader.
+        await self._control("eval", "[dets:sync(Table) || Table <- dets:all()].")
+
+    @asynccontextmanager
+    async def full(self, service: str) -> AsyncIterator[None]:
+        name = f"{self.prefix}-full"
+        queue = f"^{self.prefix}.service.{service}$"
+        await self._control("set_policy", name, queue, '{"max-length": 3}', "--apply-to", "queues")
+        try:
+            yield
+        finally:
+            await self._control("clear_policy", name)
+
+    async def _control(self, *arguments: str) -> str:
+        return await asyncio.to_thread(self.server.control, *arguments)
+
+
+LABS: tuple[type[Lab], ...] = (RabbitMQLab,)
+
+
+# --- links that do something else ---------------------------------------------------------------------------------
+
+
+class Altered:
+    """A transport whose links do something else."""
+
+    def __init__(self, transport: Transport, link: Callable[[Link, Lab], Link], lab: Lab) -> None:
+        self._transport, self._link, self._lab = transport, link, lab
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def connect(self) -> Link:
+        return self._link(await self._transport.connect(), self._lab)
+
+
+class AlteredLink:
+    """A link that does what the one below it does."""
+
+    def __init__(self, link: Link, lab: Lab) -> None:
+        self.link, self.lab = link, lab
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.link, name)
+
+
+def altered(lab: Lab, link: Any) -> Any:
+    """Makes transports of a lab whose links are of this class, below AlteredLink."""
+    return lambda: Altered(lab.transport(), link, lab)
