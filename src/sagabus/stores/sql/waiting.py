@@ -6,10 +6,10 @@ be late or idle; fetching is the truth.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from sagabus.clock import Clock
+from sagabus.stores.hints import Hints
 
 _SHORTEST = 0.005
 _LONGEST = 0.1
@@ -19,9 +19,7 @@ class Waiting:
     """Waits for a change by this process, or until it is time to look for one by others."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._woken = False
-        self._nudge = asyncio.Event()
+        self._hints = Hints(clock)
         self._pause = _SHORTEST
         self.tell: Callable[[], None] | None = None
         """Called with each change of this process, if other processes are to learn of it."""
@@ -34,8 +32,7 @@ class Waiting:
 
     def hear(self) -> None:
         """Something changed, somewhere."""
-        self._woken = True
-        self._nudge.set()
+        self._hints.give()
 
     def found(self, anything: bool) -> None:  # noqa: FBT001  # the one thing it is told
         """What the last look brought: more of it is likely, or not."""
@@ -43,14 +40,9 @@ class Waiting:
 
     async def wait(self, timeout: float | None) -> None:
         """Return at the next change, when it is time to look, or after `timeout` seconds of the clock."""
-        if not self._woken:
-            left = self._pause if timeout is None else min(self._pause, timeout)
-            if left <= 0:
-                return
-            self._nudge.clear()
-            timer = self._clock.call_after(left, self._nudge.set)
-            try:
-                await self._nudge.wait()
-            finally:
-                timer.cancel()
-        self._woken = False
+        if self._hints.take():
+            return
+        left = self._pause if timeout is None else min(self._pause, timeout)
+        if left > 0:
+            await self._hints.nap(left)
+            self._hints.take()

@@ -6,9 +6,8 @@ notice. A hint may be late or idle; fetching is the truth.
 
 from __future__ import annotations
 
-import asyncio
-
 from sagabus.clock import Clock
+from sagabus.stores.hints import Hints
 from sagabus.stores.sqlite.driver import Driver
 
 _SHORTEST = 0.002
@@ -16,19 +15,17 @@ _LONGEST = 0.05
 
 
 class Waking:
-    """Waits for a change of the file by any process. Meant for one waiter at a time."""
+    """Waits for a change of the file by any process, for any number of waiters."""
 
     def __init__(self, connection: Driver, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
-        self._woken = False
-        self._nudge = asyncio.Event()
+        self._hints = Hints(clock)
         self._seen = self._version()
 
     def wake(self) -> None:
         """Something changed in this process."""
-        self._woken = True
-        self._nudge.set()
+        self._hints.give()
 
     async def wait(self, timeout: float | None) -> bool:
         """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock. Whether
@@ -36,20 +33,19 @@ class Waking:
         """
         pause = _SHORTEST
         end = None if timeout is None else self._clock.monotonic() + timeout
-        # Looked at first: what this process has changed itself shall not wake it a second time.
-        while not (has_changed := self._changed_elsewhere()) and not self._woken:
+        while True:
+            # Looked at first: what this process has changed itself shall not wake it a second time.
+            has_changed, is_known = self._changed_elsewhere(), self._hints.take()
+            if has_changed and not is_known:
+                self._hints.give()  # the others see no difference any more
+                self._hints.take()
+            if has_changed or is_known:
+                return has_changed and not is_known
             left = pause if end is None else min(pause, end - self._clock.monotonic())
             if left <= 0:
                 return False
-            self._nudge.clear()
-            timer = self._clock.call_after(left, self._nudge.set)
-            try:
-                await self._nudge.wait()
-            finally:
-                timer.cancel()
+            await self._hints.nap(left)
             pause = min(pause * 1.5, _LONGEST)
-        is_known, self._woken = self._woken, False
-        return has_changed and not is_known
 
     def _changed_elsewhere(self) -> bool:
         version = self._version()
