@@ -101,7 +101,7 @@ class Intake:
 
     async def _work(self) -> None:
         pause = 0.0
-        with suppress(StoreError):  # the first fetch meets it, too
+        with suppress(Exception):  # the first wait meets it, too, and says so
             await self._store.changed(0)  # from now on no other worker of this store takes a hint away
         while not self._stopping:
             try:

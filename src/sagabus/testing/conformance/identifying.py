@@ -16,7 +16,7 @@ class IdentityConformance(StoreSuite):
 
     @conformance
     async def test_it_can_be_renewed(self, trial: Trial) -> None:
-        first = await trial.store.identity(11)
+        first = await trial.store.identity(11, renew=True)
         second = await trial.store.identity(2**63 - 1, renew=True)
 
         assert (first == second) == (first == "")
