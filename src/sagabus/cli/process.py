@@ -1,4 +1,4 @@
-"""What the processes of the command do to themselves, and how they are given a store; a library may do neither."""
+"""What the processes of the command do to themselves, and how they are given URLs; a library may do neither."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def own_process() -> None:
 
 
 def given(place: str) -> bytes:
-    """A store for a child process, as the first line of its stdin: every user of the machine can read its arguments."""
+    """The URL of a store or a broker for a child process, as one line of its stdin: others can read its arguments."""
     return json.dumps(place).encode() + b"\n"
 
 
 def place_given() -> str:
-    """The store that the parent process has given. What follows on stdin is left there."""
+    """The next URL that the parent process has given. What follows on stdin is left there."""
     return str(json.loads(sys.stdin.buffer.readline()))

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from rich.console import Console
 
-from sagabus.cli.demonstration.demos import perform_orders, perform_replay
+from sagabus.cli.demonstration.brokers import broker_at
+from sagabus.cli.demonstration.brokers import is_private as is_private_broker
+from sagabus.cli.demonstration.demos import SERVICES, perform_orders, perform_replay, perform_services
 from sagabus.cli.demonstration.event_log import Columns, EventLog, MalformedLogError, read_log
 from sagabus.cli.demonstration.report import draw_paths, draw_result
 from sagabus.cli.demonstration.session import Result, Setting
@@ -40,6 +42,13 @@ Where to play:
   --store mysql:private              the same, with MariaDB
 
 A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and kept.
+
+With --transport, sagas and handlers are two services, each with a place of its own there.
+They talk through your broker, or through a private one that is killed and restarted meanwhile:
+
+\b
+  --transport amqp://user:password@host/virtual-host      or rabbitmq:private
+  --transport redis://host/0                              or redis:private
 """
 
 
@@ -49,10 +58,11 @@ A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and 
 @click.option(
     "--restarts",
     type=click.IntRange(min=0),
-    help="How often to kill or stop a private server, and start it again.  [default: 2 for a private server]",
+    help="How often to kill or stop each private server, and start it again.  [default: 2 for a private server]",
 )
 @click.option("--seed", type=int, help="Repeat a demonstration: same orders, same copies.")
 @click.option("--store", metavar="URL", help="Where to play; see below.  [default: a temporary SQLite file]")
+@click.option("--transport", metavar="URL", help="Have two services talk through this broker; see below.")
 @click.option(
     "--events", type=click.Path(path_type=Path), metavar="FILE.csv", help="Replay this event log instead of orders."
 )
@@ -62,13 +72,14 @@ A schema or prefix that the URL names (?schema=shop, ?prefix=shop_) is used and 
     "--time", metavar="COLUMN", help="With --events: the column that orders the rows.  [default: as in the file]"
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def demo(  # one parameter per option
+def demo(  # noqa: PLR0913  # one parameter per option
     *,
     orders: int,
     kills: int,
     restarts: int | None,
     seed: int | None,
     store: str | None,
+    transport: str | None,
     events: Path | None,
     key: str | None,
     activity: str | None,
@@ -80,7 +91,9 @@ def demo(  # one parameter per option
     Exit code 1 when anything was lost or doubled, or when no kill hit work in flight; 2 when it could not run.
     """
     log = _log(events, key, activity, time)
-    asked = _Asked(store, orders, kills, restarts, secrets.randbelow(1_000_000) if seed is None else seed)
+    if transport is not None and log is not None:
+        raise Refused("--events replays a log in one service: leave --transport out")
+    asked = _Asked(store, transport, orders, kills, restarts, secrets.randbelow(1_000_000) if seed is None else seed)
     with refusing():
         result = _run(_perform(asked, log))
     _report(result, log, as_json=as_json)
@@ -90,6 +103,7 @@ def demo(  # one parameter per option
 
 class _Asked(NamedTuple):
     store: str | None
+    transport: str | None
     orders: int
     kills: int
     restarts: int | None
@@ -97,20 +111,27 @@ class _Asked(NamedTuple):
 
 
 async def _perform(asked: _Asked, log: EventLog | None) -> Result:
-    if asked.restarts and not is_private(asked.store):
-        raise Refused("--restarts is for a private server (--store postgresql:private): no other is ever restarted")
-    usual = _RESTARTS if is_private(asked.store) else 0
+    has_private = is_private(asked.store) or is_private_broker(asked.transport)
+    if asked.restarts and not has_private:
+        raise Refused(
+            "--restarts is for a private server (--store postgresql:private, --transport rabbitmq:private): "
+            "no other is ever restarted"
+        )
+    usual = _RESTARTS if has_private else 0
+    services = SERVICES if asked.transport else ("",)
     with tempfile.TemporaryDirectory(prefix="sagabus-demo-") as folder:
-        async with venue_at(asked.store, Path(folder)) as venue:
+        async with venue_at(asked.store, Path(folder), services) as venue:
             setting = Setting(
                 venue=venue,
                 folder=Path(folder),
-                process="orders" if log is None else "replay",
                 kills=asked.kills,
                 restarts=usual if asked.restarts is None else asked.restarts,
                 seed=asked.seed,
                 console=console(stderr=True),
             )
+            if asked.transport is not None:
+                async with broker_at(asked.transport, venue) as broker:
+                    return await perform_services(setting, asked.orders, broker)
             return await (perform_orders(setting, asked.orders) if log is None else perform_replay(setting, log))
 
 
@@ -176,6 +197,7 @@ def _lines(result: Result, log: EventLog | None) -> list[tuple[str, object, str]
             f"SIGKILL to a worker; {result.kills_mid_work} hit work in flight, {result.kills_mid_commit} a commit",
         ),
         *restarts,
+        *_broker_lines(result),
         ("handler runs", result.runs, f"{result.interrupted} of them cut short by a kill, and run again"),
         ("completed", audit.completed, done),
         ("lost", difference.lost, "effects that are missing"),
@@ -185,6 +207,18 @@ def _lines(result: Result, log: EventLog | None) -> list[tuple[str, object, str]
         *order,
         ("left over", audit.left + len(audit.dead_letters), "messages or timers still stored, dead letters"),
         ("seconds", f"{result.seconds:.1f}", f"seed {result.seed}"),
+    ]
+
+
+def _broker_lines(result: Result) -> list[tuple[str, object, str]]:
+    found = result.broker
+    if found is None:
+        return []
+    hit = f"of the broker, by SIGKILL or in good order; {found.restarts_mid_work} hit work in flight"
+    return [
+        *([("broker restarts", found.restarts, hit)] if found.restarts else []),
+        ("redelivered", found.redelivered, "messages that the broker handed out again"),
+        ("dropped copies", found.dropped_copies, "messages from the broker that had taken effect already"),
     ]
 
 

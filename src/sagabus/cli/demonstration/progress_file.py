@@ -1,4 +1,4 @@
-"""What a worker is at, readable after it was killed: handlers that run, outcomes whose commit is under way.
+"""What a worker is at, readable after it was killed: handlers that run, commits that are under way, copies that came.
 
 The numbers stand in a mapped file, so they outlive the process that wrote them. Numbers above 0 after a kill were in
 flight. Each worker process has a file of its own.
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, cast
 
 from sagabus.context import Context
 from sagabus.middleware import Next
+from sagabus.observer import Observer, Refused
 from sagabus.outcome import Settled
 from sagabus.store import Batch, Store
+from sagabus.transport import Delivery, Link, Transport
 
-_LAYOUT = struct.Struct("=QQQ")
+_LAYOUT = struct.Struct("=QQQQQ")
 
 
 class Work(NamedTuple):
@@ -29,6 +31,10 @@ class Work(NamedTuple):
     """Handler runs that have not ended."""
     committing: int = 0
     """Outcomes of ended runs whose commit has begun and not returned."""
+    redelivered: int = 0
+    """Messages that the broker has handed out again."""
+    dropped: int = 0
+    """Copies from the broker that found their message in the inbox."""
 
     @property
     def in_flight(self) -> int:
@@ -54,11 +60,24 @@ class Tally:
         finally:
             self.note(running=-1)
 
-    def note(self, *, begun: int = 0, running: int = 0, committing: int = 0) -> None:
+    def note(
+        self, *, begun: int = 0, running: int = 0, committing: int = 0, redelivered: int = 0, dropped: int = 0
+    ) -> None:
         """Change the numbers by so much."""
-        before = self._work
-        self._work = Work(before.begun + begun, before.running + running, before.committing + committing)
+        change = (begun, running, committing, redelivered, dropped)
+        self._work = Work(*(before + more for before, more in zip(self._work, change, strict=True)))
         _LAYOUT.pack_into(self._numbers, 0, *self._work)
+
+
+class DroppedCopies(Observer):
+    """Counts the copies that were dropped on entry."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def refused(self, refused: Refused) -> None:
+        """Count a copy."""
+        self._tally.note(dropped=refused.answer == "duplicate")
 
 
 class _CountingStore:
@@ -83,6 +102,43 @@ class _CountingStore:
 def counting(store: Store, tally: Tally) -> Store:
     """The store, whose commits are noted from now on."""
     return cast("Store", _CountingStore(store, tally))
+
+
+class _CountingLink:
+    """A link of any kind that notes what is handed out again."""
+
+    def __init__(self, link: Link, tally: Tally) -> None:
+        self._link = link
+        self._tally = tally
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._link, name)
+
+    async def receive(self, most: int) -> Sequence[Delivery]:
+        """Receive, and note what comes again."""
+        found = await self._link.receive(most)
+        self._tally.note(redelivered=sum(each.is_again for each in found))
+        return found
+
+
+class _CountingTransport:
+    """A transport of any kind whose links note what is handed out again."""
+
+    def __init__(self, transport: Transport, tally: Tally) -> None:
+        self._transport = transport
+        self._tally = tally
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    async def connect(self) -> Link:
+        """A link that counts."""
+        return cast("Link", _CountingLink(await self._transport.connect(), self._tally))
+
+
+def counting_transport(transport: Transport, tally: Tally) -> Transport:
+    """The transport, whose redeliveries are noted from now on."""
+    return cast("Transport", _CountingTransport(transport, tally))
 
 
 def read_tally(path: Path) -> Work:

@@ -47,13 +47,13 @@ class Show:
         """So many of the final effects are committed."""
         self._progress.update(self._effects, completed=count)
 
-    def killed(self, number: int, pid: int, cut: Work) -> None:
+    def killed(self, worker: str, pid: int, cut: Work) -> None:
         """A worker is no more."""
-        self._tell(f"killed worker {number} (process {pid}), in flight: {_described(cut)}")
+        self._tell(f"killed {worker} (process {pid}), in flight: {_described(cut)}")
 
-    def restarted(self, how: str, cut: Work) -> None:
-        """The server was away, and is back."""
-        self._tell(f"{how} the server and started it again, in flight: {_described(cut)}")
+    def restarted(self, how: str, what: str, cut: Work) -> None:
+        """A server was away, and is back."""
+        self._tell(f"{how} the {what} and started it again, in flight: {_described(cut)}")
 
     def _tell(self, line: str) -> None:
         self._progress.console.print(line)

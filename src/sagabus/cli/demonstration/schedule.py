@@ -1,5 +1,5 @@
-"""The course of a demonstration: publish all up to three times, kill workers (and the server) while they work, wait
-until nothing is left.
+"""The course of a demonstration: publish all up to three times, kill workers (and servers) while they work, wait until
+nothing is left.
 
 Before it comes what is to be published (`orders` or `replay`), behind it the audit.
 """
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
@@ -37,6 +38,20 @@ _LONGEST_OUTAGE = 1.5
 """For how long an ended server stays away at most: some leases end meanwhile, some do not."""
 
 
+@dataclass(slots=True)
+class Outages:
+    """A server that is ended and started again, and how often it was."""
+
+    what: str
+    """What it is called."""
+    server: OwnServer | None
+    """None where there is none of the demonstration's own."""
+    wanted: int
+    done: int = 0
+    mid_work: int = 0
+    """How many of them hit work in flight."""
+
+
 class Publication(NamedTuple):
     """One call of publish."""
 
@@ -58,10 +73,13 @@ def with_copies(originals: Sequence[tuple[Publication, int]], chance: random.Ran
 class Course:
     """One demonstration on its way, and what has happened in it so far."""
 
-    def __init__(self, bus: Bus, crew: Crew, channels: Sequence[str], chance: random.Random, show: Show) -> None:
+    def __init__(
+        self, bus: Bus, crew: Crew, left: Callable[[], Awaitable[int]], chance: random.Random, show: Show
+    ) -> None:
+        """`left`: how much there is still to do, messages and timers."""
         self._bus = bus
         self._crew = crew
-        self._channels = frozenset(channels)
+        self._left = left
         self._chance = chance
         self._show = show
         self._due: list[Blow] = []
@@ -71,17 +89,15 @@ class Course:
         self.kills = 0
         self.kills_mid_work = 0
         self.kills_mid_commit = 0
-        self.restarts = 0
-        self.restarts_mid_work = 0
 
-    async def run(
-        self, publications: Sequence[Publication], kills: int, server: OwnServer | None = None, restarts: int = 0
-    ) -> None:
-        """Publish all, strike so many times, and return when all has been worked off (or nothing moves any more)."""
-        await self._crew.start()
+    async def run(self, publications: Sequence[Publication], kills: int, outages: Sequence[Outages] = ()) -> None:
+        """Publish all, strike so many times, and return when all has been worked off (or nothing moves any more).
+
+        The crew has started, and is dismissed.
+        """
         blows: list[Blow] = [self._kill] * kills
-        if server is not None:
-            blows += [partial(self._restart, server)] * restarts
+        for each in outages:
+            blows += [] if each.server is None else [partial(self._restart, each, each.server)] * each.wanted
         self._chance.shuffle(blows)
         share = -(-len(publications) // (len(blows) + 1))
         for number, blow in enumerate([*blows, None]):
@@ -121,7 +137,7 @@ class Course:
             if self._crew.busy():
                 if await self._due[-1](idle=False):
                     self._due.pop()
-            elif publishing.done() and not await self.left():
+            elif publishing.done() and not await self._left():
                 return
 
     async def _kill(self, *, idle: bool) -> bool:
@@ -130,17 +146,17 @@ class Course:
         if victim is None:
             if not idle:
                 return False
-            victim = self._chance.choice(self._crew.live)
+            victim = self._chance.choice(self._crew.next_victims)
         cut = await self._crew.kill(victim)
         self.kills += 1
         self.kills_mid_work += cut.in_flight > 0
         self.kills_mid_commit += cut.committing > 0
-        self._show.killed(victim.number, victim.process.pid, cut)
-        await self._crew.hire()
+        self._show.killed(str(victim), victim.process.pid, cut)
+        await self._crew.hire(victim.team)
         return True
 
-    async def _restart(self, server: OwnServer, *, idle: bool) -> bool:
-        """End the server, without warning more often than not, and start it again after a while."""
+    async def _restart(self, outages: Outages, server: OwnServer, *, idle: bool) -> bool:
+        """End a server, without warning more often than not, and start it again after a while."""
         how: Literal["killed", "stopped"] = "killed" if self._chance.random() < 0.7 else "stopped"
         cut = self._crew.work  # before: without a server no commit is under way for long
         if not cut.in_flight and not idle:
@@ -148,22 +164,17 @@ class Course:
         await server.end(how)
         await asyncio.sleep(self._chance.uniform(0, _LONGEST_OUTAGE))
         await server.start()
-        self.restarts += 1
-        self.restarts_mid_work += cut.in_flight > 0
-        self._show.restarted(how, cut)
+        outages.done += 1
+        outages.mid_work += cut.in_flight > 0
+        self._show.restarted(how, outages.what, cut)
         return True
 
     async def _drained(self) -> None:
         before, since = (-1, -1), time.monotonic()
-        while left := await self.left():
+        while left := await self._left():
             self._crew.check()
             if (left, self._crew.runs) != before:
                 before, since = (left, self._crew.runs), time.monotonic()
             elif time.monotonic() - since > _NO_PROGRESS:
                 return  # the audit says what is missing
             await asyncio.sleep(0.05)
-
-    async def left(self) -> int:
-        """Messages still to be handled, and timers: those of an order that is done have fired or are cancelled."""
-        counts = [count for count in await persistently(self._bus.counts) if count.channel in self._channels]
-        return sum(count.waiting for count in counts)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from sagabus.cli.demonstration.app_table import Room, file_of
-from sagabus.cli.demonstration.app_tables import SCHEMES, room_at
+from sagabus.cli.demonstration.app_tables import SCHEMES, place_of, room_at
 from sagabus.cli.output import Refused, one_line
 from sagabus.clock import SystemClock
 from sagabus.errors import SagaBusError
@@ -34,13 +34,21 @@ _PRIVATE = ("postgresql:private", "mysql:private")
 class OwnServer:
     """A server that may be ended at any moment. Its calls do not block the event loop, and are not cut short."""
 
-    def __init__(self, server: PrivateServer) -> None:
+    def __init__(self, server: PrivateServer, keep: Callable[[], object] | None = None) -> None:
+        """`keep`: have it write what it would lose if it were killed soon, though it has confirmed it."""
         self._server = server
+        self._keep = keep
         self.url = server.url
 
     async def start(self) -> None:
         """Ready when it returns, with the data of last time."""
         await self._finished(self._server.start)
+        await self.keep()
+
+    async def keep(self) -> None:
+        """What it has confirmed by now outlives a kill."""
+        if self._keep is not None:
+            await self._finished(self._keep)
 
     async def end(self, how: Literal["killed", "stopped"]) -> None:
         """Killed without warning, or stopped in good order; the data are kept."""
@@ -51,7 +59,7 @@ class OwnServer:
         await self._finished(self._server.close)
 
     @staticmethod
-    async def _finished(call: Callable[[], None]) -> None:
+    async def _finished(call: Callable[[], object]) -> None:
         running = asyncio.ensure_future(asyncio.to_thread(call))
         try:
             await asyncio.shield(running)
@@ -64,11 +72,14 @@ class OwnServer:
 class Venue:
     """Where to play."""
 
-    url: str
+    urls: Sequence[str]
+    """Of one store for each service."""
     server: OwnServer | None = None
     """A server that is the demonstration's own to end."""
     lease: int = 1
     """Seconds after which a killed worker's messages go to others; more where each look takes a way over a network."""
+    is_kept: bool = False
+    """Whether the stores outlive the demonstration, and whatever a killed one has left in them."""
 
 
 def is_private(store: str | None) -> bool:
@@ -77,12 +88,14 @@ def is_private(store: str | None) -> bool:
 
 
 @asynccontextmanager
-async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
-    """The place that `--store` names, or a new file in the folder. Refused where there is none to play at."""
+async def venue_at(store: str | None, folder: Path, services: Sequence[str] = ("",)) -> AsyncGenerator[Venue]:
+    """The place that `--store` names, or a new file in the folder: one for each service, that of the only one without
+    a name. Refused where there is none to play at.
+    """
     if store is None:
-        yield Venue(f"sqlite:///{folder}/demo.db")
+        yield Venue([f"sqlite:///{folder}/{service or 'demo'}.db" for service in services])
     elif is_private(store):
-        async with _private(is_postgres=store.startswith("postgres")) as venue:
+        async with _private(services, is_postgres=store.startswith("postgres")) as venue:
             yield venue
     elif scheme_of(store) not in SCHEMES:
         raise Refused(
@@ -92,12 +105,15 @@ async def venue_at(store: str | None, folder: Path) -> AsyncGenerator[Venue]:
     else:
         if scheme_of(store) == "sqlite":
             file_of(store)
-        room = room_at(store, f"demo_{secrets.token_hex(5)}")
-        if room is None:
-            yield Venue(store, lease=_lease(store))
-        else:
-            async with _furnished(room):
-                yield Venue(room.url, lease=_lease(store))
+        name = f"demo_{secrets.token_hex(5)}"
+        rooms = [room_at(store, f"{name}_{service}" if service else name) for service in services]
+        async with AsyncExitStack() as furnished:
+            for room in filter(None, rooms):
+                await furnished.enter_async_context(_furnished(room))
+            urls = [
+                room.url if room else place_of(store, service) for room, service in zip(rooms, services, strict=True)
+            ]
+            yield Venue(urls, lease=_lease(store), is_kept=not any(rooms))
 
 
 def _lease(store: str) -> int:
@@ -128,16 +144,25 @@ async def _clear(room: Room, *, is_there: bool) -> None:
 
 
 @asynccontextmanager
-async def _private(*, is_postgres: bool) -> AsyncGenerator[Venue]:
+async def _private(services: Sequence[str], *, is_postgres: bool) -> AsyncGenerator[Venue]:
     try:
-        from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres, ServerFailed
+        from sagabus.testing.servers import PrivateMariaDB, PrivatePostgres
     except ImportError as error:
         raise Refused(f"a private server needs a POSIX system ({error})") from error
 
-    server = OwnServer(PrivatePostgres() if is_postgres else PrivateMariaDB())
+    async with own_server(PrivatePostgres() if is_postgres else PrivateMariaDB()) as server:
+        yield Venue([place_of(server.url, service) for service in services], server)
+
+
+@asynccontextmanager
+async def own_server(private: PrivateServer, keep: Callable[[], object] | None = None) -> AsyncGenerator[OwnServer]:
+    """The server, which runs; gone at the end. Refused where it does not start."""
+    from sagabus.testing.sandbox import ServerFailed
+
+    server = OwnServer(private, keep)
     try:
         await server.start()
-        yield Venue(server.url, server)
+        yield server
     except ServerFailed as error:
         lines = str(error).splitlines()
         raise Refused(": ".join(dict.fromkeys((lines[0], lines[-1])))) from error

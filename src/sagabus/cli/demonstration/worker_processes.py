@@ -12,6 +12,8 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,24 @@ class WorkerEndedError(Exception):
     """See the reason: a worker process ended, or never began, without a kill."""
 
 
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Workers that do the same on one store."""
+
+    url: str
+    process: str
+    """What they do: see `worker`."""
+    lease: int
+    """Seconds."""
+    transport: str | None = None
+    """The broker by which they talk as a service of the name `process`."""
+
+    @property
+    def places(self) -> bytes:
+        """What each of them is given on its stdin."""
+        return given(self.url) + (b"" if self.transport is None else given(self.transport))
+
+
 @dataclass(slots=True, eq=False)
 class InFlight:
     """One worker process."""
@@ -36,6 +56,11 @@ class InFlight:
     process: asyncio.subprocess.Process
     tally: Path
     complaints: Path
+    team: Team
+
+    def __str__(self) -> str:
+        service = "" if self.team.transport is None else f" of {self.team.process}"
+        return f"worker {self.number}{service}"
 
     @property
     def work(self) -> Work:
@@ -44,32 +69,32 @@ class InFlight:
 
 
 class Crew:
-    """Some worker processes on one store; `size` of them live except between a kill and the replacement."""
+    """The worker processes of some teams; `size` of each live except between a kill and the replacement."""
 
-    def __init__(self, url: str, process: str, folder: Path, *, lease: int, size: int = 2) -> None:
-        self._url = url
-        self._process = process
-        self._lease = lease
+    def __init__(self, teams: Sequence[Team], folder: Path, *, size: int = 2) -> None:
+        self._teams = tuple(teams)
         self._folder = folder
         self._size = size
         self._started = 0
+        self._killed: Counter[Team] = Counter()
         self.live: list[InFlight] = []
         self.interrupted = 0
         """Handler runs that kills have cut short."""
 
     async def start(self) -> None:
         """Start all and wait until they work."""
-        await asyncio.gather(*(self.hire() for _ in range(self._size)))
+        await asyncio.gather(*(self.hire(team) for team in self._teams for _ in range(self._size)))
 
-    async def hire(self) -> InFlight:
+    async def hire(self, team: Team) -> InFlight:
         """Start one and wait until it works."""
         self._started += 1
         number = self._started
         tally, complaints = self._folder / f"tally-{number}", self._folder / f"worker-{number}.log"
+        service = () if team.transport is None else (team.process,)
         with complaints.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "sagabus.cli.demonstration.worker"),
-                *(self._process, str(tally), str(self._lease)),
+                *(team.process, str(tally), str(team.lease), *service),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -77,9 +102,9 @@ class Crew:
                 # command be killed while a worker stands still, the system ends that.
                 process_group=0,
             )
-        hand = InFlight(number, process, tally, complaints)
+        hand = InFlight(number, process, tally, complaints, team)
         if process.stdin is not None:
-            process.stdin.write(given(self._url))
+            process.stdin.write(team.places)
         self.live.append(hand)
         try:
             async with asyncio.timeout(_START):
@@ -88,15 +113,22 @@ class Crew:
                     self.check()
         except TimeoutError:
             said = _last_line(complaints)
-            raise WorkerEndedError(f"worker {number} did not begin to work within {_START:.0f} s: {said}") from None
+            raise WorkerEndedError(f"{hand} did not begin to work within {_START:.0f} s: {said}") from None
         return hand
 
+    @property
+    def next_victims(self) -> list[InFlight]:
+        """The live ones of the team that has lost the fewest."""
+        fewest = min(self._killed[hand.team] for hand in self.live)
+        return [hand for hand in self.live if self._killed[hand.team] == fewest]
+
     async def catch(self, chance: random.Random) -> InFlight | None:
-        """One that has been brought to a standstill with work in flight, to be killed; None when none has any.
+        """One of them that has been brought to a standstill with work in flight, to be killed; None when none has any.
 
         Between a look at a worker that runs and its end, its work may be done.
         """
-        candidates = self.busy()
+        victims = self.next_victims
+        candidates = [hand for hand in self.busy() if hand in victims]
         while candidates:
             hand = candidates.pop(chance.randrange(len(candidates)))
             if await _stands_still(hand) and hand.work.in_flight:
@@ -111,12 +143,13 @@ class Crew:
             hand.process.kill()
         await hand.process.wait()
         self.interrupted += hand.work.running
+        self._killed[hand.team] += 1
         return hand.work
 
     @property
     def work(self) -> Work:
         """What all of them are at."""
-        return Work(*map(sum, zip(Work(), *(hand.work for hand in self.live), strict=True)))
+        return _sum(hand.work for hand in self.live)
 
     def busy(self) -> list[InFlight]:
         """Those that have work in flight."""
@@ -127,7 +160,7 @@ class Crew:
         """Raise WorkerEndedError when one has ended by itself."""
         for hand in self.live:
             if hand.process.returncode is not None:
-                raise WorkerEndedError(f"worker {hand.number} ended by itself: {_last_line(hand.complaints)}")
+                raise WorkerEndedError(f"{hand} ended by itself: {_last_line(hand.complaints)}")
 
     async def dismiss(self) -> None:
         """Let all stop in good order, and kill those that do not. Harmless when repeated."""
@@ -150,7 +183,16 @@ class Crew:
     @property
     def runs(self) -> int:
         """Handler runs begun by all workers that ever lived."""
-        return sum(read_tally(self._folder / f"tally-{number}").begun for number in range(1, self._started + 1))
+        return self.all_work.begun
+
+    @property
+    def all_work(self) -> Work:
+        """The numbers of all workers that ever lived."""
+        return _sum(read_tally(self._folder / f"tally-{number}") for number in range(1, self._started + 1))
+
+
+def _sum(works: Iterable[Work]) -> Work:
+    return Work(*map(sum, zip(Work(), *works, strict=True)))
 
 
 def _go_on(hand: InFlight) -> None:

@@ -47,7 +47,9 @@ _NOTE = "INSERT INTO campaign_journal (subscription, message_id, order_id, step)
 STATEMENTS = (_PAY, _SHIP, _SEE, _LOOK, _COUNT, _ENTER, _NOTE)
 ORDERS, CUSTOMERS = "campaign-orders", "campaign-customers"
 _HANDLERS = ("campaign-payments", "campaign-shipping", "campaign-mail", "campaign-audits", "campaign-ledger")
-CHANNELS = (ORDERS, CUSTOMERS, *_HANDLERS)
+SHOP_CHANNELS, WORKS_CHANNELS = (ORDERS, CUSTOMERS), _HANDLERS
+"""Of the application as two services: the sagas, and all handlers."""
+CHANNELS = (*SHOP_CHANNELS, *WORKS_CHANNELS)
 
 # Messages in flight in a killed worker run again each time, however often a campaign kills.
 PATIENT = RetryPolicy(
@@ -266,6 +268,16 @@ class CustomerOrders(Saga):
 
 def definitions(shop: Shop) -> tuple[object, ...]:
     """The whole application, for one kind of database."""
+    return (*shop_definitions(shop), *works_definitions(shop))
+
+
+def works_definitions(shop: Shop) -> tuple[object, ...]:
+    """What takes the money, sends the goods and keeps the ledger: a service of its own, if wanted."""
+    return (_payments(shop), _shipping(shop), *_listeners(shop))
+
+
+def shop_definitions(shop: Shop) -> tuple[object, ...]:
+    """The sagas: the other service."""
     around = shop
 
     class OrderSaga(OrderSteps, name=ORDERS, key="order_id", retry=PATIENT, history=True):
@@ -278,7 +290,7 @@ def definitions(shop: Shop) -> tuple[object, ...]:
 
         shop: ClassVar[Shop] = around
 
-    return (OrderSaga, CustomerSaga, _payments(shop), _shipping(shop), *_listeners(shop))
+    return (OrderSaga, CustomerSaga)
 
 
 class PaymentRefusedError(RuntimeError):
