@@ -110,6 +110,7 @@ async def test_duplicates_are_counted_by_what_is_done_about_them(harness: MakeHa
         await bus.publish(Noted(key="B"), message_id="one")
         found = await scraped(metrics, bus.bus)
 
+    assert found[REFUSED, "too old", "", "skips"] == 0, "an increase is seen from 0 only"
     duplicates = {name[2:]: value for name, value in found.items() if name[:2] == (REFUSED, "duplicate")}
     assert duplicates == {("skip", "skips"): 1, ("log", "logs"): 1, ("call", "calls"): 1, ("raise", "raises"): 1}
     assert found[REFUSED, "collision", "", "skips"] == 1

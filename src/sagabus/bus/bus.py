@@ -105,7 +105,7 @@ class Bus:
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
         check_middleware(middleware)
-        check_observers(observers)
+        self.observers = check_observers(observers)
         self.statistics: Counter[tuple[str, str]] = Counter()
         """How many messages of each subscription this process has handled or refused, by what became of them."""
         self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sagabus.cli.listening import address, listening
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import json_option
 from sagabus.cli.output import Refused, emit_json
@@ -49,8 +50,14 @@ class _Plain(logging.Formatter):
 @click.option(
     "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True, help="How to write the log."
 )
+@click.option(
+    "--listen",
+    callback=address,
+    metavar="[HOST:]PORT",
+    help="Answer /health/live, /health/ready and /metrics there by HTTP.",
+)
 @json_option
-def run(target: str, log_level: str, log_format: str, *, as_json: bool) -> None:
+def run(target: str, log_level: str, log_format: str, listen: tuple[str, int] | None, *, as_json: bool) -> None:
     """Run a worker for MODULE:BUS until SIGTERM, SIGINT or SIGHUP.
 
     The worker waits for a database that is down at the start. The first signal stops it gracefully: it takes no more
@@ -66,21 +73,21 @@ def run(target: str, log_level: str, log_format: str, *, as_json: bool) -> None:
         raise Refused(f"{printable(target)} has no handler and no saga to run: pass them to the Bus")
     _log(log_level, log_format)
     own_process()
-    asyncio.run(_serve(bus, target, as_json=as_json))
+    asyncio.run(_serve(bus, target, listen, as_json=as_json))
 
 
-async def _serve(bus: Bus, target: str, *, as_json: bool) -> None:
+async def _serve(bus: Bus, target: str, listen: tuple[str, int] | None, *, as_json: bool) -> None:
     asked = asyncio.Event()
     reasons: list[str] = []
     _listen(asyncio.get_running_loop(), asked, reasons)
     names = [definition.name for definition in bus.definitions]
-    if not await _open(bus, asked):
+    async with listening(bus, listen) as server:
+        where = {} if server is None else {"listens": server.address}
+        if await _open(bus, asked):
+            async with bus:
+                _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names, **where)
+                await asked.wait()
         _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
-        return
-    async with bus:
-        _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names)
-        await asked.wait()
-    _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])
 
 
 async def _open(bus: Bus, asked: asyncio.Event) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar, cast
 
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
@@ -89,15 +89,17 @@ def check_middleware(middleware: Sequence[object]) -> None:
         raise ConfigurationError(*problems)
 
 
-def check_observers(observers: Sequence[object]) -> None:
-    """ConfigurationError with everything among the observers that is none."""
+def check_observers(observers: Sequence[Observer]) -> tuple[Observer, ...]:
+    """The observers; ConfigurationError with everything among them that is none."""
+    given = cast("Sequence[object]", observers)  # callers are not all type-checked
     problems = [
         f"{each!r} is no observer: derive its class from sagabus.Observer, and give an instance of it"
-        for each in observers
+        for each in given
         if not isinstance(each, Observer)
     ]
     if problems:
         raise ConfigurationError(*problems)
+    return tuple(observers)
 
 
 def reactions_of(definition: HandlerDefinition | SagaDefinition) -> list[Reaction]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -34,6 +34,7 @@ class Healthy(Protocol):
         ...
 
 
+@runtime_checkable
 class Exporter(Protocol):
     """What `/metrics` shows: `sagabus.telemetry.prometheus.Metrics`."""
 

@@ -38,6 +38,10 @@ _RECEIVED = ("subscription", "message_type")
 _KINDS = ("ready", "held", "scheduled", "timers", "retrying", "stashed")
 
 
+_LIKELY = ("failed", "permanent", "worker died")
+_NOT_ACCEPTED = ("collision", "too old", "damaged")
+
+
 class Waiting(Protocol):
     """What waits for one subscription; as `sagabus.bus.inspection.SubscriptionStatus`."""
 
@@ -148,22 +152,25 @@ class Metrics(Observer, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`; in any thread."""
+        yield from self._counted()
+        if self._health is not None:
+            yield from _of_health(self._health.parts, self._health.abandoned_threads)
+        if self._looked is not None:
+            yield from _of_store(self._waiting or (), is_up=self._waiting is not None)
+
+    def describe(self) -> Iterator[Metric]:
+        """See `prometheus_client.registry.Collector`: every metric, without asking anything."""
+        yield from self._counted()
+        yield from _of_health({}, 0)
+        yield from _of_store((), is_up=False)
+
+    def _counted(self) -> Iterator[Metric]:
         yield from self._of_messages()
         yield from self._of_exceptions()
         yield _histogram(
             "sagabus_flush_size", "Messages whose outcomes went to the store together.", self._tally.flushes
         )
         yield _histogram("sagabus_commit_duration_seconds", "How long the store took for a flush.", self._tally.commits)
-        if self._health is not None:
-            yield from _of_health(self._health)
-        if self._looked is not None:
-            yield GaugeMetricFamily("sagabus_store_up", "Whether the store answered.", self._waiting is not None)
-            yield from _of_store(self._waiting or ())
-
-    def describe(self) -> Iterator[Metric]:
-        """See `prometheus_client.registry.Collector`: the names are known without asking anything."""
-        yield from self.collect()
-        yield from _of_store(())
 
     def _of_messages(self) -> Iterator[Metric]:
         handled = CounterMetricFamily(
@@ -188,9 +195,11 @@ class Metrics(Observer, Collector):
 
     def _of_exceptions(self) -> Iterator[Metric]:
         tally = self._tally
-        yield _counter(
-            "sagabus_dead_letters", "New dead letters.", ("subscription", "cause"), tally.dead.copy().items()
-        )
+        names = {name for name, _ in tally.received()} | {each.name for each in self._waiting or ()}
+        # From 0, because Prometheus sees no increase where a series begins.
+        dead = {(name, cause): 0 for name in names for cause in _LIKELY} | tally.dead.copy()
+        refused = {(name, answer, ""): 0 for name in names for answer in _NOT_ACCEPTED} | tally.refused.copy()
+        yield _counter("sagabus_dead_letters", "New dead letters.", ("subscription", "cause"), dead.items())
         yield _counter(
             "sagabus_lost_runs",
             "Runs whose outcome a commit refused; conflicts run again.",
@@ -201,26 +210,27 @@ class Metrics(Observer, Collector):
             "sagabus_refused_messages",
             "Messages that the store did not accept, duplicates by what is done about them.",
             ("subscription", "answer", "reaction"),
-            tally.refused.copy().items(),
+            refused.items(),
         )
         unheard = [((name,), count) for name, count in tally.unheard.copy().items()]
         yield _counter("sagabus_unheard_events", "Events that no subscription receives.", ("message_type",), unheard)
 
 
-def _of_health(health: Whole) -> Iterator[Metric]:
+def _of_health(parts: Mapping[str, Part], abandoned_threads: int) -> Iterator[Metric]:
     healthy = GaugeMetricFamily("sagabus_part_healthy", "Whether a part of the bus does its work.", labels=("part",))
     waiting = GaugeMetricFamily(
         "sagabus_part_waiting", "Whether a part waits for what comes back without a restart.", labels=("part",)
     )
-    for name, part in health.parts.items():
+    for name, part in parts.items():
         healthy.add_metric((name,), part.is_healthy)
         waiting.add_metric((name,), bool(part.waits))
     yield from (healthy, waiting)
     text = "Threads of handlers that reached their time limit and have not returned."
-    yield GaugeMetricFamily("sagabus_abandoned_threads", text, health.abandoned_threads)
+    yield GaugeMetricFamily("sagabus_abandoned_threads", text, abandoned_threads)
 
 
-def _of_store(found: Sequence[Waiting]) -> Iterator[Metric]:
+def _of_store(found: Sequence[Waiting], *, is_up: bool) -> Iterator[Metric]:
+    yield GaugeMetricFamily("sagabus_store_up", "Whether the store answered.", is_up)
     for name, text, value_of in _GAUGES:
         family = GaugeMetricFamily(name, text, labels=("subscription",))
         for each in found:
