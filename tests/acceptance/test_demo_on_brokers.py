@@ -1,5 +1,6 @@
 """`sagabus demo --transport`: two services that talk through a broker, be it killed meanwhile, and one audit."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,17 +14,22 @@ from typing import Any
 from uuid import uuid4
 
 import apsw
+import nats
 import pytest
 from tests.support.fork_server import sagabus
 from tests.support.private_servers import require
 from tests.support.rabbitmq import private_rabbitmq
 from tests.support.waiting import watched
 
-from sagabus.testing.brokers import PrivateRabbitMQ, PrivateRedis
+from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ, PrivateRedis
 from sagabus.testing.servers import PrivatePostgres, PrivateServer
 
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
-PRIVATE: dict[str, type[PrivateServer]] = {"rabbitmq:private": PrivateRabbitMQ, "redis:private": PrivateRedis}
+PRIVATE: dict[str, type[PrivateServer]] = {
+    "rabbitmq:private": PrivateRabbitMQ,
+    "nats:private": PrivateNats,
+    "redis:private": PrivateRedis,
+}
 GOOD = {"lost": 0, "doubled": 0, "phantom": 0, "torn": 0, "wrong_states": 0, "left": 0, "dead_letters": 0, "ok": True}
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -91,6 +97,14 @@ def at_rabbitmq(server: PrivateRabbitMQ) -> list[str]:
     return [line for line in lines if line and not line.startswith("amq.") and line != "name"]
 
 
+async def at_nats(server: PrivateNats) -> list[str]:
+    client = await nats.connect(server.url)
+    try:
+        return [str(each.config.name) for each in await client.jetstream().streams_info()]
+    finally:
+        await client.close()
+
+
 @pytest.mark.parametrize("transport", PRIVATE)
 def test_orders_survive_a_broker_and_workers_that_are_killed_meanwhile(transport: str, folder: Path) -> None:
     require(PRIVATE[transport])
@@ -143,6 +157,16 @@ def test_nothing_stays_at_a_rabbitmq_of_others(folder: Path) -> None:
     found = figures(finished)
     assert found.items() >= {**GOOD, "completed": 20, "kills": 1, "broker_restarts": 0}.items(), finished.stderr
     assert at_rabbitmq(server) == before
+
+
+def test_nothing_stays_at_a_nats_of_others(folder: Path) -> None:
+    require(PrivateNats)
+    with PrivateNats() as server:
+        finished = demo("--orders", "20", "--kills", "1", "--transport", server.url, folder=folder)
+
+        found = figures(finished)
+        assert found.items() >= {**GOOD, "completed": 20, "kills": 1, "broker_restarts": 0}.items(), finished.stderr
+        assert asyncio.run(at_nats(server)) == []
 
 
 def test_two_demonstrations_at_one_broker_do_not_meet(redis: PrivateRedis, folder: Path) -> None:
@@ -223,6 +247,7 @@ def test_a_signal_ends_it_and_leaves_nothing_behind(redis: PrivateRedis, folder:
         ("kafka://localhost", "no scheme of a transport"),
         ("amqp://nobody:secret@127.0.0.1:1/", "no broker answers"),
         ("redis://nobody:secret@127.0.0.1:1/0", "127.0.0.1:1"),
+        ("nats://nobody:secret@127.0.0.1:1", "cannot connect"),
         ("redis://127.0.0.1/0?prefix=*", "the option prefix"),
     ],
 )

@@ -63,7 +63,27 @@ async def _from_redis(url: str, topologies: Sequence[Topology]) -> None:
         await server.pipe.close()
 
 
+async def _from_nats(url: str, _: Sequence[Topology]) -> None:
+    from sagabus.transports.lifetime import Lifetime
+    from sagabus.transports.nats.address import address
+    from sagabus.transports.nats.connection import Connection
+    from sagabus.transports.nats.jetstream import JetStream
+    from sagabus.transports.nats.names import Names
+
+    given = address(url)
+    names = Names(given.prefix)
+    connection = Connection(given, Lifetime(given.place))
+    await connection.open()
+    try:
+        jetstream = JetStream(connection, given.place)
+        for stream in (names.stream, names.bucket_stream):  # consumers go with their stream
+            await jetstream.found(f"STREAM.DELETE.{stream}")
+    finally:
+        await connection.close()
+
+
 REMOVERS: Mapping[str, Remover] = {
     **dict.fromkeys(("amqp", "amqps"), _from_rabbitmq),
+    **dict.fromkeys(("nats", "tls"), _from_nats),
     **dict.fromkeys(("redis", "rediss", "valkey", "valkeys"), _from_redis),
 }

@@ -31,7 +31,7 @@ from sagabus.url.transport import parsed_transport
 if TYPE_CHECKING:
     from sagabus.testing.servers import PrivateServer
 
-PRIVATE = ("rabbitmq:private", "redis:private")
+PRIVATE = ("rabbitmq:private", "nats:private", "redis:private")
 _REMOVING = 20.0
 _LEASED = ("redis", "rediss", "valkey", "valkeys")
 """Where a killed worker's right to receive ends with a lease: it is to end soon."""
@@ -81,7 +81,7 @@ def own_part(url: str, venue: Venue) -> str:
     if found.scheme == "memory":
         raise Refused(
             "--transport: memory://… is a broker within one process, and a demonstration has several. "
-            f"Name a RabbitMQ or Redis, or write {' or '.join(PRIVATE)}"
+            f"Name a RabbitMQ, NATS or Redis, or write {' or '.join(PRIVATE)}"
         )
     if found.scheme not in REMOVERS:
         raise Refused(f"--transport: the demonstration cannot remove what it makes at a broker of {found.scheme}:")
@@ -118,8 +118,8 @@ def _private(transport: str) -> tuple[PrivateServer, Callable[[], object] | None
     except ImportError as error:
         raise Refused(f"a private broker needs a POSIX system ({error})") from error
 
-    if transport == "redis:private":
-        return brokers.PrivateRedis(), None
+    if transport != "rabbitmq:private":
+        return brokers.PrivateRedis() if transport == "redis:private" else brokers.PrivateNats(), None
     rabbitmq = brokers.PrivateRabbitMQ()
     # RabbitMQ 3.10 writes every three minutes which quorum queues it has. Killed before, it has lost those queues.
     return rabbitmq, lambda: rabbitmq.control("eval", _WRITE_QUEUES)

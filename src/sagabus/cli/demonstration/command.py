@@ -48,6 +48,7 @@ They talk through your broker, or through a private one that is killed and resta
 
 \b
   --transport amqp://user:password@host/virtual-host      or rabbitmq:private
+  --transport nats://host                                 or nats:private
   --transport redis://host/0                              or redis:private
 """
 
