@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from sagabus.store.survey import COUNTED
 from sagabus.stores.mysql.fetch_query import Run
 from sagabus.stores.mysql.fragments import DUE, NOT_HELD
 from sagabus.stores.sql import rows
@@ -20,6 +21,8 @@ from sagabus.stores.sql.walking import FIELDS, wanted_text
 
 _MOST_LANES = 8
 """In one query: each of them may give as many rows as are asked for in all."""
+_MOST_QUERIES = 64
+"""In which a backlog is counted, lane by lane where there are no more lanes than that."""
 _PARAMETER = re.compile(r"\?(\d+)")
 _LANE = f"FROM {DUE} WHERE e.channel = ?1 AND e.lane = ?2"
 _AT_ONCE = "e.scheduled = 0 AND e.due_at = 0 AND e.position > {1} AND e.position <= {3}"
@@ -130,10 +133,13 @@ class SurveyQueries:
         """The rows of all lanes, some lanes at a time."""
         sql, order = self._each[ask.name]
         lanes = ask.rows or ()
+        size = _MOST_LANES if ask.name != "tally" else -(-len(lanes) // _MOST_QUERIES)
         found: list[Row] = []
-        for begin in range(0, len(lanes), _MOST_LANES):
-            some = lanes[begin : begin + _MOST_LANES]
+        for begin in range(0, len(lanes), size or 1):
+            some = lanes[begin : begin + size]
             found += await run(" UNION ALL ".join([sql] * len(some)), _values(some, ask.parameters, order))
+            if ask.name == "tally" and sum(row[1] for row in found) > COUNTED:
+                break
         return Answer(found)
 
 
