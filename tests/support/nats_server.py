@@ -27,9 +27,14 @@ def nats_server() -> tuple[str, int]:
         else:
             return named
     if PrivateNats.available():
-        server = PrivateNats()  # gone at the latest when this interpreter is
-        server.start()
-        return "127.0.0.1", server.port
+        _private().start()
+        return "127.0.0.1", _private().port
     if os.environ.get("CI"):
         pytest.fail(f"no NATS server answers at {named[0]}:{named[1]}, and nats-server is not on this machine")
     pytest.skip("no NATS server: set SAGABUS_TEST_NATS, or install nats-server")
+
+
+@cache
+def _private() -> PrivateNats:
+    """Kept until this interpreter ends, and with it the server."""
+    return PrivateNats()

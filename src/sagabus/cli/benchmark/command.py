@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 import msgspec
@@ -17,10 +17,13 @@ from sagabus import Bus
 from sagabus.cli.benchmark.costs import interpreter
 from sagabus.cli.benchmark.crash import MESSAGES, MOST, WORK, CrashFigures
 from sagabus.cli.benchmark.crash import measure as after_a_crash
+from sagabus.cli.benchmark.halves import HalfFailedError
 from sagabus.cli.benchmark.process import EVERYTHING
-from sagabus.cli.benchmark.rounds import ROUNDS, Figures, HalfFailedError, run_rounds
+from sagabus.cli.benchmark.rounds import ROUNDS, run_rounds
 from sagabus.cli.benchmark.venues import Venue, venue
 from sagabus.cli.output import Refused, console, emit_json, refusing
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -48,16 +51,26 @@ from sagabus.cli.output import Refused, console, emit_json, refusing
     help="Rounds, each of engine and loop: the ratio is the median of these pairs.",
 )
 @click.option(
+    "--transport",
+    metavar="URL",
+    help="Measure over this broker instead, beside a client of it alone: a saga is started by each message, and each "
+    "sends one. What is made at the broker is removed afterwards.",
+)
+@click.option(
     "--crash",
     is_flag=True,
     help="Measure how long the in-flight messages of a killed worker take instead.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def bench(*, store: str | None, sagas: int, workers: int, rounds: int, crash: bool, as_json: bool) -> None:
+def bench(  # one parameter per option
+    *, store: str | None, sagas: int, workers: int, rounds: int, transport: str | None, crash: bool, as_json: bool
+) -> None:
     """Measure the whole bus against a loop written by hand over the same tables with the same durability, in turns.
 
     Exit codes: 0 measured, 1 with --crash if that costs more than twice the time, 2 when it could not run.
     """
+    if transport is not None and (workers > 1 or crash):
+        raise click.UsageError("--transport measures one worker, without a crash: leave --workers and --crash out")
     signal.signal(signal.SIGTERM, _leave)  # in good order: the half that runs is stopped, what it made is removed
     with refusing():
         found = venue(store, f"{time.time_ns() // 1_000_000:x}")
@@ -67,10 +80,13 @@ def bench(*, store: str | None, sagas: int, workers: int, rounds: int, crash: bo
             if crash:
                 _crash(asyncio.run(after_a_crash(found.engine(0))), found.title, as_json=as_json)
                 return
-            figures = _measure(found, sagas, workers, rounds)
+            if transport is not None:
+                _over_a_broker(found, transport, sagas, rounds, as_json=as_json)
+                return
+            figures = _shown(2 * rounds, lambda done: run_rounds(found, sagas, workers, rounds, done))
     summary = figures.summary()
     title = f"{sagas:,} sagas of three messages, {found.title}, median of {rounds} rounds, {interpreter()}"
-    _draw(summary, title, stderr=as_json)
+    _draw(_MEANINGS, summary, title, stderr=as_json)
     if as_json:
         emit_json({**summary, "sagas": sagas, "rounds": rounds, "workers": workers, "interpreter": interpreter()})
 
@@ -100,7 +116,22 @@ async def _try(url: str) -> None:
     await bus.close()
 
 
-def _measure(found: Venue, sagas: int, workers: int, rounds: int) -> Figures:
+def _over_a_broker(found: Venue, transport: str, messages: int, rounds: int, *, as_json: bool) -> None:
+    from sagabus.cli.benchmark.brokers import clients
+    from sagabus.cli.benchmark.brokers import rounds as broker_rounds
+
+    client = clients.bare(transport)
+    summary = _shown(
+        2 * rounds, lambda done: broker_rounds.run_rounds(found, transport, messages, rounds, done).summary()
+    )
+    title = f"{messages:,} messages, {client.title}, {found.title}, median of {rounds} rounds, {interpreter()}"
+    _draw(_BROKER_MEANINGS, summary, title, stderr=as_json)
+    if as_json:
+        emit_json({**summary, "messages": messages, "rounds": rounds, "interpreter": interpreter()})
+
+
+def _shown(halves: int, run: Callable[[Callable[[str], None]], T]) -> T:
+    """Run all halves with a bar that counts them."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,14 +140,14 @@ def _measure(found: Venue, sagas: int, workers: int, rounds: int) -> Figures:
         console=console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task("measuring", total=2 * rounds)
+        task = progress.add_task("measuring", total=halves)
 
         def done(text: str) -> None:
             progress.console.print(text)
             progress.advance(task)
 
         try:
-            return run_rounds(found, sagas, workers, rounds, done)
+            return run(done)
         except HalfFailedError as error:
             raise Refused(str(error)) from error
 
@@ -145,12 +176,31 @@ _MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
 )
 
 
-def _draw(summary: Mapping[str, float | None], title: str, *, stderr: bool) -> None:
+_BROKER_MEANINGS: tuple[tuple[str, Callable[[float], str], str], ...] = (
+    ("messages_per_second", lambda value: f"{value:,.0f}", "from the broker through a saga on the store to the broker"),
+    ("baseline_per_second", lambda value: f"{value:,.0f}", "the client alone: take, send, acknowledge"),
+    ("ratio", lambda value: f"{value:.2f}", "the first against the second, each round a pair"),
+    ("ratio_lower_quartile", lambda value: f"{value:.2f}", "a quarter of the pairs is below"),
+    ("ratio_upper_quartile", lambda value: f"{value:.2f}", "a quarter of the pairs is above"),
+    ("cpu_us_per_message", lambda value: f"{value:.1f} µs", "processor time of the process with the bus"),
+    ("baseline_cpu_us_per_message", lambda value: f"{value:.1f} µs", "processor time of the client"),
+    ("p50_ms", lambda value: f"{value:.2f} ms", "both ways at low load, half of the messages"),
+    ("p99_ms", lambda value: f"{value:.2f} ms", "and 99 in 100"),
+)
+
+
+def _draw(
+    meanings: tuple[tuple[str, Callable[[float], str], str], ...],
+    summary: Mapping[str, float | None],
+    title: str,
+    *,
+    stderr: bool,
+) -> None:
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column()
     table.add_column(justify="right")
     table.add_column(style="dim")
-    for key, shown, meaning in _MEANINGS:
+    for key, shown, meaning in meanings:
         if (value := summary[key]) is not None:
             table.add_row(key, shown(value), meaning)
     console(stderr=stderr).print(table)

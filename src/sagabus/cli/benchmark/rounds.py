@@ -6,8 +6,6 @@ The machine under a benchmark changes speed while it runs; taking turns lets bot
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from sagabus.cli.benchmark.engine import EngineFigures
+from sagabus.cli.benchmark.halves import half_of
 from sagabus.cli.benchmark.loops.work import LoopFigures
 from sagabus.cli.benchmark.venues import Venue
 from sagabus.cli.process import given
@@ -28,10 +27,6 @@ ROUNDS = 8
 _PATIENCE = 120.0
 _SLOWEST = 50.0
 """Sagas per second below which a half is taken to be stuck."""
-
-
-class HalfFailedError(Exception):
-    """Read the reason: one half of the benchmark did not come to its end."""
 
 
 @dataclass(slots=True)
@@ -118,15 +113,5 @@ def run_rounds(venue: Venue, sagas: int, workers: int, rounds: int, done: Callab
 
 
 def _half(name: str, place: str, sagas: int, *options: str, weight: int = 1) -> bytes:
-    command = [sys.executable, "-P", "-m", "sagabus.cli.benchmark.half", name, str(sagas), *options]
     patience = _PATIENCE + sagas * weight / _SLOWEST
-    try:
-        finished = subprocess.run(  # noqa: S603  # our own
-            command, input=given(place), capture_output=True, check=False, timeout=patience
-        )
-    except subprocess.TimeoutExpired:
-        raise HalfFailedError(f"the {name} did not come to its end within {patience:.0f} s") from None
-    if finished.returncode != 0:
-        complaint = [line for line in finished.stderr.decode(errors="replace").splitlines() if line.strip()]
-        raise HalfFailedError(f"the {name} ended with code {finished.returncode}: {(complaint or [''])[-1]}")
-    return finished.stdout
+    return half_of("half", name, str(sagas), *options, lines=given(place), patience=patience)

@@ -1,0 +1,56 @@
+"""NATS JetStream by nats-py alone: one stream in, one stream out, a pull of each batch, and an acknowledgement each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+
+import nats
+from nats.js.errors import NotFoundError
+
+from sagabus.cli.benchmark.brokers.work import WINDOW, Bare, BrokerFigures, body, plain, prefix_of
+from sagabus.cli.benchmark.costs import Meter
+from sagabus.transport import Part
+
+
+async def _loop(url: str, messages: int) -> BrokerFigures:
+    prefix = prefix_of(url)
+    client = await nats.connect(plain(url))
+    try:
+        stream = client.jetstream()
+        for name in ("in", "out"):
+            await stream.add_stream(name=f"{prefix}-bare-{name}", subjects=[f"{prefix}.bare.{name}"])
+        for first in range(0, messages, WINDOW):
+            numbers = range(first, min(first + WINDOW, messages))
+            await asyncio.gather(*(stream.publish(f"{prefix}.bare.in", body(number)) for number in numbers))
+        pulled = await stream.pull_subscribe(f"{prefix}.bare.in", "bare")
+        meter, began, done = Meter(), time.perf_counter(), 0
+        while done < messages:
+            batch = await pulled.fetch(min(WINDOW, messages - done), timeout=5)
+            await asyncio.gather(*(stream.publish(f"{prefix}.bare.out", each.data) for each in batch))
+            for each in batch:
+                await each.ack()
+            done += len(batch)
+        await client.flush()
+        return BrokerFigures(messages / (time.perf_counter() - began), meter.per_message(messages))
+    finally:
+        await client.close()
+
+
+async def _tidy(url: str, parts: list[Part]) -> None:
+    prefix = prefix_of(url)
+    client = await nats.connect(plain(url))
+    try:
+        manager = client.jsm()
+        made = [part.name for part in parts if part.kind == "stream"]
+        made += [f"KV_{part.name}" for part in parts if part.kind == "bucket"]
+        names = [f"{prefix}-bare-in", f"{prefix}-bare-out", *made]
+        for name in names:
+            with suppress(NotFoundError):
+                await manager.delete_stream(name)
+    finally:
+        await client.close()
+
+
+BARE = Bare("NATS JetStream", _loop, _tidy)

@@ -1,0 +1,56 @@
+"""Redis Streams by redis-py alone: one stream with a group in, one stream out, and a pipeline for each batch."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from redis.asyncio import Redis
+
+from sagabus.cli.benchmark.brokers.work import WINDOW, Bare, BrokerFigures, body, plain, prefix_of
+from sagabus.cli.benchmark.costs import Meter
+from sagabus.transport import Part
+
+_GROUP = "bare"
+
+
+async def _loop(url: str, messages: int) -> BrokerFigures:
+    source, sink = f"{prefix_of(url)}:in", f"{prefix_of(url)}:out"
+    client: Any = Redis.from_url(plain(url))
+    try:
+        await client.xgroup_create(source, _GROUP, id="0", mkstream=True)
+        for first in range(0, messages, WINDOW):
+            pipeline = client.pipeline(transaction=False)
+            for number in range(first, min(first + WINDOW, messages)):
+                pipeline.xadd(source, {"body": body(number)})
+            await pipeline.execute()
+        meter, began, done = Meter(), time.perf_counter(), 0
+        while done < messages:
+            found = await client.xreadgroup(_GROUP, "client", {source: ">"}, count=WINDOW, block=1000)
+            entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
+            sending = client.pipeline(transaction=False)
+            for _, fields in entries:
+                sending.xadd(sink, fields)
+            await sending.execute()
+            settling = client.pipeline(transaction=False)
+            ids = [entry for entry, _ in entries]
+            settling.xack(source, _GROUP, *ids)
+            settling.xdel(source, *ids)
+            await settling.execute()
+            done += len(entries)
+        return BrokerFigures(messages / (time.perf_counter() - began), meter.per_message(messages))
+    finally:
+        await client.aclose()
+
+
+async def _tidy(url: str, parts: list[Part]) -> None:
+    client: Any = Redis.from_url(plain(url))
+    try:
+        found = [key async for key in client.scan_iter(match=f"*{prefix_of(url)}*")]
+        if found:
+            await client.delete(*found)
+    finally:
+        await client.aclose()
+
+
+BARE = Bare("Redis Streams", _loop, _tidy)
