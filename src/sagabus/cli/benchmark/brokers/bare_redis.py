@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from importlib import import_module
 from typing import Any
-
-from redis.asyncio import Redis
 
 from sagabus.cli.benchmark.brokers.work import WINDOW, Bare, BrokerFigures, body, plain, prefix_of
 from sagabus.cli.benchmark.costs import Meter
 from sagabus.transport import Part
 
+_redis: Any = import_module("redis.asyncio").Redis  # checkers know half of its types
+"""The client."""
 _GROUP = "bare"
 
 
 async def _loop(url: str, messages: int) -> BrokerFigures:
     source, sink = f"{prefix_of(url)}:in", f"{prefix_of(url)}:out"
-    client: Any = Redis.from_url(plain(url))
+    client = _redis.from_url(plain(url))
     try:
         await client.xgroup_create(source, _GROUP, id="0", mkstream=True)
         for first in range(0, messages, WINDOW):
@@ -27,7 +28,7 @@ async def _loop(url: str, messages: int) -> BrokerFigures:
         meter, began, done = Meter(), time.perf_counter(), 0
         while done < messages:
             found = await client.xreadgroup(_GROUP, "client", {source: ">"}, count=WINDOW, block=1000)
-            entries = found[0][1] if isinstance(found, list) else next(iter(found.values()))[0]
+            ((_, entries),) = found
             sending = client.pipeline(transaction=False)
             for _, fields in entries:
                 sending.xadd(sink, fields)
@@ -44,7 +45,7 @@ async def _loop(url: str, messages: int) -> BrokerFigures:
 
 
 async def _tidy(url: str, parts: list[Part]) -> None:
-    client: Any = Redis.from_url(plain(url))
+    client = _redis.from_url(plain(url))
     try:
         found = [key async for key in client.scan_iter(match=f"*{prefix_of(url)}*")]
         if found:
