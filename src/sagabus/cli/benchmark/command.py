@@ -53,8 +53,8 @@ T = TypeVar("T")
 @click.option(
     "--transport",
     metavar="URL",
-    help="Measure over this broker instead, beside a client of it alone: a saga is started by each message, and each "
-    "sends one. What is made at the broker is removed afterwards.",
+    help="Measure over this broker instead, in turn with a client of it alone. Each message starts a saga, and each "
+    "saga sends one. What is made at the broker is removed afterwards.",
 )
 @click.option(
     "--crash",

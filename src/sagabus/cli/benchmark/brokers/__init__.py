@@ -1,1 +1,1 @@
-"""The benchmark over a broker: from the broker through a saga on the store to the broker, beside a bare client loop."""
+"""The benchmark over a broker: from it through a saga on the store to it, in turn with a bare client."""
