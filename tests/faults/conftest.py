@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Take
 from tests.faults.application import prepare
 from tests.faults.oracle import check_undisturbed, left_by
+from tests.support import certificates as certifying
 from tests.support.brokers import LABS, Lab
 from tests.support.databases import SERVERS, Database, fresh_database
 from tests.support.fork_server import ForkServer
@@ -79,6 +80,13 @@ def lab(request: pytest.FixtureRequest) -> Lab:
 def two_stores(tmp_path: Path) -> list[str]:
     """Of two services: of the books, and of the shop."""
     return [f"sqlite:///{tmp_path}/{service}.db" for service in ("books", "shop")]
+
+
+@pytest.fixture(scope="module")
+def certificates() -> Iterator[Path]:
+    """Where keys and certificates are."""
+    with certifying.made() as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ async def remove(url: str, topologies: Iterable[Topology]) -> None:
 
 
 async def _from_rabbitmq(url: str, topologies: Sequence[Topology]) -> None:
-    from sagabus.transports.rabbitmq.dialling import dial
+    from sagabus.transports.rabbitmq.dialling import Dialler
     from sagabus.transports.rabbitmq.driver import open_channel
     from sagabus.transports.rabbitmq.faults import translated
     from sagabus.transports.rabbitmq.names import Names
@@ -32,7 +32,7 @@ async def _from_rabbitmq(url: str, topologies: Sequence[Topology]) -> None:
 
     given = options(parsed_transport(url))
     names = Names(given.prefix)
-    connection = await dial(given, "sagabus demo")
+    connection = await Dialler(given).sending()
     try:
         with translated(given.place):
             channel = await open_channel(connection)

@@ -2,7 +2,8 @@
 
 A `link` declares by `declaring`, sends by `publishing` and takes by `receiving`. `dialling` makes its connections.
 What the URL says is in `options`, and what everything is called at the broker in `names`. `message` is a message on the
-wire. `faults` has the errors of the `driver`, in words of the port.
+wire, and `mending` lets the driver read those of strangers. `faults` has the errors of the `driver`, in words of the
+port.
 """
 
 from sagabus.transports.rabbitmq.transport import RabbitMQTransport

@@ -6,11 +6,18 @@ import asyncio
 import ssl
 from contextlib import suppress
 
-from yarl import URL
-
 from sagabus.errors import ConfigurationError, TransportError
-from sagabus.transports.rabbitmq.driver import AbstractConnection, aiormq, connected
-from sagabus.transports.rabbitmq.faults import DRIVER_ERRORS, exceptions, reason
+from sagabus.transports.rabbitmq.driver import (
+    URL,
+    AbstractConnection,
+    TCPTransportFactory,
+    TLSTransportFactory,
+    aiormq,
+    connected,
+    when_closed,
+)
+from sagabus.transports.rabbitmq.faults import DRIVER_ERRORS, exceptions, is_unreadable, reason
+from sagabus.transports.rabbitmq.mending import Mending
 from sagabus.transports.rabbitmq.options import PLAIN, SECURE, Options
 
 _PATIENCE = 20.0
@@ -22,35 +29,51 @@ _REFUSALS = (
 )
 
 
-async def dial(options: Options, name: str) -> AbstractConnection:
-    """Connect, and log in. `name` is what the broker shows of the connection.
+class Dialler:
+    """Makes the connections of one transport."""
 
-    TransportError where no host answers. ConfigurationError where one refuses the login, the virtual host or TLS.
-    """
-    failed: list[str] = []
-    for host, port in options.hosts:
-        refusal = ""
-        try:
-            async with asyncio.timeout(_PATIENCE / len(options.hosts)):
-                return await _connect(options, host, port, name)
-        except TimeoutError:
-            failed.append(f"{host}:{port}: no answer")
-        except DRIVER_ERRORS as error:
-            if isinstance(error, exceptions.InvalidFrameError):
-                refusal = f"it does not open the virtual host {options.virtual_host!r}"  # the driver does not say why
-            elif _is_refusal(error):
-                refusal = reason(error)
-            else:
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._mends = False
+        """A message came that the driver could not read: see `mending`."""
+
+    async def sending(self) -> AbstractConnection:
+        """One to send over. TransportError where no host answers. ConfigurationError where one refuses the login, the
+        virtual host or TLS.
+        """
+        return await self._dial("sagabus out", mends=False)
+
+    async def receiving(self) -> AbstractConnection:
+        """One to receive from; the same errors."""
+        connection = await self._dial("sagabus in", mends=self._mends)
+        when_closed(connection, self._note)
+        return connection
+
+    def _note(self, closing: asyncio.Future[object]) -> None:
+        self._mends = self._mends or is_unreadable(closing)
+
+    async def _dial(self, name: str, *, mends: bool) -> AbstractConnection:
+        options = self.options
+        failed: list[str] = []
+        for host, port in options.hosts:
+            refusal = ""
+            try:
+                async with asyncio.timeout(_PATIENCE / len(options.hosts)):
+                    return await _connect(options, host, port, name, mends=mends)
+            except TimeoutError:
+                failed.append(f"{host}:{port}: no answer")
+            except DRIVER_ERRORS as error:
+                refusal = _refusal(error, options)
                 failed.append(f"{host}:{port}: {reason(error)}")
-        if refusal:
-            raise ConfigurationError(
-                f"{options.place}: {host}:{port} refuses the connection: {refusal}. "
-                "Correct the user, the password, the virtual host or the certificate in the URL, or the permissions"
-            )
-    raise TransportError(f"no broker answers: {'; '.join(failed)}", transport=options.place)
+            if refusal:
+                raise ConfigurationError(
+                    f"{options.place}: {host}:{port} refuses the connection: {refusal}. "
+                    "Correct the user, the password, the virtual host or the certificate in the URL, or the permissions"
+                )
+        raise TransportError(f"no broker answers: {'; '.join(failed)}", transport=options.place)
 
 
-async def _connect(options: Options, host: str, port: int, name: str) -> AbstractConnection:
+async def _connect(options: Options, host: str, port: int, name: str, *, mends: bool) -> AbstractConnection:
     url = URL.build(
         scheme=PLAIN if options.tls is None else SECURE,
         user=options.user,
@@ -60,7 +83,8 @@ async def _connect(options: Options, host: str, port: int, name: str) -> Abstrac
         path="/",
         query={"heartbeat": str(options.heartbeat), "name": name},
     )
-    connection = aiormq.Connection(url, context=options.tls)
+    factory = TCPTransportFactory() if options.tls is None else TLSTransportFactory()
+    connection = aiormq.Connection(url, context=options.tls, transport_factory=Mending(factory) if mends else factory)
     connection.vhost = options.virtual_host  # in a URL, the driver does not read all of its escapes
     try:
         await connected(connection)
@@ -71,5 +95,10 @@ async def _connect(options: Options, host: str, port: int, name: str) -> Abstrac
     return connection
 
 
-def _is_refusal(error: BaseException) -> bool:
-    return isinstance(error, _REFUSALS) or isinstance(error.__cause__, ssl.SSLCertVerificationError)
+def _refusal(error: BaseException, options: Options) -> str:
+    """What the broker refuses, or this end refuses of the broker; empty where it may be another time."""
+    if isinstance(error, exceptions.InvalidFrameError):
+        return f"it does not open the virtual host {options.virtual_host!r}"  # the driver does not say why
+    if isinstance(error, _REFUSALS) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return reason(error)
+    return ""

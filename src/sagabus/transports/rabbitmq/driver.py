@@ -12,11 +12,16 @@ try:
     import aiormq
     from aiormq import Channel, spec
     from aiormq.abc import AbstractConnection, ArgumentsType, DeliveredMessage
+    from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+    from pamqp import decode
+    from pamqp.header import ContentHeader
+    from yarl import URL
 except ImportError as error:
     raise ConfigurationError(f"RabbitMQ needs aiormq: pip install 'sagabus[rabbitmq]' ({error})") from error
 
-__all__ = ["AbstractConnection", "ArgumentsType", "Channel", "DeliveredMessage"]
-__all__ += ["aiormq", "connected", "open_channel", "spec", "when_closed"]
+__all__ = ["URL", "AbstractConnection", "ArgumentsType", "Channel", "ContentHeader", "DeliveredMessage"]
+__all__ += ["TCPTransportFactory", "TLSTransportFactory", "TransportFactory", "aiormq"]
+__all__ += ["connected", "decode", "open_channel", "spec", "when_closed"]
 
 
 async def connected(connection: aiormq.Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ exceptions = aiormq.exceptions
 
 DRIVER_ERRORS = (exceptions.AMQPError, OSError, RuntimeError, EOFError, StopAsyncIteration)
 """What aiormq raises of its own: for a connection that is closed, a RuntimeError or the end of an iteration."""
-UNREADABLE = (ValueError, TypeError, OverflowError)
+UNREADABLE = (ValueError, TypeError, OverflowError, struct.error)
 """What pamqp raises for a message that AMQP cannot carry, before anything of it is sent."""
 
 
@@ -29,6 +30,12 @@ def reason(error: BaseException | None) -> str:
 def why(closing: asyncio.Future[object]) -> str:
     """Why a connection or a channel has ended."""
     return reason(asyncio.CancelledError() if closing.cancelled() else closing.exception())
+
+
+def is_unreadable(closing: asyncio.Future[object]) -> bool:
+    """Whether a connection has ended because the driver could not read what came."""
+    error = None if closing.cancelled() else closing.exception()
+    return isinstance(error, exceptions.ProtocolSyntaxError | ArithmeticError | ValueError | struct.error)
 
 
 @contextmanager

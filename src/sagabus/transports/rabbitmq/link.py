@@ -13,11 +13,10 @@ from sagabus.errors import TransportError
 from sagabus.transport import Delivery, Sent, Topology, WireMessage
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.rabbitmq.declaring import Declaration
-from sagabus.transports.rabbitmq.dialling import dial
+from sagabus.transports.rabbitmq.dialling import Dialler
 from sagabus.transports.rabbitmq.driver import AbstractConnection, open_channel, when_closed
 from sagabus.transports.rabbitmq.faults import DRIVER_ERRORS, translated, why
 from sagabus.transports.rabbitmq.names import Names
-from sagabus.transports.rabbitmq.options import Options
 from sagabus.transports.rabbitmq.publishing import Publisher
 from sagabus.transports.rabbitmq.receiving import Receiver
 
@@ -25,15 +24,15 @@ from sagabus.transports.rabbitmq.receiving import Receiver
 class RabbitMQLink:
     """See `sagabus.transport.Link`."""
 
-    def __init__(self, options: Options, sending: AbstractConnection, most: int) -> None:
+    def __init__(self, dialler: Dialler, sending: AbstractConnection, most: int) -> None:
         """`most`: how many messages may be open here."""
-        self._options, self._sending, self._most = options, sending, most
-        self._names = Names(options.prefix)
-        self._place = options.place
-        self._life = Lifetime(options.place)
+        self._dialler, self._sending, self._most = dialler, sending, most
+        self._names = Names(dialler.options.prefix)
+        self._place = dialler.options.place
+        self._life = Lifetime(self._place)
         self._receiving: AbstractConnection | None = None
         self._receiver: Receiver | None = None
-        self._publisher = Publisher(sending, self._names, self._life, options.place)
+        self._publisher = Publisher(sending, self._names, self._life, self._place)
         self._watch(sending)
 
     async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
@@ -87,7 +86,7 @@ class RabbitMQLink:
     async def _connection(self) -> AbstractConnection:
         """The one that receives."""
         if self._receiving is None:
-            self._receiving = await dial(self._options, "sagabus in")
+            self._receiving = await self._dialler.receiving()
             self._watch(self._receiving)
         return self._receiving
 

@@ -22,6 +22,8 @@ from sagabus.transports.rabbitmq.names import Names
 
 _LARGE = 131_072
 """Bytes above which a message is sent alone, since the broker may find it too large."""
+_FRAME = 131_072
+"""Bytes of a frame where the broker names no limit."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
 _REFUSALS = (exceptions.ChannelPreconditionFailed, exceptions.ChannelAccessRefused)
 """A message that is too large; a message that this user may not send."""
@@ -92,7 +94,7 @@ class Publisher:
                 message.body,
                 exchange=self._names.exchange(message.kind),
                 routing_key=message.type,
-                properties=to_amqp(message),
+                properties=to_amqp(message, self._connection.connection_tune.frame_max or _FRAME),
                 mandatory=True,
                 wait=False,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sagabus.transport import Capability, Part, Topology
-from sagabus.transports.rabbitmq.dialling import dial
+from sagabus.transports.rabbitmq.dialling import Dialler
 from sagabus.transports.rabbitmq.link import RabbitMQLink
 from sagabus.transports.rabbitmq.names import Names
 from sagabus.transports.rabbitmq.options import options
@@ -22,14 +22,14 @@ class RabbitMQTransport:
     capabilities = frozenset(Capability) - {Capability.TIMES}
 
     def __init__(self, url: str) -> None:
-        self._options = options(parsed_transport(url))
-        self.place = self._options.place
+        self._dialler = Dialler(options(parsed_transport(url)))
+        self.place = self._dialler.options.place
 
     def __repr__(self) -> str:
         return f"RabbitMQTransport({self.place!r})"
 
     def parts(self, topology: Topology) -> Sequence[Part]:
-        return tuple(Names(self._options.prefix).parts(topology))
+        return tuple(Names(self._dialler.options.prefix).parts(topology))
 
     async def connect(self) -> RabbitMQLink:
-        return RabbitMQLink(self._options, await dial(self._options, "sagabus out"), self.largest_batch)
+        return RabbitMQLink(self._dialler, await self._dialler.sending(), self.largest_batch)
