@@ -379,8 +379,8 @@ async def with_user(operator: Any, rights: str) -> None:
     await operator.execute_command("ACL", "SETUSER", "app", *rights.split())
 
 
-def at(server: PrivateRedis, password: str = "secret") -> RedisTransport:
-    return RedisTransport(f"redis://app:{password}@127.0.0.1:{server.port}/0")
+def at(server: PrivateRedis) -> RedisTransport:
+    return RedisTransport(f"redis://app:secret@127.0.0.1:{server.port}/0")
 
 
 async def test_the_least_rights_are_enough(server: PrivateRedis) -> None:
@@ -427,12 +427,14 @@ async def test_a_missing_right_is_a_matter_of_configuration(server: PrivateRedis
                 pass
 
 
-async def test_a_wrong_password_is_a_matter_of_configuration_and_is_not_shown(server: PrivateRedis) -> None:
-    async with client(server) as operator:
-        await with_user(operator, LEAST)
-
-    with pytest.raises(ConfigurationError, match="WRONGPASS") as refused:
-        await at(server, "hunter2").connect()
+@pytest.mark.parametrize(
+    ("login", "words"), [("app:hunter2@", "WRONGPASS"), (":hunter2@", "without any password"), ("", "DB index")]
+)
+async def test_what_waiting_does_not_cure_is_a_matter_of_configuration(
+    server: PrivateRedis, login: str, words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        await RedisTransport(f"redis://{login}127.0.0.1:{server.port}/99").connect()
 
     assert "hunter2" not in repr(refused.value) + str(refused.value)
     assert refused.value.__cause__ is None

@@ -94,11 +94,18 @@ def test_each_scheme_makes_a_transport_and_connects_nothing(scheme: str) -> None
 
 
 def test_what_a_url_says() -> None:
-    found = options.read("rediss://app:s%2Fecret@one:1,two/7?prefix=shop&lease=9")
+    found = options.read("rediss://app:s%2Fecret@one:1,two/7?prefix=shop&lease=9&wait=2")
 
+    assert (found.wait, found.sentinel) == (2, None)
     assert (found.hosts, found.database, found.lease) == ((("one", 1), ("two", 6379)), 7, 9.0)
     assert (found.user, found.password, found.is_encrypted) == ("app", "s/ecret", True)
     assert found.names.queue("books") == "{shop}:queue:books"
+
+
+def test_hosts_may_be_sentinels() -> None:
+    found = options.read("redis://one,two:1?sentinel=main&tls=off")
+
+    assert (found.hosts, found.sentinel) == ((("one", 26379), ("two", 1)), "main")
 
 
 def test_without_anything_it_is_the_server_of_this_machine() -> None:
@@ -109,11 +116,20 @@ def test_without_anything_it_is_the_server_of_this_machine() -> None:
 
 def test_all_problems_are_said_at_once_and_nothing_secret() -> None:
     with pytest.raises(ConfigurationError) as refused:
-        options.read("redis://app@far.example/x?prefix=a}b&lease=0&prefx=1&cert=/none&db=1")
+        options.read("redis://app@far.example/x?prefix=a}b&lease=0&wait=x&sentinel=&prefx=1&cert=/none&db=1")
 
     words = str(refused.value)
-    assert len(refused.value.problems) == 9
-    for part in ("'prefx' is unknown; did you mean prefix?", "'db'", "path", "option prefix", "lease", "password"):
+    assert len(refused.value.problems) == 11
+    for part in (
+        "'prefx' is unknown; did you mean prefix?",
+        "'db'",
+        "path",
+        "option prefix",
+        "lease",
+        "wait",
+        "sentinel",
+        "password",
+    ):
         assert part in words
     assert "plain text" in words
     assert "only for TLS: write rediss:" in words

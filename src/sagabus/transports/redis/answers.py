@@ -6,7 +6,7 @@ import re
 
 from sagabus.errors import ConfigurationError, SagaBusError, TransportError
 from sagabus.transport import Answer, Sent
-from sagabus.transports.redis.driver import RedisError, ResponseError
+from sagabus.transports.redis.driver import AuthenticationError, RedisError, ResponseError
 
 _NOT_PERMITTED = ("NOPERM", "ERR The user executing the script can't", "ERR ACL failure in script")
 """How an error begins that a script met for want of a right: for those there is no word of their own."""
@@ -14,8 +14,8 @@ _SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
 _RESTS = frozenset({"OOM", "NOREPLICAS"})
 """The server answers, and refuses to write for now: the link is well, and what was sent is sent again."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
-_SETTINGS = frozenset({"NOAUTH", "NOPERM", "WRONGPASS"})
-"""What waiting does not cure."""
+_SETTINGS = ("ERR DB index is out of range", "ERR SELECT is not allowed", *_NOT_PERMITTED)
+"""How errors begin that waiting does not cure, besides those of the login."""
 
 
 def code(error: RedisError) -> str:
@@ -58,6 +58,6 @@ def is_missing(error: RedisError) -> bool:
 
 def raised(error: RedisError, place: str) -> SagaBusError:
     """What a call that met the error raises."""
-    if code(error) in _SETTINGS or text(error).startswith(_NOT_PERMITTED):
-        return ConfigurationError(f"{place}: {text(error)}: correct the user, its password or its permissions")
+    if isinstance(error, AuthenticationError) or text(error).startswith(_SETTINGS):
+        return ConfigurationError(f"{place}: {text(error)}: correct the URL, or the rights of its user")
     return TransportError(text(error), transport=place)

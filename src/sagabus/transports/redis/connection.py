@@ -24,6 +24,8 @@ Reply: TypeAlias = Any
 """Bytes, a number, None, an error, or a list of those."""
 PATIENCE = 20.0
 """Seconds until a server that does not answer counts as lost."""
+_FAREWELL = 0.5
+"""Seconds for the end of an encrypted connection, which both sides have to say."""
 
 
 class Pipe:
@@ -69,10 +71,13 @@ class Pipe:
         """End. Twice is harmless."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
-        with suppress(RedisError, OSError):
-            await self._connection.disconnect(nowait=True)
-        self._drop()
+        try:
+            await asyncio.wait(self._tasks)
+        finally:
+            self._drop()
+            with suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(_FAREWELL):
+                    await self._connection.disconnect()
 
     async def _guarded(self, work: Callable[[], Any]) -> None:
         """Work until the connection ends, and say so to all who wait."""

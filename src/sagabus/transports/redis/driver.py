@@ -9,8 +9,22 @@ from sagabus.errors import ConfigurationError
 
 try:
     connections: Any = import_module("redis.asyncio.connection")
-    from redis.exceptions import NoScriptError, RedisError, ResponseError
+    from redis.exceptions import AuthenticationError, MovedError, NoScriptError, RedisError, ResponseError
 except ImportError as error:
     raise ConfigurationError(f"Redis needs redis-py: pip install 'sagabus[redis]' ({error})") from error
 
-__all__ = ["NoScriptError", "RedisError", "ResponseError", "connections"]
+__all__ = [
+    "AuthenticationError",
+    "MovedError",
+    "NoScriptError",
+    "RedisError",
+    "ResponseError",
+    "connections",
+    "moved_to",
+]
+
+
+def moved_to(error: MovedError) -> tuple[str, int]:
+    """The host and the port at which a cluster has the keys."""
+    found: Any = error
+    return str(found.host), int(found.port)

@@ -43,11 +43,11 @@ class Facts:
         if self._said.get("role", "master") != "master":
             raise TransportError("the server is a replica, which cannot be written to", transport=place)
 
-    async def risks(self, pipe: Pipe) -> Sequence[str]:
+    async def risks(self, pipe: Pipe, *, wait: int) -> Sequence[str]:
         """See `sagabus.transport.Link`."""
         if not self._said:
             return ("does not say how it keeps its data: permit INFO",)
-        return [*self._of_disk(await _setting(pipe, "appendfsync")), *self._of_memory(), *self._of_replicas()]
+        return [*self._of_disk(await _setting(pipe, "appendfsync")), *self._of_memory(), *self._of_replicas(wait)]
 
     def _of_disk(self, fsync: str | None) -> Iterator[str]:
         if self._said.get("aof_enabled") != "1":
@@ -65,9 +65,13 @@ class Facts:
         if self._said.get("maxmemory", "0") != "0" and policy.startswith("allkeys"):
             yield f"removes queues when its memory is full (maxmemory-policy {policy}): set noeviction"
 
-    def _of_replicas(self) -> Iterator[str]:
-        if self._said.get("connected_slaves", "0") != "0":
-            yield "confirms before its replicas have what came, so a failover may lose it"
+    def _of_replicas(self, wait: int) -> Iterator[str]:
+        replicas = int(self._said.get("connected_slaves", "0"))
+        if replicas > wait:
+            yield (
+                f"has {replicas} replicas and confirms what {wait} of them have, so a failover may lose it: "
+                f"add wait={replicas} to the URL"
+            )
 
 
 async def _setting(pipe: Pipe, name: str) -> str | None:

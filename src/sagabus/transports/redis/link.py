@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from sagabus.errors import TransportError
@@ -17,6 +19,8 @@ from sagabus.transports.redis.losses import Losses
 from sagabus.transports.redis.options import Options
 from sagabus.transports.redis.receiving import Receiving
 
+_PATIENCE_OF_REPLICAS = 1000
+"""Milliseconds. The connection does nothing else meanwhile, and a lease has to be renewed on it."""
 _MOST_BYTES = 8 << 20
 """Of the messages of one script, but for the last one."""
 
@@ -39,6 +43,7 @@ class RedisLink:
         self._waiting: Pipe | None = None
         self._receiving: Receiving | None = None
         self._mark = ""
+        self._turn = asyncio.Lock()
 
     async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
         self._life.check()
@@ -83,7 +88,8 @@ class RedisLink:
 
     async def _passed_on(self, batch: Sequence[_Outgoing]) -> list[Sent]:
         try:
-            return await self._routed(batch)
+            async with self._turn if self._options.wait else nullcontext():
+                return await self._copied(await self._routed(batch))
         except RedisError as error:
             if answers.rests(error):
                 return [Sent(Answer.UNKNOWN, answers.text(error))] * len(batch)
@@ -112,6 +118,17 @@ class RedisLink:
             raise self._failed("the server has lost its data since this link began")
         return [answers.sent(each.decode()) for each in reply]
 
+    async def _copied(self, sent: list[Sent]) -> list[Sent]:
+        """The same, where as many replicas have it as the URL asks for."""
+        wanted = self._options.wait
+        if not wanted:
+            return sent
+        have = await self._pipe.ask("WAIT", wanted, _PATIENCE_OF_REPLICAS)
+        if have >= wanted:
+            return sent
+        doubtful = Sent(Answer.UNKNOWN, f"{have} of {wanted} replicas have it")
+        return [doubtful if each.answer is Answer.CONFIRMED else each for each in sent]
+
     async def receive(self, most: int) -> Sequence[Delivery]:
         self._life.check()
         if self._receiving is None:
@@ -131,7 +148,7 @@ class RedisLink:
 
     async def durability_risks(self) -> Sequence[str]:
         self._life.check()
-        return await self._server.facts.risks(self._pipe)
+        return await self._server.facts.risks(self._pipe, wait=self._options.wait)
 
     async def ended(self) -> str:
         return await self._life.ended()

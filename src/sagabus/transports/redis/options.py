@@ -17,14 +17,17 @@ from sagabus.url.transport import parsed_transport
 Host: TypeAlias = tuple[str, int]
 """Its name, and the port."""
 PORT = 6379
+SENTINEL_PORT = 26379
 _PREFIX = "sagabus"
 _LEASE = 5.0
 _ENCRYPTED = {"rediss": True, "valkeys": True, "redis": False, "valkey": False}
-_OWN = ("lease", "prefix")
+_OWN = ("lease", "prefix", "sentinel", "wait")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HIGHEST_DATABASE = 1 << 31
-_LEASES = (1.0, 60.0)
+_DIGITS = 11
+_LEASES = (1, 60)
 """Seconds, the shortest and the longest."""
+_MOST_REPLICAS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Options:
     prefix: str
     lease: float
     """Seconds for which a link may be silent before another one of its service receives."""
+    wait: int
+    """How many replicas must have what is sent before it counts as confirmed."""
+    sentinel: str | None
+    """What the Sentinels at the hosts call the server; None where the hosts are servers."""
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     is_encrypted: bool = False
@@ -58,14 +65,17 @@ def read(url: str) -> Options:
         problems += error.problems
     if problems:
         raise ConfigurationError(*problems)
-    prefix = given.get("prefix", _PREFIX)
+    prefix, sentinel = given.get("prefix", _PREFIX), given.get("sentinel")
+    usual = PORT if sentinel is None else SENTINEL_PORT
     return Options(
         place=parsed.place,
-        hosts=tuple((host or "127.0.0.1", port or PORT) for host, port in parsed.hosts or (("", None),)),
+        hosts=tuple((host or "127.0.0.1", port or usual) for host, port in parsed.hosts or (("", None),)),
         database=int(parsed.path or 0),
         names=Names(prefix),
         prefix=prefix,
         lease=float(given.get("lease", _LEASE)),
+        wait=int(given.get("wait", 0)),
+        sentinel=sentinel,
         user=parsed.user,
         password=parsed.password,
         is_encrypted=is_encrypted,
@@ -80,14 +90,22 @@ def _problems(url: StoreUrl, given: Mapping[str, str]) -> Iterator[str]:
             yield f"{url.place}: the option {name!r} is unknown{known_names(name, known)}"
     if not _is_number(url.path or "0", _HIGHEST_DATABASE):
         yield f"{url.place}: the path is the number of a database: write /0, or nothing"
-    if not _NAME.fullmatch(given.get("prefix", _PREFIX)):
-        yield f"{url.place}: the option prefix has at most 64 letters, digits, '.', '_' and '-': correct it"
-    shortest, longest = _LEASES
-    if not _is_number(given.get("lease", "5"), int(longest)) or float(given.get("lease", _LEASE)) < shortest:
-        yield f"{url.place}: the option lease takes whole seconds from {shortest:g} to {longest:g}"
     if url.user is not None and url.password is None:
         yield f"{url.place}: a user needs a password: write user:password@, or leave the user out"
+    for problem in _values(given):
+        yield f"{url.place}: the option {problem}"
 
 
-def _is_number(text: str, highest: int) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 11 and int(text) <= highest
+def _values(given: Mapping[str, str]) -> Iterator[str]:
+    for name in ("prefix", "sentinel"):
+        if name in given and not _NAME.fullmatch(given[name]):
+            yield f"{name} has at most 64 letters, digits, '.', '_' and '-': correct it"
+    shortest, longest = _LEASES
+    if not _is_number(given.get("lease", "5"), longest, lowest=shortest):
+        yield f"lease takes whole seconds from {shortest} to {longest}"
+    if not _is_number(given.get("wait", "0"), _MOST_REPLICAS):
+        yield f"wait takes a number of replicas, at most {_MOST_REPLICAS}"
+
+
+def _is_number(text: str, highest: int, *, lowest: int = 0) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < _DIGITS and lowest <= int(text) <= highest

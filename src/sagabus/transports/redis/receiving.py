@@ -31,7 +31,7 @@ _BEYOND = 5.0
 """Seconds that its answer may take besides: a server that was frozen, or a connection that is dead, says nothing."""
 _MOST_BYTES = 8 << 20
 """Of one reply, but for its last page: what a link holds is bounded, however large its messages are."""
-_IN_HASTE = 1.0
+_IN_HASTE = 0.5
 _RENEW = 2.0
 """Seconds, at most, until a link notices that its lease is gone: what was sent after a loss waits for all to notice."""
 
