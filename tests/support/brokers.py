@@ -17,8 +17,9 @@ from uuid import uuid4
 import aio_pika
 from tests.faults.proxy import Proxy
 from tests.support.private_servers import require
+from tests.support.redis_server import OwnKeys
 
-from sagabus.testing.brokers import PrivateRabbitMQ
+from sagabus.testing.brokers import PrivateRabbitMQ, PrivateRedis
 from sagabus.testing.servers import PrivateServer
 from sagabus.transport import Link, Transport
 from sagabus.transports import transport_from_url
@@ -129,7 +130,45 @@ class RabbitMQLab(Lab):
         return await asyncio.to_thread(self.server.control, *arguments)
 
 
-LABS: tuple[type[Lab], ...] = (RabbitMQLab,)
+class RedisLab(Lab):
+    """Redis, whose memory is full where a queue is to be."""
+
+    kind = PrivateRedis
+
+    def url(self, port: int | None = None) -> str:
+        return f"redis://127.0.0.1:{port or self.server.port}/0?prefix={self.prefix}&lease=1"
+
+    async def waiting(self, service: str) -> int:
+        async with self._keys() as keys:
+            return int(await keys.client.xlen(keys.names.queue(service)))
+
+    async def put(self, service: str, headers: dict[str, Any], body: bytes) -> None:
+        async with self._keys() as keys:
+            await keys.put(service, headers, body)
+
+    async def clear(self) -> None:
+        async with self._keys() as keys:
+            await keys.clear()
+
+    @asynccontextmanager
+    async def full(self, service: str) -> AsyncIterator[None]:
+        async with self._keys() as keys:
+            await keys.client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                await keys.client.config_set("maxmemory", 0)
+
+    @asynccontextmanager
+    async def _keys(self) -> AsyncIterator[OwnKeys]:
+        keys = OwnKeys(self.server.url, self.prefix)
+        try:
+            yield keys
+        finally:
+            await keys.client.aclose()
+
+
+LABS: tuple[type[Lab], ...] = (RabbitMQLab, RedisLab)
 
 
 # --- links that do something else ---------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ def answers(url: str) -> bool:
 class OwnKeys:
     """The keys below one prefix, and the connections of transports that use it."""
 
-    def __init__(self, url: str) -> None:
-        self.prefix = f"test-{uuid4().hex[:12]}"
+    def __init__(self, url: str, prefix: str = "") -> None:
+        self.prefix = prefix or f"test-{uuid4().hex[:12]}"
         self.names = Names(self.prefix)
         self.url = with_option(url, "prefix", self.prefix)
         self.client: Any = Redis.from_url(url)
@@ -62,8 +62,11 @@ class OwnKeys:
     async def put(self, service: str, headers: dict[str, object], body: bytes) -> None:
         await self.client.xadd(self.names.queue(service), {**headers, "body": body})
 
-    async def close(self) -> None:
+    async def clear(self) -> None:
         """Remove what was made."""
         async for key in self.client.scan_iter(match=f"{{{self.prefix}}}*", count=1000):
             await self.client.delete(key)
+
+    async def close(self) -> None:
+        await self.clear()
         await self.client.aclose()
