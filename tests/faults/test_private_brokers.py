@@ -8,14 +8,15 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aio_pika
 import nats
 import pytest
+from redis.asyncio import Redis
 from tests.support.private_servers import require
 
-from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ
+from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ, PrivateRedis
 from sagabus.testing.sandbox import until
 from sagabus.testing.servers import PrivateServer, ServerFailed
 
@@ -74,7 +75,23 @@ async def read_from_nats(url: str) -> list[bytes]:
         return [(await stream.get_msg("notes", number)).data or b"" for number in range(1, count + 1)]
 
 
-KINDS = [Kind(PrivateNats, write_to_nats, read_from_nats), Kind(PrivateRabbitMQ, write_to_rabbitmq, read_from_rabbitmq)]
+async def write_to_redis(url: str, note: bytes) -> None:
+    client: Any = Redis.from_url(url)
+    async with client:
+        await client.rpush("notes", note)
+
+
+async def read_from_redis(url: str) -> list[bytes]:
+    client: Any = Redis.from_url(url)
+    async with client:
+        return list(await client.lrange("notes", 0, -1))
+
+
+KINDS = [
+    Kind(PrivateNats, write_to_nats, read_from_nats),
+    Kind(PrivateRabbitMQ, write_to_rabbitmq, read_from_rabbitmq),
+    Kind(PrivateRedis, write_to_redis, read_from_redis),
+]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.server.__name__)

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from tests.faults.test_redis import BOOKS, QUEUE, client, ids, linked, message, receive, send
-from tests.faults.test_tls import certificates
 from tests.support.private_servers import require
 from tests.support.waiting import until
 
@@ -19,8 +18,6 @@ from sagabus.testing.brokers import PrivateRedis
 from sagabus.testing.sandbox import HOST, ReservedPort
 from sagabus.transport import Answer
 from sagabus.transports.redis import RedisTransport
-
-__all__ = ["certificates"]
 
 pytestmark = pytest.mark.faults
 
