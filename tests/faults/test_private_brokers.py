@@ -159,11 +159,13 @@ def test_a_broker_does_not_outlive_an_interpreter_that_is_killed(kind: Kind) -> 
 def living_in(folder: str) -> list[int]:
     """Processes that were started for a folder, helpers that have left their family among them."""
     numbers = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    return [number for number in numbers if number != os.getpid() and folder in environment(number)]
+    return [number for number in numbers if number != os.getpid() and folder in surroundings(number)]
 
 
-def environment(process: int) -> str:
+def surroundings(process: int) -> str:
+    """Its variables, unless it has written its title over them, and where it works."""
+    place = Path(f"/proc/{process}")
     try:
-        return Path(f"/proc/{process}/environ").read_text(errors="replace")
+        return (place / "environ").read_text(errors="replace") + str((place / "cwd").readlink())
     except OSError:
         return ""
