@@ -11,7 +11,8 @@ Below:
     registry        who receives what: keys of a bucket, changed by compare-and-set
     arrival         one message out of the stream
     jetstream       requests to JetStream
-    connection      nats-py, and what is kept from it
+    connection      one connection to a server
+    client          nats-py, and what is kept from it
     address, names, headers     what a URL says, and how things are written at NATS
 
 A consumer of a 2.9 server has one filter, and its filters cannot be changed by compare-and-set in any version. So a

@@ -53,15 +53,21 @@ def address(url: str) -> Address:
     """What a URL says; ConfigurationError with all that is wrong with it."""
     parsed = parsed_transport(url)
     options = dict(parsed.options)
-    if problems := list(_problems(parsed, options)):
-        raise ConfigurationError(*(f"{parsed.place}: {problem}" for problem in problems))
+    problems = [f"{parsed.place}: {problem}" for problem in _problems(parsed, options)]
+    tls = None
+    try:
+        tls = tls_context(parsed, encrypted=parsed.scheme == "tls", secure_scheme="tls")
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigurationError(*problems)
     login = dict(_login(parsed, options))
     return Address(
         place=parsed.place,
         hosts=tuple((host or "127.0.0.1", port or _PORT) for host, port in parsed.hosts or (("", None),)),
         login=login,
         secrets=tuple(str(login[name]) for name in ("password", "token") if login.get(name)),
-        tls=tls_context(parsed, encrypted=parsed.scheme == "tls", secure_scheme="tls"),
+        tls=tls,
         prefix=options.get("prefix", "sagabus"),
         replicas=int(options.get("replicas", "1")),
         is_synced="sync" in options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sagabus.transport import WireMessage
 from sagabus.transports import wire
 from sagabus.transports.nats import headers
-from sagabus.transports.nats.connection import Raw
+from sagabus.transports.nats.client import Raw
 
 _PREFIX = b"$JS.ACK."
 _SHORT = 9

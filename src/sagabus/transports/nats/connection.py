@@ -1,25 +1,23 @@
 """One connection to a server, on nats-py: what comes is handed to its receiver at once, and as bytes.
 
-nats-py reads subjects and headers as text, and stops to read for good where one of them is none. So this module takes
-messages before that. It never cancels what nats-py waits for either: nats-py swallows some cancellations, and an answer
-to a ping whose caller has gone ends its reading.
+Nothing that nats-py waits for is ever cancelled. It swallows some cancellations, and an answer to a ping that is no
+longer waited for ends its reading.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import nats.errors
-from nats.aio.client import Client
 
 from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.nats import headers as header_lines
 from sagabus.transports.nats.address import Address
+from sagabus.transports.nats.client import NatsClient, Raw, Receiver, said
 
 _CONNECT = 3
 """Seconds for each step of making a connection."""
@@ -27,18 +25,7 @@ _ANSWER = 10.0
 """Seconds for an answer of the server's."""
 _CLOSE = 2.0
 _NO_RESPONDERS = 503
-_DENIED = re.compile(r"permissions violation for (publish|subscription) to \"([^\"]*)\"")
 _REFUSED = ("authorization violation", "authentication", "maximum account", "user authentication")
-
-
-class Raw(NamedTuple):
-    """A message as it came."""
-
-    subject: bytes
-    reply: bytes
-    block: bytes
-    """Its headers."""
-    body: bytes
 
 
 class Reply(NamedTuple):
@@ -51,15 +38,12 @@ class Reply(NamedTuple):
     """The user may not publish there, in the server's words."""
 
 
-Receiver = Callable[[Raw], None]
-
-
 class Connection:
     """An open connection. It ends with the life of its link, and never comes back."""
 
     def __init__(self, address: Address, life: Lifetime) -> None:
         self._address, self.life = address, life
-        self._client = _Client(address.tls is not None)
+        self._client = NatsClient(address.tls is not None)
         self._asked: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._numbers = 0
@@ -80,7 +64,7 @@ class Connection:
     def why(self) -> str:
         """What the server or the client said last."""
         error = self._client.last_error
-        return "" if error is None else self._address.hidden(_said(error))
+        return "" if error is None else self._address.hidden(said(error))
 
     async def open(self) -> None:
         """Connect to the first host that answers. TransportError, or ConfigurationError where we are refused."""
@@ -90,9 +74,9 @@ class Connection:
             try:
                 await self._connect(host, port)
             except (nats.errors.Error, OSError, TimeoutError) as error:
-                said = self._client.heard or _said(error)
-                refused += any(word in said.lower() for word in _REFUSED)
-                problems.append(f"{host}:{port}: {self._address.hidden(said)}")
+                text = self._client.heard or said(error)
+                refused += any(word in text.lower() for word in _REFUSED)
+                problems.append(f"{host}:{port}: {self._address.hidden(text)}")
                 await self._discard()
             except BaseException:
                 await self._discard()
@@ -108,9 +92,10 @@ class Connection:
         """End it; what was published before is sent, unless the broker takes nothing."""
         self._closing = True
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE):
-                    await self._client.close()
+            if self._client.is_connected:  # nats-py would wait for ever for the end of one that TLS has failed on
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CLOSE):
+                        await self._client.close()
         finally:
             self._client.drop()
 
@@ -130,9 +115,9 @@ class Connection:
         with _edge(self):
             await self._client.publish(subject, body, reply)
 
-    def answer(self, subject: bytes) -> None:
-        """Send an empty message soon, from a receiver."""
-        task = asyncio.get_running_loop().create_task(self._client.publish(subject.decode("ascii", "replace")))
+    def answer(self, subject: bytes, body: bytes = b"") -> None:
+        """Send a message soon, from a receiver."""
+        task = asyncio.get_running_loop().create_task(self._client.publish(subject.decode("ascii", "replace"), body))
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -174,7 +159,7 @@ class Connection:
     # --- making it ----------------------------------------------------------------------------------------------------
 
     async def _connect(self, host: str, port: int) -> None:
-        address, client = self._address, _Client(self._address.tls is not None)
+        address, client = self._address, NatsClient(self._address.tls is not None)
         self._client = client
         client.denied, client.reading_ended = self._denied, self._ended
         named = f"[{host}]" if ":" in host else host
@@ -200,10 +185,9 @@ class Connection:
         await client.listen(self._echo, lambda raw: self.answer(raw.reply))
 
     async def _discard(self) -> None:
-        self._client.reading_ended = _nothing
-        with suppress(Exception):  # whatever is wrong with a connection that was not made
-            await self._client.close()
-        self._client.drop()
+        """Forget a connection that was not made: another host may be tried."""
+        await self.close()
+        self._closing = False
 
     def _answered(self, raw: Raw) -> None:
         number = raw.subject.rpartition(b".")[2]
@@ -226,71 +210,6 @@ class Connection:
             self.life.end(self.why or "the broker closed the connection")
 
 
-class _Client(Client):
-    """nats-py's client with its messages taken before it reads them, and with no way back to plain text."""
-
-    def __init__(self, encrypted: bool) -> None:  # noqa: FBT001  # a class of this module only
-        super().__init__()
-        self._encrypted = encrypted
-        self._receivers: dict[int, Receiver] = {}
-        self.heard = ""
-        self.denied: Callable[[str, str, str], None] = lambda what, subject, text: None
-        self.reading_ended: Callable[[], None] = _nothing
-
-    async def listen(self, subject: str, receiver: Receiver) -> Callable[[], Any]:
-        number = self._sid + 1
-        self._receivers[number] = receiver
-        # A future in place of a callback: nats-py then begins no task for it.
-        client: Any = self  # whose futures have no types
-        subscription = await client.subscribe(subject, future=asyncio.get_running_loop().create_future())
-
-        async def forget() -> None:
-            self._receivers.pop(number, None)
-            if not self.is_closed:
-                await subscription.unsubscribe()
-
-        return forget
-
-    def check_encryption(self) -> None:
-        """Raise where TLS is wanted and the connection has none."""
-        if self._encrypted and not self._server_info.get("tls_required"):
-            raise nats.errors.SecureConnWantedError
-
-    def version(self) -> tuple[int, ...]:
-        return tuple(map(int, re.findall(r"\d+", str(self._server_info.get("version", "")))[:3]))
-
-    def drop(self) -> None:
-        """Close the socket, whatever waits in it."""
-        transport: Any = self._transport  # its class has no types
-        if transport:
-            transport.close()
-
-    async def on_error(self, error: Exception) -> None:
-        self.heard = _said(error)
-        if found := _DENIED.search(self.heard):
-            self.denied(found[1], found[2], self.heard)
-
-    async def on_closed(self) -> None:
-        self.reading_ended()
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
-        # Without this, a server that offers no TLS would get the password in plain text.
-        if self._encrypted and initial_connection:
-            info["tls_required"] = True
-        await super()._process_info(info, initial_connection)
-
-    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
-        receiver = self._receivers.get(sid)
-        if receiver is not None:
-            receiver(Raw(subject, reply, headers or b"", data))
-
-    async def _read_loop(self) -> None:
-        try:
-            await super()._read_loop()
-        finally:
-            self.reading_ended()  # also where nats-py stops to read and says nothing
-
-
 class _edge:  # noqa: N801  # reads as a statement
     """Errors of the client's as ours: every one of them is the end of the link."""
 
@@ -302,14 +221,5 @@ class _edge:  # noqa: N801  # reads as a statement
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, nats.errors.Error | OSError):
-            self._life.end(_said(error))
+            self._life.end(said(error))
             raise self._life.error() from error
-
-
-def _nothing() -> None:
-    return None
-
-
-def _said(error: BaseException) -> str:
-    text = str(error).removeprefix("nats: ").strip("'")
-    return text or type(error).__name__

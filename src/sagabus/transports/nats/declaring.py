@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,6 +21,9 @@ log = logging.getLogger("sagabus")
 
 ACK_WAIT = 3.0
 """Seconds after which what a link left without a word comes again. What a link holds needs no word: see `intake`."""
+_LOOK = 0.02
+_LOOKS = 50
+"""Seconds between two looks at what another link makes, and how many looks."""
 MOST_OPEN = 1000
 """Messages of one service that may be open."""
 _STREAM: Mapping[str, Any] = {"retention": "interest", "discard": "new", "storage": "file"}
@@ -85,6 +89,10 @@ class Declaration:
             await self._made(names.stream, {"subjects": names.subjects, **_STREAM, **kept})
         if self._bucket is None:
             await self._made(names.bucket_stream, {"subjects": (names.value(">"),), **_BUCKET, **kept})
+        for subject in (names.subject("event", "ready"), names.value("ready")):
+            # Another link may be about to make the stream.
+            if not await _comes(partial(self._jetstream.takes, subject)):
+                raise ConfigurationError(f"no stream takes what is published on {subject}")
         await self._write_service(move=move)
         if self._consumer is None:
             await self._make_consumer()
@@ -143,7 +151,9 @@ class Declaration:
         try:
             await self._jetstream.call(f"STREAM.CREATE.{stream}", name=stream, **config)
         except Refusal as refusal:
-            if refusal.code != STREAM_EXISTS:  # another link may have been faster
+            # Another link may be faster.
+            there = partial(self._jetstream.found, f"STREAM.INFO.{stream}")
+            if refusal.code not in STREAM_EXISTS or not await _comes(there):
                 raise ConfigurationError(f"the stream {stream} cannot be made: {refusal.text}") from refusal
 
     async def _make_consumer(self) -> None:
@@ -188,6 +198,15 @@ class Declaration:
             if await self._registry.set_receivers(kind, message_type, wanted, record.version):
                 return
             record = await self._registry.receivers(kind, message_type)
+
+
+async def _comes(looked: Callable[[], Awaitable[object]]) -> bool:
+    """Whether something is there, or soon is."""
+    for _ in range(_LOOKS):
+        if await looked():
+            return True
+        await asyncio.sleep(_LOOK)
+    return False
 
 
 def _types(topology: Topology) -> list[tuple[WireKind, str]]:

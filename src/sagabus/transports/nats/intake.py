@@ -20,7 +20,8 @@ import msgspec
 from sagabus.transport import Delivery
 from sagabus.transports.nats import headers
 from sagabus.transports.nats.arrival import Arrival, is_message
-from sagabus.transports.nats.connection import Connection, Raw
+from sagabus.transports.nats.client import Raw
+from sagabus.transports.nats.connection import Connection
 from sagabus.transports.nats.jetstream import JetStream
 from sagabus.transports.nats.names import Names, token
 from sagabus.transports.nats.registry import Registry

@@ -13,10 +13,12 @@ from sagabus.transports.nats.connection import Connection
 NO_MESSAGE = 10037
 NO_STREAM = 10059
 NO_CONSUMER = 10014
-STREAM_EXISTS = 10058
+STREAM_EXISTS = (10058, 10065)
+"""Its name, or its subjects."""
 CONSUMER_EXISTS = (10013, 10148, 10105)
 WRONG_SEQUENCE = 10071
-TOO_LARGE = 10054
+TOO_LARGE = (10054, 10097)
+"""For the stream, or in its headers."""
 
 
 class Refusal(Exception):
@@ -55,6 +57,17 @@ class JetStream:
             if refusal.code in {NO_MESSAGE, NO_STREAM, NO_CONSUMER}:
                 return None
             raise TransportError(refusal.text, transport=self._place) from refusal
+
+    async def takes(self, subject: str) -> bool:
+        """Whether a stream takes messages on a subject: one that is meant for another stream is refused, and not kept.
+
+        A 2.9 server shows a stream that it is about to make, and ends itself when that is asked for more.
+        """
+        try:
+            reply = await self._connection.ask(subject, headers={"Nats-Expected-Stream": "none"})
+        except TimeoutError:
+            raise TransportError(f"no answer to {subject}", transport=self._place) from None
+        return not reply.is_unheard
 
 
 def answer(body: bytes) -> Mapping[str, Any]:

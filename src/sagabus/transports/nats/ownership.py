@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from sagabus.transports.nats.connection import Connection, Raw
+from sagabus.transports.nats.client import Raw
+from sagabus.transports.nats.connection import Connection
 from sagabus.transports.nats.names import Names
 from sagabus.transports.nats.registry import Holder, Record, Registry
 
@@ -21,6 +22,8 @@ _SILENCE = 10.0
 """Seconds without an answer after which a link that is connected is replaced."""
 _FRESH = 4.0
 """Seconds for which a look of the holder's own holds; well below the silence that costs it the place."""
+_OVER = b"over"
+"""What a link answers that receives nothing any more, and whose connection is not closed yet."""
 
 
 class Ownership:
@@ -97,7 +100,7 @@ class Ownership:
         except TimeoutError:
             return self._is_silent(holder)
         self._silent = None
-        return reply.is_unheard
+        return reply.is_unheard or reply.body == _OVER
 
     def _is_silent(self, holder: str) -> bool:
         """Whether it has not answered for long enough."""
@@ -109,7 +112,7 @@ class Ownership:
         self._news.set()
 
     def _asked(self, raw: Raw) -> None:
-        self._connection.answer(raw.reply)
+        self._connection.answer(raw.reply, _OVER if self._connection.life.is_over else b"")
 
     @staticmethod
     def _now() -> float:

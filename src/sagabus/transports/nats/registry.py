@@ -56,6 +56,7 @@ class Registry:
 
     def __init__(self, connection: Connection, jetstream: JetStream, names: Names, place: str) -> None:
         self._connection, self._jetstream, self._names, self._place = connection, jetstream, names, place
+        self._has_keys = False
 
     async def service(self, service: str) -> Record[Receives]:
         """What a service receives."""
@@ -86,10 +87,16 @@ class Registry:
         return self._names.value(_link(service))
 
     async def _read(self, key: str, form: type[S]) -> Record[S]:
-        found = await self._jetstream.found(
-            f"STREAM.MSG.GET.{self._names.bucket_stream}", last_by_subj=self._names.value(key)
-        )
+        stream = self._names.bucket_stream
+        if not self._has_keys:
+            # A 2.9 server that is asked for a message of a stream which it is about to make ends itself (seen).
+            known = await self._jetstream.found(f"STREAM.INFO.{stream}")
+            self._has_keys = known is not None and known["state"]["last_seq"] > 0
+        found = None
+        if self._has_keys:
+            found = await self._jetstream.found(f"STREAM.MSG.GET.{stream}", last_by_subj=self._names.value(key))
         if found is None:
+            self._has_keys = False  # the bucket may be gone
             return Record(form(), 0)
         message = found["message"]
         body = b64decode(message.get("data") or "")

@@ -124,5 +124,5 @@ def _sent(asked: asyncio.Future[Reply]) -> Sent:
     try:
         answer(reply.body)
     except Refusal as refusal:
-        return Sent(Answer.REFUSED if refusal.code == TOO_LARGE else Answer.UNKNOWN, refusal.text)
+        return Sent(Answer.REFUSED if refusal.code in TOO_LARGE else Answer.UNKNOWN, refusal.text)
     return _CONFIRMED
