@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +20,8 @@ from sagabus.definitions.saga import SagaDefinition
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.bus.inspection.records import WaitReport
-    from sagabus.bus.views import SagaRecord, Transition
+    from sagabus.bus.inspection.records import Change, Step, WaitReport
+    from sagabus.bus.views import SagaRecord
 
 _STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
@@ -127,11 +127,15 @@ def why(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_j
     "--after", type=POSITION, default=0, metavar="POSITION", help="Only transitions after this position: the next page."
 )
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
+@click.option("--changes", is_flag=True, help="Show what each transition changed in the state.")
 @json_option
-def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int, *, as_json: bool) -> None:
+def history(
+    arguments: tuple[str, ...], url: str | None, *, after: int, limit: int, changes: bool, as_json: bool
+) -> None:
     """List the transitions of one instance, the oldest first.
 
-    The store keeps them for sagas with history=True, for the retention. --json has the state that each one left.
+    The store keeps them for sagas with history=True, for the retention. --json has the state that each one left, and
+    what it changed.
 
     Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
@@ -139,11 +143,12 @@ def history(arguments: tuple[str, ...], url: str | None, after: int, limit: int,
     if len(rest) != 2:
         raise click.UsageError("give a SAGA and a KEY")
     found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1))
-    steps = [_fields_of_transition(transition) for transition in found[:limit]]
     if as_json:
-        emit_json(steps)
+        emit_json(data_of(found[:limit]))
+    elif changes:
+        _show_changes(found[:limit])
     else:
-        show_table([name.replace("_", " ") for name in _STEPS], [[each[name] for name in _STEPS] for each in steps])
+        show_table([name.replace("_", " ") for name in _STEPS], map(_step_row, found[:limit]))
     if not found and not after:
         click.echo(
             "No transitions: no such instance, older than the retention, or a saga without history=True.",
@@ -186,9 +191,30 @@ async def _why(target: str | None, url: str | None, saga: str, key: str) -> Wait
 
 async def _history(
     target: str | None, url: str | None, saga: str, key: str, *, after: int, limit: int
-) -> list[Transition]:
+) -> tuple[Step, ...]:
     async with opened(target, url) as bus:
-        return await bus.sagas.history(saga, key, after=after, limit=limit)
+        return await bus.inspect.history(saga, key, after=after, limit=limit)
+
+
+def _step_row(step: Step) -> list[object]:
+    return [time_text(step.at) if name == "at" else getattr(step, name) for name in _STEPS]
+
+
+def _show_changes(steps: Iterable[Step]) -> None:
+    for step in steps:
+        what = f"timer {step.timer}" if step.timer is not None else f"{step.message_type} {step.message_id}"
+        click.echo(printable(f"version {step.version} at {time_text(step.at)} by {what}"))
+        if step.changes is None:
+            click.echo("  the transition before it is no longer stored")
+        for change in step.changes or ():
+            click.echo(f"  {printable(_change_text(change))}")
+
+
+def _change_text(change: Change) -> str:
+    before, after = (msgspec.json.encode(value).decode() for value in (change.before, change.after))
+    if change.added:
+        return f"{change.path} = {after}"
+    return f"{change.path} removed, was {before}" if change.removed else f"{change.path}: {before} -> {after}"
 
 
 async def _names(bus: Bus) -> list[str]:
@@ -209,7 +235,3 @@ def _fields(record: SagaRecord[Any]) -> dict[str, object]:
         "state": record.state,
         "error": None if record.error is None else str(record.error),
     }
-
-
-def _fields_of_transition(transition: Transition) -> dict[str, object]:
-    return {**asdict(transition), "at": time_text(transition.at)}

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sagabus.bus.inspection.histories import steps_of
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
     DeadLetterCount,
     Kind,
     MessagePage,
     Status,
+    Step,
     SubscriptionStatus,
     WaitReport,
     WorkerStatus,
@@ -136,6 +138,19 @@ class Inspector:
         if not found.exists and not found.messages and isinstance(saga, str) and definition is None:
             await check_subscription(store, "saga or subscription", name)
         return found
+
+    async def history(self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100) -> tuple[Step, ...]:
+        """A page of the steps of an instance in their order, each with what it changed in the state.
+
+        `after` is the position of the last step of the page before. Empty for a saga without `history=True`, for a key
+        that never was, and when the retention has passed. UnknownName for a name that nothing has.
+        """
+        self._check("bus.inspect.history(...)")
+        name, store = saga_name(saga), self._store
+        found = await steps_of(store.inspect, name, key, after, limit)
+        if not found and isinstance(saga, str) and name not in self._definitions:
+            await check_subscription(store, "saga", name)
+        return tuple(found)
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]

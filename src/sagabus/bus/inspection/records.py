@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sagabus.envelope import Cause
 
@@ -184,3 +184,38 @@ class WaitReport:
     """Who owns the lane; None where no live worker does."""
     sentences: tuple[str, ...]
     """The same for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One value of a state that a step changed."""
+
+    path: str
+    """Where it stands: `lines[2].amount`; empty for a state that is no object."""
+    before: Any
+    after: Any
+    added: bool
+    """There was none before."""
+    removed: bool
+    """There is none any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One committed transition of an instance, with what it changed."""
+
+    position: int
+    """The `after` of the next page."""
+    saga: str
+    key: str
+    version: int
+    at: datetime
+    message_id: str
+    message_type: str
+    timer: str | None
+    status: str | None
+    completed: bool
+    state: Any
+    """What it left, as it is stored."""
+    changes: tuple[Change, ...] | None
+    """At most 1,000; None where the step before is no longer stored."""
