@@ -27,9 +27,11 @@ import django.db
 import django.utils.functional
 import pytest
 from tests.support.databases import own_database
+from tests.support.private_servers import require
 
 import sagabus
 from sagabus.cli.main import root as command_line
+from sagabus.testing.brokers import PrivateRedis
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -121,6 +123,8 @@ def promised(text: str) -> list[str]:
 def databases(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """New databases on the servers whose addresses a page takes from its environment; Django as if it were new."""
     text = page.read_text(encoding="utf-8")
+    if "PrivateRedis()" in text:
+        require(PrivateRedis)
     with contextlib.ExitStack() as stack:
         for kind, variable in (("postgres", "SHOP_POSTGRES"), ("mysql", "SHOP_MYSQL")):
             if variable in text:
