@@ -85,6 +85,7 @@ class Context:
         "_now",
         "_ordinal",
         "_outbound",
+        "_state",
         "_stateful",
         "completed",
         "outgoing",
@@ -270,6 +271,18 @@ class Context:
         self._check_open()
         self._outbound.check_statement(sql, parameters)
         self.statements.append(Statement(sql, parameters))
+
+    def note_state(self, state: object) -> None:
+        """Let observers around the run see the instance."""
+        self._state = state
+
+    @property
+    def saga_status(self) -> str | None:
+        """The status of the saga instance at this moment, for observers around the run. None in a handler, for a saga
+        without a status, and where no observer is.
+        """
+        status = getattr(getattr(self, "_state", None), "status", None)
+        return None if status is None else str(getattr(status, "value", status))
 
     def close(self) -> None:
         """End of the run; every buffering call after it raises ContextClosed."""

@@ -194,6 +194,7 @@ class Bridging:
             middlewares=(),
             rules=DeduplicationRules(),
             consumers={channel: outbound},
+            is_watched=False,
         )
         return Worker(
             self._identity.new_id(),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -24,6 +25,7 @@ from sagabus.errors import UnknownMessageType
 from sagabus.outcome import Claim, Completed, Effects, Outcome
 from sagabus.policies.deduplication import DeduplicationRules
 
+Call: TypeAlias = Callable[[Reaction, Saga | None, object, Context], object]
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""
 _NONE: tuple[Claim, ...] = ()
@@ -57,6 +59,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     clock: Clock
     rules: DeduplicationRules
     failing: Recoverability
+    call: Call
+    """Calls user code; see `called`."""
 
 
 class HandlerConsumer:
@@ -81,7 +85,7 @@ class HandlerConsumer:
         ctx = Context(envelope, around.sender, around.clock.now(), stateful=False)
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope)
-        returned = called(reaction, None, message, ctx)
+        returned = around.call(reaction, None, message, ctx)
         if returned is not None:
             return Run(reaction, message, ctx, envelope, None, None, None, returned)
         return self._completed(reaction, message, ctx, envelope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sagabus.context import Context
 from sagabus.envelope import Envelope
@@ -16,6 +16,10 @@ from sagabus.observer import Commit, Observer, Unheard, refused
 from sagabus.outcome import Admission
 from sagabus.policies.deduplication import DeduplicationRules
 
+Entered: TypeAlias = Sequence[tuple[Callable[..., object] | None, object]]
+"""What to call when a run ends, and with what."""
+
+_FAILED = "the observer %s failed"
 log = logging.getLogger("sagabus")
 
 
@@ -32,7 +36,11 @@ class Observers:
         self._sending = [each.sending for each in given if _listens(each, "sending")]
         self.are_timing = any(each.times_runs for each in given)
         """Whether any of them asks how long runs take."""
-        self._around = [each for each in given if _listens(each, "enter") or _listens(each, "exit")]
+        self._around = [
+            (each.enter if _listens(each, "enter") else None, each.exit if _listens(each, "exit") else None)
+            for each in given
+            if _listens(each, "enter") or _listens(each, "exit")
+        ]
 
     @property
     def are_around(self) -> bool:
@@ -69,14 +77,27 @@ class Observers:
         for tell in self._sending:
             _quietly(tell, message, headers)
 
-    def enter(self, ctx: Context) -> list[tuple[Observer, object]]:
+    def enter(self, ctx: Context) -> Entered:
         """A run begins. What each observer returned, for `exit`."""
-        return [(each, _quietly(each.enter, ctx)) for each in self._around]
+        entered: list[tuple[Callable[..., object] | None, object]] = []
+        for enter, leave in self._around:
+            token = None
+            if enter is not None:
+                try:
+                    token = enter(ctx)
+                except Exception:
+                    log.exception(_FAILED, _named(enter))
+            entered.append((leave, token))
+        return entered
 
-    def exit(self, entered: list[tuple[Observer, object]], ctx: Context, error: BaseException | None) -> None:
+    def exit(self, entered: Entered, ctx: Context, error: BaseException | None) -> None:
         """A run has ended; the last observer that entered leaves first."""
-        for each, token in reversed(entered):
-            _quietly(each.exit, token, ctx, error)
+        for leave, token in reversed(entered):
+            if leave is not None:
+                try:
+                    leave(token, ctx, error)
+                except Exception:
+                    log.exception(_FAILED, _named(leave))
 
 
 def _listens(observer: Observer, name: str) -> bool:
@@ -87,5 +108,9 @@ def _quietly(call: Callable[..., Any], *arguments: object) -> Any:
     try:
         return call(*arguments)
     except Exception:
-        log.exception("the observer %s failed", getattr(call, "__qualname__", call))
+        log.exception(_FAILED, _named(call))
         return None
+
+
+def _named(call: object) -> object:
+    return getattr(call, "__qualname__", call)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
@@ -29,6 +29,7 @@ from sagabus.engine.sender import Sender
 from sagabus.engine.stepping import stepped
 from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
+from sagabus.engine.watch import Watch
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
 from sagabus.identity import Identity
@@ -55,20 +56,24 @@ class Processing:
         middlewares: Sequence[Middleware],
         rules: DeduplicationRules,
         consumers: Mapping[str, Consumer] | None = None,
+        is_watched: bool = True,
     ) -> None:
-        """`consumers`: those that are neither a handler nor a saga, by channel."""
+        """`consumers`: those that are neither a handler nor a saga, by channel. `is_watched`: observers may be around
+        runs.
+        """
         self._states = states
         self._middlewares = middlewares  # the harness adds to it while the bus is open
         self.rules = rules
         self.observers = sender.observers
-        self._is_watched = self.observers.are_around
+        self._watch = Watch(self.observers) if is_watched and self.observers.are_around else None
         self._opened_in = contextvars.copy_context()
         """Of the task that opened the bus: each run begins with a copy of it, and sees nothing of other runs."""
         limit, warn_after = settings.timeout, settings.warn_after
         self.limits = TimeLimits(clock, None if limit is None else limit.total_seconds(), warn_after.total_seconds())
         self.threads = ThreadPool(settings.threads)
         self.failing = Recoverability(identity, clock)
-        self._around = Surroundings(sender, codec, clock, rules, self.failing)
+        call = called if self._watch is None else self._watch.call
+        self._around = Surroundings(sender, codec, clock, rules, self.failing, call)
         self._consumers = dict(consumers or {})
 
     def begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
@@ -79,9 +84,12 @@ class Processing:
         hit("handle.entered")
         consumer = self._consumers.get(mailbox.place[0]) or self._learn(mailbox.definition)
         context = self._opened_in.copy()
-        if unit is None and not (self._middlewares or self._is_watched):
+        if unit is None and not self._middlewares:
             try:
-                begun = context.run(consumer.begin, mailbox, envelope, True)
+                if self._watch is None:
+                    begun = context.run(consumer.begin, mailbox, envelope, True)
+                else:
+                    begun = context.run(self._watch.begin, consumer, mailbox, envelope)
             except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure
                 return context.run(self._failed, mailbox.definition, envelope, error)
         else:
@@ -121,8 +129,8 @@ class Processing:
             run = consumer.begin(mailbox, envelope, False)
             if type(run) is not Run:
                 return run
-            if self._is_watched:
-                run.entered = self.observers.enter(run.ctx)
+            if self._watch is not None:
+                self._watch.enter(run)
             reaction = run.reaction
             if self._middlewares or reaction.in_thread or (unit is not None and reaction.wants_connection):
                 return run
@@ -158,14 +166,12 @@ class Processing:
 
     def _concluded(self, consumer: Consumer, run: Run) -> Outcome:
         outcome = consumer.conclude(run)
-        if run.entered is not None:
-            self._leave(run, None)
+        self._leave(run, None)
         return outcome
 
     def _leave(self, run: Run, error: BaseException | None) -> None:
-        if run.entered is not None:
-            entered, run.entered = run.entered, None
-            self.observers.exit(entered, run.ctx, error)
+        if self._watch is not None:
+            self._watch.leave(run, error)
 
     def _failed(
         self,
@@ -196,7 +202,7 @@ class Processing:
         reaction = run.reaction
 
         async def call(message: object, ctx: Context) -> None:
-            invoke = functools.partial(reaction.invoke, run.state, message, ctx, connection)
+            invoke = partial(reaction.invoke, run.state, message, ctx, connection)
             if reaction.in_thread:
                 self.limits.hold(run)
                 returned = await self.threads.run(invoke, lambda: self.limits.count(run))

@@ -11,8 +11,8 @@ from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import Saga
 from sagabus.engine.mailbox import BelievedState
+from sagabus.engine.observers import Entered
 from sagabus.envelope import Envelope
-from sagabus.observer import Observer
 
 
 class Run(msgspec.Struct, eq=False):
@@ -29,7 +29,7 @@ class Run(msgspec.Struct, eq=False):
     """The context variables that it sees."""
     returned: object = None
     """What the handler returned at once; it is still to be awaited."""
-    entered: list[tuple[Observer, object]] | None = None
+    entered: Entered | None = None
     """What observers returned when it began."""
     started: float = 0.0
     """When it began, if an observer asks how long runs take."""

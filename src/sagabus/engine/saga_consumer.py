@@ -10,7 +10,7 @@ from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
-from sagabus.engine.consumer import Surroundings, called, claims_of, with_key
+from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
 from sagabus.engine.run import Run
@@ -33,7 +33,7 @@ class SagaConsumer:
         }
         self._start = definition.start
         self._by_id_alone = around.rules.by_id_alone
-        self._sender, self._now = around.sender, around.clock.now
+        self._sender, self._now, self._call = around.sender, around.clock.now, around.call
         self._has_status, self._has_history = definition.has_status, definition.options.history
         self._restarts = definition.options.restart
 
@@ -60,7 +60,7 @@ class SagaConsumer:
         ctx = Context(envelope, self._sender, self._now())
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope, state, cell)
-        returned = called(reaction, state, message, ctx)
+        returned = self._call(reaction, state, message, ctx)
         if returned is not None:
             return Run(reaction, message, ctx, envelope, state, cell, None, returned)
         return self._completed(reaction, message, ctx, envelope, state, cell)

@@ -1,0 +1,65 @@
+"""Has observers around runs: they enter right before user code is called, and leave once its outcome is known.
+
+A part of `processing`, made only if an observer asks. Both happen in the context of the run.
+"""
+
+from __future__ import annotations
+
+from sagabus.context import Context
+from sagabus.definitions.reaction import Reaction
+from sagabus.definitions.saga import Saga
+from sagabus.engine.consumer import Consumer, called
+from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.observers import Entered, Observers
+from sagabus.engine.run import Run
+from sagabus.envelope import Envelope
+from sagabus.outcome import Outcome
+
+
+class Watch:
+    """Of one `Processing`. What it calls at once begins and ends before anything else does."""
+
+    def __init__(self, observers: Observers) -> None:
+        self._enter, self._exit = observers.enter, observers.exit
+        self._entered: Entered | None = None
+        """Of the run that is called just now, with its context in `_ctx`."""
+        self._ctx: Context | None = None
+
+    def begin(self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
+        """As the consumer's own, which calls what it can."""
+        try:
+            begun = consumer.begin(mailbox, envelope, True)  # by position
+        except BaseException as error:
+            self._left(error)
+            raise
+        if type(begun) is not Run:
+            self._left(None)
+            return begun
+        entered, self._entered = self._entered, None
+        if entered is None:  # it is called later: in a thread, or as a timer
+            self.enter(begun)
+        else:
+            begun.entered = entered
+        return begun
+
+    def call(self, reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
+        """As `called`."""
+        ctx.note_state(state)
+        self._ctx, self._entered = ctx, self._enter(ctx)
+        return called(reaction, state, message, ctx)
+
+    def enter(self, run: Run) -> None:
+        """A run is about to be called."""
+        run.ctx.note_state(run.state)
+        run.entered = self._enter(run.ctx)
+
+    def leave(self, run: Run, error: BaseException | None) -> None:
+        """A run has ended; the second time, nothing happens."""
+        entered, run.entered = run.entered, None
+        if entered is not None:
+            self._exit(entered, run.ctx, error)
+
+    def _left(self, error: BaseException | None) -> None:
+        entered, self._entered = self._entered, None
+        if entered is not None and self._ctx is not None:
+            self._exit(entered, self._ctx, error)
