@@ -56,7 +56,7 @@ from sagabus.log import make_safe
 from sagabus.message import command, event
 from sagabus.message.kinds import Command, Event
 from sagabus.middleware import Middleware, Next
-from sagabus.observer import Commit, Handled, Lost, Observer, Refused, Unheard
+from sagabus.observer import Bridged, Commit, Departure, Handled, Lost, Observer, Refused, Unheard
 from sagabus.policies.deduplication import Deduplication, Duplicate
 from sagabus.policies.retry import Exponential, Linear, RetryPolicy, Rule
 from sagabus.settings import Settings
@@ -81,6 +81,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AsyncConnection",
     "AsyncJoinedPublisher",
+    "Bridged",
     "Bus",
     "Cause",
     "Command",
@@ -91,6 +92,7 @@ __all__ = [
     "ContextClosed",
     "DeadLetter",
     "Deduplication",
+    "Departure",
     "Duplicate",
     "DuplicateMessage",
     "EndlessLoop",

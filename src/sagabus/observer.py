@@ -19,8 +19,9 @@ from sagabus.context import Context
 from sagabus.envelope import Cause, Envelope
 from sagabus.outcome import Admission, Completed, DeadLettered, Discarded, Outcome, RetryAt, Stashed, Verdict
 from sagabus.policies.deduplication import Reaction
+from sagabus.transport import WireMessage
 
-__all__ = ["Commit", "Handled", "Lost", "Observer", "Refused", "Unheard"]
+__all__ = ["Bridged", "Commit", "Departure", "Handled", "Lost", "Observer", "Refused", "Unheard"]
 
 Result: TypeAlias = Literal["completed", "retried", "dead-lettered", "discarded", "stashed"]
 _RESULTS: dict[type[object], Result] = {
@@ -84,6 +85,35 @@ class Unheard(msgspec.Struct, frozen=True, gc=False):
 
     message_type: str
     message_id: str
+
+
+class Departure(msgspec.Struct, gc=False):
+    """A message, or a timer, on its way into the store, before it is addressed to anyone."""
+
+    message: object
+    """None for a timer."""
+    message_type: str
+    message_id: str
+    correlation_id: str
+    headers: dict[str, str]
+    """Those that it leaves with: add yours."""
+    timer: str | None = None
+    """The name of the timer, if it is one."""
+
+
+class Bridged(msgspec.Struct, frozen=True, gc=False):
+    """One step of a bridge with a batch of messages."""
+
+    step: Literal["send", "receive", "settle"]
+    """Sent to a broker until its answers are known; taken from it until they are stored; or acknowledged there."""
+    place: str
+    """Which broker: nothing secret."""
+    messages: Sequence[WireMessage]
+    seconds: float
+    refused: int = 0
+    """How many of the sent messages the broker did not confirm."""
+    error: BaseException | None = None
+    """Why the step failed; then its messages are sent, or come, again."""
 
 
 class Commit:
@@ -173,6 +203,14 @@ class Observer:
 
     def sending(self, message: object, headers: dict[str, str]) -> None:
         """A message is about to be sent or published, by whatever way. Headers may be added here."""
+
+    def departing(self, departure: Departure) -> None:
+        """The same, with what is known of the message, and for timers as well. Once for each; in a thread of the caller
+        if that publishes by `bus.join`.
+        """
+
+    def bridged(self, bridged: Bridged) -> None:
+        """A bridge has sent, received or acknowledged a batch of messages, or failed to."""
 
 
 _counted, _envelope = attrgetter("envelope.channel", "__class__"), attrgetter("envelope")

@@ -3,19 +3,23 @@
 import contextvars
 import logging
 from collections.abc import Callable
+from dataclasses import field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from tests.scenarios.conftest import MakeHarness
+from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Do, Ended, Noted
 
 from sagabus import (
+    Bridged,
     Bus,
     Commit,
     ConfigurationError,
     Context,
+    Departure,
     Handled,
+    MessageTooLarge,
     Observer,
     Refused,
     RetryPolicy,
@@ -26,7 +30,9 @@ from sagabus import (
     starts,
     timer,
 )
+from sagabus.errors import TransportError
 from sagabus.testing import Harness, ManualClock
+from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 TWICE = RetryPolicy(attempts=2)
 trace: contextvars.ContextVar[str] = contextvars.ContextVar("trace", default="none")
@@ -360,3 +366,177 @@ async def test_a_timer_is_heard_by_its_name(harness: MakeHarness) -> None:
         await bus.advance(timedelta(minutes=1))
 
     assert [each.timer for each in hearing.handled] == [None, "tick"]
+
+
+# --- what leaves ------------------------------------------------------------------------------------------------------
+
+
+class Tagging(Observer):
+    """Tags everything that departs, and keeps what it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[Departure] = []
+
+    def departing(self, departure: Departure) -> None:
+        self.seen.append(departure)
+        departure.headers["tag"] = departure.message_id
+
+
+class Carrying(Saga, name="carrying", key="key"):
+    key: str
+    tags: list[str] = field(default_factory=list[str])
+
+    @starts
+    def noted(self, message: Noted, ctx: Context) -> None:
+        self.tags = [*self.tags, ctx.headers["tag"]]
+        ctx.set_timer("tick", after=timedelta(minutes=1))
+        for number in range(3):  # the first is addressed in full, the others in fewer steps
+            ctx.publish(Ended(key=f"{self.key}{number}"))
+
+    @timer("tick")
+    def tick(self, ctx: Context) -> None:
+        self.tags = [*self.tags, ctx.headers["tag"]]
+
+
+async def test_messages_and_timers_carry_what_observers_add(harness: MakeHarness) -> None:
+    tagging, arrived = Tagging(), dict[str, str]()
+
+    @handler("ends")
+    def ends(message: Ended, ctx: Context) -> None:
+        arrived[ctx.message_id] = ctx.headers["tag"]
+
+    async with harness(Carrying, ends, observers=[tagging]) as bus:
+        await bus.publish(Noted(key="A"), message_id="m1", correlation_id="c1")
+        await bus.advance(timedelta(minutes=1))
+        state = await bus.saga(Carrying, "A")
+
+    started, *rest = tagging.seen
+    assert (started.message_id, started.message_type, started.correlation_id) == ("m1", "shop.noted", "c1")
+    assert {each.correlation_id for each in rest} == {"c1"}
+    assert [each.timer for each in rest] == ["tick", None, None, None]
+    assert state.tags == ["m1", rest[0].message_id]
+    assert arrived == {each.message_id: each.message_id for each in rest[1:]}
+
+
+async def test_each_message_departs_once_by_whatever_way(harness: MakeHarness) -> None:
+    tagging = Tagging()
+
+    @handler("notes")
+    def notes(message: Noted, ctx: Context) -> None: ...
+
+    async with harness(notes, observers=[tagging]) as bus:
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.bus.publish_many([(Noted(key="B"), "two"), (Noted(key="C"), "three")])
+        async with bus.bus.transaction() as tx:
+            tx.publish(Noted(key="D"), message_id="four")
+        await bus.publish(Noted(key="A"), message_id="one")
+        await bus.idle()
+
+    assert [each.message_id for each in tagging.seen] == ["one", "two", "three", "four", "one"]
+
+
+async def test_headers_that_no_message_can_have_are_refused_where_it_is_sent(harness: MakeHarness) -> None:
+    class Wrong(Observer):
+        def departing(self, departure: Departure) -> None:
+            departure.headers["large"] = "x" * 300_000
+
+    @handler("notes", retry=RetryPolicy(attempts=1))
+    def notes(message: Noted, ctx: Context) -> None: ...
+
+    async with harness(notes, observers=[Wrong()]) as bus:
+        with pytest.raises(MessageTooLarge):
+            await bus.publish(Noted(key="A"))
+
+
+async def test_an_observer_sees_the_status_of_the_saga_around_each_run(harness: MakeHarness) -> None:
+    seen = list[tuple[str | None, str | None]]()
+
+    class Looking(Observer):
+        def enter(self, ctx: Context) -> object:
+            return ctx.saga_status
+
+        def exit(self, entered: object, ctx: Context, error: BaseException | None) -> None:
+            assert entered is None or isinstance(entered, str)
+            seen.append((entered, ctx.saga_status))
+
+    class Moving(Saga, name="moving", key="key"):
+        key: str
+        status: Literal["new", "old"] = "new"
+
+        @starts
+        def noted(self, message: Noted, ctx: Context) -> None:
+            ctx.set_timer("tick", after=timedelta(minutes=1))
+
+        @timer("tick")
+        async def tick(self) -> None:
+            self.status = "old"
+
+    @handler("notes")
+    def notes(message: Noted) -> None: ...
+
+    async with harness(Moving, notes, observers=[Looking()]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.advance(timedelta(minutes=1))
+
+    assert sorted(seen, key=str) == [("new", "new"), ("new", "old"), (None, None)]
+
+
+async def test_bridges_are_heard_step_by_step() -> None:
+    class Bridging(Observer):
+        def __init__(self) -> None:
+            self.steps: list[tuple[str, int, int]] = []
+
+        def bridged(self, bridged: Bridged) -> None:
+            assert bridged.seconds >= 0
+            assert bridged.error is None
+            self.steps.append((bridged.step, len(bridged.messages), bridged.refused))
+
+    broker, sender, receiver = MemoryBroker(), Bridging(), Bridging()
+
+    @handler("notes")
+    def notes(message: Noted, ctx: Context) -> None:
+        ctx.publish(Ended(key=message.key))
+
+    @handler("ends")
+    def ends(message: Ended) -> None: ...
+
+    books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books", observers=[receiver])
+    shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[sender])
+    async with books, shop:
+        await shop.publish(Noted(key="A"))
+        await until(lambda: ("settle", 1, 0) in receiver.steps)
+
+    assert ("send", 1, 0) in sender.steps
+    assert receiver.steps == [("receive", 1, 0), ("settle", 1, 0)]
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+async def test_a_bridge_that_fails_is_heard_with_the_reason(*, refuses: bool) -> None:
+    heard, broker = list[Bridged](), MemoryBroker()
+
+    class Bridging(Observer):
+        def bridged(self, bridged: Bridged) -> None:
+            heard.append(bridged)
+
+    @handler("notes")
+    def notes(message: Noted, ctx: Context) -> None:
+        ctx.publish(Ended(key=message.key))
+
+    @handler("ends")
+    def ends(message: Ended) -> None: ...
+
+    books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books")
+    shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[Bridging()])
+    async with books, shop:
+        if refuses:
+            broker.refused["shop.ended"] = "too large"
+        broker.is_silent = not refuses
+        await shop.publish(Noted(key="A"))
+        if not refuses:
+            await until(lambda: bool(broker.sent))
+            broker.stop()
+        await until(lambda: any(each.refused or each.error for each in heard))
+
+        assert {each.step for each in heard} == {"send"}
+        assert {type(each.error) for each in heard if each.error} == (set() if refuses else {TransportError})
+        broker.is_silent = False

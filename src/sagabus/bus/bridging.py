@@ -155,9 +155,9 @@ class Bridging:
         async def topology() -> Topology:
             return await self.wanted(way, store)
 
-        wire_format = WireFormat(way.broker.foreign, way.broker.body_codec)
+        wire_format, place = WireFormat(way.broker.foreign, way.broker.body_codec), way.transport.place
         outbound = Outbound(
-            way.channel, self._service, wire_format, self._sender, failing=self._failing, clock=self._clock
+            way.channel, self._service, wire_format, self._sender, failing=self._failing, clock=self._clock, place=place
         )
         inbound = Inbound(
             self._service,
@@ -168,6 +168,7 @@ class Bridging:
             rules=self._rules,
             observers=self._sender.observers,
             clock=self._clock,
+            place=place,
         )
         return Bridge(
             way.transport,
@@ -175,7 +176,7 @@ class Bridging:
             outbound,
             inbound,
             lambda: self._worker(store, way.channel, outbound, states),
-            admit=BrokerDurability(way.transport.place, self._settings.durability).check,
+            admit=BrokerDurability(place, self._settings.durability).check,
             name=way.name,
             makes=way.broker.declare,
             clock=self._clock,

@@ -51,6 +51,18 @@ class Consumer(Protocol):
         ...
 
 
+def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
+    """What user code returns. If that is nothing, or an error, the run has ended."""
+    try:
+        returned = reaction.invoke(state, message, ctx, None)
+    except BaseException:
+        ctx.close()
+        raise
+    if returned is None:
+        ctx.close()
+    return returned
+
+
 class Surroundings(msgspec.Struct, frozen=True):
     """What every consumer needs."""
 
@@ -59,7 +71,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     clock: Clock
     rules: DeduplicationRules
     failing: Recoverability
-    call: Call
+    call: Call = called
     """Calls user code; see `called`."""
 
 
@@ -103,18 +115,6 @@ class HandlerConsumer:
         """See `Consumer`."""
         found = self._definition.reactions.get(envelope.message_type)
         return None if found is None else found[0]
-
-
-def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
-    """What user code returns. If that is nothing, or an error, the run has ended."""
-    try:
-        returned = reaction.invoke(state, message, ctx, None)
-    except BaseException:
-        ctx.close()
-        raise
-    if returned is None:
-        ctx.close()
-    return returned
 
 
 def claims_of(reaction: Reaction, message: object, envelope: Envelope, rules: DeduplicationRules) -> tuple[Claim, ...]:

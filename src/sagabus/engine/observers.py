@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sagabus.context import Context
 from sagabus.envelope import Envelope
-from sagabus.observer import Commit, Observer, Unheard, refused
+from sagabus.observer import Bridged, Commit, Departure, Observer, Unheard, refused
 from sagabus.outcome import Admission
 from sagabus.policies.deduplication import DeduplicationRules
+from sagabus.transport import WireMessage
 
 Entered: TypeAlias = Sequence[tuple[Callable[..., object] | None, object]]
 """What to call when a run ends, and with what."""
@@ -34,6 +35,8 @@ class Observers:
         self._refused = [each.refused for each in given if _listens(each, "refused")]
         self._unheard = [each.unheard for each in given if _listens(each, "unheard")]
         self._sending = [each.sending for each in given if _listens(each, "sending")]
+        self._departing = [each.departing for each in given if _listens(each, "departing")]
+        self._bridged = [each.bridged for each in given if _listens(each, "bridged")]
         self.are_timing = any(each.times_runs for each in given)
         """Whether any of them asks how long runs take."""
         self._around = [
@@ -50,7 +53,7 @@ class Observers:
     @property
     def are_sending(self) -> bool:
         """Whether any of them may add headers to what is sent."""
-        return bool(self._sending)
+        return bool(self._sending or self._departing)
 
     def committed(self, commit: Commit) -> None:
         """A commit has decided what became of some messages."""
@@ -72,10 +75,34 @@ class Observers:
         for tell in self._unheard:
             _quietly(tell, record)
 
-    def sending(self, message: object, headers: dict[str, str]) -> None:
-        """A message is about to be sent."""
-        for tell in self._sending:
-            _quietly(tell, message, headers)
+    def departing(self, departure: Departure) -> None:
+        """A message or a timer is about to be sent."""
+        for tell in self._departing:
+            _quietly(tell, departure)
+        if departure.timer is None:
+            for sending in self._sending:
+                _quietly(sending, departure.message, departure.headers)
+
+    @property
+    def are_at_bridges(self) -> bool:
+        """Whether any of them listens to what passes between the store and brokers."""
+        return bool(self._bridged)
+
+    def bridged(
+        self,
+        step: Literal["send", "receive", "settle"],
+        place: str,
+        messages: Iterable[WireMessage],
+        seconds: float,
+        *,
+        refused: int = 0,
+        error: BaseException | None = None,
+    ) -> None:
+        """A bridge has done a step."""
+        if self._bridged:
+            record = Bridged(step, place, tuple(messages), seconds, refused, error)
+            for tell in self._bridged:
+                _quietly(tell, record)
 
     def enter(self, ctx: Context) -> Entered:
         """A run begins. What each observer returned, for `exit`."""

@@ -121,7 +121,7 @@ class Publisher:
             None, due_at, wait, 0, True,  # guarded
         )
         # fmt: on
-        return Outgoing(message, kind, stamp, on_collision == "raise", self._sender)
+        return Outgoing(message, kind, self._sender.announced(message, stamp), on_collision == "raise", self._sender)
 
     def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
         """Messages of either kind, or (message, id) pairs."""

@@ -20,6 +20,7 @@ from sagabus.errors import ConfigurationError, EndlessLoop, MessageTooLarge, Unr
 from sagabus.identity import derive_in
 from sagabus.message import VERSION_HEADER, MessageType, message_type_of
 from sagabus.message.stamping import checked_headers, size_of
+from sagabus.observer import Departure
 from sagabus.outcome import Parameters
 from sagabus.settings import Settings
 
@@ -78,8 +79,8 @@ class Sender:
         if stamp.hops > self._max_hops:
             raise EndlessLoop(name, stamp.message_id, self._max_hops)
         body = self._encode(message)
-        if self._adds_headers:
-            stamp = self._with_headers(message, stamp)
+        if self._adds_headers and stamp.causation_id is not None:
+            stamp = self.announced(message, stamp)  # of a run, which addresses it once
         if stamp.headers is not None:
             self._check_size(name, body, size_of(stamp.headers))
         if message_type.version != 1 or stamp.headers is not None:
@@ -105,27 +106,46 @@ class Sender:
                 key = plain.key(message)
             except Exception:  # noqa: BLE001  # `address` logs it
                 return None
+        correlation_id, headers = cause.correlation_id or incoming, None
+        if self._adds_headers:
+            headers = self._headers_of(message, plain.name, message_id, correlation_id, body)
         # fmt: off
         return Envelope(
             message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, plain.lanes),
-            key, None, cause.correlation_id or incoming, incoming, now, 0, 0, 0, 0, 0, None, None, False, hops,
+            key, headers, correlation_id, incoming, now, 0, 0, 0, 0, 0, None, None, False, hops,
         )
         # fmt: on
+
+    def _headers_of(
+        self, message: object, name: str, message_id: str, correlation_id: str, body: bytes
+    ) -> dict[str, str] | None:
+        """What observers add to a message that has no headers of its own; most often nothing."""
+        added: dict[str, str] = {}
+        self.observers.departing(Departure(message, name, message_id, correlation_id, added))
+        if not added:
+            return None
+        added.pop(VERSION_HEADER, None)
+        headers = checked_headers(message, added)
+        self._check_size(name, body, size_of(added))
+        return headers
 
     def _note_plain(
         self, message: object, message_type: MessageType, routes: tuple[Route, ...], table: RoutingTable
     ) -> None:
         """Let `follow` know the class, under this routing."""
-        if len(routes) == 1 and message_type.version == 1 and not self._adds_headers and not routes[0].leaves:
+        if len(routes) == 1 and message_type.version == 1 and not routes[0].leaves:
             (route,), write = routes, self.codec.writer(message_type)
             name, kind = message_type.name, message_type.kind
             table.plain[type(message)] = Plain(name, kind, route.channel, route.key, route.remote, table.lanes, write)
 
-    def _with_headers(self, message: object, stamp: Stamp) -> Stamp:
-        """With those that observers add: here every message passes, by whatever way it is sent."""
+    def announced(self, message: object, stamp: Stamp) -> Stamp:
+        """The stamp with the headers that observers add; each message passes here once, by whatever way it is sent."""
+        if not self._adds_headers:
+            return stamp
+        message_id, name = stamp.message_id, message_type_of(message).name
         headers = dict(stamp.headers or {})
-        self.observers.sending(message, headers)
-        return msgspec.structs.replace(stamp, headers=checked_headers(message, headers))
+        self.observers.departing(Departure(message, name, message_id, stamp.correlation_id or message_id, headers))
+        return msgspec.structs.replace(stamp, headers=checked_headers(message, headers)) if headers else stamp
 
     def _learn(self, message: object) -> MessageType:
         message_type = message_type_of(message)
@@ -169,6 +189,9 @@ class Sender:
         sent_at: int,
     ) -> Envelope:
         """The envelope of a timer of one instance, in the lane of its key."""
+        correlation_id, headers = cause.correlation_id or cause.message_id, dict[str, str]()
+        if self._adds_headers:
+            self.observers.departing(Departure(None, TIMER, message_id, correlation_id, headers, name))
         return Envelope(
             message_id=message_id,
             message_type=TIMER,
@@ -176,7 +199,8 @@ class Sender:
             channel=channel,
             lane=self.routing.table.lane(key),
             partition_key=key,
-            correlation_id=cause.correlation_id or cause.message_id,
+            headers=headers or None,
+            correlation_id=correlation_id,
             causation_id=cause.message_id,
             sent_at=sent_at,
             due_at=due_at,

@@ -7,7 +7,9 @@ the store is away the bridge holds what it has and takes no more, so nothing goe
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Literal
 
 from sagabus.clock import Clock, sleep
 from sagabus.engine.acceptor import Acceptor
@@ -41,8 +43,10 @@ class Inbound:
         rules: DeduplicationRules,
         observers: Observers,
         clock: Clock,
+        place: str,
     ) -> None:
-        self._format = wire_format
+        """`place`: which broker, for observers."""
+        self._format, self._place = wire_format, place
         self._service, self._reception, self._acceptor, self._routing = service, reception, acceptor, routing
         self._rules, self._observers, self._clock = rules, observers, clock
         self.holds = False
@@ -54,8 +58,24 @@ class Inbound:
             deliveries = await link.receive(most)
             # Subscriptions here have got a service's own events from the store.
             foreign = [each for each in deliveries if not self._is_own_event(each)]
-            await self._keep(foreign)
-            await link.settle(deliveries)
+            with self._observed("receive", foreign):
+                await self._keep(foreign)
+            with self._observed("settle", deliveries):
+                await link.settle(deliveries)
+
+    @contextmanager
+    def _observed(self, step: Literal["receive", "settle"], deliveries: Sequence[Delivery]) -> Generator[None]:
+        if not (deliveries and self._observers.are_at_bridges):
+            yield
+            return
+        began = self._clock.monotonic()
+        messages = [each.message for each in deliveries]
+        try:
+            yield
+        except BaseException as error:
+            self._observers.bridged(step, self._place, messages, self._clock.monotonic() - began, error=error)
+            raise
+        self._observers.bridged(step, self._place, messages, self._clock.monotonic() - began)
 
     def _is_own_event(self, delivery: Delivery) -> bool:
         message = delivery.message

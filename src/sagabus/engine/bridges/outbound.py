@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
@@ -59,8 +59,10 @@ class Outbound:
         *,
         failing: Recoverability,
         clock: Clock,
+        place: str,
     ) -> None:
-        self._format = wire_format
+        """`place`: which broker, for observers."""
+        self._format, self._place = wire_format, place
         self._service, self._sender, self._failing, self._clock = service, sender, failing, clock
         self._waiting: list[_Waiting] = []
         self._batches: set[asyncio.Task[None]] = set()
@@ -153,20 +155,35 @@ class Outbound:
         link, lost = self._link, self._lost
         if link is None or lost is None or lost.done():
             return  # its runs are cancelled with the link
+        messages, began = [each.message for each in batch], self._clock.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
-                answers = await link.send([each.message for each in batch])
-        except TimeoutError:
-            _end(lost, f"no confirm for {PATIENCE:g} s")
+                answers = await link.send(messages)
+        except TimeoutError as error:
+            self._failed(lost, messages, began, error, f"no confirm for {PATIENCE:g} s")
         except TransportError as error:
-            _end(lost, str(error))
+            self._failed(lost, messages, began, error, str(error))
         except Exception as error:
             log.exception("the transport met an error of its own")
-            _end(lost, f"{type(error).__name__}: {error}")
+            self._failed(lost, messages, began, error, f"{type(error).__name__}: {error}")
         else:
+            refused = sum(sent.answer is not Answer.CONFIRMED for sent in answers)
+            self._note(messages, began, refused=refused)
             for each, sent in zip(batch, answers, strict=True):
                 if not each.sent.done():
                     each.sent.set_result(sent)
+
+    def _failed(  # what `_pass_on` knows
+        self, lost: asyncio.Future[str], messages: Sequence[WireMessage], began: float, error: Exception, why: str
+    ) -> None:
+        _end(lost, why)
+        self._note(messages, began, error=error)
+
+    def _note(
+        self, messages: Sequence[WireMessage], began: float, *, refused: int = 0, error: Exception | None = None
+    ) -> None:
+        seconds = self._clock.monotonic() - began
+        self._sender.observers.bridged("send", self._place, messages, seconds, refused=refused, error=error)
 
 
 def wire_message(envelope: Envelope, service: str) -> WireMessage:
