@@ -85,9 +85,9 @@ class Context:
         "_now",
         "_ordinal",
         "_outbound",
-        "_state",
         "_stateful",
         "completed",
+        "observed",
         "outgoing",
         "statements",
         "timer_changes",
@@ -109,6 +109,8 @@ class Context:
         """Buffered SQL."""
         self.unheard = False
         """Whether a message of this run had no receiver."""
+        self.observed: object
+        """The instance, where an observer is around the run; not set otherwise."""
         self.completed = False
         """Whether the run has completed its saga."""
 
@@ -272,16 +274,12 @@ class Context:
         self._outbound.check_statement(sql, parameters)
         self.statements.append(Statement(sql, parameters))
 
-    def note_state(self, state: object) -> None:
-        """Let observers around the run see the instance."""
-        self._state = state
-
     @property
     def saga_status(self) -> str | None:
         """The status of the saga instance at this moment, for observers around the run. None in a handler, for a saga
         without a status, and where no observer is.
         """
-        status = getattr(getattr(self, "_state", None), "status", None)
+        status = getattr(getattr(self, "observed", None), "status", None)
         return None if status is None else str(getattr(status, "value", status))
 
     def close(self) -> None:

@@ -185,6 +185,13 @@ class Observer:
     times_runs: ClassVar[bool] = False
     """Whether it wants to know how long runs take, in `Handled.took` and `Commit.took`."""
 
+    def watches(self, envelope: Envelope) -> bool:
+        """Whether to be around the run of this message, and to see what departs from it; asked before the run.
+
+        Of a message that no observer watches, nothing is made. One that an observer watches, all of them see.
+        """
+        return True
+
     def committed(self, commit: Commit) -> None:
         """A commit has decided what became of some messages."""
 

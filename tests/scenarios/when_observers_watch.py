@@ -18,6 +18,7 @@ from sagabus import (
     ConfigurationError,
     Context,
     Departure,
+    Envelope,
     Handled,
     MessageTooLarge,
     Observer,
@@ -446,6 +447,72 @@ async def test_headers_that_no_message_can_have_are_refused_where_it_is_sent(har
     async with harness(notes, observers=[Wrong()]) as bus:
         with pytest.raises(MessageTooLarge):
             await bus.publish(Noted(key="A"))
+
+
+class Choosy(Around, Tagging):
+    """Watches one message only; or fails to say so."""
+
+    def __init__(self, log: list[str], *, fails: bool = False) -> None:
+        Tagging.__init__(self)
+        self.log, self.fails = log, fails
+
+    def watches(self, envelope: Envelope) -> bool:
+        if self.fails:
+            raise ValueError
+        return (envelope.message_type, envelope.partition_key) == ("shop.noted", "A")
+
+
+@pytest.mark.parametrize("middleware", [(), (lambda message, ctx, call_next: call_next(message, ctx),)])
+async def test_of_a_run_that_no_observer_watches_nothing_is_heard_but_its_end(
+    harness: MakeHarness, middleware: Any
+) -> None:
+    log = list[str]()
+    choosy, hearing = Choosy(log), Hearing()
+
+    @handler("notes", key="key")
+    async def notes(message: Noted, ctx: Context) -> None:
+        for number in range(3):
+            ctx.publish(Ended(key=f"{message.key}{number}"), message_id=f"{message.key}{number}")
+
+    @handler("ends")
+    def ends(message: Ended) -> None: ...
+
+    async with harness(notes, ends, observers=[choosy, hearing], middleware=middleware) as bus:
+        await bus.publish(Noted(key="A"), message_id="A")
+        await bus.publish(Noted(key="B"), message_id="B")
+
+    assert log == ["enter shop.noted", "exit shop.noted well"]
+    assert sorted(each.message_id for each in choosy.seen) == ["A", "A0", "A1", "A2", "B"]
+    assert len(hearing.handled) == 8
+
+
+async def test_all_observers_see_a_run_that_one_of_them_watches(harness: MakeHarness) -> None:
+    log, all_of_them = list[str](), list[str]()
+
+    @handler("notes", key="key")
+    def notes(message: Noted, ctx: Context) -> None: ...
+
+    async with harness(notes, observers=[Choosy(log), Around(all_of_them)]) as bus:
+        await bus.publish(Noted(key="B"))
+
+    assert log == all_of_them == ["enter shop.noted", "exit shop.noted well"]
+
+
+async def test_an_observer_that_cannot_say_what_it_watches_watches_nothing(
+    harness: MakeHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = list[str]()
+
+    @handler("notes", key="key")
+    def notes(message: Noted, ctx: Context) -> None: ...
+
+    async with harness(notes, observers=[Choosy(log, fails=True)]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.idle()
+        assert bus.bus.statistics["notes", "completed"] == 1
+
+    assert log == []
+    assert any(record.levelno == logging.ERROR for record in caplog.records)
 
 
 async def test_an_observer_sees_the_status_of_the_saga_around_each_run(harness: MakeHarness) -> None:

@@ -17,9 +17,10 @@ from sagabus.outcome import Admission
 from sagabus.policies.deduplication import DeduplicationRules
 from sagabus.transport import WireMessage
 
-Entered: TypeAlias = Sequence[tuple[Callable[..., object] | None, object]]
-"""What to call when a run ends, and with what."""
+Entered: TypeAlias = Sequence[object]
+"""What observers returned when a run began, in their order."""
 
+_OF_RUNS = ("enter", "exit", "departing", "sending")
 _FAILED = "the observer %s failed"
 log = logging.getLogger("sagabus")
 
@@ -39,16 +40,29 @@ class Observers:
         self._bridged = [each.bridged for each in given if _listens(each, "bridged")]
         self.are_timing = any(each.times_runs for each in given)
         """Whether any of them asks how long runs take."""
-        self._around = [
-            (each.enter if _listens(each, "enter") else None, each.exit if _listens(each, "exit") else None)
-            for each in given
-            if _listens(each, "enter") or _listens(each, "exit")
-        ]
+        around = [each for each in given if _listens(each, "enter") or _listens(each, "exit")]
+        self._enters = [each.enter for each in around]
+        self._exits = [(place, each.exit) for place, each in enumerate(around) if _listens(each, "exit")][::-1]
+
+        runs = [each for each in given if any(_listens(each, name) for name in _OF_RUNS)]
+        self.watch_all = not all(_listens(each, "watches") for each in runs)
+        """Whether they are around all runs; otherwise `watch` says around which."""
+        self._choosy = [each.watches for each in runs]
+
+    def watch(self, envelope: Envelope) -> bool:
+        """Whether any of them wants to be around the run of this message."""
+        for watches in self._choosy:
+            try:
+                if watches(envelope):
+                    return True
+            except Exception:
+                log.exception(_FAILED, _named(watches))
+        return False
 
     @property
     def are_around(self) -> bool:
         """Whether any of them wants to know when runs begin and end."""
-        return bool(self._around)
+        return bool(self._enters)
 
     @property
     def are_sending(self) -> bool:
@@ -78,8 +92,11 @@ class Observers:
     def departing(self, departure: Departure) -> None:
         """A message or a timer is about to be sent."""
         for tell in self._departing:
-            _quietly(tell, departure)
-        if departure.timer is None:
+            try:
+                tell(departure)
+            except Exception:
+                log.exception(_FAILED, _named(tell))
+        if self._sending and departure.timer is None:
             for sending in self._sending:
                 _quietly(sending, departure.message, departure.headers)
 
@@ -106,25 +123,22 @@ class Observers:
 
     def enter(self, ctx: Context) -> Entered:
         """A run begins. What each observer returned, for `exit`."""
-        entered: list[tuple[Callable[..., object] | None, object]] = []
-        for enter, leave in self._around:
-            token = None
-            if enter is not None:
-                try:
-                    token = enter(ctx)
-                except Exception:
-                    log.exception(_FAILED, _named(enter))
-            entered.append((leave, token))
+        entered: list[object] = []
+        for enter in self._enters:
+            try:
+                entered.append(enter(ctx))
+            except Exception:
+                log.exception(_FAILED, _named(enter))
+                entered.append(None)
         return entered
 
     def exit(self, entered: Entered, ctx: Context, error: BaseException | None) -> None:
         """A run has ended; the last observer that entered leaves first."""
-        for leave, token in reversed(entered):
-            if leave is not None:
-                try:
-                    leave(token, ctx, error)
-                except Exception:
-                    log.exception(_FAILED, _named(leave))
+        for place, leave in self._exits:
+            try:
+                leave(entered[place], ctx, error)
+            except Exception:
+                log.exception(_FAILED, _named(leave))
 
 
 def _listens(observer: Observer, name: str) -> bool:

@@ -75,6 +75,10 @@ class Processing:
         call = called if self._watch is None else self._watch.call
         self._around = Surroundings(sender, codec, clock, rules, self.failing, call)
         self._consumers = dict(consumers or {})
+        self._is_choosy = is_watched and not self.observers.watch_all
+        self._plain = Surroundings(sender.unwatched(), codec, clock, rules, self.failing)
+        self._unwatched = dict(self._consumers)
+        """What runs the messages that no observer watches."""
 
     def begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
         """All of a run that need not wait, which is the whole of most; the run itself where `end` has to wait for it.
@@ -82,25 +86,29 @@ class Processing:
         An outcome whatever user code does. Unless it is Completed, the mailbox's state is as before.
         """
         hit("handle.entered")
-        consumer = self._consumers.get(mailbox.place[0]) or self._learn(mailbox.definition)
+        watch, consumers = self._watch, self._consumers
+        if self._is_choosy and not self.observers.watch(envelope):
+            watch, consumers = None, self._unwatched
+        consumer = consumers.get(mailbox.place[0]) or self._learn(mailbox.definition, consumers)
         context = self._opened_in.copy()
         if unit is None and not self._middlewares:
             try:
-                if self._watch is None:
+                if watch is None:
                     begun = context.run(consumer.begin, mailbox, envelope, True)
                 else:
-                    begun = context.run(self._watch.begin, consumer, mailbox, envelope)
+                    begun = context.run(watch.begin, consumer, mailbox, envelope)
             except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure
                 return context.run(self._failed, mailbox.definition, envelope, error)
         else:
-            begun = context.run(self._begin, consumer, mailbox, envelope, unit)
+            begun = context.run(self._begin, consumer, mailbox, envelope, unit, watch)
         if type(begun) is Run:
             begun.context = context
         return begun
 
     async def end(self, mailbox: Mailbox, run: Run, unit: Unit | None = None) -> Outcome:
         """Wait for a run that has begun. `unit`: the open transaction, for a reaction that asks for it."""
-        consumer, context = self._consumers[mailbox.place[0]], run.context
+        consumers, context = self._consumers, run.context
+        consumer = consumers.get(mailbox.place[0]) or self._learn(mailbox.definition, consumers)
         if context is None:
             raise TypeError("a run that was not begun here")
         try:
@@ -111,26 +119,29 @@ class Processing:
 
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand says."""
-        consumer = self._consumers.get(mailbox.place[0]) or self._learn(mailbox.definition)
+        consumer = self._consumers.get(mailbox.place[0]) or self._learn(mailbox.definition, self._consumers)
         return self._opened_in.copy().run(consumer.reaction, mailbox, envelope)
 
-    def _learn(self, definition: Definition) -> Consumer:
+    def _learn(self, definition: Definition, consumers: dict[str, Consumer]) -> Consumer:
+        around = self._around if consumers is self._consumers else self._plain
         consumer: Consumer
         if isinstance(definition, SagaDefinition):
-            consumer = SagaConsumer(definition, self._around, self._states)
+            consumer = SagaConsumer(definition, around, self._states)
         else:
-            consumer = HandlerConsumer(definition, self._around)
-        self._consumers[definition.name] = consumer
+            consumer = HandlerConsumer(definition, around)
+        consumers[definition.name] = consumer
         return consumer
 
-    def _begin(self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope, unit: Unit | None) -> Run | Outcome:
+    def _begin(  # by position, in the run's context
+        self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope, unit: Unit | None, watch: Watch | None
+    ) -> Run | Outcome:
         run: Run | Outcome | None = None
         try:
             run = consumer.begin(mailbox, envelope, False)
             if type(run) is not Run:
                 return run
-            if self._watch is not None:
-                self._watch.enter(run)
+            if watch is not None:
+                watch.enter(run)
             reaction = run.reaction
             if self._middlewares or reaction.in_thread or (unit is not None and reaction.wants_connection):
                 return run

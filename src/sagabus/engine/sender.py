@@ -7,7 +7,8 @@ messages of a handler it is the handler's own commit.
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from copy import copy
+from typing import Protocol, Self
 
 import msgspec
 
@@ -60,6 +61,12 @@ class Sender:
         self.routing = routing
         self._statements = statements
         self._types: dict[type[object], MessageType] = {}
+
+    def unwatched(self) -> Self:
+        """The same for runs that no observer watches: what it sends is announced to none."""
+        found = copy(self)
+        found._adds_headers = False  # noqa: SLF001  # of another one of this class
+        return found
 
     def address(
         self, message: object, stamp: Stamp, kind: str | None, table: RoutingTable | None = None

@@ -44,13 +44,13 @@ class Watch:
 
     def call(self, reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
         """As `called`."""
-        ctx.note_state(state)
+        ctx.observed = state
         self._ctx, self._entered = ctx, self._enter(ctx)
         return called(reaction, state, message, ctx)
 
     def enter(self, run: Run) -> None:
         """A run is about to be called."""
-        run.ctx.note_state(run.state)
+        run.ctx.observed = run.state
         run.entered = self._enter(run.ctx)
 
     def leave(self, run: Run, error: BaseException | None) -> None:
