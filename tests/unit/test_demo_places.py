@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import pytest
 
+from sagabus.cli.demonstration.app_table import Stage
+from sagabus.cli.demonstration.app_table import Words as Plain
 from sagabus.cli.demonstration.app_tables import place_of
 from sagabus.cli.demonstration.brokers import own_part
 from sagabus.cli.demonstration.progress_file import DroppedCopies, Tally, counting_transport, read_tally
@@ -127,13 +129,13 @@ def test_broker_restarts_that_met_idle_workers_prove_nothing() -> None:
 
 
 def test_two_services_have_together_what_one_has() -> None:
-    class Plain:
+    class AsWritten:
         lock = ""
 
         def say(self, sql: str, /) -> str:
             return sql
 
-    words: Words = Plain()
+    words: Words = AsWritten()
     shop = Shop(words)
 
     apart = [*shop_definitions(shop), *works_definitions(shop)]
@@ -143,3 +145,37 @@ def test_two_services_have_together_what_one_has() -> None:
 
 def _name(definition: object) -> object:
     return getattr(definition, "__name__", None) or getattr(definition, "name", None)
+
+
+class OneAtATime:
+    """A connection that answers one call, as those of servers do."""
+
+    words = Plain(placeholder=lambda _: "?", number="", count_run=())
+
+    def __init__(self) -> None:
+        self.calls = self.closed = 0
+        self.goes_on = asyncio.Event()
+
+    async def query(self, sql: str, parameters: Sequence[object] = ()) -> Sequence[Sequence[Any]]:
+        self.calls += 1
+        assert self.calls == 1
+        await self.goes_on.wait()
+        self.calls -= 1
+        return [(7,)]
+
+    async def close(self) -> None:
+        self.closed += 1
+        self.calls = 0
+
+
+def test_the_progress_and_the_course_ask_a_database_one_after_the_other() -> None:
+    async def ask() -> tuple[list[int], int]:
+        database = OneAtATime()
+        stage = Stage(database, ())
+        asking = [asyncio.create_task(stage.count("t", "c", "v")) for _ in "123"]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        database.goes_on.set()
+        return await asyncio.gather(*asking[1:]), database.closed
+
+    assert asyncio.run(ask()) == ([7, 7], 1)

@@ -90,7 +90,8 @@ async def test_each_message_leaves_one_line_with_its_fields(listen: Any) -> None
     assert (found[0]["subscription"], found[0]["key"], found[0]["correlation_id"]) == ("notes", "A", "m1")
     assert (found[2]["correlation_id"], found[2]["cause"]) == ("c", "failed")
     assert all(each["duration"] >= 0 for each in found)
-    assert not any("4111" in repr(each) for each in found), "texts of errors may be personal"
+    texts = [text for each in found for text in each.values() if isinstance(text, str)]
+    assert not any("4111" in text for text in texts), "texts of errors may be personal"
 
 
 async def test_a_line_reads_well(listen: Any) -> None:
@@ -115,11 +116,14 @@ async def test_without_the_observer_a_message_leaves_no_line(listen: Any) -> Non
 async def test_nothing_is_made_for_a_level_that_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     made = list[object]()
     monkeypatch.setattr("sagabus.telemetry.message_log.fields_of", made.append)
-    monkeypatch.setattr(logging.getLogger("sagabus.messages"), "level", logging.WARNING)
-    logging.getLogger("sagabus.messages").manager._clear_cache()  # type: ignore[attr-defined]
-    async with Harness(notes, observers=[MessageLog()]) as bus:
-        await bus.publish(Noted(key="A"))
-    logging.getLogger("sagabus.messages").manager._clear_cache()  # type: ignore[attr-defined]
+    logger = logging.getLogger("sagabus.messages")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        async with Harness(notes, observers=[MessageLog()]) as bus:
+            await bus.publish(Noted(key="A"))
+    finally:
+        logger.setLevel(before)  # it forgets what it has found for other levels, too
 
     assert made == []
 

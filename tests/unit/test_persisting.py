@@ -102,7 +102,7 @@ class Rig:
         """How many outcomes of each mailbox were not told of."""
         return {name: mailbox.unflushed for name, mailbox in self.mailboxes.items() if mailbox.unflushed}
 
-    def settle(self, entries: Sequence[Entry], given: Sequence[Settled]) -> Aftermath:
+    def settle(self, entries: Sequence[Entry], given: Sequence[Settled], seconds: float) -> Aftermath:
         answers = list(zip(entries, given, strict=True))
         self.told.append([(entry.outcome.envelope.message_id, answer.verdict) for entry, answer in answers])
         self.versions.append(self.routing.table.version)

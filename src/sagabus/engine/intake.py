@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
-from contextlib import suppress
 from math import inf
 
 from sagabus.clock import Clock, sleep
@@ -101,8 +100,6 @@ class Intake:
 
     async def _work(self) -> None:
         pause = 0.0
-        with suppress(Exception):  # the first wait meets it, too, and says so
-            await self._store.changed(0)  # from now on no other worker of this store takes a hint away
         while not self._stopping:
             try:
                 wait = await self._take_in()

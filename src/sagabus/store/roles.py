@@ -123,7 +123,7 @@ class Routed(Protocol):
 
 
 class Registration(Routed, Protocol):
-    """Makes subscriptions known, and removes them."""
+    """Makes subscriptions known, removes them, and says which store it is."""
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add these subscriptions to those that exist (equal ones change nothing) and return the whole routing. A
@@ -133,6 +133,15 @@ class Registration(Routed, Protocol):
 
     async def unregister(self, channel: str, message_type: str) -> Routing:
         """Remove one subscription; envelopes that are already in the channel stay."""
+        ...
+
+    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+        """What tells this store from every other one, for a broker that remembers which store a queue feeds.
+
+        It is the same in every process. `fresh` is a random number below 2**63. It is kept if the store has none yet,
+        or if it is to renew. A copy of the store has another identity as far as the store can tell: see
+        docs/brokers.md. Empty for a store that ends with its process.
+        """
         ...
 
 
@@ -338,15 +347,6 @@ class Administration(Protocol):
     async def durability_risks(self) -> Sequence[str]:
         """Why a crash of the machine may lose commits: one sentence for each reason, with the way out; empty if nothing
         does. It only reads. A bus calls it each time it opens.
-        """
-        ...
-
-    async def identity(self, fresh: int, *, renew: bool = False) -> str:
-        """What tells this store from every other one, for a broker that remembers which store a queue feeds.
-
-        It is the same in every process. `fresh` is a random number below 2**63. It is kept if the store has none yet,
-        or if it is to renew. A copy of the store has another identity as far as the store can tell: see
-        docs/brokers.md. Empty for a store that ends with its process.
         """
         ...
 

@@ -6,6 +6,7 @@ says differently, is in `app_tables`; all else is here, once.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -83,6 +84,7 @@ class Stage:
     def __init__(self, database: Database, tables: Iterable[str]) -> None:
         self._database = database
         self._tables = tuple(tables)
+        self._turn = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         words = self._database.words
@@ -122,7 +124,13 @@ class Stage:
         return Counter(tuple(row) for row in await persistently(lambda: self._query(sql, value)))
 
     async def _query(self, sql: str, *parameters: object) -> Sequence[Sequence[Any]]:
-        return await self._database.query(self._database.words.say(sql), parameters)
+        """One at a time, for drivers let a connection answer one call. A cancelled call ends the connection."""
+        async with self._turn:
+            try:
+                return await self._database.query(self._database.words.say(sql), parameters)
+            except asyncio.CancelledError:
+                await self._database.close()
+                raise
 
 
 def file_of(url: str) -> str:

@@ -282,37 +282,6 @@ class WakingConformance(StoreSuite):
             await waiting
 
     @conformance
-    async def test_every_task_that_waits_gets_the_hint_and_none_takes_that_of_another(self, trial: Trial) -> None:
-        """As the workers of one bus do: one waits while the other one fetches."""
-        heard: asyncio.Queue[str] = asyncio.Queue()
-        begun: asyncio.Queue[str] = asyncio.Queue()
-        works = {name: asyncio.Event() for name in ("first", "second")}
-
-        async def worker(name: str) -> None:
-            await self.quiet(trial)
-            while True:
-                begun.put_nowait(name)
-                await works[name].wait()
-                works[name].clear()
-                await trial.store.changed(None)
-                heard.put_nowait(name)
-
-        workers = [asyncio.create_task(worker(name)) for name in works]
-        try:
-            async with asyncio.timeout(10):
-                assert {await begun.get(), await begun.get()} == set(works)
-                await trial.accept_one("m1")
-                works["first"].set()
-                assert await heard.get() == "first"
-                await begun.get()
-                works["second"].set()
-                assert await heard.get() == "second"
-        finally:
-            for each in workers:
-                each.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
-
-    @conformance
     async def test_a_change_before_the_wait_is_not_missed(self, trial: Trial) -> None:
         await self.quiet(trial)
         stored = await trial.accept_one()
