@@ -18,6 +18,8 @@ from sagabus.testing.servers import PrivateServer
 
 __all__ = ["PrivateNats", "PrivateRabbitMQ", "PrivateRedis"]
 
+_RABBITMQ = "SAGABUS_RABBITMQ"
+"""The variable that names the folder with the programs of another RabbitMQ."""
 _HELLO = b"AMQP\0\0\x09\x01"
 _METHOD = b"\x01"
 _CONTROL = 60.0
@@ -46,7 +48,7 @@ class PrivateRabbitMQ(PrivateServer):
     _users = ("rabbitmq",)
     _polite = signal.SIGTERM
     _abrupt = signal.SIGKILL
-    _folder: ClassVar[Path] = Path("/usr/lib/rabbitmq/bin")
+    _folder: ClassVar[Path] = Path(os.environ.get(_RABBITMQ, "/usr/lib/rabbitmq/bin"))
     """Where Debian has programs that may be run by any user, and write nothing outside of their folder."""
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:

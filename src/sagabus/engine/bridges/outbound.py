@@ -149,7 +149,12 @@ class Outbound:
         for at in range(0, len(waiting), self._most):
             task = loop.create_task(self._pass_on(waiting[at : at + self._most]), name="sagabus-send")
             self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
+            task.add_done_callback(self._has_ended)
+
+    def _has_ended(self, batch: asyncio.Task[None]) -> None:
+        self._batches.discard(batch)
+        if batch.cancelled() and self._lost is not None:
+            _end(self._lost, "the sending of a batch was cancelled")  # its runs would wait for ever
 
     async def _pass_on(self, batch: list[_Waiting]) -> None:
         link, lost = self._link, self._lost

@@ -25,8 +25,9 @@ QUEUE: Mapping[str, str | int | bool] = {
     "x-delivery-limit": 1_000_000_000,
 }
 """By default a full quorum queue drops what is old: this one refuses what is new. By default RabbitMQ 4 drops a message
-at its 21st delivery. RabbitMQ 3 refuses its `-1` for "never", and a queue keeps the settings that it was made with. So
-a queue that survives an upgrade has a number that both take, and that is never reached.
+at its 21st delivery. RabbitMQ 3 takes the `-1` that says "never" to RabbitMQ 4, and drops a message that comes back
+once. A queue keeps the settings that it was made with. So it gets a number that all versions take, and that is never
+reached.
 """
 
 

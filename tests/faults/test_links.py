@@ -1,8 +1,9 @@
-"""Every call of a link may be cancelled at any time: what is sent again is there, and what is open comes again."""
+"""Links that end, and calls of links that are cancelled, at any time: what is open comes again, first and in order."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -93,3 +94,40 @@ async def cancelled(lab: Lab, link: Link, call: str, opened: Sequence[Delivery],
     await asyncio.wait([task])
     if call == "connect" and not task.cancelled():
         await task.result().close()
+
+
+# --- order --------------------------------------------------------------------------------------------------------
+
+COUNT = 120
+
+
+@pytest.mark.parametrize("turns", [6, pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+async def test_what_links_leave_open_comes_first_and_in_order(lab: Lab, turns: int) -> None:
+    draw, settled = random.Random(turns), set[str]()
+    async with lab:
+        link = await declared(lab)
+        await link.send([note(number) for number in range(COUNT)])
+        await link.close()
+        for turn in range(turns):
+            link = await declared(lab)
+            found = [each for _ in range(draw.randrange(3)) for each in await receive(link, draw.randrange(1, 30))]
+            if turn % 2:
+                chosen = draw.sample(found, k=min(len(found), draw.randrange(4)))
+                await link.settle(chosen)
+                settled |= {each.message.id for each in chosen}
+                await link.close()
+            else:
+                lab.proxy.cut()
+                await link.ended()
+
+        link = await declared(lab)
+        rest = await receive(link, COUNT - len(settled))
+        await link.settle(rest)
+        await link.close()
+
+    expected = [str(number) for number in range(COUNT) if str(number) not in settled]
+    assert [each.message.id for each in rest] == expected
+
+
+def note(number: int) -> WireMessage:
+    return WireMessage(id=str(number), source="x", type="shop.noted", body=b"{}", key="k")
