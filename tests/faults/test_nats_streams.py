@@ -65,6 +65,25 @@ async def test_a_stream_that_is_deleted_loses_no_message_that_is_sent_meanwhile(
         assert ids(await receive(again, 1)) == ["m1"]
 
 
+async def test_a_bucket_that_is_emptied_has_no_message_settled_and_no_event_unheard() -> None:
+    """What nothing is written about any more is neither a message of other services nor one without a receiver."""
+    async with Streams() as streams:
+        link = await streams.link("noted")
+        await send(link, note(0))
+        await link.close()
+        receiver, sender = await streams.link("noted"), await streams.link()
+        await streams.api(f"STREAM.PURGE.KV_{streams.prefix}-topology")
+
+        with pytest.raises(TransportError, match="does not say who receives what"):
+            await receive(receiver, 1)
+        with pytest.raises(TransportError, match="does not say who receives what"):
+            await send(sender, note(1))
+
+        again = await streams.link("noted")
+        assert await send(again, note(1)) == [Answer.CONFIRMED]
+        assert ids(await receive(again, 2)) == ["m0", "m1"]
+
+
 async def test_a_full_stream_takes_nothing_and_loses_nothing() -> None:
     async with Streams() as streams:
         await _stream(streams, max_msgs=1)

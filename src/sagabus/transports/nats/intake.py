@@ -175,7 +175,10 @@ class Intake:
         """Those that the service receives, opened. The stream has the messages of all services: others are settled."""
         if not all(map(self._is_wanted, arrivals)):
             # Another process of the service may have asked for more meanwhile.
-            receives = (await self._registry.service(self._service)).value
+            record = await self._registry.service(self._service)
+            if not record.version:  # else all of them would be settled as messages of others
+                self._lost(self._registry.missing)
+            receives = record.value
             self._receives = {"event": frozenset(receives.events), "command": frozenset(receives.commands)}
         others = [arrival for arrival in arrivals if not self._is_wanted(arrival)]
         for arrival in others:

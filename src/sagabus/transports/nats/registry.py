@@ -58,6 +58,18 @@ class Registry:
         self._connection, self._jetstream, self._names, self._place = connection, jetstream, names, place
         self._has_keys = False
 
+    @property
+    def missing(self) -> str:
+        """What a link says that finds nothing where it has written, or where others must have."""
+        return f"the bucket {self._names.bucket} does not say who receives what: it was deleted, or is about to be read"
+
+    async def is_lost(self) -> bool:
+        """Whether there are messages, and nothing says who receives them."""
+        if await self._jetstream.found(f"STREAM.INFO.{self._names.stream}") is None:
+            return False
+        bucket = await self._jetstream.found(f"STREAM.INFO.{self._names.bucket_stream}")
+        return bucket is None or not bucket["state"]["messages"]
+
     async def service(self, service: str) -> Record[Receives]:
         """What a service receives."""
         return await self._read(_service(service), Receives)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from sagabus.errors import TransportError
 from sagabus.transport import Answer, Sent, WireKind, WireMessage
 from sagabus.transports import wire
 from sagabus.transports.nats import headers
@@ -54,6 +55,8 @@ class Sending:
 
     async def _has_receiver(self, kind: WireKind, message_type: str, source: str) -> bool:
         services = (await self._registry.receivers(kind, message_type)).value.services
+        if not services and await self._registry.is_lost():
+            raise TransportError(self._registry.missing)  # an event would count as unheard, and be dropped
         return any(kind == "command" or service != source for service in services)
 
     async def _publish(self, message: WireMessage, batch: _Batch) -> None:
