@@ -105,7 +105,25 @@ async def at_nats(server: PrivateNats) -> list[str]:
         await client.close()
 
 
-@pytest.mark.parametrize("transport", PRIVATE)
+def test_a_broker_that_loses_messages_when_it_is_killed_is_not_killed(folder: Path) -> None:
+    require(PrivateNats)
+    if PrivateNats.version() >= (2, 10):
+        assert figures(demo("--orders", "10", "--kills", "0", "--transport", "nats:private", folder=folder))["ok"]
+        return
+
+    assert "loses confirmed messages when it is killed" in refusal("--transport", "nats:private")
+    finished = demo("--orders", "30", "--kills", "2", "--restarts", "0", "--transport", "nats:private", folder=folder)
+
+    found = figures(finished)
+    assert found.items() >= GOOD.items(), finished.stderr
+    assert (found["completed"], found["kills"], found["broker_restarts"]) == (30, 2, 0)
+
+
+def survives(transport: str) -> bool:
+    return transport != "nats:private" or (PrivateNats.available() and PrivateNats.version() >= (2, 10))
+
+
+@pytest.mark.parametrize("transport", [each for each in PRIVATE if survives(each)])
 def test_orders_survive_a_broker_and_workers_that_are_killed_meanwhile(transport: str, folder: Path) -> None:
     require(PRIVATE[transport])
 

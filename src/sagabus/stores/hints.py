@@ -22,16 +22,7 @@ class Hints:
         self._napping: set[asyncio.Event] = set()
 
     def give(self) -> None:
-        """Something has changed: all who nap are woken, and those who work hear of it with their next `take`.
-
-        A task that knows of all changes before hears nothing of its own.
-        """
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:  # no event loop runs here
-            task = None
-        if task is not None and self._heard.get(task) == self._changes:
-            self._heard[task] = self._changes + 1
+        """Something has changed: all who nap are woken, and those who work hear of it with their next `take`."""
         self._changes += 1
         for nap in self._napping:
             nap.set()

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 from rich.console import Console
 
-from sagabus.cli.demonstration.brokers import broker_at
+from sagabus.cli.demonstration.brokers import broker_at, check_survives
 from sagabus.cli.demonstration.brokers import is_private as is_private_broker
 from sagabus.cli.demonstration.demos import SERVICES, perform_orders, perform_replay, perform_services
 from sagabus.cli.demonstration.event_log import Columns, EventLog, MalformedLogError, read_log
@@ -119,6 +119,8 @@ async def _perform(asked: _Asked, log: EventLog | None) -> Result:
             "no other is ever restarted"
         )
     usual = _RESTARTS if has_private else 0
+    if is_private_broker(asked.transport) and (usual if asked.restarts is None else asked.restarts):
+        check_survives(asked.transport)
     services = SERVICES if asked.transport else ("",)
     with tempfile.TemporaryDirectory(prefix="sagabus-demo-") as folder:
         async with venue_at(asked.store, Path(folder), services) as venue:

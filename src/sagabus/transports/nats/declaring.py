@@ -168,7 +168,9 @@ class Declaration:
         try:
             await self._jetstream.call(action, stream_name=names.stream, config=config)
         except Refusal as refusal:
-            if refusal.code not in CONSUMER_EXISTS:
+            # Another process of the service may be faster, and have chosen another policy.
+            there = partial(self._jetstream.found, f"CONSUMER.INFO.{names.stream}.{token(service)}")
+            if refusal.code not in CONSUMER_EXISTS and not await _comes(there):
                 raise ConfigurationError(f"the consumer {token(service)} cannot be made: {refusal.text}") from refusal
 
     async def _write_service(self, *, move: bool) -> None:
