@@ -181,7 +181,10 @@ class Link(Protocol):
         ...
 
     async def close(self) -> None:
-        """End. What was handed out and not settled comes again, to another link. Twice is harmless."""
+        """End. What was handed out and not settled comes again, to another link. Twice is harmless.
+
+        Cancelled, it ends without a farewell, and leaves no connection.
+        """
         ...
 
 

@@ -39,8 +39,9 @@ class Lines(logging.Handler):
 @pytest.fixture
 def listen() -> Iterator[Any]:
     root, lines = logging.getLogger(), list[Lines]()
-    level = root.level
+    levels = {logger: logger.level for logger in (root, logging.getLogger("sagabus"))}
     root.setLevel(logging.INFO)
+    logging.getLogger("sagabus").setLevel(logging.NOTSET)
 
     def add(*filters: logging.Filter) -> Lines:
         lines.append(Lines(*filters))
@@ -48,7 +49,8 @@ def listen() -> Iterator[Any]:
         return lines[-1]
 
     yield add
-    root.setLevel(level)
+    for logger, level in levels.items():
+        logger.setLevel(level)
     for each in lines:
         root.removeHandler(each)
 

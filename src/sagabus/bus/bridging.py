@@ -136,12 +136,16 @@ class Bridging:
         """The parts that send and take, one for each broker."""
         return [self._bridge(way, store, acceptor, states) for way in self.ways]
 
-    async def wanted(self, way: Way, store: Store, *, renew: bool = False) -> Topology:
-        """What the service asks a broker for now. `renew`: the store gets another identity."""
+    async def renew(self, store: Store) -> None:
+        """Give the store another identity: it is a copy."""
+        await store.identity(number_of(self._identity.new_id()), renew=True)
+
+    async def wanted(self, way: Way, store: Store) -> Topology:
+        """What the service asks a broker for now."""
         topology = self.topology(way, await store.routing())
         if Capability.STORES not in way.transport.capabilities:
             return topology
-        identity = await store.identity(number_of(self._identity.new_id()), renew=renew)
+        identity = await store.identity(number_of(self._identity.new_id()))
         return msgspec.structs.replace(topology, store=identity)
 
     def topology(self, way: Way, routing: Routing) -> Topology:

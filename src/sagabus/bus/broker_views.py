@@ -76,12 +76,14 @@ class BrokerViews:
         one is away. Cancelled, it may have made a part.
         """
         self._home.check("bus.brokers.declare()")
-        for number, way in enumerate(self._bridging.ways):
-            await self._declare(way, move=move, renew=renew and number == 0)
+        if renew:
+            await self._bridging.renew(self._store)
+        for way in self._bridging.ways:
+            await self._declare(way, move=move)
         return tuple(self)
 
-    async def _declare(self, way: Way, *, move: bool, renew: bool) -> None:
-        topology = await self._bridging.wanted(way, self._store, renew=renew)
+    async def _declare(self, way: Way, *, move: bool) -> None:
+        topology = await self._bridging.wanted(way, self._store)
         try:
             async with asyncio.timeout(_PATIENCE):
                 link = await way.transport.connect()

@@ -269,6 +269,23 @@ class LinkConformance(TransportSuite):
                 await waits
 
     @conformance
+    async def test_closing_that_is_cancelled_ends_the_link_all_the_same(self, trial: TransportTrial) -> None:
+        sender = await trial.link(trial.topology())
+        await trial.send(sender, trial.message(0))
+        await sender.close()
+        for steps in (1, 2, 5):
+            link = await trial.link(trial.topology())
+            (delivery,) = await trial.receive(link, 1)
+            assert delivery.message.id == "m0"
+            closing = asyncio.create_task(link.close())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            closing.cancel()
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.wait([closing])
+                assert await link.ended()
+
+    @conformance
     async def test_a_link_that_the_broker_ends_says_so_to_all_who_wait(self, trial: TransportTrial) -> None:
         link = await trial.link(trial.topology())
         waits = asyncio.create_task(link.receive(1))

@@ -88,13 +88,15 @@ class NatsLink:
         return await self._life.ended()
 
     async def close(self) -> None:
-        if self._life.end("closed"):
-            with suppress(TransportError, TimeoutError):
-                async with asyncio.timeout(_LEAVE):
-                    await self._leave()
-        if self._ownership is not None:
-            self._former.add(self._ownership.link)
-        await self._connection.close()
+        try:
+            if self._life.end("closed"):
+                with suppress(TransportError, TimeoutError):
+                    async with asyncio.timeout(_LEAVE):
+                        await self._leave()
+        finally:
+            if self._ownership is not None:
+                self._former.add(self._ownership.link)
+            await self._connection.close()
 
     async def _declare(self, topology: Topology, *, make: bool, move: bool) -> None:
         declaration = Declaration(self._jetstream, self._registry, self._names, topology, self._address.replicas)

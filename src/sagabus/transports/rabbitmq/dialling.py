@@ -9,10 +9,9 @@ from contextlib import suppress
 from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transports.rabbitmq.driver import (
     URL,
-    AbstractConnection,
+    Connection,
     TCPTransportFactory,
     TLSTransportFactory,
-    aiormq,
     connected,
     when_closed,
 )
@@ -37,13 +36,13 @@ class Dialler:
         self._mends = False
         """A message came that the driver could not read: see `mending`."""
 
-    async def sending(self) -> AbstractConnection:
+    async def sending(self) -> Connection:
         """One to send over. TransportError where no host answers. ConfigurationError where one refuses the login, the
         virtual host or TLS.
         """
         return await self._dial("sagabus out", mends=False)
 
-    async def receiving(self) -> AbstractConnection:
+    async def receiving(self) -> Connection:
         """One to receive from; the same errors."""
         connection = await self._dial("sagabus in", mends=self._mends)
         when_closed(connection, self._note)
@@ -52,7 +51,7 @@ class Dialler:
     def _note(self, closing: asyncio.Future[object]) -> None:
         self._mends = self._mends or is_unreadable(closing)
 
-    async def _dial(self, name: str, *, mends: bool) -> AbstractConnection:
+    async def _dial(self, name: str, *, mends: bool) -> Connection:
         options = self.options
         failed: list[str] = []
         for host, port in options.hosts:
@@ -73,7 +72,7 @@ class Dialler:
         raise TransportError(f"no broker answers: {'; '.join(failed)}", transport=options.place)
 
 
-async def _connect(options: Options, host: str, port: int, name: str, *, mends: bool) -> AbstractConnection:
+async def _connect(options: Options, host: str, port: int, name: str, *, mends: bool) -> Connection:
     url = URL.build(
         scheme=PLAIN if options.tls is None else SECURE,
         user=options.user,
@@ -84,13 +83,16 @@ async def _connect(options: Options, host: str, port: int, name: str, *, mends: 
         query={"heartbeat": str(options.heartbeat), "name": name},
     )
     factory = TCPTransportFactory() if options.tls is None else TLSTransportFactory()
-    connection = aiormq.Connection(url, context=options.tls, transport_factory=Mending(factory) if mends else factory)
+    connection = Connection(url, context=options.tls, factory=Mending(factory) if mends else factory)
     connection.vhost = options.virtual_host  # in a URL, the driver does not read all of its escapes
     try:
         await connected(connection)
     except BaseException:
-        with suppress(*DRIVER_ERRORS):
-            await connection.close()
+        try:
+            with suppress(*DRIVER_ERRORS):
+                await connection.close()
+        finally:
+            connection.cut()
         raise
     return connection
 

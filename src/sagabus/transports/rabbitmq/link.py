@@ -6,6 +6,7 @@ queues can still be emptied then, which is what helps it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from sagabus.transport import Delivery, Sent, Topology, WireMessage
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.rabbitmq.declaring import Declaration
 from sagabus.transports.rabbitmq.dialling import Dialler
-from sagabus.transports.rabbitmq.driver import AbstractConnection, open_channel, when_closed
+from sagabus.transports.rabbitmq.driver import Connection, open_channel, when_closed
 from sagabus.transports.rabbitmq.faults import DRIVER_ERRORS, translated, why
 from sagabus.transports.rabbitmq.names import Names
 from sagabus.transports.rabbitmq.publishing import Publisher
@@ -24,13 +25,13 @@ from sagabus.transports.rabbitmq.receiving import Receiver
 class RabbitMQLink:
     """See `sagabus.transport.Link`."""
 
-    def __init__(self, dialler: Dialler, sending: AbstractConnection, most: int) -> None:
+    def __init__(self, dialler: Dialler, sending: Connection, most: int) -> None:
         """`most`: how many messages may be open here."""
         self._dialler, self._sending, self._most = dialler, sending, most
         self._names = Names(dialler.options.prefix)
         self._place = dialler.options.place
         self._life = Lifetime(self._place)
-        self._receiving: AbstractConnection | None = None
+        self._receiving: Connection | None = None
         self._receiver: Receiver | None = None
         self._publisher = Publisher(sending, self._names, self._life, self._place)
         self._watch(sending)
@@ -64,10 +65,12 @@ class RabbitMQLink:
 
     async def close(self) -> None:
         self._life.end("closed")
-        for connection in (self._receiving, self._sending):
-            if connection is not None and not connection.is_closed:
-                with suppress(*DRIVER_ERRORS):
-                    await connection.close()
+        connections = [each for each in (self._receiving, self._sending) if each is not None]
+        try:
+            await asyncio.gather(*map(_close, connections))
+        finally:
+            for connection in connections:
+                connection.cut()
 
     async def _declare(self, topology: Topology, *, make: bool, move: bool) -> None:
         with translated(self._place):
@@ -83,7 +86,7 @@ class RabbitMQLink:
                 await receiver.begin(await self._connection())
                 self._receiver = receiver
 
-    async def _connection(self) -> AbstractConnection:
+    async def _connection(self) -> Connection:
         """The one that receives."""
         if self._receiving is None:
             self._receiving = await self._dialler.receiving()
@@ -99,5 +102,11 @@ class RabbitMQLink:
             channel = await open_channel(self._receiving or self._sending)
             await channel.close()
 
-    def _watch(self, connection: AbstractConnection) -> None:
+    def _watch(self, connection: Connection) -> None:
         when_closed(connection, lambda closing: self._life.end(why(closing)))
+
+
+async def _close(connection: Connection) -> None:
+    if not connection.is_closed:
+        with suppress(*DRIVER_ERRORS):
+            await connection.close()

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from sagabus.errors import TransportError
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.redis import answers
-from sagabus.transports.redis.driver import NoScriptError, RedisError, ResponseError
+from sagabus.transports.redis.driver import NoScriptError, RedisError, ResponseError, cut
 from sagabus.transports.redis.scripts import Script
 
 Part: TypeAlias = bytes | str | int
@@ -68,16 +68,24 @@ class Pipe:
             return await self.ask("EVAL", script.text, *rest)
 
     async def close(self) -> None:
-        """End. Twice is harmless."""
+        """End. Twice is harmless. Cancelled, it ends at once."""
         for task in self._tasks:
             task.cancel()
         try:
             await asyncio.wait(self._tasks)
-        finally:
             self._drop()
             with suppress(RedisError, OSError, TimeoutError):
                 async with asyncio.timeout(_FAREWELL):
                     await self._connection.disconnect()
+        finally:
+            self.cut()
+
+    def cut(self) -> None:
+        """End without a farewell."""
+        for task in self._tasks:
+            task.cancel()
+        self._drop()
+        cut(self._connection)
 
     async def _guarded(self, work: Callable[[], Any]) -> None:
         """Work until the connection ends, and say so to all who wait."""

@@ -20,8 +20,14 @@ __all__ = [
     "RedisError",
     "ResponseError",
     "connections",
+    "cut",
     "moved_to",
 ]
+
+
+def cut(connection: Any) -> None:
+    """Close its socket at once. Twice is harmless."""
+    connection._close()  # noqa: SLF001  # the driver's own way waits
 
 
 def moved_to(error: MovedError) -> tuple[str, int]:

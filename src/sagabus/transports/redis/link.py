@@ -159,9 +159,12 @@ class RedisLink:
                 await self._receiving.close()
         finally:
             self._life.end("closed")
-            for pipe in (self._waiting, self._pipe):
-                if pipe is not None:
-                    await pipe.close()
+            pipes = [pipe for pipe in (self._waiting, self._pipe) if pipe is not None]
+            try:
+                await asyncio.gather(*(pipe.close() for pipe in pipes))
+            finally:
+                for pipe in pipes:
+                    pipe.cut()
 
     def _failed(self, why: str) -> TransportError:
         self._life.end(why)
