@@ -179,7 +179,31 @@ ALTER TABLE {{lane}} ADD COLUMN suspect_keys {TEXT};
 UPDATE {{envelope}} SET due_at = 1 WHERE due_at < 0;
 """
 
-_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH))
+# By position: nothing in a journal may make a commit fail. No state and no body is in it.
+_FIFTH = f"""
+CREATE TABLE IF NOT EXISTS {{journal}} (
+    position BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    correlation_id {MESSAGE_ID} NOT NULL,
+    handled_at BIGINT NOT NULL,
+    subscription {CHANNEL} NOT NULL,
+    message_id {MESSAGE_ID} NOT NULL,
+    message_type VARBINARY(255) NOT NULL,
+    `key` {KEY},
+    timer {TIMER},
+    causation_id BLOB,
+    sent_at BIGINT NOT NULL,
+    attempt INT NOT NULL,
+    outcome VARBINARY(32) NOT NULL,
+    error BLOB,
+    version BIGINT,
+    duration BIGINT NOT NULL,
+    worker VARBINARY(512) NOT NULL,
+    INDEX {{journal_conversation}} (correlation_id, handled_at, position),
+    INDEX {{journal_handled}} (subscription, handled_at, position)
+) {_TABLE};
+"""
+
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH))
 
 INDEXES = (
     "envelope_due",
@@ -192,6 +216,8 @@ INDEXES = (
     "dead_letter_message",
     "dead_letter_status",
     "dead_letter_closed",
+    "journal_conversation",
+    "journal_handled",
 )
 
 _COLUMN = re.compile(r"[(,]\s*`?(?!PRIMARY|UNIQUE|INDEX)(\w+)`? [A-Z]")

@@ -29,6 +29,7 @@ TABLES = (
     "lane",
     "held_key",
     "dead_letter",
+    "journal",
     "schema_version",
 )
 

@@ -174,6 +174,32 @@ ALTER TABLE sagabus_lane ADD COLUMN suspect_keys TEXT;
 UPDATE sagabus_envelope SET due_at = 1 WHERE due_at < 0;
 """,
     ),
+    Migration.of(
+        5,
+        """
+-- By position: nothing in a journal may make a commit fail. No state and no body is in it.
+CREATE TABLE sagabus_journal (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    correlation_id TEXT NOT NULL,
+    handled_at INTEGER NOT NULL,
+    subscription TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    message_type TEXT NOT NULL,
+    key TEXT,
+    timer TEXT,
+    causation_id TEXT,
+    sent_at INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    error TEXT,
+    version INTEGER,
+    duration INTEGER NOT NULL,
+    worker TEXT NOT NULL
+) STRICT;
+CREATE INDEX sagabus_journal_conversation ON sagabus_journal (correlation_id, handled_at);
+CREATE INDEX sagabus_journal_handled ON sagabus_journal (subscription, handled_at);
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version
