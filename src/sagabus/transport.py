@@ -146,6 +146,13 @@ class Link(Protocol):
         """
         ...
 
+    async def examine(self, topology: Topology) -> Sequence[str]:
+        """What `declare` of this topology would refuse, or would have to make: one text each, none if all is there.
+
+        It makes nothing, receives nothing, and leaves other links alone.
+        """
+        ...
+
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         """Send in order; one answer each, once all are known. May be called while another call waits.
 

@@ -4,6 +4,7 @@ The database itself counts what a look reads, of one store and of the same store
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.conftest import Take
 from tests.support.databases import Database
 
 from sagabus import Bus, RetryPolicy, event, handler
+from sagabus.store.examination import FaultKind
 from sagabus.store.survey import COUNTED
 from sagabus.stores.sqlite import looking
 
@@ -45,6 +47,8 @@ LOOKS: dict[str, Look] = {
     "messages retrying": lambda bus: bus.inspect.messages("cleaning", kind="retrying"),
     "timers": lambda bus: bus.inspect.timers("cleaning"),
     "why": lambda bus: bus.inspect.why("cleaning", "r7"),
+    "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1),
+    **{f"faults: {kind.value}": partial(lambda kind, bus: bus.store.inspect.faults(kind), kind) for kind in FaultKind},
 }
 
 

@@ -17,6 +17,7 @@ from typing import Any, Self, Unpack, overload
 from sagabus.bus.bridging import Bridging, ways_of
 from sagabus.bus.broker_views import BrokerViews
 from sagabus.bus.checkup import LONGEST_ANSWER, asking
+from sagabus.bus.diagnosis.doctor import Doctor
 from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.bus.inspection.inspector import Inspector
@@ -77,6 +78,8 @@ class Bus:
     test harnesses.
     """
 
+    statistics: Counter[tuple[str, str]]
+    """How many messages of each subscription this process has handled or refused, by what became of them."""
     _opened = False
     _worker: Worker | None = None
     _housekeeping: Housekeeping | None = None
@@ -105,13 +108,11 @@ class Bus:
         self.store: Store = store_from_url(store, self._clock, self.settings.lanes) if isinstance(store, str) else store
         check_lending(self._defined, self.store)
         check_middleware(middleware)
-        self.observers = check_observers(observers)
-        self.statistics: Counter[tuple[str, str]] = Counter()
-        """How many messages of each subscription this process has handled or refused, by what became of them."""
+        self.observers, self.statistics = check_observers(observers), Counter()
         self._observers = Observers([Statistics(self.statistics), EventLog(), *observers])
         self._routing = LiveRouting(self._defined.keys)
-        parts = (self._codec, self._routing, self.store, self.settings, self._observers)
-        self._sender = self._seam.sender(*parts, service=service)
+        sending = (self._codec, self._routing, self.store, self.settings, self._observers)
+        self._sender = self._seam.sender(*sending, service=service)
         self._publisher = Publisher(self._sender, self._clock, self._identity, self._defined.rules, self._observers)
         self._seam.middleware.extend(middleware)
         self._publishing = Acceptor(self.store, self._routing)
@@ -120,7 +121,8 @@ class Bus:
         self.dead_letters = DeadLetters(self.store, self._home)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         self.timers = Timers(self.store, self._home)
-        self.inspect = Inspector(self.store, self._clock, self._home.check, self._defined.by_name, self._states)
+        looks = (self.store, self._clock, self._home.check, self._defined.by_name)
+        self.inspect, self.doctor = Inspector(*looks, self._states), Doctor(*looks, self._bridging)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

@@ -106,7 +106,7 @@ async def _look(target: str | None, url: str | None, max_age: float | None, with
         raise Refused(f"{name} is in the memory of one process: only that process can say how it is")
     try:
         async with asyncio.timeout(within):
-            version, problem = await _schema(store)
+            version, problem = await schema_of(store)
             if problem is not None:
                 return Findings(store=name, schema=version, problems=[problem])
             async with opened(target, url) as bus:
@@ -119,7 +119,7 @@ async def _look(target: str | None, url: str | None, max_age: float | None, with
     return Findings(store=name, schema=version, subscriptions=served, problems=problems)
 
 
-async def _schema(store: Administration) -> tuple[int | None, str | None]:
+async def schema_of(store: Administration) -> tuple[int | None, str | None]:
     """The version of the schema, and what is wrong with it. To open the store would migrate it."""
     if (absence := await store.absence()) is not None:
         return None, f"{printable(absence)}; `sagabus migrate` makes an empty store"

@@ -22,6 +22,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "timers": ("sagabus.cli.messages:timers", "List the timers that are set, the next one first."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
     "health": ("sagabus.cli.health:health", "Say whether the store answers and workers serve it."),
+    "doctor": ("sagabus.cli.doctor:doctor", "Find what is wrong in a store and around it, and mend it."),
     "monitoring": ("sagabus.cli.monitoring:monitoring", "Print alert rules for Prometheus, or a board for Grafana."),
     "lanes": ("sagabus.cli.lanes:lanes", "Show or change the number of lanes, or fence them."),
     "subscriptions": ("sagabus.cli.subscriptions:subscriptions", "List subscriptions, and remove old ones."),

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.store.examination import Examination
 from sagabus.store.survey import Survey
 
 
@@ -55,7 +56,7 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """Microseconds since it said so last, by the store's clock."""
 
 
-class Inspection(Survey, Protocol):
+class Inspection(Survey, Examination, Protocol):
     """Read-only questions; answers are a snapshot."""
 
     async def due(self, channels: Sequence[str]) -> bool:

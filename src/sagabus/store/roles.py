@@ -23,6 +23,7 @@ from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store.connection import Lent
 from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
+from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
@@ -314,6 +315,12 @@ class Upkeep(Protocol):
         and recorded transitions, the oldest first.
 
         In their transaction the channel's horizon rises to just above the youngest of them, and never falls.
+        """
+        ...
+
+    async def mend(self, fault: Fault) -> int:
+        """Remove what a fault of a MENDABLE kind consists of, if it still holds; returns the number of rows. Twice is
+        harmless. ValueError for another kind.
         """
         ...
 

@@ -34,6 +34,7 @@ from sagabus.store import (
     Unit,
 )
 from sagabus.store.connection import Lent
+from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
@@ -93,6 +94,9 @@ class StoreTap:
 
     async def durability_risks(self) -> Sequence[str]:
         return await self._watched(self.store.durability_risks())
+
+    async def mend(self, fault: Fault) -> int:
+        return await self._watched(self.store.mend(fault))
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         return await self._watched(self.store.register(subscriptions))

@@ -145,6 +145,10 @@ class MemoryBroker:
             queue.links.append(link)
         return queue
 
+    def problems(self, topology: Topology) -> list[str]:
+        """What is in the way of a topology, and what is missing of it."""
+        return [*self._conflicts(topology, move=False), *self._missing(topology)]
+
     def _conflicts(self, topology: Topology, *, move: bool) -> Iterator[str]:
         service, store = topology.service, topology.store
         for each in topology.commands:
@@ -201,6 +205,10 @@ class _MemoryLink:
     async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
         self._life.check()
         self._queue = self._broker.declare(topology, self, make=make, move=move)
+
+    async def examine(self, topology: Topology) -> Sequence[str]:
+        self._life.check()
+        return self._broker.problems(topology)
 
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         self._life.check()

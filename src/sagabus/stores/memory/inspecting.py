@@ -9,11 +9,12 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.stores.lane_shares import declared_types
+from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
 from sagabus.stores.memory.tables import Tables
 
 
-class MemoryInspection(MemorySurvey):
+class MemoryInspection(MemorySurvey, MemoryExamination):
     """Answers are copies: nothing changes them afterwards."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:

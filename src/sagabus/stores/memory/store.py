@@ -26,11 +26,12 @@ from sagabus.store import (
     Subscription,
     Unit,
 )
+from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.lane_shares import knowledge
-from sagabus.stores.memory import dead_letters, subscribing
+from sagabus.stores.memory import dead_letters, examination, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
@@ -273,6 +274,12 @@ class MemoryStore:
             history=sum(each.history for each in purged),
             more=any(each.more for each in purged),
         )
+
+    async def mend(self, fault: Fault) -> int:
+        with self._call():
+            removed = examination.mend(self._tables, fault)
+        self._bell.ring()
+        return removed
 
     async def changed(self, timeout: float | None) -> None:
         self._check_process()

@@ -230,6 +230,9 @@ def columns_made(to_come: Sequence[Migration]) -> dict[str, set[str]]:
     return {table: set(_COLUMN.findall(columns)) for table, columns in made}
 
 
+COMPARED = ("channel", "message_id", "message_type", "partition_key", "timer", "saga", "key", "worker", "owner")
+"""Columns of ids and keys, whatever their table: they have no collation."""
+
 MIGRATION_LOCK = "lock_versions"
 
 
@@ -275,6 +278,7 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             ),
             gives=True,
         ),
+        "collations": _collations(place, prefix),
         "sizes": Statement(
             _each_table(f"data_length + index_length FROM {in_place} AND {{same}}", prefix),
             gives=True,
@@ -289,6 +293,14 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             gives=True,
         ),
     }
+
+
+def _collations(place: str, prefix: str) -> Statement:
+    """Columns of ids and keys that have a collation."""
+    columns = f"information_schema.columns WHERE {_same('table_schema', place)} AND {{same}}"
+    named = ", ".join(f"'{name}'" for name in COMPARED)
+    what = f"column_name, collation_name FROM {columns} AND collation_name IS NOT NULL AND column_name IN ({named})"
+    return Statement(_each_table(what, prefix), gives=True)
 
 
 def _each_table(what: str, prefix: str) -> str:

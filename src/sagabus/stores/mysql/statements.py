@@ -10,6 +10,7 @@ MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE is not used either. IGNORE 
 
 from __future__ import annotations
 
+from sagabus.stores.mysql.examination_statements import EXAMINING
 from sagabus.stores.mysql.fragments import (
     COLUMNS,
     DUE,
@@ -344,5 +345,6 @@ STATEMENTS: dict[str, Statement] = {
     **_DIVIDING,
     **_READING,
     **SURVEYING,
+    **EXAMINING,
     **_LETTERS,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.stores.postgres.examination_statements import EXAMINING
 from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
 from sagabus.stores.postgres.lease_statements import LEASING
 from sagabus.stores.postgres.queries import READING
@@ -228,5 +229,6 @@ STATEMENTS: dict[str, Statement] = {
     **_DIVIDING,
     **READING,
     **SURVEYING,
+    **EXAMINING,
     **_LETTERS,
 }

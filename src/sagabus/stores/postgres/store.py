@@ -106,6 +106,10 @@ class PostgresStore(ServerStore):
         settings = {"synchronous_commit": commit, "fsync": fsync, "full_page_writes": pages}
         return [f"{self.place} has {name}=off: turn it on" for name, value in settings.items() if value == "off"]
 
+    @property
+    def _is_pooled(self) -> bool:
+        return self._connecting.pooled
+
     async def _not_in_a_copy(self) -> str:
         """The cluster and the database in it: a dump that is restored elsewhere has others, a standby has the same."""
         ((system, database),) = await self._alone(lambda link: link.query(_PLACE, ()))

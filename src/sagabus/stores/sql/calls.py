@@ -15,10 +15,11 @@ from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Retention, Routing, Subscription
+from sagabus.store.examination import Conditions, Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.upkeep import Divided, Purged
-from sagabus.stores.sql import appending, dead_letters, dividing, leasing, reading, registering, settling
+from sagabus.stores.sql import appending, dead_letters, dividing, examination, leasing, reading, registering, settling
 from sagabus.stores.sql.inspecting import SqlInspection
 from sagabus.stores.sql.steps import Steps
 
@@ -54,7 +55,11 @@ class SqlCalls(ABC):
     @property
     def inspect(self) -> SqlInspection:
         """The read-only side."""
-        return SqlInspection(self._read, self._look_into, self._clock)
+        return SqlInspection(self._read, self._look_into, self._clock, self._conditions)
+
+    async def _conditions(self) -> Conditions:
+        """What the store works with: the clock of this machine, if it has no other."""
+        return Conditions(self._clock.now())
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         """Add subscriptions."""
@@ -172,6 +177,10 @@ class SqlCalls(ABC):
         purged = await self._write(lambda: dead_letters.purge(retention, limit, self._clock.now()))
         hit("purge.after_commit")
         return purged
+
+    async def mend(self, fault: Fault) -> int:
+        """Remove what a fault consists of."""
+        return await self._write(lambda: examination.mend(fault))
 
     def _check(self, sql: str) -> None:
         self.execute_check(sql, ())

@@ -58,14 +58,21 @@ def _facts(letter: DeadLetter) -> Steps[Facts]:
 
 def _unpark(letter: DeadLetter) -> Steps[None]:
     """Let its key go on, unless another letter of it is parked as well."""
-    channel, key = letter.envelope.channel, letter.envelope.partition_key
-    if not letter.parked or key is None:
-        return
+    key = letter.envelope.partition_key
+    if letter.parked and key is not None:
+        yield from let_go(letter.envelope.channel, key)
+
+
+def let_go(channel: str, key: str) -> Steps[bool]:
+    """Let a parked key go on, unless an open letter parks it; whether it has been parked, and goes on now."""
     # First of all: a transaction that parks another one now has parked it already, or waits until this one has ended.
-    if (yield Query("unpark", (channel, key))).changed:
-        texts = (yield Query("parked", (channel, rows.json_of(key)))).rows
-        if any(rows.key_in_letter(text) == key for _, text in texts):
-            yield Query("hold", (channel, key, 0))
+    if not (yield Query("unpark", (channel, key))).changed:
+        return False
+    texts = (yield Query("parked", (channel, rows.json_of(key)))).rows
+    if any(rows.key_in_letter(text) == key for _, text in texts):
+        yield Query("hold", (channel, key, 0))
+        return False
+    return True
 
 
 def _put_back(letter: DeadLetter) -> Steps[None]:

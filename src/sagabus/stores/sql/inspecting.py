@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.store.examination import Conditions, Fault, FaultKind
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.survey import (
     BEGIN,
@@ -19,7 +20,7 @@ from sagabus.store.survey import (
     WaitingPage,
     Wanted,
 )
-from sagabus.stores.sql import reading, surveying, walking
+from sagabus.stores.sql import examination, reading, surveying, walking
 from sagabus.stores.sql.steps import Steps
 
 T = TypeVar("T")
@@ -77,11 +78,35 @@ class SqlSurvey:
         return await self._looks(surveying.sizes(), LONGEST_LOOK)
 
 
-class SqlInspection(SqlSurvey):
+class SqlExamination:
+    """See `sagabus.store.examination.Examination`."""
+
+    def __init__(self, looks: Looks, clock: Clock, conditions: Callable[[], Awaitable[Conditions]]) -> None:
+        self._looks = looks
+        self._clock = clock
+        self._conditions = conditions
+
+    async def faults(self, kind: FaultKind) -> Sequence[Fault]:
+        """Faults of one kind."""
+        return await self._looks(examination.faults(kind, self._clock.now()), LONGEST_LOOK)
+
+    async def recent_letters(self, since: int) -> Mapping[str, int]:
+        """How many open dead letters failed since then, by channel."""
+        return await self._looks(examination.recent_letters(since), LONGEST_LOOK)
+
+    async def conditions(self) -> Conditions:
+        """What the store works with."""
+        return await self._conditions()
+
+
+class SqlInspection(SqlSurvey, SqlExamination):
     """See `sagabus.store.inspection.Inspection`."""
 
-    def __init__(self, read: Reads, looks: Looks, clock: Clock) -> None:
-        super().__init__(looks, clock)
+    def __init__(
+        self, read: Reads, looks: Looks, clock: Clock, conditions: Callable[[], Awaitable[Conditions]]
+    ) -> None:
+        SqlSurvey.__init__(self, looks, clock)
+        SqlExamination.__init__(self, looks, clock, conditions)
         self._read = read
 
     async def due(self, channels: Sequence[str]) -> bool:

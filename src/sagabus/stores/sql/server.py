@@ -19,7 +19,9 @@ from sagabus.envelope import Envelope, Instance
 from sagabus.errors import StoreBusy, StoreError, StoreUnavailable, UnsupportedCapability
 from sagabus.outcome import Parameters
 from sagabus.store import AsyncJoined, Capability, Cursor, Fetched, Joined, Lane, Loaded
+from sagabus.store.examination import Conditions
 from sagabus.store.loud import Sift
+from sagabus.store.survey import LONGEST_LOOK
 from sagabus.stores.process import check_process
 from sagabus.stores.sql import leasing, rows
 from sagabus.stores.sql.appending import Raced
@@ -298,6 +300,23 @@ class ServerStore(SqlCalls):
         """What a worker asks again and again, while it leases lanes."""
         result: T = await self._hasty(lambda link: drive_async(steps, link.answer))
         return result
+
+    async def _conditions(self) -> Conditions:
+        """The clock of the server, asked on a connection of those who look on."""
+        self._check_process()
+
+        async def asked() -> Conditions:
+            async with self._looks.link() as link:
+                now = await self._deadline.within(link.now(), link, min(LONGEST_LOOK, self._patience))
+                return Conditions(now if self._test_clock is None else self._test_clock.now(), self._is_pooled)
+
+        with storable(self.place):
+            return await unbroken(asked())
+
+    @property
+    def _is_pooled(self) -> bool:
+        """Whether a transaction pooler stands between."""
+        return False
 
     async def _hasty(self, work: Callable[[Link], Awaitable[T]]) -> T:
         with self._look_limit.applied() as seconds:

@@ -8,6 +8,7 @@ import msgspec
 
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sqlite.examination_statements import EXAMINING
 from sagabus.stores.sqlite.fetch_query import FETCHING
 from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.handing import BeforeAppend
@@ -366,5 +367,6 @@ STATEMENTS: dict[str, Form] = {
     **FETCHING,
     **_READING,
     **SURVEYING,
+    **EXAMINING,
     **_LETTERS,
 }

@@ -9,6 +9,7 @@ from sagabus.testing.conformance.commits import ClaimConformance, CommitConforma
 from sagabus.testing.conformance.crews import CrewConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
+from sagabus.testing.conformance.examining import ExaminationConformance
 from sagabus.testing.conformance.fencing import FencingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
 from sagabus.testing.conformance.histories import HistoryConformance
@@ -77,6 +78,7 @@ class StoreConformance(
     SurveyConformance,
     KeyConformance,
     WalkConformance,
+    ExaminationConformance,
     WakingConformance,
     RaceConformance,
     AdministrationConformance,

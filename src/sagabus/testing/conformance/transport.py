@@ -348,6 +348,7 @@ async def _is_over(trial: TransportTrial, link: Link) -> None:
         lambda: link.send([trial.message()]),
         lambda: link.receive(1),
         lambda: link.declare(trial.topology()),
+        lambda: link.examine(trial.topology()),
         link.ping,
         link.durability_risks,
     )

@@ -80,6 +80,23 @@ class TopologyConformance(TransportSuite):
         await (await trial.link(other=True)).declare(trial.topology("other", commands=["do"]))  # the check made nothing
 
     @conformance
+    async def test_an_examination_names_what_is_missing_and_neither_makes_nor_receives(
+        self, trial: TransportTrial
+    ) -> None:
+        wanted = trial.topology(events=["noted", "ended"], commands=["do"])
+        await (await trial.link(trial.topology(events=["noted"]))).close()
+
+        looking = await trial.link()
+        text = " ".join(await looking.examine(wanted))
+        assert all(name in text for name in ("ended", "do"))
+        assert "noted" not in text
+
+        receiving = await trial.link(wanted)
+        assert list(await looking.examine(wanted)) == []
+        await trial.send(looking, trial.message(0))
+        assert [each.message.id for each in await trial.receive(receiving, 1)] == ["m0"]
+
+    @conformance
     async def test_what_is_there_is_received_without_being_made(self, trial: TransportTrial) -> None:
         await (await trial.link(trial.topology(commands=["do"]))).close()
         link = await trial.link()

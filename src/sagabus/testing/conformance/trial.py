@@ -26,6 +26,7 @@ from sagabus.outcome import (
 )
 from sagabus.refs import LaneLike
 from sagabus.store import Batch, Capability, Cursor, Fetched, Lane, Retention, Routing, Store, Subscription
+from sagabus.store.examination import FaultKind
 from sagabus.testing.clock import ManualClock
 
 SECOND = 1_000_000
@@ -249,6 +250,9 @@ def epochs(lanes: Sequence[Lane]) -> dict[LaneLike, int]:
     return {(lane.channel, lane.lane): lane.epoch for lane in lanes}
 
 
+_NEVER = (FaultKind.DANGLING_HOLD, FaultKind.DANGLING_PARK, FaultKind.EXPIRED_RECORD, FaultKind.HISTORY_GAP)
+"""What no call of the port leaves behind, whatever a test has done."""
+
 S = TypeVar("S", bound=StoreSuite)
 
 
@@ -273,6 +277,8 @@ async def _on_trial(suite: StoreSuite, test: Callable[[Trial], Coroutine[Any, An
         await test(Trial(suite, store, clock, routing))
         await store.open()  # unless the test has left it open
         await _counts_add_up(store)
+        for kind in _NEVER:
+            assert not await store.inspect.faults(kind), kind
     finally:
         await store.close()
 

@@ -64,6 +64,9 @@ class NatsLink:
     async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
         await self._life.within(self._declare(topology, make=make, move=move))
 
+    async def examine(self, topology: Topology) -> Sequence[str]:
+        return await self._life.within(self._examine(topology))
+
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         return await self._life.within(self._sending.send(messages))
 
@@ -111,6 +114,14 @@ class NatsLink:
         await self._begin(topology.service)
         if make and self._ownership is not None and not self._ownership.is_held:
             await self._ownership.attempt()
+
+    async def _examine(self, topology: Topology) -> Sequence[str]:
+        declaration = Declaration(self._jetstream, self._registry, self._names, topology, self._address.replicas)
+        try:
+            await declaration.check(make=False, move=False)
+        except ConfigurationError as error:
+            return error.problems
+        return ()
 
     async def _begin(self, service: str) -> None:
         if self._intake is None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sagabus.errors import TransportError
+from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transport import Delivery, Sent, Topology, WireMessage
 from sagabus.transports.lifetime import Lifetime
 from sagabus.transports.rabbitmq.declaring import Declaration
@@ -38,6 +38,9 @@ class RabbitMQLink:
 
     async def declare(self, topology: Topology, *, make: bool = True, move: bool = False) -> None:
         await self._life.within(self._declare(topology, make=make, move=move))
+
+    async def examine(self, topology: Topology) -> Sequence[str]:
+        return await self._life.within(self._examine(topology))
 
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         return await self._life.within(self._send(messages))
@@ -85,6 +88,17 @@ class RabbitMQLink:
                 receiver = Receiver(queue, self._most, self._life, self._place)
                 await receiver.begin(await self._connection())
                 self._receiver = receiver
+
+    async def _examine(self, topology: Topology) -> Sequence[str]:
+        with translated(self._place):
+            declaration = Declaration(self._sending, self._names, topology, self._place)
+            problems: list[str] = []
+            for look in (declaration.find_missing(), declaration.check(move=False)):
+                try:
+                    await look
+                except ConfigurationError as error:
+                    problems += error.problems
+            return list(dict.fromkeys(problems))
 
     async def _connection(self) -> Connection:
         """The one that receives."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import NamedTuple
 
-from sagabus.errors import TransportError
+from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transport import Answer, Delivery, Sent, Topology, WireMessage
 from sagabus.transports.redis import answers, entries, scripts
 from sagabus.transports.redis.connecting import Server, pipe_to
@@ -55,6 +55,16 @@ class RedisLink:
                 await self._begin(topology.service)
         except RedisError as error:
             raise answers.raised(error, place) from None
+
+    async def examine(self, topology: Topology) -> Sequence[str]:
+        self._life.check()
+        try:
+            await declared(self._pipe, self._options, topology, make=False, move=False)
+        except ConfigurationError as error:
+            return error.problems
+        except RedisError as error:
+            raise answers.raised(error, self._options.place) from None
+        return ()
 
     async def _begin(self, service: str) -> None:
         self._waiting = await pipe_to(self._options, self._server.host, self._life)

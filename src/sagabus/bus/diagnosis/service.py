@@ -1,0 +1,104 @@
+"""Whether work gets done: who works on what waits, since when, and what ended as a dead letter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from shlex import quote
+
+from sagabus.bus.diagnosis.records import Finding, Severity
+from sagabus.bus.diagnosis.subject import Looks, Subject, counted
+from sagabus.clock import micros
+from sagabus.engine.routing import BROKER_OUT
+from sagabus.store.survey import Backlog, LaneCount
+from sagabus.text import span_text
+
+GROWING = 20
+"""Dead letters of one subscription within RECENTLY are a warning before; more than these are an error."""
+RECENTLY = timedelta(minutes=15)
+
+
+async def _subscriptions(subject: Subject) -> AsyncIterator[Finding]:
+    inspect = subject.store.inspect
+    known = {each.channel for each in (await subject.store.routing()).subscriptions}
+    workers = Counter(each.channel for each in await inspect.workers())
+    lanes = {each.channel: each for each in await inspect.lane_counts()}
+    for name in sorted(set(subject.definitions) - known):
+        text = f"{name} is declared and not registered, so publishers do not know it"
+        yield subject.finding("unregistered", "warning", name, text, subject.command("migrate"))
+    for name in sorted({*await inspect.channels(), *known}):
+        backlog = await inspect.backlog(name)
+        if name not in known:
+            if finding := _unknown(subject, backlog):
+                yield finding
+            continue
+        for finding in _unserved(subject, backlog, workers[name], lanes.get(name)):
+            yield finding
+        if (finding := _old(subject, backlog)) is not None:
+            yield finding
+
+
+def _unknown(subject: Subject, backlog: Backlog) -> Finding | None:
+    count, name = sum(backlog.counts.values()), backlog.channel
+    if not count:
+        return None
+    text = f"{_messages(backlog)} wait in {name}, and nothing subscribes there: start a worker that declares it"
+    return subject.finding("unknown-channel", "error", name, text, subject.command("messages", name))
+
+
+def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount | None) -> Iterator[Finding]:
+    name, waits = backlog.channel, sum(backlog.counts.values())
+    severity: Severity = "error" if waits else "warning"
+    and_waits = f", and {_messages(backlog)} wait" if waits else ""
+    if not workers and name.startswith(BROKER_OUT):
+        text = f"no bridge takes what leaves by {name}{and_waits}: start a worker with that transport"
+        yield subject.finding("stopped-bridge", severity, name, text, _run(subject))
+    elif not workers:
+        text = f"no live worker serves {name}{and_waits}: start one, or remove the subscription"
+        yield subject.finding("no-worker", severity, name, text, _run(subject))
+    elif lanes is not None and lanes.owned < lanes.lanes:
+        text = f"{lanes.lanes - lanes.owned} of {counted(lanes.lanes, 'lane')} of {name} have no worker{and_waits}"
+        yield subject.finding("orphan-lanes", severity, name, text, subject.command("workers"))
+
+
+def _run(subject: Subject) -> str:
+    """Only a bus can be run."""
+    return subject.command("run") if not subject.target.startswith("--") else "sagabus run MODULE:BUS"
+
+
+def _old(subject: Subject, backlog: Backlog) -> Finding | None:
+    age, name = backlog.oldest_age, backlog.channel
+    if age is None or age <= micros(subject.max_age):
+        return None
+    since = span_text(timedelta(microseconds=age))
+    if name.startswith(BROKER_OUT):
+        text = f"{_messages(backlog)} wait to leave by {name}, the oldest for {since}: see whether its broker answers"
+        return subject.finding("outbound-backlog", "error", name, text, subject.command("messages", name))
+    text = f"the oldest of {_messages(backlog)} for {name} has been ready for {since}"
+    command = subject.command("messages", name, options="--kind ready")
+    return subject.finding("old-backlog", "warning", name, text, command)
+
+
+def _messages(backlog: Backlog) -> str:
+    count = sum(backlog.counts.values())
+    return f"{count:,}+ messages" if backlog.more else counted(count, "message")
+
+
+async def _letters(subject: Subject) -> AsyncIterator[Finding]:
+    found = await subject.store.inspect.letter_counts()
+    now = (await subject.store.inspect.conditions()).now
+    recent = await subject.store.inspect.recent_letters(now - micros(RECENTLY))
+    for each in found.counts:
+        parked = f", and {counted(each.parked, 'key')} of them parked" if each.parked else ""
+        text = f"{counted(each.count, 'dead letter')} of {each.channel} ({each.cause}) wait for a decision{parked}"
+        command = subject.command("dead-letters list", options=f"--subscription {quote(each.channel)}")
+        yield subject.finding("dead-letters", "warning", each.channel, text, command)
+    for name, count in sorted(recent.items()):
+        if count > GROWING:
+            text = f"{name} made {counted(count, 'dead letter')} within {span_text(RECENTLY)}: most messages may fail"
+            command = subject.command("dead-letters list", options=f"--subscription {quote(name)}")
+            yield subject.finding("dead-letters-grow", "error", name, text, command)
+
+
+LOOKS: Looks = [("subscriptions and workers", _subscriptions), ("dead letters", _letters)]

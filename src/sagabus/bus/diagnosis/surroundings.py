@@ -1,0 +1,92 @@
+"""What the bus stands on: the database with its clock and its settings, and the brokers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from sagabus.bus.bridging import Way
+from sagabus.bus.diagnosis.records import Finding
+from sagabus.bus.diagnosis.subject import Looks, Subject
+from sagabus.clock import micros
+from sagabus.errors import TransportError
+from sagabus.store import Routing
+from sagabus.text import span_text
+from sagabus.url import hidden
+
+OFF = timedelta(seconds=5)
+"""So far may the clock of this machine and that of the database be apart."""
+_PATIENCE = 5.0
+"""Seconds for one broker."""
+
+
+async def _clock(subject: Subject) -> AsyncIterator[Finding]:
+    before = subject.clock.now()
+    asked = (await subject.store.inspect.conditions()).now
+    after = subject.clock.now()
+    ahead = before - asked if before > asked else asked - after
+    if ahead > micros(OFF):
+        which = "ahead of" if before > asked else "behind"
+        apart = span_text(timedelta(microseconds=ahead))
+        text = f"the clock of this machine is {apart} {which} that of the store: set both by the same time server"
+        yield subject.finding("clock", "warning", "clock", text, "timedatectl status")
+
+
+async def _pooler(subject: Subject) -> AsyncIterator[Finding]:
+    if (await subject.store.inspect.conditions()).is_pooled:
+        text = "a transaction pooler stands before the database, so no statement stays prepared and notify=1 is refused"
+        yield subject.finding("pooler", "note", "store", text)
+
+
+async def _schema(subject: Subject) -> AsyncIterator[Finding]:
+    versions, newest = await subject.store.versions(), subject.store.newest_version()
+    if versions and newest is not None and max(versions) != newest:
+        text = f"the schema has version {max(versions)}, and this release works with {newest}"
+        way_out = "run this release's migration" if max(versions) < newest else "upgrade sagabus here"
+        yield subject.finding("schema", "error", "store", f"{text}: {way_out}", subject.command("migrate"))
+
+
+async def _durability(subject: Subject) -> AsyncIterator[Finding]:
+    for risk in await subject.store.durability_risks():
+        yield subject.finding("durability", "warning", "store", f"a crash may lose commits: {hidden(risk)}")
+
+
+async def _brokers(subject: Subject) -> AsyncIterator[Finding]:
+    ways = subject.bridging.ways
+    routing = await subject.store.routing() if ways else None
+    for way in ways:
+        place = way.transport.place
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                found = [] if routing is None else await _of_broker(subject, way, routing)
+        except (TransportError, TimeoutError) as error:
+            why = hidden(str(error)) or f"nothing for {_PATIENCE:g} s"
+            text = f"the broker {place} does not answer, so what leaves by it waits: {why}"
+            found = [subject.finding("broker-away", "error", place, text)]
+        for finding in found:
+            yield finding
+
+
+async def _of_broker(subject: Subject, way: Way, routing: Routing) -> list[Finding]:
+    place = way.transport.place
+    link = await way.transport.connect()
+    try:
+        problems = await link.examine(subject.bridging.topology(way, routing))
+        risks = await link.durability_risks()
+    finally:
+        await link.close()
+    declare = subject.command("topology", options="--declare")
+    return [
+        *(subject.finding("topology", "error", place, f"{place}: {hidden(each)}", declare) for each in problems),
+        *(subject.finding("durability", "warning", place, f"the broker {place} {hidden(each)}") for each in risks),
+    ]
+
+
+LOOKS: Looks = [
+    ("the clock of the store", _clock),
+    ("the pooler", _pooler),
+    ("the schema", _schema),
+    ("what a crash may lose", _durability),
+    ("the brokers", _brokers),
+]

@@ -1,0 +1,84 @@
+"""PORT: what must hold in a store, looked at while it is in use, and what may be mended there without harm.
+
+A part of the contract in `store`. A look has a limit of rows and of time like those of `survey`, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+EXAMINED = 10_000
+"""A look at rows of a kind goes through so many of them."""
+NAMED = 100
+"""It finds so many faults at most."""
+
+
+class FaultKind(Enum):
+    """What does not hold in a store: a closed set. None of it comes about by the calls of the port."""
+
+    ORPHAN_TIMER = "timer without an instance"
+    """A timer is set for a key that has no instance."""
+    IDLE_TIMER = "timer of a finished instance"
+    LOST_TIMER = "instance without its timers"
+    """An instance relies on timers, and none is stored or held as a dead letter."""
+    DANGLING_HOLD = "key held back by nothing"
+    """A key waits for a message that is not stored."""
+    DANGLING_PARK = "key parked by no dead letter"
+    EXPIRED_RECORD = "record below the horizon"
+    """An inbox record that no message can meet, because messages as old are refused."""
+    FUTURE_HORIZON = "horizon in the future"
+    """New messages are refused as too old."""
+    HISTORY_GAP = "gap in a history"
+    """Two steps of an instance that follow one another have versions that do not."""
+    UNKNOWN_LANE = "message in a lane that there is not"
+    COLLATION = "column that compares otherwise"
+    """A column of ids or keys does not compare by bytes: ids that differ may count as equal."""
+
+
+MENDABLE = frozenset({FaultKind.IDLE_TIMER, FaultKind.DANGLING_HOLD, FaultKind.DANGLING_PARK, FaultKind.EXPIRED_RECORD})
+"""What `mend` removes: rows that can have no effect, or keep others from theirs for nothing."""
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """Something that does not hold, at one place."""
+
+    kind: FaultKind
+    channel: str
+    """Or the table, of COLLATION."""
+    key: str = ""
+    """Of the instance or of the messages; the column, of COLLATION."""
+    detail: str = ""
+    """The timer, the versions, the lane or the collation."""
+    count: int = 1
+    """How many rows, up to EXAMINED."""
+    position: int = 0
+    """Of the row where it has one."""
+
+
+class Conditions(msgspec.Struct, frozen=True, gc=False):
+    """What a store works with."""
+
+    now: int
+    """Its clock, in microseconds since 1970."""
+    is_pooled: bool = False
+    """A transaction pooler stands before it."""
+
+
+class Examination(Protocol):
+    """Looks for faults. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
+
+    async def faults(self, kind: FaultKind) -> Sequence[Fault]:
+        """Faults of one kind, at most NAMED. Each was seen in one statement, or seen twice: work under way is none."""
+        ...
+
+    async def recent_letters(self, since: int) -> Mapping[str, int]:
+        """How many of the latest EXAMINED open dead letters failed at that instant or later, by channel."""
+        ...
+
+    async def conditions(self) -> Conditions:
+        """What it works with, asked now."""
+        ...

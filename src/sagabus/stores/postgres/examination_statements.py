@@ -1,0 +1,28 @@
+"""The statements that look for what does not hold, in the words of PostgreSQL."""
+
+from __future__ import annotations
+
+from sagabus.stores.sql.dialect import TABLES, Statement
+from sagabus.stores.sql.examination import DROPPING, TEXTS, worded
+
+_NAMES = ", ".join(f"'{table}'" for table in TABLES)
+_COMPARED = ("channel", "message_id", "message_type", "partition_key", "timer", "saga", "key", "worker", "owner")
+
+EXAMINING = {
+    **{name: Statement(text, gives=True) for name, text in worded(TEXTS, {}).items()},
+    **{name: Statement(text) for name, text in worded(DROPPING, {}).items()},
+    "collations": Statement(
+        f"""
+WITH home AS (SELECT relnamespace AS place, left(relname::text, -4) AS prefix FROM pg_class
+    WHERE oid = (SELECT tableoid FROM {{meta}} LIMIT 1))
+SELECT substr(c.relname::text, length(h.prefix) + 1), a.attname::text, l.collname::text FROM home AS h
+JOIN pg_class AS c ON c.relnamespace = h.place AND c.relkind = 'r'
+    AND c.relname::text = ANY (SELECT h.prefix || t FROM unnest(ARRAY[{_NAMES}]) AS t)
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND a.attname::text IN ({", ".join(f"'{name}'" for name in _COMPARED)})
+JOIN pg_collation AS l ON l.oid = a.attcollation WHERE l.collname NOT IN ('C', 'POSIX', 'ucs_basic')
+ORDER BY 1, 2
+""",
+        gives=True,
+    ),
+}

@@ -1,0 +1,209 @@
+"""Looks for what does not hold. Each goes by an index through a few rows, and asks of each by another index.
+
+What a row lacks is asked by a subquery for one value: a join could be planned by reading the whole other table. No
+such subquery stands in a derived table: MariaDB pushes conditions down there, and loses what they refer to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from sagabus.store.examination import EXAMINED, NAMED, Fault, FaultKind
+from sagabus.stores.sql import appending, dead_letters, rows, surveying
+from sagabus.stores.sql.steps import Query, Steps
+
+_TIMERS = """
+SELECT t.channel, t.partition_key, t.timer, t.position
+FROM (SELECT e.channel, e.partition_key, e.timer, e.position, e.due_at {timers} LIMIT ?1) AS t
+WHERE t.timer IS NOT NULL AND t.due_at > ?2
+    AND (SELECT %s FROM {instance} AS i WHERE i.saga = t.channel AND i.{key} = t.partition_key) %s
+ORDER BY t.position LIMIT ?3
+"""
+_FORMER = """
+(SELECT p.version FROM {history} AS p WHERE p.saga = h.saga AND p.{key} = h.{key} AND p.position < h.position
+    ORDER BY p.position DESC LIMIT 1)
+"""
+TEXTS: Mapping[str, str] = {
+    "orphan_timers": _TIMERS % ("i.saga", "IS NULL"),
+    "idle_timers": _TIMERS % ("i.completed_at", "IS NOT NULL"),
+    "lost_timers": """
+SELECT i.saga, i.{key}, i.timers FROM (SELECT saga, {key}, timers, completed_at FROM {instance}
+    ORDER BY saga, {key} LIMIT ?1) AS i WHERE i.timers IS NOT NULL AND i.completed_at IS NULL
+    AND (SELECT e.position FROM {envelope} AS e {by_waits}
+        WHERE e.{waits} = i.{key} AND e.channel = i.saga AND e.timer IS NOT NULL LIMIT 1) IS NULL LIMIT ?2
+""",
+    "letters_of_message": """
+SELECT COUNT(*) FROM {dead_letter} WHERE channel = ?1 AND message_id = ?2 AND status <> 'discarded'
+""",
+    "dangling_holds": """
+SELECT channel, partition_key, position FROM (SELECT channel, partition_key, position FROM {held_key}
+    ORDER BY channel, partition_key LIMIT ?1) AS h WHERE position > 0
+    AND (SELECT e.position FROM {envelope} AS e WHERE e.position = h.position) IS NULL LIMIT ?2
+""",
+    "parks": "SELECT channel, partition_key FROM {held_key} {by_hold} WHERE position = 0 LIMIT ?1",
+    "all_horizons": "SELECT channel, stamp FROM {horizon} ORDER BY channel",
+    "records_below": """
+SELECT COUNT(*) FROM (SELECT 1 AS one FROM {inbox} {by_stamp} WHERE channel = ?1 AND stamp < ?2
+    ORDER BY channel, stamp LIMIT ?3) AS r
+""",
+    "history_gaps": f"""
+SELECT h.saga, h.{{key}}, h.version, {_FORMER} FROM (SELECT position, saga, {{key}}, version FROM {{history}}
+    ORDER BY position DESC LIMIT ?1) AS h WHERE h.version > 1 AND h.version - 1 <> {_FORMER}
+ORDER BY h.position LIMIT ?2
+""",
+    "unknown_lanes": """
+SELECT COUNT(*), MIN(lane) FROM (SELECT lane FROM {envelope} {by_lane} WHERE channel = ?1 AND lane >= ?2
+    ORDER BY channel, lane LIMIT ?3) AS e
+""",
+    "recent_letters": """
+SELECT channel, COUNT(*) FROM (SELECT channel, last_failed_at FROM {dead_letter} {by_status} WHERE status = 'open'
+    ORDER BY status DESC, id DESC LIMIT ?1) AS d WHERE last_failed_at >= ?2 GROUP BY channel
+""",
+}
+"""The statements of all dialects. `{key}` stands for the column of that name, and `{waits}` for the one by which timers
+are found. `{timers}` stands for the timers in the order of their index, and `{by_…}` for the index in words.
+"""
+DROPPING: Mapping[str, str] = {
+    "drop_hold": """
+DELETE FROM {held_key} WHERE channel = ?1 AND partition_key = ?2 AND position = ?3 AND position > 0
+    AND (SELECT COUNT(*) FROM {envelope} AS e WHERE e.position = ?3) = 0
+""",
+    "drop_timer": """
+DELETE FROM {envelope} WHERE position = ?1 AND timer IS NOT NULL AND (SELECT COUNT(*) FROM {instance} AS i
+    WHERE i.saga = ?2 AND i.{key} = ?3 AND i.completed_at IS NOT NULL) = 1
+""",
+}
+"""The same, of statements that write."""
+TIMERS = "FROM {envelope} AS e WHERE e.timer IS NOT NULL ORDER BY e.channel, e.partition_key, e.timer"
+_decode_timers = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def worded(texts: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    """The texts of one dialect: `words` for what it says otherwise, and nothing for other indexes."""
+    silent = dict.fromkeys(("by_waits", "by_hold", "by_stamp", "by_lane", "by_status"), "")
+    chosen = {"key": "key", "waits": "partition_key", "timers": TIMERS, **silent, **words}
+    found: dict[str, str] = {}
+    for name, text in texts.items():
+        for word, said in chosen.items():
+            text = text.replace(f"{{{word}}}", said)  # noqa: PLW2901  # word after word
+        found[name] = text
+    return found
+
+
+def faults(kind: FaultKind, now: int) -> Steps[list[Fault]]:
+    """Faults of one kind."""
+    return (yield from _LOOKS[kind](now))
+
+
+def recent_letters(since: int) -> Steps[dict[str, int]]:
+    """How many open dead letters failed since then, by channel."""
+    found = (yield Query("recent_letters", (EXAMINED, since))).rows
+    return {row[0]: int(row[1]) for row in found}
+
+
+def mend(fault: Fault) -> Steps[int]:
+    """Remove what the fault consists of, where it still does."""
+    channel, key = fault.channel, fault.key
+    if fault.kind is FaultKind.DANGLING_HOLD:  # a position is never given twice: what it names never comes back
+        return int((yield Query("drop_hold", (channel, key, fault.position))).changed)
+    if fault.kind is FaultKind.DANGLING_PARK:
+        return int((yield from dead_letters.let_go(channel, key)))
+    if fault.kind is FaultKind.IDLE_TIMER:
+        return int((yield Query("drop_timer", (fault.position, channel, key))).changed)
+    if fault.kind is FaultKind.EXPIRED_RECORD:
+        lowest = (yield from appending.horizons([channel])).get(channel, 0)
+        return int((yield Query("purge_inbox", (channel, lowest))).changed)
+    raise ValueError(f"{fault.kind.value}: nothing may be removed for this")
+
+
+def _orphan_timers(now: int) -> Steps[list[Fault]]:
+    return (yield from _timers("orphan_timers", FaultKind.ORPHAN_TIMER, now))
+
+
+def _idle_timers(now: int) -> Steps[list[Fault]]:
+    return (yield from _timers("idle_timers", FaultKind.IDLE_TIMER, now))
+
+
+def _timers(name: str, kind: FaultKind, now: int) -> Steps[list[Fault]]:
+    found = (yield Query(name, (EXAMINED, now, NAMED))).rows
+    return [Fault(kind, channel, key, timer, position=at) for channel, key, timer, at in found]
+
+
+def _lost_timers(now: int) -> Steps[list[Fault]]:
+    found: list[Fault] = []
+    for saga, key, text in (yield Query("lost_timers", (EXAMINED, NAMED))).rows:
+        timers = _decode_timers(text)
+        held = False
+        for message_id in timers.values():
+            held = held or bool((yield Query("letters_of_message", (saga, message_id))).value)
+        if not held:
+            found.append(Fault(FaultKind.LOST_TIMER, saga, key, ", ".join(timers)))
+    return found
+
+
+def _dangling_holds(now: int) -> Steps[list[Fault]]:
+    found = (yield Query("dangling_holds", (EXAMINED, NAMED))).rows
+    return [Fault(FaultKind.DANGLING_HOLD, channel, key, position=at) for channel, key, at in found]
+
+
+def _dangling_parks(now: int) -> Steps[list[Fault]]:
+    found: list[Fault] = []
+    for channel, key in (yield Query("parks", (NAMED,))).rows:
+        letters = (yield Query("parked", (channel, rows.json_of(key)))).rows
+        if any(rows.key_in_letter(text) == key for _, text in letters):
+            continue
+        # Closing the last letter lets the key go in the same transaction.
+        if (yield Query("hold_of_key", (channel, key))).value == 0:
+            found.append(Fault(FaultKind.DANGLING_PARK, channel, key))
+    return found
+
+
+def _expired_records(now: int) -> Steps[list[Fault]]:
+    found: list[Fault] = []
+    for channel, stamp in (yield Query("all_horizons")).rows:
+        count = (yield Query("records_below", (channel, stamp, EXAMINED))).value
+        if count:
+            found.append(Fault(FaultKind.EXPIRED_RECORD, channel, count=int(count)))
+    return found[:NAMED]
+
+
+def _future_horizons(now: int) -> Steps[list[Fault]]:
+    horizons = (yield Query("all_horizons")).rows
+    late = [(channel, stamp - now) for channel, stamp in horizons if stamp > now]
+    return [Fault(FaultKind.FUTURE_HORIZON, channel, detail=str(by)) for channel, by in late][:NAMED]
+
+
+def _history_gaps(now: int) -> Steps[list[Fault]]:
+    found = (yield Query("history_gaps", (EXAMINED, NAMED))).rows
+    return [Fault(FaultKind.HISTORY_GAP, saga, key, f"{former} to {version}") for saga, key, version, former in found]
+
+
+def _unknown_lanes(now: int) -> Steps[list[Fault]]:
+    lanes = (yield Query("lanes_setting")).value
+    found: list[Fault] = []
+    for channel in (yield from surveying.channels()) if lanes else ():
+        ((count, lane),) = (yield Query("unknown_lanes", (channel, lanes, EXAMINED))).rows
+        if count:
+            found.append(Fault(FaultKind.UNKNOWN_LANE, channel, detail=str(lane), count=int(count)))
+    return found[:NAMED]
+
+
+def _collations(now: int) -> Steps[list[Fault]]:
+    found = (yield Query("collations")).rows
+    return [Fault(FaultKind.COLLATION, table, column, collation) for table, column, collation in found[:NAMED]]
+
+
+_LOOKS: Mapping[FaultKind, Callable[[int], Steps[list[Fault]]]] = {
+    FaultKind.ORPHAN_TIMER: _orphan_timers,
+    FaultKind.IDLE_TIMER: _idle_timers,
+    FaultKind.LOST_TIMER: _lost_timers,
+    FaultKind.DANGLING_HOLD: _dangling_holds,
+    FaultKind.DANGLING_PARK: _dangling_parks,
+    FaultKind.EXPIRED_RECORD: _expired_records,
+    FaultKind.FUTURE_HORIZON: _future_horizons,
+    FaultKind.HISTORY_GAP: _history_gaps,
+    FaultKind.UNKNOWN_LANE: _unknown_lanes,
+    FaultKind.COLLATION: _collations,
+}

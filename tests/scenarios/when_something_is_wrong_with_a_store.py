@@ -1,0 +1,360 @@
+"""Faults planted in a store behind the back of the bus: the doctor finds each, mends what is safe, and invents none."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.conftest import Take
+from tests.support.databases import Database
+
+from sagabus import Bus, Context, RetryPolicy, Saga, Settings, event, handler, handles, starts, timer
+from sagabus.bus.diagnosis.records import Diagnosis, Finding
+from sagabus.clock import moment
+from sagabus.errors import StoreUnavailable
+from sagabus.store.examination import Conditions
+from sagabus.stores.memory.tables import InboxRow, Tables
+from sagabus.testing.clock import ManualClock
+from sagabus.transports.memory import MemoryBroker, MemoryTransport
+
+KINDS = ("memory", "sqlite", "postgres", "mysql")
+every_store = pytest.mark.parametrize("kind", KINDS)
+LATER = 2**61
+"""Later than any clock of a test."""
+
+
+@event("orders.submitted")
+class Submitted:
+    order_id: str
+
+
+@event("orders.paid")
+class Paid:
+    order_id: str
+
+
+class Orders(Saga, name="orders", key="order_id", history=True):
+    order_id: str
+
+    @starts
+    def submitted(self, message: Submitted, ctx: Context) -> None:
+        ctx.set_timer("payment", after=timedelta(days=1))
+
+    @handles
+    def paid(self, message: Paid, ctx: Context) -> None: ...
+
+    @timer("payment")
+    def unpaid(self, ctx: Context) -> None: ...
+
+
+@handler("audit", key="order_id")
+def audit(message: Paid, ctx: Context) -> None: ...
+
+
+class Patient:
+    """A store with one order, and a worker at it."""
+
+    def __init__(self, bus: Bus, database: Database | None) -> None:
+        self.bus, self._database = bus, database
+
+    @property
+    def tables(self) -> Tables:
+        """Of a memory store."""
+        store: Any = self.bus.store
+        tables: Tables = store._tables
+        return tables
+
+    def run(self, sql: str, *parameters: object) -> None:
+        """Change a table of the bus by other means."""
+        assert self._database is not None
+        key = "`key`" if self._database.kind == "mysql" else "key"
+        names = {table: self._database.own(table) for table in ("envelope", "instance", "held_key", "inbox")}
+        names |= {table: self._database.own(table) for table in ("horizon", "history", "subscription", "lane")}
+        self._database.run(sql.format(**names, key=key), parameters)
+
+    async def find(self, *, fix: bool = False, **options: Any) -> Diagnosis:
+        """What the doctor says, without what a store of tests may lose."""
+        found = await self.bus.doctor(fix=fix, **options)
+        assert found.unknown == ()
+        return found
+
+
+@asynccontextmanager
+async def patient(kind: str, take: Take, **options: Any) -> AsyncIterator[Patient]:
+    database = None if kind == "memory" else take(kind)
+    url = "memory:" if database is None else database.url
+    settings = Settings(durability="accept")
+    async with Bus(url, Orders, audit, settings=settings, **options) as bus:
+        await bus.publish(Submitted(order_id="A1"))
+        await bus.publish(Paid(order_id="A1"))
+        await bus.idle()
+        yield Patient(bus, database)
+
+
+def wrong(found: Diagnosis) -> list[Finding]:
+    """All but what the databases of tests are set to."""
+    return [each for each in found.findings if each.kind != "durability"]
+
+
+@every_store
+async def test_nothing_is_wrong_with_a_store_at_work(kind: str, take: Take) -> None:
+    async with patient(kind, take) as subject:
+        found = await subject.find()
+
+    assert wrong(found) == []
+
+
+# --- faults among the rows --------------------------------------------------------------------------------------------
+
+
+def orphan_timer(it: Patient, *, memory: bool) -> None:
+    if memory:
+        del it.tables.instances["orders", "A1"]
+    else:
+        it.run("DELETE FROM {instance}")
+
+
+def idle_timer(it: Patient, *, memory: bool) -> None:
+    if memory:
+        row = it.tables.instances["orders", "A1"]
+        it.tables.instances["orders", "A1"] = replace(
+            row, instance=replace(row.instance, completed=True), completed_at=1
+        )
+    else:
+        it.run("UPDATE {instance} SET completed_at = 1")
+
+
+def lost_timer(it: Patient, *, memory: bool) -> None:
+    if memory:
+        (stored,) = it.tables.queue.timers("orders", "A1")
+        it.tables.queue.remove(stored.position)
+    else:
+        it.run("DELETE FROM {envelope}")
+
+
+def dangling_hold(it: Patient, *, memory: bool) -> None:
+    if memory:
+        it.tables.holds["audit", "A1"] = 999
+    else:
+        it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 999)")
+
+
+def dangling_park(it: Patient, *, memory: bool) -> None:
+    if memory:
+        it.tables.holds["audit", "A1"] = 0
+    else:
+        it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 0)")
+
+
+def expired_record(it: Patient, *, memory: bool) -> None:
+    if memory:
+        it.tables.inbox["audit", "old"] = InboxRow(b"", -5)
+        it.tables.horizons["audit"] = 1
+    else:
+        it.run("INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES ('audit', 'old', '', -5)")
+
+
+def future_horizon(it: Patient, *, memory: bool) -> None:
+    if memory:
+        it.tables.horizons["orders"] = LATER
+        it.tables.inbox.clear()
+    else:
+        it.run("DELETE FROM {inbox}")
+        it.run("UPDATE {horizon} SET stamp = ? WHERE channel = 'orders'", LATER)
+
+
+def history_gap(it: Patient, *, memory: bool) -> None:
+    if memory:
+        last = max(it.tables.history)
+        it.tables.history[last] = replace(it.tables.history[last], version=5)
+    else:
+        it.run("UPDATE {history} SET version = 5 WHERE version = 2")
+
+
+def unknown_lane(it: Patient, *, memory: bool) -> None:
+    if memory:
+        (stored,) = it.tables.queue.timers("orders", "A1")
+        it.tables.queue.envelopes[stored.position] = replace(stored, lane=99)
+    else:
+        it.run("UPDATE {envelope} SET lane = 99")
+
+
+def unknown_channel(it: Patient, *, memory: bool) -> None:
+    if memory:
+        for name in [each for each in it.tables.subscriptions if each[1] == "orders"]:
+            del it.tables.subscriptions[name]
+    else:
+        it.run("DELETE FROM {subscription} WHERE channel = 'orders'")
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "orphan-timer": orphan_timer,
+    "idle-timer": idle_timer,
+    "lost-timer": lost_timer,
+    "dangling-hold": dangling_hold,
+    "dangling-park": dangling_park,
+    "expired-record": expired_record,
+    "future-horizon": future_horizon,
+    "history-gap": history_gap,
+    "unknown-lane": unknown_lane,
+    "unknown-channel": unknown_channel,
+}
+MENDED = {"idle-timer", "dangling-hold", "dangling-park", "expired-record"}
+
+
+@every_store
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_planted_fault_is_found_and_mended_only_when_that_is_safe(fault: str, kind: str, take: Take) -> None:
+    async with patient(kind, take) as subject:
+        FAULTS[fault](subject, memory=kind == "memory")
+
+        first, second = [wrong(await subject.find()) for _ in range(2)]
+        mending = wrong(await subject.find(fix=True))
+        after = wrong(await subject.find())
+
+    (found,) = [each for each in first if each.kind == fault]
+    assert first == second  # a look changes nothing
+    assert (found.can_fix, found.fixed) == (fault in MENDED, False)
+    assert found.command is not None
+    assert [each.kind for each in mending if each.fixed] == [fault] * (fault in MENDED)
+    assert (fault in [each.kind for each in after]) == (fault not in MENDED)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+async def test_a_column_that_compares_otherwise_is_found(kind: str, take: Take) -> None:
+    changes = {
+        "sqlite": "CREATE TABLE sagabus_other (id TEXT COLLATE NOCASE)",
+        "postgres": 'ALTER TABLE {inbox} ALTER COLUMN message_id TYPE text COLLATE "default"',
+        "mysql": "ALTER TABLE {inbox} MODIFY message_id VARCHAR(200) CHARACTER SET utf8mb4 NOT NULL",
+    }
+    back = {
+        "postgres": 'ALTER TABLE {inbox} ALTER COLUMN message_id TYPE text COLLATE "C"',
+        "mysql": "ALTER TABLE {inbox} MODIFY message_id VARBINARY(2004) NOT NULL",
+    }
+    async with patient(kind, take) as subject:
+        subject.run(changes[kind])
+        try:
+            found = wrong(await subject.find())
+        finally:
+            if kind in back:
+                subject.run(back[kind])
+
+    assert [(each.kind, each.severity) for each in found] == [("collation", "error")]
+
+
+# --- what works on it, and what it stands on --------------------------------------------------------------------------
+
+
+@every_store
+async def test_a_clock_that_is_off_is_found(kind: str, take: Take) -> None:
+    async with patient(kind, take) as subject:
+        now = (await subject.bus.store.inspect.conditions()).now
+        for seconds, words in ((90, "s ahead of"), (-90, "behind")):
+            subject.bus.doctor._clock = clock = ManualClock()
+            clock.set(moment(now) + timedelta(seconds=seconds))
+            (found,) = wrong(await subject.find())
+            assert found.kind == "clock"
+            assert words in found.text
+
+
+@every_store
+async def test_what_no_worker_takes_is_found(kind: str, take: Take) -> None:
+    database = None if kind == "memory" else take(kind)
+    bus = Bus("memory:" if database is None else database.url, audit, settings=Settings(durability="accept"))
+    await bus.open(worker=False)
+    try:
+        empty = wrong(await bus.doctor())
+        await bus.publish(Paid(order_id="A1"))
+        waiting = wrong(await bus.doctor(max_age=timedelta(0)))
+    finally:
+        await bus.close()
+
+    assert [(each.kind, each.severity) for each in empty] == [("no-worker", "warning")]
+    assert [(each.kind, each.severity) for each in waiting] == [("no-worker", "error"), ("old-backlog", "warning")]
+    assert "1 message wait" in waiting[0].text
+
+
+@every_store
+async def test_lanes_without_a_worker_are_found(kind: str, take: Take) -> None:
+    async with patient(kind, take) as subject:
+        if kind == "memory":
+            for place, row in subject.tables.lanes.items():
+                subject.tables.lanes[place] = replace(row, expires_at=1) if place[1] == 3 else row
+        else:
+            subject.run("UPDATE {lane} SET expires_at = 1 WHERE lane = 3")
+        found = wrong(await subject.find())
+
+    assert {each.kind for each in found} == {"orphan-lanes"}
+    assert found[0].text.startswith("1 of 16 lanes of ")
+
+
+@handler("broken", key="order_id", retry=RetryPolicy(attempts=1))
+def broken(message: Paid, ctx: Context) -> None:
+    raise ValueError(message.order_id)
+
+
+@every_store
+async def test_dead_letters_are_found_and_their_growth_is_worse(kind: str, take: Take) -> None:
+    database = None if kind == "memory" else take(kind)
+    url = "memory:" if database is None else database.url
+    async with Bus(url, broken, settings=Settings(durability="accept")) as bus:
+        await bus.publish_many([Paid(order_id=f"A{number}") for number in range(21)])
+        await bus.idle()
+        found = wrong(await bus.doctor())
+
+    kinds = [(each.kind, each.severity) for each in found]
+    assert kinds == [("dead-letters-grow", "error"), ("dead-letters", "warning")]
+
+
+async def test_what_is_missing_at_a_broker_is_found_and_a_bridge_that_does_not_run() -> None:
+    broker = MemoryBroker()
+
+    def bus() -> Bus:
+        transport = MemoryTransport(broker)
+        return Bus("memory:", audit, transport=transport, service="shop", settings=Settings(durability="accept"))
+
+    looker = bus()
+    await looker.open(worker=False)
+    missing = {each.kind for each in (await looker.doctor()).findings}
+    broker.is_down = True
+    away = {each.kind for each in (await looker.doctor()).findings}
+    await looker.close()
+    broker.is_down = False
+    async with bus() as running:
+        await running.idle()
+        well = await running.doctor()
+
+    assert missing == {"topology", "no-worker", "stopped-bridge"}
+    assert away == {"broker-away", "no-worker", "stopped-bridge"}
+    assert well.findings == ()
+
+
+async def test_a_pooler_is_a_note_and_no_reason_for_an_alarm(take: Take) -> None:
+    async with patient("memory", take) as subject:
+
+        async def conditions() -> Conditions:
+            return Conditions(subject.bus._clock.now(), is_pooled=True)
+
+        subject.bus.store.inspect.conditions = conditions  # type: ignore[method-assign]  # as behind a pooler
+        found = await subject.find()
+
+    assert [(each.kind, each.severity) for each in found.findings] == [("pooler", "note")]
+    assert found.is_well
+
+
+async def test_what_cannot_be_looked_at_is_said_and_costs_nothing_else(take: Take) -> None:
+    async with patient("memory", take) as subject:
+        dangling_hold(subject, memory=True)
+
+        async def letter_counts() -> None:
+            raise StoreUnavailable("no answer within 5 s, postgresql://me:secret@db/shop")
+
+        subject.bus.store.inspect.letter_counts = letter_counts  # type: ignore[method-assign, assignment]
+        found = await subject.bus.doctor()
+
+    assert [each.kind for each in found.findings] == ["dangling-hold"]
+    (unknown,) = found.unknown
+    assert unknown.startswith("dead letters: no answer within 5 s")
+    assert "secret" not in unknown
