@@ -10,7 +10,7 @@ from sagabus.bus import Bus
 from sagabus.bus.views import SagaRecord, TimerRecord, Transition
 from sagabus.context import Context
 from sagabus.definitions.handler import handler
-from sagabus.definitions.saga import Saga, handles, starts, timer
+from sagabus.definitions.saga import Saga, handles, starts, stuck, timer
 from sagabus.engine.health import Health
 from sagabus.engine.outbox import AsyncJoinedPublisher, JoinedPublisher
 from sagabus.engine.publisher import Receipt
@@ -154,5 +154,6 @@ __all__ = [
     "handler",
     "handles",
     "starts",
+    "stuck",
     "timer",
 ]

@@ -167,6 +167,10 @@ class Cause(Enum):
     """It was stamped below the horizon: whether a copy took effect is no longer known."""
     DAMAGED = "damaged"
     """Its row cannot be read any more, or its body never was a text. The letter holds the bytes as they are."""
+    STUCK = "stuck"
+    """Its saga instance did not change for as long as `stuck_after` allows. The letter stands for the instance, and not
+    for a message that was sent.
+    """
     UNRECORDED = "unrecorded"
     """An older release wrote the letter, or a newer one whose cause this release does not know."""
 

@@ -45,6 +45,8 @@ class Settings:
     short_retention: bool = False
     """True allows a retention under 24 hours."""
     purge_every: timedelta = timedelta(minutes=1)
+    stuck_every: timedelta = timedelta(seconds=30)
+    """How often a worker looks for instances of sagas with `stuck_after` that have not changed for too long."""
     purge_limit: int = 1_000
     """Rows of a kind that one purge removes at most."""
     max_message_size: int = 262_144
@@ -109,7 +111,7 @@ class Settings:
 
 
 _DURATIONS: tuple[str, ...] = (
-    *("lease", "grace", "purge_every", "retention", "history_retention", "timeout", "warn_after"),
+    *("lease", "grace", "purge_every", "stuck_every", "retention", "history_retention", "timeout", "warn_after"),
     "unknown_type_wait",
 )
 _MAY_BE_ZERO = ("grace", "unknown_type_wait")

@@ -23,7 +23,7 @@ from sagabus.bus.home_loop import HomeLoop
 from sagabus.bus.inspection.inspector import Inspector
 from sagabus.bus.leftovers import report
 from sagabus.bus.registration import register
-from sagabus.bus.upkeep import make_housekeeping
+from sagabus.bus.upkeep import make_housekeeping, stuck_watches
 from sagabus.bus.views import DeadLetters, Sagas, Timers
 from sagabus.clock import Clock, SystemClock
 from sagabus.codec import JsonCodec
@@ -314,6 +314,8 @@ class Bus:
         if self._defined.by_name or self._bridging.ways:
             self._housekeeping = self._make_housekeeping()
             await self._parts.start(self._housekeeping)
+        for watch in stuck_watches(self.store, self._clock, self._defined, self.settings):
+            await self._parts.start(watch)
         for bridge in self._bridging.bridges(self.store, self._publishing, self._states):
             await self._parts.start(bridge)
 
@@ -380,9 +382,8 @@ class Bus:
         worker = self._worker
         if self._publishing.busy or (worker is not None and not worker.quiet):
             return False
-        if await self.store.inspect.due(await self._awaited()):
-            return False
-        return worker is None or worker.quiet
+        is_due = await self.store.inspect.due(await self._awaited())
+        return not is_due and (worker is None or worker.quiet)
 
     async def _awaited(self) -> list[str]:
         """The subscriptions that `idle` waits for."""

@@ -14,7 +14,7 @@ import msgspec
 
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition
-from sagabus.definitions.saga import SagaDefinition
+from sagabus.definitions.saga import STUCK, SagaDefinition
 from sagabus.envelope import Envelope, Instance
 from sagabus.errors import HandlingError, StoreError
 from sagabus.store import Inspected
@@ -96,7 +96,7 @@ async def _pages(store: Inspected, saga: str) -> AsyncIterator[Sequence[Instance
 def _of_messages(
     definition: HandlerDefinition | SagaDefinition, stored: Iterable[Envelope]
 ) -> Counter[tuple[str, str]]:
-    timers = definition.timers
+    timers = {*definition.timers, STUCK}
     found: Counter[tuple[str, str]] = Counter()
     for envelope in stored:
         if envelope.timer is not None:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 
 from sagabus.clock import Clock, micros
 from sagabus.definitions.reading import Definitions
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.stuck_watch import StuckWatch
 from sagabus.settings import Settings
-from sagabus.store import Retention, Upkeep
+from sagabus.store import Retention, Store, Upkeep
 
 
 def make_housekeeping(
@@ -23,3 +25,9 @@ def make_housekeeping(
     ]
     retention += [Retention(name, micros(default), None) for name in bridged]
     return Housekeeping(store, clock, retention, every=settings.purge_every.total_seconds(), limit=settings.purge_limit)
+
+
+def stuck_watches(store: Store, clock: Clock, defined: Definitions, settings: Settings) -> list[StuckWatch]:
+    """What looks for stuck instances, if a saga of the bus says when one is stuck."""
+    sagas = [each for each in defined.by_name.values() if isinstance(each, SagaDefinition) and each.stuck_after]
+    return [StuckWatch(store, clock, sagas, every=settings.stuck_every.total_seconds())] if sagas else []

@@ -20,7 +20,7 @@ from sagabus.cli.paths import ANY_TIMER, Ending, Endings, Mark, endings_of
 from sagabus.cli.source import Code, code_of
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import Reaction
-from sagabus.definitions.saga import SagaDefinition
+from sagabus.definitions.saga import STUCK, SagaDefinition
 from sagabus.message import MessageType, field_names
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ class Step:
     @property
     def trigger(self) -> str:
         """What makes it run, in a person's words."""
+        if self.timer == STUCK:
+            return "no change for too long"
         return f"timer {self.timer}" if self.timer is not None else ", ".join(message.name for message in self.messages)
 
     def runs_at(self, place: Place) -> bool:
         """Whether it may run on a live instance there. A start without `when` is not counted: it is for a new one."""
         if self.timer is not None:
-            return self.timer in place.timers or ANY_TIMER in place.timers
+            return self.timer == STUCK or self.timer in place.timers or ANY_TIMER in place.timers
         return place.status in self.when if self.when is not None else not self.starts
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sagabus.cli.analysis import Place, SagaShape, Topology
+from sagabus.definitions.saga import STUCK
 
 Level = Literal["problem", "note"]
 
@@ -98,7 +99,7 @@ def _timers(saga: SagaShape, where: str) -> Iterator[Finding]:
                 yield Finding("problem", "unhandled-timer", where, text)
     unresolved = any(step.facts.unresolved for step in saga.steps)
     set_somewhere = {name for step in saga.steps for name in step.facts.timers}
-    for name in sorted(handled - set_somewhere) if not unresolved else ():
+    for name in sorted(handled - set_somewhere - {STUCK}) if not unresolved else ():
         yield Finding("note", "timer-never-set", where, f"nothing sets timer {name!r}")
 
 

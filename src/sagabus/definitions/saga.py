@@ -26,6 +26,8 @@ from sagabus.message.declared_class import become_dataclass
 from sagabus.policies.deduplication import Deduplication
 from sagabus.policies.retry import RetryPolicy
 
+STUCK = "sagabus:stuck"
+"""What the reaction to a stuck instance is called among its timers. No timer of the user's can have such a name."""
 F = TypeVar("F", bound=Callable[..., Any])
 Status: TypeAlias = str | enum.Enum
 WhenSpec: TypeAlias = Status | tuple[Status, ...] | list[Status] | set[Status] | frozenset[Status] | When
@@ -48,6 +50,10 @@ class Saga:
     `history=True` keeps a row of each transition. A run whose state would be read as another one fails with
     StateInvalid, unless the saga says `lossy=True`. `retry`, `deduplication`, `parks` and `timeout` are as for
     `@handler`; a method may have a `timeout` of its own.
+
+    `stuck_after` says how long a live instance may go without a change: a timedelta, or one for each status. One that
+    goes longer is stuck. It counts in metrics and health, and `on_stuck="dead-letter"` keeps a dead letter for it. A
+    method with `@stuck` reacts to it instead.
 
     For states of older releases: `version`, with `upcast` functions from the stored mapping of one version to the
     next; `renamed` fields; `dropped` fields. All other fields that the class does not have are carried along.
@@ -92,6 +98,8 @@ class SagaDefinition:
     has_status: bool
     statuses: frozenset[str] | None
     """Every status that it may have; None where any text may be one, or where it has none."""
+    stuck_after: Mapping[str | None, int]
+    """For each status, how long an instance may go without a change, in microseconds; None stands for any status."""
     waits_by_status: bool
     """Every `when` is a status: only a change of it can make a stashed message welcome."""
     retry: RetryPolicy
@@ -99,6 +107,15 @@ class SagaDefinition:
     ordered: bool
     parks: bool
     has_instances: ClassVar[bool] = True
+
+    def longest_stay(self, status: str | None) -> int | None:
+        """How long an instance may go without a change in this status, in microseconds; None for ever."""
+        return self.stuck_after.get(status, self.stuck_after.get(None))
+
+    @property
+    def acts_on_stuck(self) -> bool:
+        """Whether a stuck instance gets a run or a dead letter, and not an alarm alone."""
+        return STUCK in self.timers or self.options.on_stuck != "alarm"
 
     def names_of_timer(self, name: str) -> list[str]:
         """The names under which one timer may be set: this one, and those that it has in other releases."""
@@ -199,6 +216,14 @@ def timer(name: str, *, timeout: timedelta | None = None, aliases: Sequence[str]
         return typing.cast("F", _marked(function, mark))
 
     return apply
+
+
+def stuck(function: F) -> F:
+    """This method reacts to an instance that is stuck: it has not changed for as long as `stuck_after` allows.
+
+    It runs once for each version of the instance that is stuck, like a timer. After it the time counts from zero.
+    """
+    return typing.cast("F", _marked(function, Mark(kind="timer", timer=STUCK)))
 
 
 def _marked(function: Any, mark: Mark) -> Any:

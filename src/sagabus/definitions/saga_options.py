@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
@@ -14,11 +15,15 @@ from sagabus.policies.deduplication import Deduplication
 from sagabus.policies.retry import RetryPolicy
 from sagabus.text import known_names
 
-__all__ = ["Policy", "PolicySpec", "SagaKeywords", "SagaOptions", "options_of"]
+__all__ = ["OnStuck", "Policy", "PolicySpec", "SagaKeywords", "SagaOptions", "options_of"]
 
 Policy: TypeAlias = Literal["stash", "ignore", "dead-letter"]
 PolicySpec: TypeAlias = Policy | Mapping[type[Any], Policy]
 """One policy for all messages, or one for each message class; the default holds for the others."""
+
+OnStuck: TypeAlias = Literal["alarm", "dead-letter"]
+StuckSpec: TypeAlias = timedelta | Mapping[str | enum.Enum, timedelta]
+"""One limit for all live instances, or one for each status; others have none."""
 
 _DEFAULTS: Mapping[str, Policy] = {"missing": "stash", "finished": "ignore", "unexpected": "dead-letter"}
 
@@ -32,6 +37,8 @@ class SagaKeywords(TypedDict, total=False):
     on_unexpected: PolicySpec
     on_no_key: Literal["ignore", "dead-letter"]
     patience: timedelta
+    stuck_after: StuckSpec | None
+    on_stuck: OnStuck
     restart: bool
     history: bool
     retry: RetryPolicy
@@ -57,6 +64,8 @@ class SagaOptions:
     on_unexpected: PolicySpec = "dead-letter"
     on_no_key: Literal["ignore", "dead-letter"] = "dead-letter"
     patience: timedelta = timedelta(hours=1)
+    stuck_after: StuckSpec | None = None
+    on_stuck: OnStuck = "alarm"
     restart: bool = False
     history: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -96,6 +105,8 @@ class SagaOptions:
                     problems.append(f"{where} must be one of {', '.join(allowed)}, not {policy!r}")
                 if message is not None and message not in messages:
                     problems.append(f"on_{case} names {label}, to which no method of the saga reacts")
+        if self.on_stuck not in get_args(OnStuck):
+            problems.append(f"on_stuck must be one of alarm, dead-letter, not {self.on_stuck!r}")
         if self.on_no_key not in ("ignore", "dead-letter"):
             problems.append(f"on_no_key must be one of ignore, dead-letter, not {self.on_no_key!r}")
         return problems

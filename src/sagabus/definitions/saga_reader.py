@@ -12,10 +12,11 @@ from typing import Any
 from sagabus.clock import span_problems
 from sagabus.definitions.handler import check_name
 from sagabus.definitions.reaction import Reaction, When, declared, invoker, seconds
-from sagabus.definitions.saga import Mark, Saga, SagaDefinition, WhenSpec
+from sagabus.definitions.saga import STUCK, Mark, Saga, SagaDefinition, WhenSpec
 from sagabus.definitions.saga_options import SagaOptions
 from sagabus.definitions.signature import read_signature, timers_set_by
 from sagabus.definitions.status import Statuses, read_statuses, texts_of
+from sagabus.definitions.staying import limits_of
 from sagabus.introspection.callables import check_answers, written
 from sagabus.introspection.local_names import resolve_fields
 from sagabus.message import MessageType, field_names
@@ -45,6 +46,7 @@ def define_saga(cls: type[Saga], problems: list[str]) -> SagaDefinition | None:
         options=options,
         has_status="status" in reader.fields,
         statuses=reader.statuses,
+        stuck_after=reader.stuck_after,
         waits_by_status="status" in reader.fields and not reader.has_predicates,
         retry=options.retry,
         deduplication=options.deduplication,
@@ -62,6 +64,7 @@ class _Reader:
     def __init__(self, cls: type[Saga], options: SagaOptions, where: str, problems: list[str]) -> None:
         self.reactions: dict[str, list[Reaction]] = {}
         self.timers: dict[str, Reaction] = {}
+        self.stuck_after: dict[str | None, int] = {}
         self.fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # made one at its definition
         self._cls = cls
         self.has_predicates = False
@@ -86,6 +89,7 @@ class _Reader:
         messages = {declared(reaction).cls for found in self.reactions.values() for reaction in found}
         for problem in self._options.policy_problems(messages):
             self._problem(problem)
+        self._check_stuck()
         self._check_starts()
         self._check_timers_set()
 
@@ -127,6 +131,18 @@ class _Reader:
             problems.append("patience must be greater than zero")
         for problem in problems:
             self._problem(problem.removeprefix("Saga."))
+
+    def _check_stuck(self) -> None:
+        options, has_method = self._options, STUCK in self.timers
+        self.stuck_after, problems = limits_of(options.stuck_after, self._statuses, has_status="status" in self.fields)
+        for problem in problems:
+            self._problem(problem)
+        if options.stuck_after is None and (has_method or options.on_stuck != "alarm"):
+            self._problem("nothing says when it is stuck: give it stuck_after=timedelta(...)")
+        if has_method and options.on_stuck != "alarm":
+            self._problem(
+                f"an instance that is stuck has @stuck to react, so on_stuck={options.on_stuck!r} is of no use"
+            )
 
     def _read_timer(self, where: str, name: str, function: Callable[..., Any], mark: Mark) -> None:
         signature = read_signature(function, where, self._problems, method=True)

@@ -20,6 +20,8 @@ class Health:
     """What the bus waits for that comes back without a restart, such as a broker. Each says what rests meanwhile."""
     abandoned_threads: int = 0
     """Threads of handlers that reached their time limit and have not returned."""
+    stuck: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many instances of each saga have not changed for longer than it allows, at the last look of this process."""
     parts: Mapping[str, Health] = field(default_factory=dict[str, "Health"])
     """The same of each part by its name: `worker`, `housekeeping`, a bridge, and `store` once it was asked."""
     answers: bool | None = None

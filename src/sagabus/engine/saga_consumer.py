@@ -8,16 +8,17 @@ from __future__ import annotations
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
-from sagabus.definitions.saga import Saga, SagaDefinition
+from sagabus.definitions.saga import STUCK, Saga, SagaDefinition
 from sagabus.definitions.status import status_of
 from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
 from sagabus.engine.run import Run
+from sagabus.engine.staying import version_of
 from sagabus.engine.unwanted import unwanted
-from sagabus.envelope import Envelope
+from sagabus.envelope import Cause, Envelope
 from sagabus.errors import HandlingError, UnknownMessageType
-from sagabus.outcome import Completed, Discarded, Effects, Outcome, Save
+from sagabus.outcome import Completed, DeadLettered, Discarded, Effects, Outcome, Save
 
 
 class SagaConsumer:
@@ -137,6 +138,8 @@ class SagaConsumer:
 
     def _begin_timer(self, cell: BelievedState, envelope: Envelope) -> Run | Outcome:
         name = envelope.timer or ""
+        if name == STUCK:
+            return self._begin_stuck(cell, envelope)
         if cell.timers.get(name) != envelope.message_id:
             return Discarded(envelope, f"timer {name!r} was cancelled or replaced")
         reaction = self._definition.timers.get(name)
@@ -145,6 +148,20 @@ class SagaConsumer:
         state = self._state(cell)
         cell.lend()
         return Run(reaction, None, Context(envelope, self._sender, self._now()), envelope, state, cell)
+
+    def _begin_stuck(self, cell: BelievedState, envelope: Envelope) -> Run | Outcome:
+        definition = self._definition
+        if cell.version == 0 or cell.completed or version_of(envelope) != cell.version:
+            return Discarded(envelope, "the instance is no longer stuck")
+        if (reaction := definition.timers.get(STUCK)) is not None:
+            state = self._state(cell)
+            cell.lend()
+            return Run(reaction, None, Context(envelope, self._sender, self._now()), envelope, state, cell)
+        if definition.options.on_stuck == "alarm":
+            return Discarded(envelope, "an alarm is all that is wanted of a stuck instance")
+        status = f" in status {cell.status!r}" if self._has_status else ""
+        reason = f"stuck: {envelope.partition_key} has not changed since version {cell.version}{status}"
+        return DeadLettered(envelope=envelope, cause=Cause.STUCK, reason=reason)
 
     def _unwanted(self, envelope: Envelope, case: str, why: str) -> Outcome:
         return unwanted(self._definition, envelope, self._around.clock.now(), case, why)

@@ -138,7 +138,7 @@ class HealthApp:
         found: dict[str, object] = {"healthy": health.is_healthy, "waits": bool(health.waits)}
         if self._details:
             found |= {"reasons": health.reasons, "waits_for": health.waits}
-            found |= {"abandoned_threads": health.abandoned_threads}
+            found |= {"abandoned_threads": health.abandoned_threads, "stuck": dict(health.stuck)}
         return found
 
 

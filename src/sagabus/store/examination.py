@@ -68,6 +68,25 @@ class Conditions(msgspec.Struct, frozen=True, gc=False):
     """A transaction pooler stands before it."""
 
 
+class Still(msgspec.Struct, frozen=True, gc=False):
+    """A live instance that has not changed for a while."""
+
+    key: str
+    version: int
+    status: str | None
+    updated_at: int
+
+
+class StillPage(msgspec.Struct, frozen=True, gc=False):
+    """Such instances of one saga, by key."""
+
+    now: int
+    """The store's clock at that moment."""
+    found: tuple[Still, ...]
+    after: str | None = None
+    """Behind which key to look next; None at the end."""
+
+
 class Examination(Protocol):
     """Looks for faults. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
 
@@ -77,6 +96,12 @@ class Examination(Protocol):
 
     async def recent_letters(self, since: int) -> Mapping[str, int]:
         """How many of the latest EXAMINED open dead letters failed at that instant or later, by channel."""
+        ...
+
+    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+        """Live instances of a saga that have not changed for `span` microseconds, by key, from the first key greater
+        than `after`. It looks at EXAMINED instances, finished ones among them.
+        """
         ...
 
     async def conditions(self) -> Conditions:

@@ -83,6 +83,8 @@ class Whole(Part, Protocol):
     def parts(self) -> Mapping[str, Part]: ...
     @property
     def abandoned_threads(self) -> int: ...
+    @property
+    def stuck(self) -> Mapping[str, int]: ...
 
 
 class Watched(Protocol):
@@ -154,14 +156,14 @@ class Metrics(Observer, Collector):
         """See `prometheus_client.registry.Collector`; in any thread."""
         yield from self._counted()
         if self._health is not None:
-            yield from _of_health(self._health.parts, self._health.abandoned_threads)
+            yield from _of_health(self._health.parts, self._health.abandoned_threads, self._health.stuck)
         if self._looked is not None:
             yield from _of_store(self._waiting or (), is_up=self._waiting is not None)
 
     def describe(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`: every metric, without asking anything."""
         yield from self._counted()
-        yield from _of_health({}, 0)
+        yield from _of_health({}, 0, {})
         yield from _of_store((), is_up=False)
 
     def _counted(self) -> Iterator[Metric]:
@@ -216,7 +218,7 @@ class Metrics(Observer, Collector):
         yield _counter("sagabus_unheard_events", "Events that no subscription receives.", ("message_type",), unheard)
 
 
-def _of_health(parts: Mapping[str, Part], abandoned_threads: int) -> Iterator[Metric]:
+def _of_health(parts: Mapping[str, Part], abandoned_threads: int, stuck: Mapping[str, int]) -> Iterator[Metric]:
     healthy = GaugeMetricFamily("sagabus_part_healthy", "Whether a part of the bus does its work.", labels=("part",))
     waiting = GaugeMetricFamily(
         "sagabus_part_waiting", "Whether a part waits for what comes back without a restart.", labels=("part",)
@@ -225,6 +227,12 @@ def _of_health(parts: Mapping[str, Part], abandoned_threads: int) -> Iterator[Me
         healthy.add_metric((name,), part.is_healthy)
         waiting.add_metric((name,), bool(part.waits))
     yield from (healthy, waiting)
+    sagas = GaugeMetricFamily(
+        "sagabus_stuck_sagas", "Instances that have not changed for longer than their saga allows.", labels=("saga",)
+    )
+    for name, count in stuck.items():
+        sagas.add_metric((name,), count)
+    yield sagas
     text = "Threads of handlers that reached their time limit and have not returned."
     yield GaugeMetricFamily("sagabus_abandoned_threads", text, abandoned_threads)
 

@@ -10,7 +10,10 @@ from shlex import quote
 from sagabus.bus.diagnosis.records import Finding, Severity
 from sagabus.bus.diagnosis.subject import Looks, Subject, counted
 from sagabus.clock import micros
+from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.routing import BROKER_OUT
+from sagabus.engine.stuck_watch import pages
+from sagabus.store.examination import Still
 from sagabus.store.survey import Backlog, LaneCount
 from sagabus.text import span_text
 
@@ -101,4 +104,21 @@ async def _letters(subject: Subject) -> AsyncIterator[Finding]:
             yield subject.finding("dead-letters-grow", "error", name, text, command)
 
 
-LOOKS: Looks = [("subscriptions and workers", _subscriptions), ("dead letters", _letters)]
+async def _stuck(subject: Subject) -> AsyncIterator[Finding]:
+    for saga in subject.definitions.values():
+        if not isinstance(saga, SagaDefinition) or not saga.stuck_after:
+            continue
+        found: list[Still] = []
+        now = (await subject.store.inspect.conditions()).now
+        async for page, _ in pages(subject.store, saga):
+            found += page
+        if found:
+            first = min(found, key=lambda each: each.updated_at)
+            since = span_text(timedelta(microseconds=now - first.updated_at))
+            text = f"{counted(len(found), 'instance')} of {saga.name} stuck: {first.key} has not changed for {since}"
+            yield subject.finding(
+                "stuck", "warning", saga.name, text, subject.command("sagas why", saga.name, first.key)
+            )
+
+
+LOOKS: Looks = [("stuck instances", _stuck), ("subscriptions and workers", _subscriptions), ("dead letters", _letters)]

@@ -8,7 +8,7 @@ from itertools import islice
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope
-from sagabus.store.examination import EXAMINED, MENDABLE, NAMED, Conditions, Fault, FaultKind
+from sagabus.store.examination import EXAMINED, MENDABLE, NAMED, Conditions, Fault, FaultKind, Still, StillPage
 from sagabus.stores.memory.tables import InstanceRow, Tables
 
 
@@ -28,6 +28,17 @@ class MemoryExamination:
         letters = [row.letter for row in self._tables.letters.values() if row.letter.status == "open"]
         latest = sorted(letters, key=lambda each: -each.id)[:EXAMINED]
         return Counter(each.envelope.channel for each in latest if each.last_failed_at >= since)
+
+    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+        """Live instances that have not changed for so long."""
+        now = self._clock.now()
+        every = (row.instance for (name, key), row in self._tables.instances.items() if name == saga and key > after)
+        looked = sorted(every, key=lambda each: each.key)[:EXAMINED]
+        still = (each for each in looked if not each.completed and each.updated_at <= now - span)
+        found = tuple(Still(each.key, each.version, each.status, each.updated_at) for each in islice(still, limit))
+        if len(found) == limit:
+            return StillPage(now, found, found[-1].key)
+        return StillPage(now, found, looked[-1].key if len(looked) == EXAMINED else None)
 
     async def conditions(self) -> Conditions:
         """Its clock."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from sagabus.store.examination import EXAMINED, NAMED, Fault, FaultKind
+from sagabus.store.examination import EXAMINED, NAMED, Fault, FaultKind, Still, StillPage
 from sagabus.stores.sql import appending, dead_letters, rows, surveying
 from sagabus.stores.sql.steps import Query, Steps
 
@@ -57,13 +57,22 @@ ORDER BY h.position LIMIT ?2
 SELECT COUNT(*), MIN(lane) FROM (SELECT lane FROM {envelope} {by_lane} WHERE channel = ?1 AND lane >= ?2
     ORDER BY channel, lane LIMIT ?3) AS e
 """,
+    "unchanged": """
+SELECT i.{key}, i.version, i.status, i.updated_at FROM (SELECT {key}, version, status, updated_at, completed_at
+    FROM {instance} WHERE saga = ?1 AND {key} > ?2 ORDER BY saga, {key} LIMIT ?3) AS i
+WHERE i.completed_at IS NULL AND i.updated_at <= ?4 ORDER BY i.{key} LIMIT ?5
+""",
+    "instance_behind": """
+SELECT {key} FROM {instance} WHERE saga = ?1 AND {key} > ?2 ORDER BY saga, {key} LIMIT 1 OFFSET ?3
+""",
     "recent_letters": """
 SELECT channel, COUNT(*) FROM (SELECT channel, last_failed_at FROM {dead_letter} {by_status} WHERE status = 'open'
-    ORDER BY status DESC, id DESC LIMIT ?1) AS d WHERE last_failed_at >= ?2 GROUP BY channel
+    ORDER BY {latest} LIMIT ?1) AS d WHERE last_failed_at >= ?2 GROUP BY channel
 """,
 }
 """The statements of all dialects. `{key}` stands for the column of that name, and `{waits}` for the one by which timers
-are found. `{timers}` stands for the timers in the order of their index, and `{by_…}` for the index in words.
+are found. `{timers}` stands for the timers in the order of their index, and `{latest}` for the order of letters.
+`{by_…}` is an index in words.
 """
 DROPPING: Mapping[str, str] = {
     "drop_hold": """
@@ -83,7 +92,8 @@ _decode_timers = msgspec.json.Decoder(dict[str, str]).decode
 def worded(texts: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
     """The texts of one dialect: `words` for what it says otherwise, and nothing for other indexes."""
     silent = dict.fromkeys(("by_waits", "by_hold", "by_stamp", "by_lane", "by_status"), "")
-    chosen = {"key": "key", "waits": "partition_key", "timers": TIMERS, **silent, **words}
+    plain = {"key": "key", "waits": "partition_key", "timers": TIMERS, "latest": "id DESC"}
+    chosen = {**plain, **silent, **words}
     found: dict[str, str] = {}
     for name, text in texts.items():
         for word, said in chosen.items():
@@ -101,6 +111,16 @@ def recent_letters(since: int) -> Steps[dict[str, int]]:
     """How many open dead letters failed since then, by channel."""
     found = (yield Query("recent_letters", (EXAMINED, since))).rows
     return {row[0]: int(row[1]) for row in found}
+
+
+def unchanged(saga: str, span: int, after: str, limit: int, now: int) -> Steps[StillPage]:
+    """A page of live instances that have not changed for so long."""
+    rows_ = (yield Query("unchanged", (saga, after, EXAMINED, now - span, limit))).rows
+    found = tuple(Still(str(key), version, status, updated_at) for key, version, status, updated_at in rows_)
+    if len(found) == limit:
+        return StillPage(now, found, found[-1].key)
+    last = (yield Query("instance_behind", (saga, after, EXAMINED - 1))).value
+    return StillPage(now, found, last)
 
 
 def mend(fault: Fault) -> Steps[int]:

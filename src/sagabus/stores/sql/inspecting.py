@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.store.examination import Conditions, Fault, FaultKind
+from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.survey import (
     BEGIN,
@@ -93,6 +93,10 @@ class SqlExamination:
     async def recent_letters(self, since: int) -> Mapping[str, int]:
         """How many open dead letters failed since then, by channel."""
         return await self._looks(examination.recent_letters(since), LONGEST_LOOK)
+
+    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+        """Live instances that have not changed for so long."""
+        return await self._looks(examination.unchanged(saga, span, after, limit, self._clock.now()), LONGEST_LOOK)
 
     async def conditions(self) -> Conditions:
         """What the store works with."""

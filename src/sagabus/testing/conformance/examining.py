@@ -6,7 +6,7 @@ import pytest
 
 from sagabus.envelope import Cause
 from sagabus.outcome import DeadLettered, RetryAt
-from sagabus.store.examination import MENDABLE, Fault, FaultKind
+from sagabus.store.examination import MENDABLE, Fault, FaultKind, Still
 from sagabus.testing.conformance.trial import (
     BILLING,
     FAILURE,
@@ -120,6 +120,33 @@ class ExaminationConformance(StoreSuite):
         assert dict(await recent(trial.clock.now() - MINUTE + SECOND)) == {ORDERS: 2}
         assert dict(await recent(trial.clock.now() - 2 * MINUTE)) == {ORDERS: 3}
         assert dict(await recent(trial.clock.now() + 1)) == {}
+
+    @conformance
+    async def test_live_instances_that_have_not_changed_come_by_key_in_pages(self, trial: Trial) -> None:
+        keys = ["b", "a", "B", "done"]
+        stored = await trial.accept(*(trial.envelope(f"m{key}", key) for key in keys))
+        early = trial.clock.now()
+        await trial.commit(
+            *(
+                completed(each, save=save(key=key, status=key, completed=key == "done"))
+                for key, each in zip(keys, stored, strict=True)
+            )
+        )
+        trial.wait(60)
+        later = await trial.accept_one("later", "c")
+        await trial.commit(completed(later, save=save(key="c")))
+
+        unchanged = trial.store.inspect.unchanged
+        page = await unchanged(ORDERS, MINUTE)
+        assert page.now == trial.clock.now()
+        assert [each.key for each in page.found] == ["B", "a", "b"]
+        assert page.found[0] == Still("B", 1, "B", early)
+        assert page.after is None
+        first = await unchanged(ORDERS, MINUTE, limit=2)
+        assert ([each.key for each in first.found], first.after) == (["B", "a"], "a")
+        assert [each.key for each in (await unchanged(ORDERS, MINUTE, after="a")).found] == ["b"]
+        assert (await unchanged(ORDERS, MINUTE + 1)).found == ()
+        assert (await unchanged("orders ", 0)).found == ()
 
     @conformance
     async def test_the_conditions_say_the_clock(self, trial: Trial) -> None:
