@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from sagabus.errors import ConfigurationError
@@ -17,14 +18,45 @@ def read(*fields: bytes) -> WireMessage:
     return entries.message("queue", ENTRY, fields)
 
 
+def stored(message: WireMessage) -> WireMessage:
+    """The message as it comes back, when a server has kept it."""
+    head, body = (
+        bytes(each) for each in msgspec.msgpack.decode(entries.packed("key", message), type=list[msgspec.Raw])
+    )
+    fields = [each.encode() for each in msgspec.msgpack.decode(head, type=list[str])[3:]]
+    return read(*fields, b"body", body[5:])
+
+
 # --- entries ------------------------------------------------------------------------------------------------------
 
 
 def test_a_header_that_is_called_body_is_not_the_body() -> None:
     message = WireMessage(id="m1", source="shop", type="noted", body=b"{}", headers={"body": "of water", "a": "b"})
 
-    assert read(*entries.fields(message)).body == b"{}"
-    assert read(*entries.fields(message)).headers == message.headers
+    assert stored(message).body == b"{}"
+    assert stored(message).headers == message.headers
+
+
+def test_one_message_that_is_no_text_leaves_the_others_of_its_batch_what_they_are() -> None:
+    packed = msgspec.msgpack.encode([["1-1", ["a", "b"]], ["1-2", ["c" * 40, "\0" * 300]], ["1-3", False]])
+    strange = packed.replace(b"\0" * 300, b"\xff" * 300)
+
+    assert entries.unpacked(packed) == [("1-1", ["a", "b"]), ("1-2", ["c" * 40, "\0" * 300]), ("1-3", False)]
+    assert entries.unpacked(strange) == [("1-1", [b"a", b"b"]), ("1-2", [b"c" * 40, b"\xff" * 300]), ("1-3", False)]
+
+
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 255, 256, 65_535, 65_536])
+def test_bytes_of_every_length_come_out_as_they_are(length: int) -> None:
+    mark = "\0" * length
+    packed = msgspec.msgpack.encode([["1-1", ["name", mark, "strange", "~"]]])
+
+    assert entries.unpacked(packed.replace(b"~", b"\xff")) == [("1-1", [b"name", mark.encode(), b"strange", b"\xff"])]
+
+
+def test_a_body_that_is_no_text_travels_with_every_byte() -> None:
+    message = WireMessage(id="m1", source="shop", type="noted", body=b"\xff\0" * 200)
+
+    assert stored(message).body == message.body
 
 
 def test_the_time_of_the_server_stands_in_for_one_that_the_message_does_not_have() -> None:
@@ -78,7 +110,7 @@ def test_a_header_that_is_no_text_is_left_out() -> None:
 )
 def test_what_no_entry_can_be_is_said(message: WireMessage, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        entries.fields(message)
+        entries.packed("key", message)
 
 
 # --- URLs ---------------------------------------------------------------------------------------------------------

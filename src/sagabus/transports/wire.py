@@ -8,9 +8,8 @@ the message as a dead letter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import cast
 
-from sagabus.transport import WireKind, WireMessage
+from sagabus.transport import NO_HEADERS, WireMessage
 
 ID = "sagabus-id"
 SOURCE = "sagabus-source"
@@ -25,6 +24,7 @@ TENANT = "sagabus-tenant"
 """Reserved: no release has tenants yet."""
 
 NAMES = frozenset((ID, SOURCE, TYPE, KIND, KEY, CORRELATION, CAUSATION, SENT_AT, HOPS, TENANT))
+_KINDS = frozenset(("event", "command"))
 LATEST = 253_402_300_799_999_999
 """The end of the year 9999."""
 _MOST_HOPS = 1 << 31
@@ -32,14 +32,19 @@ _MOST_HOPS = 1 << 31
 
 def written(message: WireMessage) -> dict[str, str]:
     """The headers of a message."""
-    found = {name: value for name, value in message.headers.items() if name not in NAMES}
-    found |= {ID: message.id, SOURCE: message.source, TYPE: message.type, KIND: message.kind}
-    optional = ((KEY, message.key), (CORRELATION, message.correlation_id), (CAUSATION, message.causation_id))
-    found |= {name: value for name, value in optional if value is not None}
+    found = {ID: message.id, SOURCE: message.source, TYPE: message.type, KIND: message.kind}
+    if message.key is not None:
+        found[KEY] = message.key
+    if message.correlation_id is not None:
+        found[CORRELATION] = message.correlation_id
+    if message.causation_id is not None:
+        found[CAUSATION] = message.causation_id
     if message.sent_at is not None:
         found[SENT_AT] = str(message.sent_at)
     if message.hops:
         found[HOPS] = str(message.hops)
+    if message.headers:
+        found |= {name: value for name, value in message.headers.items() if name not in NAMES}
     return found
 
 
@@ -49,20 +54,26 @@ def read(headers: Mapping[str, object], body: bytes, *, broker_time: int | None 
     `broker_time`: when the broker got it, where the headers say no time.
     """
     texts = {name: text for name, value in headers.items() if (text := _text(value)) is not None}
-    sent_at, hops = _number(texts.get(SENT_AT), LATEST), _number(texts.get(HOPS), _MOST_HOPS)
+    others = texts.copy()
+    take = others.pop
+    message_id, message_type, kind = take(ID, ""), take(TYPE, ""), take(KIND, "event")
+    at, count = take(SENT_AT, None), take(HOPS, None)
+    sent_at, hops = _number(at, LATEST), 0 if count is None else _number(count, _MOST_HOPS)
+    is_sound = message_id and message_type and kind in _KINDS and (sent_at is not None or at is None)
+    take(TENANT, None)
     return WireMessage(
-        id=texts.get(ID, ""),
-        source=texts.get(SOURCE, ""),
-        type=texts.get(TYPE, ""),
+        id=message_id,
+        source=take(SOURCE, ""),
+        type=message_type,
         body=body,
-        kind=cast("WireKind", texts.get(KIND)) if texts.get(KIND) == "command" else "event",
-        key=texts.get(KEY),
-        correlation_id=texts.get(CORRELATION),
-        causation_id=texts.get(CAUSATION),
+        kind="command" if kind == "command" else "event",
+        key=take(KEY, None),
+        correlation_id=take(CORRELATION, None),
+        causation_id=take(CAUSATION, None),
         sent_at=broker_time if sent_at is None else sent_at,
         hops=hops or 0,
-        headers={name: value for name, value in texts.items() if name not in NAMES},
-        problem="; ".join(_problems(texts)) or None,
+        headers=others or NO_HEADERS,
+        problem=None if is_sound and hops is not None else "; ".join(_problems(texts)) or None,
     )
 
 
@@ -78,7 +89,7 @@ def _problems(texts: Mapping[str, str]) -> Iterator[str]:
     for name in (ID, TYPE):
         if not texts.get(name):
             yield f"it has no header {name}"
-    if texts.get(KIND, "event") not in {"event", "command"}:
+    if texts.get(KIND, "event") not in _KINDS:
         yield f"the header {KIND} is neither event nor command"
     for name, limit in ((SENT_AT, LATEST), (HOPS, _MOST_HOPS)):
         if name in texts and _number(texts[name], limit) is None:
@@ -87,6 +98,8 @@ def _problems(texts: Mapping[str, str]) -> Iterator[str]:
 
 def _text(value: object) -> str | None:
     """A header's value; None for one of bytes or of several values, which is left out."""
+    if type(value) is str:  # a text it is, most often: looked at once, where a union is slow
+        return value
     return str(value) if isinstance(value, str | int | float) else None
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from sagabus.errors import ConfigurationError, SagaBusError, TransportError
 from sagabus.transport import Answer, Sent
 from sagabus.transports.redis.driver import AuthenticationError, RedisError, ResponseError
@@ -13,6 +15,7 @@ _NOT_PERMITTED = ("NOPERM", "ERR The user executing the script can't", "ERR ACL 
 _SCRIPT = re.compile(r",? script: [0-9a-f]{40}.*", re.DOTALL)
 _RESTS = frozenset({"OOM", "NOREPLICAS"})
 """The server answers, and refuses to write for now: the link is well, and what was sent is sent again."""
+_words = msgspec.msgpack.Decoder(list[str])
 _CONFIRMED = Sent(Answer.CONFIRMED)
 _SETTINGS = ("ERR DB index is out of range", "ERR SELECT is not allowed", *_NOT_PERMITTED)
 """How errors begin that waiting does not cure, besides those of the login."""
@@ -29,6 +32,11 @@ def text(error: RedisError) -> str:
     found, word = str(error), code(error)
     shown = found if found.startswith(word) else f"{word} {found}"
     return _SCRIPT.sub("", shown).rstrip(". ")
+
+
+def all_sent(packed: bytes) -> list[Sent]:
+    """What a script says of the messages of one batch, in MessagePack."""
+    return [_CONFIRMED if words == "CONFIRMED" else sent(words) for words in _words.decode(packed)]
 
 
 def sent(words: str) -> Sent:

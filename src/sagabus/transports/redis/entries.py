@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TypeAlias, TypeGuard
+
+import msgspec
 
 from sagabus.transport import WireMessage
 from sagabus.transports import wire
@@ -18,28 +21,71 @@ _OURS = "sagabus-"
 LARGEST = 64 << 20
 """Bytes of one entry. The server takes more, but holds every connection up meanwhile."""
 _MOST_FIELDS = 1000
+Parts: TypeAlias = Sequence[str] | Sequence[bytes]
+"""Names and values in turn."""
+_encode = msgspec.msgpack.Encoder().encode
+_entries = msgspec.msgpack.Decoder(list[tuple[str, list[str] | bool]])
+_raw_pairs = msgspec.msgpack.Decoder(list[tuple[msgspec.Raw, msgspec.Raw]])
+_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_HEADS = {0xD9: 2, 0xDA: 3, 0xDB: 5}
+"""How many bytes tell the length of a text; of a short one it is one."""
+_FALSE = b"\xc2"
 
 
-def fields(message: WireMessage) -> list[bytes]:
-    """The fields of an entry, each a name and a value. A header called `body` stands before the body, which is last.
+def packed(key: str, message: WireMessage) -> bytes:
+    """A message as the script that sends takes it, for the receivers that a key names.
 
     ValueError, in words, for what no entry can be.
+
+    It is a pair in MessagePack: one list of the key, the kind, the source and then each name and value, and the body.
+    The body is written as text, whatever bytes it has: the server knows no other.
     """
     headers = wire.written(message)
     if len(headers) > _MOST_FIELDS:
         raise ValueError(f"it has {len(headers)} headers, more than {_MOST_FIELDS}: send fewer")
+    head = [key, message.kind, message.source]
+    for header in headers.items():
+        head += header
     try:
-        found = [part.encode() for header in headers.items() for part in header]
+        found = _encode(head)
     except UnicodeEncodeError:
         raise ValueError("a header is no text that UTF-8 can write: correct it") from None
-    found += (BODY.encode(), message.body)
-    if (size := sum(map(len, found))) > LARGEST:
+    body = message.body
+    if (size := len(found) + len(body)) > LARGEST:
         raise ValueError(f"it has {size} bytes, more than the {LARGEST} of an entry: send a reference to its content")
-    return found
+    return b"\x92%b\xdb%b%b" % (found, len(body).to_bytes(4, "big"), body)
 
 
-def message(stream: str, entry: str, found: Sequence[bytes]) -> WireMessage:
+def packed_list(messages: Sequence[bytes]) -> bytes:
+    """Such messages in one argument."""
+    return b"\xdd%b%b" % (len(messages).to_bytes(4, "big"), b"".join(messages))
+
+
+def unpacked(found: bytes) -> Sequence[tuple[str, Parts | bool]]:
+    """Entries as the script that takes has packed them: the id, and names and values. These are texts where all of them
+    are. False stands for what a stranger has deleted.
+    """
+    try:
+        return _entries.decode(found)
+    except UnicodeDecodeError:
+        return [_entry(pair) for pair in _raw_pairs.decode(found)]
+
+
+def message(stream: str, entry: str, found: Parts) -> WireMessage:
     """The message in an entry, whatever it is. Its id says when the server got it."""
+    if _are_texts(found) and found[-2] == BODY:  # by us, most likely
+        texts = dict(zip(found[:-2:2], found[1:-2:2], strict=True))
+        if wire.ID in texts:
+            return wire.read(texts, found[-1].encode(), broker_time=_time(entry))
+    return _of_bytes(stream, entry, [each.encode() if isinstance(each, str) else each for each in found])
+
+
+def _are_texts(found: Parts) -> TypeGuard[Sequence[str]]:
+    return isinstance(found[0], str)
+
+
+def _of_bytes(stream: str, entry: str, found: Sequence[bytes]) -> WireMessage:
+    """The same of a stranger, or with bytes that are no text."""
     pairs = list(zip(found[::2], found[1::2], strict=True))
     at = next((at for at in reversed(range(len(pairs))) if pairs[at][0] == BODY.encode()), None)
     body = None if at is None else pairs.pop(at)[1]
@@ -50,6 +96,17 @@ def message(stream: str, entry: str, found: Sequence[bytes]) -> WireMessage:
     if body is None:
         body = _as_json(pairs)
     return wire.read(headers, body, broker_time=_time(entry))
+
+
+def _entry(pair: tuple[msgspec.Raw, msgspec.Raw]) -> tuple[str, Parts | bool]:
+    entry, parts = _content(pair[0]).decode(), bytes(pair[1])
+    return entry, parts != _FALSE and [_content(each) for each in _raws.decode(parts)]
+
+
+def _content(raw: msgspec.Raw) -> bytes:
+    """What stands behind the head of a text in MessagePack, be it UTF-8 or not."""
+    found = bytes(raw)
+    return found[_HEADS.get(found[0], 1) :]
 
 
 def _as_json(pairs: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -29,9 +29,8 @@ class _Outgoing(NamedTuple):
     """A message as the script takes it, and its place in what was to be sent."""
 
     at: int
-    key: bytes
-    arguments: list[bytes]
-    size: int
+    key: str
+    packed: bytes
 
 
 class RedisLink:
@@ -87,14 +86,11 @@ class RedisLink:
     def _prepared(self, messages: Sequence[WireMessage], refused: dict[int, Sent]) -> Iterator[_Outgoing]:
         names = self._options.names
         for at, message in enumerate(messages):
+            key = names.command(message.type) if message.kind == "command" else names.event(message.type)
             try:
-                fields = entries.fields(message)
+                yield _Outgoing(at, key, entries.packed(key, message))
             except ValueError as error:
                 refused[at] = Sent(Answer.REFUSED, str(error))
-                continue
-            key = names.command(message.type) if message.kind == "command" else names.event(message.type)
-            head = [message.kind.encode(), message.source.encode(), b"%d" % len(fields)]
-            yield _Outgoing(at, key.encode(), head + fields, sum(map(len, fields)))
 
     async def _passed_on(self, batch: Sequence[_Outgoing]) -> list[Sent]:
         try:
@@ -119,14 +115,12 @@ class RedisLink:
 
     async def _routed(self, batch: Sequence[_Outgoing]) -> list[Sent]:
         names = self._options.names
-        keys: list[Part] = [names.mark, *(each.key for each in batch)]
-        arguments: list[Part] = [self._mark, names.queues]
-        for each in batch:
-            arguments += each.arguments
-        reply = await self._pipe.run(scripts.SEND, keys, arguments)
-        if reply == [scripts.LOST]:
+        keys: list[Part] = [names.mark, *{each.key for each in batch}]
+        packed = entries.packed_list([each.packed for each in batch])
+        said, *found = await self._pipe.run(scripts.SEND, keys, (self._mark, names.queues, packed))
+        if said == scripts.LOST:
             raise self._failed("the server has lost its data since this link began")
-        return [answers.sent(each.decode()) for each in reply]
+        return answers.all_sent(found[0])
 
     async def _copied(self, sent: list[Sent]) -> list[Sent]:
         """The same, where as many replicas have it as the URL asks for."""
@@ -187,7 +181,7 @@ def _batches(messages: Iterator[_Outgoing]) -> Iterator[list[_Outgoing]]:
     size = 0
     for each in messages:
         batch.append(each)
-        size += each.size
+        size += len(each.packed)
         if size >= _MOST_BYTES:
             yield batch
             batch, size = [], 0

@@ -42,12 +42,13 @@ class Receiving:
     def __init__(self, service: str, names: Names, pipe: Pipe, waiting: Pipe, life: Lifetime, *, lease: Lease) -> None:
         """`waiting`: the connection that waits for what is new."""
         self.service = service
-        self._queue, self._key = names.queue(service).encode(), names.lease(service).encode()
+        self._name = names.queue(service)
+        self._queue, self._key = self._name.encode(), names.lease(service).encode()
         self._pipe, self._waiting, self._life, self._lease = pipe, waiting, life, lease
         self._holds = False
         self._cursor, self._last = b"0-0", b"0-0"
         self._ready: deque[Delivery] = deque()
-        self._open: dict[int, tuple[Delivery, bytes]] = {}
+        self._open: dict[int, tuple[Delivery, str]] = {}
         self._tags = 0
         self._fetching: asyncio.Task[None] | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -89,7 +90,7 @@ class Receiving:
                 "%d messages of the service %s were deleted from %s before they were settled: no bus of ours does that",
                 found,
                 self.service,
-                self._queue.decode(),
+                self._name,
             )
         self._holds = True
         self._renewing = asyncio.get_running_loop().create_task(self._renew(), name="sagabus-redis-lease")
@@ -125,18 +126,18 @@ class Receiving:
         lease = self._lease
         arguments = (GROUP, CONSUMER, lease.token, lease.milliseconds, most, _MOST_BYTES, self._cursor)
         reply = self._check(await self._run(scripts.TAKE, *arguments))
-        self._cursor, last, again, found = reply
+        self._cursor, last, again, packed = reply
+        found = entries.unpacked(packed)
         for number, (entry, parts) in enumerate(found):
-            self._hand_out(entry, parts, is_again=number < again)
+            if not isinstance(parts, bool):  # else deleted by a stranger, and named when the lease was taken
+                self._hand_out(entry, parts, is_again=number < again)
         if not found:
             command = ("XREAD", "COUNT", 1, "BLOCK", int(_WAIT * 1000), "STREAMS", self._queue, last)
             await self._said(self._waiting.ask(*command, patience=_WAIT + _BEYOND))
 
-    def _hand_out(self, entry: bytes, parts: Sequence[bytes] | None, *, is_again: bool) -> None:
-        if parts is None:
-            return  # deleted by a stranger, and named when the lease was taken
+    def _hand_out(self, entry: str, parts: entries.Parts, *, is_again: bool) -> None:
         self._tags += 1
-        message = entries.message(self._queue.decode(), entry.decode(), parts)
+        message = entries.message(self._name, entry, parts)
         delivery = Delivery(message, self._tags, is_again)
         self._open[self._tags] = (delivery, entry)
         self._ready.append(delivery)

@@ -33,13 +33,16 @@ DECLARE = _script("declare")
 """The mark, and what is wrong or missing. Makes what is missing, unless something is wrong."""
 
 SEND = _script("send")
-"""One answer for each message: it is in the queues of all its receivers, it has none, or the server's error."""
+"""One answer for each message, packed: it is in the queues of all its receivers, it has none, or the server's error."""
 
 TAKE_OVER = _script("take_over")
 """1 with the number of entries that a stranger deleted, or 0 with the milliseconds that the lease lasts."""
 
 TAKE = _script("take")
-"""The next cursor, the last entry that was handed out (where there is none now), how many come again, and entries."""
+"""The next cursor, the last entry that was handed out (where there is none now), how many come again, and entries.
+
+The server packs these as MessagePack: one value for the client to read, and not one for each header.
+"""
 
 SETTLE = _script("settle")
 """Acknowledge entries and remove them: the stream holds what waits, and nothing else."""

@@ -1,19 +1,30 @@
 #!lua
--- KEYS: mark, then for each message the key that says who receives it
--- ARGV: the mark, how the names of queues begin, then for each message: kind, source, number of fields, fields
+-- KEYS: mark, then the keys that say who receives the messages
+-- ARGV: the mark, how the names of queues begin, messages packed: a list of key, kind, source and fields, then the body
 if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'LOST'} end
-local answers, at = {}, 3
-for number = 2, #KEYS do
-  local kind, source, last = ARGV[at], ARGV[at + 1], at + 2 + tonumber(ARGV[at + 2])
-  local services
-  if kind == 'command' then services = redis.pcall('GET', KEYS[number])
-  else services = redis.pcall('SMEMBERS', KEYS[number]) end
-  if type(services) == 'string' then services = {services} end
+local receivers, answers = {}, {}
+
+local function receivers_of(key, kind)
+  local found = receivers[key]
+  if found == nil then
+    if kind == 'command' then found = redis.pcall('GET', key)
+    else found = redis.pcall('SMEMBERS', key) end
+    if type(found) == 'string' then found = {found} end
+    receivers[key] = found
+  end
+  return found
+end
+
+for number, message in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local head, kind, source = message[1], message[1][2], message[1][3]
+  local services = receivers_of(head[1], kind)
   local answer = services and services.err or 'UNROUTABLE'
   if services and not services.err then
+    local count = #head
+    head[count + 1], head[count + 2] = 'body', message[2]
     for _, service in ipairs(services) do
       if kind == 'command' or service ~= source then
-        local entry = redis.pcall('XADD', ARGV[2] .. service, '*', unpack(ARGV, at + 3, last))
+        local entry = redis.pcall('XADD', ARGV[2] .. service, '*', unpack(head, 4))
         if type(entry) == 'table' and entry.err then
           answer = entry.err
           break
@@ -22,7 +33,6 @@ for number = 2, #KEYS do
       end
     end
   end
-  answers[number - 1] = answer
-  at = last + 1
+  answers[number] = answer
 end
-return answers
+return {'SENT', cmsgpack.pack(answers)}

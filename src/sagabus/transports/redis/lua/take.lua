@@ -26,4 +26,4 @@ if #entries == 0 then
     if each[2] == group then last = each[8] end
   end
 end
-return {cursor, last, again, entries}
+return {cursor, last, again, cmsgpack.pack(entries)}
