@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import msgspec
 
@@ -15,6 +16,7 @@ from sagabus.definitions.handler import HandlerDefinition, check_name
 from sagabus.definitions.reaction import declared
 from sagabus.definitions.reading import Definitions, reactions_of
 from sagabus.engine.acceptor import Acceptor
+from sagabus.engine.bridges.batching import Batching
 from sagabus.engine.bridges.bridge import Bridge
 from sagabus.engine.bridges.inbound import Inbound
 from sagabus.engine.bridges.outbound import Outbound
@@ -210,6 +212,7 @@ class Bridging:
             processing=processing,
             definitions={channel: outbound.definition},
             settings=self._settings,
+            serving=partial(Batching, outbound, self._clock),
         )
 
 

@@ -98,7 +98,7 @@ class Runner:
                     return None
                 mailbox = following
         except BaseException:
-            self._leave(mailbox)
+            self.leave(mailbox)
             raise
         return self._go_on(mailbox, run)
 
@@ -122,7 +122,7 @@ class Runner:
             if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
                 committer.add(mailbox, outcome, self._took)
             else:
-                self._finish(mailbox, outcome, mailbox.epoch)
+                self.finish(mailbox, outcome, mailbox.epoch)
             runners.served += 1
             if not mailbox.queue:
                 break
@@ -148,9 +148,9 @@ class Runner:
                     await self._one(mailbox)
                 run = self._run_on(mailbox)
         finally:
-            self._leave(mailbox, waits=waits)
+            self.leave(mailbox, waits=waits)
 
-    def _leave(self, mailbox: Mailbox, *, waits: bool = False) -> None:
+    def leave(self, mailbox: Mailbox, *, waits: bool = False) -> None:
         """Go away from a mailbox. `waits`: for the gate, which will offer it again."""
         broke_off = mailbox.break_off()
         if broke_off is not None:
@@ -168,7 +168,7 @@ class Runner:
         self._runners.relieve()
         outcome = await self._ended_run(mailbox, run)
         hit("handle.returned")
-        self._finish(mailbox, outcome, epoch)
+        self.finish(mailbox, outcome, epoch)
         self._ended(mailbox)
 
     def _timed_begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
@@ -200,23 +200,35 @@ class Runner:
                 return
             else:
                 hit("handle.returned")
-                self._finish(mailbox, begun, mailbox.epoch)
+                self.finish(mailbox, begun, mailbox.epoch)
         self._ended(mailbox)
 
     def _ended(self, mailbox: Mailbox) -> None:
         mailbox.ended()
         self._runners.served += 1
+        self.look()
+
+    def look(self) -> None:
+        """A run has ended: another may begin that waits for that."""
         if self._gate.watching:
             self._gate.look()
 
-    def _finish(self, mailbox: Mailbox, outcome: Outcome, epoch: int) -> None:
+    def begin_next(self, mailbox: Mailbox) -> Envelope | None:
+        """The next message of a mailbox, which runs now by other means; None where it is for `serve` to run."""
+        queue = mailbox.queue
+        if self.stopping or self._gate.watching or not queue or queue[0].damage is not None:
+            return None
+        return mailbox.begin_next_of(self._hand.envelopes)
+
+    def finish(self, mailbox: Mailbox, outcome: Outcome, epoch: int, took: float | None = None) -> None:
+        """Queue the outcome of a run that began at this epoch of its mailbox."""
         envelope = outcome.envelope
         if mailbox.epoch != epoch:
             # Meanwhile a commit has said that this run saw a state that never was.
             if self._hand.holds(envelope, mailbox):
                 mailbox.put_back([envelope])
             return
-        self._committer.finish(mailbox, outcome, self._took)
+        self._committer.finish(mailbox, outcome, self._took if took is None else took)
         cell = mailbox.cell
         if cell is not None and (cell.stash or envelope.stashed or type(outcome) is Stashed):
             self._keep_stash(mailbox, outcome)
@@ -297,4 +309,4 @@ class Runner:
             else:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.forget_state()
-        self._finish(mailbox, outcome, epoch)
+        self.finish(mailbox, outcome, epoch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 from sagabus.engine.mailbox import Mailbox, activated
@@ -89,9 +89,14 @@ class RunnerPool:
                 return
         if len(self._tasks) < self._limit:
             self._relief = True
-            task = asyncio.get_running_loop().create_task(self._run(), name="sagabus-runner")
-            self._tasks.add(task)
-            task.add_done_callback(self._ended)
+            self.begin(self._run())
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have a task that is with mailboxes for as long as it lasts."""
+        task = asyncio.get_running_loop().create_task(work, name="sagabus-runner")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
     def another(self) -> Mailbox | None:
         """The next mailbox for the runner that serves just now, and had not to wait; None where it has to look up."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from sagabus.clock import Clock
 from sagabus.codec import Codec
@@ -22,6 +23,7 @@ from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.lifecycle import IN_HASTE, joined
 from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.loud_keys import LoudKeys
+from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Marks
 from sagabus.engine.processing import Processing
 from sagabus.engine.routing import LiveRouting
@@ -34,6 +36,14 @@ from sagabus.settings import Settings
 from sagabus.store import Lane, Queue
 
 log = logging.getLogger("sagabus")
+
+
+class Serving(Protocol):
+    """Takes mailboxes; see `RunnerPool.start`."""
+
+    def serve(self, mailbox: Mailbox) -> Awaitable[None] | None:
+        """Begin what waits in a mailbox."""
+        ...
 
 
 class Worker:
@@ -53,7 +63,9 @@ class Worker:
         processing: Processing,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         settings: Settings,
+        serving: Callable[[Runner, RunnerPool], Serving] = lambda runner, _: runner,
     ) -> None:
+        """`serving`: what takes messages in place of the runner, which serves what that does not take."""
         self.identity = identity
         self._store, self._routing, self._clock = store, routing, clock
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
@@ -70,7 +82,8 @@ class Worker:
             clock=clock,
             concurrency=settings.concurrency,
         )
-        self._serving = self._make_runner(processing, definitions)
+        self._runner = self._make_runner(processing, definitions)
+        self._serving = serving(self._runner, self._runners)
         self.intake = self._make_intake(codec, Crew(store, self.hand, processing.failing, self._leases.knows))
         self.beat = LoopBeat(self._runners)
         self._processing = processing
@@ -127,7 +140,7 @@ class Worker:
         Nothing of this counts as a failure of any message. Cancelled, it rolls back and gives up what has not ended,
         and releases all the same.
         """
-        self._stopping = self._serving.stopping = True
+        self._stopping = self._runner.stopping = True
         self._runners.close()
         try:
             await self._finish(grace)
@@ -172,7 +185,7 @@ class Worker:
 
     async def abandon(self) -> None:
         """Drop everything, as a killed process would: nothing is finished, committed or released."""
-        self._stopping = self._serving.stopping = True
+        self._stopping = self._runner.stopping = True
         self._leases.abandon()
         self._runners.close()
         try:

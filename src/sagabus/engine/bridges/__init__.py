@@ -2,6 +2,7 @@
 
 Out:
     outbound        the consumer of the channel of all that leaves: sends, and waits for the broker's confirm
+    batching        has it send all that is ready at once, without a run for each message
 In:
     inbound         takes a batch, appends it with its inbox records, then acknowledges
     reception       from a message on the wire to envelopes, and what becomes of one that cannot be addressed

@@ -164,7 +164,7 @@ class Bridge:
                 try:
                     await self._stop_sending(link, lost)
                 finally:
-                    await self._outbound.rest()
+                    self._outbound.rest()
 
     async def _stop_sending(self, link: Link, lost: asyncio.Future[str]) -> None:
         """Give back the lanes. What is being sent may yet have its confirm, unless the link ends."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from sagabus.clock import Clock
 from sagabus.context import Context
@@ -42,13 +42,8 @@ PATIENCE = 30.0
 _NOTHING = Effects()
 
 
-class _Waiting(NamedTuple):
-    message: WireMessage
-    sent: asyncio.Future[Sent]
-
-
 class Outbound:
-    """Sends over one link. Messages whose runs begin in one turn of the event loop go in one batch."""
+    """Sends over one link. `Batching` has it send many messages at once; alone, a message has a run of its own."""
 
     def __init__(
         self,
@@ -64,10 +59,9 @@ class Outbound:
         """`place`: which broker, for observers."""
         self._format, self._place = wire_format, place
         self._service, self._sender, self._failing, self._clock = service, sender, failing, clock
-        self._waiting: list[_Waiting] = []
-        self._batches: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
-        self._most = 1
+        self.most = 1
+        """How many messages the link takes at once."""
         self._lost: asyncio.Future[str] | None = None
         self._reaction = Reaction(
             name="send", where=f"the bridge of {service}", invoke=self._invoke, is_async=True, function=self._invoke
@@ -86,19 +80,13 @@ class Outbound:
 
     def use(self, link: Link, most: int) -> asyncio.Future[str]:
         """Send over this link, so many at once at most. Done when it turns out to be lost, with the reason."""
-        self._link, self._most = link, most
+        self._link, self.most = link, most
         self._lost = asyncio.get_running_loop().create_future()
         return self._lost
 
-    async def rest(self) -> None:
-        """Send nothing any more. What has no answer yet gets none: its runs are to be cancelled."""
+    def rest(self) -> None:
+        """Send nothing any more."""
         self._link = None
-        self._waiting.clear()
-        batches = set(self._batches)
-        for batch in batches:
-            batch.cancel()
-        if batches:
-            await asyncio.wait(batches)
 
     # --- see `engine.consumer.Consumer` -------------------------------------------------------------------------------
 
@@ -124,43 +112,54 @@ class Outbound:
         return self._send(cast("Envelope", message))
 
     async def _send(self, envelope: Envelope) -> None:
-        message = self._format.outgoing(wire_message(envelope, self._service))
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(message, loop.create_future())
-        self._waiting.append(waiting)
-        if len(self._waiting) == 1:
-            loop.call_soon(self._flush)
-        sent = await waiting.sent
+        message = self.message(envelope)
+        (sent,) = await self.pass_on([message])
+        if (error := self.error(message, sent)) is not None:
+            raise error
+
+    def message(self, envelope: Envelope) -> WireMessage:
+        """As it travels. Raises what the user's codec raises."""
+        return self._format.outgoing(wire_message(envelope, self._service))
+
+    def outcome(self, envelope: Envelope, message: WireMessage, sent: Sent) -> Outcome:
+        """What becomes of a message by the broker's answer."""
+        if (error := self.error(message, sent)) is None:
+            return Completed(envelope, _NOTHING)
+        return self.failed(envelope, error)
+
+    def failed(self, envelope: Envelope, error: Exception) -> Outcome:
+        """What becomes of a message that met an error."""
+        return self._failing.failed(self.definition, envelope, error)
+
+    def error(self, message: WireMessage, sent: Sent) -> Exception | None:
+        """What an answer says against it; None where nothing remains to be done."""
         if sent.answer is Answer.CONFIRMED:
-            return
+            return None
         if sent.answer is Answer.REFUSED:
-            raise TransportRefused(sent.reason, message_ids=(message.id,))
+            return TransportRefused(sent.reason, message_ids=(message.id,))
         if sent.answer is Answer.UNKNOWN:
-            raise TransportError(sent.reason, message_ids=(message.id,))
+            return TransportError(sent.reason, message_ids=(message.id,))
         if message.kind == "command":
             reason = f"no service receives the command {message.type!r}: {sent.reason}"
-            raise Unroutable(reason, message_type=message.type, message_id=message.id)
+            return Unroutable(reason, message_type=message.type, message_id=message.id)
         if message.type not in self._sender.routing.table.by_type:
             self._sender.observers.unheard(message.type, message.id)
+        return None
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        loop = asyncio.get_running_loop()
-        for at in range(0, len(waiting), self._most):
-            task = loop.create_task(self._pass_on(waiting[at : at + self._most]), name="sagabus-send")
-            self._batches.add(task)
-            task.add_done_callback(self._has_ended)
-
-    def _has_ended(self, batch: asyncio.Task[None]) -> None:
-        self._batches.discard(batch)
-        if batch.cancelled() and self._lost is not None:
-            _end(self._lost, "the sending of a batch was cancelled")  # its runs would wait for ever
-
-    async def _pass_on(self, batch: list[_Waiting]) -> None:
+    async def pass_on(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
+        """The broker's answers. Where the link is lost there are none: this waits until it is cancelled."""
         link, lost = self._link, self._lost
-        if link is None or lost is None or lost.done():
-            return  # its runs are cancelled with the link
-        messages, began = [each.message for each in batch], self._clock.monotonic()
+        if link is not None and lost is not None and not lost.done():
+            answers = await self._answers(link, lost, messages)
+            if answers is not None:
+                return answers
+        nothing: asyncio.Future[Sequence[Sent]] = asyncio.get_running_loop().create_future()
+        return await nothing
+
+    async def _answers(
+        self, link: Link, lost: asyncio.Future[str], messages: Sequence[WireMessage]
+    ) -> Sequence[Sent] | None:
+        began = self._clock.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
                 answers = await link.send(messages)
@@ -174,11 +173,10 @@ class Outbound:
         else:
             refused = sum(sent.answer is not Answer.CONFIRMED for sent in answers)
             self._note(messages, began, refused=refused)
-            for each, sent in zip(batch, answers, strict=True):
-                if not each.sent.done():
-                    each.sent.set_result(sent)
+            return answers
+        return None
 
-    def _failed(  # what `_pass_on` knows
+    def _failed(  # what `_answers` knows
         self, lost: asyncio.Future[str], messages: Sequence[WireMessage], began: float, error: Exception, why: str
     ) -> None:
         _end(lost, why)
