@@ -12,7 +12,7 @@ import msgspec
 
 from sagabus.codec.pydantic_codec import explain as explain_refusal
 
-__all__ = ["explain", "first_repeated_key", "is_too_deep", "join", "plain"]
+__all__ = ["explain", "first_repeated_key", "is_as_written", "is_too_deep", "join", "plain"]
 
 # A string, closed or not: an unclosed one must match to the end, or each of its quotes would start another search.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -37,6 +37,14 @@ def is_too_deep(body: bytes, limit: int) -> bool:
 def first_repeated_key(body: bytes) -> str | None:
     """The path of the first key that stands twice in one object; raises ValueError for what is no JSON."""
     return next(_repeated_keys(json.loads(body, object_pairs_hook=_Pairs), ""), None)
+
+
+def is_as_written(value: object, body: bytes) -> bool:
+    """Whether a body is what is written for the value that was read from it: then no key in it stands twice."""
+    try:
+        return msgspec.json.encode(value) == body
+    except (ValueError, OverflowError):  # it can be read, and not written: an integer of many digits is such
+        return False
 
 
 class _Pairs(list[tuple[str, object]]):

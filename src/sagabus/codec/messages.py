@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 import msgspec
 
 from sagabus.codec.form import Form, Rules, Writer, model_form, native_form
-from sagabus.codec.json_text import explain, first_repeated_key, plain
+from sagabus.codec.json_text import explain, first_repeated_key, is_as_written, plain
 from sagabus.errors import MessageInvalid, MessageTooDeep, MessageTooLarge, MessageTooNew
 from sagabus.message import MessageType, message_type_of, version_in
 
@@ -99,8 +99,8 @@ class JsonCodec:
         self.decode(message_type, body)
         try:
             # Strict in undeclared fields too: they are stored, and other parsers will read them.
-            msgspec.json.decode(body)
-            repeated = first_repeated_key(body)
+            value = msgspec.json.decode(body)
+            repeated = None if is_as_written(value, body) else first_repeated_key(body)
         except ValueError as error:
             raise MessageInvalid(message_type.name, *explain(error)) from error
         if repeated is not None:

@@ -42,6 +42,16 @@ class Arrival:
         return self._raw.reply.decode("utf-8", "replace")
 
     @property
+    def reply_bytes(self) -> bytes:
+        """The same, as it came."""
+        return self._raw.reply
+
+    @property
+    def subject_bytes(self) -> bytes:
+        """Where it was published, as it came."""
+        return self._raw.subject
+
+    @property
     def subject(self) -> str:
         """Where it was published."""
         return self._raw.subject.decode("utf-8", "surrogateescape")

@@ -51,6 +51,14 @@ class NatsClient(Client):
 
         return forget
 
+    async def send(self, commands: bytes) -> None:
+        """Pass on commands that are written already. nats-py looks at each header and subject, which costs more."""
+        if self.is_closed or not self.is_connected:
+            raise nats.errors.ConnectionClosedError
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
+
     def check_encryption(self) -> None:
         """Raise where TLS is wanted and the connection has none."""
         if self._encrypted and not self._server_info.get("tls_required"):

@@ -7,7 +7,8 @@ longer waited for ends its reading.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ _ANSWER = 10.0
 """Seconds for an answer of the server's."""
 _CLOSE = 2.0
 _NO_RESPONDERS = 503
+_SPACE = re.compile(r"\s|\0")
 _REFUSED = ("authorization violation", "authentication", "maximum account", "user authentication")
 
 
@@ -36,6 +38,15 @@ class Reply(NamedTuple):
     """Nothing at the broker listens to the subject that was asked."""
     denied: str = ""
     """The user may not publish there, in the server's words."""
+
+
+class Question(NamedTuple):
+    """A message that is to be answered."""
+
+    subject: str
+    body: bytes
+    block: bytes = b""
+    """Its headers as they travel."""
 
 
 class Connection:
@@ -122,19 +133,35 @@ class Connection:
         task.add_done_callback(self._answers.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def asked(
-        self, subject: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
-    ) -> asyncio.Future[Reply]:
-        """Send a message; its answer comes in the future. Cancelling that forgets the question."""
-        self._numbers += 1
-        number = self._numbers
-        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._asked[number] = (subject, answer)
-        answer.add_done_callback(lambda _: self._asked.pop(number, None))
+    async def publish_all(self, subjects: Iterable[bytes], body: bytes) -> None:
+        """Send one body on several subjects that came from the server, and hear nothing of it."""
+        size = len(body)
         with _edge(self):
-            plain = None if headers is None else dict(headers)
-            await self._client.publish(subject, body, f"{self._inbox}.{number}", plain)
-        return answer
+            await self._client.send(b"".join([b"PUB %b %d\r\n%b\r\n" % (each, size, body) for each in subjects]))
+
+    async def asked(self, questions: Sequence[Question]) -> list[asyncio.Future[Reply]]:
+        """Send messages in one go; each has its answer in a future. `forget` those not waited for."""
+        loop, inbox, known, number = asyncio.get_running_loop(), self._inbox.encode(), self._asked, self._numbers
+        commands: list[bytes] = []
+        answers: list[asyncio.Future[Reply]] = []
+        for subject, body, block in questions:
+            number += 1
+            answer: asyncio.Future[Reply] = loop.create_future()
+            known[number] = (subject, answer)
+            answers.append(answer)
+            whole, size = block + body, len(block)
+            verb, sizes = (b"HPUB", b"%d %d" % (size, len(whole))) if block else (b"PUB", b"%d" % len(whole))
+            commands.append(b"%b %b %b.%d %b\r\n%b\r\n" % (verb, subject.encode(), inbox, number, sizes, whole))
+        self._numbers = number
+        with _edge(self):
+            await self._client.send(b"".join(commands))
+        return answers
+
+    def forget(self, answers: Iterable[asyncio.Future[Reply]]) -> None:
+        """No one waits for these."""
+        late = {id(each) for each in answers if not each.done() or each.cancelled()}
+        if late:
+            self._asked = {number: asked for number, asked in self._asked.items() if id(asked[1]) not in late}
 
     async def ask(
         self,
@@ -145,12 +172,16 @@ class Connection:
         patience: float = _ANSWER,
     ) -> Reply:
         """The answer to a message; TimeoutError where none comes in time."""
-        answer = await self.asked(subject, body, headers=headers)
+        with _edge(self):
+            if _SPACE.search(subject):  # it would end there, and what follows be a command
+                raise nats.errors.BadSubjectError
+        block = b"" if headers is None else header_lines.block(headers)
+        answers = await self.asked([Question(subject, body, block)])
         try:
             async with asyncio.timeout(patience):
-                return await answer
+                return await answers[0]
         finally:
-            answer.cancel()
+            self.forget(answers)
 
     async def echo(self) -> None:
         """Hear from the server; TimeoutError where it does not answer."""
@@ -191,7 +222,7 @@ class Connection:
 
     def _answered(self, raw: Raw) -> None:
         number = raw.subject.rpartition(b".")[2]
-        asked = self._asked.get(int(number)) if number.isdigit() else None
+        asked = self._asked.pop(int(number), None) if number.isdigit() else None
         if asked is not None and not asked[1].done():
             is_unheard = not raw.body and header_lines.status(raw.block) == _NO_RESPONDERS
             asked[1].set_result(Reply(raw.body, is_unheard=is_unheard))

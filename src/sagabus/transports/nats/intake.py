@@ -32,6 +32,7 @@ _SLACK = 2.0
 _GATHER = 0.5
 """Seconds between two looks at what another link may hold."""
 _ACKNOWLEDGE = 10.0
+_MOST_SUBJECTS = 10_000
 _GONE = 409
 _BAD = 400
 
@@ -45,6 +46,8 @@ class Intake:
         self._connection, self._jetstream, self._registry, self._names = connection, jetstream, registry, names
         self._service, self._consumer = service, token(service)
         self._receives: dict[str, frozenset[str]] = {}
+        self._wants: dict[bytes, bool] = {}
+        """Which subjects are among them, of those seen."""
         self._ready: list[Arrival] = []
         self._held: set[int] = set()
         """Sequences of all that is ready or open."""
@@ -84,8 +87,7 @@ class Intake:
         if not found:
             return
         *before, last = found.values()
-        for arrival in before:
-            await self._connection.publish(arrival.reply, b"+ACK")
+        await self._connection.publish_all([arrival.reply_bytes for arrival in before], b"+ACK")
         # The server takes acknowledgements in their order: this answer is one to all of them.
         try:
             reply = await self._connection.ask(last.reply, b"+ACK", patience=_ACKNOWLEDGE)
@@ -173,19 +175,22 @@ class Intake:
 
     async def _for_us(self, arrivals: list[Arrival]) -> list[Delivery]:
         """Those that the service receives, opened. The stream has the messages of all services: others are settled."""
-        if not all(map(self._is_wanted, arrivals)):
+        wanted = [*map(self._is_wanted, arrivals)]
+        if not all(wanted):
             # Another process of the service may have asked for more meanwhile.
             record = await self._registry.service(self._service)
             if not record.version:  # else all of them would be settled as messages of others
                 self._lost(self._registry.missing)
             receives = record.value
             self._receives = {"event": frozenset(receives.events), "command": frozenset(receives.commands)}
-        others = [arrival for arrival in arrivals if not self._is_wanted(arrival)]
-        for arrival in others:
-            await self._connection.publish(arrival.reply, b"+ACK")
+            self._wants.clear()
+            wanted = [*map(self._is_wanted, arrivals)]
+        others = [arrival for arrival, is_wanted in zip(arrivals, wanted, strict=True) if not is_wanted]
+        if others:
+            await self._connection.publish_all([arrival.reply_bytes for arrival in others], b"+ACK")
         del self._ready[: len(arrivals)]
         self._held.difference_update(map(_sequence, others))
-        return [self._opened(arrival) for arrival in arrivals if self._is_wanted(arrival)]
+        return [self._opened(each) for each, is_wanted in zip(arrivals, wanted, strict=True) if is_wanted]
 
     def _opened(self, arrival: Arrival) -> Delivery:
         tag = next(self._tags)
@@ -193,8 +198,14 @@ class Intake:
         return Delivery(arrival.message(), tag, arrival.again)
 
     def _is_wanted(self, arrival: Arrival) -> bool:
-        kind, message_type = self._names.named(arrival.subject)
-        return message_type in self._receives.get(kind, ())
+        subject = arrival.subject_bytes
+        known = self._wants.get(subject)
+        if known is None:
+            kind, message_type = self._names.named(arrival.subject)
+            known = message_type in self._receives.get(kind, ())
+            if len(self._wants) < _MOST_SUBJECTS:
+                self._wants[subject] = known
+        return known
 
     def _missing(self) -> str:
         return (

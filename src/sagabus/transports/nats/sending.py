@@ -7,13 +7,13 @@ it out. What is a copy is decided by the inbox of the receiver.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sagabus.errors import TransportError
 from sagabus.transport import Answer, Sent, WireKind, WireMessage
 from sagabus.transports import wire
 from sagabus.transports.nats import headers
-from sagabus.transports.nats.connection import Connection, Reply
+from sagabus.transports.nats.connection import Connection, Question, Reply
 from sagabus.transports.nats.jetstream import TOO_LARGE, Refusal, answer
 from sagabus.transports.nats.names import Names
 from sagabus.transports.nats.registry import Registry
@@ -22,6 +22,8 @@ _CONFIRM = 15.0
 """Seconds for the confirms of a batch."""
 _IN_FLIGHT = 8 << 20
 """Bytes of one batch that may wait for their confirm."""
+_STORED = b'{"stream":'
+"""How the answer begins to what is in the stream. An error stands first in its answer."""
 _CONFIRMED = Sent(Answer.CONFIRMED)
 
 
@@ -30,20 +32,21 @@ class Sending:
 
     def __init__(self, connection: Connection, registry: Registry, names: Names) -> None:
         self._connection, self._registry, self._names = connection, registry, names
-        self._received: set[tuple[WireKind, str, str]] = set()
-        """Kinds, types and sources whose messages have a receiver: that never ends."""
+        self._received: dict[tuple[WireKind, str, str], str] = {}
+        """Kinds, types and sources whose messages have a receiver, with their subject: that never ends."""
 
     async def send(self, messages: Sequence[WireMessage]) -> list[Sent]:
         """One answer for each message."""
         await self._look_up(messages)
-        batch = _Batch()
+        batch = _Batch(self._connection)
         try:
             async with asyncio.timeout(_CONFIRM):
-                for message in messages:
-                    await self._publish(message, batch)
-                await batch.rest()
+                for share in _shares([self._prepared(message) for message in messages]):
+                    await batch.ask(share)
         except TimeoutError:
             pass
+        finally:
+            batch.forget()
         return batch.sent(len(messages))
 
     async def _look_up(self, messages: Sequence[WireMessage]) -> None:
@@ -51,7 +54,9 @@ class Sending:
         unknown = {known for each in messages if (known := _of(each)) not in self._received}
         if unknown:
             found = await asyncio.gather(*(self._has_receiver(*each) for each in unknown))
-            self._received.update(each for each, is_received in zip(unknown, found, strict=True) if is_received)
+            for each, is_received in zip(unknown, found, strict=True):
+                if is_received:
+                    self._received[each] = self._names.subject(*each[:2])
 
     async def _has_receiver(self, kind: WireKind, message_type: str, source: str) -> bool:
         services = (await self._registry.receivers(kind, message_type)).value.services
@@ -59,56 +64,58 @@ class Sending:
             raise TransportError(self._registry.missing)  # an event would count as unheard, and be dropped
         return any(kind == "command" or service != source for service in services)
 
-    async def _publish(self, message: WireMessage, batch: _Batch) -> None:
-        if _of(message) not in self._received:
-            batch.known(Sent(Answer.UNROUTABLE, f"no service receives the {message.kind} {message.type}"))
-            return
-        lines = headers.written(wire.written(message))
-        size, most = headers.size(lines) + len(message.body), self._connection.largest
+    def _prepared(self, message: WireMessage) -> Question | Sent:
+        subject = self._received.get(_of(message))
+        if subject is None:
+            return Sent(Answer.UNROUTABLE, f"no service receives the {message.kind} {message.type}")
+        block = headers.block(headers.written(wire.written(message)))
+        size, most = len(block) + len(message.body), self._connection.largest
         if size > most:
             reason = f"it has {size} bytes with its headers, and the server takes {most}: raise max_payload there"
-            batch.known(Sent(Answer.REFUSED, reason))
-            return
-        subject = self._names.subject(message.kind, message.type)
-        batch.asked(await self._connection.asked(subject, message.body, headers=lines), size)
-        await batch.room()
+            return Sent(Answer.REFUSED, reason)
+        return Question(subject, message.body, block)
 
 
 class _Batch:
     """The answers of one batch, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._answers: list[asyncio.Future[Reply] | Sent] = []
-        self._sizes: list[tuple[asyncio.Future[Reply], int]] = []
-        self._in_flight = 0
+        self._asked: list[asyncio.Future[Reply]] = []
 
-    def known(self, sent: Sent) -> None:
-        """The answer is known without the broker."""
-        self._answers.append(sent)
+    async def ask(self, share: Sequence[Question | Sent]) -> None:
+        """Send what is to be sent of a share, and wait for all answers."""
+        asked = await self._connection.asked([each for each in share if isinstance(each, Question)])
+        self._asked += asked
+        following = iter(asked)
+        self._answers += [each if isinstance(each, Sent) else next(following) for each in share]
+        for each in asked:  # most of them are there when the first is
+            if not each.done():
+                await asyncio.wait([each])
 
-    def asked(self, reply: asyncio.Future[Reply], size: int) -> None:
-        """The broker will answer."""
-        self._answers.append(reply)
-        self._sizes.append((reply, size))
-        self._in_flight += size
-
-    async def room(self) -> None:
-        """Wait until there is room for more."""
-        while self._in_flight > _IN_FLIGHT:
-            reply, size = self._sizes.pop(0)
-            await asyncio.wait([reply])
-            self._in_flight -= size
-
-    async def rest(self) -> None:
-        """Wait for all answers."""
-        waiting = [reply for reply, _ in self._sizes if not reply.done()]
-        if waiting:
-            await asyncio.wait(waiting)
+    def forget(self) -> None:
+        """Wait for no answer any more."""
+        self._connection.forget(self._asked)
 
     def sent(self, count: int) -> list[Sent]:
         """What is known now of so many messages."""
         found = [each if isinstance(each, Sent) else _sent(each) for each in self._answers]
         return found + [Sent(Answer.UNKNOWN, "it was not sent in time")] * (count - len(found))
+
+
+def _shares(messages: Sequence[Question | Sent]) -> Iterator[list[Question | Sent]]:
+    """So many at once that few bytes wait for their confirms."""
+    share: list[Question | Sent] = []
+    size = 0
+    for each in messages:
+        share.append(each)
+        size += 0 if isinstance(each, Sent) else len(each.block) + len(each.body)
+        if size > _IN_FLIGHT:
+            yield share
+            share, size = [], 0
+    if share:
+        yield share
 
 
 def _of(message: WireMessage) -> tuple[WireKind, str, str]:
@@ -117,13 +124,14 @@ def _of(message: WireMessage) -> tuple[WireKind, str, str]:
 
 def _sent(asked: asyncio.Future[Reply]) -> Sent:
     if not asked.done():
-        asked.cancel()
         return Sent(Answer.UNKNOWN, f"no confirm for {_CONFIRM:g} s")
     reply = asked.result()
     if reply.denied:
         return Sent(Answer.REFUSED, reply.denied)
     if reply.is_unheard:
         return Sent(Answer.UNKNOWN, "the stream that takes it is gone, or the server is about to start it")
+    if reply.body.startswith(_STORED):
+        return _CONFIRMED
     try:
         answer(reply.body)
     except Refusal as refusal:
