@@ -39,12 +39,12 @@ def block(headers: Mapping[str, str]) -> bytes:
 
 def read(block: bytes) -> dict[str, object]:
     """Headers out of what came. Bytes that are no text remain bytes, and several values of one name a list."""
+    found: dict[str, object] = {}
     try:
         lines = block.decode().split("\r\n")
     except UnicodeDecodeError:
         found = _of_bytes(block)
     else:
-        found = {}
         for line in lines[1:]:
             name, colon, text = line.partition(":")
             if colon:
