@@ -12,7 +12,6 @@ from tests.support.waiting import until
 from sagabus.errors import TransportError
 from sagabus.testing.brokers import PrivateNats
 from sagabus.transport import Answer, Topology
-from sagabus.transports.nats import ownership
 from sagabus.transports.nats.link import NatsLink
 
 pytestmark = pytest.mark.faults
@@ -21,9 +20,8 @@ pytestmark = pytest.mark.faults
 # --- links that end, stand still, or are not alone --------------------------------------------------------------------
 
 
-async def test_a_frozen_link_is_replaced_and_what_it_had_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "_SILENCE", 2.0)
-    async with Streams() as streams:
+async def test_a_frozen_link_is_replaced_and_what_it_had_comes_first() -> None:
+    async with Streams(lease="2") as streams:
         frozen = await streams.link("noted")
         standby = await streams.link("noted", proxied=False)
         await send(standby, *map(note, range(4)))
@@ -42,9 +40,8 @@ async def test_a_frozen_link_is_replaced_and_what_it_had_comes_first(monkeypatch
         assert (await streams.consumer())["num_ack_pending"] == 0
 
 
-async def test_a_frozen_link_acknowledges_late_what_it_had_committed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "_SILENCE", 2.0)
-    async with Streams() as streams:
+async def test_a_frozen_link_acknowledges_late_what_it_had_committed() -> None:
+    async with Streams(lease="2") as streams:
         frozen = await streams.link("noted")
         standby = await streams.link("noted", proxied=False)
         await send(standby, *map(note, range(2)))
@@ -61,10 +58,9 @@ async def test_a_frozen_link_acknowledges_late_what_it_had_committed(monkeypatch
         assert ids(await receive(standby, 1)) == ["m2"]
 
 
-async def test_messages_that_a_frozen_link_had_asked_for_keep_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_a_frozen_link_had_asked_for_keep_their_place() -> None:
     """Its request stands at the server: what comes next goes there, and to the next link only when its time is over."""
-    monkeypatch.setattr(ownership, "_SILENCE", 1.0)
-    async with Streams() as streams:
+    async with Streams(lease="1") as streams:
         frozen = await streams.link("noted")
         standby = await streams.link("noted", proxied=False)
         waits = asyncio.create_task(frozen.receive(10))

@@ -7,6 +7,7 @@ on it.
 from __future__ import annotations
 
 import asyncio
+import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,11 +16,14 @@ from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import aio_pika
+import nats
+import pytest
+from nats.aio.client import Client
 from tests.faults.proxy import Proxy
 from tests.support.private_servers import require
 from tests.support.redis_server import OwnKeys
 
-from sagabus.testing.brokers import PrivateRabbitMQ, PrivateRedis
+from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ, PrivateRedis
 from sagabus.testing.servers import PrivateServer
 from sagabus.transport import Link, Transport
 from sagabus.transports import transport_from_url
@@ -79,6 +83,9 @@ class Lab(ABC):
     async def keep(self) -> None:
         """Have on disk what was declared, for brokers that write it later than messages."""
         await asyncio.sleep(0)
+
+    def may_be_killed(self) -> None:
+        """Skip the test where this version loses what it has confirmed when it is killed."""
 
     @abstractmethod
     def full(self, service: str) -> AbstractAsyncContextManager[None]:
@@ -168,7 +175,57 @@ class RedisLab(Lab):
             await keys.client.aclose()
 
 
-LABS: tuple[type[Lab], ...] = (RabbitMQLab, RedisLab)
+class NatsLab(Lab):
+    """NATS, whose stream is full where a queue is to be: all services share it."""
+
+    kind = PrivateNats
+
+    def url(self, port: int | None = None) -> str:
+        return f"nats://127.0.0.1:{port or self.server.port}?prefix={self.prefix}&lease=2"
+
+    async def waiting(self, service: str) -> int:
+        found = await self._api(f"CONSUMER.INFO.{self.prefix}.{service}")
+        return int(found["num_pending"]) + int(found["num_ack_pending"]) if "num_pending" in found else 0
+
+    async def put(self, service: str, headers: dict[str, Any], body: bytes) -> None:
+        subject = f"{self.prefix}.event.shop.noted"
+        async with self._client() as client:
+            await client.jetstream().publish(subject, body, headers=headers or None)
+
+    async def clear(self) -> None:
+        for stream in (self.prefix, f"KV_{self.prefix}-topology"):
+            await self._api(f"STREAM.DELETE.{stream}")
+
+    def may_be_killed(self) -> None:
+        if PrivateNats.version() < (2, 10):
+            pytest.skip("NATS 2.9.10 loses confirmed messages when it is killed: SAGABUS_NATS_SERVER names a newer one")
+
+    @asynccontextmanager
+    async def full(self, service: str) -> AsyncIterator[None]:
+        found = await self._api(f"STREAM.INFO.{self.prefix}")
+        most = found["state"]["messages"] + 3
+        await self._api(f"STREAM.UPDATE.{self.prefix}", **{**found["config"], "max_msgs": most})
+        try:
+            yield
+        finally:
+            await self._api(f"STREAM.UPDATE.{self.prefix}", **found["config"])
+
+    async def _api(self, action: str, **arguments: Any) -> dict[str, Any]:
+        async with self._client() as client:
+            answer = await client.request(f"$JS.API.{action}", json.dumps(arguments).encode(), timeout=10)
+        found: dict[str, Any] = json.loads(answer.data)
+        return found
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[Client]:
+        client = await nats.connect(self.server.url, allow_reconnect=False)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+LABS: tuple[type[Lab], ...] = (RabbitMQLab, RedisLab, NatsLab)
 
 
 # --- links that do something else ---------------------------------------------------------------------------------

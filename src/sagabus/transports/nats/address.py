@@ -17,11 +17,14 @@ from sagabus.url.parsing import StoreUrl
 from sagabus.url.transport import parsed_transport
 
 _PORT = 4222
-_OWN = ("prefix", "replicas", "sync", "token", "creds", "nkey", "inbox")
+_OWN = ("prefix", "replicas", "sync", "token", "creds", "nkey", "inbox", "lease")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _INBOX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _REPLICAS = ("1", "3", "5")
 _FILES = ("creds", "nkey")
+_LEASE = "10"
+_LEASES = tuple(map(str, range(1, 61)))
+"""Seconds."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -38,6 +41,8 @@ class Address(msgspec.Struct, frozen=True):
     is_synced: bool
     """The URL says that the server writes before it confirms: it does not tell us itself."""
     inbox: str
+    lease: float
+    """Seconds for which a link that is connected may be silent before another one of its service receives."""
 
     def __repr__(self) -> str:
         return f"Address({self.place!r})"
@@ -72,6 +77,7 @@ def address(url: str) -> Address:
         replicas=int(options.get("replicas", "1")),
         is_synced="sync" in options,
         inbox=options.get("inbox", "_INBOX"),
+        lease=float(options.get("lease", _LEASE)),
     )
 
 
@@ -89,6 +95,8 @@ def _problems(url: StoreUrl, options: Mapping[str, str]) -> Iterator[str]:
         yield "the option sync has one value, always: it says that the server has sync_interval: always"
     if not _INBOX.fullmatch(options.get("inbox", "_INBOX")):
         yield "the option inbox is the first part of a subject, such as _INBOX"
+    if options.get("lease", _LEASE) not in _LEASES:
+        yield f"the option lease takes whole seconds from {_LEASES[0]} to {_LEASES[-1]}"
     yield from _of_login(url, options)
 
 

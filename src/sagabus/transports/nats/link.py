@@ -126,7 +126,12 @@ class NatsLink:
     async def _begin(self, service: str) -> None:
         if self._intake is None:
             self._ownership = Ownership(
-                self._connection, self._registry, self._names, service, self._former.__contains__
+                self._connection,
+                self._registry,
+                self._names,
+                service,
+                former=self._former.__contains__,
+                lease=self._address.lease,
             )
             self._intake = Intake(self._connection, self._jetstream, self._registry, self._names, service)
             await self._ownership.listen()

@@ -17,11 +17,11 @@ from sagabus.transports.nats.names import Names
 from sagabus.transports.nats.registry import Holder, Record, Registry
 
 _LOOK = 1.0
-"""Seconds between two looks of a link that stands by, and for an answer of the one that receives."""
-_SILENCE = 10.0
-"""Seconds without an answer after which a link that is connected is replaced."""
-_FRESH = 4.0
-"""Seconds for which a look of the holder's own holds; well below the silence that costs it the place."""
+"""Seconds between two looks of a link that stands by, and for an answer of the one that receives, at most."""
+_LOOKS = 4
+"""How often a link that stands by looks within a lease, at least."""
+_FRESH = 0.4
+"""The part of a lease for which a look of the holder's own holds; well below the silence that costs it the place."""
 _OVER = b"over"
 """What a link answers that receives nothing any more, and whose connection is not closed yet."""
 
@@ -30,11 +30,22 @@ class Ownership:
     """The place of one link among those of its service."""
 
     def __init__(
-        self, connection: Connection, registry: Registry, names: Names, service: str, former: Callable[[str], bool]
+        self,
+        connection: Connection,
+        registry: Registry,
+        names: Names,
+        service: str,
+        *,
+        former: Callable[[str], bool],
+        lease: float,
     ) -> None:
-        """`former`: whether a link has ended, as far as this process knows."""
+        """`former`: whether a link has ended, as far as this process knows.
+
+        `lease`: seconds without an answer after which a link that is connected is replaced.
+        """
         self._connection, self._registry, self._names = connection, registry, names
         self._service, self._former = service, former
+        self._lease, self._look = lease, min(_LOOK, lease / _LOOKS)
         self.link = connection.new_inbox().rpartition(".")[2]
         """What this link is called."""
         self.is_held = False
@@ -66,14 +77,14 @@ class Ownership:
     async def wait(self) -> None:
         """Wait for something to change, or for a while."""
         try:
-            async with asyncio.timeout(_LOOK):
+            async with asyncio.timeout(self._look):
                 await self._news.wait()
         except TimeoutError:
             pass
 
     async def check(self) -> bool:
         """Whether we still have the place; asks the broker where the last look is old, or something has changed."""
-        if self._now() - self._looked < _FRESH and not self._news.is_set():
+        if self._now() - self._looked < _FRESH * self._lease and not self._news.is_set():
             return True
         self._news.clear()
         asked = self._now()
@@ -96,7 +107,7 @@ class Ownership:
         if not holder or holder == self.link or self._former(holder):
             return True
         try:
-            reply = await self._connection.ask(self._names.link(holder), patience=_LOOK)
+            reply = await self._connection.ask(self._names.link(holder), patience=self._look)
         except TimeoutError:
             return self._is_silent(holder)
         self._silent = None
@@ -105,8 +116,8 @@ class Ownership:
     def _is_silent(self, holder: str) -> bool:
         """Whether it has not answered for long enough."""
         if self._silent is None or self._silent[0] != holder:
-            self._silent = (holder, self._now() - _LOOK)
-        return self._now() - self._silent[1] >= _SILENCE
+            self._silent = (holder, self._now() - self._look)
+        return self._now() - self._silent[1] >= self._lease
 
     def _heard(self, raw: Raw) -> None:
         self._news.set()
