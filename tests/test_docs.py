@@ -31,7 +31,7 @@ from tests.support.private_servers import require
 
 import sagabus
 from sagabus.cli.main import root as command_line
-from sagabus.testing.brokers import PrivateRedis
+from sagabus.testing.brokers import PrivateNats, PrivateRedis
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -123,8 +123,9 @@ def promised(text: str) -> list[str]:
 def databases(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """New databases on the servers whose addresses a page takes from its environment; Django as if it were new."""
     text = page.read_text(encoding="utf-8")
-    if "PrivateRedis()" in text:
-        require(PrivateRedis)
+    for kind in (PrivateRedis, PrivateNats):
+        if f"{kind.__name__}()" in text:
+            require(kind)
     with contextlib.ExitStack() as stack:
         for kind, variable in (("postgres", "SHOP_POSTGRES"), ("mysql", "SHOP_MYSQL")):
             if variable in text:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from sagabus.transports.nats import NatsTransport
 
 pytestmark = pytest.mark.faults
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "nats.md"
 RIGHTS = """{ users: [
     { user: me, password: hunter2, permissions: {
         publish: { deny: "sagabus.event.secret" }, subscribe: { deny: "sagabus.link.>" } } }
@@ -72,6 +74,31 @@ async def test_what_a_user_may_not_publish_is_refused_and_costs_no_other(guarded
         assert ids(await receive(link, 1)) == ["m1"]
     finally:
         await link.close()
+
+
+@pytest.mark.parametrize("prefix", ["sagabus", "shop"])
+async def test_the_rights_on_the_page_are_enough(prefix: str) -> None:
+    require(PrivateNats)
+    (rights,) = re.findall(r"^permissions: (\{.+?^\})$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    rights = rights.replace("billing", "books").replace("sagabus", prefix)
+    with PrivateNats(
+        {"authorization": f"{{ users: [{{ user: me, password: hunter2, permissions: {rights} }}] }}"}
+    ) as server:
+        transport = NatsTransport(f"nats://me:hunter2@127.0.0.1:{server.port}?prefix={prefix}")
+        link, standby = await transport.connect(), await transport.connect()
+        try:
+            for each in (link, standby):
+                await each.declare(Topology("books", ("noted",), ("do",), "s1"))
+            assert await send(link, note(0), note(1, "do", kind="command")) == [Answer.CONFIRMED] * 2
+            await link.settle(await receive(link, 2))
+            waits = asyncio.create_task(receive(standby, 1))
+            await link.close()
+            assert await send(standby, note(2)) == [Answer.CONFIRMED]
+            await standby.settle(await waits)
+            await standby.ping()
+        finally:
+            await link.close()
+            await standby.close()
 
 
 async def test_a_link_that_may_not_listen_ends_with_the_reason(guarded: PrivateNats) -> None:

@@ -144,11 +144,12 @@ def test_a_message_of_ours_gets_no_headers_of_the_broker() -> None:
 
 
 def test_what_a_url_may_say(tmp_path: Path) -> None:
-    found = address("nats://me:pass%3Aword@localhost,[::1]:4333?prefix=shop&replicas=3&inbox=_INBOX.me")
+    found = address("nats://me:pass%3Aword@localhost,[::1]:4333?prefix=shop&replicas=3&inbox=_INBOX.me&lease=2")
 
     assert found.hosts == (("localhost", 4222), ("::1", 4333))
     assert found.login == {"user": "me", "password": "pass:word"}
     assert (found.prefix, found.replicas, found.inbox, found.tls) == ("shop", 3, "_INBOX.me", None)
+    assert (found.lease, address("nats://localhost").lease) == (2.0, 10.0)
     assert address("nats://s3cret@localhost").login == {"token": "s3cret"}
     assert address("nats://localhost?token=s3cret").login == {"token": "s3cret"}
     assert address("nats:///").hosts == (("127.0.0.1", 4222),)
@@ -166,6 +167,8 @@ def test_what_a_url_may_say(tmp_path: Path) -> None:
         ("nats://localhost?replicas=2", "the option replicas"),
         ("nats://localhost?sync=often", "the option sync"),
         ("nats://localhost?inbox=a..b", "the option inbox"),
+        ("nats://localhost?lease=0", "the option lease takes whole seconds from 1 to 60"),
+        ("nats://localhost?lease=61", "the option lease"),
         ("nats://localhost?creds=/no/such/file", "the option creds cannot be read"),
         ("tls://localhost?tls=off", "remove tls=off"),
     ],
