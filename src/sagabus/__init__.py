@@ -51,6 +51,7 @@ from sagabus.errors import (
     ValueReturned,
     WrongDatabase,
     WrongEventLoop,
+    WrongType,
 )
 from sagabus.log import make_safe
 from sagabus.message import command, event
@@ -149,6 +150,7 @@ __all__ = [
     "ValueReturned",
     "WrongDatabase",
     "WrongEventLoop",
+    "WrongType",
     "command",
     "event",
     "handler",

@@ -56,6 +56,22 @@ class UnknownName(SagaBusError):
         return f"no {self.kind} is named {self.name!r}{known_names(self.name, self.known)}"
 
 
+class WrongType(SagaBusError, TypeError):
+    """Pass an argument of the type that the call takes. The error names both."""
+
+    def __init__(self, call: str, name: str, wanted: str, given: object, advice: str = "") -> None:
+        super().__init__(call, name, wanted, given, advice)
+        self.call = call
+        self.name = name
+        self.wanted = wanted
+        self.given = given
+        self.advice = advice
+
+    def __str__(self) -> str:
+        kind = "None" if self.given is None else type(self.given).__name__
+        return f"{self.call}: {self.name} must be {self.wanted}, not {kind}" + (self.advice and f": {self.advice}")
+
+
 class WrongEventLoop(SagaBusError):
     """Use a bus in the event loop that opened it: hand the call over to that loop, or open another bus."""
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
+from sagabus.bus.arguments import check_key, check_number, check_text
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import DeadLetter, Instance, Recorded
-from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
+from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName, WrongType
 from sagabus.store import ReplayResult, Store
 
 S = TypeVar("S")
@@ -93,9 +94,10 @@ class Sagas:
     async def get(self, saga: type[Saga] | str, key: str) -> SagaRecord[Any] | None:
         """The instance of a key, finished or not; None when there is none. UnknownName for a saga that nothing names.
 
-        It is a copy: changing it changes nothing.
+        It is a copy: changing it changes nothing. A key is text: WrongType for any other, such as 1 for "1".
         """
         self._home.check("bus.sagas.get(...)")
+        check_key("bus.sagas.get(...)", key)
         name = saga_name(saga)
         (loaded,) = await self._store.load(name, [key])
         if loaded.instance is None:
@@ -119,6 +121,7 @@ class Sagas:
         UnknownName as for `get`, and for a status that a saga of this bus does not declare.
         """
         self._home.check("bus.sagas.list(...)")
+        check_text("bus.sagas.list(...)", status=status, after=after)
         found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
         if not found:
             await self._check(saga)
@@ -136,6 +139,8 @@ class Sagas:
         UnknownName as for `get`.
         """
         self._home.check("bus.sagas.history(...)")
+        check_key("bus.sagas.history(...)", key)
+        check_number("bus.sagas.history(...)", after=after)
         found = await self._store.inspect.history(saga_name(saga), key, after=after, limit=limit)
         if not found:
             await self._check(saga)
@@ -184,6 +189,7 @@ class Timers:
     async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
         """Timers that are set, of one saga or of one of its instances. UnknownName for a saga that nothing names."""
         self._home.check("bus.timers.list(...)")
+        check_text("bus.timers.list(...)", key=key)
         found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
         if not found and isinstance(saga, str):
             await check_subscription(self._store, "saga", saga)
@@ -209,6 +215,8 @@ class DeadLetters:
         UnknownName for a subscription that nothing names, or a status that dead letters do not have.
         """
         self._home.check("bus.dead_letters.list(...)")
+        check_text("bus.dead_letters.list(...)", subscription=subscription, status=status)
+        check_number("bus.dead_letters.list(...)", after=after)
         if status is not None and status not in _LETTER_STATUSES:
             raise UnknownName("status of dead letters", status, _LETTER_STATUSES)
         inspect = self._store.inspect
@@ -220,6 +228,7 @@ class DeadLetters:
     async def get(self, letter: int) -> DeadLetter | None:
         """One dead letter, whatever its status; None when there is none of that id."""
         self._home.check("bus.dead_letters.get(...)")
+        check_number("bus.dead_letters.get(...)", letter=letter)
         return await self._store.inspect.dead_letter(letter)
 
     async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
@@ -228,11 +237,13 @@ class DeadLetters:
         TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that.
         """
         self._home.check("bus.dead_letters.replay(...)")
+        check_number("bus.dead_letters.replay(...)", letter=letter)
         return await self._store.replay(letter, force=force)
 
     async def discard(self, letter: int) -> ReplayResult:
         """Close it for good; a key that it parked goes on."""
         self._home.check("bus.dead_letters.discard(...)")
+        check_number("bus.dead_letters.discard(...)", letter=letter)
         return await self._store.discard(letter)
 
 
@@ -285,6 +296,9 @@ def saga_name(saga: type[Saga] | str) -> str:
     """The name of a saga class, or the name itself."""
     if isinstance(saga, str):
         return saga
+    given: object = saga  # callers are not all type-checked
+    if not (isinstance(given, type) and issubclass(given, Saga)):
+        raise WrongType("a look at a saga", "saga", "its class or its name", saga)
     if saga.__sagabus_saga__ is None:
         raise ConfigurationError(f"{saga.__qualname__} has no saga name")
     return saga.__sagabus_saga__.name

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from sagabus.bus.arguments import check_key, check_number, check_text
 from sagabus.bus.inspection.histories import steps_of
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
@@ -103,6 +104,8 @@ class Inspector:
         a subscription that nothing names and for a kind that there is not, ValueError for another `after` or `limit`.
         """
         self._check("bus.inspect.messages(...)")
+        check_text("bus.inspect.messages(...)", subscription=subscription, kind=kind, key=key)
+        check_text("bus.inspect.messages(...)", message_type=message_type, correlation_id=correlation_id, after=after)
         wanted = wanted_of(
             subscription=subscription,
             kind=kind,
@@ -119,6 +122,7 @@ class Inspector:
     ) -> MessagePage:
         """A page of the timers that are set, of one saga or of all, the next one first. Errors as for `messages`."""
         self._check("bus.inspect.timers(...)")
+        check_text("bus.inspect.timers(...)", saga=saga, key=key, after=after)
         wanted = wanted_of(subscription=saga, key=key, timers=True)
         return await page(self._store.inspect, wanted, after, limit)
 
@@ -129,6 +133,7 @@ class Inspector:
         saga reacts to. UnknownName for a name that nothing has.
         """
         self._check("bus.inspect.why(...)")
+        check_key("bus.inspect.why(...)", key)
         name = saga_name(saga)
         definition, store = self._definitions.get(name), self._store
         workers = _by_worker(await store.inspect.workers())
@@ -146,6 +151,8 @@ class Inspector:
         that never was, and when the retention has passed. UnknownName for a name that nothing has.
         """
         self._check("bus.inspect.history(...)")
+        check_key("bus.inspect.history(...)", key)
+        check_number("bus.inspect.history(...)", after=after)
         name, store = saga_name(saga), self._store
         found = await steps_of(store.inspect, name, key, after, limit)
         if not found and isinstance(saga, str) and name not in self._definitions:
