@@ -250,6 +250,10 @@ def has_sent_more_than(broker: MemoryBroker, count: int) -> bool:
     return len(broker.sent) > count
 
 
+def has_handled(relay: Bus, count: int) -> bool:
+    return relay.statistics["relay", "completed"] >= count
+
+
 async def test_links_that_end_again_and_again(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, ledger):
         for round_ in range(5):
@@ -270,7 +274,7 @@ async def test_a_broker_that_is_down_at_the_start_stops_no_publisher(stores: Sto
     broker.stop()
     async with pair(stores, broker) as (relay, ledger):
         await ask(relay, KEYS, range(3))
-        await relay.idle(10)
+        await until(partial(has_handled, relay, 15))
         (word,) = relay.health().waits
         assert "memory://: no broker answers" in word
         assert relay.health().is_healthy  # a restart would not cure it
@@ -288,7 +292,7 @@ async def test_a_broker_that_goes_away_later(stores: Stores, broker: MemoryBroke
         await until(have(ledger, 3))
         broker.stop()
         await ask(relay, KEYS, range(3, 6))
-        await relay.idle(10)
+        await until(partial(has_handled, relay, 30))
         assert relay.health().waits
 
         broker.start()

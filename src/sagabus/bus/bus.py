@@ -275,8 +275,9 @@ class Bus:
     async def idle(self, timeout: float | None = None) -> None:
         """Wait until nothing is in flight here and nothing is due for the subscriptions of this bus.
 
-        What waits for a later time does not count, nor does what other services have to do. A bus without definitions
-        waits for all subscriptions of its store. TimeoutError after `timeout` seconds says what it waited for.
+        With a transport it also waits until the broker has confirmed what leaves, for as long as a broker is away.
+        What waits for a later time does not count, nor what a broker or other services have to do. A bus without
+        definitions waits for all subscriptions of its store. TimeoutError says what it waited for.
         """
         self._home.check("bus.idle()")
         try:
@@ -388,12 +389,13 @@ class Bus:
     async def _awaited(self) -> list[str]:
         """The subscriptions that `idle` waits for."""
         if self._defined.by_name:
-            return sorted(self._defined.by_name)
+            return sorted({*self._defined.by_name, *self._bridging.channels})
         return sorted({each.channel for each in (await self.store.routing()).subscriptions})
 
     async def _unfinished(self) -> str:
         quiet = None if self._worker is None else self._worker.quiet
-        return await unfinished(self.store, self._awaited, is_quiet=quiet, is_publishing=self._publishing.busy)
+        found = await unfinished(self.store, self._awaited, is_quiet=quiet, is_publishing=self._publishing.busy)
+        return "; ".join([found, *self._parts.health().waits])
 
     def _check_open(self) -> None:
         if not self._opened:
