@@ -96,6 +96,23 @@ async def cancelled(lab: Lab, link: Link, call: str, opened: Sequence[Delivery],
         await task.result().close()
 
 
+async def test_a_message_that_comes_again_thirty_times_is_still_there(lab: Lab) -> None:
+    """RabbitMQ 4 drops it at the 21st delivery unless its queue says otherwise, and consumers of NATS have a limit."""
+    async with lab:
+        link = await declared(lab)
+        await link.send([note(0)])
+        for _ in range(30):
+            assert [each.message.id for each in await receive(link, 1)] == ["0"]
+            await link.close()
+            link = await declared(lab)
+
+        (found,) = await receive(link, 1)
+        await link.settle([found])
+        await link.close()
+
+    assert found.message.id == "0"
+
+
 # --- order --------------------------------------------------------------------------------------------------------
 
 COUNT = 120

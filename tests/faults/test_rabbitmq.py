@@ -95,6 +95,39 @@ async def test_a_broker_that_is_short_of_memory_can_be_emptied_and_takes_the_res
         assert [each.message.id for each in await receive(link, 1)] == ["m3"]
 
 
+async def test_what_is_held_for_longer_than_the_broker_waits_comes_again(broker: RabbitMQLab) -> None:
+    """As while the store is away for half an hour: the broker takes back all that the link holds."""
+    async with broker:
+        async with patience(broker, 1000), linked(broker.transport()) as link:
+            await send(link, *map(message, range(3)))
+            held = await receive(link, 3)
+            async with asyncio.timeout(30):
+                assert "PRECONDITION_FAILED" in await link.ended()
+            with pytest.raises(TransportError):
+                await link.settle(held)
+        async with linked(broker.transport()) as link:
+            again = await receive(link, 3)
+            await link.settle(again)
+
+    assert [each.message.id for each in again] == ["m0", "m1", "m2"]
+    assert all(each.is_again for each in again)
+
+
+@asynccontextmanager
+async def patience(broker: RabbitMQLab, milliseconds: int) -> AsyncIterator[None]:
+    """How long new channels may leave a message without an acknowledgement: half an hour unless it is changed."""
+    known = ((milliseconds, milliseconds), (1_800_000, 60_000))
+    change = (
+        "application:set_env(rabbit, consumer_timeout, {}), application:set_env(rabbit, channel_tick_interval, {})."
+    )
+    before, after = (change.format(*each) for each in known)
+    await asyncio.to_thread(broker.server.control, "eval", before)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(broker.server.control, "eval", after)
+
+
 async def test_connections_that_an_operator_closes_are_made_again(
     broker: RabbitMQLab, two_stores: Sequence[str], caplog: pytest.LogCaptureFixture
 ) -> None:
