@@ -292,12 +292,11 @@ def _plain(state: bytes) -> Any:
         return state.decode(errors="replace")
 
 
-def saga_name(saga: type[Saga] | str) -> str:
-    """The name of a saga class, or the name itself."""
+def saga_name(saga: object) -> str:
+    """The name of a saga class, or the name itself; WrongType for anything else."""
     if isinstance(saga, str):
         return saga
-    given: object = saga  # callers are not all type-checked
-    if not (isinstance(given, type) and issubclass(given, Saga)):
+    if not (isinstance(saga, type) and issubclass(saga, Saga)):
         raise WrongType("a look at a saga", "saga", "its class or its name", saga)
     if saga.__sagabus_saga__ is None:
         raise ConfigurationError(f"{saga.__qualname__} has no saga name")
