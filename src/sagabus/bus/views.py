@@ -21,6 +21,7 @@ from sagabus.store import ReplayResult, Store
 S = TypeVar("S")
 G = TypeVar("G", bound=Saga)
 
+_NO_SAGA = object()
 _LETTER_STATUSES = ("open", "replayed", "discarded")
 
 
@@ -296,8 +297,9 @@ def saga_name(saga: object) -> str:
     """The name of a saga class, or the name itself; WrongType for anything else."""
     if isinstance(saga, str):
         return saga
-    if not (isinstance(saga, type) and issubclass(saga, Saga)):
+    found = getattr(saga, "__sagabus_saga__", _NO_SAGA) if isinstance(saga, type) else _NO_SAGA
+    if found is _NO_SAGA:
         raise WrongType("a look at a saga", "saga", "its class or its name", saga)
-    if saga.__sagabus_saga__ is None:
-        raise ConfigurationError(f"{saga.__qualname__} has no saga name")
-    return saga.__sagabus_saga__.name
+    if not isinstance(found, SagaDefinition):
+        raise ConfigurationError(f"{saga!r} has no saga name")
+    return found.name
