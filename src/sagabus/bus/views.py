@@ -14,6 +14,7 @@ from sagabus.bus.home_loop import HomeLoop
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga, SagaDefinition
+from sagabus.definitions.saga_options import SagaOptions
 from sagabus.envelope import DeadLetter, Instance, Recorded
 from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName, WrongType
 from sagabus.store import ReplayResult, Store
@@ -300,6 +301,6 @@ def saga_name(saga: object) -> str:
     found = getattr(saga, "__sagabus_saga__", _NO_SAGA) if isinstance(saga, type) else _NO_SAGA
     if found is _NO_SAGA:
         raise WrongType("a look at a saga", "saga", "its class or its name", saga)
-    if not isinstance(found, SagaDefinition):
+    if not isinstance(found, SagaOptions):
         raise ConfigurationError(f"{saga!r} has no saga name")
     return found.name
