@@ -18,7 +18,7 @@ __all__ += ["MessageTooOld", "NoOpenTransaction", "SagaBusError", "SagaNotFound"
 __all__ += ["StateTooLarge", "StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError"]
 __all__ += ["StoreFull", "StoreReadOnly", "StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded"]
 __all__ += ["TransactionLost", "TransportError", "TransportRefused", "UnknownMessageType", "UnknownName", "Unroutable"]
-__all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop"]
+__all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop", "WrongType"]
 
 
 class SagaBusError(Exception):
@@ -57,19 +57,7 @@ class UnknownName(SagaBusError):
 
 
 class WrongType(SagaBusError, TypeError):
-    """Pass an argument of the type that the call takes. The error names both."""
-
-    def __init__(self, call: str, name: str, wanted: str, given: object, advice: str = "") -> None:
-        super().__init__(call, name, wanted, given, advice)
-        self.call = call
-        self.name = name
-        self.wanted = wanted
-        self.given = given
-        self.advice = advice
-
-    def __str__(self) -> str:
-        kind = "None" if self.given is None else type(self.given).__name__
-        return f"{self.call}: {self.name} must be {self.wanted}, not {kind}" + (self.advice and f": {self.advice}")
+    """Pass an argument of the type that the call takes: the error names it."""
 
 
 class WrongEventLoop(SagaBusError):
@@ -134,10 +122,8 @@ class MessageTooLarge(MessageError):
     def __str__(self) -> str:
         if self.headers:
             body = self.size - self.headers
-            return (
-                f"{self.message_type}: body of {body} and headers of {self.headers} bytes exceed the limit of "
-                f"{self.limit}"
-            )
+            sizes = f"body of {body} and headers of {self.headers} bytes"
+            return f"{self.message_type}: {sizes} exceed the limit of {self.limit}"
         return f"{self.message_type}: body of {self.size} bytes exceeds the limit of {self.limit}"
 
 

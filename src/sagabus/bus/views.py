@@ -9,20 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
-from sagabus.bus.arguments import check_key, check_number, check_text
+from sagabus.bus.arguments import check_key, check_number, check_saga, check_text
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.saga_options import SagaOptions
 from sagabus.envelope import DeadLetter, Instance, Recorded
-from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName, WrongType
+from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
 from sagabus.store import ReplayResult, Store
 
 S = TypeVar("S")
 G = TypeVar("G", bound=Saga)
 
-_NO_SAGA = object()
 _LETTER_STATUSES = ("open", "replayed", "discarded")
 
 
@@ -294,13 +293,12 @@ def _plain(state: bytes) -> Any:
         return state.decode(errors="replace")
 
 
-def saga_name(saga: object) -> str:
+def saga_name(saga: type[Saga] | str) -> str:
     """The name of a saga class, or the name itself; WrongType for anything else."""
+    check_saga(saga)
     if isinstance(saga, str):
         return saga
-    found = getattr(saga, "__sagabus_saga__", _NO_SAGA) if isinstance(saga, type) else _NO_SAGA
-    if found is _NO_SAGA:
-        raise WrongType("a look at a saga", "saga", "its class or its name", saga)
-    if not isinstance(found, SagaOptions):
-        raise ConfigurationError(f"{saga!r} has no saga name")
-    return found.name
+    options: SagaOptions | None = getattr(saga, "__sagabus_saga__", None)
+    if options is None:
+        raise ConfigurationError(f"{saga.__qualname__} has no saga name")
+    return options.name
