@@ -275,9 +275,8 @@ class Bus:
     async def idle(self, timeout: float | None = None) -> None:
         """Wait until nothing is in flight here and nothing is due for the subscriptions of this bus.
 
-        With a transport it also waits until the broker has confirmed what leaves, for as long as a broker is away.
-        What waits for a later time does not count, nor what a broker or other services have to do. A bus without
-        definitions waits for all subscriptions of its store. TimeoutError says what it waited for.
+        It waits until its brokers have confirmed what leaves, however long one is away. What waits for a later time or
+        at a broker does not count. A bus without definitions waits for all of its store. TimeoutError says for what.
         """
         self._home.check("bus.idle()")
         try:
@@ -383,8 +382,7 @@ class Bus:
         worker = self._worker
         if self._publishing.busy or (worker is not None and not worker.quiet):
             return False
-        is_due = await self.store.inspect.due(await self._awaited())
-        return not is_due and (worker is None or worker.quiet)
+        return not await self.store.inspect.due(await self._awaited()) and (worker is None or worker.quiet)
 
     async def _awaited(self) -> list[str]:
         """The subscriptions that `idle` waits for."""
@@ -394,8 +392,8 @@ class Bus:
 
     async def _unfinished(self) -> str:
         quiet = None if self._worker is None else self._worker.quiet
-        found = await unfinished(self.store, self._awaited, is_quiet=quiet, is_publishing=self._publishing.busy)
-        return "; ".join([found, *self._parts.health().waits])
+        waits, is_busy = self._parts.health().waits, self._publishing.busy
+        return await unfinished(self.store, self._awaited, waits, is_quiet=quiet, is_publishing=is_busy)
 
     def _check_open(self) -> None:
         if not self._opened:

@@ -14,9 +14,14 @@ _PATIENCE = 1.0
 
 
 async def unfinished(
-    store: Inspected, awaited: Callable[[], Awaitable[Collection[str]]], *, is_quiet: bool | None, is_publishing: bool
+    store: Inspected,
+    awaited: Callable[[], Awaitable[Collection[str]]],
+    waits: Collection[str],
+    *,
+    is_quiet: bool | None,
+    is_publishing: bool,
 ) -> str:
-    """In words what was waited for; `is_quiet` is None where no worker runs."""
+    """In words what was waited for; `is_quiet` is None where no worker runs, and `waits` what the parts say."""
     found = ["no worker runs in this process"] if is_quiet is None else []
     if is_publishing:
         found.append("publications wait for their commit")
@@ -27,6 +32,7 @@ async def unfinished(
             found += await _due(store, await awaited())
     except (TimeoutError, StoreError) as error:
         found.append(f"the store does not answer ({type(error).__name__})")
+    found += waits
     return "; ".join(found) or "it became idle at this very moment"
 
 
