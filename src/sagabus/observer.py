@@ -250,6 +250,11 @@ def _names(envelope: Envelope) -> tuple[str, str, str]:
     return envelope.channel, envelope.message_type, envelope.message_id
 
 
+def result_of(outcome: Outcome) -> Result:
+    """What became of the message of an outcome."""
+    return _RESULTS[type(outcome)]
+
+
 def refused(envelope: Envelope, answer: Admission, *, is_joined: bool, reaction: Reaction | None) -> Refused:
     """The record of an answer that is not ACCEPTED."""
     value: Any = answer.value  # the closed set of the others

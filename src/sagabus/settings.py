@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -42,6 +42,14 @@ class Settings:
     """How long de-duplication records, finished sagas and closed dead letters are kept (R of the guarantee)."""
     history_retention: timedelta | None = None
     """How long the rows of sagas with `history=True` are kept; None: as long as their de-duplication records."""
+    journal: Literal["off", "sampled", "all"] = "off"
+    """Whether each handled message leaves a row in the store, in its commit and without its body: see
+    docs/inspection.md. "sampled" takes whole conversations.
+    """
+    journal_sample: float = 0.01
+    """The share of the conversations that `journal="sampled"` takes, from 0 to 1."""
+    journal_retention: timedelta | None = None
+    """How long the rows of the journal are kept; None: as long as de-duplication records."""
     short_retention: bool = False
     """True allows a retention under 24 hours."""
     purge_every: timedelta = timedelta(minutes=1)
@@ -89,6 +97,7 @@ class Settings:
         ]
         if self.unheard not in ("warn", "refuse"):
             problems.append(f"Settings.unheard must be 'warn' or 'refuse', not {self.unheard!r}")
+        problems += self._of_the_journal()
         durations: dict[str, timedelta] = {
             name: value for name in _DURATIONS if (value := getattr(self, name)) is not None
         }
@@ -109,10 +118,16 @@ class Settings:
         if problems:
             raise ConfigurationError(*problems)
 
+    def _of_the_journal(self) -> Iterator[str]:
+        if self.journal not in ("off", "sampled", "all"):
+            yield f'Settings.journal must be "off", "sampled" or "all", not {self.journal!r}'
+        if not 0 <= self.journal_sample <= 1:
+            yield f"Settings.journal_sample must be from 0 to 1, not {self.journal_sample}"
+
 
 _DURATIONS: tuple[str, ...] = (
-    *("lease", "grace", "purge_every", "stuck_every", "retention", "history_retention", "timeout", "warn_after"),
-    "unknown_type_wait",
+    *("lease", "grace", "purge_every", "stuck_every", "retention", "history_retention", "journal_retention"),
+    *("warn_after", "timeout", "unknown_type_wait"),
 )
 _MAY_BE_ZERO = ("grace", "unknown_type_wait")
 

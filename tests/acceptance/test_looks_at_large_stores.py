@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Take
 from tests.support.databases import Database
 
-from sagabus import Bus, RetryPolicy, event, handler
+from sagabus import Bus, RetryPolicy, Settings, event, handler
 from sagabus.store.examination import FaultKind
 from sagabus.store.survey import COUNTED
 from sagabus.stores.sqlite import looking
@@ -36,6 +36,10 @@ DOUBLE_LETTERS = """INSERT INTO {letter} (channel, message_id, fingerprint, stat
     last_failed_at, parked, cause) SELECT channel, {message_id}, fingerprint, status, envelope, body, reason, attempts,
     last_failed_at, parked, cause FROM {letter}"""
 
+DOUBLE_JOURNAL = """INSERT INTO {journal} (correlation_id, handled_at, subscription, message_id, message_type, {key},
+    sent_at, attempt, outcome, duration, worker) SELECT {talk}, handled_at + position, subscription, {message_id},
+    message_type, {key}, sent_at, attempt, outcome, duration, worker FROM {journal}"""
+
 LOOKS: dict[str, Look] = {
     "status": lambda bus: bus.inspect.status(),
     "workers": lambda bus: bus.inspect.workers(),
@@ -46,6 +50,10 @@ LOOKS: dict[str, Look] = {
     "messages by correlation": lambda bus: bus.inspect.messages(correlation_id="nowhere"),
     "messages retrying": lambda bus: bus.inspect.messages("cleaning", kind="retrying"),
     "timers": lambda bus: bus.inspect.timers("cleaning"),
+    "conversation": lambda bus: bus.inspect.conversation("long"),
+    "conversation far on": lambda bus: bus.inspect.conversation("long", after="1900000000000000.1.20000"),
+    "conversation of nothing": lambda bus: bus.inspect.conversation("nowhere"),
+    "conversation with dead letters": lambda bus: bus.inspect.conversation("dead7"),
     "why": lambda bus: bus.inspect.why("cleaning", "r7"),
     "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1),
     **{f"faults: {kind.value}": partial(lambda kind, bus: bus.store.inspect.faults(kind), kind) for kind in FaultKind},
@@ -70,7 +78,8 @@ def bill(message: Booked) -> None:
 
 async def seed(url: str) -> None:
     """Dead letters first, and then messages that wait."""
-    async with Bus(url, clean) as bus:
+    async with Bus(url, clean, settings=Settings(journal="all")) as bus:
+        await bus.publish(Booked(room="r7"), correlation_id="long")
         await bus.publish_many([(Booked(room=f"r{n}"), f"dead{n}") for n in range(SEED)])
         await bus.idle()
     bus = Bus(url, clean, bill)
@@ -98,6 +107,22 @@ def fill(database: Database, rows: int) -> None:
             )
         )
         database.run(DOUBLE_LETTERS.format(letter=letter, message_id=longer[0]))
+        there *= 2
+    fill_journal(database, rows)
+
+
+def fill_journal(database: Database, rows: int) -> None:
+    """Double the journal until there is so much: half of the copies are of one long conversation."""
+    journal = database.own("journal")
+    ((there,),) = database.run(f"SELECT count(*) FROM {journal}")
+    while there < rows:
+        half = "MOD(position, 2)" if database.kind == "mysql" else "position % 2"
+        longer = [f"CONCAT({each}, '-{there}')" for each in ("message_id", "correlation_id")]
+        if database.kind == "sqlite":
+            longer = [f"{each} || '-{there}'" for each in ("message_id", "correlation_id")]
+        talk = f"CASE WHEN {half} = 0 THEN 'long' ELSE {longer[1]} END"
+        key = "`key`" if database.kind == "mysql" else "key"
+        database.run(DOUBLE_JOURNAL.format(journal=journal, message_id=longer[0], talk=talk, key=key))
         there *= 2
 
 

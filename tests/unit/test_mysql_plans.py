@@ -64,6 +64,10 @@ HOT: dict[str, Query] = {
         Query("purge_instances", ("orders", 1000, 100)),
         Query("purge_letters", ("orders", 1000, 100)),
         Query("purge_history", ("orders", 1000, 100)),
+        Query("purge_journal", ("orders", 1000, 100)),
+        Query("conversation_page", ("t1", 5, 7, 100)),
+        Query("any_letter_at", (10,)),
+        Query("letters_naming", ("t1", 10, 10)),
         Query("instance_page", ("orders", "k7", None, 100)),
         Query("history_page", ("orders", "k7", 5, 100)),
         Query("next_channel", ("orders",)),
@@ -156,6 +160,11 @@ def filling() -> Iterator[str]:
         "INSERT INTO sagabus_history (saga, `key`, version, committed_at, message_id, message_type, completed, state) "
         "VALUES " + values("('orders', 'k{lane}', {n}, {n}, 'm{n}', 'x', 0, '{{}}')")
     )
+    yield (
+        "INSERT INTO sagabus_journal (correlation_id, handled_at, subscription, message_id, message_type, sent_at, "
+        "attempt, outcome, duration, worker) VALUES "
+        + values("('t{lane}', {n}, 'orders', 'm{n}', 'x', 1, 1, 'completed', 1, 'w')")
+    )
     yield "INSERT INTO sagabus_inbox VALUES " + values("('orders', 'm{n}', 'f', {n})")
     yield "INSERT INTO sagabus_held_key VALUES " + values("('orders', 'k{n}', {n})")
     yield "INSERT INTO sagabus_horizon VALUES " + values("('c{n}', 1)")
@@ -231,6 +240,7 @@ def test_the_ends_of_a_lane_are_found_however_much_is_in_it(database: Any, name:
     [
         ("history_page", "sagabus_history_instance", ["saga", "key", "position"]),
         ("purge_history", "sagabus_history_committed", ["saga", "committed_at"]),
+        ("purge_journal", "sagabus_journal_handled", ["subscription", "handled_at"]),
     ],
 )
 def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(

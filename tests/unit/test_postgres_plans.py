@@ -22,7 +22,7 @@ from sagabus.stores.postgres.store import rows_of
 from sagabus.stores.sql.dialect import DOLLARS, ready, table_names
 
 URL = os.environ.get("SAGABUS_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/test")
-LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key", "history")
+LARGE = ("envelope", "instance", "inbox", "dead_letter", "held_key", "history", "journal")
 HOT = (
     *("fetch", "fetch_few", "at_positions", "load", "anything_due", "suspects"),
     *("sift", "sift_key", "suspects_past_loud", "suspects_of_key"),
@@ -30,11 +30,13 @@ HOT = (
     *("wake", "known", "remember", "record", "expired_record", "purge_inbox", "purge_instances", "purge_letters"),
     *("retry", "mark", "unmark", "stash", "hold", "timer_is_set", "flush", "append", "append_and_tell"),
     *("record_history", "flush_and_record", "history_page", "purge_history"),
+    *("note_handled", "flush_and_note", "flush_record_and_note", "conversation_page", "purge_journal"),
 )
 LOOKS = (
     *("next_channel", "tally", "oldest", "letter_counts"),
     *("walk_at_once", "walk_by_schedule", "stop_at_once", "stop_by_schedule"),
     *("waiting_at", "hold_of_key", "letter_at", "letters_of_key"),
+    *("any_letter_at", "letters_naming"),
 )
 """They may sort what they have counted, which is bounded."""
 FULL = """
@@ -45,6 +47,9 @@ INSERT INTO {instance} SELECT 's' || n % 4, 'k' || n, 1, 0, '{{}}', NULL, NULL, 
     FROM generate_series(1, 20000) AS n;
 INSERT INTO {history} (saga, key, version, committed_at, message_id, message_type, completed, state)
     SELECT 's' || n % 4, 'k' || n / 10, n % 10 + 1, n, 'm' || n, 't', 0, '{{}}' FROM generate_series(1, 20000) AS n;
+INSERT INTO {journal} (correlation_id, handled_at, subscription, message_id, message_type, sent_at, attempt, outcome,
+    duration, worker) SELECT 't' || n / 100, n, 'c' || n % 4, 'm' || n, 't', 1, 1, 'completed', 1, 'w'
+    FROM generate_series(1, 20000) AS n;
 INSERT INTO {inbox} SELECT 'c' || n % 4, 'm' || n, 'f', n FROM generate_series(1, 20000) AS n;
 """
 
@@ -158,6 +163,8 @@ def test_a_lane_is_entered_and_left_by_the_index(rig: Rig, name: str) -> None:
     [
         ("history_page", "sagabus_history_instance", ("saga =", "key =", '"position" >')),
         ("purge_history", "sagabus_history_committed", ("saga =", "committed_at <")),
+        ("conversation_page", "sagabus_journal_conversation", ("correlation_id =", "ROW(handled_at", '"position"')),
+        ("purge_journal", "sagabus_journal_handled", ("subscription =", "handled_at <")),
     ],
 )
 def test_a_history_is_read_and_forgotten_by_its_index(rig: Rig, name: str, index: str, fields: tuple[str, ...]) -> None:

@@ -44,6 +44,11 @@ HOT = (
     "record_history",
     "history_page",
     "purge_history",
+    "note_handled",
+    "conversation_page",
+    "purge_journal",
+    "any_letter_at",
+    "letters_naming",
     "next_channel",
     "tally",
     "oldest",
@@ -84,6 +89,8 @@ def test_no_hot_statement_scans_a_table(name: str) -> None:
     [
         ("history_page", "sagabus_history_instance (saga=? AND key=? AND rowid>?)"),
         ("purge_history", "sagabus_history_committed (saga=? AND committed_at<?)"),
+        ("conversation_page", "sagabus_journal_conversation (correlation_id=? AND handled_at>?)"),
+        ("purge_journal", "sagabus_journal_handled (subscription=? AND handled_at<?)"),
     ],
 )
 def test_a_history_is_read_and_forgotten_in_the_order_of_its_index(name: str, index: str) -> None:

@@ -20,7 +20,7 @@ from sagabus.outcome import (
     Stashed,
     Statement,
 )
-from sagabus.store import Batch
+from sagabus.store import Batch, JournalRow
 from sagabus.stores.postgres import flushing
 from sagabus.stores.postgres.flushing import LEFT, TAKEN, HotStatements, Written
 from sagabus.stores.sql.dialect import TABLES
@@ -31,6 +31,7 @@ MESSAGE = Envelope(message_id="m1", message_type="t", body=b"{}", channel="order
 SENT = Envelope(message_id="m2", message_type="t", body=b"{}", channel="billing", partition_key="A1")
 TIMER = Envelope(message_id="m3", message_type="t", body=b"{}", channel="orders", partition_key="A1", timer="late")
 SAVE = Save("orders", "A1", base=1, state=b"{}", status=None, timers={}, completed=False)
+ROW = JournalRow("talk", "orders", "m1", "t", "A1", None, None, 1, 1, "completed", None, 1, 7, "w")
 
 PLAN: dict[str, Any] = {
     "removed": [7],
@@ -46,6 +47,7 @@ PLAN: dict[str, Any] = {
     "statements": [Statement("SELECT 1", ())],
     "marked": {(0, 0): [7]},
     "unmarked": [7],
+    "journal": [ROW],
     "others": [RetryAt(envelope=MESSAGE, delay=1)],
 }
 EFFECTS: dict[str, Any] = {
@@ -95,7 +97,7 @@ def test_each_part_of_a_plan_is_written_or_left(name: str, monkeypatch: pytest.M
     alone = {"first": PLAN["first"], "last": PLAN["last"]} if name in ("first", "last") else {name: PLAN[name]}
 
     def written(**parts: Any) -> Written | None:
-        monkeypatch.setattr(flushing, "plan", lambda _: Plan(**parts))
+        monkeypatch.setattr(flushing, "plan", lambda *_: Plan(**parts))
         return flushed()
 
     found = written(**alone)

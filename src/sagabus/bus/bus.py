@@ -7,7 +7,6 @@ what runs.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -66,8 +65,6 @@ from sagabus.store import Store
 from sagabus.store.inspection import ChannelCounts
 from sagabus.store_urls import store_from_url
 
-log = logging.getLogger("sagabus")
-
 
 class Bus:
     """Sagas and handlers on one store: `Bus("sqlite:///orders.db", OrderSaga, capture)`.
@@ -122,7 +119,8 @@ class Bus:
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         self.timers = Timers(self.store, self._home)
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)
-        self.inspect, self.doctor = Inspector(*looks, self._states), Doctor(*looks, self._bridging)
+        self.inspect = Inspector(*looks, self._states, settings=self.settings)
+        self.doctor = Doctor(*looks, self._bridging)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from sagabus.clock import Clock, micros
 from sagabus.definitions.reading import Definitions
@@ -17,13 +18,13 @@ def make_housekeeping(
     store: Upkeep, clock: Clock, defined: Definitions, settings: Settings, bridged: Iterable[str]
 ) -> Housekeeping:
     """The housekeeping of a bus. `bridged`: the channels of its bridge, which keep their records by default."""
-    rules, default, kept = defined.rules, settings.retention, settings.history_retention
-    history = None if kept is None else micros(kept)
+    rules, default = defined.rules, settings.retention
+    history, journal = _micros(settings.history_retention), _micros(settings.journal_retention)
     retention = [
-        Retention(name, micros(rules.window(name, definition.reactions, default)), history)
+        Retention(name, micros(rules.window(name, definition.reactions, default)), history, journal)
         for name, definition in defined.by_name.items()
     ]
-    retention += [Retention(name, micros(default), None) for name in bridged]
+    retention += [Retention(name, micros(default), None, journal) for name in bridged]
     return Housekeeping(store, clock, retention, every=settings.purge_every.total_seconds(), limit=settings.purge_limit)
 
 
@@ -31,3 +32,7 @@ def stuck_watches(store: Store, clock: Clock, defined: Definitions, settings: Se
     """What looks for stuck instances, if a saga of the bus says when one is stuck."""
     sagas = [each for each in defined.by_name.values() if isinstance(each, SagaDefinition) and each.stuck_after]
     return [StuckWatch(store, clock, sagas, every=settings.stuck_every.total_seconds())] if sagas else []
+
+
+def _micros(kept: timedelta | None) -> int | None:
+    return None if kept is None else micros(kept)

@@ -20,6 +20,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "workers": ("sagabus.cli.overview:workers", "List the live workers with their lanes."),
     "messages": ("sagabus.cli.messages:messages", "List the messages that wait, and say why."),
     "timers": ("sagabus.cli.messages:timers", "List the timers that are set, the next one first."),
+    "conversation": ("sagabus.cli.conversation:conversation", "Show all that belongs to one correlation id."),
     "migrate": ("sagabus.cli.migrating:migrate", "Bring a store's tables up to date, or print their SQL."),
     "health": ("sagabus.cli.health:health", "Say whether the store answers and workers serve it."),
     "doctor": ("sagabus.cli.doctor:doctor", "Find what is wrong in a store and around it, and mend it."),

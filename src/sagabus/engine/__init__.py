@@ -32,6 +32,7 @@ Run:
 Commit and book:
     committer       gathers outcomes (`group_commit`), one flush in flight
     flush           writes one flush, and isolates the message behind a failing commit
+    journal         which handled messages leave a row in the journal, and what it says
     shares          how much of a flush to try next, and which outcome is hopeless
     store.commit    applies outcomes, each wholly or not at all
     settlement      closes the books on what is committed, and says which mailbox runs again

@@ -14,6 +14,7 @@ from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, Entry, Flush, entry_of
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
+from sagabus.engine.journal import Journal
 from sagabus.engine.leases import Leases
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.routing import LiveRouting
@@ -42,9 +43,13 @@ class Committer:
         *,
         settlement: Settlement,
         leases: Leases,
+        journal: Journal | None = None,
     ) -> None:
+        """`journal`: what writes a row for each handled message, if it is wanted."""
         self._routing, self._clock = routing, clock
-        self._persisting = Flush(store, routing, clock)
+        self.persisting = Flush(store, routing, clock, journal)
+        self.is_timing = journal is not None
+        """Whether it asks how long runs take."""
         self._runners, self._settlement, self._leases = runners, settlement, leases
         self._listeners: list[asyncio.Event] = []
         self._group = GroupCommit[Entry](
@@ -130,7 +135,7 @@ class Committer:
         try:
             while entries:
                 began = self._clock.monotonic()
-                part, answers = await self._persisting.commit(entries, shares)
+                part, answers = await self.persisting.commit(entries, shares)
                 self._tell(part, answers, self._clock.monotonic() - began)
         except BaseException:
             self._give_up(entries)  # the outcomes left there have no answer yet

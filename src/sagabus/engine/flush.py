@@ -15,6 +15,7 @@ import msgspec
 
 from sagabus.clock import Clock, sleep
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES
+from sagabus.engine.journal import Journal
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.shares import LONGEST_PAUSE, SHORTEST_PAUSE, Loss, Shares
@@ -81,10 +82,11 @@ _NOTHING: Answered = ((), ())
 class Flush:
     """Commits flushes, one at a time."""
 
-    def __init__(self, store: Commit, routing: LiveRouting, clock: Clock) -> None:
+    def __init__(self, store: Commit, routing: LiveRouting, clock: Clock, journal: Journal | None = None) -> None:
         self._store = store
         self._routing = routing
         self._clock = clock
+        self._journal = journal
 
     async def commit(self, entries: list[Entry], shares: Shares[Entry]) -> Answered:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
@@ -171,7 +173,7 @@ class Flush:
         if stale is not None:
             # Addressed before the routing changed: the whole flush is answered by the store's own rule.
             version = stale.routing
-        batch = Batch(list(map(_outcome, entries)), version, epochs)
+        batch = self.batch(entries, version, epochs)
         try:
             return await self._store.commit(batch)
         except Exception as error:
@@ -182,6 +184,13 @@ class Flush:
                 return ()
             cause = error.__cause__ if isinstance(error, StoreError) else None
             return [Settled(Verdict.REFUSED, cause or error)]
+
+    def batch(self, entries: Sequence[Entry], version: int, epochs: Mapping[LaneLike, int]) -> Batch:
+        """What the store is to commit."""
+        outcomes = list(map(_outcome, entries))
+        if self._journal is None:
+            return Batch(outcomes, version, epochs)
+        return Batch(outcomes, version, epochs, self._journal.rows(outcomes, map(_took, entries)))
 
     async def _without_former(self, entries: list[Entry], epochs: Mapping[LaneLike, int]) -> Sequence[Settled]:
         """Their lane has been lost and won again: what was taken before is not this worker's to commit."""
@@ -222,7 +231,8 @@ def _fitting(entries: list[Entry]) -> list[Entry]:
     return entries
 
 
-_size, _steps, _routing, _outcome, _verdict = map(attrgetter, ("size", "steps", "routing", "outcome", "verdict"))
+_size, _steps, _routing, _outcome = map(attrgetter, ("size", "steps", "routing", "outcome"))
+_took, _verdict = map(attrgetter, ("took", "verdict"))
 
 
 def _tries_alone(entry: Entry) -> int:

@@ -28,7 +28,8 @@ from sagabus.envelope import Envelope
 from sagabus.errors import StoreError, TransactionLost
 from sagabus.failpoint import hit
 from sagabus.outcome import Completed, Outcome, Stashed
-from sagabus.store import Batch, Queue, Unit
+from sagabus.refs import LaneLike
+from sagabus.store import Queue, Unit
 
 log = logging.getLogger("sagabus")
 
@@ -71,7 +72,7 @@ class Runner:
         self._store = store
         self._routing = routing
         self._processing = processing
-        self._is_timed = processing.observers.are_timing
+        self._is_timed = processing.observers.are_timing or committer.is_timing
         self._begin = self._timed_begin if self._is_timed else processing.begin
         self._took = 0.0
         """Seconds that the latest run took, if an observer asks."""
@@ -289,15 +290,13 @@ class Runner:
                 took = self._took
                 hit("unit.handler_returned")
                 if isinstance(outcome, Completed) and mailbox.epoch == epoch:
-                    batch = Batch([outcome], self._routing.table.version, {mailbox.place: mailbox.lane_epoch})
+                    entry = Entry(mailbox, outcome, self._routing.table.version, took=took)
+                    epochs: dict[LaneLike, int] = {mailbox.place: mailbox.lane_epoch}
+                    batch = self._committer.persisting.batch([entry], entry.routing, epochs)
                     committing = self._clock.monotonic()
                     (answer,) = await unit.commit(batch)
                     mailbox.ended()
-                    entry, seconds = (
-                        Entry(mailbox, outcome, batch.routing, took=took),
-                        self._clock.monotonic() - committing,
-                    )
-                    self._committer.settle([entry], [answer], seconds)
+                    self._committer.settle([entry], [answer], self._clock.monotonic() - committing)
                     self._keep_stash(mailbox, outcome)
                     return
         except StoreError as error:

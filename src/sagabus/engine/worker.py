@@ -19,6 +19,7 @@ from sagabus.engine.crew import Crew
 from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.intake import PAUSE_AFTER_ERROR, Intake
+from sagabus.engine.journal import Journal
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.lifecycle import IN_HASTE, joined
 from sagabus.engine.loop_beat import LoopBeat
@@ -71,8 +72,7 @@ class Worker:
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
         self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
         self._runners = RunnerPool(settings.concurrency)
-        settlement = Settlement(self.hand, processing)
-        self._committer = Committer(store, routing, clock, self._runners, settlement=settlement, leases=self._leases)
+        self._committer = self._make_committer(processing, Journal.of(identity, settings, definitions))
         self.suspects = Suspects(
             self.hand,
             Marks(self.hand, store, routing),
@@ -87,6 +87,17 @@ class Worker:
         self.intake = self._make_intake(codec, Crew(store, self.hand, processing.failing, self._leases.knows))
         self.beat = LoopBeat(self._runners)
         self._processing = processing
+
+    def _make_committer(self, processing: Processing, journal: Journal | None) -> Committer:
+        return Committer(
+            self._store,
+            self._routing,
+            self._clock,
+            self._runners,
+            settlement=Settlement(self.hand, processing),
+            leases=self._leases,
+            journal=journal,
+        )
 
     def _make_runner(
         self, processing: Processing, definitions: Mapping[str, HandlerDefinition | SagaDefinition]

@@ -6,6 +6,7 @@ An adapter imports what it needs from here, and `envelope` and `outcome`.
 from sagabus.store.connection import AsyncConnection, Connection, Lent
 from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
 from sagabus.store.inspection import ChannelCounts, Inspection, WorkerSeen
+from sagabus.store.journal import JournalRow
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.roles import (
@@ -33,6 +34,19 @@ from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
 
 __all__ = ["Acceptance", "Administration", "AsyncConnection", "AsyncJoined", "Batch", "Capability", "ChannelCounts"]
 __all__ += ["Commit", "Connection", "Cursor", "Delivery", "Divided", "Fetched", "Inspected", "Inspection", "Joined"]
-__all__ += ["Joining", "Keeper", "Lane", "Leasing", "Lent", "Letters", "Life", "Loaded", "Loud", "Purged", "Queue"]
+__all__ += [
+    "Joining",
+    "JournalRow",
+    "Keeper",
+    "Lane",
+    "Leasing",
+    "Lent",
+    "Letters",
+    "Life",
+    "Loaded",
+    "Loud",
+    "Purged",
+    "Queue",
+]
 __all__ += ["Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift", "Store", "Subscription", "Unit"]
 __all__ += ["Upkeep", "WorkerSeen"]

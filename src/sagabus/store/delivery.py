@@ -12,6 +12,7 @@ import msgspec
 from sagabus.envelope import Envelope, Instance
 from sagabus.outcome import Outcome
 from sagabus.refs import LaneLike
+from sagabus.store.journal import JournalRow
 
 
 class Lane(msgspec.Struct, frozen=True, gc=False):
@@ -72,3 +73,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     """The routing version that their sent messages were addressed with."""
     epochs: Mapping[LaneLike, int]
     """Epoch of each lane that the outcomes come from."""
+    journal: Mapping[int, JournalRow] = {}
+    """The journal's row of each outcome that is to have one, by the position of its envelope. It commits with the
+    outcome; a `Marked` has none.
+    """

@@ -260,7 +260,7 @@ class Commit(Routed, Protocol):
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """**The transaction.** For each outcome, in one transaction: remove or mark its envelope, save its instance,
         record its transition, and append what it sent. Also set and cancel timers, claim keys, run statements, and
-        write its dead letter. One answer for each outcome, in order.
+        write its dead letter and its row of the journal. One answer for each outcome, in order.
 
         All that are answered COMMITTED commit together, durably, before this returns; of the others nothing remains.
         One outcome's failure costs only that outcome and those of the same (channel, partition key) after it, which are
@@ -311,8 +311,8 @@ class Upkeep(Protocol):
     """Forgets what is old."""
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
-        """Forget what is older than its window: at most `limit` each of inbox records, tombstones, closed dead letters
-        and recorded transitions, the oldest first.
+        """Forget what is older than its window, the oldest first. At most `limit` each of inbox records, tombstones,
+        closed dead letters, recorded transitions and rows of the journal.
 
         In their transaction the channel's horizon rises to just above the youngest of them, and never falls.
         """

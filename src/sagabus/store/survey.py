@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope
+from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
 
 COUNTED = 10_000
 """Counts stop here. Beyond it they say "at least"."""
@@ -93,6 +94,7 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Timers only, those too that are due or wait for a retry."""
     message_type: str | None = None
     correlation_id: str | None = None
+    """The message that began the conversation is wanted, too: its own id is the correlation id of all others."""
     since: int | None = None
     """Sent at this instant or later."""
     until: int | None = None
@@ -145,6 +147,15 @@ class KeySeen(msgspec.Struct, frozen=True, gc=False):
     """It looked at the latest SCANNED open dead letters of the store: there may be older ones."""
 
 
+class LettersSeen(msgspec.Struct, frozen=True, gc=False):
+    """Dead letters of one conversation."""
+
+    letters: tuple[DeadLetter, ...]
+    """Whatever their status, the latest first; at most 100."""
+    stopped: bool = False
+    """It looked at the latest SCANNED dead letters of the store, or found more than 100: there may be older ones."""
+
+
 class Survey(Protocol):
     """Bounded looks. All of them may raise StoreUnavailable when they take longer than LONGEST_LOOK."""
 
@@ -168,6 +179,16 @@ class Survey(Protocol):
 
     async def key(self, channel: str, key: str) -> KeySeen:
         """What decides whether messages of a key may run now."""
+        ...
+
+    async def journal(
+        self, correlation_id: str, *, after: JournalMark = JOURNAL_BEGIN, limit: int = 100
+    ) -> Sequence[JournalRow]:
+        """A page of the journal's rows of one conversation, in order of time."""
+        ...
+
+    async def letters(self, correlation_id: str) -> LettersSeen:
+        """The dead letters of one conversation, among the latest SCANNED of the store."""
         ...
 
     async def letter_counts(self) -> LetterCounts:

@@ -25,6 +25,7 @@ class Purged(msgspec.Struct, frozen=True, gc=False):
     instances: int = 0
     dead_letters: int = 0
     history: int = 0
+    journal: int = 0
     more: bool = False
 
 
@@ -35,11 +36,18 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     window: int
     history: int | None = None
     """How long the history of its saga is kept; None: as long as everything else."""
+    journal: int | None = None
+    """How long its rows of the journal are kept; None: as long as everything else."""
 
     @property
     def history_window(self) -> int:
         """How long the history of its saga is kept."""
         return self.window if self.history is None else self.history
+
+    @property
+    def journal_window(self) -> int:
+        """How long its rows of the journal are kept."""
+        return self.window if self.journal is None else self.journal
 
 
 class ReplayResult(Enum):

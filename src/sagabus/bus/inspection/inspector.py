@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sagabus.bus.arguments import check_key, check_number, check_text
+from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
+    Conversation,
     DeadLetterCount,
     Kind,
     MessagePage,
@@ -25,6 +27,7 @@ from sagabus.clock import Clock, moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga
 from sagabus.envelope import Cause
+from sagabus.settings import Settings
 from sagabus.store import Routing, Store, WorkerSeen
 from sagabus.store.survey import Backlog, LaneCount, LetterCount
 
@@ -43,17 +46,20 @@ class Inspector:
         check: Callable[[str], None],
         definitions: Mapping[str, Definition],
         states: StateCodec,
+        *,
+        settings: Settings,
     ) -> None:
         self._store = store
         self._clock = clock
         self._check = check
         self._definitions = definitions
         self._states = states
+        self._settings = settings
 
     def knowing(self, definitions: Iterable[Definition]) -> Inspector:
         """The same for a bus that does not run these definitions; nothing is subscribed by it."""
         known = {**self._definitions, **{each.name: each for each in definitions}}
-        return Inspector(self._store, self._clock, self._check, known, self._states)
+        return Inspector(self._store, self._clock, self._check, known, self._states, settings=self._settings)
 
     async def status(self) -> Status:
         """What waits in each subscription and since when, who works on it, the dead letters by cause, and sizes."""
@@ -158,6 +164,18 @@ class Inspector:
         if not found and isinstance(saga, str) and name not in self._definitions:
             await check_subscription(store, "saga", name)
         return tuple(found)
+
+    async def conversation(self, correlation_id: str, *, after: str | None = None, limit: int = 100) -> Conversation:
+        """A page of the conversation of a correlation id, across sagas and handlers, in order of time.
+
+        It has the runs that the journal keeps (`Settings.journal`), the transitions of sagas with `history=True`, dead
+        letters, and what waits. `missing` says what it cannot know. Empty for an id of which nothing is stored.
+        `after` is that of the page before. ValueError for another `after` or `limit`.
+        """
+        self._check("bus.inspect.conversation(...)")
+        check_text("bus.inspect.conversation(...)", correlation_id=correlation_id, after=after)
+        now = self._clock.now()
+        return await conversation(self._store, self._settings, correlation_id, after=after, limit=limit, now=now)
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]

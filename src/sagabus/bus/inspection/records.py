@@ -219,3 +219,76 @@ class Step:
     """What it left, as it is stored."""
     changes: tuple[Change, ...] | None
     """At most 1,000; None where the step before is no longer stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationEntry:
+    """One thing that happened, or is still to happen, in a conversation."""
+
+    kind: Literal["run", "transition", "dead letter", "waiting"]
+    """A run is in the journal, and a transition in the history of a saga: one whose run the journal has not. A message
+    or a timer waits.
+    """
+    at: datetime
+    """When it was committed, when it failed last, or when a message that waits was sent."""
+    what: str
+    """Of a run: completed, retried, stashed, dead-lettered or discarded. Of a message that waits: its `Kind`. Of a dead
+    letter: its status. Of a transition: saved or finished.
+    """
+    subscription: str
+    """Who received the message: a handler, a saga, or the channel of a broker, by which it has left."""
+    is_saga: bool | None = None
+    """None where the store alone does not say."""
+    key: str | None
+    message_id: str
+    message_type: str
+    timer: str | None
+    """The timer's name where it is one."""
+    causation_id: str | None
+    """The message whose run sent this one; None for the first of all, and for a transition."""
+    depth: int = 0
+    """How many of its causes are on the page, one behind the other."""
+    sent_at: datetime | None = None
+    due_at: datetime | None = None
+    """Not before this instant, of a message that waits."""
+    attempt: int | None = None
+    """Which run it was; of a message that waits or a dead letter, how many there have been."""
+    reason: str | None = None
+    """Why it did not complete."""
+    version: int | None = None
+    """The version of the saga's instance that it has made."""
+    status: str | None = None
+    """The saga's status afterwards, where its history says."""
+    duration: timedelta | None = None
+    """How long the run took, without its commit."""
+    worker: str | None = None
+    letter: int | None = None
+    """The number of the dead letter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationInstance:
+    """One saga instance that a conversation has reached, as it is now."""
+
+    saga: str
+    key: str
+    status: str | None
+    completed: bool
+    version: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """A page of all that belongs to one correlation id."""
+
+    at: datetime
+    correlation_id: str
+    entries: tuple[ConversationEntry, ...]
+    """In order of time."""
+    instances: tuple[ConversationInstance, ...]
+    """Of the page, at most 20."""
+    missing: tuple[str, ...]
+    """What this view cannot say, in sentences for people."""
+    after: str | None
+    """Pass it for the next page; None at the end."""

@@ -52,7 +52,9 @@ def settle(tables: Tables, batch: Batch, now: int) -> Sequence[Settled]:
         savepoint = tables.journal.savepoint()
         answer = _settle_one(tables, batch, outcome, now)
         answers.append(answer)
-        if answer.verdict is not Verdict.COMMITTED:
+        if answer.verdict is Verdict.COMMITTED:
+            _note(tables, batch, outcome, now)
+        else:
             tables.journal.rollback(savepoint)
             if address is not None:
                 failed.add(address)
@@ -71,6 +73,12 @@ def _settle_one(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> Set
         return _complete(tables, batch, outcome, now)
     _MARKS[type(outcome)](tables, outcome, now)
     return _COMMITTED
+
+
+def _note(tables: Tables, batch: Batch, outcome: Outcome, now: int) -> None:
+    row = batch.journal.get(outcome.envelope.position)
+    if row is not None and not isinstance(outcome, Marked):
+        tables.note(row, now)
 
 
 def _is_as_seen(outcome: Outcome, stored: Envelope) -> bool:

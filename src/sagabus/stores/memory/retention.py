@@ -17,8 +17,9 @@ def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Pur
     instances = _forget_instances(tables, retention.channel, cutoff, limit)
     letters = _forget_letters(tables, retention.channel, cutoff, limit)
     history = _forget_history(tables, retention.channel, now - retention.history_window, limit)
-    removed, more = zip(inbox, instances, letters, history, strict=True)
-    return Purged(inbox=removed[0], instances=removed[1], dead_letters=removed[2], history=removed[3], more=any(more))
+    journal = _forget_handled(tables, retention.channel, now - retention.journal_window, limit)
+    removed, more = zip(inbox, instances, letters, history, journal, strict=True)
+    return Purged(*removed, more=any(more))
 
 
 def _forget_inbox(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
@@ -81,9 +82,18 @@ def _forget_history(tables: Tables, saga: str, cutoff: int, limit: int) -> tuple
     return len(positions[:limit]), len(positions) > limit
 
 
+def _forget_handled(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    old = takewhile(lambda entry: entry[0] < cutoff, tables.handled_by[channel])
+    positions = list(islice((position for _, position in old if position in tables.handled), limit + 1))
+    for position in positions[:limit]:
+        tables.journal.drop(tables.handled, position)
+    return len(positions[:limit]), len(positions) > limit
+
+
 def tidy(tables: Tables, channel: str) -> None:
     """Let go of dead index entries; only between calls."""
     inbox, instances, history = tables.inbox, tables.instances, tables.history
     tables.stamps[channel].tidy(lambda entry: (channel, entry[1]) in inbox)
     tables.tombstones[channel].tidy(lambda entry: (channel, entry[1]) in instances)
     tables.recorded[channel].tidy(lambda entry: entry[1] in history)
+    tables.handled_by[channel].tidy(lambda entry: entry[1] in tables.handled)

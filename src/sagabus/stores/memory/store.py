@@ -272,6 +272,7 @@ class MemoryStore:
             instances=sum(each.instances for each in purged),
             dead_letters=sum(each.dead_letters for each in purged),
             history=sum(each.history for each in purged),
+            journal=sum(each.journal for each in purged),
             more=any(each.more for each in purged),
         )
 

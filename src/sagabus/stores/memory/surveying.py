@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 
 from msgspec.structs import replace
 
 from sagabus.clock import Clock
 from sagabus.envelope import Envelope, lane_of
+from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
 from sagabus.store.survey import (
     BEGIN,
     COUNTED,
@@ -19,12 +21,15 @@ from sagabus.store.survey import (
     LaneCount,
     LetterCount,
     LetterCounts,
+    LettersSeen,
     Mark,
     Waiting,
     WaitingPage,
     Wanted,
 )
 from sagabus.stores.memory.tables import Tables
+
+_MOST_LETTERS = 100
 
 
 class MemorySurvey:
@@ -95,6 +100,22 @@ class MemorySurvey:
             stopped=len(open_) > SCANNED,
         )
 
+    async def journal(
+        self, correlation_id: str, *, after: JournalMark = JOURNAL_BEGIN, limit: int = 100
+    ) -> Sequence[JournalRow]:
+        """A page of the journal's rows of one conversation."""
+        rows = self._tables.handled.values()
+        found = [each for each in rows if each.correlation_id == correlation_id]
+        behind = [each for each in found if (each.handled_at, each.position) > after]
+        return sorted(behind, key=attrgetter("handled_at", "position"))[:limit]
+
+    async def letters(self, correlation_id: str) -> LettersSeen:
+        """The dead letters of one conversation."""
+        every = [row.letter for row in self._tables.letters.values()]
+        latest = sorted(every, key=lambda each: -each.id)[:SCANNED]
+        found = [each for each in latest if conversation_of(each.envelope) == correlation_id]
+        return LettersSeen(tuple(found[:_MOST_LETTERS]), stopped=len(every) > SCANNED or len(found) > _MOST_LETTERS)
+
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""
         open_ = (row.letter for row in self._tables.letters.values() if row.letter.status == "open")
@@ -116,6 +137,11 @@ class MemorySurvey:
     async def sizes(self) -> Mapping[str, int]:
         """Nothing is on a disk."""
         return {}
+
+
+def conversation_of(envelope: Envelope) -> str:
+    """Its correlation id, or its own id where it begins a conversation."""
+    return envelope.correlation_id or envelope.message_id
 
 
 def why(tables: Tables, envelope: Envelope, now: int) -> str:
@@ -144,7 +170,7 @@ def is_wanted(envelope: Envelope, reason: str, wanted: Wanted) -> bool:
         (wanted.why, reason),
         (wanted.key, envelope.partition_key),
         (wanted.message_type, envelope.message_type),
-        (wanted.correlation_id, envelope.correlation_id),
+        (wanted.correlation_id, conversation_of(envelope)),
     )
     if any(asked is not None and asked != there for asked, there in pairs):
         return False

@@ -12,7 +12,7 @@ from sagabus.codec import fingerprint
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
 from sagabus.refs import KeyLike, LaneLike
-from sagabus.store import Subscription
+from sagabus.store import JournalRow, Subscription
 from sagabus.stores.memory.journal import Index, Journal
 from sagabus.stores.memory.queue import Queue
 from sagabus.stores.suspicion import Suspicion
@@ -67,6 +67,9 @@ class Tables:
         self.tombstones: defaultdict[str, Index[tuple[int, str]]] = defaultdict(Index)
         self.history: dict[int, Recorded] = {}
         self.recorded: defaultdict[str, Index[tuple[int, int]]] = defaultdict(Index)
+        self.handled: dict[int, JournalRow] = {}
+        self.handled_by: defaultdict[str, Index[tuple[int, int]]] = defaultdict(Index)
+        """When and where the rows of each subscription stand."""
         self.holds: dict[KeyLike, int] = {}
         self.letters: dict[int, LetterRow] = {}
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
@@ -84,6 +87,7 @@ class Tables:
         self.version = 1
         self._last_letter = 0
         self._last_recorded = 0
+        self._last_handled = 0
 
     def is_held(self, envelope: Envelope) -> bool:
         """Whether another envelope of its key, or a parked dead letter, goes first."""
@@ -173,6 +177,13 @@ class Tables:
         )
         self.journal.put(self.history, row.position, row)
         self.recorded[save.saga].add((now, row.position))
+
+    def note(self, row: JournalRow, now: int) -> None:
+        """Write a row of the journal of messages, under a position that is never given twice."""
+        self._last_handled += 1
+        row = replace(row, handled_at=now, position=self._last_handled)
+        self.journal.put(self.handled, row.position, row)
+        self.handled_by[row.subscription].add((now, row.position))
 
     def bury(self, letter: DeadLetter, now: int) -> None:
         """Write a dead letter; one for the same message and content is opened again and keeps its id."""

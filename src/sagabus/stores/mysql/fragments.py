@@ -16,6 +16,8 @@ INSTANCE = (
 INSTANCE_NAMES = INSTANCE.replace(" ANY", "")
 HISTORY_NAMES = rows.HISTORY_COLUMNS.replace("key", "`key`")
 HISTORY = HISTORY_NAMES.replace(",", " ANY,") + " ANY"
+JOURNAL_NAMES = rows.JOURNAL_COLUMNS.replace(" key,", " `key`,")
+JOURNAL = JOURNAL_NAMES.replace(",", " ANY,") + " ANY"
 PLACE = f"channel {CHANNEL}, partition_key {KEY}"
 POSITION = "position BIGINT"
 NOT_HELD = """NOT EXISTS (SELECT 1 FROM {held_key} AS h WHERE h.channel = e.channel

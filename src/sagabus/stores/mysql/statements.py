@@ -21,6 +21,8 @@ from sagabus.stores.mysql.fragments import (
     HISTORY_NAMES,
     INSTANCE,
     INSTANCE_NAMES,
+    JOURNAL,
+    JOURNAL_NAMES,
     LOCKABLE_ROWS,
     NOT_HELD,
     PLACE,
@@ -69,6 +71,7 @@ UNION ALL
         INSTANCE,
     ),
     "record_history": Statement(f"INSERT INTO {{history}} ({HISTORY_NAMES}) VALUES {{values}}", HISTORY),
+    "note_handled": Statement(f"INSERT INTO {{journal}} ({JOURNAL_NAMES}) VALUES {{values}}", JOURNAL),
     "cancel_all_timers": Statement(f"DELETE e FROM {{rows}} STRAIGHT_JOIN {WAITING} WHERE e.timer IS NOT NULL", PLACE),
     "hold": Statement("""
 INSERT INTO {held_key} (channel, partition_key, position) VALUES (?1, ?2, ?3)
@@ -328,6 +331,11 @@ STRAIGHT_JOIN {instance} AS i FORCE INDEX (PRIMARY) ON i.saga = ?1 AND i.`key` =
 DELETE h FROM (SELECT old.position FROM {history} AS old FORCE INDEX ({history_committed})
     WHERE old.saga = ?1 AND old.committed_at < ?2 ORDER BY old.committed_at, old.position LIMIT ?3) AS r
 STRAIGHT_JOIN {history} AS h FORCE INDEX (PRIMARY) ON h.position = r.position
+"""),
+    "purge_journal": Statement("""
+DELETE j FROM (SELECT old.position FROM {journal} AS old FORCE INDEX ({journal_handled})
+    WHERE old.subscription = ?1 AND old.handled_at < ?2 ORDER BY old.handled_at, old.position LIMIT ?3) AS r
+STRAIGHT_JOIN {journal} AS j FORCE INDEX (PRIMARY) ON j.position = r.position
 """),
     "purge_letters": Statement("""
 DELETE d FROM (SELECT old.id FROM {dead_letter} AS old FORCE INDEX ({dead_letter_closed})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sagabus.store.survey import COUNTED
 from sagabus.stores.mysql.fetch_query import Run
-from sagabus.stores.mysql.fragments import DUE, NOT_HELD
+from sagabus.stores.mysql.fragments import DUE, JOURNAL_NAMES, NOT_HELD
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 from sagabus.stores.sql.steps import Answer, Query, Row
@@ -92,6 +92,29 @@ SELECT {", ".join("d." + name for name in rows.LETTER_COLUMNS.split(", "))} FROM
     SELECT id, channel, envelope FROM {{dead_letter}} FORCE INDEX ({{dead_letter_status}})
     WHERE status = 'open' ORDER BY id DESC LIMIT ?3) AS l
     WHERE channel = ?1 AND LOCATE(?2, envelope) > 0 ORDER BY id DESC LIMIT ?4) AS r
+STRAIGHT_JOIN {{dead_letter}} AS d FORCE INDEX (PRIMARY) ON d.id = r.id ORDER BY d.id DESC
+""",
+        gives=True,
+    ),
+    # Both databases enter an index behind a mark only where what stands before the position is one value.
+    "conversation_page": Statement(
+        f"""
+(SELECT {JOURNAL_NAMES}, position FROM {{journal}} FORCE INDEX ({{journal_conversation}})
+    WHERE correlation_id = ?1 AND handled_at = ?2 AND position > ?3 ORDER BY handled_at, position LIMIT ?4)
+UNION ALL (SELECT {JOURNAL_NAMES}, position FROM {{journal}} FORCE INDEX ({{journal_conversation}})
+    WHERE correlation_id = ?1 AND handled_at > ?2 ORDER BY handled_at, position LIMIT ?4)
+ORDER BY handled_at, position LIMIT ?4
+""",
+        gives=True,
+    ),
+    "any_letter_at": Statement(
+        "SELECT id FROM {dead_letter} FORCE INDEX (PRIMARY) WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1", gives=True
+    ),
+    "letters_naming": Statement(
+        f"""
+SELECT {", ".join("d." + name for name in rows.LETTER_COLUMNS.split(", "))} FROM (SELECT id FROM (
+    SELECT id, envelope FROM {{dead_letter}} FORCE INDEX (PRIMARY) WHERE id > 0 ORDER BY id DESC LIMIT ?2) AS l
+    WHERE LOCATE(?1, envelope) > 0 ORDER BY id DESC LIMIT ?3) AS r
 STRAIGHT_JOIN {{dead_letter}} AS d FORCE INDEX (PRIMARY) ON d.id = r.id ORDER BY d.id DESC
 """,
         gives=True,

@@ -26,7 +26,7 @@ _TIMER = "channel text, partition_key text, timer text"
 _LANE = "channel text, lane int, epoch bigint"
 _HANDLED = "ANY ((SELECT positions FROM handled)::bigint[])"
 
-# Its one slot is for what only some sagas want: their history.
+# Its slot is for what only some want: the history of a saga, the journal of a bus.
 _FLUSH = f"""
 WITH head AS MATERIALIZED (SELECT value FROM {{meta}} WHERE name = 'routing' FOR SHARE),
 held AS MATERIALIZED (SELECT count(*) AS n FROM {recordset("?2", _LANE)} AS r
@@ -54,6 +54,10 @@ SELECT 1 / (CASE WHEN (SELECT value FROM head) = ?1::bigint AND (SELECT n FROM h
 _RECORD = f"""recorded AS (INSERT INTO {{history}} ({rows.HISTORY_COLUMNS})
     SELECT saga, key, version, ?5::bigint, message_id, message_type, timer, status, completed, state, shape
     FROM {row_text.transitions("?11")} AS r),
+"""
+
+_NOTE = f"""noted AS (INSERT INTO {{journal}} ({rows.JOURNAL_COLUMNS})
+    SELECT {rows.JOURNAL_COLUMNS.replace("handled_at", "?5::bigint")} FROM {row_text.journal("?n")} AS r),
 """
 
 # The horizon is locked before the records are looked at: a purge that raises it deletes in the same transaction.
@@ -90,11 +94,15 @@ SELECT {_ACCEPTED}, CASE WHEN NOT EXISTS (SELECT 1 FROM {{held_key}})
 _STATEMENTS = {
     "flush": Statement(_FLUSH.replace("{also}", "")),
     "flush_and_record": Statement(_FLUSH.replace("{also}", _RECORD)),
+    "flush_and_note": Statement(_FLUSH.replace("{also}", _NOTE.replace("?n", "?11"))),
+    "flush_record_and_note": Statement(_FLUSH.replace("{also}", _RECORD + _NOTE.replace("?n", "?12"))),
     "append": Statement(_APPEND),
     "append_and_tell": Statement(_APPEND_AND_TELL),
 }
-TAKEN = frozenset({"removed", "first", "last", "sent", "timers", "cancelled", "finished", "recorded"})
-"""What of a plan one statement does: removes messages, saves instances, sends, sets and cancels timers, records."""
+TAKEN = frozenset({"removed", "first", "last", "sent", "timers", "cancelled", "finished", "recorded", "journal"})
+"""What of a plan one statement does: removes messages, saves instances, sends, sets and cancels timers, records, and
+writes the journal.
+"""
 LEFT = tuple(each.name for each in fields(Plan) if each.name not in TAKEN)
 """The rest is left to the shared logic, an effect included that a plan does not have yet."""
 _decode_places = msgspec.json.Decoder(list[tuple[str, str]]).decode
@@ -112,15 +120,14 @@ class HotStatements:
 
     def __init__(self, tables: Mapping[str, str]) -> None:
         found: dict[str, Ready] = ready(_STATEMENTS, tables, lambda _: "", DOLLARS)
-        self._flush = found["flush"].sql
-        self._flush_and_record = found["flush_and_record"].sql
+        self._flushes = {name: found[name].sql for name in _STATEMENTS if name.startswith("flush")}
         self._append = found["append"].sql
         self._append_and_tell = found["append_and_tell"].sql
 
     def flush(self, batch: Batch, now: int) -> Written | None:
         """The flush of outcomes that do nothing but what is TAKEN; None for any others."""
         try:
-            found = plan(batch.outcomes)
+            found = plan(batch.outcomes, batch.journal)
         except Lost:
             return None
         if any(getattr(found, name) for name in LEFT) or any(e.guarded for e in found.sent):
@@ -142,10 +149,21 @@ class HotStatements:
             len(found.removed),
             len(found.last),
         )
-        if not found.recorded:
-            return Written(self._flush, parameters)
-        recorded = row_text.packed_transitions(found.recorded)
-        return None if recorded is None else Written(self._flush_and_record, (*parameters, recorded))
+        if not (found.recorded or found.journal):
+            return Written(self._flushes["flush"], parameters)
+        return self._with_more(found, parameters)
+
+    def _with_more(self, found: Plan, parameters: tuple[Any, ...]) -> Written | None:
+        """The same with the transitions to record, and with the rows of the journal."""
+        more = [row_text.packed_transitions(found.recorded)] if found.recorded else []
+        if found.journal:
+            more.append(row_text.packed_journal(found.journal))
+        if None in more:
+            return None
+        name = "flush_and_record" if not found.journal else "flush_and_note"
+        if len(more) > 1:
+            name = "flush_record_and_note"
+        return Written(self._flushes[name], (*parameters, *more))
 
     def append(
         self, envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[tuple[str, int, int]] = ()

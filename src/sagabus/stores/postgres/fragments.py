@@ -27,6 +27,11 @@ HISTORY = (
     "saga text, key text, version bigint, committed_at bigint, message_id text, message_type text, timer text, "
     "status text, completed int, state text, shape text"
 )
+JOURNAL = (
+    "correlation_id text, subscription text, message_id text, message_type text, key text, timer text, "
+    "causation_id text, sent_at bigint, attempt int, outcome text, error text, version bigint, duration bigint, "
+    "worker text, handled_at bigint"
+)
 INSTANCE_NAMES = ", ".join(column.split()[0] for column in INSTANCE.split(", "))
 PLACE = "channel text, partition_key text"
 POSITIONS = "ANY (ARRAY(SELECT p::bigint FROM json_array_elements_text(?1::json) AS p))"

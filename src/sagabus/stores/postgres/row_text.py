@@ -12,8 +12,9 @@ import msgspec
 
 from sagabus.envelope import Envelope, accepted_times
 from sagabus.outcome import Save
-from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE
-from sagabus.stores.sql.rows import fingerprint, headers_text, shape_text
+from sagabus.store import JournalRow
+from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE, JOURNAL
+from sagabus.stores.sql.rows import JOURNAL_COLUMNS, fingerprint, headers_text, shape_text
 
 _FIELD, _ROW, _NULL = "\x1f", "\x1e", "\x1a"
 _RARE = ("due_at", "attempt", "stashed", "headers", "failed_at", "timer")
@@ -27,9 +28,10 @@ _ENVELOPE = (
 _GIVEN = ("guarded", "fingerprint", "stamp", "origin", *_ENVELOPE)
 _INSTANCE = ("saga", "key", "version", "read_version", "state", "status", "timers", "completed_at", "shape")
 _HISTORY = ("saga", "key", "version", "message_id", "message_type", "timer", "status", "completed", "state", "shape")
+_JOURNAL = tuple(name for name in JOURNAL_COLUMNS.split(", ") if name != "handled_at")
 
 _GUARD = "guarded int, fingerprint text, stamp bigint, origin bigint"
-_COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {HISTORY}, {_GUARD}".split(", ")]
+_COLUMNS = [column.partition(" ") for column in f"{ENVELOPE}, {INSTANCE}, {HISTORY}, {JOURNAL}, {_GUARD}".split(", ")]
 _KINDS = {name: kind for name, _, kind in _COLUMNS}
 
 
@@ -51,6 +53,11 @@ def instances(parameter: str) -> str:
 def transitions(parameter: str) -> str:
     """The set of rows that `packed_transitions` has put into a parameter."""
     return _taken_apart(parameter, _HISTORY)
+
+
+def journal(parameter: str) -> str:
+    """The set of rows that `packed_journal` has put into a parameter."""
+    return _taken_apart(parameter, _JOURNAL)
 
 
 def _taken_apart(parameter: str, names: Iterable[str]) -> str:
@@ -91,6 +98,14 @@ def packed_transitions(found: Iterable[tuple[Envelope, Save]]) -> str | None:
     lines = _Lines()
     for envelope, save in found:
         lines.add_transition(envelope, save)
+    return lines.text()
+
+
+def packed_journal(found: Iterable[JournalRow]) -> str | None:
+    """Rows of the journal."""
+    lines = _Lines()
+    for row in found:
+        lines.add_handled(row)
     return lines.text()
 
 
@@ -150,6 +165,17 @@ class _Lines:
             f"{save.saga}\x1f{save.key}\x1f{save.version}\x1f{envelope.message_id}\x1f{envelope.message_type}\x1f"
             f"{self._or_null(envelope.timer)}\x1f{self._or_null(save.status)}\x1f{int(save.completed)}\x1f"
             f"{save.state.decode()}\x1f{self._or_null(save.shape)}"
+        )
+
+    def add_handled(self, row: JournalRow) -> None:
+        """A row of the journal."""
+        self._fields += 13
+        version = None if row.version is None else str(row.version)
+        self._lines.append(
+            f"{row.correlation_id}\x1f{row.subscription}\x1f{row.message_id}\x1f{row.message_type}\x1f"
+            f"{self._or_null(row.key)}\x1f{self._or_null(row.timer)}\x1f{self._or_null(row.causation_id)}\x1f"
+            f"{row.sent_at}\x1f{row.attempt}\x1f{row.outcome}\x1f{self._or_null(row.error)}\x1f"
+            f"{self._or_null(version)}\x1f{row.duration}\x1f{row.worker}"
         )
 
     def _rare(self, envelope: Envelope, due_at: int) -> str:

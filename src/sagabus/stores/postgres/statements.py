@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from sagabus.stores.postgres.examination_statements import EXAMINING
-from sagabus.stores.postgres.fragments import ENVELOPE, HISTORY, INSTANCE, PLACE, POSITIONS, create, recordset, upsert
+from sagabus.stores.postgres.fragments import (
+    ENVELOPE,
+    HISTORY,
+    INSTANCE,
+    JOURNAL,
+    PLACE,
+    POSITIONS,
+    create,
+    recordset,
+    upsert,
+)
 from sagabus.stores.postgres.lease_statements import LEASING
 from sagabus.stores.postgres.queries import READING
 from sagabus.stores.postgres.survey_statements import SURVEYING
@@ -46,6 +56,9 @@ LEFT JOIN (SELECT l.channel, l.lane, l.epoch FROM {rows} CROSS JOIN LATERAL (
     "change_instances": Statement(upsert(_RECORDS), INSTANCE),
     "record_history": Statement(
         f"INSERT INTO {{history}} ({rows.HISTORY_COLUMNS}) SELECT {rows.HISTORY_COLUMNS} FROM {{rows}}", HISTORY
+    ),
+    "note_handled": Statement(
+        f"INSERT INTO {{journal}} ({rows.JOURNAL_COLUMNS}) SELECT {rows.JOURNAL_COLUMNS} FROM {{rows}}", JOURNAL
     ),
     "cancel_all_timers": Statement(f"DELETE FROM {{envelope}} WHERE position = {_timers_of('')}", PLACE),
     "hold": Statement("""
@@ -212,6 +225,10 @@ AND completed_at < ?2
     "purge_history": Statement("""
 DELETE FROM {history} WHERE position = ANY (ARRAY(SELECT position FROM {history}
     WHERE saga = ?1 AND committed_at < ?2 ORDER BY saga, committed_at, position LIMIT ?3))
+"""),
+    "purge_journal": Statement("""
+DELETE FROM {journal} WHERE position = ANY (ARRAY(SELECT position FROM {journal}
+    WHERE subscription = ?1 AND handled_at < ?2 ORDER BY subscription, handled_at, position LIMIT ?3))
 """),
     "purge_letters": Statement("""
 DELETE FROM {dead_letter} WHERE id = ANY (ARRAY(SELECT id FROM {dead_letter}

@@ -94,6 +94,25 @@ SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}} WHERE id = ANY (ARRAY(SELECT i
 """,
         gives=True,
     ),
+    "conversation_page": Statement(
+        f"""
+SELECT {rows.JOURNAL_COLUMNS}, position FROM {{journal}}
+WHERE correlation_id = ?1 AND (handled_at, position) > (?2::bigint, ?3::bigint)
+ORDER BY correlation_id, handled_at, position LIMIT ?4
+""",
+        gives=True,
+    ),
+    "any_letter_at": Statement(
+        "SELECT id FROM {dead_letter} WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1", gives=True
+    ),
+    "letters_naming": Statement(
+        f"""
+SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}} WHERE id = ANY (ARRAY(SELECT id FROM (SELECT id, envelope
+    FROM {{dead_letter}} WHERE id > 0 ORDER BY id DESC LIMIT ?2) AS d
+    WHERE strpos(envelope, ?1) > 0 ORDER BY id DESC LIMIT ?3)) ORDER BY id DESC
+""",
+        gives=True,
+    ),
     "letter_counts": Statement(
         f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,

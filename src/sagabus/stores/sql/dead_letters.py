@@ -94,7 +94,7 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
     """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
     if not (yield Query("own_purge")).rows:
         return Purged()  # another worker is purging
-    inbox = instances = letters = history = 0
+    inbox = instances = letters = history = journal = 0
     more = False
     for kept in sorted(retention, key=lambda each: each.channel):
         cutoff = max(now - kept.window, 0)  # a longer retention has no number
@@ -102,11 +102,12 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
         tombstones = (yield Query("purge_instances", (kept.channel, cutoff, limit))).changed
         closed = (yield Query("purge_letters", (kept.channel, cutoff, limit))).changed
         recorded = (yield Query("purge_history", (kept.channel, max(now - kept.history_window, 0), limit))).changed
+        noted = (yield Query("purge_journal", (kept.channel, max(now - kept.journal_window, 0), limit))).changed
         inbox, instances = inbox + gone, instances + tombstones
-        letters, history = letters + closed, history + recorded
-        more = more or unfinished or limit in (tombstones, closed, recorded)
+        letters, history, journal = letters + closed, history + recorded, journal + noted
+        more = more or unfinished or limit in (tombstones, closed, recorded, noted)
     hit("purge.before_commit")
-    return Purged(inbox=inbox, instances=instances, dead_letters=letters, history=history, more=more)
+    return Purged(inbox=inbox, instances=instances, dead_letters=letters, history=history, journal=journal, more=more)
 
 
 def _purge_inbox(channel: str, cutoff: int, limit: int) -> Steps[tuple[int, bool]]:

@@ -9,6 +9,7 @@ from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
 from sagabus.store.survey import (
     BEGIN,
     LONGEST_LOOK,
@@ -16,6 +17,7 @@ from sagabus.store.survey import (
     KeySeen,
     LaneCount,
     LetterCounts,
+    LettersSeen,
     Mark,
     WaitingPage,
     Wanted,
@@ -64,6 +66,16 @@ class SqlSurvey:
     async def key(self, channel: str, key: str) -> KeySeen:
         """What decides whether messages of a key may run."""
         return await self._looks(walking.key(channel, key, self._clock.now()), LONGEST_LOOK)
+
+    async def journal(
+        self, correlation_id: str, *, after: JournalMark = JOURNAL_BEGIN, limit: int = 100
+    ) -> Sequence[JournalRow]:
+        """A page of the journal's rows of one conversation."""
+        return await self._looks(surveying.journal(correlation_id, after, limit), LONGEST_LOOK)
+
+    async def letters(self, correlation_id: str) -> LettersSeen:
+        """The dead letters of one conversation."""
+        return await self._looks(surveying.letters(correlation_id), LONGEST_LOOK)
 
     async def letter_counts(self) -> LetterCounts:
         """The open dead letters by channel and cause."""

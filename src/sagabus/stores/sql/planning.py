@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -22,6 +22,7 @@ from sagabus.outcome import (
     Statement,
     Verdict,
 )
+from sagabus.store import JournalRow
 
 CLAIM = "\x1f"
 """In front of a claimed key: no message id contains it, so neither can be taken for the other."""
@@ -64,6 +65,7 @@ class Plan:
     """Positions of suspects that were seen with so many attempts and deaths, before one more death is counted."""
     unmarked: list[int] = field(default_factory=list[int])
     """Positions of which a death is taken back."""
+    journal: list[JournalRow] = field(default_factory=list[JournalRow])
     others: list[Outcome] = field(default_factory=list[Outcome])
 
     @property
@@ -124,8 +126,11 @@ class Plan:
         ]
 
 
-def plan(outcomes: Sequence[Outcome]) -> Plan:
-    """The rows of these outcomes, in the order in which they ran; raises Lost when one rests on what is not so."""
+def plan(outcomes: Sequence[Outcome], journal: Mapping[int, JournalRow]) -> Plan:
+    """The rows of these outcomes, in the order in which they ran; raises Lost when one rests on what is not so.
+
+    `journal`: their rows of the journal, by the position of the envelope.
+    """
     found = Plan()
     removed, sent = found.removed, found.sent
     for outcome in outcomes:
@@ -145,7 +150,13 @@ def plan(outcomes: Sequence[Outcome]) -> Plan:
                 found.timers.setdefault((each.channel, each.partition_key), {})[each.timer] = each
         if effects.save is not None:
             _plan_save(found, envelope, effects.save)
+    found.journal = _journal_of(outcomes, journal) if journal else []
     return found
+
+
+def _journal_of(outcomes: Sequence[Outcome], journal: Mapping[int, JournalRow]) -> list[JournalRow]:
+    rows = (journal.get(each.envelope.position) for each in outcomes if type(each) is not Marked)
+    return [row for row in rows if row is not None]
 
 
 def _plan_other(found: Plan, outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from sagabus import codec
 from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
+from sagabus.store import JournalRow
 from sagabus.stores.sql.damage import DamagedRow, readable, what_is_wrong
 from sagabus.stores.sql.steps import Row
 from sagabus.stores.texts import body_text, kept
@@ -26,6 +27,10 @@ STORED_COLUMNS = f"{ENVELOPE_COLUMNS}, deaths, excused"
 INSTANCE_COLUMNS = "saga, key, version, state, status, timers, completed_at, created_at, updated_at, shape"
 INSTANCE_WIDTH = INSTANCE_COLUMNS.count(",") + 1
 HISTORY_COLUMNS = "saga, key, version, committed_at, message_id, message_type, timer, status, completed, state, shape"
+JOURNAL_COLUMNS = (
+    "correlation_id, subscription, message_id, message_type, key, timer, causation_id, sent_at, attempt, outcome, "
+    "error, version, duration, worker, handled_at"
+)
 LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
     "parked, status, cause"
@@ -164,6 +169,16 @@ def recorded_of(row: Row) -> Recorded:
         state=row[10].encode() if isinstance(row[10], str) else kept({"state": row[10]}),
         shape=row[11],
     )
+
+
+def journal_row(row: JournalRow, now: int) -> tuple[object, ...]:
+    """A row of JOURNAL_COLUMNS."""
+    return (*msgspec.structs.astuple(row)[:-2], now)
+
+
+def journalled(row: Row) -> JournalRow:
+    """What a row of JOURNAL_COLUMNS and `position` says; of texts that are damaged, what can be read."""
+    return JournalRow(*map(readable, row))
 
 
 class StoredEnvelope(msgspec.Struct, frozen=True, array_like=True):

@@ -6,7 +6,7 @@ is rolled back, and each outcome is applied singly under a savepoint. So only th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -25,8 +25,8 @@ from sagabus.outcome import (
     Verdict,
 )
 from sagabus.refs import LaneLike
-from sagabus.store import Batch
-from sagabus.stores.sql import appending
+from sagabus.store import Batch, JournalRow
+from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.planning import Lost, Plan, plan
 from sagabus.stores.sql.steps import Query, StatementFailed, Steps, UserQuery
 
@@ -35,6 +35,8 @@ Now: TypeAlias = Callable[[], int]
 """The store's clock. Sent messages are due from the moment when they are written. That is after the user's statements,
 which may take long, and as near to the commit as possible.
 """
+Rows: TypeAlias = Mapping[int, JournalRow]
+"""The journal's row of each outcome that has one, by the position of its envelope."""
 Refused: TypeAlias = list[tuple[Envelope, Admission]]
 
 COMMITTED = Settled(Verdict.COMMITTED)
@@ -52,7 +54,7 @@ def settle(batch: Batch, now: Now, check: Check) -> Steps[list[Settled]]:
     moved = {place for place, epoch in batch.epochs.items() if epochs.get(place) != epoch}
     refused = _refused(batch.outcomes, moved, stale=routing != batch.routing)
     kept = [outcome for number, outcome in enumerate(batch.outcomes) if number not in refused]
-    answers = iter((yield from _all_or_each(kept, now, check)))
+    answers = iter((yield from _all_or_each(kept, batch.journal, now, check)))
     if refused:
         yield from _tell_gone(batch.outcomes, refused)
     hit("commit.before_commit")
@@ -86,13 +88,13 @@ def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Step
     refused.update((number, Verdict.GONE) for number, position in asked.items() if position not in there)
 
 
-def _all_or_each(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[list[Settled]]:
+def _all_or_each(outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check) -> Steps[list[Settled]]:
     if not outcomes:
         return []
     try:
-        refused = yield from _under_savepoint(outcomes, now, check)
+        refused = yield from _under_savepoint(outcomes, journal, now, check)
     except Lost:
-        return (yield from _singly(outcomes, now, check))  # one is at fault: find out which
+        return (yield from _singly(outcomes, journal, now, check))  # one is at fault: find out which
     return [_committed(outcome, refused) for outcome in outcomes] if refused else [COMMITTED] * len(outcomes)
 
 
@@ -101,32 +103,32 @@ def _committed(outcome: Outcome, refused: Refused) -> Settled:
     return Settled(Verdict.COMMITTED, refused=tuple(each for each in refused if id(each[0]) in sent))
 
 
-def _singly(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[list[Settled]]:
+def _singly(outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check) -> Steps[list[Settled]]:
     broken: set[tuple[str, str | None]] = set()
     answers: list[Settled] = []
     for outcome in outcomes:
         chain = (outcome.envelope.channel, outcome.envelope.partition_key)
         answer = Settled(Verdict.DROPPED)
         if chain not in broken:
-            answer = yield from _one(outcome, now, check)
+            answer = yield from _one(outcome, journal, now, check)
         if answer.verdict is not Verdict.COMMITTED and chain[1] is not None:
             broken.add(chain)
         answers.append(answer)
     return answers
 
 
-def _one(outcome: Outcome, now: Now, check: Check) -> Steps[Settled]:
+def _one(outcome: Outcome, journal: Rows, now: Now, check: Check) -> Steps[Settled]:
     try:
-        refused = yield from _under_savepoint((outcome,), now, check)
+        refused = yield from _under_savepoint((outcome,), journal, now, check)
     except Lost as lost:
         return lost.settled
     return _committed(outcome, refused) if refused else COMMITTED
 
 
-def _under_savepoint(outcomes: Sequence[Outcome], now: Now, check: Check) -> Steps[Refused]:
+def _under_savepoint(outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check) -> Steps[Refused]:
     yield Query("savepoint")
     try:
-        refused = yield from _apply(plan(outcomes), now, check)
+        refused = yield from _apply(plan(outcomes, journal), now, check)
     except Lost:
         yield Query("rollback_to_savepoint")
         yield Query("release_savepoint")
@@ -155,10 +157,16 @@ def _apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
     for outcome in found.others:
         yield from _mark(outcome, now())
         hit("commit.marked")
+    yield from _note(found, now())
     if found.woken:
         # Last: what was stashed by this very flush is among them.
         yield Query("wake", rows=found.woken)
     return refused
+
+
+def _note(found: Plan, now: int) -> Steps[None]:
+    if found.journal:
+        yield Query("note_handled", rows=[rows.journal_row(row, now) for row in found.journal])
 
 
 def _count_deaths(found: Plan) -> Steps[None]:

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from sagabus.envelope import Cause
-from sagabus.store.survey import COUNTED, Backlog, LaneCount, LetterCount, LetterCounts
+from sagabus.store.journal import JournalMark, JournalRow
+from sagabus.store.survey import COUNTED, SCANNED, Backlog, LaneCount, LetterCount, LetterCounts, LettersSeen
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.steps import Query, Steps
 
 FOREVER = 2**62
 """Later than any due time."""
+_MOST_LETTERS = 100
 CAUSE_WIDTH = 14
 """So many characters of a reason tell the cause of a letter that an older release wrote."""
 WHY = """CASE WHEN e.stashed = 1 THEN 'stashed' WHEN e.due_at <= {now} THEN CASE WHEN
@@ -59,6 +62,20 @@ def places(channel: str) -> Steps[list[tuple[object, ...]]]:
     """All lanes of a channel, whether any worker has leased them or not."""
     lanes = (yield Query("lanes_setting")).value or 0
     return [(channel, lane) for lane in range(lanes)]
+
+
+def journal(correlation_id: str, after: JournalMark, limit: int) -> Steps[list[JournalRow]]:
+    """A page of the journal's rows of one conversation."""
+    return list(map(rows.journalled, (yield Query("conversation_page", (correlation_id, *after, limit))).rows))
+
+
+def letters(correlation_id: str) -> Steps[LettersSeen]:
+    """By the text of the id in the envelope of a letter first, and then by the id itself."""
+    asked = (rows.json_of(correlation_id), SCANNED, _MOST_LETTERS + 1)
+    found = list(map(rows.letter_of, (yield Query("letters_naming", asked)).rows))
+    oldest: int | None = (yield Query("any_letter_at", (SCANNED,))).value
+    own = [each for each in found if (each.envelope.correlation_id or each.envelope.message_id) == correlation_id]
+    return LettersSeen(tuple(own[:_MOST_LETTERS]), stopped=oldest is not None or len(found) > _MOST_LETTERS)
 
 
 def letter_counts() -> Steps[LetterCounts]:

@@ -25,7 +25,7 @@ _CONDITIONS = (
     "{reason} = {0}",
     "e.partition_key = {0}",
     "e.message_type = {0}",
-    "e.correlation_id = {0}",
+    "(e.correlation_id = {0} OR (e.correlation_id IS NULL AND e.message_id = {0}))",
     "e.sent_at >= {0}",
     "e.sent_at < {0}",
 )

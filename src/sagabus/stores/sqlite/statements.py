@@ -123,6 +123,9 @@ WHERE saga = r.column1 AND key = r.column2 AND version = r.column4
     "record_history": Values(
         11, f"INSERT INTO sagabus_history ({rows.HISTORY_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
     ),
+    "note_handled": Values(
+        15, f"INSERT INTO sagabus_journal ({rows.JOURNAL_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
+    ),
     "cancel_all_timers": Packed(
         f"DELETE FROM sagabus_envelope WHERE timer IS NOT NULL AND (channel, partition_key) IN ({_PAIRS})"
     ),
@@ -350,6 +353,10 @@ WHERE saga = ?1 AND completed_at IS NOT NULL AND completed_at < ?2 ORDER BY comp
     "purge_history": Plain("""
 DELETE FROM sagabus_history WHERE position IN (SELECT position FROM sagabus_history
 WHERE saga = ?1 AND committed_at < ?2 ORDER BY committed_at, position LIMIT ?3)
+"""),
+    "purge_journal": Plain("""
+DELETE FROM sagabus_journal WHERE position IN (SELECT position FROM sagabus_journal
+WHERE subscription = ?1 AND handled_at < ?2 ORDER BY handled_at, position LIMIT ?3)
 """),
     "purge_letters": Plain("""
 DELETE FROM sagabus_dead_letter WHERE id IN (SELECT id FROM sagabus_dead_letter

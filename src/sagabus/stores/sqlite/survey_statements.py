@@ -20,6 +20,7 @@ _BY_SCHEDULE = """e.due_at BETWEEN {0} AND {2}
     AND (e.due_at > {0} OR e.position > {1}) AND (e.due_at < {2} OR e.position <= {3})"""
 _PLACES = "json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e"
 _WANTED = wanted_text(_WHY, [f"?{number}" for number in range(8, 15)])
+_NOTED = f"{rows.JOURNAL_COLUMNS}, position"
 _waiting = msgspec.json.Decoder(list[list[Any]]).decode
 
 
@@ -77,6 +78,20 @@ SELECT owner FROM sagabus_lane WHERE channel = ?1 AND lane = ?2 AND expires_at B
 SELECT {rows.LETTER_COLUMNS} FROM sagabus_dead_letter WHERE id IN (SELECT id FROM (SELECT id, channel, envelope
     FROM sagabus_dead_letter WHERE status = 'open' ORDER BY id DESC LIMIT ?3)
     WHERE channel = ?1 AND instr(envelope, ?2) ORDER BY id DESC LIMIT ?4) ORDER BY id DESC
+"""),
+    "conversation_page": Packed(
+        f"""
+SELECT {packed_rows(_NOTED)} FROM (SELECT * FROM sagabus_journal WHERE correlation_id = ?1
+    AND handled_at >= ?2 AND (handled_at > ?2 OR position > ?3) ORDER BY handled_at, position LIMIT ?4)
+""",
+        _waiting,
+        _NOTED,
+    ),
+    "any_letter_at": Plain("SELECT id FROM sagabus_dead_letter WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1"),
+    "letters_naming": Plain(f"""
+SELECT {rows.LETTER_COLUMNS} FROM sagabus_dead_letter WHERE id IN (SELECT id FROM (SELECT id, envelope
+    FROM sagabus_dead_letter WHERE id > 0 ORDER BY id DESC LIMIT ?2)
+    WHERE instr(envelope, ?1) ORDER BY id DESC LIMIT ?3) ORDER BY id DESC
 """),
     "letter_counts": Plain(f"""
 SELECT channel, cause, begins, count(*), sum(parked), min(last_failed_at) FROM (SELECT channel, cause, parked,

@@ -29,6 +29,7 @@ _SUBJECTS = (
         "identifying",
         "inspecting",
         "joining",
+        "journals",
         "keeping",
         "leasing",
         "look_alikes",

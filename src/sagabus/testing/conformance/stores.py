@@ -22,6 +22,7 @@ from sagabus.testing.conformance.inspecting import (
     WakingConformance,
 )
 from sagabus.testing.conformance.joining import JoinConformance, LifeConformance
+from sagabus.testing.conformance.journals import JournalConformance
 from sagabus.testing.conformance.keeping import KeepingConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
@@ -58,6 +59,7 @@ class StoreConformance(
     ClaimConformance,
     SagaConformance,
     HistoryConformance,
+    JournalConformance,
     TimerConformance,
     TimesConformance,
     RetryConformance,
