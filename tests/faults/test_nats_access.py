@@ -1,7 +1,10 @@
 """Who may connect to NATS, and how: passwords, rights, TLS, and several hosts."""
 
 import asyncio
+import base64
+import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -9,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.nats_server import Streams, ids, note, receive, send
@@ -123,6 +127,81 @@ async def test_a_token_is_a_way_to_connect() -> None:
             link = await NatsTransport("nats://" + login.format(server.port)).connect()
             await link.ping()
             await link.close()
+
+
+async def test_the_seed_of_a_key_is_a_way_to_connect(tmp_path: Path) -> None:
+    require(PrivateNats)
+    me, stranger = key("U"), key("U")
+    with PrivateNats({"authorization": f"{{ users: [ {{ nkey: {public(me)} }} ] }}"}) as server:
+        link = await NatsTransport(f"{server.url}?nkey={kept(tmp_path, me.seed)}").connect()
+        await link.ping()
+        await link.close()
+
+        with pytest.raises(ConfigurationError, match="refuses the user"):
+            await NatsTransport(f"{server.url}?nkey={kept(tmp_path, stranger.seed)}").connect()
+
+
+async def test_credentials_are_a_way_to_connect(tmp_path: Path) -> None:
+    require(PrivateNats)
+    operator, system, account, me = key("O"), key("A"), key("A"), key("U")
+    unlimited = dict.fromkeys(("subs", "conn", "leaf", "imports", "exports", "data", "payload"), -1)
+    stored = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
+    accounts = {account: claims(operator, account, limits=unlimited | stored)}
+    accounts[system] = claims(operator, system, limits=unlimited)
+    known = ", ".join(f'{public(each)}: "{text}"' for each, text in accounts.items())
+    settings = {
+        "operator": f'"{claims(operator, operator)}"',
+        "system_account": public(system),
+        "resolver": f"MEMORY\nresolver_preload: {{ {known} }}",
+    }
+    with PrivateNats(settings) as server:
+        user = claims(account, me, subs=-1, data=-1, payload=-1)
+        link = await NatsTransport(f"{server.url}?creds={kept(tmp_path, credentials(user, me.seed))}").connect()
+        await link.declare(Topology("books", ("noted",)))
+        assert await send(link, note(0)) == [Answer.CONFIRMED]
+        await link.close()
+
+        unknown = claims(key("A"), me)
+        with pytest.raises(ConfigurationError, match="refuses the user"):
+            await NatsTransport(f"{server.url}?creds={kept(tmp_path, credentials(unknown, me.seed))}").connect()
+
+
+def key(kind: str) -> Any:
+    """A new key of an operator, an account or a user."""
+    nkeys = pytest.importorskip("nkeys", reason="creds and nkey need it: pip install 'nats-py[nkeys]'")
+    kinds = {"O": nkeys.PREFIX_BYTE_OPERATOR, "A": nkeys.PREFIX_BYTE_ACCOUNT, "U": nkeys.PREFIX_BYTE_USER}
+    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), kinds[kind]))
+
+
+def public(pair: Any) -> str:
+    return str(pair.public_key.decode())
+
+
+def claims(signer: Any, subject: Any, **said: Any) -> str:
+    """A token that says who somebody is, as `nsc` makes one."""
+    kind = {"O": "operator", "A": "account", "U": "user"}[public(subject)[0]]
+    body = {"jti": os.urandom(8).hex(), "iat": 1, "iss": public(signer), "name": kind, "sub": public(subject)}
+    parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, body | {"nats": {"type": kind, "version": 2, **said}}]
+    signed = b".".join(map(encoded, (json.dumps(part).encode() for part in parts)))
+    return (signed + b"." + encoded(signer.sign(signed))).decode()
+
+
+def encoded(raw: bytes) -> bytes:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def credentials(user: str, seed: bytes) -> bytes:
+    parts = {"NATS USER JWT": user, "USER NKEY SEED": seed.decode()}
+    return "".join(
+        f"-----BEGIN {name}-----\n{text}\n------END {name}------\n\n" for name, text in parts.items()
+    ).encode()
+
+
+def kept(folder: Path, text: bytes) -> Path:
+    """A new file."""
+    file = folder / f"{len(list(folder.iterdir()))}.creds"
+    file.write_bytes(text)
+    return file
 
 
 async def test_tls_verifies_the_server(certificates: Path) -> None:

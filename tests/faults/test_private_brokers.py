@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -169,3 +170,23 @@ def surroundings(process: int) -> str:
         return (place / "environ").read_text(errors="replace") + str((place / "cwd").readlink())
     except OSError:
         return ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "program", "variable"),
+    [
+        (PrivateRedis, "Redis", "redis-server", "SAGABUS_REDIS_SERVER"),
+        (PrivateNats, "NATS", "nats-server", "SAGABUS_NATS_SERVER"),
+    ],
+)
+def test_the_page_names_the_version_that_every_build_tries(
+    kind: type[PrivateServer], name: str, program: str, variable: str
+) -> None:
+    require(kind)
+    if variable in os.environ:
+        pytest.skip("another version is tried by hand")
+    said = subprocess.run([program, "--version"], capture_output=True, check=True, text=True).stdout
+    page = Path(__file__).resolve().parents[2] / "docs" / "brokers.md"
+    (version,) = re.findall(r"\d+\.\d+\.\d+", said)[:1]
+
+    assert f"| {name} {version} | in every build |" in page.read_text(encoding="utf-8")
