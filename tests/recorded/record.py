@@ -18,6 +18,7 @@ from typing import Any
 from tests.recorded.workload import DEFINITIONS, START, leave
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 
+from sagabus import Settings
 from sagabus.cli.opening import store_of
 from sagabus.stores.sql.dialect import TABLES
 from sagabus.stores.sqlite.schema import LATEST
@@ -26,6 +27,7 @@ from sagabus.testing import Harness, ManualClock
 HERE = Path(__file__).parent
 NAME = "recorded"
 """Of the schema on PostgreSQL, and of the prefix on MySQL, in a recording."""
+ALL = Settings(journal="all")
 _END = re.compile(r";\n(?=\s*(?:ALTER|CREATE|INSERT|UPDATE|DELETE|SET|--)|\s*$)")
 GENERATED = {"scheduled", "waits"}
 """Columns that MySQL computes."""
@@ -118,7 +120,8 @@ def _literals(database: Database, row: Sequence[Any]) -> Iterator[str]:
 
 def _counters(database: Database) -> Iterator[str]:
     """So that no position is given twice."""
-    for table, column in (("envelope", "position"), ("dead_letter", "id"), ("history", "position")):
+    columns = {"envelope": "position", "dead_letter": "id", "history": "position", "journal": "position"}
+    for table, column in columns.items():
         if database.kind == "sqlite":
             ((last,),) = database.run("SELECT seq FROM sqlite_sequence WHERE name = ?", [database.own(table)])
             yield f"UPDATE sqlite_sequence SET seq = {last} WHERE name = '{database.own(table)}';"
@@ -133,7 +136,7 @@ def _counters(database: Database) -> Iterator[str]:
 
 def record(database: Database) -> str:
     """Let the workload leave what it leaves, and write it down."""
-    harness = Harness(*DEFINITIONS, store=database.url, clock=ManualClock(START), patience=60.0)
+    harness = Harness(*DEFINITIONS, store=database.url, clock=ManualClock(START), patience=60.0, settings=ALL)
     asyncio.run(leave(harness, database.url))
     return dump(database)
 

@@ -108,6 +108,20 @@ def test_a_recording_has_something_of_everything(recorded: Database) -> None:
     assert all(recorded.of_bus(table) for table in ("inbox", "worker", "subscription", "history"))
 
 
+def test_the_journal_of_an_older_release_is_read(database: Database) -> None:
+    load(database, recording(5, database.kind).read_text(encoding="utf-8"))
+
+    async def told() -> list[tuple[str, str, str, str | None]]:
+        async with Bus(database.url) as bus:
+            found = (await bus.inspect.conversation("opened-A1")).entries
+            return [(each.kind, each.what, each.subscription, each.status) for each in found]
+
+    assert asyncio.run(told()) == [
+        ("run", "completed", "accounts", "open"),
+        ("waiting", "timer", "accounts", None),
+    ]
+
+
 def test_a_release_to_come_adds_to_it(recorded: Database) -> None:
     before = rows(recorded)
 
