@@ -1,4 +1,9 @@
-"""NATS JetStream by nats-py alone: one stream in, one stream out, a pull of each batch, and an acknowledgement each."""
+"""NATS JetStream by nats-py alone: one stream in, one stream out, and a pull of each batch.
+
+All of a batch is published before the first confirm is waited for. Each message is acknowledged. The last of a
+batch waits for the server's answer, which is one to all of them, as with the adapter. Bodies travel without headers.
+So the loop does no more than the guarantees of the adapter ask of the client, and has no store.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +38,10 @@ async def _loop(url: str, messages: int) -> BrokerFigures:
         while done < messages:
             batch = await pulled.fetch(min(WINDOW, messages - done), timeout=5)
             await asyncio.gather(*(stream.publish(f"{prefix}.bare.out", each.data) for each in batch))
-            for each in batch:
+            for each in batch[:-1]:
                 await each.ack()
+            await batch[-1].ack_sync()
             done += len(batch)
-        await client.flush()
         return BrokerFigures(messages / (time.perf_counter() - began), meter.per_message(messages))
     finally:
         await client.close()

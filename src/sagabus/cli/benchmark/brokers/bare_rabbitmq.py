@@ -1,5 +1,8 @@
 """RabbitMQ by aio-pika alone: quorum queues, persistent messages, mandatory confirmed publishes, one acknowledgement
 for each batch.
+
+A batch is what has come meanwhile, and all of it is published before the first confirm is waited for. Bodies travel
+without headers. So the loop does no more than the guarantees of the adapter ask of the client, and has no store.
 """
 
 from __future__ import annotations
