@@ -1,8 +1,8 @@
 """The one tree of everything sagabus raises.
 
-Retry decisions go by class and by `is_transient`, never by message text. Adapters translate driver errors into these at
-their edge (`raise … from driver_error`). A name says what happened; only programming faults, configuration faults and
-category roots end in `Error`. Every constructor keeps its positional arguments as `args`, so errors survive pickling.
+Retry decisions go by class, never by text. Adapters translate driver errors into these (`raise … from driver_error`).
+Only programming and configuration faults, and category roots, end in `Error`. Every constructor keeps its positional
+arguments as `args`, so errors survive pickling.
 """
 
 from collections.abc import Collection, Iterable
@@ -11,14 +11,14 @@ from typing import ClassVar
 from sagabus.evolution import needed_field, needed_message, needed_state
 from sagabus.text import known_names
 
-__all__ = ["ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop"]
-__all__ += ["ForkedProcess", "HandlingError", "InvalidMessageId", "InvalidTime", "MessageError", "MessageIdCollision"]
-__all__ += ["MessageInvalid", "MessageNotDeclared", "MessageTooDeep", "MessageTooLarge", "MessageTooNew"]
-__all__ += ["MessageTooOld", "NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid"]
-__all__ += ["StateTooLarge", "StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError"]
-__all__ += ["StoreFull", "StoreReadOnly", "StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded"]
-__all__ += ["TransactionLost", "TransportError", "TransportRefused", "UnknownMessageType", "UnknownName", "Unroutable"]
-__all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop", "WrongType"]
+__all__ = ["ConfigurationError", "ContextClosed", "DuplicateMessage", "EndlessLoop", "ForkedProcess", "HandlingError"]
+__all__ += ["InvalidMessageId", "InvalidTime", "MendRefused", "MessageError", "MessageIdCollision", "MessageInvalid"]
+__all__ += ["MessageNotDeclared", "MessageTooDeep", "MessageTooLarge", "MessageTooNew", "MessageTooOld"]
+__all__ += ["NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid", "StateTooLarge"]
+__all__ += ["StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError", "StoreFull", "StoreReadOnly"]
+__all__ += ["StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded", "TransactionLost", "TransportError"]
+__all__ += ["TransportRefused", "UnknownMessageType", "UnknownName", "Unroutable", "UnsupportedCapability"]
+__all__ += ["ValueReturned", "WrongDatabase", "WrongEventLoop", "WrongType"]
 
 
 class SagaBusError(Exception):
@@ -58,6 +58,10 @@ class UnknownName(SagaBusError):
 
 class WrongType(SagaBusError, TypeError):
     """Pass an argument of the type that the call takes: the error names it."""
+
+
+class MendRefused(SagaBusError):
+    """Look again, and repeat it with what is there now: nothing was changed, and the error says why."""
 
 
 class WrongEventLoop(SagaBusError):
@@ -344,8 +348,7 @@ class EndlessLoop(HandlingError):
     def __init__(self, message_type: str, message_id: str, limit: int) -> None:
         super().__init__(message_id=message_id)
         self.args = (message_type, message_id, limit)
-        self.message_type = message_type
-        self.limit = limit
+        self.message_type, self.limit = message_type, limit
 
     def __str__(self) -> str:
         return f"{self.message_type}: handlers sent one another {self.limit} messages in a row without a delay"
@@ -357,8 +360,7 @@ class StateInvalid(HandlingError):
     def __init__(self, saga: str, path: str, reason: str) -> None:
         super().__init__(reason, saga=saga)
         self.args = (saga, path, reason)
-        self.path = path
-        self.reason = reason
+        self.path, self.reason = path, reason
 
     def __str__(self) -> str:
         return _at_field(str(self.saga), self.path, self.reason)
@@ -370,8 +372,7 @@ class StateTooNew(HandlingError):
     def __init__(self, saga: str, path: str, what: str) -> None:
         super().__init__(saga=saga)
         self.args = (saga, path, what)
-        self.path = path
-        self.what = what
+        self.path, self.what = path, what
 
     def __str__(self) -> str:
         text = f"{self.saga}: the stored state has {self.what}, which this release does not know"
@@ -389,8 +390,7 @@ class StateTooLarge(HandlingError):
     def __init__(self, saga: str, size: int, limit: int) -> None:
         super().__init__(saga=saga)
         self.args = (saga, size, limit)
-        self.size = size
-        self.limit = limit
+        self.size, self.limit = size, limit
 
     def __str__(self) -> str:
         return f"{self.saga}: state of {self.size} bytes exceeds the limit of {self.limit}"

@@ -50,6 +50,8 @@ class Settings:
     """The share of the conversations that `journal="sampled"` takes, from 0 to 1."""
     journal_retention: timedelta | None = None
     """How long the rows of the journal are kept; None: as long as de-duplication records."""
+    audit_retention: timedelta = timedelta(days=365)
+    """How long the audit log keeps what operators have changed."""
     short_retention: bool = False
     """True allows a retention under 24 hours."""
     purge_every: timedelta = timedelta(minutes=1)
@@ -127,7 +129,7 @@ class Settings:
 
 _DURATIONS: tuple[str, ...] = (
     *("lease", "grace", "purge_every", "stuck_every", "retention", "history_retention", "journal_retention"),
-    *("warn_after", "timeout", "unknown_type_wait"),
+    *("audit_retention", "warn_after", "timeout", "unknown_type_wait"),
 )
 _MAY_BE_ZERO = ("grace", "unknown_type_wait")
 

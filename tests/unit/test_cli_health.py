@@ -169,5 +169,5 @@ def test_people_read_a_table_and_the_problems(file: Path, capsys: pytest.Capture
 
     assert main(["health", "second_house:bus"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["SUBSCRIPTION", "WORKERS", "READY", "OLDEST_AGE", "DEAD"]
+    assert lines[0].split() == ["SUBSCRIPTION", "WORKERS", "READY", "OLDEST_AGE", "DEAD", "PAUSED"]
     assert lines[-1] == "problem: no live worker serves sweeper: start one"

@@ -250,3 +250,39 @@ def test_a_number_that_no_database_has_is_refused_by_name(words: tuple[str, ...]
 
     assert (code, out) == (2, "")
     assert words[-2] in cli.err
+
+
+def test_groups_say_what_the_letters_have_in_common(cli: Cli) -> None:
+    code, out = cli.run("dead-letters", "groups")
+    assert code == 0
+    assert out.splitlines()[1].split()[:4] == ["3", "fussy", "failed", "asked"]
+
+    code, out = cli.run("dead-letters", "groups", "fussy", "--json")
+    (group,) = json.loads(out)["groups"]
+    assert (group["count"], group["error_type"], group["first_id"]) == (3, "ValueError", 1)
+    assert cli.run("dead-letters", "groups", "fuzzy")[0] == 1
+
+
+def test_a_dry_run_counts_what_a_replay_would_do(cli: Cli) -> None:
+    code, out = cli.run("dead-letters", "replay", "--cause", "failed", "--dry-run", "--json")
+
+    assert (code, json.loads(out)["counts"]) == (0, {"done": 4})
+    assert len(json.loads(cli.run("dead-letters", "list", "--json")[1])) == 4
+
+
+def test_what_is_done_to_letters_is_in_the_audit_log(cli: Cli) -> None:
+    words = ("--why", "fixed", "--by", "ann", "--yes")
+    assert cli.run("dead-letters", "discard", "--cause", "failed", "--after", "1", *words)[0] == 0
+    code, out = cli.run(
+        "dead-letters", "edit", "1", '{"key": "a"}', "--reason", "fixed", "--by", "ann", "--yes", "--json"
+    )
+    assert (code, json.loads(out)["result"]) == (0, "done")
+
+    entries = json.loads(cli.run("audit", "--json")[1])
+    assert [(each["verb"], each["by"], each["target"]) for each in entries] == [
+        ("dead-letter.edit", "ann", "1"),
+        ("dead-letter.discard", "ann", "4"),
+        ("dead-letter.discard", "ann", "3"),
+        ("dead-letter.discard", "ann", "2"),
+    ]
+    assert cli.run("dead-letters", "edit", "1", "[]", "--reason", "x", "--yes")[0] == 2

@@ -21,9 +21,11 @@ from sagabus.bus.durability import check_durability
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.bus.inspection.inspector import Inspector
 from sagabus.bus.leftovers import report
+from sagabus.bus.mending.letters import DeadLetters
+from sagabus.bus.mending.mender import Mender
 from sagabus.bus.registration import register
 from sagabus.bus.upkeep import make_housekeeping, stuck_watches
-from sagabus.bus.views import DeadLetters, Sagas, Timers
+from sagabus.bus.views import Sagas, Timers
 from sagabus.clock import Clock, SystemClock
 from sagabus.codec import JsonCodec
 from sagabus.codec.states import StateCodec
@@ -112,14 +114,14 @@ class Bus:
         self._sender = self._seam.sender(*sending, service=service)
         self._publisher = Publisher(self._sender, self._clock, self._identity, self._defined.rules, self._observers)
         self._seam.middleware.extend(middleware)
-        self._publishing = Acceptor(self.store, self._routing)
+        self._publishing, self._home = Acceptor(self.store, self._routing), HomeLoop()
         self._bridging = Bridging(ways, self._sender, self._defined, self.settings, self._clock, self._identity)
-        self._parts, self._home = Parts(), HomeLoop()
-        self.dead_letters = DeadLetters(self.store, self._home)
+        self._parts, self.timers = Parts(), Timers(self.store, self._home)
+        self.dead_letters = DeadLetters(self.store, self._home.check, self._defined.by_name)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
-        self.timers = Timers(self.store, self._home)
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)
         self.inspect = Inspector(*looks, self._states, settings=self.settings)
+        self.mend = Mender(*looks, self._states)
         self.doctor = Doctor(*looks, self._bridging)
 
     @property
@@ -383,10 +385,10 @@ class Bus:
         return not await self.store.inspect.due(await self._awaited()) and (worker is None or worker.quiet)
 
     async def _awaited(self) -> list[str]:
-        """The subscriptions that `idle` waits for."""
-        if self._defined.by_name:
-            return sorted({*self._defined.by_name, *self._bridging.channels})
-        return sorted({each.channel for each in (await self.store.routing()).subscriptions})
+        """The subscriptions that `idle` waits for: a paused one would keep it for ever."""
+        routing, own = await self.store.routing(), self._defined.by_name
+        awaited = {*own, *self._bridging.channels} if own else {each.channel for each in routing.subscriptions}
+        return sorted(awaited.difference(routing.paused))
 
     async def _unfinished(self) -> str:
         quiet = None if self._worker is None else self._worker.quiet

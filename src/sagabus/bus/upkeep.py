@@ -20,11 +20,12 @@ def make_housekeeping(
     """The housekeeping of a bus. `bridged`: the channels of its bridge, which keep their records by default."""
     rules, default = defined.rules, settings.retention
     history, journal = _micros(settings.history_retention), _micros(settings.journal_retention)
+    audit = micros(settings.audit_retention)
     retention = [
-        Retention(name, micros(rules.window(name, definition.reactions, default)), history, journal)
+        Retention(name, micros(rules.window(name, definition.reactions, default)), history, journal, audit)
         for name, definition in defined.by_name.items()
     ]
-    retention += [Retention(name, micros(default), None, journal) for name in bridged]
+    retention += [Retention(name, micros(default), None, journal, audit) for name in bridged]
     return Housekeeping(store, clock, retention, every=settings.purge_every.total_seconds(), limit=settings.purge_limit)
 
 

@@ -1,4 +1,4 @@
-"""Read-only views of sagas and timers, and the operator's side of dead letters."""
+"""Read-only views of sagas and timers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.saga_options import SagaOptions
-from sagabus.envelope import DeadLetter, Instance, Recorded
+from sagabus.envelope import Instance, Recorded
 from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
-from sagabus.store import ReplayResult, Store
+from sagabus.store import Store
 
 S = TypeVar("S")
 G = TypeVar("G", bound=Saga)
-
-_LETTER_STATUSES = ("open", "replayed", "discarded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,53 +197,6 @@ class Timers:
             for e in found
             if e.timer is not None
         ]
-
-
-class DeadLetters:
-    """Looks at dead letters, puts them back, or closes them."""
-
-    def __init__(self, store: Store, home: HomeLoop) -> None:
-        self._store = store
-        self._home = home
-
-    async def list(
-        self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
-    ) -> list[DeadLetter]:
-        """A page of dead letters by id; `status` None lists replayed and discarded ones too.
-
-        UnknownName for a subscription that nothing names, or a status that dead letters do not have.
-        """
-        self._home.check("bus.dead_letters.list(...)")
-        check_text("bus.dead_letters.list(...)", subscription=subscription, status=status)
-        check_number("bus.dead_letters.list(...)", after=after)
-        if status is not None and status not in _LETTER_STATUSES:
-            raise UnknownName("status of dead letters", status, _LETTER_STATUSES)
-        inspect = self._store.inspect
-        found = await inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
-        if not found and subscription is not None:
-            await check_subscription(self._store, "subscription", subscription)
-        return list(found)
-
-    async def get(self, letter: int) -> DeadLetter | None:
-        """One dead letter, whatever its status; None when there is none of that id."""
-        self._home.check("bus.dead_letters.get(...)")
-        check_number("bus.dead_letters.get(...)", letter=letter)
-        return await self._store.inspect.dead_letter(letter)
-
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        """Deliver it once more under the same id. Twice is once: the second call answers ALREADY_DONE.
-
-        TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that.
-        """
-        self._home.check("bus.dead_letters.replay(...)")
-        check_number("bus.dead_letters.replay(...)", letter=letter)
-        return await self._store.replay(letter, force=force)
-
-    async def discard(self, letter: int) -> ReplayResult:
-        """Close it for good; a key that it parked goes on."""
-        self._home.check("bus.dead_letters.discard(...)")
-        check_number("bus.dead_letters.discard(...)", letter=letter)
-        return await self._store.discard(letter)
 
 
 def check_status(definition: SagaDefinition, status: str) -> None:

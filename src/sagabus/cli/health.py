@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sagabus.bus import Bus
     from sagabus.store import Administration
 
-_COLUMNS = ("subscription", "workers", "ready", "oldest_age", "dead")
+_COLUMNS = ("subscription", "workers", "ready", "oldest_age", "dead", "paused")
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,8 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     oldest_age: float
     """Seconds since the oldest message was sent that could run now."""
     dead: int
+    paused: bool = False
+    """An operator has paused it: that is no problem, but it has to be seen."""
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +139,8 @@ def _declared(target: str | None) -> list[str] | None:
 
 
 async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Served]:
-    registered = {each.channel for each in (await bus.store.routing()).subscriptions}
+    routing = await bus.store.routing()
+    registered = {each.channel for each in routing.subscriptions}
     counts = {each.channel: each for each in await bus.counts()}
     workers = Counter(each.channel for each in await bus.store.inspect.workers())
     return [
@@ -148,6 +151,7 @@ async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Serve
             ready=0 if (found := counts.get(name)) is None else found.ready,
             oldest_age=0 if found is None else found.oldest_ready_age / SECOND,
             dead=0 if found is None else found.dead,
+            paused=name in routing.paused,
         )
         for name in sorted(registered if declared is None else declared)
     ]

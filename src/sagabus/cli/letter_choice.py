@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -33,24 +33,34 @@ class Choice:
     ids: tuple[int, ...] = ()
     subscription: str | None = None
     reason: str | None = None
+    cause: str | None = None
     status: str | None = "open"
     after: int = 0
 
     @classmethod
     def of_options(
-        cls, ids: Sequence[int], *, everything: bool, subscription: str | None, reason: str | None
+        cls,
+        ids: Sequence[int],
+        *,
+        everything: bool,
+        subscription: str | None,
+        reason: str | None,
+        cause: str | None = None,
+        after: int = 0,
     ) -> Choice:
         """What was typed; UsageError for no choice, or two at once."""
-        many = everything or reason is not None
+        many = everything or reason is not None or cause is not None
         if ids and (many or subscription is not None):
-            raise click.UsageError("give either IDs, or --all or --reason")
+            raise click.UsageError("give either IDs, or --all, --cause or --reason")
         if not ids and not many:
-            raise click.UsageError("no dead letters chosen: give IDs, or --all, or --reason TEXT")
-        return cls(ids=tuple(dict.fromkeys(ids)), subscription=subscription, reason=reason)
+            raise click.UsageError("no dead letters chosen: give IDs, or --all, --cause or --reason TEXT")
+        return cls(ids=tuple(dict.fromkeys(ids)), subscription=subscription, reason=reason, cause=cause, after=after)
 
     def includes(self, letter: DeadLetter) -> bool:
-        """Whether the letter's reason, or the error behind it, contains the text that was asked for."""
+        """Whether it has the cause, and its reason, or the error behind it, contains the text that was asked for."""
         texts = (letter.reason, letter.error_type, letter.error_text)
+        if self.cause not in {None, letter.cause.value}:
+            return False
         return self.reason is None or any(self.reason.casefold() in text.casefold() for text in texts if text)
 
 
@@ -76,31 +86,58 @@ async def settle(
     yes: bool,
     as_json: bool,
     force: bool = False,
+    dry_run: bool = False,
+    words: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Replay or discard the chosen letters and print each result; returns whether all are done."""
+    """Replay or discard the chosen letters and print each result; returns whether all are done. `words`: for the audit
+    log, who and why.
+    """
     async with opened(target, url) as bus:
         ids = list(choice.ids) or [letter.id async for letter in chosen(bus, choice)]
+        if dry_run:
+            return await _rehearse(bus, ids, force=force, as_json=as_json)
         if not choice.ids and not _confirmed(action, len(ids), yes=yes):
             click.echo("nothing was done", err=True)
             return False
         results: dict[int, str] = {}
         for letter in _with_progress(ids, f"{action} dead letters"):
             try:
-                results[letter] = await _settle_one(bus, action, letter, force=force)
+                results[letter] = await _settle_one(bus, action, letter, force=force, words=words or {})
             except StoreError as error:
-                raise Refused(f"{error} (after {len(results)} of {count_text(len(ids), 'dead letter')})") from error
+                raise Refused(
+                    f"{error} (after {len(results)} of {count_text(len(ids), 'dead letter')}; run it again, or "
+                    f"go on with --after {max(results, default=choice.after)})"
+                ) from error
     _tell(action, results, as_json=as_json)
     return all(result in _FINE for result in results.values())
 
 
-async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool) -> str:
+async def _rehearse(bus: Bus, ids: Sequence[int], *, force: bool, as_json: bool) -> bool:
+    """Say what a replay would do; nothing is changed."""
+    results: dict[int, str] = {}
+    keys: set[tuple[str, str | None]] = set()
+    for letter in ids:
+        found = await bus.dead_letters.get(letter)
+        results[letter] = (await bus.dead_letters.replay(letter, force=force, dry_run=True)).value
+        if found is not None and found.parked and results[letter] in _FINE:
+            keys.add((found.envelope.channel, found.envelope.partition_key))
+    counts = Counter(results.values())
+    if as_json:
+        emit_json({"action": "replay", "dry_run": True, "chosen": len(ids), "counts": counts, "freed_keys": len(keys)})
+    else:
+        show_table(("would be", "dead letters"), counts.most_common())
+        click.echo(f"parked keys that would go on: {len(keys)}")
+    return all(result in _FINE for result in results.values())
+
+
+async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool, words: Mapping[str, Any]) -> str:
     found = await bus.dead_letters.get(letter)
     # Closed by the other action: "was already done" would be wrong.
     if found is not None and found.status == ("discarded" if action == "replay" else "replayed"):
         return f"was {found.status} before"
     if action == "replay":
-        return (await bus.dead_letters.replay(letter, force=force)).value
-    return (await bus.dead_letters.discard(letter)).value
+        return (await bus.dead_letters.replay(letter, force=force, **words)).value
+    return (await bus.dead_letters.discard(letter, **words)).value
 
 
 def _confirmed(action: Action, count: int, *, yes: bool) -> bool:

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sagabus.cli.letter_choice import Choice, chosen, settle
+from sagabus.cli.letter_groups import edit, groups
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.text import body_text, printable, printable_lines, readable_body, time_text
+from sagabus.envelope import Cause
 
 if TYPE_CHECKING:
     from sagabus.envelope import DeadLetter
 
 _STATUSES = ("open", "replayed", "discarded", "all")
+_CAUSES = tuple(cause.value for cause in Cause)
 _EXITS = "Exit codes: 0 all done (or done before), 1 not all done, 2 could not run."
+
+
+def _many_options(function: Any) -> Any:
+    cause = click.option("--cause", type=click.Choice(_CAUSES), help="All open letters with this cause.")
+    after = click.option("--after", type=POSITION, default=0, metavar="ID", help="Only letters with a higher id.")
+    why = click.option("--why", default="", metavar="TEXT", help="Why you do it: the audit log keeps it.")
+    by = click.option("--by", metavar="NAME", help="Who you are, if not the system's user.")
+    return cause(after(why(by(function))))
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """List, show, replay and discard dead letters: messages that a subscription could not handle.
+    """List, group, show, edit, replay and discard dead letters: messages that a subscription could not handle.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -106,11 +117,14 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
 @click.option(
     "--force", is_flag=True, help="Also letters that are too old, or collide: you know that they had no effect."
 )
+@_many_options
+@click.option("--dry-run", is_flag=True, help="Only say what it would do, with counts.")
 @click.option("--yes", is_flag=True, help="Do not ask before replaying many.")
 @json_option
 @click.pass_context
 def replay(
     ctx: click.Context,
+    /,
     *,
     arguments: tuple[str, ...],
     url: str | None,
@@ -118,8 +132,10 @@ def replay(
     subscription: str | None,
     reason: str | None,
     force: bool,
+    dry_run: bool,
     yes: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Put dead letters back into their subscription, under the same id.
 
@@ -127,8 +143,10 @@ def replay(
     older than the store remembers stays where it is. --force replays it: you then know that it had no effect.
     """
     target, rest = split_target(arguments, url)
-    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
-    done = asyncio.run(settle("replay", target, url, choice, force=force, yes=yes, as_json=as_json))
+    words = {"reason": options.pop("why"), "by": options.pop("by")}
+    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason, **options)
+    work = settle("replay", target, url, choice, force=force, yes=yes, as_json=as_json, dry_run=dry_run, words=words)
+    done = asyncio.run(work)
     ctx.exit(0 if done else 1)
 
 
@@ -138,11 +156,13 @@ def replay(
 @click.option("--all", "everything", is_flag=True, help="All open letters.")
 @click.option("--subscription", metavar="NAME", help="With --all or --reason: only letters of this handler or saga.")
 @click.option("--reason", metavar="TEXT", help="All open letters whose reason or error contains this text.")
+@_many_options
 @click.option("--yes", is_flag=True, help="Do not ask before discarding many.")
 @json_option
 @click.pass_context
 def discard(
     ctx: click.Context,
+    /,
     *,
     arguments: tuple[str, ...],
     url: str | None,
@@ -151,12 +171,18 @@ def discard(
     reason: str | None,
     yes: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Close dead letters for good: their messages never take effect, and their parked keys continue."""
     target, rest = split_target(arguments, url)
-    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason)
-    done = asyncio.run(settle("discard", target, url, choice, yes=yes, as_json=as_json))
+    words = {"reason": options.pop("why"), "by": options.pop("by")}
+    choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason, **options)
+    done = asyncio.run(settle("discard", target, url, choice, yes=yes, as_json=as_json, words=words))
     ctx.exit(0 if done else 1)
+
+
+dead_letters.add_command(groups)
+dead_letters.add_command(edit)
 
 
 async def _list(target: str | None, url: str | None, choice: Choice, limit: int) -> list[DeadLetter]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sagabus.bus.inspection.records import MessagePage, MessageRecord
 
 _PAGE = click.IntRange(1, 10_000)
-_LISTED = ("subscription", "kind", "message", "key", "sent", "due", "attempts", "id")
+_LISTED = ("subscription", "kind", "message", "key", "sent", "due", "attempts", "position", "id")
 _TIMERS = ("saga", "key", "timer", "due", "kind", "attempts")
 
 
@@ -130,7 +130,7 @@ def _say_more(found: MessagePage) -> None:
 def _row(each: MessageRecord) -> list[object]:
     what = each.message_type if each.timer is None else f"timer {each.timer}"
     times = (time_text(each.sent_at), time_text(each.due_at))
-    return [each.subscription, each.kind, what, each.key, *times, each.attempts, each.message_id]
+    return [each.subscription, each.kind, what, each.key, *times, each.attempts, each.position, each.message_id]
 
 
 def _timer_row(each: MessageRecord) -> list[object]:

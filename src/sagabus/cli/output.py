@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 
 from sagabus.cli.text import printable, printable_lines
-from sagabus.errors import SagaBusError, UnknownName
+from sagabus.errors import MendRefused, SagaBusError, UnknownName
 from sagabus.url import hidden, may_hold_a_password, shown
 
 
@@ -69,7 +69,7 @@ def refusing() -> Generator[None]:
     """Tell an error of the library, or of the operating system about a file, in one line instead of a traceback."""
     try:
         yield
-    except UnknownName as error:
+    except (UnknownName, MendRefused) as error:
         raise NotFound(str(error)) from error
     except SagaBusError as error:
         raise Refused(str(error)) from error

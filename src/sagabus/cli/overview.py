@@ -10,11 +10,12 @@ import click
 
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
 from sagabus.cli.rendering import count_text, show_fields, show_table
 from sagabus.cli.text import printable, span_text, time_text
 
 if TYPE_CHECKING:
-    from sagabus.bus.inspection.records import DeadLetterCount, Status, SubscriptionStatus, WorkerStatus
+    from sagabus.bus.inspection.records import DeadLetterCount, PauseRecord, Status, SubscriptionStatus, WorkerStatus
 
 _KINDS = ("ready", "held", "scheduled", "timers", "retrying", "stashed")
 
@@ -36,7 +37,7 @@ def status(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> Non
         emit_json(_status_fields(found))
         return
     show_table(
-        ("subscription", "oldest", *_KINDS, "dead", "lanes", "workers"),
+        ("subscription", "oldest", *_KINDS, "dead", "lanes", "workers", "paused"),
         [_row(each) for each in found.subscriptions],
     )
     if found.dead_letters:
@@ -54,6 +55,8 @@ def status(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> Non
         }
     )
     for each in found.subscriptions:
+        if each.paused is not None:
+            click.echo(pause_text(each.name, each.paused), err=True)
         if each.waiting and each.owned_lanes < each.lanes:
             idle = count_text(each.lanes - each.owned_lanes, "lane")
             click.echo(f"{idle} of {printable(each.name)} have no worker: start one with `sagabus run`", err=True)
@@ -84,6 +87,12 @@ def size_text(size: int) -> str:
     return f"{number:.0f} B" if units[0] == "B" else f"{number:.1f} {units[0]}"
 
 
+def pause_text(name: str, pause: PauseRecord) -> str:
+    """Who has paused a subscription, and how it goes on."""
+    who = f"by {printable(pause.by)} since {time_text(pause.since)} ({printable(pause.reason)})"
+    return f"{printable(name)} is paused {who}: `sagabus resume` lets it go on"
+
+
 def ago_text(age: timedelta | None) -> str | None:
     """How long ago, as people say it; None where there is nothing."""
     return None if age is None else span_text(age)
@@ -110,7 +119,7 @@ def _row(each: SubscriptionStatus) -> list[object]:
     more = "+" if each.at_least else ""
     counts = [f"{count}{more}" if (count := getattr(each, kind)) else "0" for kind in _KINDS]
     lanes = f"{each.owned_lanes}/{each.lanes}"
-    return [each.name, ago_text(each.oldest_age), *counts, each.dead, lanes, each.workers]
+    return [each.name, ago_text(each.oldest_age), *counts, each.dead, lanes, each.workers, each.paused is not None]
 
 
 def _letter_row(each: DeadLetterCount) -> list[object]:
@@ -147,6 +156,7 @@ def _subscription_fields(each: SubscriptionStatus) -> dict[str, object]:
         "workers": each.workers,
         "lanes": each.lanes,
         "owned_lanes": each.owned_lanes,
+        "paused": data_of(each.paused),
     }
 
 

@@ -1,4 +1,4 @@
-"""`sagabus sagas`: list instances, show one, say why it waits, and show its history."""
+"""`sagabus sagas`: list instances, show one, say why it waits, and show its history. `saga_changes` has the others."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_targe
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_fields, show_table
+from sagabus.cli.saga_changes import cancel, complete, patch
 from sagabus.cli.text import printable, time_text
 from sagabus.definitions.saga import SagaDefinition
 
@@ -29,7 +30,7 @@ _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
 
 @click.group("sagas")
 def sagas() -> None:
-    """List saga instances, show one, say why it waits, and show its history.
+    """List saga instances, show one, say why it waits, show its history, or change it.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL.
     """
@@ -156,6 +157,11 @@ def history(
         )
     elif len(found) > limit:
         click.echo(f"There are more: --after {found[limit - 1].position}", err=True)
+
+
+sagas.add_command(cancel)
+sagas.add_command(complete)
+sagas.add_command(patch)
 
 
 async def _list(

@@ -51,13 +51,17 @@ class Moment(click.ParamType[datetime]):
 
     name = "time"
 
+    def __init__(self, direction: int = -1) -> None:
+        """`direction`: 1 where a span leads from now into the future."""
+        self._direction = direction
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """The instant; UsageError for anything else."""
         if isinstance(value, datetime):
             return value
         text = str(value)
         if (span := _SPAN.fullmatch(text)) is not None:
-            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return datetime.now(UTC) + self._direction * timedelta(**{_UNITS[span[2]]: int(span[1])})
         try:
             found = datetime.fromisoformat(text)
         except ValueError:
@@ -68,3 +72,5 @@ class Moment(click.ParamType[datetime]):
 
 
 MOMENT = Moment()
+LATER = Moment(1)
+"""The same, but spans lead into the future."""

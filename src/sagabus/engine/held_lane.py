@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sagabus.engine.mailbox import Mailbox
+from sagabus.envelope import Envelope
 from sagabus.refs import LaneRef
 from sagabus.store import Lane
 from sagabus.store.loud import MOST_LOUD
@@ -21,11 +22,13 @@ _QUARTER = 4
 class LoudKey:
     """Where fetching goes on for one key, and how much of it is in flight."""
 
-    __slots__ = ("after", "in_flight")
+    __slots__ = ("after", "in_flight", "sent_at")
 
     def __init__(self, after: int, in_flight: int) -> None:
         self.after = after
         self.in_flight = in_flight
+        self.sent_at = 0
+        """When the latest message was sent that its cursor has passed."""
 
 
 class HeldLane:
@@ -135,15 +138,21 @@ class HeldLane:
         """The store knows of these loud keys."""
         self.noted = frozenset(keys) or self.noted
 
-    def key_went_on(self, key: str, after: int) -> None:
-        """The cursor of a loud key goes on."""
-        self.loud[key].after = after
+    def key_went_on(self, key: str, after: int, sent_at: int) -> None:
+        """The cursor of a loud key goes on, past a message that was sent then."""
+        loud = self.loud[key]
+        loud.after, loud.sent_at = after, max(loud.sent_at, sent_at)
+
+    def is_before(self, timer: Envelope) -> bool:
+        """Whether the cursor of its key, which is loud, may yet come to messages that go before a timer."""
+        loud = self.loud.get(timer.partition_key or "")
+        return loud is not None and loud.sent_at <= timer.due_at
 
     def begin_again(self) -> None:
         """Hand out everything from the beginning: what was held back may be free."""
         self.after = 0
         for loud in self.loud.values():
-            loud.after = 0
+            loud.after = loud.sent_at = 0
 
     def is_hungry(self, window: int) -> bool:
         """Whether the lane's cursor has room for more."""

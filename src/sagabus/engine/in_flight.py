@@ -11,7 +11,7 @@ from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.known_keys import KnownKeys
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.page import HasRun, by_place, largest_body, last_at_once, may_have_held, positions
+from sagabus.engine.page import HasRun, by_place, largest_body, last_at_once, may_have_held, positions, timers_last
 from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
 from sagabus.refs import LaneLike, LaneRef
@@ -82,10 +82,10 @@ class InFlight:
         self, cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int, now: float
     ) -> tuple[list[Envelope], bool]:
         """Move these cursors behind what they fetched, at most `limit` each. Returns the envelopes of lanes that are
-        still owned, lane by lane. Also returns whether a lane gave `limit` envelopes, and so may have more.
+        still owned, lane by lane, timers last. Also returns whether a lane gave `limit` envelopes: it may have more.
 
-        Of a lane that was restarted meanwhile, only scheduled envelopes: the rest comes again, behind what stands
-        before it.
+        Of a lane that was restarted meanwhile, only what may have held others back: the rest comes again, behind what
+        stands before it.
         """
         found_in = by_place(envelopes)
         asked: set[LaneLike] = set()
@@ -107,9 +107,9 @@ class InFlight:
         found: list[Envelope] = []
         for place, same in found_in.items():
             if place in asked:
-                found += same
+                found += timers_last(same, limit)
             elif place in self.lanes:
-                found += [each for each in same if each.due_at]
+                found += filter(may_have_held, same)
         return found, any(len(same) >= limit for same in found_in.values())
 
     def own(self, lanes: Sequence[Lane]) -> list[Mailbox]:
@@ -240,9 +240,9 @@ class InFlight:
 
     def _lets_in(self, envelope: Envelope, mailbox: Mailbox) -> bool:
         """Whether it comes in time; if so, note whether others may have been held back for it."""
-        if mailbox.held or (envelope.due_at == 0 and mailbox.is_ahead_of(self.fetches)):
+        if mailbox.held or (not may_have_held(envelope) and mailbox.is_ahead_of(self.fetches)):
             return False
-        if envelope.due_at and may_have_held(envelope):
+        if may_have_held(envelope):
             mailbox.returned += 1
         return True
 

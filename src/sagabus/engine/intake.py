@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import replace
 from math import inf
 
 from sagabus.clock import Clock, sleep
@@ -22,6 +23,7 @@ from sagabus.engine.leases import Leases
 from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.engine.loud_keys import LoudKeys
 from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.pauses import Pauses
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.suspects import Suspects
 from sagabus.envelope import Envelope
@@ -61,6 +63,7 @@ class Intake:
     ) -> None:
         self._store, self._codec, self._clock = store, codec, clock
         self._hand, self._leases, self._loud, self._crew = hand, leases, loud, crew
+        self._pauses = Pauses(hand, leases.paused)
         self._runners, self._committer, self._suspects = runners, committer, suspects
         self._task = BackgroundTask("sagabus-intake", "fetches no messages")
         self.room, self.progress = committer.listen(), committer.listen()
@@ -86,14 +89,17 @@ class Intake:
         return self._task.give_up()
 
     def health(self) -> Health:
-        """Whether it fetches."""
-        return self._task.health()
+        """Whether it fetches, and what not."""
+        return replace(self._task.health(), waits=self._pauses.waits())
 
     async def renew_when_due(self) -> None:
         """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
         if self._leases.are_due:
+            if self._full or self._pauses.paused:
+                self._leases.look_again()
             self._committer.withdraw(await self._leases.renew())
             self._suspects.check_lanes()
+            self._pauses.look()
             await self._crew.look()
 
     # --- fetching -----------------------------------------------------------------------------------------------------
@@ -144,9 +150,9 @@ class Intake:
         if not await self._loud.notice():
             self._leases.refresh = True
             return 0.0
-        cursors, sifts = self._hand.hungry(), self._loud.due()
-        # Without any lane there is nothing that could be settled: only the store can bring news then.
-        self._full = not cursors and not sifts and bool(self._hand.lanes)
+        cursors, sifts = self._pauses.lanes(self._hand.hungry()), self._pauses.keys(self._loud.due())
+        # Without any lane that is not paused, nothing can be settled: only the store can bring news then.
+        self._full = not cursors and not sifts and self._pauses.has_open_lanes
         if self._full:
             return self._until_next(inf)
         due = await self._fetch(cursors) if cursors or not sifts else inf
@@ -155,7 +161,8 @@ class Intake:
         self._hand.tidy()
         if (wait := self._until_next(due)) <= 0:
             await asyncio.sleep(0)
-            self._full = not self._hand.hungry() and not self._loud.due()
+            is_fed = not self._pauses.lanes(self._hand.hungry()) and not self._pauses.keys(self._loud.due())
+            self._full = is_fed and self._pauses.has_open_lanes
             return self._until_next(inf) if self._full else 0.0
         return 0.0 if self._leases.refresh else wait
 

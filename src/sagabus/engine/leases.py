@@ -118,6 +118,14 @@ class Leases:
         """A commit said that lanes have moved: lease again at the next round."""
         self.refresh = True
 
+    def paused(self) -> frozenset[str]:
+        """The channels that are paused, as of the last look at the routing."""
+        return self._routing.paused
+
+    def look_again(self) -> None:
+        """The next renewal asks for the routing: a worker that fetches nothing hears of no change otherwise."""
+        self._looks_again = True
+
     def note_crew(self, crew: int | None) -> None:
         """Lease again at the next round if workers came or went, or lanes are free."""
         if crew is not None and crew != self._crew:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.in_flight import InFlight
+from sagabus.engine.page import may_have_held, timers_last
 from sagabus.envelope import Envelope
 from sagabus.store import Fetched, Leasing
 from sagabus.store.loud import MOST_LOUD, Loud, Sift
@@ -90,16 +91,17 @@ class LoudKeys:
         if held is None:
             return ()
         if place in self._hand.restarted or not _is_at(held, sift):
-            return [envelope for envelope in fetched.envelopes if envelope.due_at]
+            return list(filter(may_have_held, fetched.envelopes))
         if sift.only is not None:
-            held.key_went_on(sift.only, after)
+            held.key_went_on(sift.only, after, max((each.sent_at for each in fetched.envelopes), default=0))
             if len(at_once) < limit:
                 held.make_quiet(sift.only)
             return fetched.envelopes
         is_at_end = len(at_once) < limit
         held.go_on(max(after, fetched.reached) if is_at_end else after, self._hand.lane_window)
         self._rest(held, sift, began, is_at_end=is_at_end)
-        return fetched.envelopes
+        found = timers_last(fetched.envelopes, limit)
+        return [each for each in found if may_have_held(each) or not each.due_at or not held.is_before(each)]
 
     def _to_note(self, held: HeldLane, filling: Sequence[str]) -> tuple[str, ...]:
         """All keys that the store has to know, if it does not; with those that were loud and are still in flight."""

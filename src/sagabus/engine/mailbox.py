@@ -236,8 +236,17 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
         self.put_back(envelopes)
 
     def put_back(self, envelopes: list[Envelope]) -> None:
-        """Queue envelopes again, in the order of their positions."""
-        self.queue = sorted((*envelopes, *self.queue), key=lambda envelope: envelope.position)
+        """Queue envelopes again, in the order of their positions; timers behind what was accepted before them."""
+        self.queue = sorted((*envelopes, *self.queue), key=_turn)
+
+
+def gives_way(envelope: Envelope) -> bool:
+    """Whether it is a timer that was not tried yet: messages that were accepted before it was due run first."""
+    return envelope.timer is not None and not envelope.attempt and envelope.failed_at is None
+
+
+def _turn(envelope: Envelope) -> tuple[bool, int]:
+    return gives_way(envelope), envelope.position
 
 
 def activated(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Protocol
 
-from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.mailbox import Mailbox, gives_way
 from sagabus.envelope import Envelope
 from sagabus.outcome import Outcome
 from sagabus.refs import LaneLike
 
-_body, _position = attrgetter("body"), attrgetter("position")
+_body, _position, _due_at = attrgetter("body"), attrgetter("position"), attrgetter("due_at")
 
 
 class HasRun(Protocol):
@@ -58,4 +58,24 @@ def largest_body(envelopes: Iterable[Envelope]) -> int:
 
 def may_have_held(envelope: Envelope) -> bool:
     """Whether others of its key may have been held back for it: it was tried before, or replayed, or scheduled."""
-    return bool(envelope.due_at and (envelope.timer is None or envelope.attempt or envelope.failed_at is not None))
+    return bool(envelope.due_at and not gives_way(envelope))
+
+
+def timers_last(envelopes: Sequence[Envelope], limit: int) -> Sequence[Envelope]:
+    """What a fetch of one lane gave, its timers behind the messages.
+
+    If the lane may have more messages that are due at once, some of those may be older than the due time of a timer.
+    Such a timer is left out, and comes again. It is not, as soon as the lane gives a message that was sent after it was
+    due.
+    """
+    if not any(map(_due_at, envelopes)):
+        return envelopes
+    timers = [each for each in envelopes if gives_way(each)]
+    if not timers:
+        return envelopes
+    others = [each for each in envelopes if not gives_way(each)]
+    sent = [each.sent_at for each in others if not each.due_at]
+    if len(sent) >= limit:
+        latest = max(sent)
+        timers = [each for each in timers if each.due_at < latest]
+    return [*others, *timers]

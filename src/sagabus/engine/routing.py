@@ -141,6 +141,11 @@ class LiveRouting:
         self.table = RoutingTable(routing, self._keys)
         self._latest = routing
 
+    @property
+    def paused(self) -> frozenset[str]:
+        """The channels of which no worker begins a message, as far as this process knows."""
+        return frozenset(() if self._latest is None else self._latest.paused)
+
     async def refresh(self, store: Routed) -> None:
         """Learn the routing that the store has now."""
         routing = await store.routing()

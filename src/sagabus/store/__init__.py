@@ -22,6 +22,7 @@ from sagabus.store.roles import (
     Leasing,
     Letters,
     Life,
+    Mending,
     Queue,
     Registration,
     Routed,
@@ -34,19 +35,6 @@ from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
 
 __all__ = ["Acceptance", "Administration", "AsyncConnection", "AsyncJoined", "Batch", "Capability", "ChannelCounts"]
 __all__ += ["Commit", "Connection", "Cursor", "Delivery", "Divided", "Fetched", "Inspected", "Inspection", "Joined"]
-__all__ += [
-    "Joining",
-    "JournalRow",
-    "Keeper",
-    "Lane",
-    "Leasing",
-    "Lent",
-    "Letters",
-    "Life",
-    "Loaded",
-    "Loud",
-    "Purged",
-    "Queue",
-]
-__all__ += ["Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift", "Store", "Subscription", "Unit"]
-__all__ += ["Upkeep", "WorkerSeen"]
+__all__ += ["Joining", "JournalRow", "Keeper", "Lane", "Leasing", "Lent", "Letters", "Life", "Loaded", "Loud"]
+__all__ += ["Mending", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift"]
+__all__ += ["Store", "Subscription", "Unit", "Upkeep", "WorkerSeen"]

@@ -12,6 +12,7 @@ import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import Examination
+from sagabus.store.mending import Audited, Paused
 from sagabus.store.survey import Survey
 
 
@@ -95,4 +96,18 @@ class Inspection(Survey, Examination, Protocol):
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         """One dead letter, whatever its status."""
+        ...
+
+    async def envelope(self, position: int) -> Envelope | None:
+        """The envelope at a position, with its body."""
+        ...
+
+    async def paused(self) -> Sequence[Paused]:
+        """The paused channels, in order."""
+        ...
+
+    async def audits(
+        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[Audited]:
+        """Entries of the audit log, the latest first, from the first id less than `before`. A bounded look."""
         ...

@@ -24,14 +24,15 @@ from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store.connection import Lent
 from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
 from sagabus.store.examination import Fault
-from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
+from sagabus.store.operating import Inspected, Letters, Mending
 from sagabus.store.subscription import Routing, Subscription
-from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
+from sagabus.store.upkeep import Divided, Purged, Retention
 
 __all__ = ["Acceptance", "Administration", "AsyncJoined", "Capability", "Commit", "Delivery", "Inspected", "Joined"]
-__all__ += ["Joining", "Leasing", "Letters", "Life", "Queue", "Registration", "Routed", "Store", "Unit", "Upkeep"]
+__all__ += ["Joining", "Leasing", "Letters", "Life", "Mending", "Queue", "Registration", "Routed", "Store", "Unit"]
+__all__ += ["Upkeep"]
 
 
 class Capability(Enum):
@@ -283,36 +284,12 @@ class Commit(Routed, Protocol):
         ...
 
 
-class Inspected(Protocol):
-    """Has a read-only side."""
-
-    @property
-    def inspect(self) -> Inspection:
-        """The read-only side."""
-        ...
-
-
-class Letters(Inspected, Protocol):
-    """Dead letters, replayed or given up."""
-
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        """Put an open dead letter back into its channel (same id and bytes, no attempts), and close it in one commit.
-
-        One whose effect has committed is closed and ALREADY_DONE; one below the horizon is TOO_OLD, unless forced.
-        """
-        ...
-
-    async def discard(self, letter: int) -> ReplayResult:
-        """Close an open dead letter for good and let its key go on if it was parked."""
-        ...
-
-
 class Upkeep(Protocol):
     """Forgets what is old."""
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window, the oldest first. At most `limit` each of inbox records, tombstones,
-        closed dead letters, recorded transitions and rows of the journal.
+        closed dead letters, recorded transitions, rows of the journal and entries of the audit log.
 
         In their transaction the channel's horizon rises to just above the youngest of them, and never falls.
         """
@@ -382,5 +359,5 @@ class Queue(Leasing, Delivery, Commit, Inspected, Protocol):
     """The store of a worker."""
 
 
-class Store(Life, Registration, Acceptance, Joining, Queue, Letters, Upkeep, Administration, Protocol):
+class Store(Life, Registration, Acceptance, Joining, Queue, Letters, Mending, Upkeep, Administration, Protocol):
     """All roles together: what an adapter implements, and what a bus is given."""

@@ -27,3 +27,5 @@ class Routing(msgspec.Struct, frozen=True):
     version: int
     lanes: int
     subscriptions: tuple[Subscription, ...]
+    paused: tuple[str, ...] = ()
+    """Channels of which no worker begins a message. A transaction of the caller's does not ask for them."""

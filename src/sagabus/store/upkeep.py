@@ -26,6 +26,7 @@ class Purged(msgspec.Struct, frozen=True, gc=False):
     dead_letters: int = 0
     history: int = 0
     journal: int = 0
+    audits: int = 0
     more: bool = False
 
 
@@ -38,6 +39,13 @@ class Retention(msgspec.Struct, frozen=True, gc=False):
     """How long the history of its saga is kept; None: as long as everything else."""
     journal: int | None = None
     """How long its rows of the journal are kept; None: as long as everything else."""
+    audit: int | None = None
+    """How long the audit log keeps what operators did to it; None: as long as everything else."""
+
+    @property
+    def audit_window(self) -> int:
+        """How long the audit log is kept."""
+        return self.window if self.audit is None else self.audit
 
     @property
     def history_window(self) -> int:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sagabus.envelope import Cause, DeadLetter
+import msgspec
+
+from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.store import ReplayResult
+from sagabus.store.mending import Edit, Entry
+
+EDITED_FROM = "sagabus-edited-from"
+"""The header that names the message in whose place an edited one stands."""
 
 
 class Facts(NamedTuple):
@@ -34,3 +40,26 @@ def replay_of(letter: DeadLetter, facts: Facts, *, force: bool) -> ReplayResult:
     if letter.cause is Cause.COLLISION:
         return ReplayResult.COLLISION
     return ReplayResult.TOO_OLD if facts.is_below_horizon else ReplayResult.DONE
+
+
+def edited(letter: DeadLetter, edit: Edit, now: int) -> Envelope:
+    """The message that takes the place of a letter's, sent now."""
+    before = letter.envelope
+    return msgspec.structs.replace(
+        before,
+        message_id=edit.message_id,
+        body=edit.body,
+        headers={**(before.headers or {}), EDITED_FROM: before.message_id},
+        sent_at=max(before.sent_at, now),
+        guarded=True,
+    )
+
+
+def closing_entry(entry: Entry, letter: DeadLetter, status: str, result: ReplayResult) -> Entry:
+    """The entry of the audit log about a letter that was closed."""
+    before = {"status": letter.status, "parked": letter.parked}
+    after = {"status": status, "result": result.value}
+    texts = [msgspec.json.encode(each).decode() for each in (before, after)]
+    return msgspec.structs.replace(
+        entry, channel=letter.envelope.channel, before=entry.before or texts[0], after=entry.after or texts[1]
+    )

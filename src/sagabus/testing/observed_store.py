@@ -38,6 +38,7 @@ from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
+from sagabus.store.mending import Edit, Entry, Mend
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.testing.captured import NOWHERE, Heard
 from sagabus.testing.faults import Cues
@@ -205,11 +206,22 @@ class StoreTap:
         async with self.store.transaction() as unit:
             yield _UnitTap(unit, self)
 
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
-        return await self._watched(self.store.replay(letter, force=force))
+    async def replay(
+        self,
+        letter: int,
+        *,
+        force: bool = False,
+        edit: Edit | None = None,
+        entry: Entry | None = None,
+        dry: bool = False,
+    ) -> ReplayResult:
+        return await self._watched(self.store.replay(letter, force=force, edit=edit, entry=entry, dry=dry))
 
-    async def discard(self, letter: int) -> ReplayResult:
-        return await self._watched(self.store.discard(letter))
+    async def discard(self, letter: int, *, entry: Entry | None = None) -> ReplayResult:
+        return await self._watched(self.store.discard(letter, entry=entry))
+
+    async def change(self, mend: Mend, entry: Entry) -> int | None:
+        return await self._watched(self.store.change(mend, entry))
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         return await self._watched(self.store.purge(retention, limit))

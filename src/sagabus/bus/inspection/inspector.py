@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sagabus.bus.arguments import check_key, check_number, check_text
+from sagabus.bus.inspection.audits import pauses_of, records_of
 from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
+    AuditRecord,
     Conversation,
     DeadLetterCount,
     Kind,
     MessagePage,
+    PauseRecord,
     Status,
     Step,
     SubscriptionStatus,
@@ -177,6 +180,20 @@ class Inspector:
         now = self._clock.now()
         return await conversation(self._store, self._settings, correlation_id, after=after, limit=limit, now=now)
 
+    async def audit(
+        self, subscription: str | None = None, *, target: str | None = None, after: int | None = None, limit: int = 100
+    ) -> tuple[AuditRecord, ...]:
+        """A page of what operators have changed, the latest first, of one subscription or of all.
+
+        `target` is the key of an instance, or the id of a message or of a dead letter. `after` is the id of the last
+        entry of the page before. UnknownName for a subscription that nothing names.
+        """
+        self._check("bus.inspect.audit(...)")
+        found = await self._store.inspect.audits(channel=subscription, target=target, before=after, limit=limit)
+        if not found and subscription is not None and subscription not in self._definitions:
+            await check_subscription(self._store, "subscription", subscription)
+        return records_of(found)
+
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]
     ) -> tuple[SubscriptionStatus, ...]:
@@ -189,6 +206,7 @@ class Inspector:
         for subscription in routing.subscriptions:
             types[subscription.channel].append(subscription.message_type)
         workers = Counter(each.channel for each in seen)
+        paused = pauses_of(await inspect.paused())
         return tuple(
             [
                 _subscription(
@@ -197,6 +215,7 @@ class Inspector:
                     dead=dead[name],
                     workers=workers[name],
                     lanes=lanes.get(name, LaneCount(name, 0, 0)),
+                    paused=paused.get(name),
                 )
                 for name in sorted({*await inspect.channels(), *dead})
             ]
@@ -204,7 +223,13 @@ class Inspector:
 
 
 def _subscription(
-    backlog: Backlog, messages: Iterable[str], *, dead: int, workers: int, lanes: LaneCount
+    backlog: Backlog,
+    messages: Iterable[str],
+    *,
+    dead: int,
+    workers: int,
+    lanes: LaneCount,
+    paused: PauseRecord | None,
 ) -> SubscriptionStatus:
     counts = backlog.counts
     return SubscriptionStatus(
@@ -222,6 +247,7 @@ def _subscription(
         workers=workers,
         lanes=lanes.lanes,
         owned_lanes=lanes.owned,
+        paused=paused,
     )
 
 

@@ -75,6 +75,15 @@ class LetterRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRecord:
+    """That an operator has paused a subscription."""
+
+    since: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionStatus:
     """What waits for one handler or saga, why, and who works on it."""
 
@@ -101,6 +110,8 @@ class SubscriptionStatus:
     lanes: int
     owned_lanes: int
     """How many of the lanes a live worker owns: what is in the others rests."""
+    paused: PauseRecord | None
+    """No worker begins a message of it until it is resumed."""
 
     @property
     def waiting(self) -> int:
@@ -182,6 +193,8 @@ class WaitReport:
     lane: int
     worker: WorkerStatus | None
     """Who owns the lane; None where no live worker does."""
+    paused: PauseRecord | None
+    """An operator has paused the subscription."""
     sentences: tuple[str, ...]
     """The same for people."""
 
@@ -292,3 +305,23 @@ class Conversation:
     """What this view cannot say, in sentences for people."""
     after: str | None
     """Pass it for the next page; None at the end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One change that an operator made, as the audit log keeps it."""
+
+    id: int
+    """The `after` of the next page."""
+    at: datetime
+    """When it was committed, by the store's clock."""
+    by: str
+    verb: str
+    """Such as `saga.cancel`, `timer.move` or `dead-letter.replay`."""
+    subscription: str
+    target: str
+    """What was changed: the key of an instance, the id of a message or of a dead letter."""
+    reason: str
+    before: Any
+    """What the change touched, as it was."""
+    after: Any

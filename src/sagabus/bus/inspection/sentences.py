@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
-from sagabus.bus.inspection.records import LetterRecord, MessageRecord, WaitReport
+from sagabus.bus.inspection.records import LetterRecord, MessageRecord, PauseRecord, WaitReport
 from sagabus.text import span_text
 
 _MOST_NAMED = 5
@@ -18,7 +18,14 @@ def sentences(found: WaitReport, *, is_saga: bool) -> WaitReport:
     lines = [*_of_the_queue(found), *_of_letters(found)]
     if is_saga:
         lines = [_of_the_instance(found), *lines, *_of_timers(found), *_of_reactions(found)]
+    if found.paused is not None:
+        lines.insert(0, _paused(found, found.paused))
     return replace(found, sentences=tuple(lines) or (f"Nothing is stored for {found.subscription} {found.key}.",))
+
+
+def _paused(found: WaitReport, pause: PauseRecord) -> str:
+    who = f"by {pause.by} since {_text(pause.since)} ({pause.reason})"
+    return f"{found.subscription} is paused {who}: `sagabus resume` lets it go on."
 
 
 def _of_the_instance(found: WaitReport) -> str:

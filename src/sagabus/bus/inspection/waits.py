@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
+from sagabus.bus.inspection.audits import pauses_of
 from sagabus.bus.inspection.messages import record_of
 from sagabus.bus.inspection.records import LetterRecord, WaitReport, WorkerStatus
 from sagabus.bus.inspection.sentences import sentences
@@ -57,6 +58,7 @@ async def report(
         is_parked=seen.first == 0,
         lane=seen.lane,
         worker=owners.get(seen.owner or ""),
+        paused=pauses_of(await inspect.paused()).get(name),
         sentences=(),
     )
     return sentences(found, is_saga=definition is None or definition.has_instances)

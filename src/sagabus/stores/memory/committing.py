@@ -105,7 +105,7 @@ def _complete(tables: Tables, batch: Batch, outcome: Completed, now: int) -> Set
     for claim in effects.claims:
         if (answer := _claim(tables, envelope, claim)) is not Admission.ACCEPTED:
             return _CLAIMED[answer]
-    if effects.save is not None and not _is_next(tables, effects.save):
+    if effects.save is not None and not is_next(tables, effects.save):
         return Settled(Verdict.CONFLICT)
     if effects.statements:
         return Settled(Verdict.REFUSED, UnsupportedCapability(Capability.STATEMENTS.value, ADAPTER))
@@ -120,7 +120,8 @@ def _claim(tables: Tables, envelope: Envelope, claim: Claim) -> Admission:
     )
 
 
-def _is_next(tables: Tables, save: Save) -> bool:
+def is_next(tables: Tables, save: Save) -> bool:
+    """Whether it rests on the version that is stored."""
     row = tables.instances.get((save.saga, save.key))
     return save.base == (row.instance.version if row is not None else 0)
 
@@ -134,11 +135,12 @@ def _apply(tables: Tables, envelope: Envelope, effects: Effects, now: int) -> tu
         if effects.save.recorded:
             tables.record(envelope, effects.save, now)
         if effects.save.wakes:
-            _wake(tables, effects.save, now)
+            wake(tables, effects.save, now)
     return tuple((sent, answer) for sent, answer in answers if answer is not Admission.ACCEPTED)
 
 
-def _wake(tables: Tables, save: Save, now: int) -> None:
+def wake(tables: Tables, save: Save, now: int) -> None:
+    """Make due what is stashed for an instance."""
     for waiting in tables.queue.stashed(save.saga, save.key):
         tables.queue.change(replace(waiting, stashed=False, due_at=max(now, 1)))
 

@@ -5,27 +5,43 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from sagabus.codec import fingerprint
-from sagabus.envelope import DeadLetter, lane_of
+from sagabus.envelope import DeadLetter, Envelope, lane_of
 from sagabus.refs import KeyLike
 from sagabus.store import ReplayResult
-from sagabus.stores.memory.tables import LetterRow, Tables
-from sagabus.stores.replaying import Facts, replay_of
+from sagabus.store.mending import Edit, Entry
+from sagabus.stores.memory.tables import InboxRow, LetterRow, Tables
+from sagabus.stores.replaying import Facts, closing_entry, edited, replay_of
 
 
-def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: int) -> ReplayResult:
-    """Replay: one more delivery of the same id, with attempts reset to 0."""
+def put_back(  # what an operator may say of a replay
+    tables: Tables,
+    letter_id: int,
+    *,
+    force: bool,
+    now: int,
+    lanes: int,
+    edit: Edit | None = None,
+    entry: Entry | None = None,
+) -> ReplayResult:
+    """Replay: one more delivery of the same id, with attempts reset to 0. With `edit`, of another message."""
     if (row := tables.letters.get(letter_id)) is None:
         return ReplayResult.NOT_FOUND
     letter = row.letter
-    result = replay_of(letter, _facts(tables, letter), force=force)
+    message = letter.envelope if edit is None else edited(letter, edit, now)
+    if edit is None:
+        result = replay_of(letter, _facts(tables, letter), force=force)
+    else:
+        result = _accept_edited(tables, letter, message, now)
     if letter.status != "open" or result not in (ReplayResult.DONE, ReplayResult.ALREADY_DONE):
         return result
+    if entry is not None:
+        tables.audit(closing_entry(entry, letter, "replayed", result), now)
     if result is ReplayResult.ALREADY_DONE:
         return _give_up(tables, letter, "replayed", now, result)
     # Due by schedule, as a retry is: workers know by this that a key may be let go when it has been settled.
-    key = letter.envelope.partition_key
-    lane = lane_of(letter.envelope.message_id if key is None else key, lanes)
-    fresh = replace(letter.envelope, lane=lane, attempt=0, failed_at=None, due_at=1, stashed=False)
+    key = message.partition_key
+    lane = lane_of(message.message_id if key is None else key, lanes)
+    fresh = replace(message, lane=lane, attempt=0, failed_at=None, due_at=1, stashed=False)
     stored = tables.queue.add(fresh, now)
     if letter.parked:
         tables.hold(stored, stored.position)
@@ -33,12 +49,28 @@ def put_back(tables: Tables, letter_id: int, *, force: bool, now: int, lanes: in
     return ReplayResult.DONE
 
 
-def close(tables: Tables, letter_id: int, now: int) -> ReplayResult:
+def would_replay(tables: Tables, letter_id: int, *, force: bool) -> ReplayResult:
+    """What a replay would do now."""
+    row = tables.letters.get(letter_id)
+    return ReplayResult.NOT_FOUND if row is None else replay_of(row.letter, _facts(tables, row.letter), force=force)
+
+
+def _accept_edited(tables: Tables, letter: DeadLetter, message: Envelope, now: int) -> ReplayResult:
+    if letter.status != "open" or (message.channel, message.message_id) in tables.inbox:
+        return ReplayResult.ALREADY_DONE
+    print_ = fingerprint(message.message_type, message.body)
+    tables.take(message.channel, message.message_id, InboxRow(print_, message.sent_at))
+    return ReplayResult.DONE
+
+
+def close(tables: Tables, letter_id: int, now: int, entry: Entry | None = None) -> ReplayResult:
     """Discard: the message is given up, and its key goes on."""
     if (row := tables.letters.get(letter_id)) is None:
         return ReplayResult.NOT_FOUND
     if row.letter.status != "open":
         return ReplayResult.ALREADY_DONE
+    if entry is not None:
+        tables.audit(closing_entry(entry, row.letter, "discarded", ReplayResult.DONE), now)
     return _give_up(tables, row.letter, "discarded", now, ReplayResult.DONE)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.mending import Audited, Paused
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
@@ -110,6 +111,24 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         row = self._tables.letters.get(letter)
         return row.letter if row is not None else None
+
+    async def envelope(self, position: int) -> Envelope | None:
+        return self._tables.queue.envelopes.get(position)
+
+    async def paused(self) -> Sequence[Paused]:
+        return [row for _, row in sorted(self._tables.paused.items())]
+
+    async def audits(
+        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[Audited]:
+        wanted = [
+            each
+            for each in self._tables.audits.values()
+            if channel in {None, each.entry.channel}
+            and target in {None, each.entry.target}
+            and (before is None or each.id < before)
+        ]
+        return sorted(wanted, key=lambda each: -each.id)[:limit]
 
 
 def _known(kinds: Counter[str]) -> dict[str, int]:

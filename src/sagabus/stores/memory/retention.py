@@ -18,8 +18,10 @@ def forget(tables: Tables, retention: Retention, *, limit: int, now: int) -> Pur
     letters = _forget_letters(tables, retention.channel, cutoff, limit)
     history = _forget_history(tables, retention.channel, now - retention.history_window, limit)
     journal = _forget_handled(tables, retention.channel, now - retention.journal_window, limit)
-    removed, more = zip(inbox, instances, letters, history, journal, strict=True)
-    return Purged(*removed, more=any(more))
+    audits = _forget_audits(tables, retention.channel, now - retention.audit_window, limit)
+    gone = (inbox, instances, letters, history, journal, audits)
+    names = ("inbox", "instances", "dead_letters", "history", "journal", "audits")
+    return Purged(**{name: each[0] for name, each in zip(names, gone, strict=True)}, more=any(each[1] for each in gone))
 
 
 def _forget_inbox(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
@@ -88,6 +90,13 @@ def _forget_handled(tables: Tables, channel: str, cutoff: int, limit: int) -> tu
     for position in positions[:limit]:
         tables.journal.drop(tables.handled, position)
     return len(positions[:limit]), len(positions) > limit
+
+
+def _forget_audits(tables: Tables, channel: str, cutoff: int, limit: int) -> tuple[int, bool]:
+    old = [each.id for each in tables.audits.values() if each.entry.channel == channel and each.at < cutoff]
+    for audit in old[:limit]:
+        tables.journal.drop(tables.audits, audit)
+    return len(old[:limit]), len(old) > limit
 
 
 def tidy(tables: Tables, channel: str) -> None:

@@ -29,9 +29,10 @@ from sagabus.store import (
 from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.loud import Loud, Sift
+from sagabus.store.mending import Edit, Entry, Mend
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.lane_shares import knowledge
-from sagabus.stores.memory import dead_letters, examination, subscribing
+from sagabus.stores.memory import dead_letters, examination, mending, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
@@ -247,19 +248,39 @@ class MemoryStore:
             if unit.has_committed:
                 self._bell.ring()
 
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+    async def replay(
+        self,
+        letter: int,
+        *,
+        force: bool = False,
+        edit: Edit | None = None,
+        entry: Entry | None = None,
+        dry: bool = False,
+    ) -> ReplayResult:
+        if dry:
+            self._check_process()
+            return dead_letters.would_replay(self._tables, letter, force=force)
+        now = self._clock.now()
         with self._call():
-            answer = dead_letters.put_back(self._tables, letter, force=force, now=self._clock.now(), lanes=self._lanes)
+            answer = dead_letters.put_back(
+                self._tables, letter, force=force, now=now, lanes=self._lanes, edit=edit, entry=entry
+            )
         if answer is ReplayResult.DONE:
             self._bell.ring()
         return answer
 
-    async def discard(self, letter: int) -> ReplayResult:
+    async def discard(self, letter: int, *, entry: Entry | None = None) -> ReplayResult:
         with self._call():
-            answer = dead_letters.close(self._tables, letter, self._clock.now())
+            answer = dead_letters.close(self._tables, letter, self._clock.now(), entry)
         if answer is ReplayResult.DONE:
             self._bell.ring()
         return answer
+
+    async def change(self, mend: Mend, entry: Entry) -> int | None:
+        with self._call():
+            audit = mending.mend(self._tables, mend, entry, self._clock.now())
+        self._bell.ring()
+        return audit
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         now = self._clock.now()
@@ -273,6 +294,7 @@ class MemoryStore:
             dead_letters=sum(each.dead_letters for each in purged),
             history=sum(each.history for each in purged),
             journal=sum(each.journal for each in purged),
+            audits=sum(each.audits for each in purged),
             more=any(each.more for each in purged),
         )
 

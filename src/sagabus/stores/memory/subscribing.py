@@ -14,7 +14,7 @@ COMMAND = "command"
 
 def routing(tables: Tables, lanes: int) -> Routing:
     """The subscriptions as they are."""
-    return Routing(tables.version, lanes, tuple(tables.subscriptions.values()))
+    return Routing(tables.version, lanes, tuple(tables.subscriptions.values()), tuple(sorted(tables.paused)))
 
 
 def add(tables: Tables, subscriptions: Sequence[Subscription], lanes: int) -> bool:

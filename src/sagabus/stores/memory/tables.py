@@ -13,6 +13,7 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
 from sagabus.refs import KeyLike, LaneLike
 from sagabus.store import JournalRow, Subscription
+from sagabus.store.mending import Audited, Entry, Paused
 from sagabus.stores.memory.journal import Index, Journal
 from sagabus.stores.memory.queue import Queue
 from sagabus.stores.suspicion import Suspicion
@@ -73,6 +74,8 @@ class Tables:
         self.holds: dict[KeyLike, int] = {}
         self.letters: dict[int, LetterRow] = {}
         self.letter_ids: dict[tuple[str, str, bytes], int] = {}
+        self.audits: dict[int, Audited] = {}
+        self.paused: dict[str, Paused] = {}
         self.lanes: dict[LaneLike, LaneRow] = {}
         self.workers: dict[KeyLike, int] = {}
         self.renewals: deque[Renewal] = deque()
@@ -88,6 +91,7 @@ class Tables:
         self._last_letter = 0
         self._last_recorded = 0
         self._last_handled = 0
+        self._last_audit = 0
 
     def is_held(self, envelope: Envelope) -> bool:
         """Whether another envelope of its key, or a parked dead letter, goes first."""
@@ -184,6 +188,12 @@ class Tables:
         row = replace(row, handled_at=now, position=self._last_handled)
         self.journal.put(self.handled, row.position, row)
         self.handled_by[row.subscription].add((now, row.position))
+
+    def audit(self, entry: Entry, now: int) -> int:
+        """Write an entry of the audit log; its id, which is never given twice."""
+        self._last_audit += 1
+        self.journal.put(self.audits, self._last_audit, Audited(id=self._last_audit, at=now, entry=entry))
+        return self._last_audit
 
     def bury(self, letter: DeadLetter, now: int) -> None:
         """Write a dead letter; one for the same message and content is opened again and keeps its id."""

@@ -203,7 +203,30 @@ CREATE TABLE IF NOT EXISTS {{journal}} (
 ) {_TABLE};
 """
 
-_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH))
+_SIXTH = f"""
+CREATE TABLE IF NOT EXISTS {{audit}} (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    made_at BIGINT NOT NULL,
+    made_by {TEXT} NOT NULL,
+    verb VARBINARY(64) NOT NULL,
+    channel {CHANNEL} NOT NULL,
+    target {TEXT} NOT NULL,
+    reason {TEXT} NOT NULL,
+    was {TEXT} NOT NULL,
+    became {TEXT} NOT NULL,
+    INDEX {{audit_channel}} (channel, id),
+    INDEX {{audit_made}} (channel, made_at)
+) {_TABLE};
+CREATE TABLE IF NOT EXISTS {{paused}} (
+    channel {CHANNEL} NOT NULL,
+    paused_at BIGINT NOT NULL,
+    paused_by {TEXT} NOT NULL,
+    reason {TEXT} NOT NULL,
+    PRIMARY KEY (channel)
+) {_TABLE};
+"""
+
+_TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH), (6, _SIXTH))
 
 INDEXES = (
     "envelope_due",
@@ -218,6 +241,8 @@ INDEXES = (
     "dead_letter_closed",
     "journal_conversation",
     "journal_handled",
+    "audit_channel",
+    "audit_made",
 )
 
 _COLUMN = re.compile(r"[(,]\s*`?(?!PRIMARY|UNIQUE|INDEX)(\w+)`? [A-Z]")

@@ -30,6 +30,7 @@ from sagabus.stores.mysql.fragments import (
     WAITING,
 )
 from sagabus.stores.mysql.lease_statements import LEASING
+from sagabus.stores.mysql.mend_statements import MENDING
 from sagabus.stores.mysql.schema import CHANNEL, KEY, TIMER
 from sagabus.stores.mysql.survey_query import SURVEYING
 from sagabus.stores.sql import rows
@@ -355,4 +356,5 @@ STATEMENTS: dict[str, Statement] = {
     **SURVEYING,
     **EXAMINING,
     **_LETTERS,
+    **MENDING,
 }

@@ -15,6 +15,7 @@ from sagabus.stores.postgres.fragments import (
     upsert,
 )
 from sagabus.stores.postgres.lease_statements import LEASING
+from sagabus.stores.postgres.mend_statements import MENDING
 from sagabus.stores.postgres.queries import READING
 from sagabus.stores.postgres.survey_statements import SURVEYING
 from sagabus.stores.sql import rows
@@ -248,4 +249,5 @@ STATEMENTS: dict[str, Statement] = {
     **SURVEYING,
     **EXAMINING,
     **_LETTERS,
+    **MENDING,
 }

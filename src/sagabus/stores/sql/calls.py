@@ -18,8 +18,19 @@ from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Re
 from sagabus.store.examination import Conditions, Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
+from sagabus.store.mending import Edit, Entry, Mend
 from sagabus.store.upkeep import Divided, Purged
-from sagabus.stores.sql import appending, dead_letters, dividing, examination, leasing, reading, registering, settling
+from sagabus.stores.sql import (
+    appending,
+    dead_letters,
+    dividing,
+    examination,
+    leasing,
+    mending,
+    reading,
+    registering,
+    settling,
+)
 from sagabus.stores.sql.inspecting import SqlInspection
 from sagabus.stores.sql.steps import Steps
 
@@ -162,15 +173,33 @@ class SqlCalls(ABC):
         hit("commit.after_commit")
         return answers
 
-    async def replay(self, letter: int, *, force: bool = False) -> ReplayResult:
+    async def replay(
+        self,
+        letter: int,
+        *,
+        force: bool = False,
+        edit: Edit | None = None,
+        entry: Entry | None = None,
+        dry: bool = False,
+    ) -> ReplayResult:
         """Put an open dead letter back."""
-        result = await self._write(lambda: dead_letters.replay(letter, self._clock.now(), force=force))
+        if dry:
+            return await self._read(dead_letters.would_replay(letter, force=force))
+        result = await self._write(
+            lambda: dead_letters.replay(letter, self._clock.now(), force=force, edit=edit, entry=entry)
+        )
         hit("replay.after_commit")
         return result
 
-    async def discard(self, letter: int) -> ReplayResult:
+    async def discard(self, letter: int, *, entry: Entry | None = None) -> ReplayResult:
         """Close an open dead letter for good."""
-        return await self._write(lambda: dead_letters.discard(letter, self._clock.now()))
+        return await self._write(lambda: dead_letters.discard(letter, self._clock.now(), entry))
+
+    async def change(self, mend: Mend, entry: Entry) -> int | None:
+        """Make a change with its entry in the audit log."""
+        audit = await self._write(lambda: mending.mend(mend, entry, self._clock.now()))
+        hit("mend.after_commit")
+        return audit
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window."""

@@ -6,33 +6,66 @@ from collections.abc import Sequence
 
 import msgspec
 
-from sagabus.envelope import DeadLetter, lane_of
+from sagabus.envelope import DeadLetter, Envelope, lane_of
 from sagabus.failpoint import hit
 from sagabus.store import ReplayResult, Retention
+from sagabus.store.mending import Edit, Entry
 from sagabus.store.upkeep import Purged
-from sagabus.stores.replaying import Facts, replay_of
-from sagabus.stores.sql import appending, reading, rows
+from sagabus.stores.replaying import Facts, closing_entry, edited, replay_of
+from sagabus.stores.sql import appending, mending, reading, rows
 from sagabus.stores.sql.steps import Query, Steps
 
 
-def replay(letter_id: int, now: int, *, force: bool) -> Steps[ReplayResult]:
-    """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be."""
+def replay(
+    letter_id: int, now: int, *, force: bool, edit: Edit | None = None, entry: Entry | None = None
+) -> Steps[ReplayResult]:
+    """One more delivery of the same id, unless its effect is known to be there, or cannot be known not to be.
+
+    With `edit`, another message takes its place.
+    """
     yield Query("routing")  # held, so that the number of lanes stays
     yield Query("lock_letter", (letter_id,))
     letter = yield from reading.dead_letter(letter_id)
     if letter is None:
         return ReplayResult.NOT_FOUND
-    result = replay_of(letter, (yield from _facts(letter)), force=force)
+    if edit is None:
+        result = replay_of(letter, (yield from _facts(letter)), force=force)
+    else:
+        result = yield from _accept_edited(letter, edited(letter, edit, now), now)
     if letter.status != "open" or result not in (ReplayResult.DONE, ReplayResult.ALREADY_DONE):
         return result
     yield Query("close_letter", (letter_id, "replayed", now))
     hit("replay.closed")
-    yield from _put_back(letter) if result is ReplayResult.DONE else _unpark(letter)
+    if result is ReplayResult.DONE:
+        yield from _put_back(letter, letter.envelope if edit is None else edited(letter, edit, now))
+    else:
+        yield from _unpark(letter)
     hit("replay.put_back")
+    if entry is not None:
+        yield from mending.note(closing_entry(entry, letter, "replayed", result), now)
     return result
 
 
-def discard(letter_id: int, now: int) -> Steps[ReplayResult]:
+def _accept_edited(letter: DeadLetter, message: Envelope, now: int) -> Steps[ReplayResult]:
+    """Record the id of the message that takes the letter's place, as at its acceptance."""
+    if letter.status != "open":
+        return ReplayResult.ALREADY_DONE
+    record = appending.inbox_row(message, now)
+    if (yield from appending.recorded([record[:2]])):
+        return ReplayResult.ALREADY_DONE
+    yield from appending.remember([record])
+    return ReplayResult.DONE
+
+
+def would_replay(letter_id: int, *, force: bool) -> Steps[ReplayResult]:
+    """What a replay would do now; nothing is changed."""
+    letter = yield from reading.dead_letter(letter_id)
+    if letter is None:
+        return ReplayResult.NOT_FOUND
+    return replay_of(letter, (yield from _facts(letter)), force=force)
+
+
+def discard(letter_id: int, now: int, entry: Entry | None = None) -> Steps[ReplayResult]:
     """Close a dead letter for good."""
     yield Query("lock_letter", (letter_id,))
     letter = yield from reading.dead_letter(letter_id)
@@ -42,6 +75,8 @@ def discard(letter_id: int, now: int) -> Steps[ReplayResult]:
         return ReplayResult.ALREADY_DONE
     yield Query("close_letter", (letter_id, "discarded", now))
     yield from _unpark(letter)
+    if entry is not None:
+        yield from mending.note(closing_entry(entry, letter, "discarded", ReplayResult.DONE), now)
     return ReplayResult.DONE
 
 
@@ -75,16 +110,15 @@ def let_go(channel: str, key: str) -> Steps[bool]:
     return True
 
 
-def _put_back(letter: DeadLetter) -> Steps[None]:
+def _put_back(letter: DeadLetter, message: Envelope) -> Steps[None]:
     lanes: int | None = (yield Query("lanes_setting")).value
-    key = letter.envelope.partition_key
-    lane = lane_of(letter.envelope.message_id if key is None else key, lanes) if lanes else letter.envelope.lane
+    key = message.partition_key
+    lane = lane_of(message.message_id if key is None else key, lanes) if lanes else message.lane
     # Due by schedule, as a retry is: a key that waits for it is let go when it has been settled.
     envelope = msgspec.structs.replace(
-        letter.envelope, lane=lane, attempt=0, excused=0, deaths=0, failed_at=None, due_at=1, stashed=False
+        message, lane=lane, attempt=0, excused=0, deaths=0, failed_at=None, due_at=1, stashed=False
     )
-    stamp = letter.envelope.sent_at
-    yield Query("insert_envelopes", rows=[rows.envelope_row(envelope, 1, stamp)])
+    yield Query("insert_envelopes", rows=[rows.envelope_row(envelope, 1, message.sent_at)])
     if letter.parked:
         position = (yield Query("last_position")).value
         yield Query("move_hold", (position, envelope.channel, envelope.partition_key))
@@ -94,7 +128,7 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
     """Bounded forgetting; where a record goes, the horizon rises above it in the same transaction."""
     if not (yield Query("own_purge")).rows:
         return Purged()  # another worker is purging
-    inbox = instances = letters = history = journal = 0
+    inbox = instances = letters = history = journal = audits = 0
     more = False
     for kept in sorted(retention, key=lambda each: each.channel):
         cutoff = max(now - kept.window, 0)  # a longer retention has no number
@@ -102,12 +136,13 @@ def purge(retention: Sequence[Retention], limit: int, now: int) -> Steps[Purged]
         tombstones = (yield Query("purge_instances", (kept.channel, cutoff, limit))).changed
         closed = (yield Query("purge_letters", (kept.channel, cutoff, limit))).changed
         recorded = (yield Query("purge_history", (kept.channel, max(now - kept.history_window, 0), limit))).changed
-        noted = (yield Query("purge_journal", (kept.channel, max(now - kept.journal_window, 0), limit))).changed
-        inbox, instances = inbox + gone, instances + tombstones
-        letters, history, journal = letters + closed, history + recorded, journal + noted
-        more = more or unfinished or limit in (tombstones, closed, recorded, noted)
+        handled = (yield Query("purge_journal", (kept.channel, max(now - kept.journal_window, 0), limit))).changed
+        noted = (yield Query("purge_audits", (kept.channel, max(now - kept.audit_window, 0), limit))).changed
+        inbox, instances, letters = inbox + gone, instances + tombstones, letters + closed
+        history, journal, audits = history + recorded, journal + handled, audits + noted
+        more = more or unfinished or limit in (tombstones, closed, recorded, handled, noted)
     hit("purge.before_commit")
-    return Purged(inbox=inbox, instances=instances, dead_letters=letters, history=history, journal=journal, more=more)
+    return Purged(inbox, instances, letters, history, journal, audits, more=more)
 
 
 def _purge_inbox(channel: str, cutoff: int, limit: int) -> Steps[tuple[int, bool]]:

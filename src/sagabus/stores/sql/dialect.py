@@ -30,6 +30,8 @@ TABLES = (
     "held_key",
     "dead_letter",
     "journal",
+    "audit",
+    "paused",
     "schema_version",
 )
 

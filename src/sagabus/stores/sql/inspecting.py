@@ -10,6 +10,7 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
+from sagabus.store.mending import Audited, Paused
 from sagabus.store.survey import (
     BEGIN,
     LONGEST_LOOK,
@@ -22,7 +23,7 @@ from sagabus.store.survey import (
     WaitingPage,
     Wanted,
 )
-from sagabus.stores.sql import examination, reading, surveying, walking
+from sagabus.stores.sql import examination, mending, reading, surveying, walking
 from sagabus.stores.sql.steps import Steps
 
 T = TypeVar("T")
@@ -162,3 +163,17 @@ class SqlInspection(SqlSurvey, SqlExamination):
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         """One dead letter."""
         return await self._read(reading.dead_letter(letter))
+
+    async def envelope(self, position: int) -> Envelope | None:
+        """The envelope at a position."""
+        return await self._read(mending.envelope_at(position))
+
+    async def paused(self) -> Sequence[Paused]:
+        """The paused channels."""
+        return await self._looks(mending.paused(), LONGEST_LOOK)
+
+    async def audits(
+        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+    ) -> Sequence[Audited]:
+        """Entries of the audit log."""
+        return await self._looks(mending.audits(channel, target, before, limit), LONGEST_LOOK)

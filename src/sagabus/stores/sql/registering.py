@@ -19,7 +19,8 @@ def read() -> Steps[Routing]:
     """The routing as the connection's transaction sees it."""
     meta = {row[0]: row[1] for row in (yield Query("meta")).rows}
     found = (yield Query("subscriptions")).rows
-    return Routing(meta["routing"], meta.get("lanes", 0), tuple(_decode(row[0]) for row in found))
+    paused = tuple(row[0] for row in (yield Query("paused")).rows)
+    return Routing(meta["routing"], meta.get("lanes", 0), tuple(_decode(row[0]) for row in found), paused)
 
 
 def register(subscriptions: Sequence[Subscription], lanes: int) -> Steps[Routing]:

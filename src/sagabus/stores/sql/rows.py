@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -31,6 +31,7 @@ JOURNAL_COLUMNS = (
     "correlation_id, subscription, message_id, message_type, key, timer, causation_id, sent_at, attempt, outcome, "
     "error, version, duration, worker, handled_at"
 )
+AUDIT_COLUMNS = "made_at, made_by, verb, channel, target, reason, was, became"
 LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
     "parked, status, cause"
@@ -71,6 +72,12 @@ def headers_of(text: str | None) -> dict[str, str] | None:
     return _decode_texts(text) if text else None
 
 
+@overload
+def storable(text: str) -> str: ...
+@overload
+def storable(text: None) -> None: ...
+@overload
+def storable(text: str | None) -> str | None: ...
 def storable(text: str | None) -> str | None:
     """A foreign text, such as that of an error, in a form that every database can keep."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

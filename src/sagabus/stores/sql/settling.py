@@ -128,7 +128,7 @@ def _one(outcome: Outcome, journal: Rows, now: Now, check: Check) -> Steps[Settl
 def _under_savepoint(outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check) -> Steps[Refused]:
     yield Query("savepoint")
     try:
-        refused = yield from _apply(plan(outcomes, journal), now, check)
+        refused = yield from apply(plan(outcomes, journal), now, check)
     except Lost:
         yield Query("rollback_to_savepoint")
         yield Query("release_savepoint")
@@ -137,7 +137,8 @@ def _under_savepoint(outcomes: Sequence[Outcome], journal: Rows, now: Now, check
     return refused
 
 
-def _apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
+def apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
+    """Make the rows of a plan; Lost, and the caller rolls back, where one of them does not come out."""
     if found.removed:
         removed = yield Query("remove", rows=[(position,) for position in found.removed])
         if removed.changed != len(found.removed):

@@ -200,6 +200,30 @@ CREATE INDEX sagabus_journal_conversation ON sagabus_journal (correlation_id, ha
 CREATE INDEX sagabus_journal_handled ON sagabus_journal (subscription, handled_at);
 """,
     ),
+    Migration.of(
+        6,
+        """
+CREATE TABLE sagabus_audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    made_at INTEGER NOT NULL,
+    made_by TEXT NOT NULL,
+    verb TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    target TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    was TEXT NOT NULL,
+    became TEXT NOT NULL
+) STRICT;
+CREATE INDEX sagabus_audit_channel ON sagabus_audit (channel, id);
+CREATE INDEX sagabus_audit_made ON sagabus_audit (channel, made_at);
+CREATE TABLE sagabus_paused (
+    channel TEXT PRIMARY KEY,
+    paused_at INTEGER NOT NULL,
+    paused_by TEXT NOT NULL,
+    reason TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version

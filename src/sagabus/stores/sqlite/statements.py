@@ -13,6 +13,7 @@ from sagabus.stores.sqlite.fetch_query import FETCHING
 from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.handing import BeforeAppend
 from sagabus.stores.sqlite.lease_statements import LEASING
+from sagabus.stores.sqlite.mend_statements import MENDING
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, Values, packed_rows
 from sagabus.stores.sqlite.survey_statements import SURVEYING
 
@@ -376,4 +377,5 @@ STATEMENTS: dict[str, Form] = {
     **SURVEYING,
     **EXAMINING,
     **_LETTERS,
+    **MENDING,
 }

@@ -33,6 +33,7 @@ _SUBJECTS = (
         "keeping",
         "leasing",
         "look_alikes",
+        "mending",
         "races",
         "raw_bodies",
         "replaying",

@@ -27,6 +27,13 @@ from sagabus.testing.conformance.keeping import KeepingConformance
 from sagabus.testing.conformance.leasing import LeasingConformance
 from sagabus.testing.conformance.look_alikes import AlikeConformance
 from sagabus.testing.conformance.loud_keys import LoudKeyConformance
+from sagabus.testing.conformance.mending import (
+    AuditConformance,
+    InstanceMendingConformance,
+    LetterMendingConformance,
+    PauseConformance,
+    QueueMendingConformance,
+)
 from sagabus.testing.conformance.races import RaceConformance
 from sagabus.testing.conformance.raw_bodies import RawBodyConformance
 from sagabus.testing.conformance.replaying import ReplayRuleConformance
@@ -83,6 +90,11 @@ class StoreConformance(
     ExaminationConformance,
     WakingConformance,
     RaceConformance,
+    AuditConformance,
+    InstanceMendingConformance,
+    QueueMendingConformance,
+    PauseConformance,
+    LetterMendingConformance,
     AdministrationConformance,
 ):
     """Every promise of `sagabus.store.Store`. Subclass it under a name with `Test` first, and say how to make one."""

@@ -1,0 +1,31 @@
+"""Who mends, and why: for the audit log."""
+
+from __future__ import annotations
+
+import getpass
+
+LONGEST = 2_000
+"""Characters of a reason, or of a name."""
+
+
+def author(by: str | None) -> str:
+    """The caller's word, or the user of the system who runs this process."""
+    if by is not None:
+        return _checked("by", by)
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def checked_reason(reason: str) -> str:
+    """The reason; ValueError for none, or for one that is too long."""
+    return _checked("reason", reason)
+
+
+def _checked(name: str, text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{name} must not be empty: the audit log keeps it for those who ask later")
+    if len(text) > LONGEST:
+        raise ValueError(f"{name} must have at most {LONGEST} characters, not {len(text)}")
+    return text

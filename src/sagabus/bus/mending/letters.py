@@ -1,0 +1,294 @@
+"""`bus.dead_letters`: looks at dead letters, puts them back, edits or closes them; one by one, or many in steps."""
+
+from __future__ import annotations
+
+import builtins
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import blake2b
+
+import msgspec
+
+from sagabus.bus.arguments import check_number, check_text
+from sagabus.bus.inspection.waits import Definition
+from sagabus.bus.mending.author import author, checked_reason
+from sagabus.bus.views import check_subscription
+from sagabus.clock import moment
+from sagabus.codec import JsonCodec
+from sagabus.definitions.reaction import declared
+from sagabus.envelope import Cause, DeadLetter
+from sagabus.errors import MendRefused, UnknownName
+from sagabus.store import ReplayResult, Store
+from sagabus.store.mending import Edit, Entry
+from sagabus.store.survey import COUNTED
+
+_STATUSES = ("open", "replayed", "discarded")
+_STEP = 200
+_CLOSES = (ReplayResult.DONE, ReplayResult.ALREADY_DONE)
+_LONGEST_ID = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterGroup:
+    """Open dead letters that have the same reason to be there."""
+
+    subscription: str
+    cause: Cause
+    message_type: str
+    error_type: str | None
+    count: int
+    parked_keys: int
+    """How many keys wait for them."""
+    first_id: int
+    oldest: datetime
+    """When the first of them failed last."""
+    newest: datetime
+    example: str
+    """The reason of the latest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterGroups:
+    """The open dead letters, grouped."""
+
+    groups: tuple[LetterGroup, ...]
+    at_least: bool
+    """It looked at 10,000 letters: there are more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """Which open dead letters are meant; None stands for any."""
+
+    subscription: str | None = None
+    cause: Cause | None = None
+    message_type: str | None = None
+    text: str | None = None
+    """Stands in their reason, error type or error text, in upper or lower case."""
+
+    def includes(self, letter: DeadLetter) -> bool:
+        """Whether the letter is meant; its subscription is looked up by the store."""
+        texts = (letter.reason, letter.error_type, letter.error_text)
+        return (
+            self.cause in {None, letter.cause}
+            and self.message_type in {None, letter.envelope.message_type}
+            and (self.text is None or any(self.text.casefold() in text.casefold() for text in texts if text))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkStep:
+    """What is done after one step of work on many letters."""
+
+    after: int
+    """The id of the last letter that was looked at: give it to go on from here."""
+    results: Mapping[int, ReplayResult]
+    """Of this step, by letter."""
+    totals: Mapping[ReplayResult, int]
+    """Of all steps so far."""
+    freed_keys: int
+    """How many parked keys they let go, of all steps so far."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    totals: Counter[ReplayResult] = field(default_factory=Counter[ReplayResult])
+    keys: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def note(self, letter: DeadLetter, result: ReplayResult) -> None:
+        self.totals[result] += 1
+        if letter.parked and letter.envelope.partition_key is not None and result in _CLOSES:
+            self.keys.add((letter.envelope.channel, letter.envelope.partition_key))
+
+
+class DeadLetters:
+    """Looks at dead letters, puts them back, or closes them. What is closed is in the audit log, in the same commit."""
+
+    def __init__(self, store: Store, check: Callable[[str], None], definitions: Mapping[str, Definition]) -> None:
+        self._store = store
+        self._check = check
+        self._definitions = definitions
+
+    def knowing(self, definitions: Iterable[Definition]) -> DeadLetters:
+        """The same for a bus that does not run these definitions; nothing is subscribed by it."""
+        known = {**self._definitions, **{each.name: each for each in definitions}}
+        return DeadLetters(self._store, self._check, known)
+
+    async def list(
+        self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> list[DeadLetter]:
+        """A page of dead letters by id; `status` None lists replayed and discarded ones too.
+
+        UnknownName for a subscription that nothing names, or a status that dead letters do not have.
+        """
+        self._check("bus.dead_letters.list(...)")
+        check_text("bus.dead_letters.list(...)", subscription=subscription, status=status)
+        check_number("bus.dead_letters.list(...)", after=after)
+        if status is not None and status not in _STATUSES:
+            raise UnknownName("status of dead letters", status, _STATUSES)
+        inspect = self._store.inspect
+        found = await inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
+        if not found and subscription is not None:
+            await check_subscription(self._store, "subscription", subscription)
+        return [*found]
+
+    async def get(self, letter: int) -> DeadLetter | None:
+        """One dead letter, whatever its status; None when there is none of that id."""
+        self._check("bus.dead_letters.get(...)")
+        check_number("bus.dead_letters.get(...)", letter=letter)
+        return await self._store.inspect.dead_letter(letter)
+
+    async def groups(self, subscription: str | None = None) -> LetterGroups:
+        """The open dead letters by subscription, cause, message type and error, the largest group first."""
+        self._check("bus.dead_letters.groups(...)")
+        found: dict[tuple[object, ...], builtins.list[DeadLetter]] = {}
+        seen = after = 0
+        while page := await self.list(subscription, after=after, limit=_STEP):
+            after, seen = page[-1].id, seen + len(page)
+            for each in page:
+                place = (each.envelope.channel, each.cause, each.envelope.message_type, each.error_type)
+                found.setdefault(place, []).append(msgspec.structs.replace(each, traceback=None))
+            if seen >= COUNTED or len(page) < _STEP:
+                break
+        groups = sorted(map(_group, found.values()), key=lambda each: (-each.count, each.first_id))
+        return LetterGroups(groups=tuple(groups), at_least=seen >= COUNTED)
+
+    async def replay(
+        self, letter: int, *, force: bool = False, reason: str = "", by: str | None = None, dry_run: bool = False
+    ) -> ReplayResult:
+        """Deliver it once more under the same id. Twice is once: the second call answers ALREADY_DONE.
+
+        TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that. With
+        `dry_run`, it only says what it would do.
+        """
+        self._check("bus.dead_letters.replay(...)")
+        check_number("bus.dead_letters.replay(...)", letter=letter)
+        if dry_run:
+            return await self._store.replay(letter, force=force, dry=True)
+        return await self._store.replay(letter, force=force, entry=_entry("replay", letter, reason, by))
+
+    async def discard(self, letter: int, *, reason: str = "", by: str | None = None) -> ReplayResult:
+        """Close it for good; a key that it parked goes on."""
+        self._check("bus.dead_letters.discard(...)")
+        check_number("bus.dead_letters.discard(...)", letter=letter)
+        return await self._store.discard(letter, entry=_entry("discard", letter, reason, by))
+
+    async def edit(
+        self, letter: int, body: Mapping[str, object], *, reason: str, by: str | None = None
+    ) -> tuple[ReplayResult, str]:
+        """Deliver a message with another body in its place, sent now; the result, and the id of that message.
+
+        The id is derived from the letter's and the body, so twice is once. A header names the message in whose place it
+        stands. MessageInvalid for a body that the declared class does not take, and MendRefused for a timer, or for
+        another key: that would be another message.
+        """
+        self._check("bus.dead_letters.edit(...)")
+        check_number("bus.dead_letters.edit(...)", letter=letter)
+        checked_reason(reason)
+        found = await self._store.inspect.dead_letter(letter)
+        if found is None:
+            raise MendRefused(f"there is no dead letter {letter}: list them with `sagabus dead-letters list`")
+        text = msgspec.json.encode(body)
+        self._check_edit(found, body, text)
+        edit = Edit(_edited_id(found.envelope.message_id, text), text)
+        entry = msgspec.structs.replace(
+            _entry("edit", letter, reason, by),
+            before=_message_text(found.envelope.message_id, found.envelope.body),
+            after=_message_text(edit.message_id, text),
+        )
+        return await self._store.replay(letter, edit=edit, entry=entry), edit.message_id
+
+    async def replay_many(
+        self,
+        which: LetterFilter,
+        *,
+        force: bool = False,
+        reason: str = "",
+        by: str | None = None,
+        after: int = 0,
+        dry_run: bool = False,
+    ) -> AsyncIterator[BulkStep]:
+        """Replay open letters in steps, the oldest first, each letter in a commit of its own.
+
+        Stopped at any point, what was done stays: begin again, or go on from the `after` of the last step.
+        With `dry_run`, it only says what it would do.
+        """
+
+        async def one(letter: int) -> ReplayResult:
+            return await self.replay(letter, force=force, reason=reason, by=by, dry_run=dry_run)
+
+        async for step in self._many(which, after, one):
+            yield step
+
+    async def discard_many(
+        self, which: LetterFilter, *, reason: str = "", by: str | None = None, after: int = 0
+    ) -> AsyncIterator[BulkStep]:
+        """Discard open letters in steps, as `replay_many` does."""
+
+        async def one(letter: int) -> ReplayResult:
+            return await self.discard(letter, reason=reason, by=by)
+
+        async for step in self._many(which, after, one):
+            yield step
+
+    async def _many(
+        self, which: LetterFilter, after: int, one: Callable[[int], Awaitable[ReplayResult]]
+    ) -> AsyncIterator[BulkStep]:
+        tally = _Tally()
+        while page := await self.list(which.subscription, after=after, limit=_STEP):
+            results: dict[int, ReplayResult] = {}
+            for letter in page:
+                if which.includes(letter):
+                    results[letter.id] = await one(letter.id)
+                    tally.note(letter, results[letter.id])
+            after = page[-1].id
+            yield BulkStep(after=after, results=results, totals=dict(tally.totals), freed_keys=len(tally.keys))
+
+    def _check_edit(self, letter: DeadLetter, body: Mapping[str, object], text: bytes) -> None:
+        envelope = letter.envelope
+        if envelope.damage is not None:
+            raise MendRefused(f"the row of dead letter {letter.id} cannot be read ({envelope.damage}): discard it")
+        if envelope.timer is not None:
+            raise MendRefused(f"dead letter {letter.id} is a timer, which has no body: replay or discard it")
+        definition = self._definitions.get(envelope.channel)
+        reactions = () if definition is None else definition.reactions.get(envelope.message_type, ())
+        if not reactions:
+            return
+        JsonCodec().admit(declared(reactions[0]), text)
+        name = reactions[0].key_field
+        if name is not None and str(body.get(name)) != envelope.partition_key:
+            raise MendRefused(
+                f"{name!r} is the key of {envelope.message_type} ({envelope.partition_key!r}), which an edited "
+                "message keeps: publish another message instead, and discard this one"
+            )
+
+
+def _entry(verb: str, letter: int, reason: str, by: str | None) -> Entry:
+    return Entry(verb=f"dead-letter.{verb}", channel="", target=str(letter), by=author(by), reason=reason)
+
+
+def _message_text(message_id: str, body: bytes) -> str:
+    return msgspec.json.encode({"message_id": message_id, "body": body.decode(errors="replace")}).decode()
+
+
+def _edited_id(message_id: str, body: bytes) -> str:
+    return f"{message_id[:_LONGEST_ID]}~{blake2b(message_id.encode() + body, digest_size=8).hexdigest()}"
+
+
+def _group(letters: list[DeadLetter]) -> LetterGroup:
+    first, last = letters[0], max(letters, key=lambda each: each.last_failed_at)
+    keys = {each.envelope.partition_key for each in letters if each.parked} - {None}
+    return LetterGroup(
+        subscription=first.envelope.channel,
+        cause=first.cause,
+        message_type=first.envelope.message_type,
+        error_type=first.error_type,
+        count=len(letters),
+        parked_keys=len(keys),
+        first_id=first.id,
+        oldest=moment(min(each.last_failed_at for each in letters)),
+        newest=moment(last.last_failed_at),
+        example=last.reason,
+    )

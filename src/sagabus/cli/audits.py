@@ -1,0 +1,62 @@
+"""`sagabus audit`: what operators have changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
+from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
+from sagabus.cli.rendering import show_table
+from sagabus.cli.text import printable, time_text
+
+if TYPE_CHECKING:
+    from sagabus.bus.inspection.records import AuditRecord
+
+_LISTED = ("id", "at", "by", "what", "subscription", "target", "before", "after", "reason")
+
+
+@click.command("audit")
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SUBSCRIPTION]")
+@store_option
+@click.option("--target", metavar="TEXT", help="Only changes of this key, message id or dead letter.")
+@click.option("--after", type=POSITION, metavar="ID", help="Only older entries than this one: the next page.")
+@click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
+@json_option
+def audit(
+    arguments: tuple[str, ...], url: str | None, *, target: str | None, after: int | None, limit: int, as_json: bool
+) -> None:
+    """List what operators have changed, the latest first: who, when, what and why.
+
+    Exit codes: 0 listed (also when there is nothing), 1 no such subscription, 2 could not run.
+    """
+    place, rest = split_target(arguments, url)
+    if len(rest) > 1:
+        raise click.UsageError(f"unexpected argument {printable(rest[1])}")
+    found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, after, limit + 1))
+    if as_json:
+        emit_json(data_of(found[:limit]))
+    else:
+        show_table(_LISTED, map(_row, found[:limit]))
+    if len(found) > limit:
+        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+
+
+async def _audit(  # noqa: PLR0917  # one after another, as they were typed
+    place: str | None, url: str | None, name: str | None, target: str | None, after: int | None, limit: int
+) -> tuple[AuditRecord, ...]:
+    async with opened(place, url) as bus:
+        return await bus.inspect.audit(name, target=target, after=after, limit=limit)
+
+
+def _row(each: AuditRecord) -> list[object]:
+    values = [_text(each.before), _text(each.after)]
+    return [each.id, time_text(each.at), each.by, each.verb, each.subscription, each.target, *values, each.reason]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

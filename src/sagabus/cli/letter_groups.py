@@ -1,0 +1,104 @@
+"""`sagabus dead-letters groups` and `edit`: what they have in common, and one of them with another body."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from sagabus.cli.loading import load_bus
+from sagabus.cli.mend_options import EXITS, confirmed, mend_options
+from sagabus.cli.opening import json_option, opened, split_target, store_option
+from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
+from sagabus.cli.rendering import show_table
+from sagabus.cli.text import printable, time_text
+
+if TYPE_CHECKING:
+    from sagabus.bus.mending.letters import LetterGroups
+    from sagabus.store import ReplayResult
+
+_COLUMNS = ("count", "subscription", "cause", "message", "error", "parked keys", "first id", "newest", "example")
+
+
+@click.command("groups")
+@click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SUBSCRIPTION]")
+@store_option
+@json_option
+def groups(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+    """Group the open dead letters by subscription, cause, message and error, the largest group first.
+
+    It looks at 10,000 letters, and stderr says if there are more.
+
+    Exit codes: 0 listed (also when there are none), 1 no such subscription, 2 could not run.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) > 1:
+        raise click.UsageError(f"unexpected argument {printable(rest[1])}")
+    found = asyncio.run(_groups(target, url, rest[0] if rest else None))
+    if as_json:
+        emit_json(data_of(found))
+    else:
+        rows = [
+            (
+                *(each.count, each.subscription, each.cause.value, each.message_type, each.error_type),
+                *(each.parked_keys, each.first_id, time_text(each.newest), each.example),
+            )
+            for each in found.groups
+        ]
+        show_table(_COLUMNS, rows)
+    if found.at_least:
+        click.echo("It looked at 10,000 dead letters: there are more.", err=True)
+
+
+@click.command("edit", epilog=EXITS)
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] ID JSON")
+@store_option
+@mend_options
+@json_option
+@click.pass_context
+def edit(
+    ctx: click.Context, /, *, arguments: tuple[str, ...], url: str | None, yes: bool, as_json: bool, **words: Any
+) -> None:
+    """Deliver a message with another body in the place of a dead letter: JSON is the whole body.
+
+    It gets an id of its own, which names the letter's message, and is sent now. With MODULE:BUS, the class of the
+    message checks the body.
+    """
+    target, rest = split_target(arguments, url)
+    if len(rest) != 2 or not (rest[0].isascii() and rest[0].isdigit() and len(rest[0]) < 19):
+        raise click.UsageError("give the ID of one dead letter, and the body as a JSON object")
+    body = _body(rest[1])
+    if not confirmed(f"replace dead letter {rest[0]} by a message with the body {json.dumps(body)}", yes=yes):
+        ctx.exit(1)
+    result, message_id = asyncio.run(_edit(target, url, int(rest[0]), body, words))
+    if as_json:
+        emit_json({"id": int(rest[0]), "result": result.value, "message_id": message_id})
+    else:
+        show_table(("id", "result", "message id"), [(rest[0], result.value, message_id)])
+    ctx.exit(0 if result.value in {"done", "was already done"} else 1)
+
+
+def _body(text: str) -> dict[str, Any]:
+    try:
+        found: object = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"{printable(text)} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise click.UsageError("the body of a message is a JSON object")
+    return cast("dict[str, Any]", found)
+
+
+async def _groups(target: str | None, url: str | None, name: str | None) -> LetterGroups:
+    async with opened(target, url) as bus:
+        return await bus.dead_letters.groups(name)
+
+
+async def _edit(
+    target: str | None, url: str | None, letter: int, body: dict[str, Any], words: dict[str, Any]
+) -> tuple[ReplayResult, str]:
+    declared = () if target is None else load_bus(target).definitions
+    async with opened(target, url) as bus:
+        return await bus.dead_letters.knowing(declared).edit(letter, body, **words)

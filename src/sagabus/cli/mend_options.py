@@ -1,0 +1,62 @@
+"""What all commands that mend share: who, why, and the question before it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from sagabus.cli.output import emit_json
+from sagabus.cli.records import data_of
+from sagabus.cli.text import printable
+
+if TYPE_CHECKING:
+    from sagabus.bus.mending.desk import Mended
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+EXITS = "Exit codes: 0 done, 1 no such thing, or not as it was seen (nothing was changed), 2 could not run."
+
+
+def mend_options(function: F) -> F:
+    """`--reason`, `--by` and `--yes`."""
+    reason = click.option("--reason", required=True, metavar="TEXT", help="Why: the audit log keeps it.")
+    by = click.option("--by", metavar="NAME", help="Who you are, if not the system's user.")
+    yes = click.option("--yes", is_flag=True, help="Do not ask before doing it.")
+    return reason(by(yes(function)))
+
+
+def confirmed(what: str, *, yes: bool) -> bool:
+    """Say what is to be done, and ask. Without a terminal it has to be said with --yes."""
+    if yes:
+        click.echo(printable(what), err=True)  # before the work, so that a log shows the intention
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"this would {printable(what)}: add --yes to do it")
+    if click.confirm(f"{printable(what)}?", err=True):
+        return True
+    click.echo("nothing was done", err=True)
+    return False
+
+
+def tell(mended: Mended, *, as_json: bool) -> None:
+    """What was done."""
+    if as_json:
+        emit_json(data_of(mended))
+        return
+    changes = [f"{name}: {_text(mended.before.get(name))} -> {_text(each)}" for name, each in mended.after.items()]
+    click.echo(printable(f"{mended.verb} {mended.subscription} {mended.target}: {', '.join(changes)}"))
+    click.echo(f"audit log: {mended.audit}")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping | list | bool | int | float):
+        return msgspec.json.encode(value).decode()
+    return str(value)
