@@ -12,7 +12,7 @@ from tests.conftest import Take
 from tests.support.databases import MYSQL, POSTGRES
 
 from sagabus.clock import SystemClock
-from sagabus.store import Store
+from sagabus.store import Store, operating
 from sagabus.store import roles as port
 from sagabus.store_urls import store_from_url
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES: list[type[Any]] = [
     each
     for each in reversed(Store.__mro__)
-    if each.__module__ == port.__name__ and any(not name.startswith("_") for name in vars(each))
+    if each.__module__ in {port.__name__, operating.__name__} and any(not name.startswith("_") for name in vars(each))
 ]
 
 
