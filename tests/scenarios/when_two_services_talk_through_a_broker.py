@@ -6,9 +6,8 @@ What happened is read from lists that sagas' states and the broker hold, never f
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,10 @@ from typing import Any
 
 import pytest
 from tests.scenarios.shop import CapturePayment, Do, Ended, Noted, OrderSaga, OrderSubmitted, PaymentCaptured, capture
+from tests.support.two_services import Ledger, Relay, ask, check, have
 from tests.support.waiting import until
 
-from sagabus import Bus, Cause, Context, Saga, Settings, handler, handles, starts
+from sagabus import Bus, Cause, Settings, handler
 from sagabus.clock import SystemClock
 from sagabus.engine.bridges import bridge, outbound
 from sagabus.errors import ConfigurationError, StoreUnavailable, UnsupportedCapability
@@ -29,7 +29,6 @@ from sagabus.transport import Capability
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 Stores = Callable[[str], str]
-KEYS = [f"k{number}" for number in range(5)]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -41,31 +40,6 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
 @pytest.fixture
 def broker() -> MemoryBroker:
     return MemoryBroker()
-
-
-class Ledger(Saga, name="ledger", key="key"):
-    """Notes every number that reaches it, copies too."""
-
-    key: str
-    numbers: list[int] = field(default_factory=list)
-
-    @starts
-    @handles
-    def noted(self, message: Noted) -> None:
-        self.numbers.append(message.number)
-
-
-class Relay(Saga, name="relay", key="key"):
-    """Sends on what it is asked for: its events leave with its key."""
-
-    key: str
-    asked: int = 0
-
-    @starts
-    @handles
-    def do(self, message: Do, ctx: Context) -> None:
-        self.asked += 1
-        ctx.publish(Noted(key=self.key, number=message.number))
 
 
 def bus(stores: Stores, broker: MemoryBroker, service: str, *definitions: Any, **options: Any) -> Bus:
@@ -80,31 +54,9 @@ async def pair(stores: Stores, broker: MemoryBroker) -> AsyncIterator[tuple[Bus,
         yield relay, ledger
 
 
-async def ask(relay: Bus, keys: list[str], numbers: range) -> None:
-    await relay.publish_many(Do(key=key, number=number) for number in numbers for key in keys)
-
-
-async def numbers(ledger: Bus, key: str) -> list[int]:
-    record = await ledger.sagas.get(Ledger, key)
-    return [] if record is None else record.state.numbers
-
-
-def have(ledger: Bus, count: int, keys: list[str] = KEYS) -> Callable[[], Awaitable[bool]]:
-    async def holds() -> bool:
-        return all([len(await numbers(ledger, key)) >= count for key in keys])
-
-    return holds
-
-
 async def drained(broker: MemoryBroker, *services: str) -> None:
     """Until nothing waits for them, copies among it."""
     await until(lambda: not any(map(broker.waiting, services)))
-
-
-async def check(ledger: Bus, count: int, keys: list[str] = KEYS) -> None:
-    """Each number once, in order."""
-    for key in keys:
-        assert await numbers(ledger, key) == list(range(count))
 
 
 # --- the plain way ------------------------------------------------------------------------------------------------
@@ -142,7 +94,7 @@ async def test_ids_name_the_service_and_keys_for_other_systems_do_not(stores: St
 
 async def test_order_within_each_key_holds_from_end_to_end(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(20))
+        await ask(relay, range(20))
         await until(have(ledger, 20))
 
         await check(ledger, 20)
@@ -155,7 +107,7 @@ async def test_an_event_reaches_every_service_that_wants_it_and_not_its_own(
     first, second = bus(stores, broker, "first", Ledger), bus(stores, broker, "second", Ledger)
 
     async with first, second, shop:
-        await ask(shop, ["k"], range(3))
+        await ask(shop, range(3), ["k"])
         for each in (shop, first, second):
             await until(have(each, 3, ["k"]))
         await drained(broker, "first", "second", "shop")
@@ -197,7 +149,7 @@ async def test_a_process_that_only_publishes_leaves_it_to_the_others(stores: Sto
 async def test_every_message_delivered_twice_takes_effect_once(stores: Stores, broker: MemoryBroker) -> None:
     broker.copies = 2
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(10))
+        await ask(relay, range(10))
         await until(have(ledger, 10))
         await drained(broker, "books")
 
@@ -211,7 +163,7 @@ async def test_confirms_that_are_lost_cost_copies_only(
     in_haste(monkeypatch)
     broker.lost_confirms = 7
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(5))
+        await ask(relay, range(5))
         await until(have(ledger, 5))
         await drained(broker, "books")
         await until(lambda: _is_empty(relay))
@@ -234,7 +186,7 @@ async def test_acknowledgements_lost_after_the_inbox_commit_cost_copies_only(
 ) -> None:
     broker.lost_acknowledgements = 1_000
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(5))
+        await ask(relay, range(5))
         await until(have(ledger, 5))
         assert broker.waiting("books") == 25
 
@@ -257,7 +209,7 @@ def has_handled(relay: Bus, count: int) -> bool:
 async def test_links_that_end_again_and_again(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, ledger):
         for round_ in range(5):
-            await ask(relay, KEYS, range(round_ * 4, round_ * 4 + 4))
+            await ask(relay, range(round_ * 4, round_ * 4 + 4))
             await until(partial(has_sent_more_than, broker, len(broker.sent)))
             broker.disconnect()
         await until(have(ledger, 20))
@@ -273,7 +225,7 @@ async def test_a_broker_that_is_down_at_the_start_stops_no_publisher(stores: Sto
         pass  # the queue of the books is there since
     broker.stop()
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(3))
+        await ask(relay, range(3))
         await until(partial(has_handled, relay, 15))
         (word,) = relay.health().waits
         assert "memory://: no broker answers" in word
@@ -288,10 +240,10 @@ async def test_a_broker_that_is_down_at_the_start_stops_no_publisher(stores: Sto
 
 async def test_a_broker_that_goes_away_later(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(3))
+        await ask(relay, range(3))
         await until(have(ledger, 3))
         broker.stop()
-        await ask(relay, KEYS, range(3, 6))
+        await ask(relay, range(3, 6))
         await until(partial(has_handled, relay, 30))
         assert relay.health().waits
 
@@ -336,7 +288,7 @@ async def test_a_link_without_confirms_is_given_up_and_nothing_is_lost(
     monkeypatch.setattr(outbound, "PATIENCE", 0.05)
     async with pair(stores, broker) as (relay, ledger):
         broker.is_silent = True
-        await ask(relay, KEYS, range(3))
+        await ask(relay, range(3))
         await until(lambda: len(broker.sent) > 15)  # they were sent, and sent again
         broker.is_silent = False
         await until(have(ledger, 3))
@@ -351,7 +303,7 @@ async def test_what_is_being_sent_when_a_bus_closes_may_have_its_confirm(stores:
         async with bus(stores, broker, "shop", Relay) as relay:
             await until(lambda: relay.health().waits == ())
             broker.is_silent = True
-            await ask(relay, KEYS, range(1))
+            await ask(relay, range(1))
             await until(lambda: len(broker.sent) == 5)
             closing = asyncio.create_task(relay.close())
             await asyncio.sleep(0)
@@ -368,7 +320,7 @@ async def test_closing_ends_when_the_link_ends_meanwhile(stores: Stores, broker:
         relay = bus(stores, broker, "shop", Relay)
         await relay.open()
         broker.is_silent = True
-        await ask(relay, KEYS, range(1))
+        await ask(relay, range(1))
         await until(lambda: len(broker.sent) == 5)
         closing = asyncio.create_task(relay.close())
         await asyncio.sleep(0)
@@ -459,7 +411,7 @@ async def test_a_message_that_the_broker_refuses_is_a_dead_letter_and_can_be_rep
 ) -> None:
     broker.refused["shop.noted"] = "larger than the broker takes"
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, ["k"], range(1))
+        await ask(relay, range(1), ["k"])
         await until(lambda: _letters(relay, 1))
         (letter,) = await relay.dead_letters.list()
         assert letter.envelope.channel == "broker:out"
@@ -547,11 +499,11 @@ async def test_two_bridges_of_one_service_share_the_work_in_order(stores: Stores
 
     async with another("books", Ledger) as ledger, another("shop", Relay) as relay:
         async with another("books", Ledger), another("shop", Relay):
-            await ask(relay, KEYS, range(10))
+            await ask(relay, range(10))
             await until(have(ledger, 5))
             broker.disconnect()
             await until(have(ledger, 10))
-        await ask(relay, KEYS, range(10, 20))
+        await ask(relay, range(10, 20))
         await until(have(ledger, 20))
 
         await check(ledger, 20)
@@ -562,10 +514,10 @@ async def test_a_bridge_that_lost_its_lanes_while_it_sent_changes_nothing(
 ) -> None:
     caplog.set_level(logging.INFO, "sagabus")
     async with pair(stores, broker) as (relay, ledger):
-        await ask(relay, KEYS, range(5))
+        await ask(relay, range(5))
         await until(lambda: bool(broker.sent))
         await relay.store.fence_all()  # as if another bridge had taken all lanes meanwhile
-        await ask(relay, KEYS, range(5, 10))
+        await ask(relay, range(5, 10))
         await until(have(ledger, 10))
         await until(lambda: _is_empty(relay))
 
