@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import repeat
-from operator import attrgetter
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -135,7 +134,7 @@ class Commit:
     @property
     def envelopes(self) -> Sequence[Envelope]:
         """The messages, in the order of `handled`; made in less time than the records."""
-        return [*map(_envelope, self._settled)]
+        return [each.envelope for each in self._settled]
 
     @property
     def results(self) -> Sequence[Result]:
@@ -146,7 +145,7 @@ class Commit:
     def counts(self) -> Counter[tuple[str, str]]:
         """How many messages, by (subscription, result), lost runs among them as "lost: conflict" and so on."""
         found: Counter[tuple[str, str]] = Counter()
-        for (channel, kind), count in Counter(map(_counted, self._settled)).items():
+        for (channel, kind), count in Counter([(each.envelope.channel, type(each)) for each in self._settled]).items():
             found[channel, _RESULTS[kind]] = count
         found.update((outcome.envelope.channel, f"lost: {verdict.value}") for outcome, verdict in self._lost)
         return found
@@ -218,9 +217,6 @@ class Observer:
 
     def bridged(self, bridged: Bridged) -> None:
         """A bridge has sent, received or acknowledged a batch of messages, or failed to."""
-
-
-_counted, _envelope = attrgetter("envelope.channel", "__class__"), attrgetter("envelope")
 
 
 def _handled(outcome: Outcome, took: float) -> Handled:

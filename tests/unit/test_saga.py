@@ -1,6 +1,7 @@
 """Reading a saga class: state, reactions, keys, conditions, timers."""
 
-from dataclasses import field
+import inspect
+from dataclasses import FrozenInstanceError, field
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -227,3 +228,37 @@ def test_the_class_stays_an_ordinary_dataclass() -> None:
 
     assert other.names == []
     assert repr(other) == "Process(key='A', size=1, names=[], status='open')"
+
+
+class Assigned(Saga, name="assigned", key="key"):
+    """It sees what is assigned, its fields among that."""
+
+    key: str
+    size: int = 1
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, f"{value}!")
+
+
+class Counted(Saga, name="counted", key="key"):
+    key: str
+    size: int = 1
+    seen: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.size += 1
+
+
+def test_a_constructor_is_called_as_a_dataclass_has_it() -> None:
+    assert str(inspect.signature(Begun)) == "(key: str, size: int = 0) -> None"
+    assert Begun("A", 7) == Begun(size=7, key="A") != Begun("A")
+    with pytest.raises(TypeError):
+        Begun(size=1)  # type: ignore[call-arg]
+    with pytest.raises(FrozenInstanceError):
+        Begun("A").size = 2  # type: ignore[misc]
+
+
+def test_a_constructor_assigns_where_to_store_would_not_do() -> None:
+    assert vars(Assigned(key="A")) == {"key": "A!", "size": "1!"}
+    assert vars(Counted(key="A")) == {"key": "A", "size": 2, "seen": []}
+    assert vars(Counted(key="A"))["seen"] is not vars(Counted(key="B"))["seen"]

@@ -96,9 +96,15 @@ class Form:
     @cached_property
     def read(self) -> Callable[[bytes], Any]:
         """Makes the value in a body; limits and UTF-8 are checked first. Raises the errors of the rules."""
+        return self.reader(lambda body, _: body)
+
+    def reader(self, bring: Callable[[bytes, Any], bytes]) -> Callable[..., Any]:
+        """The same for a body that came with headers: with any, `bring` makes it one of this form."""
         decode, max_size, max_depth = self.decode, self.rules.max_size, self.rules.max_depth
 
-        def read(body: bytes) -> object:
+        def read(body: bytes, headers: object = None) -> object:
+            if headers is not None:
+                body = bring(body, headers)
             # No body is deeper than it has opening brackets; this count settles nearly all.
             if len(body) > max_size or body.count(b"{") + body.count(b"[") > max_depth:
                 self.check_limits(body)

@@ -127,15 +127,16 @@ def fingerprint(message_type_name: str, body: bytes) -> bytes:
 
 
 def _reader(message_type: MessageType, form: Form) -> Reader:
-    read, version = form.read, message_type.version
+    version = message_type.version
 
-    def decode(body: bytes, headers: Mapping[str, str] | None) -> object:
-        if headers is None and version == 1:
-            return read(body)
+    def bring(body: bytes, headers: Mapping[str, str] | None) -> bytes:
         sent = version_in(headers)
-        return read(body if sent == version else _brought(message_type, form, body, sent))
+        return body if sent == version else _brought(message_type, form, body, sent)
 
-    return decode
+    if version == 1:
+        return form.reader(bring)  # without headers it is of that version
+    read = form.read
+    return lambda body, headers: read(bring(body, headers))
 
 
 def _brought(message_type: MessageType, form: Form, body: bytes, version: int) -> bytes:

@@ -16,7 +16,7 @@ from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
 from sagabus.engine.journal import Journal
 from sagabus.engine.leases import Leases
-from sagabus.engine.mailbox import Mailbox
+from sagabus.engine.mailbox import Mailbox, settle_all
 from sagabus.engine.routing import LiveRouting
 from sagabus.engine.runner_pool import RunnerPool
 from sagabus.engine.settlement import Settlement
@@ -110,8 +110,7 @@ class Committer:
                 self._settled_bytes(entry.size)
         self._group.waiting = left
         for mailbox, envelopes in back.items():
-            for _ in envelopes:
-                mailbox.one_settled()
+            settle_all([mailbox] * len(envelopes))
         return back
 
     async def start(self) -> None:
@@ -145,11 +144,8 @@ class Committer:
     def _tell(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> None:
         if not entries:
             return
-        size = 0
-        for entry in entries:
-            entry.mailbox.one_settled()
-            size += entry.size
-        self._settled_bytes(size)
+        settle_all([entry.mailbox for entry in entries])
+        self._settled_bytes(sum([entry.size for entry in entries]))
         self.settle(entries, answers, seconds)
 
     def settle(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 from typing import TypeAlias
 
 import msgspec
@@ -139,7 +138,7 @@ class Flush:
         return True
 
     async def _answered(self, entries: list[Entry], part: list[Entry], answers: Sequence[Settled]) -> Answered:
-        if [*map(_verdict, answers)].count(Verdict.COMMITTED) < len(answers):
+        if [answer.verdict for answer in answers].count(Verdict.COMMITTED) < len(answers):
             if any(answer.verdict is Verdict.STALE_ROUTING for answer in answers):
                 # Before the answers: a message that runs again because of them must be sent by the new routing.
                 await self._learn_routing()
@@ -166,10 +165,8 @@ class Flush:
         if is_mixed:
             return await self._without_former(entries, epochs)
         version = self._routing.table.version
-        if {version}.issuperset(map(_routing, entries)):
-            stale = None
-        else:
-            stale = next((entry for entry in entries if entry.routing != version and _sends(entry.outcome)), None)
+        others = [entry for entry in entries if entry.routing != version]
+        stale = next((entry for entry in others if _sends(entry.outcome)), None)
         if stale is not None:
             # Addressed before the routing changed: the whole flush is answered by the store's own rule.
             version = stale.routing
@@ -187,10 +184,10 @@ class Flush:
 
     def batch(self, entries: Sequence[Entry], version: int, epochs: Mapping[LaneLike, int]) -> Batch:
         """What the store is to commit."""
-        outcomes = list(map(_outcome, entries))
+        outcomes = [entry.outcome for entry in entries]
         if self._journal is None:
             return Batch(outcomes, version, epochs)
-        return Batch(outcomes, version, epochs, self._journal.rows(outcomes, map(_took, entries)))
+        return Batch(outcomes, version, epochs, self._journal.rows(outcomes, [entry.took for entry in entries]))
 
     async def _without_former(self, entries: list[Entry], epochs: Mapping[LaneLike, int]) -> Sequence[Settled]:
         """Their lane has been lost and won again: what was taken before is not this worker's to commit."""
@@ -220,8 +217,6 @@ def _epochs(entries: Sequence[Entry]) -> tuple[dict[LaneLike, int], bool]:
 
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of them that one commit has room for: one at least."""
-    if sum(map(_size, entries)) <= LARGEST_FLUSH_BYTES and sum(map(_steps, entries)) <= _MOST_STEPS:
-        return entries
     steps = size = 0
     for number, entry in enumerate(entries):
         steps += entry.steps
@@ -229,10 +224,6 @@ def _fitting(entries: list[Entry]) -> list[Entry]:
         if (steps > _MOST_STEPS or size > LARGEST_FLUSH_BYTES) and number:
             return entries[:number]
     return entries
-
-
-_size, _steps, _routing, _outcome = map(attrgetter, ("size", "steps", "routing", "outcome"))
-_took, _verdict = map(attrgetter, ("took", "verdict"))
 
 
 def _tries_alone(entry: Entry) -> int:

@@ -158,8 +158,9 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
         return True
 
     def rest(self) -> None:
-        """No runner is with it, and it waits for none."""
+        """No runner is with it, it waits for none, and nothing of it runs."""
         self.active = False
+        self.running = None
 
     def believe(self, instance: Instance | None, stash: list[Envelope]) -> None:
         """Go by what is stored."""
@@ -207,13 +208,11 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
         """One outcome more on its way."""
         self.unflushed += 1
 
-    def one_settled(self) -> None:
-        """One outcome fewer on its way."""
-        self.unflushed -= 1
-        if self.flushed is not None and not self.unflushed:
-            if not self.flushed.done():
-                self.flushed.set_result(None)
-            self.flushed = None
+    def none_is_on_its_way(self) -> None:
+        """Let the run go on that waits for that."""
+        if self.flushed is not None and not self.flushed.done():
+            self.flushed.set_result(None)
+        self.flushed = None
 
     async def all_settled(self) -> None:
         """Wait until no outcome is on its way."""
@@ -257,3 +256,11 @@ def activated(mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
             mailbox.active = True
             found.append(mailbox)
     return found
+
+
+def settle_all(mailboxes: Iterable[Mailbox]) -> None:
+    """One outcome of each is no longer on its way."""
+    for mailbox in mailboxes:
+        mailbox.unflushed -= 1
+        if mailbox.flushed is not None and not mailbox.unflushed:
+            mailbox.none_is_on_its_way()

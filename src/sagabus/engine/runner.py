@@ -7,7 +7,7 @@ connection has its run and its commit in one transaction of its own.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -50,6 +50,10 @@ class Gate(Protocol):
         ...
 
 
+def _no_other() -> None:
+    """Who waits with one mailbox goes on with none."""
+
+
 class Runner:
     """Serves mailboxes; any number at once, each by one runner."""
 
@@ -87,12 +91,40 @@ class Runner:
 
     def serve(self, mailbox: Mailbox) -> Awaitable[None] | None:
         """Run what waits in the mailbox, and in those that are ready after it; what has to be waited for ends that."""
-        another, run_on = self._runners.another, self._run_on
+        left = self._run_on(mailbox, self._runners.another)
+        return None if left is None else self._go_on(*left)
+
+    def _run_on(  # noqa: C901  # each call less counts here, and all of it is one loop
+        self, mailbox: Mailbox, another: Callable[[], Mailbox | None]
+    ) -> tuple[Mailbox, Run | None] | None:
+        """Run message after message for as long as nothing has to be waited for. Then the mailbox with messages left,
+        and the run that has to be waited for, if one has.
+
+        The plain way of most messages: from the queue to the committer without a turn of the event loop.
+        """
+        in_flight, committer, runners, begin = self._hand.envelopes, self._committer, self._runners, self._begin
+        gate, lending = self._gate, self._lending
         try:
             while True:
-                run = run_on(mailbox)
-                if run is not None or mailbox.queue:
-                    break
+                cell = mailbox.cell
+                waits = (cell is None and mailbox.lacks_state) or gate.watching or mailbox.place[0] in lending
+                while not (waits or self.stopping or committer.is_full or runners.served >= BURST):
+                    envelope = mailbox.begin_next_of(in_flight)
+                    if envelope is None:
+                        break
+                    outcome = begin(mailbox, envelope)
+                    if isinstance(outcome, Run):
+                        return mailbox, outcome
+                    hit("handle.returned")
+                    if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
+                        committer.add(mailbox, outcome, self._took)
+                    else:
+                        self.finish(mailbox, outcome, mailbox.epoch)
+                    runners.served += 1
+                    waits = not mailbox.queue
+                if mailbox.queue:
+                    mailbox.ended()
+                    return mailbox, None
                 mailbox.rest()
                 following = another()
                 if following is None:
@@ -101,34 +133,6 @@ class Runner:
         except BaseException:
             self.leave(mailbox)
             raise
-        return self._go_on(mailbox, run)
-
-    def _run_on(self, mailbox: Mailbox) -> Run | None:
-        """Run message after message for as long as nothing has to be waited for; the run that has to be, if one has.
-
-        The plain way of most messages: from the queue to the committer without a turn of the event loop.
-        """
-        cell = mailbox.cell
-        if (cell is None and mailbox.lacks_state) or self._gate.watching or mailbox.place[0] in self._lending:
-            return None
-        in_flight, committer, runners = self._hand.envelopes, self._committer, self._runners
-        while not (self.stopping or committer.is_full or runners.served >= BURST):
-            envelope = mailbox.begin_next_of(in_flight)
-            if envelope is None:
-                break
-            outcome = self._begin(mailbox, envelope)
-            if isinstance(outcome, Run):
-                return outcome
-            hit("handle.returned")
-            if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
-                committer.add(mailbox, outcome, self._took)
-            else:
-                self.finish(mailbox, outcome, mailbox.epoch)
-            runners.served += 1
-            if not mailbox.queue:
-                break
-        mailbox.ended()
-        return None
 
     async def _go_on(self, mailbox: Mailbox, run: Run | None) -> None:
         waits = False
@@ -147,7 +151,8 @@ class Runner:
                     return
                 elif self._gate.watching or mailbox.place[0] in self._lending or mailbox.lacks_state:
                     await self._one(mailbox)
-                run = self._run_on(mailbox)
+                left = self._run_on(mailbox, _no_other)
+                run = None if left is None else left[1]
         finally:
             self.leave(mailbox, waits=waits)
 

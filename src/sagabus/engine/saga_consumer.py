@@ -8,7 +8,7 @@ from __future__ import annotations
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
-from sagabus.definitions.saga import STUCK, Saga, SagaDefinition
+from sagabus.definitions.saga import STUCK, Saga, SagaDefinition, Starter
 from sagabus.definitions.status import status_of
 from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
@@ -29,10 +29,14 @@ class SagaConsumer:
         self._around = around
         self._states = states
         self._known = {
-            name: (around.codec.reader(declared(found[0])), found, definition.starting.get(name))
+            name: (
+                around.codec.reader(declared(found[0])),
+                found,
+                definition.starting.get(name),
+                _starter(definition, name),
+            )
             for name, found in definition.reactions.items()
         }
-        self._start = definition.start
         self._by_id_alone = around.rules.by_id_alone
         self._sender, self._now, self._call = around.sender, around.clock.now, around.call
         self._has_status, self._has_history = definition.has_status, definition.options.history
@@ -43,12 +47,12 @@ class SagaConsumer:
         cell, known = mailbox.cell, self._known.get(envelope.message_type)
         if known is None or cell is None or envelope.timer is not None or envelope.damage or cell.damage:
             return self._begin_other(mailbox, cell, envelope)
-        read, reactions, starting = known
+        read, reactions, starting, start = known
         message = read(envelope.body, envelope.headers)
         if cell.version == 0 or cell.completed:
-            if starting is None or (cell.completed and not self._restarts):
+            if starting is None or start is None or (cell.completed and not self._restarts):
                 return self._unstarted(cell, envelope)
-            reaction, state = starting, self._start(envelope.message_type, message, mailbox.key or "")
+            reaction, state = starting, start(message, mailbox.key or "")
             cell.start_afresh()
         else:
             state = cell.state if cell.state is not None else self._state(cell)
@@ -198,3 +202,7 @@ class SagaConsumer:
         """Whether what was not wanted before this run may be wanted after it."""
         waits_by_status = self._definition.waits_by_status
         return cell.version == 0 or completed or cell.completed or not waits_by_status or status != cell.status
+
+
+def _starter(definition: SagaDefinition, message_type: str) -> Starter | None:
+    return definition.starter(message_type) if message_type in definition.starting else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from operator import attrgetter
+from typing import NamedTuple
 
 from sagabus.envelope import Cause, Envelope, accepted_times
 from sagabus.errors import StoreBusy, StoreError
@@ -25,12 +26,21 @@ class Raced(Exception):  # a signal between these modules, not an error
     """Another transaction recorded one of the same ids meanwhile: roll back and do it again, on what it has left."""
 
 
-def append(envelopes: Sequence[Envelope], now: int) -> Steps[list[Admission]]:
+class Seen(NamedTuple):
+    """What this transaction has read already of the ids of envelopes and of their channels."""
+
+    known: dict[tuple[str, str], str]
+    """The fingerprints that are recorded."""
+    lowest: dict[str, int]
+    """The horizons."""
+
+
+def append(envelopes: Sequence[Envelope], now: int, seen: Seen | None = None) -> Steps[list[Admission]]:
     """Accept envelopes; one answer for each. The dead letters of refused ones are part of the same transaction."""
     answers = [Admission.ACCEPTED] * len(envelopes)
     accepted = envelopes
     if True in map(_is_guarded, envelopes):
-        yield from _admit(envelopes, answers, now)
+        yield from _admit(envelopes, answers, now, seen)
         accepted = _accepted(envelopes, answers)
     try:
         yield from insert(accepted, now)
@@ -91,12 +101,19 @@ def append_at(
 
 
 def append_under(
-    current: int | None, envelopes: Sequence[Envelope], routing: int, now: int, *, inside: bool = False
+    current: int | None,
+    envelopes: Sequence[Envelope],
+    routing: int,
+    now: int,
+    *,
+    inside: bool = False,
+    seen: Seen | None = None,
 ) -> Steps[list[Admission] | None]:
     """The same under a routing that was read in this transaction."""
     hit("append.begun")
-    accept = append_inside if inside else append
-    answers = (yield from accept(envelopes, now)) if current == routing else None
+    answers: list[Admission] | None = None
+    if current == routing:
+        answers = yield from append_inside(envelopes, now) if inside else append(envelopes, now, seen)
     hit("append.before_commit")
     return answers
 
@@ -183,9 +200,12 @@ def horizons(channels: Iterable[str]) -> Steps[dict[str, int]]:
     return {row[0]: row[1] for row in (yield Query("horizons", rows=asked)).rows}
 
 
-def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int) -> Steps[None]:
-    known = yield from recorded([(e.channel, e.message_id) for e in envelopes if e.guarded])
-    lowest = yield from horizons(e.channel for e in envelopes if e.guarded)
+def _admit(envelopes: Sequence[Envelope], answers: list[Admission], now: int, seen: Seen | None) -> Steps[None]:
+    if seen is None:
+        known = yield from recorded([(e.channel, e.message_id) for e in envelopes if e.guarded])
+        lowest = yield from horizons(e.channel for e in envelopes if e.guarded)
+    else:
+        known, lowest = seen
     fresh: list[tuple[str, str, str, int]] = []
     for index, envelope in enumerate(envelopes):
         if not envelope.guarded:

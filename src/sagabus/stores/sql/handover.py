@@ -7,7 +7,7 @@ Whatever has changed in between, dropping what is here is always right: it is st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -83,6 +83,15 @@ class Handover:
         envelopes = [each for cursor in fitting for each in self._waiting.pop((cursor.channel, cursor.lane))]
         instances, left = self._instances, self.drop()
         return Given(fitting, envelopes, () if left else instances, left)
+
+    def drop_unless(self, ends: Mapping[LaneLike, int | None]) -> list[LaneLike]:
+        """Keep it, unless one of its lanes was fetched and does not end where this begins; the lanes it was of, then.
+
+        All or nothing: the instances are of all of them.
+        """
+        if all(ends.get(place, after) == after for place, after in self._after.items()):
+            return []
+        return self.drop()
 
     def drop(self) -> list[LaneLike]:
         """Forget everything; the lanes it was of."""

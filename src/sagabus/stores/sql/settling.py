@@ -42,8 +42,12 @@ Refused: TypeAlias = list[tuple[Envelope, Admission]]
 COMMITTED = Settled(Verdict.COMMITTED)
 
 
-def settle(batch: Batch, now: Now, check: Check) -> Steps[list[Settled]]:
-    """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it."""
+def settle(batch: Batch, now: Now, check: Check, *, whole: bool = False) -> Steps[list[Settled]]:
+    """Apply a batch inside the caller's open transaction; of outcomes that are not COMMITTED nothing remains in it.
+
+    `whole`: no savepoint keeps what was there before. Then Lost is raised where one outcome cannot commit, and the
+    caller rolls the transaction back and begins again without it.
+    """
     hit("commit.begun")
     heads = (yield Query("head", rows=list(batch.epochs))).rows
     routing = heads[0][0] if heads else None
@@ -53,10 +57,13 @@ def settle(batch: Batch, now: Now, check: Check) -> Steps[list[Settled]]:
     epochs = {(channel, lane): epoch for _, channel, lane, epoch in heads}
     moved = {place for place, epoch in batch.epochs.items() if epochs.get(place) != epoch}
     refused = _refused(batch.outcomes, moved, stale=routing != batch.routing)
+    if not refused:
+        found = yield from _all_or_each(batch.outcomes, batch.journal, now, check, whole=whole)
+        hit("commit.before_commit")
+        return found
     kept = [outcome for number, outcome in enumerate(batch.outcomes) if number not in refused]
     answers = iter((yield from _all_or_each(kept, batch.journal, now, check)))
-    if refused:
-        yield from _tell_gone(batch.outcomes, refused)
+    yield from _tell_gone(batch.outcomes, refused)
     hit("commit.before_commit")
     return [Settled(refused[number]) if number in refused else next(answers) for number in range(len(batch.outcomes))]
 
@@ -88,12 +95,19 @@ def _tell_gone(outcomes: Sequence[Outcome], refused: dict[int, Verdict]) -> Step
     refused.update((number, Verdict.GONE) for number, position in asked.items() if position not in there)
 
 
-def _all_or_each(outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check) -> Steps[list[Settled]]:
+def _all_or_each(
+    outcomes: Sequence[Outcome], journal: Rows, now: Now, check: Check, *, whole: bool = False
+) -> Steps[list[Settled]]:
     if not outcomes:
         return []
     try:
-        refused = yield from _under_savepoint(outcomes, journal, now, check)
+        if whole:
+            refused = yield from apply(plan(outcomes, journal), now, check)
+        else:
+            refused = yield from _under_savepoint(outcomes, journal, now, check)
     except Lost:
+        if whole:
+            raise
         return (yield from _singly(outcomes, journal, now, check))  # one is at fault: find out which
     return [_committed(outcome, refused) for outcome in outcomes] if refused else [COMMITTED] * len(outcomes)
 
@@ -140,7 +154,7 @@ def _under_savepoint(outcomes: Sequence[Outcome], journal: Rows, now: Now, check
 def apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
     """Make the rows of a plan; Lost, and the caller rolls back, where one of them does not come out."""
     if found.removed:
-        removed = yield Query("remove", rows=[(position,) for position in found.removed])
+        removed = yield Query("remove", rows=[*zip(found.removed, strict=True)])
         if removed.changed != len(found.removed):
             raise Lost(Verdict.GONE)
     hit("commit.removed")

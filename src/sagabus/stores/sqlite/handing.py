@@ -23,10 +23,12 @@ from sagabus.stores.sqlite.sets import Packed
 _FEW_LANES = 4
 _encode = msgspec.json.Encoder().encode
 _instances_of = msgspec.json.Decoder(list[KeyRow]).decode
+_known_of = msgspec.json.Decoder(list[tuple[str, str, str]]).decode
+_lowest_of = msgspec.json.Decoder(list[tuple[str, int]]).decode
 
 
 class BeforeAppend(Packed):
-    """All that is asked before a few messages are stored: of their lanes (first) and of their keys."""
+    """All that is asked before a few messages are stored: of their lanes (first), of their keys, and of their ids."""
 
     def __init__(self) -> None:
         columns = ", ".join(f"i.{name}" for name in rows.INSTANCE_COLUMNS.split(", "))
@@ -40,13 +42,21 @@ SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
     (SELECT json_group_array(json_array(asked.value ->> 0, asked.value ->> 1,
         iif(i.saga IS NULL, NULL, json_array({columns}))))
     FROM json_each(?2) AS asked LEFT JOIN sagabus_instance AS i
-        ON i.saga = asked.value ->> 0 AND i.key = asked.value ->> 1)
+        ON i.saga = asked.value ->> 0 AND i.key = asked.value ->> 1),
+    (SELECT json_group_array(json_array(i.channel, i.message_id, i.fingerprint)) FROM json_each(?3) AS asked
+    CROSS JOIN sagabus_inbox AS i ON i.channel = asked.value ->> 0 AND i.message_id = asked.value ->> 1),
+    (SELECT json_group_array(json_array(channel, stamp)) FROM sagabus_horizon
+    WHERE channel IN (SELECT value ->> 0 FROM json_each(?3)))
 """)
 
     def gathered(self, rows: Sequence[Row], changed: int) -> Answer:
-        """The routing, whether anything else is to be handed out first, and the instances of the keys."""
-        routing, has_more, instances = rows[0]
-        return Answer([(routing, bool(has_more), _instances_of(instances))], changed)
+        """The routing, whether anything else is to be handed out first, the instances of the keys, and `Seen`."""
+        routing, has_more, instances, known, lowest = rows[0]
+        seen = appending.Seen(
+            {(channel, message_id): print_ for channel, message_id, print_ in _known_of(known)},
+            dict(_lowest_of(lowest)),
+        )
+        return Answer([(routing, bool(has_more), _instances_of(instances), seen)], changed)
 
 
 class Handing:
@@ -91,13 +101,13 @@ class Handing:
         return Fetched(tuple(given.envelopes), self._quiet.until(now), tuple(loaded))
 
     def fetched(self, ends: Ends) -> None:
-        """The file was asked: lanes end there."""
-        self.drop()
+        """The file was asked: lanes end there. What was handed over goes on where a lane ends as it did before."""
+        self._quiet.news(self._handover.drop_unless(ends))
         self._ends.update(ends)
 
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """These outcomes are stored: one that keeps its message may hold back a key of what was handed over."""
-        if any(type(outcome) is not Completed for outcome in outcomes):
+        if not {Completed}.issuperset(map(type, outcomes)):
             self.drop()
 
     def drop(self) -> None:
@@ -109,15 +119,17 @@ def append_and_tell(
     envelopes: Sequence[Envelope], routing: int, now: int, lanes: Sequence[LaneCursor]
 ) -> Steps[tuple[list[Admission] | None, Findings | None]]:
     """As `appending.append_at`; and what the next fetch of these lanes would find, if that is these messages alone."""
-    if not lanes:
+    if len(envelopes) > MOST:
         return (yield from appending.append_at(envelopes, routing, now)), None
-    keys = sorted({(e.channel, e.partition_key) for e in envelopes if e.partition_key is not None})
+    keys = {(e.channel, e.partition_key) for e in envelopes if e.partition_key is not None} if lanes else ()
+    ids = [(e.channel, e.message_id) for e in envelopes if e.guarded]
     try:
-        ((current, has_more, instances),) = (yield Query("before_append", (_encode(keys).decode(),), lanes)).rows
+        asked = Query("before_append", (_encode(sorted(keys)).decode(), _encode(ids).decode()), lanes)
+        ((current, has_more, instances, seen),) = (yield asked).rows
     except (UnicodeDecodeError, msgspec.DecodeError):  # a row is damaged: the fetch deals with it
         return (yield from appending.append_at(envelopes, routing, now)), None
-    answers = yield from appending.append_under(current, envelopes, routing, now)
-    if has_more or answers is None or any(answer is not Admission.ACCEPTED for answer in answers):
+    answers = yield from appending.append_under(current, envelopes, routing, now, seen=seen)
+    if not lanes or has_more or answers is None or any(answer is not Admission.ACCEPTED for answer in answers):
         return answers, None
     last: int = (yield Query("last_position")).value
     return answers, Findings(list(range(last - len(envelopes) + 1, last + 1)), [], instances)

@@ -7,9 +7,7 @@ last write stays unseen for `_PATIENCE` at most: then a fetch asks all lanes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -27,11 +25,6 @@ _PATIENCE = 0.05
 """Seconds: that often, at most, other processes' changes are looked for as well (see `waking`)."""
 
 
-_place = attrgetter("channel", "lane")
-_position = attrgetter("position")
-_due_at = attrgetter("due_at")
-
-
 class Asked(NamedTuple):
     """What to ask the file for now."""
 
@@ -39,6 +32,14 @@ class Asked(NamedTuple):
     is_all: bool
     look: int
     """The number of the look at everything that it belongs to, or comes after."""
+
+
+def _frees_none(completed: Completed) -> bool:
+    """Whether nothing of its key was held back or put aside for this message, its timers, or its saga."""
+    effects = completed.effects
+    save = effects.save
+    ends_others = save is not None and (save.wakes or (save.completed and save.leaves_timers))
+    return not (completed.envelope.due_at or effects.cancelled or ends_others)
 
 
 class OtherWriters:
@@ -52,17 +53,23 @@ class OtherWriters:
         self._wrote = True
         self._is_excluded = False
         self._until = 0.0
+        self.are_we = False
+        """This process writes: it changes the file itself, and will say so."""
 
     def exclude(self, version: int) -> None:
         """Our write has begun: `version` is another one if others have written since our last one."""
         if version != self._version:
             self._version, self._wrote = version, True
-        self._is_excluded = True  # last: who sees it sees that they wrote
+        self.are_we = self._is_excluded = True  # last: who sees it sees that they wrote
 
     def admit(self) -> None:
         """Our write is about to end."""
         self._until = self._clock.monotonic() + _PATIENCE
         self._is_excluded = False
+
+    def admitted(self) -> None:
+        """Our write has ended, and this process knows of it."""
+        self.are_we = False
 
     def may_have_written(self) -> bool:
         """Whether it is time to look at everything."""
@@ -94,18 +101,17 @@ class QuietLanes:
         self._news.update(places)
 
     def news_of(self, batch: Batch) -> None:
-        """These outcomes are stored, with what they sent. In their own lanes, whatever waited for them may go on."""
-        self._news.update(batch.epochs)
+        """These outcomes are stored, with what they sent. Where some waited for others, these may go on."""
+        news = self._news
         if not batch.epochs:
             self.news_anywhere()
-        self._news.update(
-            [
-                (sent.channel, sent.lane)
-                for outcome in batch.outcomes
-                if type(outcome) is Completed
-                for sent in outcome.effects.sent
-            ]
-        )
+        for outcome in batch.outcomes:
+            if type(outcome) is Completed:
+                for sent in outcome.effects.sent:
+                    news.add((sent.channel, sent.lane))
+                if _frees_none(outcome):
+                    continue
+            news.add((outcome.envelope.channel, outcome.envelope.lane))
 
     def news_anywhere(self) -> None:
         """Something may have changed in any lane."""
@@ -162,11 +168,15 @@ class QuietLanes:
 
 def ends_of(cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> Ends:
     """Where these lanes end, of which these envelopes came, in the order of their positions."""
-    places: list[LaneLike] = list(map(_place, envelopes))
-    last: Ends = dict(zip(places, map(_position, envelopes), strict=True))
-    counts = Counter(places)
-    # What is due comes again, as long as it is stored.
-    due = {_place(each) for each in envelopes if each.due_at} if any(map(_due_at, envelopes)) else set[LaneLike]()
+    last: Ends = {}
+    counts: dict[LaneLike, int] = {}
+    due: set[LaneLike] = set()
+    for each in envelopes:
+        at = (each.channel, each.lane)
+        last[at] = each.position
+        counts[at] = counts.get(at, 0) + 1
+        if each.due_at:
+            due.add(at)  # what is due comes again, as long as it is stored
     ends: Ends = {}
     for cursor in cursors:
         place = (cursor.channel, cursor.lane)

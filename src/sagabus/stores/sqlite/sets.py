@@ -7,7 +7,6 @@ by row costs a thread switch (5 ms) per row. A set in one step costs one (measur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Any, TypeAlias
 
 import apsw
@@ -95,8 +94,11 @@ class Values(Plain):
         for start in range(0, len(rows), longest):
             part = rows[start : start + longest]
             length = next(length for length in self._lengths if length >= len(part))
-            padding = self._filling * (length - len(part))
-            found.append((self._texts[length], (*chain.from_iterable(part), *padding)))
+            values: list[object] = []
+            for row in part:  # a third of the time that `chain` takes for a tuple (measured)
+                values += row
+            values += self._filling * (length - len(part))
+            found.append((self._texts[length], values))
         return found
 
 

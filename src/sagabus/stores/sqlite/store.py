@@ -23,6 +23,7 @@ from sagabus.stores.process import check_process
 from sagabus.stores.sql import settling
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
+from sagabus.stores.sql.planning import Lost
 from sagabus.stores.sql.shielding import unbroken
 from sagabus.stores.sql.steps import Steps, drive
 from sagabus.stores.sqlite import fetch_query, handing, schema
@@ -196,7 +197,7 @@ class SqliteStore(SqlCalls):
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         self._check_process()
-        if await self._waking.wait(self._quiet.patience(timeout)) and not self._turn.locked():
+        if await self._waking.wait(self._quiet.patience(timeout), self._others) and not self._turn.locked():
             self._quiet.news_anywhere()
 
     def check_lending(self, kind: type | None) -> None:
@@ -234,7 +235,11 @@ class SqliteStore(SqlCalls):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
-        answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
+        try:
+            # Without a savepoint: it would keep a copy of each page that the flush changes.
+            answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check, whole=True))
+        except Lost:
+            answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
         self._handing.committed(batch.outcomes)
         self._quiet.news_of(batch)
         self._waking.wake()
@@ -272,6 +277,8 @@ class SqliteStore(SqlCalls):
                 self._handing.drop()
                 self._quiet.news_anywhere()
                 raise
+            finally:
+                self._others.admitted()
             return result
 
     def _settled(self, begin: Callable[[], Steps[T]]) -> T:

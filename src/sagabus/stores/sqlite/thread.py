@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -29,10 +28,12 @@ class DatabaseThread:
 
     def run(self, call: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         """A future of the call's result or exception, in the running event loop."""
+        return self._run(call, arguments, asyncio.get_running_loop().create_future())
+
+    def _run(self, call: Callable[..., T], arguments: tuple[Any, ...], future: asyncio.Future[T]) -> asyncio.Future[T]:
         if self._stopped:
             raise StoreUnavailable("the store is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        loop = future.get_loop()
 
         def work() -> None:
             try:
@@ -49,12 +50,7 @@ class DatabaseThread:
         """Run and wait. A cancellation is raised only after the call has ended, so that no other call follows too
         early.
         """
-        running = self.run(call, *arguments)
-        try:
-            return await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await _ended(running)
-            raise
+        return await self._run(call, arguments, _Whole(loop=asyncio.get_running_loop()))
 
     @property
     def stopped(self) -> bool:
@@ -88,9 +84,12 @@ def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: A
         loop.call_soon_threadsafe(settle)
 
 
-async def _ended(running: asyncio.Future[Any]) -> None:
-    while not running.done():
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([running])
-    if not running.cancelled():
-        running.exception()  # read, so that asyncio does not warn of it
+class _Whole(asyncio.Future[Any]):
+    """Does not let itself be cancelled: the task that waits for it is, once it has its result.
+
+    What `asyncio.shield` and waiting on would come to, with two turns of the event loop less for each call.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        """Refuse."""
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 from sagabus.clock import Clock
 from sagabus.stores.hints import Hints
 from sagabus.stores.sqlite.driver import Driver
+from sagabus.stores.sqlite.quiet_lanes import OtherWriters
 
 _SHORTEST = 0.002
 _LONGEST = 0.05
@@ -27,15 +28,17 @@ class Waking:
         """Something changed in this process."""
         self._hints.give()
 
-    async def wait(self, timeout: float | None) -> bool:
+    async def wait(self, timeout: float | None, others: OtherWriters) -> bool:
         """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock. Whether
         the file has changed, and nothing here has said so.
+
+        While this process writes, its own change is not taken for one of others: `wake` follows.
         """
         pause = _SHORTEST
         end = None if timeout is None else self._clock.monotonic() + timeout
         while True:
             # Looked at first: what this process has changed itself shall not wake it a second time.
-            has_changed, is_known = self._changed_elsewhere(), self._hints.take()
+            has_changed, is_known = not others.are_we and self._changed_elsewhere(), self._hints.take()
             if has_changed and not is_known:
                 self._hints.give()  # the others see no difference any more
                 self._hints.take()
