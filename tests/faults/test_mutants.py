@@ -80,7 +80,7 @@ def full_disk(folder: Path) -> None:
 MUTANTS = [
     Mutant(
         "removed envelopes are not counted",
-        "_apply",
+        "stores.sql:apply",
         " != len(found.removed)",
         " < 0",
         promise("test_the_second_commit_of_an_envelope_finds_it_gone"),
@@ -144,8 +144,8 @@ MUTANTS = [
     Mutant(
         "unknown routing version ignored",
         "append_under",
-        "if current == routing else None",
-        "if True else None",
+        "if current == routing:",
+        "if True:",
         promise("test_nothing_is_accepted_with_a_routing_of_the_past"),
     ),
     Mutant(

@@ -5,17 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 from tests.scenarios.shop import CapturePayment, Ended
-from tests.scenarios.when_two_services_talk_through_a_broker import (
-    KEYS,
-    Ledger,
-    Relay,
-    Stores,
-    ask,
-    broker,
-    bus,
-    pair,
-    stores,
-)
+from tests.scenarios.when_two_services_talk_through_a_broker import Stores, broker, bus, pair, stores
+from tests.support.two_services import Ledger, Relay, ask
 from tests.support.waiting import until
 
 from sagabus import Bus
@@ -29,7 +20,7 @@ __all__ = ["broker", "stores"]
 
 async def test_it_waits_for_the_confirms(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, _):
-        await ask(relay, KEYS, range(20))
+        await ask(relay, range(20))
 
         await relay.idle(20)
 
@@ -50,7 +41,7 @@ async def test_it_waits_for_a_confirm_that_is_late(
 
     monkeypatch.setattr(memory._MemoryLink, "send", slow)
     async with pair(stores, broker) as (relay, _):
-        await ask(relay, ["k"], range(1))
+        await ask(relay, range(1), ["k"])
         idle = asyncio.create_task(relay.idle(20))
         await until(lambda: len(broker.sent) == 1)
         await until(lambda: relay.statistics["relay", "completed"] == 1)
@@ -64,7 +55,7 @@ async def test_it_waits_for_a_confirm_that_is_late(
 async def test_while_the_broker_is_away_it_is_not_idle_and_says_why(stores: Stores, broker: MemoryBroker) -> None:
     async with pair(stores, broker) as (relay, _):
         broker.stop()
-        await ask(relay, KEYS, range(1))
+        await ask(relay, range(1))
         await until(lambda: relay.health().waits)
 
         with pytest.raises(TimeoutError, match=r"'broker:out' has 5 due.*; the broker memory://.*no broker answers"):
@@ -104,7 +95,7 @@ async def test_what_lies_at_the_broker_does_not_count(stores: Stores, broker: Me
     async with bus(stores, broker, "books", Ledger):
         pass
     async with bus(stores, broker, "shop", Relay) as relay:
-        await ask(relay, KEYS, range(1))
+        await ask(relay, range(1))
 
         await relay.idle(20)
 

@@ -92,7 +92,8 @@ async def test_attempts_dead_letters_and_their_reasons_are_in_it(harness: MakeHa
     runs = [(each.what, each.attempt, each.reason) for each in found.entries if each.kind == "run"]
     assert runs == [("retried", 1, "ValueError"), ("dead-lettered", 2, "KeyError")]
     (letter,) = [each for each in found.entries if each.kind == "dead letter"]
-    assert (letter.what, letter.message_id, letter.letter) == ("open", "m", 1)
+    assert (letter.what, letter.message_id) == ("open", "m")
+    assert letter.letter
     assert (letter.reason or "").startswith("failed: ")
 
 

@@ -40,7 +40,8 @@ def become_dataclass(
 
 def is_plain_attribute(cls: type[object], name: str) -> bool:
     """Whether an attribute of the instances is no more than an item of their `__dict__`."""
-    return not hasattr(type(inspect.getattr_static(cls, name, None)), "__set__")
+    found: object = inspect.getattr_static(cls, name, None)
+    return not hasattr(type(found), "__set__")
 
 
 def _is_filled_plainly(cls: type[Any]) -> bool:

@@ -105,9 +105,11 @@ WHERE position = ?1 AND attempt = ?2
     ),
 }
 
+_INSERT = f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) VALUES {{values}}"
 _APPENDING = {
     "routing": Statement("SELECT value FROM {meta} WHERE name = 'routing' LOCK IN SHARE MODE", gives=True),
-    "insert_envelopes": Statement(f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) VALUES {{values}}", ENVELOPE),
+    "insert_envelopes": Statement(_INSERT, ENVELOPE),
+    "put_back": Statement(_INSERT, ENVELOPE),
     "last_position": Statement("SELECT LAST_INSERT_ID()", gives=True),
     "cancel_timers": Statement(
         f"DELETE e FROM {{rows}} STRAIGHT_JOIN {WAITING} AND e.timer = r.timer", f"{PLACE}, timer {TIMER}"

@@ -17,7 +17,9 @@ MENDING = {
     "paused": Statement("SELECT channel, paused_at, paused_by, reason FROM {paused} ORDER BY channel", gives=True),
     "put_pause": Statement("INSERT INTO {paused} (channel, paused_at, paused_by, reason) VALUES (?1, ?2, ?3, ?4)"),
     "drop_pause": Statement("DELETE FROM {paused} WHERE channel = ?1"),
-    "put_audit": Statement(f"INSERT INTO {{audit}} ({rows.AUDIT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+    "put_audit": Statement(
+        f"INSERT INTO {{audit}} ({rows.AUDIT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id", gives=True
+    ),
     "audit_page": Statement(
         f"SELECT id, {rows.AUDIT_COLUMNS} FROM {{audit}} "
         f"WHERE id < ?1 AND ?2::text IS NULL AND {_TARGET} ORDER BY id DESC LIMIT ?4",

@@ -94,12 +94,11 @@ UPDATE {envelope} SET stashed = 0, due_at = 1 WHERE position = ANY (ARRAY(SELECT
     ),
 }
 
+_INSERT = f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) SELECT {rows.ENVELOPE_COLUMNS} FROM {{rows}}"
 _APPENDING = {
     "routing": Statement("SELECT value FROM {meta} WHERE name = 'routing' FOR SHARE", gives=True),
-    "insert_envelopes": Statement(
-        f"INSERT INTO {{envelope}} ({rows.ENVELOPE_COLUMNS}) SELECT {rows.ENVELOPE_COLUMNS} FROM {{rows}}", ENVELOPE
-    ),
-    "last_position": Statement("SELECT lastval()", gives=True),
+    "insert_envelopes": Statement(_INSERT, ENVELOPE),
+    "put_back": Statement(f"{_INSERT} RETURNING position", ENVELOPE, gives=True),
     "cancel_timers": Statement(
         f"DELETE FROM {{envelope}} WHERE position = {_timers_of('AND e.timer = r.timer')}", f"{PLACE}, timer text"
     ),

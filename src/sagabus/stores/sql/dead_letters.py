@@ -13,7 +13,7 @@ from sagabus.store.mending import Edit, Entry
 from sagabus.store.upkeep import Purged
 from sagabus.stores.replaying import Facts, closing_entry, edited, replay_of
 from sagabus.stores.sql import appending, mending, reading, rows
-from sagabus.stores.sql.steps import Query, Steps
+from sagabus.stores.sql.steps import Query, Steps, number_of
 
 
 def replay(
@@ -118,9 +118,9 @@ def _put_back(letter: DeadLetter, message: Envelope) -> Steps[None]:
     envelope = msgspec.structs.replace(
         message, lane=lane, attempt=0, excused=0, deaths=0, failed_at=None, due_at=1, stashed=False
     )
-    yield Query("insert_envelopes", rows=[rows.envelope_row(envelope, 1, message.sent_at)])
+    put = yield Query("put_back", rows=[rows.envelope_row(envelope, 1, message.sent_at)])
     if letter.parked:
-        position = (yield Query("last_position")).value
+        position = yield from number_of(put)
         yield Query("move_hold", (position, envelope.channel, envelope.partition_key))
 
 

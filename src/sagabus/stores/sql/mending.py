@@ -23,7 +23,7 @@ from sagabus.store.mending import (
 )
 from sagabus.stores.sql import rows, settling
 from sagabus.stores.sql.planning import Lost, Plan
-from sagabus.stores.sql.steps import Query, Row, Steps
+from sagabus.stores.sql.steps import Query, Row, Steps, number_of
 
 _NEWEST = 2**63 - 1
 
@@ -46,8 +46,7 @@ def mend(change: Mend, entry: Entry, now: int) -> Steps[int | None]:
 def note(entry: Entry, now: int) -> Steps[int]:
     """Write an entry of the audit log; its id."""
     texts = (entry.by, entry.verb, entry.channel, entry.target, entry.reason, entry.before, entry.after)
-    yield Query("put_audit", (now, *map(rows.storable, texts)))
-    return int((yield Query("last_position")).value)
+    return (yield from number_of((yield Query("put_audit", (now, *map(rows.storable, texts))))))
 
 
 def _make(change: Mend, entry: Entry, audit: int, now: int) -> Steps[None]:

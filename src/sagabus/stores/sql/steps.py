@@ -47,6 +47,15 @@ Steps: TypeAlias = Generator[Query | UserQuery, Answer, T]
 """A piece of the logic: yields what it asks, is sent the answers, returns what it came to."""
 
 
+def number_of(made: Answer) -> Steps[int]:
+    """The number that a new row got: as its statement gave it, or as the connection remembers it.
+
+    On PostgreSQL the latter would need a right of its own, on the sequence.
+    """
+    found = made if made.rows else (yield Query("last_position"))
+    return int(found.value)
+
+
 class StatementFailed(Exception):  # a signal between these modules, not an error of the library
     """A statement failed by its own fault, and the transaction around it can go on after a rollback to a savepoint."""
 

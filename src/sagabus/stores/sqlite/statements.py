@@ -155,11 +155,11 @@ UPDATE sagabus_envelope SET stashed = 0, due_at = 1 WHERE stashed = 1 AND (chann
 """),
 }
 
+_INSERT = f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
 _APPENDING: dict[str, Form] = {
     "routing": Plain("SELECT value FROM sagabus_meta WHERE name = 'routing'"),
-    "insert_envelopes": Values(
-        16, f"INSERT INTO sagabus_envelope ({rows.ENVELOPE_COLUMNS}) SELECT * FROM {{rows}} WHERE column1 IS NOT NULL"
-    ),
+    "insert_envelopes": Values(16, _INSERT),
+    "put_back": Values(16, _INSERT),
     "before_append": BeforeAppend(),
     "last_position": Plain("SELECT last_insert_rowid()"),
     "cancel_timers": Packed("""
