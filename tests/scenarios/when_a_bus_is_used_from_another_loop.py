@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from tests.conftest import Take
 from tests.scenarios.shop import Noted
 
 from sagabus import Bus, Saga, WrongEventLoop, command, handler, starts
+from sagabus.bus.mending.letters import LetterFilter
 
 T = TypeVar("T")
 
@@ -73,6 +75,7 @@ async def in_a_transaction(bus: Bus) -> None:
         tx.publish(Noted(key="foreign"))
 
 
+WHY = {"reason": "nobody may from here"}
 CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "open": lambda bus: bus.open(),
     "close": lambda bus: bus.close(),
@@ -91,20 +94,55 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "dead_letters.get": lambda bus: bus.dead_letters.get(1),
     "dead_letters.replay": lambda bus: bus.dead_letters.replay(1),
     "dead_letters.discard": lambda bus: bus.dead_letters.discard(1),
+    "dead_letters.groups": lambda bus: bus.dead_letters.groups(),
+    "dead_letters.edit": lambda bus: bus.dead_letters.edit(1, {}, **WHY),
+    "dead_letters.replay_many": lambda bus: anext(bus.dead_letters.replay_many(LetterFilter())),
+    "dead_letters.discard_many": lambda bus: anext(bus.dead_letters.discard_many(LetterFilter())),
+    "inspect.status": lambda bus: bus.inspect.status(),
+    "inspect.subscriptions": lambda bus: bus.inspect.subscriptions(),
+    "inspect.workers": lambda bus: bus.inspect.workers(),
+    "inspect.messages": lambda bus: bus.inspect.messages(),
+    "inspect.timers": lambda bus: bus.inspect.timers(),
+    "inspect.why": lambda bus: bus.inspect.why(It, "A"),
+    "inspect.history": lambda bus: bus.inspect.history(It, "A"),
+    "inspect.conversation": lambda bus: bus.inspect.conversation("foreign"),
+    "inspect.audit": lambda bus: bus.inspect.audit(),
+    "mend.cancel": lambda bus: bus.mend.cancel(It, "A", version=1, **WHY),
+    "mend.complete": lambda bus: bus.mend.complete(It, "A", version=1, **WHY),
+    "mend.patch": lambda bus: bus.mend.patch(It, "A", {"key": "A"}, version=1, **WHY),
+    "mend.retry_now": lambda bus: bus.mend.retry_now(1, **WHY),
+    "mend.cancel_message": lambda bus: bus.mend.cancel_message(1, **WHY),
+    "mend.move_timer": lambda bus: bus.mend.move_timer(It, "A", "end", after=timedelta(1), **WHY),
+    "mend.cancel_timer": lambda bus: bus.mend.cancel_timer(It, "A", "end", **WHY),
+    "mend.pause": lambda bus: bus.mend.pause(It, **WHY),
+    "mend.resume": lambda bus: bus.mend.resume(It, **WHY),
+    "doctor": lambda bus: bus.doctor(),
+    "brokers.declare": lambda bus: bus.brokers.declare(),
 }
 
 
-def test_every_public_coroutine_is_in_the_table() -> None:
-    bus = Bus("memory:")
-    places = {"": bus, "sagas.": bus.sagas, "timers.": bus.timers, "dead_letters.": bus.dead_letters}
-    found = {
-        prefix + name
-        for prefix, place in places.items()
-        for name in dir(place)
-        if not name.startswith("_") and inspect.iscoroutinefunction(getattr(place, name))
-    }
+def is_awaited(found: object) -> bool:
+    """Whether a call of it is awaited, or its results are one by one."""
+    calls = (found, type(found).__call__)
+    return any(inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each) for each in calls)
 
-    assert found <= CALLS.keys()
+
+def awaited_of(place: object, prefix: str = "") -> set[str]:
+    """The names of what is awaited of an object, and of each part of the bus that it has."""
+    found: set[str] = set()
+    for name in dir(place):
+        part = None if name.startswith("_") else getattr(place, name)
+        if is_awaited(part):
+            found.add(prefix + name)
+        elif type(part).__module__.startswith("sagabus.bus."):
+            found |= awaited_of(part, f"{prefix}{name}.")
+    return found
+
+
+def test_every_public_coroutine_is_in_the_table() -> None:
+    found = awaited_of(Bus("memory:"))
+
+    assert found | {"transaction"} == CALLS.keys()
 
 
 async def refusal(bus: Bus, call: Callable[[Bus], Awaitable[object]]) -> WrongEventLoop:

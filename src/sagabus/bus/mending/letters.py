@@ -215,6 +215,7 @@ class DeadLetters:
         Stopped at any point, what was done stays: begin again, or go on from the `after` of the last step.
         With `dry_run`, it only says what it would do.
         """
+        self._check("bus.dead_letters.replay_many(...)")
 
         async def one(letter: int) -> ReplayResult:
             return await self.replay(letter, force=force, reason=reason, by=by, dry_run=dry_run)
@@ -226,6 +227,7 @@ class DeadLetters:
         self, which: LetterFilter, *, reason: str = "", by: str | None = None, after: int = 0
     ) -> AsyncIterator[BulkStep]:
         """Discard open letters in steps, as `replay_many` does."""
+        self._check("bus.dead_letters.discard_many(...)")
 
         async def one(letter: int) -> ReplayResult:
             return await self.discard(letter, reason=reason, by=by)
