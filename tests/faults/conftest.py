@@ -1,3 +1,4 @@
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,10 +71,11 @@ def undisturbed(kind: str, without_faults: Undisturbed) -> dict[str, Any]:
 
 
 @pytest.fixture(params=LABS, ids=lambda lab: lab.__name__)
-def lab(request: pytest.FixtureRequest) -> Lab:
-    """Each kind of broker."""
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """Each kind of broker. A test that leaves a connection open fails itself, and not one that runs later."""
     found: Lab = request.param()
-    return found
+    yield found
+    gc.collect()
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from tests.support.brokers import Lab
+from tests.support.brokers import Lab, RabbitMQLab
 
 from sagabus.transport import Delivery, Link, Topology, WireMessage
 
@@ -113,6 +113,41 @@ async def test_a_message_that_comes_again_thirty_times_is_still_there(lab: Lab) 
     assert found.message.id == "0"
 
 
+# --- how many wait ------------------------------------------------------------------------------------------------
+
+
+async def test_a_lab_counts_what_is_not_settled(lab: Lab) -> None:
+    async with lab:
+        link = await declared(lab)
+        await link.send([note(number) for number in range(50)])
+        await receive(link, 20)
+
+        assert await lab.waiting("books") == 50
+        await link.close()
+
+
+async def test_the_count_of_rabbitmq_does_not_lag() -> None:
+    """By `list_queues` it would, by a tick of the queue: what is not counted yet would look lost."""
+    lab = RabbitMQLab()
+    async with lab, rare_ticks(lab):
+        assert await lab.waiting("books") == 0
+        link = await declared(lab)
+        await link.send([note(number) for number in range(50)])
+
+        assert await lab.waiting("books") == 50
+        await link.close()
+
+
+@asynccontextmanager
+async def rare_ticks(lab: RabbitMQLab) -> AsyncIterator[None]:
+    """Queues that are made meanwhile say nothing of themselves for ten minutes."""
+    await lab.control("eval", "application:set_env(rabbit, quorum_tick_interval, 600000).")
+    try:
+        yield
+    finally:
+        await lab.control("eval", "application:unset_env(rabbit, quorum_tick_interval).")
+
+
 # --- order --------------------------------------------------------------------------------------------------------
 
 COUNT = 120
@@ -136,6 +171,7 @@ async def test_what_links_leave_open_comes_first_and_in_order(lab: Lab, turns: i
             else:
                 lab.proxy.cut()
                 await link.ended()
+                await link.close()
 
         link = await declared(lab)
         rest = await receive(link, COUNT - len(settled))

@@ -99,6 +99,17 @@ class Lab(ABC):
         """The broker refuses meanwhile what goes to a service, beyond a few messages, and does not say for how long."""
 
 
+_COUNT = """
+case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)) of
+    {{ok, Queue}} ->
+        {{ok, {{_, Count}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1),
+        Count;
+    {{error, not_found}} -> 0
+end.
+"""
+"""The leader of a quorum queue knows what it has; `list_queues` says what it was some seconds ago."""
+
+
 class RabbitMQLab(Lab):
     """RabbitMQ."""
 
@@ -109,9 +120,7 @@ class RabbitMQLab(Lab):
         return f"amqp://guest:guest@127.0.0.1:{port or self.server.port}/?prefix={self.prefix}&heartbeat=1"
 
     async def waiting(self, service: str) -> int:
-        lines = (await self._control("list_queues", "name", "messages")).splitlines()
-        found = dict(line.split("\t") for line in lines if "\t" in line)
-        return int(found.get(f"{self.prefix}.service.{service}", 0))
+        return int(await self.control("eval", _COUNT.format(queue=f"{self.prefix}.service.{service}")))
 
     async def put(self, service: str, headers: dict[str, Any], body: bytes) -> None:
         async with await aio_pika.connect(self.server.url) as connection:
@@ -128,19 +137,20 @@ class RabbitMQLab(Lab):
 
     async def keep(self) -> None:
         # RabbitMQ 3.10 writes which quorum queues there are after three minutes. Killed before, it has lost the leader.
-        await self._control("eval", "[dets:sync(Table) || Table <- dets:all()].")
+        await self.control("eval", "[dets:sync(Table) || Table <- dets:all()].")
 
     @asynccontextmanager
     async def full(self, service: str) -> AsyncIterator[None]:
         name = f"{self.prefix}-full"
         queue = f"^{self.prefix}.service.{service}$"
-        await self._control("set_policy", name, queue, '{"max-length": 3}', "--apply-to", "queues")
+        await self.control("set_policy", name, queue, '{"max-length": 3}', "--apply-to", "queues")
         try:
             yield
         finally:
-            await self._control("clear_policy", name)
+            await self.control("clear_policy", name)
 
-    async def _control(self, *arguments: str) -> str:
+    async def control(self, *arguments: str) -> str:
+        """What `rabbitmqctl` says."""
         return await asyncio.to_thread(self.server.control, *arguments)
 
 
