@@ -53,6 +53,8 @@ class Handled(msgspec.Struct, frozen=True, gc=False):
     """The name of the timer, if it is one."""
     took: float = 0.0
     """Seconds from the begin of the run to its end, if an observer has `times_runs`. Its commit is not in it."""
+    error_type: str | None = None
+    """The name of the type of the error that it ended with, if it did."""
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -98,6 +100,8 @@ class Departure(msgspec.Struct, gc=False):
     """Those that it leaves with: add yours."""
     timer: str | None = None
     """The name of the timer, if it is one."""
+    causation_id: str | None = None
+    """The message whose run sends it, if a run does. The run may fail yet, and then nothing has departed."""
 
 
 class Bridged(msgspec.Struct, frozen=True, gc=False):
@@ -149,6 +153,13 @@ class Commit:
             found[channel, _RESULTS[kind]] = count
         found.update((outcome.envelope.channel, f"lost: {verdict.value}") for outcome, verdict in self._lost)
         return found
+
+    @property
+    def sent(self) -> Counter[str]:
+        """How many messages its runs have sent, by type. Several receivers count once, and timers do not."""
+        done = [outcome.effects.sent for outcome in self._settled if type(outcome) is Completed]
+        found = {(each.message_id, each.message_type) for sent in done for each in sent if each.timer is None}
+        return Counter(name for _, name in found)
 
     @cached_property
     def handled(self) -> Sequence[Handled]:
@@ -227,7 +238,7 @@ def _handled(outcome: Outcome, took: float) -> Handled:
         envelope.channel, envelope.message_type, envelope.message_id, envelope.partition_key,
         envelope.correlation_id or envelope.message_id, _RESULTS[type(outcome)], envelope.attempt + 1,
         None if is_plain else _reason(outcome), None if is_plain else getattr(outcome, "cause", None),
-        envelope.sent_at, envelope.timer, took,
+        envelope.sent_at, envelope.timer, took, None if is_plain else _error_type(outcome),
     )
     # fmt: on
 
@@ -240,6 +251,11 @@ def _reason(outcome: Outcome) -> str | None:
     if isinstance(outcome, RetryAt) and outcome.failure is not None:
         return f"{outcome.failure.error_type}: {outcome.failure.text}"
     return None
+
+
+def _error_type(outcome: Outcome) -> str | None:
+    failure = outcome.failure if isinstance(outcome, RetryAt | DeadLettered) else None
+    return None if failure is None else failure.error_type
 
 
 def _names(envelope: Envelope) -> tuple[str, str, str]:

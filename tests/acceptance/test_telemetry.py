@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.otlp import Receiver
 from tests.support.promtool import required
 from tests.support.waiting import watched
 from tests.unit.test_monitoring import PLACE, expressions
@@ -128,6 +129,32 @@ def test_a_bus_without_metrics_has_no_page_for_them() -> None:
     worker.stop()
 
     assert found == (404, 200)
+
+
+METERED = """
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from watched_shop import Bus, ledger
+
+from sagabus.telemetry.metering import Metering
+
+exporter = OTLPMetricExporter("{url}/v1/metrics")
+provider = MeterProvider([PeriodicExportingMetricReader(exporter, export_interval_millis=200)])
+bus = Bus("sqlite:///shop.db", ledger, observers=[Metering(provider)])
+"""
+
+
+def test_a_worker_exports_by_otlp_what_it_does_and_what_its_store_has(folder: Path) -> None:
+    with Receiver() as receiver:
+        (folder / "metered_shop.py").write_text(METERED.format(url=receiver.url))
+        worker = Worker("metered_shop:bus")
+        try:
+            publish()
+            watched(lambda: sum(each.count for each in receiver.points("messaging.process.duration")) == 20)
+            watched(lambda: [each.value for each in receiver.points("sagabus.workers")] == [1])
+        finally:
+            worker.stop()
 
 
 class Prometheus:

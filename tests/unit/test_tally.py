@@ -7,6 +7,7 @@ from sagabus.envelope import Cause, Envelope
 from sagabus.observer import Commit, Refused, Unheard
 from sagabus.outcome import Completed, DeadLettered, Discarded, Effects, Failure, Outcome, RetryAt, Stashed, Verdict
 from sagabus.telemetry import tally as tallies
+from sagabus.telemetry.facts import CRITICAL_TIME, RUN_DURATION, Fact
 from sagabus.telemetry.tally import Distribution, Tally
 
 NOW = 1_000 * SECOND
@@ -17,8 +18,16 @@ def envelope(name: str = "t", channel: str = "c", sent_at: int = NOW) -> Envelop
     return Envelope(message_id="m", message_type=name, body=b"{}", channel=channel, sent_at=sent_at)
 
 
-def counted(*outcomes: Outcome, took: float = 0.5, lost: tuple[Verdict, ...] = ()) -> Tally:
-    tally = Tally()
+def empty(fact: Fact, labels: tuple[str, ...]) -> Distribution:
+    return Distribution(fact.bounds)
+
+
+def counting() -> Tally[Distribution]:
+    return Tally(empty)
+
+
+def counted(*outcomes: Outcome, took: float = 0.5, lost: tuple[Verdict, ...] = ()) -> Tally[Distribution]:
+    tally = counting()
     refused = [(Completed(envelope(), Effects()), verdict) for verdict in lost]
     tally.committed(Commit(outcomes, refused, [took] * len(outcomes), 0.25), NOW)
     return tally
@@ -28,7 +37,7 @@ def test_each_result_is_counted_at_its_subscription_and_type() -> None:
     done = [Completed(envelope(name, channel), Effects()) for name in "ab" for channel in ("c", "d", "c")]
     tally = counted(*done, Stashed(envelope(), 1), Discarded(envelope(), "no"))
 
-    assert {place: row.results for place, row in tally.received().items()} == {
+    assert tally.results() == {
         ("c", "a"): {"completed": 2},
         ("d", "a"): {"completed": 1},
         ("c", "b"): {"completed": 2},
@@ -47,7 +56,7 @@ def test_what_failed_is_what_raised() -> None:
         DeadLettered(envelope=envelope(), reason="nobody knows it", cause=Cause.UNKNOWN),
     )
 
-    assert tally.received()["c", "t"].failed == 3
+    assert tally.failures()["c", "t"] == 3
     assert tally.dead == {("c", "failed"): 1, ("c", "permanent"): 1, ("c", "unknown"): 1}
 
 
@@ -62,19 +71,19 @@ def test_lost_runs_are_counted_by_the_verdict_and_are_part_of_the_flush() -> Non
 def test_a_message_from_a_clock_ahead_has_waited_for_nothing(sent_at: int, seconds: float) -> None:
     tally = counted(Completed(envelope(sent_at=sent_at), Effects()))
 
-    assert tally.received()["c", "t"].critical.total == seconds
+    assert tally.durations(CRITICAL_TIME)["c", "t"].total == seconds
 
 
 def test_what_is_no_effect_has_no_critical_time() -> None:
     tally = counted(RetryAt(envelope=envelope(sent_at=0), delay=1, failure=FAILURE))
 
-    row = tally.received()["c", "t"]
-    assert (sum(row.critical.classes), sum(row.runs.classes)) == (0, 1)
+    critical, runs = (tally.durations(fact)["c", "t"] for fact in (CRITICAL_TIME, RUN_DURATION))
+    assert (sum(critical.classes), sum(runs.classes)) == (0, 1)
 
 
 @pytest.mark.parametrize(("value", "place"), [(0.0, 0), (0.001, 0), (0.0011, 1), (600.0, 16), (601.0, 17)])
 def test_a_value_is_in_the_class_whose_bound_it_does_not_exceed(value: float, place: int) -> None:
-    distribution = Distribution(tallies.RUNS)
+    distribution = Distribution(RUN_DURATION.bounds)
     distribution.add(value)
 
     assert distribution.classes.index(1) == place
@@ -84,14 +93,14 @@ def test_strangers_cannot_make_it_grow_without_end(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tallies, "MOST_TYPES", 3)
     tally = counted(*(Completed(envelope(f"t{number}"), Effects()) for number in range(50)))
 
-    found = tally.received()
+    found = tally.results()
     assert set(found) == {("c", "t0"), ("c", "t1"), ("c", "t2"), ("c", "other")}
-    assert found["c", "other"].results == {"completed": 47}
+    assert found["c", "other"] == {"completed": 47}
 
 
 def test_unheard_types_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tallies, "MOST_TYPES", 2)
-    tally = Tally()
+    tally = counting()
     for number in range(10):
         tally.not_heard(Unheard(f"t{number}", "m"))
 
@@ -100,7 +109,7 @@ def test_unheard_types_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("answer", ["collision", "too old", "damaged"])
 def test_what_a_store_holds_instead_of_accepting_it_is_a_dead_letter(answer: str) -> None:
-    tally = Tally()
+    tally = counting()
     tally.refuse(Refused("c", "t", "m", answer))  # type: ignore[arg-type]  # one of them after the other
     tally.refuse(Refused("c", "t", "m", "duplicate", reaction="log"))
 

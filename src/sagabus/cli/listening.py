@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
 
@@ -12,6 +12,22 @@ from sagabus.cli.text import printable
 if TYPE_CHECKING:
     from sagabus.bus import Bus
     from sagabus.integrations.http import HttpServer
+
+
+@runtime_checkable
+class Looking(Protocol):
+    """An observer that looks at its bus by itself: `sagabus.telemetry.metering.Metering`."""
+
+    def look_at(self, bus: Any) -> None:
+        """From now on."""
+        ...
+
+
+def look_at(bus: Bus) -> None:
+    """Have those observers of the bus look at it that do so by themselves."""
+    for each in bus.observers:
+        if isinstance(each, Looking):
+            each.look_at(bus)
 
 
 def address(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, int] | None:

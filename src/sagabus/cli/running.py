@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sagabus.cli.listening import address, listening
+from sagabus.cli.listening import address, listening, look_at
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import json_option
 from sagabus.cli.output import Refused, emit_json
@@ -85,6 +85,7 @@ async def _serve(bus: Bus, target: str, listen: tuple[str, int] | None, *, as_js
         where = {} if server is None else {"listens": server.address}
         if await _open(bus, asked):
             async with bus:
+                look_at(bus)
                 _tell("started", target, as_json=as_json, pid=os.getpid(), subscriptions=names, **where)
                 await asked.wait()
         _tell("stopped", target, as_json=as_json, pid=os.getpid(), signal=reasons[0])

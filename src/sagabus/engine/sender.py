@@ -115,7 +115,7 @@ class Sender:
                 return None
         correlation_id, headers = cause.correlation_id or incoming, None
         if self._adds_headers:
-            headers = self._headers_of(message, plain.name, message_id, correlation_id, body)
+            headers = self._headers_of(message, plain.name, message_id, correlation_id, incoming, body)
         # fmt: off
         return Envelope(
             message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, plain.lanes),
@@ -123,12 +123,12 @@ class Sender:
         )
         # fmt: on
 
-    def _headers_of(
-        self, message: object, name: str, message_id: str, correlation_id: str, body: bytes
+    def _headers_of(  # noqa: PLR0917  # the same
+        self, message: object, name: str, message_id: str, correlation_id: str, causation_id: str, body: bytes
     ) -> dict[str, str] | None:
         """What observers add to a message that has no headers of its own; most often nothing."""
         added: dict[str, str] = {}
-        self.observers.departing(Departure(message, name, message_id, correlation_id, added))
+        self.observers.departing(Departure(message, name, message_id, correlation_id, added, None, causation_id))
         if not added:
             return None
         added.pop(VERSION_HEADER, None)
@@ -151,7 +151,8 @@ class Sender:
             return stamp
         message_id, name = stamp.message_id, message_type_of(message).name
         headers = dict(stamp.headers or {})
-        self.observers.departing(Departure(message, name, message_id, stamp.correlation_id or message_id, headers))
+        conversation, cause = stamp.correlation_id or message_id, stamp.causation_id
+        self.observers.departing(Departure(message, name, message_id, conversation, headers, None, cause))
         return msgspec.structs.replace(stamp, headers=checked_headers(message, headers)) if headers else stamp
 
     def _learn(self, message: object) -> MessageType:
@@ -198,7 +199,9 @@ class Sender:
         """The envelope of a timer of one instance, in the lane of its key."""
         correlation_id, headers = cause.correlation_id or cause.message_id, dict[str, str]()
         if self._adds_headers:
-            self.observers.departing(Departure(None, TIMER, message_id, correlation_id, headers, name))
+            self.observers.departing(
+                Departure(None, TIMER, message_id, correlation_id, headers, name, cause.message_id)
+            )
         return Envelope(
             message_id=message_id,
             message_type=TIMER,

@@ -8,18 +8,14 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, Self, TypeVar
 
 from sagabus.clock import SECOND
 from sagabus.envelope import Cause
 from sagabus.observer import Commit, Refused, Unheard
+from sagabus.telemetry.facts import COMMIT_DURATION, CRITICAL_TIME, FLUSH_SIZE, RUN_DURATION, Fact
 
-RUNS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0)
-"""Upper bounds of classes of durations of runs, in seconds."""
-WAITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 86_400.0)
-"""The same of critical times."""
-COMMITS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-SIZES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0)
 MOST_TYPES = 1_000
 """Strangers may name any number of message types. What comes after so many is counted as one more."""
 OTHER = "other"
@@ -41,6 +37,10 @@ class Distribution:
         self.classes[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def erring(self, error_type: str) -> Distribution:
+        """The one for runs that ended with this error: it makes no difference here."""
+        return self
+
     def copy(self) -> Distribution:
         """As it is now."""
         found = Distribution(self.bounds)
@@ -48,32 +48,47 @@ class Distribution:
         return found
 
 
-class Received:
+class Collected(Protocol):
+    """Where the values of a histogram go."""
+
+    def add(self, value: float) -> None:
+        """Take one."""
+        ...
+
+    def erring(self, error_type: str) -> Self:
+        """Where the same of runs goes that ended with an error."""
+        ...
+
+    def copy(self) -> Self:
+        """As it is now, to be read in another thread."""
+        ...
+
+
+D = TypeVar("D", bound=Collected)
+
+
+class Received(Generic[D]):
     """One message type at one subscription."""
 
     __slots__ = ("critical", "failed", "results", "runs")
 
-    def __init__(self) -> None:
+    def __init__(self, runs: D, critical: D) -> None:
         self.results: dict[str, int] = {}
         self.failed = 0
         """Runs that ended with an error."""
-        self.runs = Distribution(RUNS)
-        self.critical = Distribution(WAITS)
-
-    def copy(self) -> Received:
-        """As it is now."""
-        found = Received()
-        found.failed = self.failed
-        found.results, found.runs, found.critical = self.results.copy(), self.runs.copy(), self.critical.copy()
-        return found
+        self.runs, self.critical = runs, critical
 
 
-class Tally:
-    """All of it. Counted in the event loop of a bus, and read in any thread."""
+class Tally(Generic[D]):
+    """All of it. Counted in the event loop of a bus, and read in any thread.
 
-    def __init__(self) -> None:
+    `make` says where the values of a histogram go, by the fact and the values of its labels.
+    """
+
+    def __init__(self, make: Callable[[Fact, tuple[str, ...]], D]) -> None:
         self._lock = threading.Lock()
-        self._received: dict[tuple[str, str], Received] = {}
+        self._make = make
+        self._received: dict[tuple[str, str], Received[D]] = {}
         self.dead: Counter[tuple[str, str]] = Counter()
         """New dead letters, by (subscription, cause)."""
         self.lost: Counter[tuple[str, str]] = Counter()
@@ -81,8 +96,7 @@ class Tally:
         self.refused: Counter[tuple[str, str, str]] = Counter()
         """Messages that a store did not accept, by (subscription, answer, reaction)."""
         self.unheard: Counter[str] = Counter()
-        self.flushes = Distribution(SIZES)
-        self.commits = Distribution(COMMITS)
+        self.flushes, self.commits = make(FLUSH_SIZE, ()), make(COMMIT_DURATION, ())
 
     def committed(self, commit: Commit, now: int) -> None:
         """Count what one commit has decided at this instant."""
@@ -94,8 +108,8 @@ class Tally:
                     row = self._row(place)
                 results = row.results
                 results[result] = results.get(result, 0) + 1
-                row.runs.add(took)
                 if result == "completed":
+                    row.runs.add(took)
                     row.critical.add(max(now - envelope.sent_at, 0) / SECOND)
             self._exceptions(commit)
             self.flushes.add(len(commit.took) + len(commit.lost))
@@ -114,24 +128,43 @@ class Tally:
             name = unheard.message_type
             self.unheard[name if name in self.unheard or len(self.unheard) < MOST_TYPES else OTHER] += 1
 
-    def received(self) -> dict[tuple[str, str], Received]:
-        """By (subscription, message type), as it is now."""
+    def results(self) -> dict[tuple[str, str], dict[str, int]]:
+        """How many messages, by (subscription, message type) and then by result."""
         with self._lock:
-            return {place: row.copy() for place, row in self._received.items()}
+            return {place: row.results.copy() for place, row in self._received.items()}
+
+    def failures(self) -> dict[tuple[str, str], int]:
+        """How many runs ended with an error, by (subscription, message type)."""
+        with self._lock:
+            return {place: row.failed for place, row in self._received.items()}
+
+    def durations(self, fact: Fact) -> dict[tuple[str, ...], D]:
+        """What the histogram of a fact has, by the values of its labels."""
+        with self._lock:
+            if fact is FLUSH_SIZE or fact is COMMIT_DURATION:
+                return {(): (self.flushes if fact is FLUSH_SIZE else self.commits).copy()}
+            is_runs = fact is RUN_DURATION
+            return {place: (row.runs if is_runs else row.critical).copy() for place, row in self._received.items()}
 
     def _exceptions(self, commit: Commit) -> None:
         for each in commit.not_completed:
             if each.result == "dead-lettered" and each.cause is not None:
                 self.dead[each.subscription, each.cause.value] += 1
+            row, runs = self._row((each.subscription, each.message_type)), None
             is_failure = each.cause in _FAILURES if each.result == "dead-lettered" else each.reason is not None
             if is_failure and each.result in ("retried", "dead-lettered"):
-                self._row((each.subscription, each.message_type)).failed += 1
+                row.failed += 1
+                runs = row.runs.erring(each.error_type or OTHER)
+            (runs or row.runs).add(each.took)
         for lost in commit.lost:
             self.lost[lost.subscription, lost.verdict] += 1
 
-    def _row(self, place: tuple[str, str]) -> Received:
+    def _row(self, place: tuple[str, str]) -> Received[D]:
         found = self._received.get(place)
         if found is None:
             place = place if len(self._received) < MOST_TYPES else (place[0], OTHER)
-            found = self._received.setdefault(place, Received())
+            found = self._received.get(place)
+        if found is None:
+            found = Received(self._make(RUN_DURATION, place), self._make(CRITICAL_TIME, place))
+            self._received[place] = found
         return found

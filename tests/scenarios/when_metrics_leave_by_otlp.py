@@ -1,0 +1,272 @@
+"""OpenTelemetry's own SDK exports the metrics of a bus, by the conventions where they have one, to a real receiver."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from tests.scenarios.conftest import MakeHarness, until
+from tests.scenarios.shop import Ended, Noted
+from tests.support.otlp import Receiver
+
+from sagabus import Bus, Context, RetryPolicy, StoreUnavailable, handler
+from sagabus.telemetry.conventions import LABELS
+from sagabus.telemetry.facts import COUNTED, OF_HEALTH, OF_STORE, STORE_UP
+from sagabus.telemetry.metering import Metering
+from sagabus.telemetry.tracing import Tracing
+from sagabus.testing import Harness, ManualClock
+from sagabus.transports.memory import MemoryBroker, MemoryTransport
+
+TWICE = RetryPolicy(attempts=2)
+SENT, CONSUMED = "messaging.client.sent.messages", "messaging.client.consumed.messages"
+PROCESS, OPERATION = "messaging.process.duration", "messaging.client.operation.duration"
+
+
+@handler("notes", key="key", retry=TWICE)
+def notes(message: Noted, ctx: Context) -> None:
+    ctx.publish(Ended(key=message.key))
+    if message.number:
+        raise ValueError("no such number")
+
+
+@handler("ends")
+def ends(message: Ended) -> None: ...
+
+
+@handler("also")
+def also(message: Ended) -> None: ...
+
+
+class Exported:
+    """What an application brings: an SDK, and where it exports to."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        exporter = OTLPMetricExporter(f"{receiver.url}/v1/metrics")
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
+        self.provider = MeterProvider([reader], shutdown_on_exit=False)
+
+    async def now(self) -> Receiver:
+        """Everything as it is, exported by another thread, as by the reader's own."""
+        await asyncio.to_thread(self.provider.force_flush)
+        return self.receiver
+
+
+@pytest.fixture
+def exported() -> Iterator[Exported]:
+    with Receiver() as receiver:
+        exported = Exported(receiver)
+        yield exported
+        exported.provider.shutdown()
+
+
+async def test_metrics_of_the_conventions_have_their_names_and_attributes(
+    harness: MakeHarness, exported: Exported
+) -> None:
+    async with harness(notes, ends, also, observers=[Metering(exported.provider)]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.publish(Noted(key="B", number=1))
+        await bus.advance(timedelta(minutes=1))
+        found = await exported.now()
+
+    create = {"messaging.operation.name": "create", "messaging.operation.type": "create"}
+    assert {point.attributes["messaging.destination.name"]: point.value for point in found.points(SENT)} == {
+        "shop.noted": 2,
+        "shop.ended": 1,
+    }, "one for two receivers is one, and what a failed run sent never left"
+    assert all(point.attributes.items() >= create.items() for point in found.points(SENT))
+    process = {"messaging.operation.name": "process", "messaging.operation.type": "process"}
+    consumed = {point.attributes["messaging.destination.subscription.name"]: point for point in found.points(CONSUMED)}
+    assert {name: point.value for name, point in consumed.items()} == {"notes": 3, "ends": 1, "also": 1}
+    assert consumed["notes"].attributes == {
+        "messaging.system": "sagabus",
+        **process,
+        "messaging.destination.name": "shop.noted",
+        "messaging.destination.subscription.name": "notes",
+    }
+    runs = {
+        point.attributes.get("error.type"): point.count
+        for point in found.points(PROCESS)
+        if point.attributes["messaging.destination.subscription.name"] == "notes"
+    }
+    assert runs == {None: 1, "ValueError": 2}
+    assert all(point.attributes.items() >= process.items() for point in found.points(PROCESS))
+    units = {name: metric.unit for name, metric in found.metrics.items()}
+    assert (units[SENT], units[CONSUMED], units[PROCESS]) == ("{message}", "{message}", "s")
+
+
+async def test_facts_without_a_convention_are_those_of_prometheus(harness: MakeHarness, exported: Exported) -> None:
+    metering = Metering(exported.provider)
+    async with harness(notes, ends, observers=[metering]) as bus:
+        metering.look_at(bus.bus)
+        for _ in range(2):
+            await bus.publish(Noted(key="A"), message_id="one")
+        await bus.publish(Noted(key="B", number=1))
+        await bus.advance(timedelta(minutes=1))
+        await bus.publish(Noted(key="A"), delay=timedelta(hours=1))
+        found = await exported.now()
+
+    of = {"messaging__destination__subscription__name": "notes"}
+    assert found.value("sagabus.failed_runs", **of) == 2
+    assert found.value("sagabus.handled_messages", **of, sagabus__result="retried") == 1
+    assert found.value("sagabus.dead_letters", **of, sagabus__cause="failed") == 1
+    assert found.value("sagabus.refused_messages", **of, sagabus__answer="duplicate", sagabus__reaction="skip") == 1
+    assert found.value("sagabus.flush_size") == 4
+    assert found.value("sagabus.store_up") == 1
+    assert found.value("sagabus.open_dead_letters", **of) == 1
+    assert found.value("sagabus.backlog_messages", **of, sagabus__kind="scheduled") == 1
+    assert found.value("sagabus.part_healthy", sagabus__part="worker") == 1
+    # What nothing happened to has no points, and so does not leave.
+    silent = {"sagabus.lost_runs", "sagabus.unheard_events", "sagabus.stuck_sagas"}
+    assert {fact.name for fact in (*COUNTED, *OF_HEALTH, *OF_STORE, STORE_UP)} - silent <= found.metrics.keys()
+
+
+def test_every_label_has_an_attribute() -> None:
+    assert {label for fact in (*COUNTED, *OF_HEALTH, *OF_STORE) for label in fact.labels} == LABELS.keys()
+
+
+async def test_critical_time_is_that_from_sending_to_the_commit(exported: Exported) -> None:
+    clock = ManualClock()
+
+    @handler("slow")
+    async def slow(message: Noted) -> None:
+        clock.advance(timedelta(seconds=2))
+
+    async with Harness(slow, observers=[Metering(exported.provider, clock=clock)], clock=clock) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.idle()
+        found = await exported.now()
+
+    assert found.value("sagabus.critical_time") == found.value(PROCESS) == 2
+
+
+async def test_what_passes_a_bridge_is_sent_and_consumed_at_its_broker(exported: Exported) -> None:
+    broker, quiet = MemoryBroker(), Metering(exported.provider)
+    shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[quiet])
+    books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books", observers=[quiet])
+    async with books, shop:
+        await shop.publish(Noted(key="A"))
+        await until(lambda: "settle" in {step for step, _, _ in quiet._passed})
+        found = await exported.now()
+
+    at = {"messaging__system": "sagabus", "sagabus__broker": "memory://"}
+    sends = [each for each in found.points(SENT) if each.attributes["messaging.operation.name"] == "send"]
+    assert {each.attributes.get("error.type"): each.value for each in sends} == {None: 1, "unconfirmed": 1}, (
+        "no queue takes the event that only its own service receives"
+    )
+    assert all(each.attributes["sagabus.broker"] == "memory://" for each in sends)
+    assert found.value(CONSUMED, **at, messaging__operation__name="receive") == 1
+    steps = {point.attributes["messaging.operation.type"] for point in found.points(OPERATION)}
+    assert steps == {"send", "receive", "settle"}
+
+
+async def test_a_step_that_failed_has_its_error(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker, metering = MemoryBroker(), Metering(exported.provider)
+    shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[metering])
+    books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books")
+    async with books, shop:
+        broker.stop()
+        await shop.publish(Noted(key="A"))
+        await until(lambda: any(error is not None for _, _, error in metering._passed))
+        found = await exported.now()
+
+    errors = {point.attributes.get("error.type") for point in found.points(SENT)} - {None}
+    assert errors == {"TransportError"}
+
+
+async def test_gauges_are_looked_at_without_holding_up_the_loop(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metering, asked, threads = Metering(exported.provider), asyncio.Event(), set[int]()
+    async with Bus("memory:", notes, ends, observers=[metering]) as bus:
+        metering.look_at(bus)
+        look, going = bus.inspect.subscriptions, asyncio.Event()
+
+        async def slow() -> Any:
+            threads.add(threading.get_ident())
+            asked.set()
+            await going.wait()
+            return await look()
+
+        monkeypatch.setattr(bus.inspect, "subscriptions", slow)
+        collecting = asyncio.create_task(exported.now())
+        await asked.wait()
+        await bus.publish(Noted(key="A"))  # the loop goes on while a reader waits
+        going.set()
+        found = await collecting
+
+    assert threads == {threading.get_ident()}
+    assert found.value("sagabus.store_up") == 1
+
+
+async def test_a_reader_in_the_loop_itself_gets_what_is_known(exported: Exported) -> None:
+    metering = Metering(exported.provider)
+    async with Bus("memory:", notes, ends, observers=[metering]) as bus:
+        metering.look_at(bus)
+        exported.provider.force_flush()
+        before = exported.receiver.points("sagabus.store_up")
+        await exported.now()
+
+    assert before == []
+    assert exported.receiver.value("sagabus.store_up") == 1
+
+
+async def test_a_store_that_does_not_answer_is_a_metric(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    metering = Metering(exported.provider)
+
+    async def away() -> Any:
+        raise StoreUnavailable("gone")
+
+    async with Bus("memory:", notes, ends, observers=[metering]) as bus:
+        metering.look_at(bus)
+        monkeypatch.setattr(bus.inspect, "subscriptions", away)
+        found = await exported.now()
+
+    assert found.value("sagabus.store_up") == 0
+    assert found.points("sagabus.workers") == []
+
+
+def test_a_loop_that_has_ended_is_asked_nothing(exported: Exported) -> None:
+    metering = Metering(exported.provider)
+
+    async def work() -> None:
+        async with Bus("memory:", notes, ends, observers=[metering]) as bus:
+            metering.look_at(bus)
+
+    asyncio.run(work())
+    exported.provider.force_flush()
+
+    assert exported.receiver.points("sagabus.store_up") == []
+
+
+def test_errors_of_many_types_are_bounded(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagabus.telemetry.metering._MOST_ERRORS", 3)
+    recorder = Metering(exported.provider)._tally.flushes
+    for number in range(10):
+        recorder.erring(f"E{number}").add(1.0)
+    exported.provider.force_flush()
+
+    counts = {each.attributes.get("error.type"): each.count for each in exported.receiver.points("sagabus.flush_size")}
+    assert counts == {"E0": 1, "E1": 1, "E2": 1, "_OTHER": 7}
+
+
+async def test_spans_reach_the_same_receiver(exported: Exported) -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{exported.receiver.url}/v1/traces")))
+    async with Bus("memory:", ends, observers=[Tracing(provider)]) as bus:
+        await bus.publish(Ended(key="A"))
+        await bus.idle()
+    provider.shutdown()
+
+    spans = {span.name: span for span in exported.receiver.spans}
+    assert spans.keys() == {"create shop.ended", "process shop.ended", "flush"}
+    (link,) = spans["process shop.ended"].links
+    assert link.span_id == spans["create shop.ended"].span_id
