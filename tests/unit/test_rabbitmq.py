@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from aiormq import spec
 from aiormq.abc import DeliveredMessage
+from pamqp import frame
 from pamqp.header import ContentHeader
 
 from sagabus.errors import ConfigurationError
 from sagabus.transport import Capability, Topology, WireMessage
 from sagabus.transports import transport_from_url, wire
 from sagabus.transports.rabbitmq import RabbitMQTransport
+from sagabus.transports.rabbitmq.frames import published
 from sagabus.transports.rabbitmq.mending import mended
-from sagabus.transports.rabbitmq.message import from_amqp, to_amqp
+from sagabus.transports.rabbitmq.message import from_amqp
 from sagabus.transports.rabbitmq.names import Names
 from sagabus.transports.rabbitmq.options import Options, options
 from sagabus.url.transport import parsed_transport
@@ -139,9 +141,9 @@ def test_the_parts_are_what_is_declared() -> None:
 
 
 def delivered(body: bytes = b"{}", routing_key: str = "noted", **properties: Any) -> DeliveredMessage:
-    frame = spec.Basic.Deliver("c", 1, redelivered=False, exchange="x", routing_key=routing_key)
+    deliver = spec.Basic.Deliver("c", 1, redelivered=False, exchange="x", routing_key=routing_key)
     header = ContentHeader(body_size=len(body), properties=spec.Basic.Properties(**properties))
-    return DeliveredMessage(delivery=frame, header=header, body=body, channel=None)  # type: ignore[arg-type]  # unused
+    return DeliveredMessage(delivery=deliver, header=header, body=body, channel=None)  # type: ignore[arg-type]  # unused
 
 
 def test_what_the_properties_of_a_stranger_say_stays_readable() -> None:
@@ -165,24 +167,81 @@ def test_what_the_properties_of_a_stranger_say_stays_readable() -> None:
     assert found.sent_at == 1_795_996_800_000_000
 
 
+def unpacked(raw: bytes) -> list[Any]:
+    """The frames as the driver reads them."""
+    found: list[Any] = []
+    while raw:
+        size, channel, each = frame.unmarshal(raw)
+        assert channel == 7
+        found.append(each)
+        raw = raw[size:]
+    return found
+
+
+def sent(message: WireMessage, largest: int = 131_072) -> list[Any]:
+    return unpacked(published(message, "acme.events", 7, own_id="of the link", largest=largest))
+
+
 def test_a_message_of_ours_has_no_header_of_the_broker() -> None:
     message = WireMessage(id="m1", source="shop", type="noted", body=b"{}", sent_at=5, headers={"other": "x"})
-    properties = to_amqp(message)
-    headers = {**(properties.headers or {}), "x-delivery-count": 3, "x-acquired-count": 3}
+    _, header, _ = sent(message)
+    headers = {**header.properties.headers, "x-delivery-count": 3, "x-acquired-count": 3}
 
     assert from_amqp(delivered(headers=headers, message_id="of the driver")) == message
 
 
 def test_a_message_is_kept_on_disk_and_has_its_type_for_others() -> None:
-    properties = to_amqp(WireMessage(id="m1", source="shop", type="noted", body=b"{}", sent_at=7_000_001))
+    publish, header, body = sent(WireMessage(id="m1", source="shop", type="noted", body=b"{}", sent_at=7_000_001))
+    properties = header.properties
 
-    assert (properties.delivery_mode, properties.message_type, properties.content_type) == (
-        2,
-        "noted",
-        "application/json",
-    )
+    assert (publish.exchange, publish.routing_key, publish.mandatory) == ("acme.events", "noted", True)
+    assert not publish.immediate
+    assert (properties.delivery_mode, properties.message_type) == (2, "noted")
+    assert properties.content_type == "application/json"
     assert properties.timestamp == datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)
-    assert properties.message_id is None
+    assert properties.message_id == "of the link"
+    assert (header.body_size, body.value) == (2, b"{}")
+
+
+@pytest.mark.parametrize("sent_at", [None, 5, wire.LATEST])
+@pytest.mark.parametrize("size", [0, 1, 4_088, 4_089, 20_000])
+def test_the_driver_reads_what_is_written(size: int, sent_at: int | None) -> None:
+    message = WireMessage(
+        id="m1",
+        source="Läden",
+        type="do",
+        body=bytes(number % 251 for number in range(size)),
+        kind="command",
+        key="",
+        correlation_id="c",
+        causation_id="d",
+        sent_at=sent_at,
+        hops=3,
+        headers={"other": "ü" * 300, "": ""},
+    )
+    _, header, *bodies = sent(message, 4_096)
+    body = b"".join(each.value for each in bodies)
+
+    assert from_amqp(delivered(body, headers=header.properties.headers)) == message
+    assert header.body_size == size
+    assert all(0 < len(each.value) <= 4_088 for each in bodies)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"id": "\ud800"},
+        {"type": "t" * 256},
+        {"type": "ü" * 128},
+        {"sent_at": -1},
+        {"sent_at": wire.LATEST + 1},
+        {"headers": {"\ud800": ""}},
+    ],
+    ids=["no text", "a long type", "a type of long characters", "before 1970", "after 9999", "a name that is no text"],
+)
+def test_what_amqp_cannot_carry_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"more than|no other program|surrogates not allowed"):
+        sent(WireMessage(**{"id": "m1", "source": "s", "type": "t", "body": b""} | fields))
 
 
 def with_headers(**headers: str) -> WireMessage:
@@ -192,18 +251,25 @@ def with_headers(**headers: str) -> WireMessage:
 @pytest.mark.parametrize("name", ["n" * 129, "ü" * 65])
 def test_a_name_that_the_driver_would_cut_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="more than 128 bytes"):
-        to_amqp(with_headers(**{name: "x"}))
+        sent(with_headers(**{name: "x"}))
 
 
 @pytest.mark.parametrize("text", ["x" * 4_000, "ü" * 2_000])
 def test_headers_that_do_not_fit_into_a_frame_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="more than the 4096 of a frame"):
-        to_amqp(with_headers(other=text), 4_096)
+        sent(with_headers(other=text), 4_096)
 
 
-@pytest.mark.parametrize("text", ["x" * 3_000, "ü" * 1_500])
-def test_headers_that_fit_are_not(text: str) -> None:
-    assert len(to_amqp(with_headers(other=text, **{"n" * 128: ""}), 4_096).marshal()) < 4_096
+def test_headers_that_just_fit_are_not() -> None:
+    def frames(length: int) -> bytes:
+        return published(with_headers(other="x" * length), "e", 7, own_id="1", largest=4_096)
+
+    method, _ = (len(frame.marshal(each, 7)) for each in unpacked(frames(1)))
+    most = 4_096 + method - len(frames(0))
+
+    assert len(frames(most)) == 4_096 + method
+    with pytest.raises(ValueError, match="more than the 4096 of a frame"):
+        frames(most + 1)
 
 
 # --- what the driver cannot read ----------------------------------------------------------------------------------
@@ -263,10 +329,10 @@ def test_headers_that_cannot_be_read_are_replaced_by_the_reason(entry: bytes) ->
 
 
 def test_a_routing_key_that_is_no_text_is_readable() -> None:
-    frame = struct.pack(">I", spec.Basic.Deliver.index) + text(b"tag") + struct.pack(">QB", 7, 1)
+    start = struct.pack(">I", spec.Basic.Deliver.index) + text(b"tag") + struct.pack(">QB", 7, 1)
 
     found = spec.Basic.Deliver()
-    found.unmarshal(mended(1, frame + text(b"ex\xff") + text(b"\xff" * 255))[4:])
+    found.unmarshal(mended(1, start + text(b"ex\xff") + text(b"\xff" * 255))[4:])
 
     assert (found.consumer_tag, found.delivery_tag, found.exchange) == ("tag", 7, "ex?")
     assert found.routing_key == "?" * 255
@@ -281,4 +347,6 @@ def test_what_can_be_read_is_left_alone() -> None:
 
 
 def test_names_that_carry_fields_are_those_of_the_wire() -> None:
-    assert wire.ID in (to_amqp(WireMessage(id="m1", source="s", type="t", body=b"")).headers or {})
+    _, header = sent(WireMessage(id="m1", source="s", type="t", body=b""))
+
+    assert wire.ID in header.properties.headers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from sagabus.errors import ConfigurationError
@@ -12,7 +12,7 @@ from sagabus.errors import ConfigurationError
 try:
     import aiormq
     from aiormq import Channel, spec
-    from aiormq.abc import AbstractConnection, ArgumentsType, DeliveredMessage
+    from aiormq.abc import AbstractConnection, ArgumentsType, ChannelFrame, DeliveredMessage
     from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
     from pamqp import decode
     from pamqp.header import ContentHeader
@@ -22,7 +22,7 @@ except ImportError as error:
 
 __all__ = ["URL", "AbstractConnection", "ArgumentsType", "Channel", "Connection", "ContentHeader", "DeliveredMessage"]
 __all__ += ["TCPTransportFactory", "TLSTransportFactory", "TransportFactory", "aiormq"]
-__all__ += ["connected", "decode", "open_channel", "spec", "when_closed"]
+__all__ += ["connected", "decode", "expect", "forget", "open_channel", "spec", "when_closed", "write"]
 
 
 class _Socketed(TransportFactory):
@@ -63,6 +63,30 @@ async def connected(connection: Connection) -> None:
 async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> Channel:
     """A new channel."""
     return cast("Channel", await connection.channel(publisher_confirms=confirms))
+
+
+async def write(channel: Channel, frames: bytes) -> None:
+    """Hand frames to what writes them to the socket. Cancelled, it has not done so; it waits for nothing else."""
+    await cast("Any", channel).write_queue.put(ChannelFrame(payload=frames, should_close=False))
+
+
+def expect(channel: Channel, confirmations: Mapping[str, object]) -> asyncio.Future[None]:
+    """Tell the driver of messages that were just written, by their ids in order: it settles such a thing for each.
+
+    A new future, which fails when the channel ends.
+    """
+    driver: Any = channel
+    for tag, (own_id, confirmation) in enumerate(confirmations.items(), channel.delivery_tag + 1):
+        driver.confirmations[tag] = confirmation
+        driver.message_id_delivery_tag[own_id] = tag
+    driver.delivery_tag += len(confirmations)
+    ended: asyncio.Future[None] = driver.create_future()
+    return ended
+
+
+def forget(channel: Channel, own_id: str) -> None:
+    """The broker returns the message with this id no more."""
+    channel.message_id_delivery_tag.pop(own_id, None)
 
 
 def when_closed(thing: AbstractConnection | Channel, then: Callable[[asyncio.Future[object]], object]) -> None:

@@ -7,24 +7,24 @@ again one by one, so that the one is found. The copies that arise have the same 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import count, groupby
 
-from sagabus.errors import TransportError
 from sagabus.transport import Answer, Sent, WireMessage
 from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.rabbitmq.confirms import Batch, Publish
 from sagabus.transports.rabbitmq.driver import AbstractConnection, Channel, open_channel
 from sagabus.transports.rabbitmq.faults import UNREADABLE, exceptions, reason
-from sagabus.transports.rabbitmq.message import to_amqp
+from sagabus.transports.rabbitmq.frames import published
 from sagabus.transports.rabbitmq.names import Names
 
 _LARGE = 131_072
 """Bytes above which a message is sent alone, since the broker may find it too large."""
 _FRAME = 131_072
 """Bytes of a frame where the broker names no limit."""
-_CONFIRMED = Sent(Answer.CONFIRMED)
 _REFUSALS = (exceptions.ChannelPreconditionFailed, exceptions.ChannelAccessRefused)
 """A message that is too large; a message that this user may not send."""
 
@@ -38,6 +38,8 @@ class Publisher:
         self._batches: Counter[Channel] = Counter()
         self._alone: Channel | None = None
         self._opening, self._one_by_one = asyncio.Lock(), asyncio.Lock()
+        self._name, self._count = os.urandom(16).hex(), count(1)
+        """Both make the ids of what is sent."""
 
     async def send(self, messages: Sequence[WireMessage]) -> Sequence[Sent]:
         """See `sagabus.transport.Link.send`. What the driver raises means that the link has ended."""
@@ -57,12 +59,10 @@ class Publisher:
                 channel = self._together = await open_channel(self._connection, confirms=True)
         self._batches[channel] += 1
         try:
-            answers = await _all_of([self._publish(channel, message) for message in messages])
+            answers = await self._publish(channel, messages)
         finally:
             self._batches[channel] -= 1
-        if self._together is channel and any(
-            answer is not None and answer.answer is Answer.UNKNOWN for answer in answers
-        ):
+        if self._together is channel and any(map(_is_unknown, answers)):
             self._together = None  # RabbitMQ may go on refusing in this channel when there is room again
         if self._together is not channel and not self._batches[channel]:
             del self._batches[channel]
@@ -75,62 +75,41 @@ class Publisher:
         async with self._one_by_one:
             if self._alone is None or self._alone.is_closed:
                 self._alone = await open_channel(self._connection, confirms=True)
-            channel = self._alone
+            channel, found = self._alone, dict[int, Sent]()
             try:
-                sent = await self._publish(channel, message)
+                await self._answer(channel, [message], found)
             except _REFUSALS as error:
                 return Sent(Answer.REFUSED, reason(error))
             except exceptions.ChannelClosed as error:
                 self._life.end(f"the broker closed a channel: {reason(error)}")
                 raise self._life.error() from None
-            if _is_unknown(sent):
+            if _is_unknown(found[0]):
                 self._alone = None
                 await channel.close()
-            return sent
+            return found[0]
 
-    async def _publish(self, channel: Channel, message: WireMessage) -> Sent:
-        try:
-            await channel.basic_publish(
-                message.body,
-                exchange=self._names.exchange(message.kind),
-                routing_key=message.type,
-                properties=to_amqp(message, self._connection.connection_tune.frame_max or _FRAME),
-                mandatory=True,
-                wait=False,
-            )
-        except exceptions.PublishError as error:
-            return Sent(Answer.UNROUTABLE, f"the broker returned it: {error.args[0]}")
-        except exceptions.DeliveryError:
-            return Sent(Answer.UNKNOWN, "the broker did not take it: a queue is full, or has no leader now")
-        except UNREADABLE as error:
-            return Sent(Answer.REFUSED, f"AMQP cannot carry it: {type(error).__name__}: {error}")
-        return _CONFIRMED
+    async def _publish(self, channel: Channel, messages: Sequence[WireMessage]) -> Sequence[Sent | None]:
+        """The answers that came before the channel ended, if it did."""
+        found: dict[int, Sent] = {}
+        with suppress(exceptions.AMQPChannelError, exceptions.ChannelInvalidStateError):
+            await self._answer(channel, messages, found)
+        return [found.get(at) for at in range(len(messages))]
 
-
-async def _all_of(sending: Sequence[Coroutine[Any, Any, Sent]]) -> Sequence[Sent | None]:
-    """An answer for each. Cancelled, it leaves none of them behind."""
-    loop = asyncio.get_running_loop()
-    tasks = [loop.create_task(each) for each in sending]
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        raise
-    return [_answer_of(task) for task in tasks]
+    async def _answer(self, channel: Channel, messages: Sequence[WireMessage], found: dict[int, Sent]) -> None:
+        """Send, and note the answers as they come. Raises what the driver does where the channel ends."""
+        largest = self._connection.connection_tune.frame_max or _FRAME
+        publishes: list[Publish] = []
+        for at, message in enumerate(messages):
+            own_id, exchange = f"{self._name}-{next(self._count)}", self._names.exchange(message.kind)
+            try:
+                frames = published(message, exchange, channel.number, own_id=own_id, largest=largest)
+            except UNREADABLE as error:
+                found[at] = Sent(Answer.REFUSED, f"AMQP cannot carry it: {type(error).__name__}: {error}")
+            else:
+                publishes.append(Publish(at, own_id, frames))
+        if publishes:
+            await Batch(channel, publishes, found).send()
 
 
 def _is_unknown(sent: Sent | None) -> bool:
     return sent is not None and sent.answer is Answer.UNKNOWN
-
-
-def _answer_of(task: asyncio.Task[Sent]) -> Sent | None:
-    if task.cancelled():
-        raise TransportError("the connection was lost")
-    error = task.exception()
-    if isinstance(error, exceptions.AMQPChannelError | exceptions.ChannelInvalidStateError):
-        return None
-    if error is not None:
-        raise error
-    return task.result()
