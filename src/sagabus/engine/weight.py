@@ -10,4 +10,4 @@ UNLIMITED = 1 << 62
 def size_of(envelope: Envelope) -> int:
     """Bytes of a message, with its headers."""
     headers = envelope.headers
-    return len(envelope.body) + (sum(map(len, headers)) + sum(map(len, headers.values())) if headers else 0)
+    return len(envelope.body) + (len("".join((*headers, *headers.values()))) if headers else 0)

@@ -54,7 +54,12 @@ def read(headers: Mapping[str, object], body: bytes, *, broker_time: int | None 
     `broker_time`: when the broker got it, where the headers say no time.
     """
     texts = {name: text for name, value in headers.items() if (text := _text(value)) is not None}
-    others = texts.copy()
+    return read_texts(texts, body, broker_time=broker_time)
+
+
+def read_texts(texts: Mapping[str, str], body: bytes, *, broker_time: int | None = None) -> WireMessage:
+    """The same of headers that are texts, all of them."""
+    others = dict(texts)
     take = others.pop
     message_id, message_type, kind = take(ID, ""), take(TYPE, ""), take(KIND, "event")
     at, count = take(SENT_AT, None), take(HOPS, None)

@@ -1,15 +1,16 @@
 """What comes for the service: take a batch, append it with its inbox records in one commit, then acknowledge.
 
 A copy finds its id in the inbox, whatever made it: the broker, the sender, or an acknowledgement that was lost. While
-the store is away the bridge holds what it has and takes no more, so nothing goes back to the broker.
+the store is away the bridge holds two batches and takes no more, so nothing goes back to the broker.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Coroutine, Generator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from sagabus.clock import Clock, sleep
 from sagabus.engine.acceptor import Acceptor
@@ -24,6 +25,7 @@ from sagabus.policies.deduplication import DeduplicationRules, Duplicate, report
 from sagabus.transport import Delivery, Link
 
 log = logging.getLogger("sagabus")
+T = TypeVar("T")
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
@@ -53,15 +55,29 @@ class Inbound:
         """The store does not take what came."""
 
     async def take(self, link: Link, most: int) -> None:
-        """Take from a link, so many at once at most, until it ends with a TransportError."""
-        while True:
-            deliveries = await link.receive(most)
-            # Subscriptions here have got a service's own events from the store.
-            foreign = [each for each in deliveries if not self._is_own_event(each)]
-            with self._observed("receive", foreign):
-                await self._keep(foreign)
-            with self._observed("settle", deliveries):
-                await link.settle(deliveries)
+        """Take from a link, so many at once at most, until it ends with a TransportError.
+
+        While the store keeps one batch, the next one comes, and no more than that. The store gets batch after batch, in
+        order, and none is settled before the store has it.
+        """
+        coming, settling = _begun(link.receive(most)), None
+        try:
+            while True:
+                deliveries = await _first(coming, settling)
+                coming = _begun(link.receive(most))
+                # Subscriptions here have got a service's own events from the store.
+                foreign = [each for each in deliveries if not self._is_own_event(each)]
+                with self._observed("receive", foreign):
+                    await self._keep(foreign)
+                if settling is not None:
+                    await settling
+                settling = _begun(self._settle(link, deliveries))
+        finally:
+            await _ended([coming] if settling is None else [coming, settling])
+
+    async def _settle(self, link: Link, deliveries: Sequence[Delivery]) -> None:
+        with self._observed("settle", deliveries):
+            await link.settle(deliveries)
 
     @contextmanager
     def _observed(self, step: Literal["receive", "settle"], deliveries: Sequence[Delivery]) -> Generator[None]:
@@ -124,3 +140,23 @@ class Inbound:
             where = (envelope.channel, envelope.message_type, envelope.message_id)
             if answer is Admission.DUPLICATE and self._rules.report(*where):  # no publisher waits for this answer
                 report_duplicate("log", Duplicate(*where))
+
+
+def _begun(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    return asyncio.get_running_loop().create_task(work, name="sagabus-bridge-take")
+
+
+async def _first(coming: asyncio.Task[T], settling: asyncio.Task[None] | None) -> T:
+    """What came. Raises at once what settling meets meanwhile."""
+    if settling is not None:
+        await asyncio.wait((coming, settling), return_when=asyncio.FIRST_COMPLETED)
+        if settling.done():
+            settling.result()
+    return await coming
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel what has not ended, and wait for it: nothing of it goes on behind the link."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

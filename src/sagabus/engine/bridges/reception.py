@@ -196,7 +196,7 @@ def _problem(message: WireMessage) -> str | None:
         return "it names no message type"
     if len(message.headers) > MOST_HEADERS:
         return f"it has {len(message.headers)} headers, more than {MOST_HEADERS}"
-    if not all(map(_is_storable, (message.id, message.source, *message.headers, *message.headers.values()))):
+    if not _is_storable("".join((message.id, message.source, *message.headers, *message.headers.values()))):
         return "a header is no text that UTF-8 can write"
     try:
         _check_names(message)

@@ -11,7 +11,7 @@ same. So a store that is slow, or away, needs no further word to the broker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NoReturn
 
@@ -61,6 +61,8 @@ class Intake:
         self._requests = 0
         self._deadline = 0.0
         self._news = asyncio.Event()
+        self._counting = asyncio.Lock()
+        """While acknowledgements are on their way, what the server waits for and what is held here do not compare."""
         self._stop: Callable[[], Any] | None = None
 
     async def begin(self) -> None:
@@ -86,6 +88,10 @@ class Intake:
         found = {each.tag: self._open[each.tag] for each in deliveries if each.tag in self._open}
         if not found:
             return
+        async with self._counting:
+            await self._acknowledge(found)
+
+    async def _acknowledge(self, found: Mapping[int, Arrival]) -> None:
         *before, last = found.values()
         await self._connection.publish_all([arrival.reply_bytes for arrival in before], b"+ACK")
         # The server takes acknowledgements in their order: this answer is one to all of them.
@@ -156,8 +162,9 @@ class Intake:
     async def _gather(self) -> None:
         """Take until everything that the consumer waits for is in our hands, and in order."""
         while True:
-            known = await self._information()
-            missing = int(known["num_ack_pending"]) - len(self._held)
+            async with self._counting:
+                known = await self._information()
+                missing = int(known["num_ack_pending"]) - len(self._held)
             if missing <= 0:
                 break
             await self._more(missing, _GATHER)

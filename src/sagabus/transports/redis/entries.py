@@ -76,7 +76,7 @@ def message(stream: str, entry: str, found: Parts) -> WireMessage:
     if _are_texts(found) and found[-2] == BODY:  # by us, most likely
         texts = dict(zip(found[:-2:2], found[1:-2:2], strict=True))
         if wire.ID in texts:
-            return wire.read(texts, found[-1].encode(), broker_time=_time(entry))
+            return wire.read_texts(texts, found[-1].encode(), broker_time=_time(entry))
     return _of_bytes(stream, entry, [each.encode() if isinstance(each, str) else each for each in found])
 
 

@@ -10,6 +10,7 @@ from sagabus.cli.benchmark.brokers.work import PING, PONG, WINDOW, BrokerFigures
 from sagabus.cli.benchmark.costs import Meter
 from sagabus.cli.benchmark.loops.work import PAUSE
 from sagabus.clock import SystemClock
+from sagabus.store_urls import store_from_url
 from sagabus.transport import Answer, Link, Topology, Transport, WireMessage
 from sagabus.transports import transport_from_url
 
@@ -63,6 +64,7 @@ async def measure(store: str, url: str, messages: int) -> BrokerFigures:
     await taking.declare(TOPOLOGIES[1])
     for first in range(0, messages, transport.largest_batch):
         await _send(sending, range(first, min(first + transport.largest_batch, messages)))
+    await _made(store)
     bus = Bus(store, BenchOrders, transport=transport_from_url(url), service=SERVICE)
     meter, began = Meter(), time.perf_counter()
     async with bus:
@@ -73,6 +75,13 @@ async def measure(store: str, url: str, messages: int) -> BrokerFigures:
     await sending.close()
     await taking.close()
     return BrokerFigures(messages / elapsed, costs, latencies)
+
+
+async def _made(store: str) -> None:
+    """Make the tables. A service does so once, and the bare client has none: that is no part of a rate."""
+    made = store_from_url(store, SystemClock())
+    await made.open()
+    await made.close()
 
 
 async def _send(link: Link, numbers: range) -> None:
