@@ -172,7 +172,7 @@ MUTANTS = [
     Mutant(
         "holds ignored",
         "_packed",
-        "{condition} AND {NOT_HELD}",
+        "{condition} AND {_NOT_HELD}",
         "{condition}",
         promise("test_a_key_waits_until_its_retry_is_settled"),
     ),

@@ -101,12 +101,13 @@ class Form:
     def reader(self, bring: Callable[[bytes, Any], bytes]) -> Callable[..., Any]:
         """The same for a body that came with headers: with any, `bring` makes it one of this form."""
         decode, max_size, max_depth = self.decode, self.rules.max_size, self.rules.max_depth
+        harmless = min(max_size, 2 * max_depth)
 
         def read(body: bytes, headers: object = None) -> object:
             if headers is not None:
                 body = bring(body, headers)
-            # No body is deeper than it has opening brackets; this count settles nearly all.
-            if len(body) > max_size or body.count(b"{") + body.count(b"[") > max_depth:
+            # No body is deeper than it has opening brackets, and a short one has not enough: this settles nearly all.
+            if len(body) > harmless and (len(body) > max_size or body.count(b"{") + body.count(b"[") > max_depth):
                 self.check_limits(body)
             # The parser skips unknown fields without looking at their bytes, so UTF-8 is checked for the whole body.
             if not body.isascii():

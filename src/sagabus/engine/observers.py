@@ -45,7 +45,7 @@ class Observers:
         self._exits = [(place, each.exit) for place, each in enumerate(around) if _listens(each, "exit")][::-1]
 
         runs = [each for each in given if any(_listens(each, name) for name in _OF_RUNS)]
-        self.watch_all = not all(_listens(each, "watches") for each in runs)
+        self.watch_all = not (runs and all(_listens(each, "watches") for each in runs))
         """Whether they are around all runs; otherwise `watch` says around which."""
         self._choosy = [each.watches for each in runs]
 

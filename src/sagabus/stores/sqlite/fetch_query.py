@@ -30,6 +30,8 @@ _GIVEN = {
     "guarded": "json('false')",
     "damage": "NULL",
 }
+# While no key is held, which is most of the time, that is asked once, and not again for each row.
+_NOT_HELD = f"(NOT EXISTS (SELECT 1 FROM sagabus_held_key) OR {NOT_HELD})"
 _FIELDS = ", ".join(_GIVEN.get(name, name) for name in Envelope.__struct_fields__)
 
 
@@ -39,7 +41,7 @@ SELECT json_group_array(json_array({_FIELDS})) AS fields, json_group_array(body)
     json_group_array(headers) AS headers
 FROM (SELECT d.* FROM cursor CROSS JOIN sagabus_envelope AS d WHERE d.position IN (
     SELECT position FROM sagabus_envelope AS e WHERE e.channel = cursor.channel AND e.lane = cursor.lane
-    AND {condition} AND {NOT_HELD} ORDER BY {order} LIMIT ?2))
+    AND {condition} AND {_NOT_HELD} ORDER BY {order} LIMIT ?2))
 """
 
 

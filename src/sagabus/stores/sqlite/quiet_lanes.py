@@ -7,7 +7,9 @@ last write stays unseen for `_PATIENCE` at most: then a fetch asks all lanes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -20,6 +22,8 @@ from sagabus.store import Batch, Cursor, Fetched
 
 Ends: TypeAlias = dict[LaneLike, int | None]
 """Up to where each lane was fetched that has nothing more; None for one that may have."""
+
+_place, _position, _due_at = attrgetter("channel", "lane"), attrgetter("position"), attrgetter("due_at")
 
 _PATIENCE = 0.05
 """Seconds: that often, at most, other processes' changes are looked for as well (see `waking`)."""
@@ -168,18 +172,16 @@ class QuietLanes:
 
 def ends_of(cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> Ends:
     """Where these lanes end, of which these envelopes came, in the order of their positions."""
-    last: Ends = {}
-    counts: dict[LaneLike, int] = {}
-    due: set[LaneLike] = set()
-    for each in envelopes:
-        at = (each.channel, each.lane)
-        last[at] = each.position
-        counts[at] = counts.get(at, 0) + 1
-        if each.due_at:
-            due.add(at)  # what is due comes again, as long as it is stored
+    places = list(map(_place, envelopes))
+    counts = Counter(places)
+    last = dict(zip(places, map(_position, envelopes), strict=True))
+    due: Iterable[LaneLike] = ()
+    if any(map(_due_at, envelopes)):
+        # What is due comes again, as long as it is stored.
+        due = {place for place, each in zip(places, envelopes, strict=True) if each.due_at}
     ends: Ends = {}
     for cursor in cursors:
         place = (cursor.channel, cursor.lane)
-        count = counts.get(place, 0)
+        count = counts[place]
         ends[place] = cursor.after if not count else last[place] if count < limit and place not in due else None
     return ends
