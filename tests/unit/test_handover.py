@@ -135,6 +135,18 @@ def test_what_was_appended_to_drained_lanes_is_fetched_without_asking(play: Play
     play(scene)
 
 
+@on_servers
+def test_what_was_handed_over_is_fetched_without_a_connection(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        assert isinstance(stores.ours, PostgresStore | MysqlStore)
+        monkeypatch.setattr(stores.ours._pool, "link", None)
+
+        assert await stores.ids() == ["a"]
+
+    play(scene)
+
+
 def test_several_come_in_their_order(play: Play) -> None:
     async def scene(stores: Stores) -> None:
         await stores.append(*[stores.envelope(f"a{number}", f"k{number}") for number in range(8)])

@@ -181,6 +181,27 @@ async def _who_waits_for_changes_sees_what_another_process_stored(ground: Ground
     assert [each.lane for each in await ground.fetch()] == [3]
 
 
+async def _a_hint_of_this_process_hides_nothing_that_another_stored(ground: Ground) -> None:
+    await ground.ours.changed(0)  # of the leases
+    await ground.append(ground.others, ground.envelope(3))
+    ground.ours._waking.wake()
+
+    await ground.ours.changed(None)
+    await ground.ours.changed(None)
+
+    assert [each.lane for each in await ground.fetch()] == [3]
+
+
+async def _what_this_process_stored_is_no_change_of_another(ground: Ground) -> None:
+    await ground.ours.changed(0)  # of the leases
+    await ground.append(ground.ours, ground.envelope(0))
+    async with ground.ours.transaction() as unit:
+        await unit.commit()
+    await ground.ours.changed(None)
+
+    assert not await ground.ours._waking.wait(0)
+
+
 async def _who_waits_for_changes_looks_at_lanes_in_time_that_were_not_asked(ground: Ground) -> None:
     await ground.ours.changed(0)  # of the leases
     await ground.fetch()
@@ -277,6 +298,8 @@ async def _lanes_that_had_no_room_are_asked_once_they_have(ground: Ground) -> No
         _what_another_process_stored_is_found_after_a_write_of_this_one,
         _what_another_process_stored_is_found_in_time,
         _who_waits_for_changes_sees_what_another_process_stored,
+        _a_hint_of_this_process_hides_nothing_that_another_stored,
+        _what_this_process_stored_is_no_change_of_another,
         _who_waits_for_changes_looks_at_lanes_in_time_that_were_not_asked,
         _a_fetch_that_failed_is_made_up_for,
         _what_a_cancelled_append_has_stored_is_found,

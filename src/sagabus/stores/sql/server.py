@@ -168,8 +168,14 @@ class ServerStore(SqlCalls):
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes, and those that were committed late."""
-        now = self._clock.now()
-        fetched = await self._look(self._fetching.fetch(cursors, limit, now, with_instances=self._fetches_instances))
+        self._check_process()
+        steps = self._fetching.fetch(cursors, limit, self._clock.now(), with_instances=self._fetches_instances)
+        try:
+            first = next(steps)
+        except StopIteration as end:
+            fetched: Fetched = end.value  # all of it was handed over: no connection is needed
+        else:
+            fetched = await self._hasty(lambda link: drive_async(steps, link.answer, first))
         self._waiting.found(bool(fetched.envelopes))
         return fetched
 

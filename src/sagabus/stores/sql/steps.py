@@ -87,10 +87,13 @@ def drive(steps: Steps[T], execute: Callable[[Query | UserQuery], Answer]) -> T:
 Answering: TypeAlias = Callable[[Query | UserQuery], Awaitable[Answer]]
 
 
-async def drive_async(steps: Steps[T], execute: Answering) -> T:
-    """Run the logic on a connection that has to be waited for. Cancelled, it leaves the transaction where it was."""
+async def drive_async(steps: Steps[T], execute: Answering, first: Query | UserQuery | None = None) -> T:
+    """Run the logic on a connection that has to be waited for. Cancelled, it leaves the transaction where it was.
+
+    `first`: what logic that has begun already asks first.
+    """
     try:
-        ask = next(steps)
+        ask = next(steps) if first is None else first
         while True:
             try:
                 answer = await execute(ask)

@@ -57,23 +57,17 @@ class OtherWriters:
         self._wrote = True
         self._is_excluded = False
         self._until = 0.0
-        self.are_we = False
-        """This process writes: it changes the file itself, and will say so."""
 
     def exclude(self, version: int) -> None:
         """Our write has begun: `version` is another one if others have written since our last one."""
         if version != self._version:
             self._version, self._wrote = version, True
-        self.are_we = self._is_excluded = True  # last: who sees it sees that they wrote
+        self._is_excluded = True  # last: who sees it sees that they wrote
 
     def admit(self) -> None:
         """Our write is about to end."""
         self._until = self._clock.monotonic() + _PATIENCE
         self._is_excluded = False
-
-    def admitted(self) -> None:
-        """Our write has ended, and this process knows of it."""
-        self.are_we = False
 
     def may_have_written(self) -> bool:
         """Whether it is time to look at everything."""

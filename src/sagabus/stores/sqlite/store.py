@@ -98,8 +98,7 @@ class SqliteStore(SqlCalls):
         self._execute_read = Executor(self._read_connection, STATEMENTS)
         self._authorizer = Authorizer(self._unit_connection)
         self._checker = StatementChecker(await self._made(self._writer, self._file.connect))
-        self._connections.append(watching := self._file.connect())
-        self._waking = Waking(watching, self._clock)
+        self._waking = Waking(self._version_of_others, self._clock)
 
     async def _made(self, thread: DatabaseThread, connect: Callable[..., Driver], *arguments: Any) -> Driver:
         connection = await thread.run(connect, *arguments)
@@ -192,13 +191,24 @@ class SqliteStore(SqlCalls):
                 await unit.end()
                 self._handing.drop()
                 self._quiet.news_anywhere()
+        self._waking.look()  # it has a connection of its own
         self._waking.wake()
 
     async def changed(self, timeout: float | None) -> None:
         """Return when something may have become due."""
         self._check_process()
-        if await self._waking.wait(self._quiet.patience(timeout), self._others) and not self._turn.locked():
+        if await self._waking.wait(self._quiet.patience(timeout)):
             self._quiet.news_anywhere()
+
+    def _version_of_others(self) -> int | None:
+        """Another number whenever another connection has changed the file; None while the thread that writes is at it.
+
+        Only then may its connection be asked from here.
+        """
+        if self._turn.locked():
+            return None
+        version: int = self._write_connection.execute("PRAGMA data_version").get
+        return version
 
     def check_lending(self, kind: type | None) -> None:
         """Raise for a type that a unit cannot lend."""
@@ -277,8 +287,6 @@ class SqliteStore(SqlCalls):
                 self._handing.drop()
                 self._quiet.news_anywhere()
                 raise
-            finally:
-                self._others.admitted()
             return result
 
     def _settled(self, begin: Callable[[], Steps[T]]) -> T:

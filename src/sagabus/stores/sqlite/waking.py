@@ -1,15 +1,16 @@
 """Hints that something may have become due: at once inside this process, by a cheap look for other processes.
 
 `PRAGMA data_version` reads a counter in shared memory, so looking every few milliseconds costs nothing a user would
-notice. A hint may be late or idle; fetching is the truth.
+notice. It is asked on the connection that writes, so what this process stores is no change of others. A hint may be
+late or idle; fetching is the truth.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sagabus.clock import Clock
 from sagabus.stores.hints import Hints
-from sagabus.stores.sqlite.driver import Driver
-from sagabus.stores.sqlite.quiet_lanes import OtherWriters
 
 _SHORTEST = 0.002
 _LONGEST = 0.05
@@ -18,32 +19,34 @@ _LONGEST = 0.05
 class Waking:
     """Waits for a change of the file by any process, for any number of waiters."""
 
-    def __init__(self, connection: Driver, clock: Clock) -> None:
-        self._connection = connection
+    def __init__(self, version: Callable[[], int | None], clock: Clock) -> None:
+        """`version`: another one after each change by others; None while this process writes."""
+        self._version = version
         self._clock = clock
         self._hints = Hints(clock)
-        self._seen = self._version()
+        self._seen = version()
 
     def wake(self) -> None:
         """Something changed in this process."""
         self._hints.give()
 
-    async def wait(self, timeout: float | None, others: OtherWriters) -> bool:
-        """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock. Whether
-        the file has changed, and nothing here has said so.
+    def look(self) -> None:
+        """What was changed by now is known: no waiter has to hear of it."""
+        self._changed_elsewhere()
 
-        While this process writes, its own change is not taken for one of others: `wake` follows.
+    async def wait(self, timeout: float | None) -> bool:
+        """Return at the next change (or the one since the last call), or after `timeout` seconds of the clock. Whether
+        others have changed the file.
         """
         pause = _SHORTEST
         end = None if timeout is None else self._clock.monotonic() + timeout
         while True:
-            # Looked at first: what this process has changed itself shall not wake it a second time.
-            has_changed, is_known = not others.are_we and self._changed_elsewhere(), self._hints.take()
-            if has_changed and not is_known:
-                self._hints.give()  # the others see no difference any more
+            if self._hints.take():
+                return False  # at once: a message waits; others are looked for the next time
+            if self._changed_elsewhere():
+                self._hints.give()  # the other waiters see no difference any more
                 self._hints.take()
-            if has_changed or is_known:
-                return has_changed and not is_known
+                return True
             left = pause if end is None else min(pause, end - self._clock.monotonic())
             if left <= 0:
                 return False
@@ -52,10 +55,7 @@ class Waking:
 
     def _changed_elsewhere(self) -> bool:
         version = self._version()
-        changed = version != self._seen
+        if version is None or version == self._seen:
+            return False
         self._seen = version
-        return changed
-
-    def _version(self) -> int:
-        version: int = self._connection.execute("PRAGMA data_version").get
-        return version
+        return True
