@@ -23,7 +23,7 @@ from sagabus.stores.sql.handover import KeyRow, Standing
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
 
-_PAUSE = 0.02
+_PAUSE = 0.1
 """Seconds between two attempts to find no transaction that stores envelopes."""
 _LOOK = 1.0
 """Seconds, at most, until what is committed late is found, though nothing else is new in its lane."""
