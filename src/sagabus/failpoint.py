@@ -71,6 +71,8 @@ NAMES = (
     "replay.closed",
     "replay.put_back",
     "replay.after_commit",
+    "discard.closed",
+    "discard.after_commit",
     "mend.begun",
     "mend.before_commit",
     "mend.after_commit",

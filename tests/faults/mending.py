@@ -48,6 +48,27 @@ def failing(message: Fail) -> None:
     raise ValueError("not before somebody has repaired it")
 
 
+@handler("hopeless", retry=RetryPolicy(attempts=1), parks=True)
+def hopeless(message: Begin) -> None:
+    raise ValueError("never")
+
+
+async def bury(url: str, incarnation: int) -> None:
+    """A dead letter that parks its key."""
+    async with bus_at(url, incarnation, hopeless) as bus:
+        await bus.publish(Begin(key=KEY), partition_key=KEY)
+        await bus.idle()
+
+
+async def discard(url: str, incarnation: int) -> None:
+    """Discard it, and say what came of it."""
+    bus = bus_at(url, incarnation, hopeless)
+    await bus.open(worker=False)
+    (letter,) = await bus.dead_letters.list(status=None)
+    print(f"result: {(await bus.dead_letters.discard(letter.id, **WHY)).value}")
+    await bus.close()
+
+
 ACTS: dict[str, Callable[[Bus, int], Awaitable[object]]] = {
     "saga.patch": lambda bus, _: bus.mend.patch(Kept, KEY, {"total": 7}, version=1, **WHY),
     "saga.cancel": lambda bus, _: bus.mend.cancel(Kept, KEY, version=1, **WHY),

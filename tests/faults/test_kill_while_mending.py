@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 from tests.faults.mending import ACTS, MENDED, MENDED_AGAIN, position_for, stored, told, verbs
+from tests.faults.oracle import found_in
 from tests.support.databases import Database
 from tests.support.fork_server import ForkServer
 from tests.support.sampling import some
@@ -11,6 +12,7 @@ from tests.support.sampling import some
 from sagabus.failpoint import NAMES
 
 PROGRAMS = "tests.faults.mending:"
+DISCARD = [name for name in NAMES if name.startswith("discard.")]
 MEND = [name for name in NAMES if name.startswith("mend.")]
 
 pytestmark = pytest.mark.faults
@@ -46,3 +48,30 @@ def test_killed_while_mending_both_the_change_and_its_entry_are_there_or_neither
     assert ("refused" in end.log) is (is_made and act != MENDED_AGAIN), end.log
     assert told(filled) == MENDED[act]
     assert verbs(filled).count(act) == (2 if is_made and act == MENDED_AGAIN else 1)
+
+
+@pytest.mark.parametrize("name", DISCARD)
+def test_killed_while_discarding_the_letter_is_closed_with_its_entry_or_open(
+    name: str, fork_server: ForkServer, database: Database
+) -> None:
+    assert fork_server.run(PROGRAMS + "bury", database.url, 0).code == 0
+    open_and_parked = ["open"], [("hopeless",)], []
+    closed = ["discarded"], [], ["dead-letter.discard"]
+    assert letters(database) == open_and_parked
+
+    assert fork_server.run(PROGRAMS + "discard", database.url, 1, failpoints=f"{name}=kill9").killed
+
+    is_done = name == "discard.after_commit"
+    assert letters(database) == (closed if is_done else open_and_parked)
+
+    end = fork_server.run(PROGRAMS + "discard", database.url, 2)
+
+    assert end.code == 0, end.log
+    assert f"result: {'was already done' if is_done else 'done'}" in end.log
+    assert letters(database) == closed
+
+
+def letters(database: Database) -> tuple[list[object], list[tuple[object, ...]], list[str]]:
+    """The status of each letter, the parked keys, and the audit log."""
+    found = [status for (status,) in found_in(database, "dead_letter", "status")]
+    return found, found_in(database, "held_key", "channel"), verbs(database)

@@ -6,11 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.conftest import Take
 
 from sagabus import (
     Bus,
     Cause,
     Context,
+    DeadLetter,
     Linear,
     MendRefused,
     MessageInvalid,
@@ -27,6 +29,7 @@ from sagabus import (
 from sagabus.bus.mending.letters import LetterFilter
 from sagabus.codec.json_text import plain
 from sagabus.errors import StateInvalid
+from sagabus.stores.sql import rows
 from sagabus.testing import Harness
 
 HOUR = timedelta(hours=1)
@@ -313,6 +316,26 @@ async def test_many_are_replayed_in_steps_from_where_it_stopped() -> None:
         assert (len(step.results), [len(each.results) for each in rest]) == (200, [200, 50])
         assert await letters.list() == []
         assert len(await bus.bus.inspect.audit("fussy", limit=1_000)) == 450
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+async def test_work_on_many_letters_reads_no_bodies(kind: str, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, letter_of = list[int](), rows.letter_of
+
+    def counted(row: Any) -> DeadLetter:
+        read.append(len(row[2]))
+        return letter_of(row)
+
+    async with Bus(take(kind).url, fussy) as bus:
+        await bus.publish_many([Paid(key=f"bad{number}") for number in range(3)])
+        await bus.idle()
+        monkeypatch.setattr(rows, "letter_of", counted)
+        await bus.dead_letters.groups()
+        steps = [step async for step in bus.dead_letters.discard_many(LetterFilter(text="please"), **WHY)]
+
+    assert dict(steps[-1].totals) == {ReplayResult.DONE: 3}
+    assert len(read) == 3 + 3 + 3, "the groups, the page, and each as it is closed"
+    assert set(read) == {0}
 
 
 async def test_an_edited_message_takes_the_place_of_its_letter_once() -> None:

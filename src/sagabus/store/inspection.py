@@ -89,9 +89,18 @@ class Inspection(Survey, Examination, Protocol):
         ...
 
     async def dead_letters(
-        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        status: str | None = "open",
+        after: int = 0,
+        limit: int = 100,
+        bodies: bool = True,
     ) -> Sequence[DeadLetter]:
-        """Dead letters by id, from the first id greater than `after`."""
+        """Dead letters by id, from the first id greater than `after`.
+
+        Without `bodies`, the database sends neither bodies nor tracebacks: they are empty.
+        """
         ...
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -145,11 +145,11 @@ class DeadLetters:
         self._check("bus.dead_letters.groups(...)")
         found: dict[tuple[object, ...], builtins.list[DeadLetter]] = {}
         seen = after = 0
-        while page := await self.list(subscription, after=after, limit=_STEP):
+        while page := await self._heads(subscription, after):
             after, seen = page[-1].id, seen + len(page)
             for each in page:
                 place = (each.envelope.channel, each.cause, each.envelope.message_type, each.error_type)
-                found.setdefault(place, []).append(msgspec.structs.replace(each, traceback=None))
+                found.setdefault(place, []).append(each)
             if seen >= COUNTED or len(page) < _STEP:
                 break
         groups = sorted(map(_group, found.values()), key=lambda each: (-each.count, each.first_id))
@@ -239,7 +239,7 @@ class DeadLetters:
         self, which: LetterFilter, after: int, one: Callable[[int], Awaitable[ReplayResult]]
     ) -> AsyncIterator[BulkStep]:
         tally = _Tally()
-        while page := await self.list(which.subscription, after=after, limit=_STEP):
+        while page := await self._heads(which.subscription, after):
             results: dict[int, ReplayResult] = {}
             for letter in page:
                 if which.includes(letter):
@@ -247,6 +247,14 @@ class DeadLetters:
                     tally.note(letter, results[letter.id])
             after = page[-1].id
             yield BulkStep(after=after, results=results, totals=dict(tally.totals), freed_keys=len(tally.keys))
+
+    async def _heads(self, subscription: str | None, after: int) -> Sequence[DeadLetter]:
+        """A page of open letters without their bodies: thousands of them may be long."""
+        inspect = self._store.inspect
+        found = await inspect.dead_letters(channel=subscription, after=after, limit=_STEP, bodies=False)
+        if not found and subscription is not None:
+            await check_subscription(self._store, "subscription", subscription)
+        return found
 
     def _check_edit(self, letter: DeadLetter, body: Mapping[str, object], text: bytes) -> None:
         envelope = letter.envelope

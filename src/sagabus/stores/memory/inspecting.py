@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
@@ -13,6 +15,10 @@ from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
 from sagabus.stores.memory.tables import Tables
+
+
+def _head(letter: DeadLetter) -> DeadLetter:
+    return replace(letter, envelope=replace(letter.envelope, body=b""), traceback=None)
 
 
 class MemoryInspection(MemorySurvey, MemoryExamination):
@@ -98,7 +104,13 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         return sorted(wanted, key=lambda each: each.position)[:limit]
 
     async def dead_letters(
-        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        status: str | None = "open",
+        after: int = 0,
+        limit: int = 100,
+        bodies: bool = True,
     ) -> Sequence[DeadLetter]:
         letters = (row.letter for row in self._tables.letters.values())
         wanted = (
@@ -106,7 +118,8 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
             for each in letters
             if each.id > after and channel in {None, each.envelope.channel} and status in {None, each.status}
         )
-        return sorted(wanted, key=lambda each: each.id)[:limit]
+        found = sorted(wanted, key=lambda each: each.id)[:limit]
+        return found if bodies else list(map(_head, found))
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         row = self._tables.letters.get(letter)

@@ -293,6 +293,13 @@ WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) O
 """,
         gives=True,
     ),
+    "letter_heads": Statement(
+        f"""
+SELECT {rows.LETTER_HEADS} FROM {{dead_letter}}
+WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4
+""",
+        gives=True,
+    ),
 }
 
 _LETTERS = {

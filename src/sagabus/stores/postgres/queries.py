@@ -185,4 +185,12 @@ ORDER BY id LIMIT ?4
 """,
         gives=True,
     ),
+    "letter_heads": Statement(
+        f"""
+SELECT {rows.LETTER_HEADS} FROM {{dead_letter}}
+WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
+ORDER BY id LIMIT ?4
+""",
+        gives=True,
+    ),
 }

@@ -193,7 +193,9 @@ class SqlCalls(ABC):
 
     async def discard(self, letter: int, *, entry: Entry | None = None) -> ReplayResult:
         """Close an open dead letter for good."""
-        return await self._write(lambda: dead_letters.discard(letter, self._clock.now(), entry))
+        result = await self._write(lambda: dead_letters.discard(letter, self._clock.now(), entry))
+        hit("discard.after_commit")
+        return result
 
     async def change(self, mend: Mend, entry: Entry) -> int | None:
         """Make a change with its entry in the audit log."""

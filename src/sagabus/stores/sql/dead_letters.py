@@ -68,12 +68,13 @@ def would_replay(letter_id: int, *, force: bool) -> Steps[ReplayResult]:
 def discard(letter_id: int, now: int, entry: Entry | None = None) -> Steps[ReplayResult]:
     """Close a dead letter for good."""
     yield Query("lock_letter", (letter_id,))
-    letter = yield from reading.dead_letter(letter_id)
+    letter = yield from reading.dead_letter(letter_id, bodies=False)
     if letter is None:
         return ReplayResult.NOT_FOUND
     if letter.status != "open":
         return ReplayResult.ALREADY_DONE
     yield Query("close_letter", (letter_id, "discarded", now))
+    hit("discard.closed")
     yield from _unpark(letter)
     if entry is not None:
         yield from mending.note(closing_entry(entry, letter, "discarded", ReplayResult.DONE), now)

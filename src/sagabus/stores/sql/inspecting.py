@@ -155,10 +155,16 @@ class SqlInspection(SqlSurvey, SqlExamination):
         return await self._read(reading.envelopes(channel, key, limit, timers=timers))
 
     async def dead_letters(
-        self, *, channel: str | None = None, status: str | None = "open", after: int = 0, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        status: str | None = "open",
+        after: int = 0,
+        limit: int = 100,
+        bodies: bool = True,
     ) -> Sequence[DeadLetter]:
         """Dead letters by id."""
-        return await self._read(reading.dead_letters(channel, status, after, limit))
+        return await self._read(reading.dead_letters(channel, status, after, limit, bodies=bodies))
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         """One dead letter."""

@@ -86,12 +86,15 @@ def envelopes(channel: str, key: str | None, limit: int, *, timers: bool = False
     return list(map(rows.envelope_of, (yield Query("envelope_page", (channel, key, limit, int(timers)))).rows))
 
 
-def dead_letters(channel: str | None, status: str | None, after: int, limit: int) -> Steps[list[DeadLetter]]:
+def dead_letters(
+    channel: str | None, status: str | None, after: int, limit: int, *, bodies: bool = True
+) -> Steps[list[DeadLetter]]:
     """A page of dead letters by id."""
-    return list(map(rows.letter_of, (yield Query("letter_page", (after, channel, status, limit))).rows))
+    name = "letter_page" if bodies else "letter_heads"
+    return list(map(rows.letter_of, (yield Query(name, (after, channel, status, limit))).rows))
 
 
-def dead_letter(letter: int) -> Steps[DeadLetter | None]:
+def dead_letter(letter: int, *, bodies: bool = True) -> Steps[DeadLetter | None]:
     """One dead letter."""
-    found = yield from dead_letters(None, None, letter - 1, 1)
+    found = yield from dead_letters(None, None, letter - 1, 1, bodies=bodies)
     return found[0] if found and found[0].id == letter else None

@@ -36,6 +36,8 @@ LETTER_COLUMNS = (
     "id, envelope, body, reason, error_type, error_text, traceback, attempts, first_failed_at, last_failed_at, "
     "parked, status, cause"
 )
+LETTER_HEADS = LETTER_COLUMNS.replace("body", "'' AS body").replace("traceback", "NULL AS traceback")
+"""The same without what is long."""
 
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from sagabus.envelope import Cause
-from sagabus.outcome import DeadLettered, RetryAt
+from sagabus.outcome import DeadLettered, Failure, RetryAt
 from sagabus.store import ReplayResult
 from sagabus.testing.conformance.trial import (
     BILLING,
@@ -100,6 +100,20 @@ class DeadLetterConformance(StoreSuite):
         assert [each.id for each in await letters(status="discarded")] == ids[:1]
         assert [each.id for each in await letters(channel=ORDERS, after=ids[1], limit=1)] == [ids[2]]
         assert [each.envelope.channel for each in await letters(channel=BILLING)] == [BILLING]
+
+    @conformance
+    async def test_without_bodies_all_else_is_the_same(self, trial: Trial) -> None:
+        failure = Failure("ValueError", "no", "Traceback")
+        envelope = await trial.accept_one("m1", "k1")
+        letter = DeadLettered(cause=Cause.FAILED, envelope=envelope, reason="no", failure=failure, parks=True)
+        await trial.commit(letter)
+        (whole,) = await trial.store.inspect.dead_letters()
+
+        (found,) = await trial.store.inspect.dead_letters(bodies=False)
+
+        assert whole.traceback
+        assert whole.envelope.body
+        assert found == replace(whole, envelope=replace(whole.envelope, body=b""), traceback=None)
 
     @conformance
     async def test_a_letter_is_found_by_its_id_whatever_its_status(self, trial: Trial) -> None:
