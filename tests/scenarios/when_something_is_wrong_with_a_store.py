@@ -290,6 +290,22 @@ async def test_lanes_without_a_worker_are_found(kind: str, take: Take) -> None:
     assert found[0].text.startswith("1 of 16 lanes of ")
 
 
+@every_store
+async def test_a_paused_subscription_is_found_with_who_why_and_the_way_out(kind: str, take: Take) -> None:
+    async with patient(kind, take) as subject:
+        await subject.bus.mend.pause("audit", reason="the ledger moves", by="ann")
+        await subject.bus.publish(Paid(order_id="A2"))
+        everything = wrong(await subject.find(max_age=timedelta(0)))
+
+    (found,) = [each for each in everything if each.where == "audit"]
+    assert (found.kind, found.severity) == ("paused", "warning")
+    assert found.text.startswith("audit has been paused by ann for ")
+    assert found.text.endswith(" (the ledger moves), and 1 message wait: resume it")
+    assert found.command is not None
+    assert found.command.startswith("sagabus resume ")
+    assert found.command.endswith(" audit --reason TEXT")
+
+
 @handler("broken", key="order_id", retry=RetryPolicy(attempts=1))
 def broken(message: Paid, ctx: Context) -> None:
     raise ValueError(message.order_id)

@@ -14,6 +14,7 @@ from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.routing import BROKER_OUT
 from sagabus.engine.stuck_watch import pages
 from sagabus.store.examination import Still
+from sagabus.store.mending import Paused
 from sagabus.store.survey import Backlog, LaneCount
 from sagabus.text import span_text
 
@@ -27,6 +28,7 @@ async def _subscriptions(subject: Subject) -> AsyncIterator[Finding]:
     known = {each.channel for each in (await subject.store.routing()).subscriptions}
     workers = Counter(each.channel for each in await inspect.workers())
     lanes = {each.channel: each for each in await inspect.lane_counts()}
+    paused = {each.channel: each for each in await inspect.paused()}
     for name in sorted(set(subject.definitions) - known):
         text = f"{name} is declared and not registered, so publishers do not know it"
         yield subject.finding("unregistered", "warning", name, text, subject.command("migrate"))
@@ -38,8 +40,17 @@ async def _subscriptions(subject: Subject) -> AsyncIterator[Finding]:
             continue
         for finding in _unserved(subject, backlog, workers[name], lanes.get(name)):
             yield finding
-        if (finding := _old(subject, backlog)) is not None:
+        if name in paused:
+            yield _paused(subject, backlog, paused[name], (await inspect.conditions()).now)
+        elif (finding := _old(subject, backlog)) is not None:
             yield finding
+
+
+def _paused(subject: Subject, backlog: Backlog, pause: Paused, now: int) -> Finding:
+    name, since = backlog.channel, span_text(timedelta(microseconds=max(now - pause.since, 0)))
+    why = f" ({pause.reason})" if pause.reason else ""
+    text = f"{name} has been paused by {pause.by} for {since}{why}, and {_messages(backlog)} wait: resume it"
+    return subject.finding("paused", "warning", name, text, subject.command("resume", name, options="--reason TEXT"))
 
 
 def _unknown(subject: Subject, backlog: Backlog) -> Finding | None:
@@ -62,6 +73,7 @@ def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount
         yield subject.finding("no-worker", severity, name, text, _run(subject))
     elif lanes is not None and lanes.owned < lanes.lanes:
         text = f"{lanes.lanes - lanes.owned} of {counted(lanes.lanes, 'lane')} of {name} have no worker{and_waits}"
+        text += ": restart its workers"
         yield subject.finding("orphan-lanes", severity, name, text, subject.command("workers"))
 
 
