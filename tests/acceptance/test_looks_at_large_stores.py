@@ -40,6 +40,9 @@ DOUBLE_JOURNAL = """INSERT INTO {journal} (correlation_id, handled_at, subscript
     sent_at, attempt, outcome, duration, worker) SELECT {talk}, handled_at + position, subscription, {message_id},
     message_type, {key}, sent_at, attempt, outcome, duration, worker FROM {journal}"""
 
+DOUBLE_AUDIT = """INSERT INTO {audit} (made_at, made_by, verb, channel, target, reason, was, became)
+SELECT made_at, made_by, verb, channel, {target}, reason, was, became FROM {audit}"""
+
 LOOKS: dict[str, Look] = {
     "status": lambda bus: bus.inspect.status(),
     "workers": lambda bus: bus.inspect.workers(),
@@ -54,6 +57,11 @@ LOOKS: dict[str, Look] = {
     "conversation far on": lambda bus: bus.inspect.conversation("long", after="1900000000000000.1.20000"),
     "conversation of nothing": lambda bus: bus.inspect.conversation("nowhere"),
     "conversation with dead letters": lambda bus: bus.inspect.conversation("dead7"),
+    "audit": lambda bus: bus.inspect.audit(),
+    "audit of one": lambda bus: bus.inspect.audit("cleaning"),
+    "audit far on": lambda bus: bus.inspect.audit("cleaning", after=20_000),
+    "audit by target": lambda bus: bus.inspect.audit(target="nowhere"),
+    "audit of one by target": lambda bus: bus.inspect.audit("cleaning", target="nowhere"),
     "why": lambda bus: bus.inspect.why("cleaning", "r7"),
     "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1),
     **{f"faults: {kind.value}": partial(lambda kind, bus: bus.store.inspect.faults(kind), kind) for kind in FaultKind},
@@ -85,6 +93,9 @@ async def seed(url: str) -> None:
     bus = Bus(url, clean, bill)
     await bus.open(worker=False)
     await bus.publish_many([(Booked(room=f"r{n}"), f"m{n}") for n in range(SEED)])
+    for _ in range(2):
+        await bus.mend.pause("cleaning", reason="no broom", by="ann")
+        await bus.mend.resume("cleaning", reason="a broom", by="ann")
     await bus.close()
 
 
@@ -109,6 +120,16 @@ def fill(database: Database, rows: int) -> None:
         database.run(DOUBLE_LETTERS.format(letter=letter, message_id=longer[0]))
         there *= 2
     fill_journal(database, rows)
+    fill_audit(database, rows)
+
+
+def fill_audit(database: Database, rows: int) -> None:
+    """Double the audit log until there is so much."""
+    audit = database.own("audit")
+    ((there,),) = database.run(f"SELECT count(*) FROM {audit}")
+    while there < rows:
+        database.run(DOUBLE_AUDIT.format(audit=audit, target=f"'{there}'"))
+        there *= 2
 
 
 def fill_journal(database: Database, rows: int) -> None:
@@ -202,6 +223,8 @@ async def test_what_was_not_counted_to_the_end_says_so(kind: str, take: Take) ->
     await bus.open(worker=False)
 
     status = await bus.inspect.status()
+    audit = await bus.inspect.audit("cleaning", target="nowhere")
+    rest = await bus.inspect.audit("cleaning", target="nowhere", after=audit.after)
     page = await bus.inspect.messages(correlation_id="nowhere")
 
     await bus.close()
@@ -211,3 +234,7 @@ async def test_what_was_not_counted_to_the_end_says_so(kind: str, take: Take) ->
     }
     assert status.dead_letters_at_least
     assert (page.messages, page.stopped) == ((), True)
+    assert (audit.entries, audit.stopped) == ((), True)
+    assert audit.after is not None
+    assert rest.after is not None
+    assert rest.after < audit.after - COUNTED // 2

@@ -179,5 +179,5 @@ async def test_pausing_twice_and_unknown_names_are_refused() -> None:
         await mend.pause(Watch, **WHY)
         with pytest.raises(MendRefused, match=r"watches is paused already since .* by ann \(the bank is down\)"):
             await mend.pause(Watch, **WHY)
-        verbs = [each.verb for each in await bus.bus.inspect.audit("watches")]
+        verbs = [each.verb for each in (await bus.bus.inspect.audit("watches")).entries]
         assert verbs == ["subscription.pause"]

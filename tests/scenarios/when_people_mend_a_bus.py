@@ -85,7 +85,7 @@ async def test_a_cancelled_instance_ends_with_its_timers_and_says_who_did_it() -
         assert record is not None
         assert (record.completed, record.version, record.status) == (True, 2, "open")
         assert await bus.bus.timers.list(Case, "A") == []
-        (entry,) = await bus.bus.inspect.audit("cases", target="A")
+        (entry,) = (await bus.bus.inspect.audit("cases", target="A")).entries
         assert (entry.id, entry.verb, entry.by, entry.reason) == (mended.audit, "saga.cancel", "ann", WHY["reason"])
         assert entry.before == {"version": 1, "status": "open", "completed": False}
         assert entry.after == {"version": 2, "status": "open", "completed": True}
@@ -146,7 +146,7 @@ async def test_a_patch_that_does_not_fit_changes_nothing(
         assert after == before
         assert after is not None
         assert plain(after.state)["amount"] == 0
-        assert await bus.bus.inspect.audit() == ()
+        assert (await bus.bus.inspect.audit()).entries == ()
 
 
 async def test_another_version_a_finished_instance_and_unknown_names_are_refused() -> None:
@@ -238,7 +238,7 @@ async def test_a_scheduled_message_is_cancelled_and_never_runs() -> None:
         await bus.advance(2 * HOUR)
 
         assert await bus.bus.sagas.get(Case, "A") is None
-        (entry,) = await bus.bus.inspect.audit(target="later")
+        (entry,) = (await bus.bus.inspect.audit(target="later")).entries
         assert (entry.verb, entry.before["message_type"]) == ("message.cancel", "mended.opened")
 
 
@@ -300,7 +300,7 @@ async def test_a_dry_run_says_what_a_replay_would_do_and_changes_nothing() -> No
 
         assert (dict(dry[-1].totals), one) == ({ReplayResult.DONE: 2}, ReplayResult.ALREADY_DONE)
         assert len(await letters.list()) == 2
-        assert [each.verb for each in await bus.bus.inspect.audit()] == ["dead-letter.discard"]
+        assert [each.verb for each in (await bus.bus.inspect.audit()).entries] == ["dead-letter.discard"]
 
 
 async def test_many_are_replayed_in_steps_from_where_it_stopped() -> None:
@@ -315,7 +315,7 @@ async def test_many_are_replayed_in_steps_from_where_it_stopped() -> None:
 
         assert (len(step.results), [len(each.results) for each in rest]) == (200, [200, 50])
         assert await letters.list() == []
-        assert len(await bus.bus.inspect.audit("fussy", limit=1_000)) == 450
+        assert len((await bus.bus.inspect.audit("fussy", limit=1_000)).entries) == 450
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
@@ -352,7 +352,7 @@ async def test_an_edited_message_takes_the_place_of_its_letter_once() -> None:
 
         assert (result, again, message_id) == (ReplayResult.DONE, ReplayResult.ALREADY_DONE, same_id)
         assert await letters.list() == []
-        (entry,) = await bus.bus.inspect.audit()
+        (entry,) = (await bus.bus.inspect.audit()).entries
         assert (entry.verb, entry.after["message_id"]) == ("dead-letter.edit", message_id)
         with pytest.raises(MendRefused, match="there is no dead letter 7"):
             await letters.edit(7, {}, **WHY)

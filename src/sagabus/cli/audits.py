@@ -15,7 +15,7 @@ from sagabus.cli.rendering import show_table
 from sagabus.cli.text import printable, time_text
 
 if TYPE_CHECKING:
-    from sagabus.bus.inspection.records import AuditRecord
+    from sagabus.bus.inspection.records import AuditPage, AuditRecord
 
 _LISTED = ("id", "at", "by", "what", "subscription", "target", "before", "after", "reason")
 
@@ -37,18 +37,20 @@ def audit(
     place, rest = split_target(arguments, url)
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
-    found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, after, limit + 1))
+    found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, after, limit))
     if as_json:
-        emit_json(data_of(found[:limit]))
+        emit_json(data_of(found.entries))
     else:
-        show_table(_LISTED, map(_row, found[:limit]))
-    if len(found) > limit:
-        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+        show_table(_LISTED, map(_row, found.entries))
+    if found.stopped:
+        click.echo(f"The filter looked at 10,000 entries. There may be more: --after {found.after}", err=True)
+    elif found.after is not None:
+        click.echo(f"There are more: --after {found.after}", err=True)
 
 
 async def _audit(  # noqa: PLR0917  # one after another, as they were typed
     place: str | None, url: str | None, name: str | None, target: str | None, after: int | None, limit: int
-) -> tuple[AuditRecord, ...]:
+) -> AuditPage:
     async with opened(place, url) as bus:
         return await bus.inspect.audit(name, target=target, after=after, limit=limit)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import Examination
-from sagabus.store.mending import Audited, Paused
+from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.store.survey import Survey
 
 
@@ -117,6 +117,9 @@ class Inspection(Survey, Examination, Protocol):
 
     async def audits(
         self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
-    ) -> Sequence[Audited]:
-        """Entries of the audit log, the latest first, from the first id less than `before`. A bounded look."""
+    ) -> AuditsSeen:
+        """Entries of the audit log, the latest first, from the first id less than `before`.
+
+        A bounded look: for a `target` it reads SCANNED entries, and then says where it stopped.
+        """
         ...

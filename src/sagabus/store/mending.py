@@ -37,6 +37,14 @@ class Audited(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     entry: Entry
 
 
+class AuditsSeen(msgspec.Struct, frozen=True, gc=False):
+    """Entries of the audit log, the latest first."""
+
+    entries: tuple[Audited, ...]
+    stopped_at: int | None = None
+    """A look for a target stopped after SCANNED entries. Go on before this id."""
+
+
 class ChangeInstance(msgspec.Struct, frozen=True, gc=False):
     """Make the next version of an instance, on top of the version that was seen."""
 

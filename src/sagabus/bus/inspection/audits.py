@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sagabus.bus.inspection.records import AuditRecord, PauseRecord
+from sagabus.bus.inspection.records import AuditPage, AuditRecord, PauseRecord
 from sagabus.clock import moment
+from sagabus.store.inspection import Inspection
 from sagabus.store.mending import Audited, Paused
 
 
-def records_of(found: Sequence[Audited]) -> tuple[AuditRecord, ...]:
-    """Stored entries as people see them."""
-    return tuple(map(_record_of, found))
+async def audit_page(
+    inspect: Inspection, subscription: str | None, target: str | None, after: int | None, limit: int
+) -> AuditPage:
+    """A page of what operators have changed, and where the next one begins."""
+    found = await inspect.audits(channel=subscription, target=target, before=after, limit=limit + 1)
+    shown = tuple(map(_record_of, found.entries[:limit]))
+    if len(found.entries) > limit:
+        return AuditPage(entries=shown, after=shown[-1].id, stopped=False)
+    return AuditPage(entries=shown, after=found.stopped_at, stopped=found.stopped_at is not None)
 
 
 def pauses_of(found: Sequence[Paused]) -> dict[str, PauseRecord]:

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sagabus.bus.arguments import check_key, check_number, check_text
-from sagabus.bus.inspection.audits import pauses_of, records_of
+from sagabus.bus.inspection.audits import audit_page, pauses_of
 from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
-    AuditRecord,
+    AuditPage,
     Conversation,
     DeadLetterCount,
     Kind,
@@ -182,17 +182,17 @@ class Inspector:
 
     async def audit(
         self, subscription: str | None = None, *, target: str | None = None, after: int | None = None, limit: int = 100
-    ) -> tuple[AuditRecord, ...]:
+    ) -> AuditPage:
         """A page of what operators have changed, the latest first, of one subscription or of all.
 
-        `target` is the key of an instance, or the id of a message or of a dead letter. `after` is the id of the last
-        entry of the page before. UnknownName for a subscription that nothing names.
+        `target` is the key of an instance, or the id of a message or of a dead letter. `after` is that of the page
+        before. UnknownName for a subscription that nothing names.
         """
         self._check("bus.inspect.audit(...)")
-        found = await self._store.inspect.audits(channel=subscription, target=target, before=after, limit=limit)
-        if not found and subscription is not None and subscription not in self._definitions:
+        found = await audit_page(self._store.inspect, subscription, target, after, limit)
+        if not found.entries and subscription is not None and subscription not in self._definitions:
             await check_subscription(self._store, "subscription", subscription)
-        return records_of(found)
+        return found
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]

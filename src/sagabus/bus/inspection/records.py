@@ -308,6 +308,17 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPage:
+    """Changes that operators made, the latest first."""
+
+    entries: tuple[AuditRecord, ...]
+    after: int | None
+    """Pass it for the next page; None at the end."""
+    stopped: bool
+    """A look for a target read 10,000 entries. There may be more behind `after`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """One change that an operator made, as the audit log keeps it."""
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
-from sagabus.store.mending import Audited, Paused
+from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
@@ -133,7 +133,7 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
 
     async def audits(
         self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
-    ) -> Sequence[Audited]:
+    ) -> AuditsSeen:
         wanted = [
             each
             for each in self._tables.audits.values()
@@ -141,7 +141,7 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
             and target in {None, each.entry.target}
             and (before is None or each.id < before)
         ]
-        return sorted(wanted, key=lambda each: -each.id)[:limit]
+        return AuditsSeen(tuple(sorted(wanted, key=lambda each: -each.id)[:limit]))
 
 
 def _known(kinds: Counter[str]) -> dict[str, int]:

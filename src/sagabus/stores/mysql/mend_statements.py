@@ -18,13 +18,23 @@ MENDING = {
     "put_audit": Statement(f"INSERT INTO {{audit}} ({rows.AUDIT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     "audit_page": Statement(
         f"SELECT a.id, {rows.AUDIT_COLUMNS} FROM {{audit}} AS a FORCE INDEX (PRIMARY) "
-        "WHERE a.id < ?1 AND ?2 IS NULL AND (?3 IS NULL OR a.target = ?3) ORDER BY a.id DESC LIMIT ?4",
+        "WHERE a.id < ?1 AND ?2 IS NULL AND a.id > ?5 AND (?3 IS NULL OR a.target = ?3) ORDER BY a.id DESC LIMIT ?4",
         gives=True,
     ),
     "audit_page_of": Statement(
         f"SELECT a.id, {rows.AUDIT_COLUMNS} FROM {{audit}} AS a FORCE INDEX ({{audit_channel}}) "
-        "WHERE a.id < ?1 AND a.channel = ?2 AND (?3 IS NULL OR a.target = ?3) "
-        "ORDER BY a.channel DESC, a.id DESC LIMIT ?4",
+        "WHERE a.id < ?1 AND a.channel = ?2 AND a.id > ?5 AND (?3 IS NULL OR a.target = ?3) "
+        "ORDER BY a.id DESC LIMIT ?4",
+        gives=True,
+    ),
+    "audit_floor": Statement(
+        "SELECT a.id FROM {audit} AS a FORCE INDEX (PRIMARY) "
+        "WHERE a.id < ?1 AND ?2 IS NULL ORDER BY a.id DESC LIMIT 1 OFFSET ?3",
+        gives=True,
+    ),
+    "audit_floor_of": Statement(
+        "SELECT a.id FROM {audit} AS a FORCE INDEX ({audit_channel}) "
+        "WHERE a.id < ?1 AND a.channel = ?2 ORDER BY a.id DESC LIMIT 1 OFFSET ?3",
         gives=True,
     ),
     "purge_audits": Statement("""

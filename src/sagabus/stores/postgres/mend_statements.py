@@ -22,12 +22,19 @@ MENDING = {
     ),
     "audit_page": Statement(
         f"SELECT id, {rows.AUDIT_COLUMNS} FROM {{audit}} "
-        f"WHERE id < ?1 AND ?2::text IS NULL AND {_TARGET} ORDER BY id DESC LIMIT ?4",
+        f"WHERE id < ?1 AND ?2::text IS NULL AND id > ?5 AND {_TARGET} ORDER BY id DESC LIMIT ?4",
         gives=True,
     ),
     "audit_page_of": Statement(
         f"SELECT id, {rows.AUDIT_COLUMNS} FROM {{audit}} "
-        f"WHERE id < ?1 AND channel = ?2 AND {_TARGET} ORDER BY channel DESC, id DESC LIMIT ?4",
+        f"WHERE id < ?1 AND channel = ?2 AND id > ?5 AND {_TARGET} ORDER BY channel DESC, id DESC LIMIT ?4",
+        gives=True,
+    ),
+    "audit_floor": Statement(
+        "SELECT id FROM {audit} WHERE id < ?1 AND ?2::text IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?3", gives=True
+    ),
+    "audit_floor_of": Statement(
+        "SELECT id FROM {audit} WHERE id < ?1 AND channel = ?2 ORDER BY channel DESC, id DESC LIMIT 1 OFFSET ?3",
         gives=True,
     ),
     "purge_audits": Statement("""

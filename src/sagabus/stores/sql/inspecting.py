@@ -10,7 +10,7 @@ from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
-from sagabus.store.mending import Audited, Paused
+from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.store.survey import (
     BEGIN,
     LONGEST_LOOK,
@@ -180,6 +180,6 @@ class SqlInspection(SqlSurvey, SqlExamination):
 
     async def audits(
         self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
-    ) -> Sequence[Audited]:
+    ) -> AuditsSeen:
         """Entries of the audit log."""
         return await self._looks(mending.audits(channel, target, before, limit), LONGEST_LOOK)

@@ -11,6 +11,7 @@ from sagabus.failpoint import hit
 from sagabus.outcome import Verdict
 from sagabus.store.mending import (
     Audited,
+    AuditsSeen,
     ChangeInstance,
     Entry,
     Mend,
@@ -21,6 +22,7 @@ from sagabus.store.mending import (
     Resume,
     RunNow,
 )
+from sagabus.store.survey import SCANNED
 from sagabus.stores.sql import rows, settling
 from sagabus.stores.sql.planning import Lost, Plan
 from sagabus.stores.sql.steps import Query, Row, Steps, number_of
@@ -123,12 +125,16 @@ def paused() -> Steps[list[Paused]]:
     return [Paused(*row) for row in (yield Query("paused")).rows]
 
 
-def audits(channel: str | None, target: str | None, before: int | None, limit: int) -> Steps[list[Audited]]:
+def audits(channel: str | None, target: str | None, before: int | None, limit: int) -> Steps[AuditsSeen]:
     """Entries of the audit log, the latest first."""
-    name = "audit_page" if channel is None else "audit_page_of"
-    asked = (_NEWEST if before is None else before, channel, target, limit)
-    found: Sequence[Row] = (yield Query(name, asked)).rows
-    return [_audited(row) for row in found]
+    of = "" if channel is None else "_of"
+    newest = _NEWEST if before is None else before
+    floor: int | None = None
+    if target is not None:
+        floor = (yield Query(f"audit_floor{of}", (newest, channel, SCANNED))).value
+    found: Sequence[Row] = (yield Query(f"audit_page{of}", (newest, channel, target, limit, floor or 0))).rows
+    is_whole = floor is None or len(found) == limit
+    return AuditsSeen(tuple(map(_audited, found)), None if is_whole or floor is None else floor + 1)
 
 
 def _audited(row: Row) -> Audited:

@@ -17,11 +17,17 @@ MENDING: dict[str, Form] = {
     "put_audit": Plain(f"INSERT INTO sagabus_audit ({rows.AUDIT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     "audit_page": Plain(f"""
 SELECT id, {rows.AUDIT_COLUMNS} FROM sagabus_audit
-WHERE id < ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR target = ?3) ORDER BY id DESC LIMIT ?4
+WHERE id < ?1 AND ?2 IS NULL AND id > ?5 AND (?3 IS NULL OR target = ?3) ORDER BY id DESC LIMIT ?4
 """),
     "audit_page_of": Plain(f"""
 SELECT id, {rows.AUDIT_COLUMNS} FROM sagabus_audit
-WHERE id < ?1 AND channel = ?2 AND (?3 IS NULL OR target = ?3) ORDER BY channel, id DESC LIMIT ?4
+WHERE id < ?1 AND channel = ?2 AND id > ?5 AND (?3 IS NULL OR target = ?3) ORDER BY channel, id DESC LIMIT ?4
+"""),
+    "audit_floor": Plain("""
+SELECT id FROM sagabus_audit WHERE id < ?1 AND ?2 IS NULL ORDER BY id DESC LIMIT 1 OFFSET ?3
+"""),
+    "audit_floor_of": Plain("""
+SELECT id FROM sagabus_audit WHERE id < ?1 AND channel = ?2 ORDER BY channel, id DESC LIMIT 1 OFFSET ?3
 """),
     "purge_audits": Plain("""
 DELETE FROM sagabus_audit WHERE id IN (SELECT id FROM sagabus_audit
