@@ -1,8 +1,10 @@
 """Faults planted in a store behind the back of the bus: the doctor finds each, mends what is safe, and invents none."""
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -244,6 +246,27 @@ async def test_a_column_that_compares_otherwise_is_found(kind: str, take: Take) 
     assert [(each.kind, each.severity) for each in found] == [("collation", "error")]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+async def test_an_index_that_is_missing_is_found(kind: str, take: Take) -> None:
+    database = take(kind)
+    table, index = database.own("audit"), database.own("audit_made")
+    on = f" ON {table}" if kind == "mysql" else ""
+    bus = Bus(database.url, audit, settings=Settings(durability="accept"))
+    await bus.open(worker=False)
+    database.run(f"DROP INDEX {index}{on}")
+    try:
+        found = await bus.doctor()
+    finally:
+        database.run(f"CREATE INDEX {index.rpartition('.')[2]} ON {table} (channel, made_at)")
+    mended = await bus.doctor()
+    await bus.close()
+
+    (fault,) = [each for each in found.findings if each.kind == "missing-index"]
+    assert fault.severity == "error"
+    assert f"the index {index.rpartition('.')[2]} is missing" in fault.text
+    assert "missing-index" not in {each.kind for each in mended.findings}
+
+
 # --- what works on it, and what it stands on --------------------------------------------------------------------------
 
 
@@ -322,6 +345,30 @@ async def test_dead_letters_are_found_and_their_growth_is_worse(kind: str, take:
 
     kinds = [(each.kind, each.severity) for each in found]
     assert kinds == [("dead-letters-grow", "error"), ("dead-letters", "warning")]
+
+
+async def test_a_queue_that_feeds_another_store_is_found_and_nothing_is_written_for_it(tmp_path: Path) -> None:
+    broker = MemoryBroker()
+
+    def bus(name: str) -> Bus:
+        transport, settings = MemoryTransport(broker), Settings(durability="accept")
+        return Bus(f"sqlite:///{tmp_path / name}", audit, transport=transport, service="shop", settings=settings)
+
+    second = bus("second.db")
+    async with bus("first.db") as first:
+        await first.idle()
+        well = await first.doctor()
+        await second.open(worker=False)
+        found, again = [await second.doctor() for _ in range(2)]
+        await second.close()
+
+    assert well.findings == ()
+    (other,) = [each for each in found.findings if each.kind == "other-store"]
+    assert (other.severity, other.command) == ("error", "sagabus topology MODULE:BUS --move")
+    assert "the queue of service 'shop' feeds another store" in other.text
+    assert again.findings == found.findings
+    with closing(sqlite3.connect(tmp_path / "second.db")) as file:
+        assert file.execute("SELECT * FROM sagabus_meta WHERE name = 'identity'").fetchall() == []
 
 
 async def test_what_is_missing_at_a_broker_is_found_and_a_bridge_that_does_not_run() -> None:

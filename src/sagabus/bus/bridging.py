@@ -142,12 +142,12 @@ class Bridging:
         """Give the store another identity: it is a copy."""
         await store.identity(number_of(self._identity.new_id()), renew=True)
 
-    async def wanted(self, way: Way, store: Store) -> Topology:
-        """What the service asks a broker for now."""
+    async def wanted(self, way: Way, store: Store, *, keeps: bool = True) -> Topology:
+        """What the service asks a broker for now. Without `keeps`, nothing is written into the store."""
         topology = self.topology(way, await store.routing())
         if Capability.STORES not in way.transport.capabilities:
             return topology
-        identity = await store.identity(number_of(self._identity.new_id()))
+        identity = await store.identity(number_of(self._identity.new_id()), keeps=keeps)
         return msgspec.structs.replace(topology, store=identity)
 
     def topology(self, way: Way, routing: Routing) -> Topology:

@@ -37,6 +37,8 @@ class FaultKind(Enum):
     UNKNOWN_LANE = "message in a lane that there is not"
     COLLATION = "column that compares otherwise"
     """A column of ids or keys does not compare by bytes: ids that differ may count as equal."""
+    MISSING_INDEX = "index that is not there"
+    """What goes by it reads whole tables, or fails."""
 
 
 MENDABLE = frozenset({FaultKind.IDLE_TIMER, FaultKind.DANGLING_HOLD, FaultKind.DANGLING_PARK, FaultKind.EXPIRED_RECORD})
@@ -48,11 +50,11 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
     kind: FaultKind
     channel: str
-    """Or the table, of COLLATION."""
+    """Or the table, of COLLATION; nothing, of MISSING_INDEX."""
     key: str = ""
     """Of the instance or of the messages; the column, of COLLATION."""
     detail: str = ""
-    """The timer, the versions, the lane or the collation."""
+    """The timer, the versions, the lane or the collation; the name of the index."""
     count: int = 1
     """How many rows, up to EXAMINED."""
     position: int = 0

@@ -137,12 +137,12 @@ class Registration(Routed, Protocol):
         """Remove one subscription; envelopes that are already in the channel stay."""
         ...
 
-    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+    async def identity(self, fresh: int, *, renew: bool = False, keeps: bool = True) -> str:
         """What tells this store from every other one, for a broker that remembers which store a queue feeds.
 
         It is the same in every process. `fresh` is a random number below 2**63. It is kept if the store has none yet,
-        or if it is to renew. A copy of the store has another identity as far as the store can tell: see
-        docs/brokers.md. Empty for a store that ends with its process.
+        or if it is to renew. Without `keeps`, nothing is written. A copy of the store has another identity as far as
+        the store can tell: see docs/brokers.md. Empty for a store that ends with its process.
         """
         ...
 

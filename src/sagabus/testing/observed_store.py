@@ -108,8 +108,8 @@ class StoreTap:
     async def divide(self, lanes: int) -> Divided:
         return await self._watched(self.store.divide(lanes))
 
-    async def identity(self, fresh: int, *, renew: bool = False) -> str:
-        return await self._watched(self.store.identity(fresh, renew=renew))
+    async def identity(self, fresh: int, *, renew: bool = False, keeps: bool = True) -> str:
+        return await self._watched(self.store.identity(fresh, renew=renew, keeps=keeps))
 
     async def fence_all(self) -> int:
         return await self._watched(self.store.fence_all())

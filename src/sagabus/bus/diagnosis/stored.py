@@ -80,6 +80,13 @@ _MEANINGS: Mapping[FaultKind, _Meaning] = {
         "migrate",
         "--sql",
     ),
+    FaultKind.MISSING_INDEX: _Meaning(
+        "missing-index",
+        "error",
+        "the index {detail} is missing or unfinished, so workers and looks read whole tables, or fail: make it again",
+        "migrate",
+        "--sql",
+    ),
 }
 
 

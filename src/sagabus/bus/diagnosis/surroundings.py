@@ -11,8 +11,9 @@ from sagabus.bus.diagnosis.records import Finding
 from sagabus.bus.diagnosis.subject import Looks, Subject
 from sagabus.clock import micros
 from sagabus.errors import TransportError
-from sagabus.store import Routing
 from sagabus.text import span_text
+from sagabus.transport import Topology
+from sagabus.transports.wire import feeds_another_store
 from sagabus.url import hidden
 
 OFF = timedelta(seconds=5)
@@ -53,13 +54,12 @@ async def _durability(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def _brokers(subject: Subject) -> AsyncIterator[Finding]:
-    ways = subject.bridging.ways
-    routing = await subject.store.routing() if ways else None
-    for way in ways:
+    for way in subject.bridging.ways:
         place = way.transport.place
+        topology = await subject.bridging.wanted(way, subject.store, keeps=False)
         try:
             async with asyncio.timeout(_PATIENCE):
-                found = [] if routing is None else await _of_broker(subject, way, routing)
+                found = await _of_broker(subject, way, topology)
         except (TransportError, TimeoutError) as error:
             why = hidden(str(error)) or f"nothing for {_PATIENCE:g} s"
             text = f"the broker {place} does not answer, so what leaves by it waits: {why}"
@@ -68,17 +68,24 @@ async def _brokers(subject: Subject) -> AsyncIterator[Finding]:
             yield finding
 
 
-async def _of_broker(subject: Subject, way: Way, routing: Routing) -> list[Finding]:
+async def _of_broker(subject: Subject, way: Way, topology: Topology) -> list[Finding]:
     place = way.transport.place
     link = await way.transport.connect()
     try:
-        problems = await link.examine(subject.bridging.topology(way, routing))
+        problems = await link.examine(topology)
         risks = await link.durability_risks()
     finally:
         await link.close()
+    fed = feeds_another_store(topology.service)
     declare = subject.command("topology", options="--declare")
+    move = subject.command("topology", options="--move")
     return [
-        *(subject.finding("topology", "error", place, f"{place}: {hidden(each)}", declare) for each in problems),
+        *(subject.finding("other-store", "error", place, f"{place}: {each}", move) for each in problems if each == fed),
+        *(
+            subject.finding("topology", "error", place, f"{place}: {hidden(each)}", declare)
+            for each in problems
+            if each != fed
+        ),
         *(subject.finding("durability", "warning", place, f"the broker {place} {hidden(each)}") for each in risks),
     ]
 

@@ -146,8 +146,8 @@ def _unknown_lanes(tables: Tables, now: int) -> Iterator[Fault]:
         yield Fault(FaultKind.UNKNOWN_LANE, channel, detail=str(lane), count=min(count, EXAMINED))
 
 
-def _no_collations(tables: Tables, now: int) -> Iterator[Fault]:
-    """Texts of Python compare as they are."""
+def _none(tables: Tables, now: int) -> Iterator[Fault]:
+    """Texts of Python compare as they are, and there is no index to lose."""
     return iter(())
 
 
@@ -161,5 +161,6 @@ _LOOKS = {
     FaultKind.FUTURE_HORIZON: _future_horizons,
     FaultKind.HISTORY_GAP: _history_gaps,
     FaultKind.UNKNOWN_LANE: _unknown_lanes,
-    FaultKind.COLLATION: _no_collations,
+    FaultKind.COLLATION: _none,
+    FaultKind.MISSING_INDEX: _none,
 }

@@ -89,7 +89,7 @@ class MemoryStore:
         """None: that memory ends with its process is what it is for."""
         return ()
 
-    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+    async def identity(self, fresh: int, *, renew: bool = False, keeps: bool = True) -> str:
         """None: it ends with its process, and the next one takes its place."""
         return ""
 

@@ -304,6 +304,7 @@ def versions(schema: str | None, prefix: str) -> dict[str, Statement]:
             gives=True,
         ),
         "collations": _collations(place, prefix),
+        "missing_indexes": _missing_indexes(place, prefix),
         "sizes": Statement(
             _each_table(f"data_length + index_length FROM {in_place} AND {{same}}", prefix),
             gives=True,
@@ -326,6 +327,14 @@ def _collations(place: str, prefix: str) -> Statement:
     named = ", ".join(f"'{name}'" for name in COMPARED)
     what = f"column_name, collation_name FROM {columns} AND collation_name IS NOT NULL AND column_name IN ({named})"
     return Statement(_each_table(what, prefix), gives=True)
+
+
+def _missing_indexes(place: str, prefix: str) -> Statement:
+    there = f"SELECT 1 FROM information_schema.statistics WHERE {_same('table_schema', place)} AND index_name = "
+    looks = (
+        f"SELECT {_text(prefix + name)} FROM DUAL WHERE NOT EXISTS ({there}{_text(prefix + name)})" for name in INDEXES
+    )
+    return Statement(" UNION ALL ".join(looks), gives=True)
 
 
 def _each_table(what: str, prefix: str) -> str:

@@ -208,7 +208,7 @@ CREATE TABLE {paused} (
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH), (6, _SIXTH))
 
-_INDEXES = (
+INDEXES = (
     "envelope_due",
     "envelope_timer",
     "envelope_stash",
@@ -246,7 +246,7 @@ def names(tables: Mapping[str, str]) -> dict[str, str]:
 
 def migrations(tables: Mapping[str, str], prefix: str) -> list[Migration]:
     """All migrations, with the tables named."""
-    names = {**tables, **{index: quoted(prefix + index, QUOTE) for index in _INDEXES}}
+    names = {**tables, **{index: quoted(prefix + index, QUOTE) for index in INDEXES}}
     return [Migration.of(version, template, names) for version, template in _TEMPLATES]
 
 

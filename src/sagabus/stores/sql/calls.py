@@ -86,9 +86,12 @@ class SqlCalls(ABC):
         """The subscriptions as they are now."""
         return await self._read(registering.read())
 
-    async def identity(self, fresh: int, *, renew: bool = False) -> str:
+    async def identity(self, fresh: int, *, renew: bool = False, keeps: bool = True) -> str:
         """Its own number, and what a copy of it has not."""
-        number = await self._write(lambda: registering.identity(fresh, renew=renew))
+        if keeps:
+            number = await self._write(lambda: registering.identity(fresh, renew=renew))
+        else:
+            number = await self._read(registering.known_identity(fresh))
         return f"{number:x}{await self._not_in_a_copy()}"
 
     async def _not_in_a_copy(self) -> str:

@@ -215,6 +215,10 @@ def _collations(now: int) -> Steps[list[Fault]]:
     return [Fault(FaultKind.COLLATION, table, column, collation) for table, column, collation in found[:NAMED]]
 
 
+def _missing_indexes(now: int) -> Steps[list[Fault]]:
+    return [Fault(FaultKind.MISSING_INDEX, "", detail=name) for (name,) in (yield Query("missing_indexes")).rows]
+
+
 _LOOKS: Mapping[FaultKind, Callable[[int], Steps[list[Fault]]]] = {
     FaultKind.ORPHAN_TIMER: _orphan_timers,
     FaultKind.IDLE_TIMER: _idle_timers,
@@ -226,4 +230,5 @@ _LOOKS: Mapping[FaultKind, Callable[[int], Steps[list[Fault]]]] = {
     FaultKind.HISTORY_GAP: _history_gaps,
     FaultKind.UNKNOWN_LANE: _unknown_lanes,
     FaultKind.COLLATION: _collations,
+    FaultKind.MISSING_INDEX: _missing_indexes,
 }

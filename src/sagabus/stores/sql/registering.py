@@ -75,6 +75,12 @@ def identity(fresh: int, *, renew: bool) -> Steps[int]:
     return int((yield Query("identity")).value)
 
 
+def known_identity(fresh: int) -> Steps[int]:
+    """The same, without keeping the fresh one."""
+    known = (yield Query("identity")).value
+    return fresh if known is None else int(known)
+
+
 def _raise() -> Steps[None]:
     """A new version, of which every worker hears with its next fetch."""
     yield Query("raise_routing", (1,))

@@ -12,7 +12,7 @@ class IdentityConformance(StoreSuite):
     async def test_a_store_has_one_identity(self, trial: Trial) -> None:
         first = await trial.store.identity(11)
 
-        assert await trial.store.identity(12) == first
+        assert await trial.store.identity(12) == await trial.store.identity(13, keeps=False) == first
 
     @conformance
     async def test_it_can_be_renewed(self, trial: Trial) -> None:
