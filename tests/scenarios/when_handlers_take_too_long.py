@@ -27,6 +27,7 @@ from sagabus import (
     starts,
     timer,
 )
+from sagabus.telemetry.prometheus import Metrics
 from sagabus.testing import Harness
 
 ONCE = RetryPolicy(attempts=1)
@@ -239,6 +240,29 @@ async def test_a_run_that_lasts_long_is_said_with_its_message(caplog: pytest.Log
 
     assert len(told) == 4  # after 1, 2, 4 and 8 minutes
     assert all("it: shop.noted" in text and "key 'A'" in text for text in told)
+
+
+async def test_a_run_that_lasts_long_is_a_signal_of_health_a_metric_and_a_finding() -> None:
+    hanging, metrics = Hanging(), Metrics()
+    settings = Settings(timeout=None, warn_after=MINUTE)
+    async with (
+        Harness(in_a_saga(hanging), settings=settings, observers=[metrics]) as bus,
+        hanging_run(bus, hanging),
+    ):
+        early = bus.bus.health()
+        await pass_by(bus, 2 * MINUTE)
+        late, found = bus.bus.health(), await bus.bus.doctor()
+        await metrics.look(bus.bus)
+        text = metrics.exposition()[0].decode()
+        await bus.crash(takeover=False)
+
+    assert (early.long_runs, late.long_runs) == ({}, {"it": 1})
+    assert late.is_healthy
+    assert late.parts["worker"].long_runs == {"it": 1}
+    assert 'sagabus_long_runs{subscription="it"} 1.0' in text
+    (finding,) = [each for each in found.findings if each.kind == "long-runs"]
+    assert finding.text == "1 run of it in this process last long: give the calls in it a time limit"
+    assert finding.command == "sagabus messages MODULE:BUS it"
 
 
 async def test_a_thread_that_is_abandoned_can_do_nothing_more(tmp_path: Any) -> None:

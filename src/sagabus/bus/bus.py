@@ -122,7 +122,7 @@ class Bus:
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)
         self.inspect = Inspector(*looks, self._states, settings=self.settings)
         self.mend = Mender(*looks, self._states)
-        self.doctor = Doctor(*looks, self._bridging)
+        self.doctor = Doctor(*looks, self._bridging, health=self.health)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

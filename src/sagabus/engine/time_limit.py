@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from math import inf
 from typing import Protocol
 
 from sagabus.clock import Cancellable, Clock
+from sagabus.engine.health import Health
 from sagabus.envelope import Envelope, named
 from sagabus.errors import TimeLimitExceeded
 
@@ -87,6 +89,11 @@ class TimeLimits:
         )
         exceeded.__context__ = error
         return exceeded
+
+    def health(self) -> Health:
+        """How many runs last long."""
+        before = self._clock.monotonic() - self._warn_after
+        return Health(long_runs=Counter(run.envelope.channel for run in self._running.values() if run.began <= before))
 
     def gives_up(self, run: Watched) -> bool:
         """Whether a run has swallowed so many cancellations that it is left where it is."""

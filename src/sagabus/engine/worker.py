@@ -212,7 +212,8 @@ class Worker:
 
     def health(self) -> Health:
         """What keeps it from its work."""
-        parts = (self.intake, self.suspects, self._committer, self._leases, self.beat, self._processing.threads)
+        of_runs = (self._processing.threads, self._processing.limits)
+        parts = (self.intake, self.suspects, self._committer, self._leases, self.beat, *of_runs)
         return joined(part.health() for part in parts)
 
     @property

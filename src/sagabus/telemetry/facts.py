@@ -158,6 +158,8 @@ class Whole(Part, Protocol):
     def abandoned_threads(self) -> int: ...
     @property
     def stuck(self) -> Mapping[str, int]: ...
+    @property
+    def long_runs(self) -> Mapping[str, int]: ...
 
 
 OF_HEALTH: Mapping[Fact, Callable[[Whole], Samples]] = {
@@ -174,6 +176,9 @@ OF_HEALTH: Mapping[Fact, Callable[[Whole], Samples]] = {
         ("saga",),
         "{instance}",
     ): lambda health: [((name,), count) for name, count in health.stuck.items()],
+    Fact(
+        "sagabus.long_runs", "gauge", "Runs that last for longer than Settings.warn_after.", ("subscription",), "{run}"
+    ): lambda health: [((name,), count) for name, count in health.long_runs.items()],
     Fact(
         "sagabus.abandoned_threads",
         "gauge",

@@ -13,6 +13,7 @@ from sagabus.bus.diagnosis.subject import Subject
 from sagabus.clock import Clock, moment
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
+from sagabus.engine.health import Health
 from sagabus.errors import WrongEventLoop
 from sagabus.store import Store
 from sagabus.url import hidden
@@ -33,9 +34,11 @@ class Doctor:
         check: Callable[[str], None],
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         bridging: Bridging,
+        *,
+        health: Callable[[], Health],
     ) -> None:
         self._store, self._clock, self._check = store, clock, check
-        self._definitions, self._bridging = definitions, bridging
+        self._definitions, self._bridging, self._health = definitions, bridging, health
 
     async def __call__(self, *, fix: bool = False, max_age: timedelta = OLD, target: str = "MODULE:BUS") -> Diagnosis:
         """What is wrong, in sentences, each with the command that mends it; the bus is open, be it without a worker.
@@ -53,6 +56,7 @@ class Doctor:
             target=target,
             max_age=max_age,
             fix=fix,
+            long_runs=self._health().long_runs,
         )
         findings: list[Finding] = []
         unknown: list[str] = []

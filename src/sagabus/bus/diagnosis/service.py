@@ -100,6 +100,12 @@ def _messages(backlog: Backlog) -> str:
     return f"{count:,}+ messages" if backlog.more else counted(count, "message")
 
 
+async def _long_runs(subject: Subject) -> AsyncIterator[Finding]:
+    for name, count in sorted(subject.long_runs.items()):
+        text = f"{counted(count, 'run')} of {name} in this process last long: give the calls in it a time limit"
+        yield subject.finding("long-runs", "warning", name, text, subject.command("messages", name))
+
+
 async def _letters(subject: Subject) -> AsyncIterator[Finding]:
     found = await subject.store.inspect.letter_counts()
     now = (await subject.store.inspect.conditions()).now
@@ -133,4 +139,9 @@ async def _stuck(subject: Subject) -> AsyncIterator[Finding]:
             )
 
 
-LOOKS: Looks = [("stuck instances", _stuck), ("subscriptions and workers", _subscriptions), ("dead letters", _letters)]
+LOOKS: Looks = [
+    ("stuck instances", _stuck),
+    ("subscriptions and workers", _subscriptions),
+    ("runs of this process", _long_runs),
+    ("dead letters", _letters),
+]

@@ -30,6 +30,8 @@ class Subject:
     max_age: timedelta
     """A message may be ready for so long."""
     fix: bool
+    long_runs: Mapping[str, int]
+    """Of this process, by subscription."""
 
     def command(self, words: str, *arguments: str, options: str = "") -> str:
         """A command about this store, to be pasted into a shell."""
