@@ -49,9 +49,8 @@ class SystemClock:
         """The machine's wall clock."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """The machine's monotonic clock."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """The machine's monotonic clock: read twice for a run that is timed, so without a call of our own."""
 
     def call_after(self, seconds: float, callback: Callable[[], object]) -> Cancellable:
         """Leave the waiting to the event loop."""

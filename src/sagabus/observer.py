@@ -7,7 +7,7 @@ nothing: what it raises is logged, and the message goes on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import repeat
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -134,6 +134,12 @@ class Commit:
         """Seconds that each run took, in the order of `handled`: all 0 unless an observer has `times_runs`."""
         self.seconds = seconds
         """How long the store took for it."""
+
+    @property
+    def completed(self) -> Iterable[tuple[Envelope, float]]:
+        """The messages that are completed, and how long their runs took: less to make than records."""
+        pairs = zip(self._settled, self.took or repeat(0.0), strict=False)
+        return [(outcome.envelope, took) for outcome, took in pairs if type(outcome) is Completed]
 
     @property
     def envelopes(self) -> Sequence[Envelope]:

@@ -1,6 +1,8 @@
 """Counting is exact whatever comes in one commit, and bounded whatever strangers send."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagabus.clock import SECOND
 from sagabus.envelope import Cause, Envelope
@@ -87,6 +89,18 @@ def test_a_value_is_in_the_class_whose_bound_it_does_not_exceed(value: float, pl
     distribution.add(value)
 
     assert distribution.classes.index(1) == place
+
+
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.0011, 0.5, 600.0, 601.0]) | st.floats(0, 1_000), max_size=200))
+def test_many_values_at_once_are_counted_like_one_after_another(values: list[float]) -> None:
+    one, all_at_once = Distribution(RUN_DURATION.bounds), Distribution(RUN_DURATION.bounds)
+    for value in values:
+        one.add(value)
+
+    all_at_once.add_all(values)
+
+    assert all_at_once.classes == one.classes
+    assert all_at_once.total == pytest.approx(one.total)
 
 
 def test_strangers_cannot_make_it_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,19 @@ class Observers:
         return bool(self._enters)
 
     @property
+    def are_leaving(self) -> bool:
+        """Whether any of them wants to know when runs end."""
+        return bool(self._exits)
+
+    def enter_only(self, ctx: Context) -> None:
+        """The same as `enter`, where none of them listens to the end."""
+        for enter in self._enters:
+            try:
+                enter(ctx)
+            except Exception:
+                log.exception(_FAILED, _named(enter))
+
+    @property
     def are_sending(self) -> bool:
         """Whether any of them may add headers to what is sent."""
         return bool(self._sending or self._departing)

@@ -95,6 +95,10 @@ class Processing:
             try:
                 if watch is None:
                     begun = context.run(consumer.begin, mailbox, envelope, True)
+                elif watch.enters_only:
+                    begun = context.run(consumer.begin, mailbox, envelope, True)
+                    if type(begun) is Run and begun.returned is None:  # it is called later: in a thread, or as a timer
+                        context.run(watch.enter, begun)
                 else:
                     begun = context.run(watch.begin, consumer, mailbox, envelope)
             except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure

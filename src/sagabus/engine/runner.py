@@ -78,6 +78,7 @@ class Runner:
         self._processing = processing
         self._is_timed = processing.observers.are_timing or committer.is_timing
         self._begin = self._timed_begin if self._is_timed else processing.begin
+        self._process, self._monotonic = processing.begin, clock.monotonic
         self._took = 0.0
         """Seconds that the latest run took, if an observer asks."""
         self._hand = hand
@@ -178,12 +179,12 @@ class Runner:
         self._ended(mailbox)
 
     def _timed_begin(self, mailbox: Mailbox, envelope: Envelope, unit: Unit | None = None) -> Run | Outcome:
-        began = self._clock.monotonic()
-        begun = self._processing.begin(mailbox, envelope, unit)
-        if isinstance(begun, Run):
+        began = self._monotonic()
+        begun = self._process(mailbox, envelope, unit)
+        if type(begun) is Run:
             begun.started = began
         else:
-            self._took = self._clock.monotonic() - began
+            self._took = self._monotonic() - began
         return begun
 
     async def _ended_run(self, mailbox: Mailbox, run: Run, unit: Unit | None = None) -> Outcome:

@@ -20,7 +20,9 @@ class Watch:
     """Of one `Processing`. What it calls at once begins and ends before anything else does."""
 
     def __init__(self, observers: Observers) -> None:
-        self._enter, self._exit = observers.enter, observers.exit
+        self._enter, self._exit, self._enter_only = observers.enter, observers.exit, observers.enter_only
+        self.enters_only = not observers.are_leaving
+        """None of them listens to the end of runs, so `call` alone is enough where the run is called at once."""
         self._entered: Entered | None = None
         """Of the run that is called just now, with its context in `_ctx`."""
         self._ctx: Context | None = None
@@ -45,7 +47,10 @@ class Watch:
     def call(self, reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
         """As `called`."""
         ctx.observed = state
-        self._ctx, self._entered = ctx, self._enter(ctx)
+        if self.enters_only:
+            self._enter_only(ctx)
+        else:
+            self._ctx, self._entered = ctx, self._enter(ctx)
         return called(reaction, state, message, ctx)
 
     def enter(self, run: Run) -> None:

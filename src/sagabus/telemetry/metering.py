@@ -50,6 +50,10 @@ class _Recorder:
     def add(self, value: float) -> None:
         self._histogram.record(value, self._attributes)
 
+    def add_all(self, values: list[float]) -> None:
+        for value in values:
+            self._histogram.record(value, self._attributes)
+
     def erring(self, error_type: str) -> _Recorder:
         if error_type not in self._erring and len(self._erring) >= _MOST_ERRORS:
             error_type = names.OTHER_ERROR

@@ -6,7 +6,7 @@ All messages of one commit are counted in one go, in a few steps each. So a bus 
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, Self, TypeVar
@@ -37,6 +37,22 @@ class Distribution:
         self.classes[bisect_left(self.bounds, value)] += 1
         self.total += value
 
+    def add_all(self, values: list[float]) -> None:
+        """Count them all; the list is sorted afterwards."""
+        classes, bounds = self.classes, self.bounds
+        if len(values) > 2 * len(bounds):
+            values.sort()
+            below = 0
+            for place, bound in enumerate(bounds):
+                here = bisect_right(values, bound, below)
+                classes[place] += here - below
+                below = here
+            classes[-1] += len(values) - below
+        else:
+            for value in values:
+                classes[bisect_left(bounds, value)] += 1
+        self.total += sum(values)
+
     def erring(self, error_type: str) -> Distribution:
         """The one for runs that ended with this error: it makes no difference here."""
         return self
@@ -53,6 +69,10 @@ class Collected(Protocol):
 
     def add(self, value: float) -> None:
         """Take one."""
+        ...
+
+    def add_all(self, values: list[float]) -> None:
+        """Take them all; the list is not needed afterwards."""
         ...
 
     def erring(self, error_type: str) -> Self:
@@ -78,6 +98,23 @@ class Received(Generic[D]):
         """Runs that ended with an error."""
         self.runs, self.critical = runs, critical
 
+    def count(self, result: str, count: int) -> None:
+        """Count what became of some."""
+        self.results[result] = self.results.get(result, 0) + count
+
+
+def _by_place(commit: Commit) -> dict[tuple[str, str], tuple[list[float], list[int]]]:
+    """How long the completed runs took, and when their messages were sent, by subscription and message type."""
+    found: dict[tuple[str, str], tuple[list[float], list[int]]] = {}
+    for envelope, took in commit.completed:
+        place = envelope.channel, envelope.message_type
+        here = found.get(place)
+        if here is None:
+            here = found[place] = ([], [])
+        here[0].append(took)
+        here[1].append(envelope.sent_at)
+    return found
+
 
 class Tally(Generic[D]):
     """All of it. Counted in the event loop of a bus, and read in any thread.
@@ -101,16 +138,11 @@ class Tally(Generic[D]):
     def committed(self, commit: Commit, now: int) -> None:
         """Count what one commit has decided at this instant."""
         with self._lock:
-            place = row = None
-            for envelope, result, took in zip(commit.envelopes, commit.results, commit.took, strict=True):
-                if (envelope.channel, envelope.message_type) != place or row is None:
-                    place = envelope.channel, envelope.message_type
-                    row = self._row(place)
-                results = row.results
-                results[result] = results.get(result, 0) + 1
-                if result == "completed":
-                    row.runs.add(took)
-                    row.critical.add(max(now - envelope.sent_at, 0) / SECOND)
+            for place, (runs, sent) in _by_place(commit).items():
+                row = self._row(place)
+                row.count("completed", len(runs))
+                row.runs.add_all(runs)
+                row.critical.add_all([(now - at) / SECOND if at < now else 0.0 for at in sent])
             self._exceptions(commit)
             self.flushes.add(len(commit.took) + len(commit.lost))
             self.commits.add(commit.seconds)
@@ -151,6 +183,7 @@ class Tally(Generic[D]):
             if each.result == "dead-lettered" and each.cause is not None:
                 self.dead[each.subscription, each.cause.value] += 1
             row, runs = self._row((each.subscription, each.message_type)), None
+            row.count(each.result, 1)
             is_failure = each.cause in _FAILURES if each.result == "dead-lettered" else each.reason is not None
             if is_failure and each.result in ("retried", "dead-lettered"):
                 row.failed += 1
