@@ -121,6 +121,7 @@ def test_a_store_is_kept_and_may_be_used_again(tmp_path: Path) -> None:
     ],
     ids=["doubled", "lost"],
 )
+@pytest.mark.share(2)
 def test_the_audit_finds_what_is_planted(tmp_path: Path, trigger: str, fault: dict[str, int]) -> None:
     path = tmp_path / "planted.db"
     connection = apsw.Connection(str(path))

@@ -105,6 +105,7 @@ async def at_nats(server: PrivateNats) -> list[str]:
         await client.close()
 
 
+@pytest.mark.slow
 def test_a_broker_that_loses_messages_when_it_is_killed_is_not_killed(folder: Path) -> None:
     require(PrivateNats)
     if PrivateNats.version() >= (2, 10):
@@ -140,6 +141,7 @@ def test_orders_survive_a_broker_and_workers_that_are_killed_meanwhile(transport
     assert (processes_in(folder), list(folder.iterdir())) == ([], [])
 
 
+@pytest.mark.slow
 def test_stores_and_broker_may_be_killed_in_one_demonstration(folder: Path) -> None:
     require(PrivatePostgres)
     require(PrivateRedis)
@@ -155,6 +157,7 @@ def test_stores_and_broker_may_be_killed_in_one_demonstration(folder: Path) -> N
     assert (found["completed"], found["restarts"], found["broker_restarts"]) == (20, 1, 1)
 
 
+@pytest.mark.slow
 def test_nothing_stays_at_a_redis_of_others(redis: PrivateRedis, folder: Path) -> None:
     with at_redis(redis) as keys:
         before = keys()
@@ -166,6 +169,7 @@ def test_nothing_stays_at_a_redis_of_others(redis: PrivateRedis, folder: Path) -
         assert (keys(), list(folder.iterdir())) == (before, [])
 
 
+@pytest.mark.slow
 def test_nothing_stays_at_a_rabbitmq_of_others(folder: Path) -> None:
     server = private_rabbitmq()
     before = at_rabbitmq(server)
@@ -196,6 +200,7 @@ def test_two_demonstrations_at_one_broker_do_not_meet(redis: PrivateRedis, folde
     assert [each.items() >= {**GOOD, "completed": 15}.items() for each in found] == [True, True], found
 
 
+@pytest.mark.slow
 def test_two_stores_are_kept_and_used_again_and_what_is_planted_in_one_is_found(
     redis: PrivateRedis, tmp_path: Path
 ) -> None:

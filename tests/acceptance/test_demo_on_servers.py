@@ -117,6 +117,7 @@ def wait_for_workers(folder: Path) -> None:
 
 
 @on_servers
+@pytest.mark.share(2)
 def test_orders_survive_copies_and_killed_workers_and_leave_nothing_on_the_server(place: Place) -> None:
     finished = demo("--orders", "40", "--kills", "1", "--seed", "1", "--store", place.url, "--json")
 
@@ -129,6 +130,7 @@ def test_orders_survive_copies_and_killed_workers_and_leave_nothing_on_the_serve
 
 
 @pytest.mark.parametrize("store", PRIVATE)
+@pytest.mark.share(2)
 def test_orders_survive_a_server_that_is_killed_meanwhile(store: str, folder: Path) -> None:
     require(PRIVATE[store])
 
@@ -143,6 +145,7 @@ def test_orders_survive_a_server_that_is_killed_meanwhile(store: str, folder: Pa
 
 
 @pytest.mark.parametrize("store", PRIVATE)
+@pytest.mark.share(2)
 def test_a_log_is_replayed_in_order_on_a_server_that_is_killed(store: str, tmp_path: Path) -> None:
     require(PRIVATE[store])
     path = tmp_path / "log.csv"

@@ -197,6 +197,7 @@ async def costs(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 @pytest.mark.parametrize(
     "rows", [50_000, pytest.param(500_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])], ids=["100k", "1M"]
 )
+@pytest.mark.share(3)
 async def test_twice_as_many_rows_do_not_make_a_look_dearer(
     kind: str, rows: int, take: Take, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +216,7 @@ async def test_twice_as_many_rows_do_not_make_a_look_dearer(
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+@pytest.mark.share(3)
 async def test_what_was_not_counted_to_the_end_says_so(kind: str, take: Take) -> None:
     database = take(kind)
     await seed(database.url)

@@ -46,7 +46,7 @@ def sweep(
 
 
 @pytest.mark.parametrize(("call", "fewest"), [("publish", 1), ("publish_many", 1), ("transaction", 3), ("place", 6)])
-@pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=1, postgres=4, mysql=4), indirect=["kind"])
+@pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=2, postgres=9, mysql=9), indirect=["kind"])
 def test_a_publisher_is_cancelled_at_every_await(
     call: str, fewest: int, one_in: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
@@ -57,7 +57,7 @@ def test_a_publisher_is_cancelled_at_every_await(
 
 @pytest.mark.parametrize(
     ("kind", "call", "turns"),
-    some(list(product(["publish", "transaction"], range(12))), sqlite=1, postgres=5, mysql=5),
+    some(list(product(["publish", "transaction"], range(12))), sqlite=2, postgres=11, mysql=11),
     indirect=["kind"],
 )
 def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
@@ -70,7 +70,7 @@ def test_a_publisher_is_cancelled_at_any_stage_of_its_commit(
 
 
 @pytest.mark.parametrize("name", ["RunnerPool._run", "GroupCommit._work"])
-@pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=5, postgres=17, mysql=17), indirect=["kind"])
+@pytest.mark.parametrize(("kind", "one_in"), sweeps(sqlite=10, postgres=37, mysql=37), indirect=["kind"])
 def test_a_handled_message_is_cancelled_at_every_await(
     name: str, one_in: int, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:

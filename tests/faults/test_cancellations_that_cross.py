@@ -50,6 +50,7 @@ def open_files() -> int:
 
 
 @pytest.mark.parametrize("call", CALLS)
+@pytest.mark.share(2)
 async def test_it_is_obeyed_at_every_await(call: str, orders: Database) -> None:
     cancel_at, goes_on = 0, True
     while goes_on:
@@ -65,6 +66,7 @@ async def test_it_is_obeyed_at_every_await(call: str, orders: Database) -> None:
 
 
 @pytest.mark.parametrize("how", [Stepping, Crossing])
+@pytest.mark.share(2)
 async def test_a_bus_whose_opening_is_cancelled_leaves_nothing_behind(how: type[Stepping], orders: Database) -> None:
     async with make_bus(orders.url):
         pass
@@ -96,6 +98,7 @@ async def closing_is_cut(database: Database, how: type[Stepping], cancel_at: int
 
 
 @pytest.mark.parametrize("how", [Stepping, Crossing])
+@pytest.mark.share(2)
 async def test_a_bus_whose_closing_is_cancelled_leaves_nothing_behind(
     how: type[Stepping], orders: Database, undisturbed: dict[str, Any]
 ) -> None:

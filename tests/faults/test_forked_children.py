@@ -49,6 +49,7 @@ def tasks(tmp_path: Path) -> Database:
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "native"])
+@pytest.mark.share(2)
 def test_the_file_of_a_worker_that_is_killed_is_free_though_its_child_lives_on(
     way: str, fork_server: ForkServer, tasks: Database, orphan: Path
 ) -> None:

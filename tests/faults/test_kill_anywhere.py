@@ -66,6 +66,7 @@ def test_killed_while_the_tables_are_made(
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ON_THE_WAY)
+@pytest.mark.share(2)
 def test_killed_once(name: str, fork_server: ForkServer, orders: Database, undisturbed: Any) -> None:
     assert survive(fork_server, orders, f"{name}=kill9") == undisturbed
 
@@ -73,7 +74,7 @@ def test_killed_once(name: str, fork_server: ForkServer, orders: Database, undis
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("kind", "name", "count"),
-    some(list(product(ON_THE_WAY, LATER)), sqlite=3, postgres=11, mysql=11),
+    some(list(product(ON_THE_WAY, LATER)), sqlite=6, postgres=23, mysql=23),
     indirect=["kind"],
 )
 def test_killed_later(name: str, count: int, fork_server: ForkServer, orders: Database, undisturbed: Any) -> None:
@@ -81,7 +82,7 @@ def test_killed_later(name: str, count: int, fork_server: ForkServer, orders: Da
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(("kind", "first", "second"), some(PAIRS, sqlite=7, postgres=41, mysql=41), indirect=["kind"])
+@pytest.mark.parametrize(("kind", "first", "second"), some(PAIRS, sqlite=15, postgres=83, mysql=83), indirect=["kind"])
 def test_killed_again_while_recovering(
     first: str, second: str, fork_server: ForkServer, orders: Database, undisturbed: Any
 ) -> None:
@@ -92,7 +93,7 @@ def test_killed_again_while_recovering(
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("kind", "name", "count"), some(list(product(ON_THE_SHORT_WAY, range(1, 12))), postgres=7), indirect=["kind"]
+    ("kind", "name", "count"), some(list(product(ON_THE_SHORT_WAY, range(1, 12))), postgres=14), indirect=["kind"]
 )
 def test_killed_on_the_short_way(
     name: str, count: int, kind: str, fork_server: ForkServer, orders: Database, without_faults: Undisturbed

@@ -30,6 +30,7 @@ def done(database: Database) -> list[int]:
 
 
 @pytest.mark.parametrize("name", PURGE)
+@pytest.mark.share(3)
 def test_killed_while_purging_no_late_copy_runs(name: str, fork_server: ForkServer, tasks: Database) -> None:
     assert fork_server.run(PROGRAMS + "forget", tasks.url, 0).code == 0
     assert done(tasks) == list(range(COUNT))
@@ -48,6 +49,7 @@ def test_killed_while_purging_no_late_copy_runs(name: str, fork_server: ForkServ
 
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("name", REPLAY)
+@pytest.mark.share(3)
 def test_killed_while_replaying_each_letter_is_replayed_once(
     name: str, count: int, fork_server: ForkServer, tasks: Database
 ) -> None:

@@ -28,6 +28,7 @@ def filled(database: Database, fork_server: ForkServer) -> Database:
 @pytest.mark.parametrize(
     ("kind", "act", "name"), some(list(product(ACTS, MEND)), sqlite=1, postgres=2, mysql=2), indirect=["kind"]
 )
+@pytest.mark.share(3)
 def test_killed_while_mending_both_the_change_and_its_entry_are_there_or_neither(
     act: str, name: str, fork_server: ForkServer, filled: Database
 ) -> None:

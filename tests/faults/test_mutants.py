@@ -373,5 +373,6 @@ SLOW = ("a flush is never taken apart", "deaths are not counted first")
         for mutant in MUTANTS
     ],
 )
+@pytest.mark.share(2)
 def test_a_named_check_notices(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(mutant, tmp_path, monkeypatch)

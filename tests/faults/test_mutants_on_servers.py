@@ -225,5 +225,6 @@ MUTANTS = [
 
 
 @pytest.mark.parametrize("mutant", [pytest.param(mutant, id=mutant.name.replace(" ", "-")) for mutant in MUTANTS])
+@pytest.mark.share(4)
 def test_a_named_check_notices_on_a_server(mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(mutant, tmp_path, monkeypatch)

@@ -140,7 +140,7 @@ def user_connection(server: str) -> Any:
     return connection
 
 
-@pytest.mark.parametrize("name", [*HOSTILE[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in HOSTILE[4:])])
+@pytest.mark.parametrize("name", [*HOSTILE[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in HOSTILE[2:])])
 def test_a_store_of_any_name_works(name: str, place: Place) -> None:
     if place.option == "schema" and place.mark == "`" and name.endswith(" "):
         with pytest.raises(ConfigurationError, match="blank at its end"):
@@ -153,6 +153,7 @@ def test_a_store_of_any_name_works(name: str, place: Place) -> None:
 
 @given(name=st.text("ab\"'`\\.%?1${}; -/*#é\u0301Aﬁ$", min_size=1, max_size=20).map(lambda text: text + "_"))
 @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.share(2)
 def test_so_does_one_of_an_unexpected_name(place: Place, name: str) -> None:
     with schema_of(place, name):
         asyncio.run(check(place, name))
@@ -173,6 +174,7 @@ def test_names_outside_the_basic_plane_are_refused_where_they_cannot_be(place: P
         asyncio.run(check(place, "🦀"))
 
 
+@pytest.mark.share(2)
 async def test_names_that_look_alike_are_different_stores(place: Place) -> None:
     if place.option == "schema" and place.mark == "`":
         return  # whether databases look alike is the administrator's choice

@@ -44,6 +44,7 @@ DIED = "its worker died 3 times while it was in flight, or was blocked past its 
 
 
 @pytest.mark.parametrize("way", ENDS)
+@pytest.mark.share(3)
 def test_a_message_that_kills_its_process_is_dead_lettered_and_its_neighbours_are_done(
     way: str, fork_server: ForkServer, tasks: Database
 ) -> None:
@@ -81,6 +82,7 @@ FROZEN = [
 
 
 @pytest.mark.parametrize("name", FROZEN)
+@pytest.mark.share(3)
 def test_a_worker_frozen_past_its_lease_commits_nothing_stale(
     name: str, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:
@@ -117,6 +119,7 @@ def test_native_code_that_keeps_the_interpreter_past_its_lease_takes_effect_once
 
 
 @pytest.mark.parametrize("name", ["append.before_commit", "commit.saved", "commit.before_commit", "unit.begun"])
+@pytest.mark.share(2)
 def test_a_worker_frozen_in_a_transaction_holds_others_up_and_then_goes_on(
     name: str, fork_server: ForkServer, orders: Database, undisturbed: dict[str, Any]
 ) -> None:

@@ -80,6 +80,7 @@ async def operator(url: str) -> AsyncIterator[Any]:
 # --- the broker is short of something, or restarts -------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_broker_that_is_short_of_memory_can_be_emptied_and_takes_the_rest_later(broker: RabbitMQLab) -> None:
     async with broker, linked(broker.transport()) as link:
         await send(link, *map(message, range(3)))

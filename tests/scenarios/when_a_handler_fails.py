@@ -106,6 +106,7 @@ RULES: list[tuple[BaseException, int, int]] = [
 
 
 @pytest.mark.parametrize(("error", "runs", "dead"), RULES, ids=lambda value: type(value).__name__)
+@pytest.mark.share(2)
 async def test_rules_go_by_type(harness: MakeHarness, error: BaseException, runs: int, dead: int) -> None:
     rules = {KeyError: Rule.DEAD_LETTER, IndexError: Rule.DISCARD, LookupError: Rule.RETRY}
     policy = RetryPolicy(attempts=3, rules=rules)
@@ -137,6 +138,7 @@ OUTAGES: list[BaseException] = [
 
 
 @pytest.mark.parametrize("error", OUTAGES, ids=repr)
+@pytest.mark.share(2)
 async def test_the_default_policy_rides_out_an_hours_outage(harness: MakeHarness, error: BaseException) -> None:
     run, flaky = failing(*[error] * 1_000)
     async with harness(run) as bus:

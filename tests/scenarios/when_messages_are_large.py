@@ -61,6 +61,7 @@ async def worked_off(url: str) -> int:
     return int(answer)
 
 
+@pytest.mark.share(3)
 async def test_a_backlog_of_large_messages_takes_no_more_memory_than_what_is_in_flight(url: str) -> None:
     bus = Bus(url, note, Growth)
     await bus.open(worker=False)
@@ -73,6 +74,7 @@ async def test_a_backlog_of_large_messages_takes_no_more_memory_than_what_is_in_
     assert grew < caches(url) + 70  # of 80 that waited
 
 
+@pytest.mark.share(3)
 async def test_recorded_histories_are_written_in_portions(url: str) -> None:
     bus = Bus(url, note, Growth)
     await bus.open(worker=False)

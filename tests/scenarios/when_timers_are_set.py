@@ -82,6 +82,7 @@ WHAT: list[tuple[str, list[int]]] = [
 
 
 @pytest.mark.parametrize(("what", "fired"), WHAT)
+@pytest.mark.share(2)
 async def test_what_a_later_message_does_to_it_holds(harness: MakeHarness, what: str, fired: list[int]) -> None:
     async with harness(Alarm) as bus:
         await bus.publish(Noted(key="A"))

@@ -74,6 +74,7 @@ async def test_closed_gracefully_the_other_takes_over_at_once(on_database: MakeH
 
 @pytest.mark.parametrize("error", ["StoreUnavailable", "StoreBusy"])
 @pytest.mark.parametrize("where", ["release.before", "release.after"])
+@pytest.mark.share(3)
 async def test_lanes_whose_release_fails_at_first_are_free_at_once_all_the_same(
     on_database: MakeHarness, clock: ManualClock, where: str, error: str
 ) -> None:

@@ -1,8 +1,14 @@
 """Campaigns of which a share runs every time."""
 
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
+from zlib import crc32
 
 import pytest
+
+_KIND = re.compile(r"sqlite|postgres|mysql|memory|\w+Lab\b|Private\w+")
 
 
 def some(cases: list[Any], **one_in: int) -> list[Any]:
@@ -26,3 +32,29 @@ def sweeps(**one_in: int) -> list[Any]:
         for kind, share in one_in.items()
         for step in sorted({share, 1}, reverse=True)
     ]
+
+
+def mark_shares(tests: Iterable[pytest.Item]) -> None:
+    """Make `slow` what is outside of the shares that `@pytest.mark.share(one_in)` names, for a function or a class."""
+    campaigns: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
+    for test in tests:
+        for node, mark in test.iter_markers_with_node("share"):
+            name = test.nodeid.partition("[")[0] if node is test else node.nodeid
+            campaigns[name, mark.args[0]].append(test)
+    for (_, one_in), members in campaigns.items():
+        quick = share([member.nodeid for member in members], one_in)
+        for member in members:
+            if member.nodeid not in quick:
+                member.add_marker(pytest.mark.slow)
+
+
+def share(names: list[str], one_in: int) -> set[str]:
+    """One in so many, by their names alone: the same in each process. Every kind of database or broker is among them
+    before one comes twice.
+    """
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(names, key=lambda name: crc32(name.encode())):
+        found = _KIND.search(name.partition("[")[2])
+        kinds[found[0] if found else ""].append(name)
+    turns = sorted((turn, crc32(name.encode()), name) for kind in kinds.values() for turn, name in enumerate(kind))
+    return {name for _, _, name in turns[: -(-len(names) // one_in)]}
