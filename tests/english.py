@@ -4,7 +4,7 @@ import ast
 import io
 import re
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,9 +103,9 @@ def not_a_sentence_a_line(page: Path) -> Iterator[str]:
 # --- code -----------------------------------------------------------------------------------------
 
 
-def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+def docstrings(nodes: Sequence[ast.AST]) -> Iterator[ast.Constant]:
     """Docstrings of modules, classes and functions, and the texts below an assignment."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value
 
@@ -125,8 +125,8 @@ def prose(doc: str) -> Iterator[tuple[int, str]]:
             block.append(text.strip())
 
 
-def of_docstrings(source: Path, tree: ast.Module) -> Iterator[Sentence]:
-    for node in docstrings(tree):
+def of_docstrings(source: Path, nodes: Sequence[ast.AST]) -> Iterator[Sentence]:
+    for node in docstrings(nodes):
         for line, text in prose(str(node.value)):
             yield from (Sentence(source, node.lineno + line, each) for each in sentences(text))
 
@@ -154,11 +154,11 @@ def of_comments(source: Path) -> Iterator[Sentence]:
         yield from (Sentence(source, start, each) for each in sentences(" ".join(lines)))
 
 
-def of_texts(source: Path, tree: ast.Module) -> Iterator[Sentence]:
+def of_texts(source: Path, nodes: Sequence[ast.AST]) -> Iterator[Sentence]:
     """Every text in the code that reads like English: errors, logs, help, and what commands print."""
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    parts.update(id(node) for node in docstrings(tree))
-    for node in ast.walk(tree):
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts.update(id(node) for node in docstrings(nodes))
+    for node in nodes:
         if isinstance(node, ast.JoinedStr):
             text = "".join(str(part.value) if isinstance(part, ast.Constant) else "`x`" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
@@ -170,10 +170,10 @@ def of_texts(source: Path, tree: ast.Module) -> Iterator[Sentence]:
                 yield from (Sentence(source, node.lineno, each) for each in sentences(part))
 
 
-def names(source: Path, tree: ast.Module) -> Iterator[Sentence]:
+def names(source: Path, nodes: Sequence[ast.AST]) -> Iterator[Sentence]:
     """The names of modules, and those that a module gives."""
     yield Sentence(source, 1, spaced(source.stem))
-    for node in ast.walk(tree):
+    for node in nodes:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield Sentence(source, node.lineno, spaced(node.name))
