@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from tests.support.databases import Database, ServerDatabase, SqliteDatabase, server_database
 from tests.support.fork_server import ForkServer, shared
-from tests.support.sampling import mark_shares
+from tests.support.sampling import mark_other_server, mark_shares
 from tests.support.temporary import in_memory
 from tests.support.time_spent import TimeSpent
 
@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     mark_shares(items)
+    mark_other_server(items)
 
 
 @pytest.hookimpl(tryfirst=True)

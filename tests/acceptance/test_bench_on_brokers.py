@@ -50,6 +50,7 @@ async def of_rabbitmq() -> list[str]:
     [(rabbitmq, of_rabbitmq), (nats_url, of_nats), (redis_url, of_redis)],
     ids=["rabbitmq", "nats", "redis"],
 )
+@pytest.mark.share(3)
 def test_every_figure_is_there_and_nothing_stays(url: Callable[[], str], left: Callable[..., object]) -> None:
     before = asyncio.run(left())  # type: ignore[arg-type]  # each is a coroutine
     finished = sagabus("bench", "--transport", url(), "--sagas", "60", "--rounds", "1", "--json")

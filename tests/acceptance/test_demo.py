@@ -82,6 +82,7 @@ def test_a_person_gets_a_table_and_progress(tmp_path: Path) -> None:
     assert "{" not in finished.stdout
 
 
+@pytest.mark.slow
 def test_equal_seeds_publish_the_same(tmp_path: Path) -> None:
     first, second = (
         figures(demo(tmp_path, "--orders", "15", "--kills", "0", "--seed", "5", "--json")) for _ in range(2)

@@ -125,6 +125,7 @@ def survives(transport: str) -> bool:
 
 
 @pytest.mark.parametrize("transport", [each for each in PRIVATE if survives(each)])
+@pytest.mark.share(2)
 def test_orders_survive_a_broker_and_workers_that_are_killed_meanwhile(transport: str, folder: Path) -> None:
     require(PRIVATE[transport])
 
@@ -181,6 +182,7 @@ def test_nothing_stays_at_a_rabbitmq_of_others(folder: Path) -> None:
     assert at_rabbitmq(server) == before
 
 
+@pytest.mark.slow
 def test_nothing_stays_at_a_nats_of_others(folder: Path) -> None:
     require(PrivateNats)
     with PrivateNats() as server:
@@ -191,6 +193,7 @@ def test_nothing_stays_at_a_nats_of_others(folder: Path) -> None:
         assert asyncio.run(at_nats(server)) == []
 
 
+@pytest.mark.slow
 def test_two_demonstrations_at_one_broker_do_not_meet(redis: PrivateRedis, folder: Path) -> None:
     command = [SAGABUS, "demo", "--orders", "15", "--kills", "0", "--seed", "1", "--transport", redis.url, "--json"]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) for _ in "12"]

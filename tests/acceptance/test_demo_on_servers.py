@@ -161,6 +161,7 @@ def test_a_log_is_replayed_in_order_on_a_server_that_is_killed(store: str, tmp_p
 
 
 @on_postgres
+@pytest.mark.slow
 def test_what_the_url_names_is_kept_and_what_is_planted_there_is_found(place: Place) -> None:
     url = f"{place.url}?schema=kept"
     arguments = ("--orders", "8", "--kills", "0", "--store", url, "--json")
@@ -178,6 +179,7 @@ def test_what_the_url_names_is_kept_and_what_is_planted_there_is_found(place: Pl
 
 
 @on_mysql
+@pytest.mark.slow
 def test_a_prefix_that_the_url_names_is_kept(place: Place) -> None:
     arguments = ("--orders", "8", "--kills", "0", "--store", f"{place.url}?prefix=kept_", "--json")
 

@@ -44,7 +44,7 @@ class BehindAPooler(OnPostgres):
         return PostgresStore(self.url, clock=clock)
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(8)
 class TestPostgresStoreBehindAPooler(BehindAPooler, Direct):
     """One that refuses what it does not know."""
 

@@ -29,7 +29,7 @@ from sagabus.engine.bridges import bridge, outbound
 from sagabus.policies.retry import Linear, RetryPolicy
 from sagabus.transport import Delivery, Sent, WireMessage
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.share(3)]
 
 PROGRAMS = "tests.support.two_services:"
 CUTS = 4

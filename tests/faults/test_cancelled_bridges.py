@@ -14,7 +14,7 @@ from tests.support.brokers import Lab
 from tests.support.two_services import Pair, have, pair
 from tests.support.waiting import until
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.share(3)]
 
 TASKS = ("Bridge._taking", "Bridge._sending", "Batching._send", "Bridge._work")
 MOST = 60

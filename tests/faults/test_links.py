@@ -13,7 +13,7 @@ from tests.support.brokers import Lab, RabbitMQLab
 
 from sagabus.transport import Delivery, Link, Topology, WireMessage
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.share(3)]
 
 BOOKS = Topology("books", ("shop.noted",), ("shop.do",))
 CALLS = ("connect", "declare", "send", "receive", "settle", "ping", "close")

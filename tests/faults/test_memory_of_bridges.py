@@ -28,7 +28,7 @@ pytestmark = [
 MOST = 24 << 20
 """Bytes by which the process may grow. All that waits has 40 MB at least."""
 AMOUNTS = pytest.mark.parametrize(
-    ("count", "size"), [(4_000, 10_000), pytest.param(100_000, 1_000, marks=pytest.mark.slow)]
+    ("count", "size"), [(8_000, 5_000), pytest.param(100_000, 1_000, marks=pytest.mark.slow)]
 )
 WINDOW = Settings(prefetch=500)
 WARM = 1_000

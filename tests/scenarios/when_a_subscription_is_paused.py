@@ -5,6 +5,8 @@ from dataclasses import field
 from datetime import timedelta
 
 import pytest
+from tests.conftest import Take
+from tests.support.databases import SERVERS
 from tests.support.waiting import until
 
 from sagabus import Bus, Context, MendRefused, Saga, Settings, UnknownName, event, handler, handles, starts, timer
@@ -181,3 +183,19 @@ async def test_pausing_twice_and_unknown_names_are_refused() -> None:
             await mend.pause(Watch, **WHY)
         verbs = [each.verb for each in (await bus.bus.inspect.audit("watches")).entries]
         assert verbs == ["subscription.pause"]
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite", *SERVERS])
+async def test_what_a_process_publishes_after_its_own_pause_waits(kind: str, take: Take) -> None:
+    """Its worker hears of a pause within seconds, and a message that is published meanwhile is handed over at once."""
+    url = "memory:" if kind == "memory" else take(kind).url
+    async with Bus(url, other) as bus:
+        for number in range(10):
+            await bus.mend.pause("others", **WHY)
+            await bus.publish(Other(key=str(number)))
+            await bus.idle()
+            assert len(done) == number
+
+            await bus.mend.resume("others", **WHY)
+            await bus.idle()
+            assert len(done) == number + 1

@@ -8,6 +8,7 @@ from zlib import crc32
 
 import pytest
 
+_SERVER = re.compile(r"postgres(?:ql)?|mysql|mariadb", re.IGNORECASE)
 _KIND = re.compile(r"sqlite|postgres|mysql|memory|\w+Lab\b|Private\w+")
 
 
@@ -35,17 +36,33 @@ def sweeps(**one_in: int) -> list[Any]:
 
 
 def mark_shares(tests: Iterable[pytest.Item]) -> None:
-    """Make `slow` what is outside of the shares that `@pytest.mark.share(one_in)` names, for a function or a class."""
+    """Make `slow` what is outside of the shares that `@pytest.mark.share(one_in)` names: of the cases of a function, of
+    those of each function in a module, or of the tests of a class.
+    """
     campaigns: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     for test in tests:
         for node, mark in test.iter_markers_with_node("share"):
-            name = test.nodeid.partition("[")[0] if node is test else node.nodeid
+            name = node.nodeid if isinstance(node, pytest.Class) else test.nodeid.partition("[")[0]
             campaigns[name, mark.args[0]].append(test)
     for (_, one_in), members in campaigns.items():
         quick = share([member.nodeid for member in members], one_in)
         for member in members:
             if member.nodeid not in quick:
                 member.add_marker(pytest.mark.slow)
+
+
+def mark_other_server(tests: Iterable[pytest.Item]) -> None:
+    """Make `slow` the half of the tests on both servers: each runs on one of them every time. Those of the suites of
+    conformance run on both.
+    """
+    same: dict[str, list[pytest.Item]] = defaultdict(list)
+    for test in tests:
+        if re.match("tests/(scenarios|faults)/", test.nodeid) and _SERVER.search(test.nodeid):
+            same[_SERVER.sub("server", test.nodeid)].append(test)
+    for name, members in same.items():
+        if len(members) == 2 and not any(member.get_closest_marker("slow") for member in members):
+            members.sort(key=lambda member: member.nodeid)
+            members[crc32(name.encode()) % 2].add_marker(pytest.mark.slow)
 
 
 def share(names: list[str], one_in: int) -> set[str]:

@@ -121,7 +121,7 @@ class Bus:
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)
         self.inspect = Inspector(*looks, self._states, settings=self.settings)
-        self.mend = Mender(*looks, self._states)
+        self.mend = Mender(*looks, self._states, hear=self._routing.refresh)
         self.doctor = Doctor(*looks, self._bridging, health=self.health)
 
     @property

@@ -146,6 +146,7 @@ class Intake:
         """One round of leasing and fetching; how long to wait for the next, at most."""
         self.busy = True
         await self.renew_when_due()
+        self._pauses.look()  # this process may have paused something
         self.room.clear()
         if not await self._loud.notice():
             self._leases.refresh = True
@@ -211,6 +212,7 @@ class Intake:
         finally:
             # In any case, since they are in flight: the runner of a mailbox without its state loads the state first.
             self._runners.offer_all(filled)
+            self._pauses.look()  # a pause that came while the store was asked
         hit("fetch.dispatched")
 
     def _without_key(self, envelope: Envelope) -> tuple[Envelope, Mailbox]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -62,6 +62,8 @@ class Desk:
     check: Callable[[str], None]
     definitions: Mapping[str, Definition]
     states: StateCodec
+    hear: Callable[[Store], Awaitable[None]]
+    """Have this process know the routing of a store, pauses with it."""
 
     async def make(
         self, mend: Mend, order: Order, before: Mapping[str, object], after: Mapping[str, object]

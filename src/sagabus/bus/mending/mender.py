@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sagabus.bus.inspection.waits import Definition
@@ -35,8 +35,11 @@ class Mender:
         check: Callable[[str], None],
         definitions: Mapping[str, Definition],
         states: StateCodec,
+        *,
+        hear: Callable[[Store], Awaitable[None]],
     ) -> None:
-        self._desk = desk = Desk(store, clock, check, definitions, states)
+        """`hear`: have this process know how the subscriptions of a store are now."""
+        self._desk = desk = Desk(store, clock, check, definitions, states, hear)
         self._instances = Instances(desk)
         self._messages = StoredMessages(desk, self._instances)
 
@@ -44,7 +47,7 @@ class Mender:
         """The same for a bus that does not run these definitions; nothing is subscribed by it."""
         desk = self._desk
         known = {**desk.definitions, **{each.name: each for each in definitions}}
-        return Mender(desk.store, desk.clock, desk.check, known, desk.states)
+        return Mender(desk.store, desk.clock, desk.check, known, desk.states, hear=desk.hear)
 
     def _begin(self, call: str, reason: str) -> None:
         self._desk.check(call)
@@ -149,7 +152,8 @@ class Mender:
     async def pause(self, subscription: type[Saga] | str, *, reason: str, by: str | None = None) -> Mended:
         """Let no worker of any process begin a message or a timer of a subscription, until it is resumed.
 
-        Runs that have begun end and commit. Messages are accepted and wait. The workers hear of it within seconds.
+        Runs that have begun end and commit. Messages are accepted and wait. The worker of this bus knows it when this
+        returns, and the others hear of it within seconds.
         """
         self._begin("bus.mend.pause(...)", reason)
         name = saga_name(subscription)
@@ -160,6 +164,7 @@ class Mender:
         if made is None:
             since = await self._pause_text(name)
             raise MendRefused(f"{name} is paused already{since}: `sagabus resume` lets it go on")
+        await self._desk.hear(self._desk.store)
         return made
 
     async def resume(self, subscription: type[Saga] | str, *, reason: str, by: str | None = None) -> Mended:
@@ -171,6 +176,7 @@ class Mender:
         order = Order(verb="subscription.resume", channel=name, target=name, reason=reason, by=by)
         made = await self._desk.make(Resume(name), order, {"paused": True}, {"paused": False})
         if made is not None:
+            await self._desk.hear(self._desk.store)
             return made
         paused = [each.channel for each in await self._desk.store.inspect.paused()]
         if name not in self._desk.definitions:
