@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.support.subscription import SUBSCRIPTION, stored
@@ -10,6 +10,7 @@ from tests.support.subscription import SUBSCRIPTION, stored
 from sagabus import Settings, StoreUnavailable
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
+from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.routing import LiveRouting
 from sagabus.store import Lane, Routing
 from sagabus.testing import ManualClock
@@ -25,6 +26,7 @@ class Store:
         self.lanes = LANES
         self.away = False
         self.known: int | None = None
+        self.patient = False
         self.version = 1
         self.asked = 0
         self.meanwhile: Callable[[], object] = lambda: None
@@ -32,7 +34,7 @@ class Store:
     async def lease(self, worker: str, channels: Sequence[str], *, window: int, **terms: Any) -> list[Lane]:
         if self.away:
             raise StoreUnavailable("away")
-        self.known = window
+        self.known, self.patient = window, bool(terms["patient"])
         self.meanwhile()
         return [Lane("taker", lane, epoch=1, suspect_until=0) for lane in range(self.lanes)]
 
@@ -44,6 +46,7 @@ class Store:
 class Rig:
     def __init__(self) -> None:
         self.store: Any = Store()
+        self.clock = ManualClock()
         self.routing = LiveRouting({})
         self.routing.learn(Routing(1, LANES, ()))
         self.hand = InFlight({"taker": SUBSCRIPTION}, SMALLEST_WINDOW)
@@ -51,7 +54,7 @@ class Rig:
             "w",
             self.store,
             self.routing,
-            ManualClock(),
+            self.clock,
             self.hand,
             definitions={"taker": SUBSCRIPTION},
             settings=Settings(prefetch=PREFETCH),
@@ -119,3 +122,23 @@ def test_what_is_said_while_a_renewal_is_under_way_is_for_the_next_one() -> None
     rig.renew(LANES)
 
     assert rig.leases.are_due
+
+
+class Thread:
+    """Renews while the event loop cannot."""
+
+    def __init__(self, *, is_cut_off: bool) -> None:
+        self.is_cut_off = is_cut_off
+
+    def note(self, moment: float) -> None: ...
+
+
+@pytest.mark.parametrize("is_cut_off", [True, False])
+def test_a_blocked_loop_whose_thread_could_not_renew_either_takes_no_lane_from_others(is_cut_off: bool) -> None:
+    rig = Rig()
+    rig.renew(LANES)
+    rig.leases._thread = cast("RenewalThread", Thread(is_cut_off=is_cut_off))
+    rig.clock.advance(2 * Settings().lease)
+    rig.renew(LANES)
+
+    assert rig.store.patient is is_cut_off

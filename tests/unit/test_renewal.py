@@ -83,6 +83,20 @@ def test_a_renewal_that_fails_is_tried_again_well_before_the_lease_ends(rig: Rig
     assert rig.keeper.renewals == 1
 
 
+def test_a_store_that_does_not_let_the_thread_renew_has_cut_it_off_until_either_renews(rig: Rig) -> None:
+    rig.keeper.away = True
+    rig.passes(0.9 * LEASE)
+    was_cut_off = rig.thread.is_cut_off
+    rig.thread.note(rig.clock.monotonic())
+    after_the_loop = rig.thread.is_cut_off
+
+    rig.passes(0.9 * LEASE)
+    rig.keeper.away = False
+    rig.passes(LEASE / 4)
+
+    assert (was_cut_off, after_the_loop, rig.thread.is_cut_off) == (True, False, False)
+
+
 def test_an_event_loop_that_is_dead_for_good_loses_its_leases(rig: Rig) -> None:
     rig.passes(LIMIT + LEASE)
     before = rig.keeper.renewals

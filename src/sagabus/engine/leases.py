@@ -207,7 +207,9 @@ class Leases:
     def _is_patient(self, moment: float) -> bool:
         """A worker that could not renew for longer than a lease was cut off from the store, and the others may have
         been too. They have time to come back, before it takes their lanes and their in-flight messages become suspect.
+        An event loop that was blocked knows it by its thread: a handler may have kept the whole file to itself.
         """
-        if self._cut_off and self._renewed is not None and moment - self._renewed > self._duration:
+        is_cut_off = self._cut_off or (self._thread is not None and self._thread.is_cut_off)
+        if is_cut_off and self._renewed is not None and moment - self._renewed > self._duration:
             self._patient_until = moment + _PATIENCE
         return moment < self._patient_until

@@ -34,6 +34,8 @@ class RenewalThread:
         """When this thread did, or tried to."""
         self._pause = 0.0
         self._is_reported = self._is_given_up = False
+        self._asked: float | None = None
+        """Since when the store has not answered this thread; it may have said no."""
         self._thread = BackgroundThread("sagabus-leases", "loses its lanes when its event loop is blocked")
         self.renewals = 0
         """How often this thread has renewed, because the event loop had not."""
@@ -43,6 +45,11 @@ class RenewalThread:
         """Whether the event loop has been away for longer than the limit, and is no longer waited for."""
         return self._is_given_up
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether this thread cannot renew, since the event loop last did. Then other workers cannot, either."""
+        return self._asked is not None and self._clock.monotonic() - self._asked > self._lease / 4
+
     async def start(self) -> None:
         """Begin to watch; the leases have just been renewed."""
         self.note(self._clock.monotonic())
@@ -50,7 +57,7 @@ class RenewalThread:
 
     def note(self, moment: float) -> None:
         """The event loop has renewed all leases, by a call that it began at that moment."""
-        self._renewed = moment
+        self._renewed, self._asked = moment, None
         self._is_reported = self._is_given_up = False
 
     async def stop(self, grace: float) -> None:
@@ -80,10 +87,11 @@ class RenewalThread:
         if away > self._limit:
             self._give_up(away)
             return
+        self._asked = now if self._asked is None else self._asked
         try:
             within = min(max(self._lease / 4, _SHORTEST_TRY), _LONGEST_TRY)
             self._keeper.renew(self._worker, duration=int(self._lease * 1_000_000), within=within)
-            self.renewals += 1
+            self.renewals, self._asked = self.renewals + 1, None
         except StoreError as error:
             self._pause = self._lease / 20
             self._report("the event loop has not renewed the leases in time, and the renewing thread cannot: %s", error)
