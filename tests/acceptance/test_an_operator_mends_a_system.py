@@ -209,12 +209,12 @@ def test_what_nobody_takes_is_found_and_taken_again(terminal: Terminal) -> None:
     terminal.publish("Submitted")
     code, found = terminal.examine()
     assert (code, set(found)) == (1, {"no-worker", "stopped-bridge", "paused"})
-    assert "1 message wait" in found["stopped-bridge"]["text"]
+    assert "1 message waits" in found["stopped-bridge"]["text"]
     assert found["stopped-bridge"]["command"] == found["no-worker"]["command"] == "sagabus run shop:bus"
     with terminal.worker() as worker:
         found = terminal.until({"paused"})
         assert "audit has been paused by ann" in found["paused"]["text"]
-        assert "(the ledger moves), and 1 message wait: resume it" in found["paused"]["text"]
+        assert "(the ledger moves), and 1 message waits: resume it" in found["paused"]["text"]
         assert terminal.type(found["paused"]["command"].replace("TEXT", "moved") + " --yes")[0] == 0
         terminal.until(set())
 
@@ -222,7 +222,7 @@ def test_what_nobody_takes_is_found_and_taken_again(terminal: Terminal) -> None:
         worker.send_signal(signal.SIGSTOP)
         terminal.run("UPDATE sagabus_lane SET owner = NULL, expires_at = 1 WHERE channel = 'audit' AND lane = 3")
         found = terminal.until({"orphan-lanes"})
-        assert found["orphan-lanes"]["text"] == "1 of 16 lanes of audit have no worker: restart its workers"
+        assert found["orphan-lanes"]["text"] == "1 of 16 lanes of audit has no worker: restart its workers"
         assert "audit" in terminal.type(found["orphan-lanes"]["command"])[1]  # which processes those are
     with terminal.worker():
         terminal.until(set())

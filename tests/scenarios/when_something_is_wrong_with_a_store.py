@@ -296,7 +296,7 @@ async def test_what_no_worker_takes_is_found(kind: str, take: Take) -> None:
 
     assert [(each.kind, each.severity) for each in empty] == [("no-worker", "warning")]
     assert [(each.kind, each.severity) for each in waiting] == [("no-worker", "error"), ("old-backlog", "warning")]
-    assert "1 message wait" in waiting[0].text
+    assert "1 message waits" in waiting[0].text
 
 
 @every_store
@@ -323,7 +323,7 @@ async def test_a_paused_subscription_is_found_with_who_why_and_the_way_out(kind:
     (found,) = [each for each in everything if each.where == "audit"]
     assert (found.kind, found.severity) == ("paused", "warning")
     assert found.text.startswith("audit has been paused by ann for ")
-    assert found.text.endswith(" (the ledger moves), and 1 message wait: resume it")
+    assert found.text.endswith(" (the ledger moves), and 1 message waits: resume it")
     assert found.command is not None
     assert found.command.startswith("sagabus resume ")
     assert found.command.endswith(" audit --reason TEXT")

@@ -8,7 +8,7 @@ from datetime import timedelta
 from shlex import quote
 
 from sagabus.bus.diagnosis.records import Finding, Severity
-from sagabus.bus.diagnosis.subject import Looks, Subject, counted
+from sagabus.bus.diagnosis.subject import Looks, Subject, agreeing, counted
 from sagabus.clock import micros
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.routing import BROKER_OUT
@@ -49,7 +49,7 @@ async def _subscriptions(subject: Subject) -> AsyncIterator[Finding]:
 def _paused(subject: Subject, backlog: Backlog, pause: Paused, now: int) -> Finding:
     name, since = backlog.channel, span_text(timedelta(microseconds=max(now - pause.since, 0)))
     why = f" ({pause.reason})" if pause.reason else ""
-    text = f"{name} has been paused by {pause.by} for {since}{why}, and {_messages(backlog)} wait: resume it"
+    text = f"{name} has been paused by {pause.by} for {since}{why}, and {_waiting(backlog)}: resume it"
     return subject.finding("paused", "warning", name, text, subject.command("resume", name, options="--reason TEXT"))
 
 
@@ -57,14 +57,14 @@ def _unknown(subject: Subject, backlog: Backlog) -> Finding | None:
     count, name = sum(backlog.counts.values()), backlog.channel
     if not count:
         return None
-    text = f"{_messages(backlog)} wait in {name}, and nothing subscribes there: start a worker that declares it"
+    text = f"{_waiting(backlog)} in {name}, and nothing subscribes there: start a worker that declares it"
     return subject.finding("unknown-channel", "error", name, text, subject.command("messages", name))
 
 
 def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount | None) -> Iterator[Finding]:
     name, waits = backlog.channel, sum(backlog.counts.values())
     severity: Severity = "error" if waits else "warning"
-    and_waits = f", and {_messages(backlog)} wait" if waits else ""
+    and_waits = f", and {_waiting(backlog)}" if waits else ""
     if not workers and name.startswith(BROKER_OUT):
         text = f"no bridge takes what leaves by {name}{and_waits}: start a worker with that transport"
         yield subject.finding("stopped-bridge", severity, name, text, _run(subject))
@@ -72,7 +72,8 @@ def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount
         text = f"no live worker serves {name}{and_waits}: start one, or remove the subscription"
         yield subject.finding("no-worker", severity, name, text, _run(subject))
     elif lanes is not None and lanes.owned < lanes.lanes:
-        text = f"{lanes.lanes - lanes.owned} of {counted(lanes.lanes, 'lane')} of {name} have no worker{and_waits}"
+        free = lanes.lanes - lanes.owned
+        text = f"{free} of {counted(lanes.lanes, 'lane')} of {name} {agreeing(free, 'have')} no worker{and_waits}"
         text += ": restart its workers"
         yield subject.finding("orphan-lanes", severity, name, text, subject.command("workers"))
 
@@ -88,7 +89,7 @@ def _old(subject: Subject, backlog: Backlog) -> Finding | None:
         return None
     since = span_text(timedelta(microseconds=age))
     if name.startswith(BROKER_OUT):
-        text = f"{_messages(backlog)} wait to leave by {name}, the oldest for {since}: see whether its broker answers"
+        text = f"{_waiting(backlog)} to leave by {name}, the oldest for {since}: see whether its broker answers"
         return subject.finding("outbound-backlog", "error", name, text, subject.command("messages", name))
     text = f"the oldest of {_messages(backlog)} for {name} has been ready for {since}"
     command = subject.command("messages", name, options="--kind ready")
@@ -100,9 +101,14 @@ def _messages(backlog: Backlog) -> str:
     return f"{count:,}+ messages" if backlog.more else counted(count, "message")
 
 
+def _waiting(backlog: Backlog) -> str:
+    return f"{_messages(backlog)} {agreeing(sum(backlog.counts.values()), 'wait')}"
+
+
 async def _long_runs(subject: Subject) -> AsyncIterator[Finding]:
     for name, count in sorted(subject.long_runs.items()):
-        text = f"{counted(count, 'run')} of {name} in this process last long: give the calls in it a time limit"
+        lasting = f"{counted(count, 'run')} of {name} in this process {agreeing(count, 'last')} long"
+        text = f"{lasting}: give the calls in it a time limit"
         yield subject.finding("long-runs", "warning", name, text, subject.command("messages", name))
 
 
@@ -112,7 +118,8 @@ async def _letters(subject: Subject) -> AsyncIterator[Finding]:
     recent = await subject.store.inspect.recent_letters(now - micros(RECENTLY))
     for each in found.counts:
         parked = f", and {counted(each.parked, 'key')} of them parked" if each.parked else ""
-        text = f"{counted(each.count, 'dead letter')} of {each.channel} ({each.cause}) wait for a decision{parked}"
+        waits = f"{agreeing(each.count, 'wait')} for a decision{parked}"
+        text = f"{counted(each.count, 'dead letter')} of {each.channel} ({each.cause}) {waits}"
         command = subject.command("dead-letters list", options=f"--subscription {quote(each.channel)}")
         yield subject.finding("dead-letters", "warning", each.channel, text, command)
     for name, count in sorted(recent.items()):

@@ -50,3 +50,10 @@ Looks: TypeAlias = Sequence[tuple[str, Look]]
 def counted(count: int, noun: str) -> str:
     """A number with its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def agreeing(count: int, verb: str) -> str:
+    """A verb of the third person, in the number of its subject: one message waits, two wait."""
+    if count != 1:
+        return verb
+    return {"have": "has"}.get(verb, verb + "s")

@@ -286,20 +286,16 @@ AND (?4 = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
 """,
         gives=True,
     ),
-    "letter_page": Statement(
-        f"""
-SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}}
+    **{
+        name: Statement(
+            f"""
+SELECT {columns} FROM {{dead_letter}}
 WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4
 """,
-        gives=True,
-    ),
-    "letter_heads": Statement(
-        f"""
-SELECT {rows.LETTER_HEADS} FROM {{dead_letter}}
-WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4
-""",
-        gives=True,
-    ),
+            gives=True,
+        )
+        for name, columns in rows.LETTER_PAGES.items()
+    },
 }
 
 _LETTERS = {

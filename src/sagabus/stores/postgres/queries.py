@@ -177,20 +177,15 @@ AND (?4::int = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
 """,
         gives=True,
     ),
-    "letter_page": Statement(
-        f"""
-SELECT {rows.LETTER_COLUMNS} FROM {{dead_letter}}
+    **{
+        name: Statement(
+            f"""
+SELECT {columns} FROM {{dead_letter}}
 WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
 ORDER BY id LIMIT ?4
 """,
-        gives=True,
-    ),
-    "letter_heads": Statement(
-        f"""
-SELECT {rows.LETTER_HEADS} FROM {{dead_letter}}
-WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
-ORDER BY id LIMIT ?4
-""",
-        gives=True,
-    ),
+            gives=True,
+        )
+        for name, columns in rows.LETTER_PAGES.items()
+    },
 }

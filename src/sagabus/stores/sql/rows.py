@@ -38,6 +38,8 @@ LETTER_COLUMNS = (
 )
 LETTER_HEADS = LETTER_COLUMNS.replace("body", "'' AS body").replace("traceback", "NULL AS traceback")
 """The same without what is long."""
+LETTER_PAGES = {"letter_page": LETTER_COLUMNS, "letter_heads": LETTER_HEADS}
+"""What a page of dead letters gives, by the name of its statement."""
 
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
 

@@ -312,18 +312,15 @@ GROUP BY c.channel ORDER BY c.channel
         _envelopes,
         _ENVELOPE,
     ),
-    "letter_page": Packed(
-        f"""SELECT {packed_rows(_LETTER)} FROM (SELECT * FROM sagabus_dead_letter
+    **{
+        name: Packed(
+            f"""SELECT {packed_rows(_LETTER)} FROM (SELECT {columns} FROM sagabus_dead_letter
     WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)""",
-        _letters,
-        _LETTER,
-    ),
-    "letter_heads": Packed(
-        f"""SELECT {packed_rows(_LETTER)} FROM (SELECT {rows.LETTER_HEADS} FROM sagabus_dead_letter
-    WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)""",
-        _letters,
-        _LETTER,
-    ),
+            _letters,
+            _LETTER,
+        )
+        for name, columns in rows.LETTER_PAGES.items()
+    },
 }
 
 _LETTERS: dict[str, Form] = {
