@@ -18,7 +18,7 @@ from tests.scenarios.shop import CapturePayment, Do, Ended, Noted, OrderSaga, Or
 from tests.support.two_services import Ledger, Relay, ask, check, have
 from tests.support.waiting import until
 
-from sagabus import Bus, Cause, Settings, handler
+from sagabus import Bus, Cause, Context, Settings, handler
 from sagabus.clock import SystemClock
 from sagabus.engine.bridges import bridge, outbound
 from sagabus.errors import ConfigurationError, StoreUnavailable, UnsupportedCapability
@@ -90,6 +90,24 @@ async def test_ids_name_the_service_and_keys_for_other_systems_do_not(stores: St
     assert (command.source, event.source, event.causation_id) == ("orders", "payments", here)
     assert command.correlation_id == event.correlation_id == "checkout-A1"
     assert event.body == b'{"order_id":"A1","transaction":"%s"}' % derive(here, "payments", "key:charge").encode()
+
+
+async def test_what_a_message_is_says_its_declaration_and_no_header_of_a_user(
+    stores: Stores, broker: MemoryBroker
+) -> None:
+    @handler("reporter")
+    def report(message: CapturePayment, ctx: Context) -> None:
+        ctx.publish(PaymentCaptured(order_id="plain"))
+        ctx.publish(PaymentCaptured(order_id="with"), headers={"sagabus-kind": "command", "mine": "x"})
+
+    async with bus(stores, broker, "orders", OrderSaga), bus(stores, broker, "payments", report) as payments:
+        await payments.send(CapturePayment(order_id="A1", amount=1))
+        await until(lambda: len(broker.sent) == 2)
+
+    assert [(message.kind, dict(message.headers)) for message in broker.sent] == [
+        ("event", {}),
+        ("event", {"mine": "x"}),
+    ]
 
 
 async def test_order_within_each_key_holds_from_end_to_end(stores: Stores, broker: MemoryBroker) -> None:

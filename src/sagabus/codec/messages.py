@@ -47,8 +47,8 @@ class Codec(Protocol):
         """`encode` of the messages of one class, made once: the bytes, and the message that they are read as."""
         ...
 
-    def admit(self, message_type: MessageType, body: bytes) -> None:
-        """Accept bytes from outside: what passes can be decoded, and reads the same for every JSON parser.
+    def admit(self, message_type: MessageType, body: bytes) -> object:
+        """The message in bytes from outside: what passes reads the same for every JSON parser.
 
         Raises like `decode`; besides, MessageInvalid for a key that appears twice in one object.
         """
@@ -94,9 +94,9 @@ class JsonCodec:
             found = self._readers[message_type.cls] = _reader(message_type, self._form_of(message_type))
         return found
 
-    def admit(self, message_type: MessageType, body: bytes) -> None:
-        """Promise of the port; parses three times, which only bytes from outside have to pay for."""
-        self.decode(message_type, body)
+    def admit(self, message_type: MessageType, body: bytes) -> object:
+        """Promise of the port; parses twice, which only bytes from outside have to pay for."""
+        message = self.decode(message_type, body)
         try:
             # Strict in undeclared fields too: they are stored, and other parsers will read them.
             value = msgspec.json.decode(body)
@@ -105,6 +105,7 @@ class JsonCodec:
             raise MessageInvalid(message_type.name, *explain(error)) from error
         if repeated is not None:
             raise MessageInvalid(message_type.name, repeated, "key appears twice")
+        return message
 
     def _form_for(self, message: object) -> Form:
         message_type = message_type_of(message)

@@ -140,9 +140,9 @@ class Sender:
         self, message: object, message_type: MessageType, routes: tuple[Route, ...], table: RoutingTable
     ) -> None:
         """Let `follow` know the class, under this routing."""
-        if len(routes) == 1 and message_type.version == 1 and not routes[0].leaves:
+        name, kind = message_type.name, message_type.kind
+        if len(routes) == 1 and message_type.version == 1 and (kind == "event" or not routes[0].leaves):
             (route,), write = routes, self.codec.writer(message_type)
-            name, kind = message_type.name, message_type.kind
             table.plain[type(message)] = Plain(name, kind, route.channel, route.key, route.remote, table.lanes, write)
 
     def announced(self, message: object, stamp: Stamp) -> Stamp:
@@ -254,12 +254,17 @@ def with_version(stamp: Stamp, version: int) -> Stamp:
 
 
 KIND_HEADER = "sagabus-kind"
-"""Says on an envelope that leaves the service what its message is."""
+"""Says on an envelope that leaves the service that its message is a command. Without it, the message is an event."""
 
 
 def leaving(stamp: Stamp, kind: str) -> Stamp:
     """The stamp of a message that leaves the service: a broker takes events and commands to different receivers."""
-    return msgspec.structs.replace(stamp, headers={**(stamp.headers or {}), KIND_HEADER: kind})
+    if kind != "event":
+        return msgspec.structs.replace(stamp, headers={**(stamp.headers or {}), KIND_HEADER: kind})
+    if stamp.headers is None or KIND_HEADER not in stamp.headers:
+        return stamp
+    headers = {name: value for name, value in stamp.headers.items() if name != KIND_HEADER}
+    return msgspec.structs.replace(stamp, headers=headers or None)
 
 
 def _article(kind: str) -> str:

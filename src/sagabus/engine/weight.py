@@ -9,5 +9,8 @@ UNLIMITED = 1 << 62
 
 def size_of(envelope: Envelope) -> int:
     """Bytes of a message, with its headers."""
-    headers = envelope.headers
-    return len(envelope.body) + (len("".join((*headers, *headers.values()))) if headers else 0)
+    size = len(envelope.body)
+    if envelope.headers:
+        for name, text in envelope.headers.items():
+            size += len(name) + len(text)
+    return size

@@ -106,8 +106,8 @@ def command(name: str, **options: Unpack[MessageOptions]) -> Callable[[type[T]],
 
 def version_in(headers: Mapping[str, str] | None) -> int:
     """The version that a message was sent with; 1 where its headers say none, or nothing that is a version."""
-    text = "" if headers is None else headers.get(VERSION_HEADER, "")
-    return int(text) if text.isascii() and text.isdecimal() else 1
+    text = None if headers is None else headers.get(VERSION_HEADER)
+    return 1 if text is None or not (text.isascii() and text.isdecimal()) else int(text)
 
 
 def message_type_of(message: object) -> MessageType:

@@ -28,6 +28,7 @@ _KINDS = frozenset(("event", "command"))
 LATEST = 253_402_300_799_999_999
 """The end of the year 9999."""
 _MOST_HOPS = 1 << 31
+_MOST_DIGITS = 20
 
 
 def written(message: WireMessage) -> dict[str, str]:
@@ -109,6 +110,6 @@ def _text(value: object) -> str | None:
 
 
 def _number(text: str | None, limit: int) -> int | None:
-    if text is None or not (text.isascii() and text.isdecimal()) or len(text) > len(str(limit)):
+    if text is None or len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
         return None
     return number if (number := int(text)) <= limit else None

@@ -192,18 +192,21 @@ class Outbound:
 def wire_message(envelope: Envelope, service: str) -> WireMessage:
     """An envelope that leaves the service, as other services see it."""
     headers: Mapping[str, str] = envelope.headers or NO_HEADERS
+    kind = headers.get(KIND_HEADER)
+    if kind is not None:
+        headers = {name: value for name, value in headers.items() if name != KIND_HEADER}
     return WireMessage(
         id=envelope.message_id,
         source=service,
         type=envelope.message_type,
         body=envelope.body,
-        kind=cast("WireKind", headers.get(KIND_HEADER, "event")),
+        kind=cast("WireKind", kind or "event"),
         key=envelope.partition_key,
         correlation_id=envelope.correlation_id or envelope.message_id,
         causation_id=envelope.causation_id,
         sent_at=envelope.sent_at,
         hops=envelope.hops,
-        headers={name: value for name, value in headers.items() if name != KIND_HEADER},
+        headers=headers,
     )
 
 

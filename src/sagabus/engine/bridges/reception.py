@@ -49,20 +49,16 @@ class Reception:
         problem = _problem(message)
         if problem is not None:
             return self.unusable(message, problem)
-        headers = dict(message.headers) | {SOURCE_HEADER: message.source, ORIGINAL_HEADER: message.id}
+        source, original, sent_at = message.source, message.id, message.sent_at
+        headers = {**message.headers, SOURCE_HEADER: source, ORIGINAL_HEADER: original}
+        # By position: see `Envelope`.
+        # fmt: off
         return Envelope(
-            message_id=accepted_id(message.source, message.id),
-            message_type=message.type,
-            body=message.body,
-            channel=BROKER_IN,
-            partition_key=message.key,
-            headers=headers,
-            correlation_id=message.correlation_id,
-            causation_id=message.causation_id,
-            sent_at=self._clock.now() if message.sent_at is None else message.sent_at,
-            hops=message.hops,
-            guarded=True,
+            accepted_id(source, original), message.type, message.body, BROKER_IN, 0, message.key, headers,
+            message.correlation_id, message.causation_id, self._clock.now() if sent_at is None else sent_at,
+            0, 0, 0, 0, 0, None, None, False, message.hops, True,
         )
+        # fmt: on
 
     def unusable(self, message: WireMessage, problem: str) -> Envelope:
         """The body with the reason, and nothing else of what came. Equal bodies are one.
@@ -98,18 +94,16 @@ class Reception:
         return [self._to(envelope, route, message, table) for route in routes]
 
     def _to(self, envelope: Envelope, route: Route, message: object, table: RoutingTable) -> Envelope:
-        key = _key(envelope, route, message)
-        return msgspec.structs.replace(
-            envelope,
-            channel=route.channel,
-            lane=lane_of(envelope.message_id if key is None else key, table.lanes),
-            partition_key=key,
-            guarded=True,  # whatever the subscription says of copies of its own: a broker makes more of them
-            position=0,
-            due_at=0,
-            attempt=0,
-            failed_at=None,
+        key, message_id = _key(envelope, route, message), envelope.message_id
+        # It begins here: no run has counted yet. Guarded whatever the subscription says of copies of its own, since a
+        # broker makes more of them. By position: see `Envelope`.
+        # fmt: off
+        return Envelope(
+            message_id, envelope.message_type, envelope.body, route.channel,
+            lane_of(message_id if key is None else key, table.lanes), key, envelope.headers, envelope.correlation_id,
+            envelope.causation_id, envelope.sent_at, 0, 0, 0, 0, 0, None, None, False, envelope.hops, True,
         )
+        # fmt: on
 
     def _read(self, envelope: Envelope) -> object:
         """The message, checked as one from outside; None where only another process can read it."""
@@ -117,7 +111,7 @@ class Reception:
         if message_type is None:
             return None
         if version_in(headers) == message_type.version:
-            self._codec.admit(message_type, envelope.body)
+            return self._codec.admit(message_type, envelope.body)
         try:
             return self._codec.decode(message_type, envelope.body, headers)
         except MessageTooNew:
@@ -196,7 +190,8 @@ def _problem(message: WireMessage) -> str | None:
         return "it names no message type"
     if len(message.headers) > MOST_HEADERS:
         return f"it has {len(message.headers)} headers, more than {MOST_HEADERS}"
-    if not _is_storable("".join((message.id, message.source, *message.headers, *message.headers.values()))):
+    texts = (message.id, message.source, *message.headers, *message.headers.values())
+    if not (all(map(str.isascii, texts)) or _is_storable("".join(texts))):
         return "a header is no text that UTF-8 can write"
     try:
         _check_names(message)

@@ -181,9 +181,10 @@ class _Lines:
     def _rare(self, envelope: Envelope, due_at: int) -> str:
         self._fields += len(_RARE)
         failed_at = None if envelope.failed_at is None else str(envelope.failed_at)
-        texts = (headers_text(envelope), failed_at, envelope.timer)
-        numbers = (due_at, envelope.attempt, int(envelope.stashed))
-        return "".join([f"\x1f{value}" for value in (*numbers, *map(self._or_null, texts))])
+        return (
+            f"\x1f{due_at}\x1f{envelope.attempt}\x1f{int(envelope.stashed)}\x1f{self._or_null(headers_text(envelope))}"
+            f"\x1f{self._or_null(failed_at)}\x1f{self._or_null(envelope.timer)}"
+        )
 
     def _guard(self, envelope: Envelope, stamp: int) -> str:
         self._fields += 4

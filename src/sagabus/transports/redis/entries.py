@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import TypeAlias, TypeGuard
 
 import msgspec
@@ -43,9 +44,7 @@ def packed(key: str, message: WireMessage) -> bytes:
     headers = wire.written(message)
     if len(headers) > _MOST_FIELDS:
         raise ValueError(f"it has {len(headers)} headers, more than {_MOST_FIELDS}: send fewer")
-    head = [key, message.kind, message.source]
-    for header in headers.items():
-        head += header
+    head = [key, message.kind, message.source, *chain.from_iterable(headers.items())]
     try:
         found = _encode(head)
     except UnicodeEncodeError:
@@ -76,7 +75,8 @@ def message(stream: str, entry: str, found: Parts) -> WireMessage:
     if _are_texts(found) and found[-2] == BODY:  # by us, most likely
         texts = dict(zip(found[:-2:2], found[1:-2:2], strict=True))
         if wire.ID in texts:
-            return wire.read_texts(texts, found[-1].encode(), broker_time=_time(entry))
+            broker_time = None if wire.SENT_AT in texts else _time(entry)
+            return wire.read_texts(texts, found[-1].encode(), broker_time=broker_time)
     return _of_bytes(stream, entry, [each.encode() if isinstance(each, str) else each for each in found])
 
 
