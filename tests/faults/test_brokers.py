@@ -51,15 +51,14 @@ def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kill", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["killed", "stopped"])
 async def test_a_broker_that_ends_in_the_middle_costs_nothing(lab: Lab, two_stores: Sequence[str], kill: bool) -> None:
-    if kill:
-        lab.may_be_killed()
+    lab.may_end()
     async with lab, pair(two_stores, lab.transport) as both:
         await ends_in_the_middle(lab, both, kill=kill)
 
 
 @pytest.mark.slow
 async def test_a_broker_that_ends_costs_services_on_postgresql_nothing(lab: Lab, tmp_path: Path) -> None:
-    lab.may_be_killed()
+    lab.may_end()
     with fresh_database("postgres", tmp_path) as one, fresh_database("postgres", tmp_path) as other:
         async with lab, pair([one.url, other.url], lab.transport) as both:
             await ends_in_the_middle(lab, both, kill=True)

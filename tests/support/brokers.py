@@ -84,14 +84,14 @@ class Lab(ABC):
         """Have on disk what was declared, for brokers that write it later than messages."""
         await asyncio.sleep(0)
 
-    def may_be_killed(self) -> None:
-        """Skip the test where this version loses what it has confirmed when it is killed."""
+    def may_end(self) -> None:
+        """Skip the test where this version loses what it has confirmed when it is killed, or stopped under traffic."""
         if self.loses:
             pytest.skip(self.loses)
 
     @property
     def loses(self) -> str:
-        """Why it loses what it has confirmed when it is killed."""
+        """Why it loses what it has confirmed when it is killed, or stopped under traffic."""
         return ""
 
     @abstractmethod
@@ -217,7 +217,7 @@ class NatsLab(Lab):
     def loses(self) -> str:
         if PrivateNats.version() >= (2, 10):
             return ""
-        return "NATS 2.9.10 loses confirmed messages when it is killed: SAGABUS_NATS_SERVER names a newer one"
+        return "NATS 2.9.10 loses what it confirmed when it ends: SAGABUS_NATS_SERVER names a newer one"
 
     @asynccontextmanager
     async def full(self, service: str) -> AsyncIterator[None]:

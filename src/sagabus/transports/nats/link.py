@@ -25,7 +25,10 @@ _CANNOT_SYNC = (
     "confirms messages up to two minutes before they are on the disk. "
     "Its version can do nothing else: take NATS 2.10 or newer with `sync_interval: always`"
 )
-_LOSES = "loses confirmed messages when it is killed (seen on 2.9.10, not on 2.15.1): take a newer version"
+_LOSES = (
+    "loses confirmed messages when it is killed, or stopped under traffic (seen on 2.9.10, not on 2.10.27 and 2.15.1): "
+    "take a newer version"
+)
 _MAY_NOT_SYNC = (
     "may confirm messages before they are on the disk, and does not say whether it does: set `sync_interval: always` "
     "there, and sync=always in the URL"
