@@ -112,13 +112,14 @@ async def test_connections_end_after_any_byte_of_a_link(
         await one_round(lab, both, 0)
         before = getattr(lab.proxy, direction)
         await one_round(lab, both, 1)
-        length = getattr(lab.proxy, direction) - before
+        length, rounds = getattr(lab.proxy, direction) - before, 2
         for at in range(cuts):
             lab.proxy.end_after(**{direction: length * at // cuts + draw.randrange(length // cuts + 1) + 1})
-            await one_round(lab, both, at + 2)
-            await lab.proxy.until(lambda proxy, cuts=at + 1: proxy.ended == cuts)
+            while lab.proxy.ended == at:  # a round may have fewer bytes than the one that was measured
+                await one_round(lab, both, rounds)
+                rounds += 1
 
-        await both.check(cuts + 2)
+        await both.check(rounds)
 
 
 async def one_round(lab: Lab, both: Pair, number: int) -> None:
