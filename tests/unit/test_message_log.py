@@ -117,7 +117,7 @@ async def test_without_the_observer_a_message_leaves_no_line(listen: Any) -> Non
 
 async def test_nothing_is_made_for_a_level_that_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     made = list[object]()
-    monkeypatch.setattr("sagabus.telemetry.message_log.fields_of", made.append)
+    monkeypatch.setattr("sagabus.telemetry.message_log.blank", made.append)
     logger = logging.getLogger("sagabus.messages")
     before = logger.level
     logger.setLevel(logging.WARNING)

@@ -18,11 +18,13 @@ from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import json_option
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.process import own_process
-from sagabus.cli.text import printable, printable_lines, time_text
+from sagabus.cli.text import printable, time_text
 from sagabus.clock import SystemClock
 from sagabus.errors import StoreError
 from sagabus.telemetry.fields import MessageFields
 from sagabus.telemetry.json_lines import JsonLines
+from sagabus.telemetry.line_handler import LineHandler
+from sagabus.telemetry.text_lines import TextLines
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
@@ -32,14 +34,6 @@ log = logging.getLogger("sagabus")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _LEVELS = ("debug", "info", "warning", "error")
-
-
-class _Plain(logging.Formatter):
-    """Escapes control characters in log lines, because these quote errors, and errors quote messages."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The usual line, safe to show in a terminal."""
-        return printable_lines(super().format(record))
 
 
 @click.command("run")
@@ -119,10 +113,9 @@ async def _open(bus: Bus, asked: asyncio.Event) -> bool:
 def _log(level: str, form: str) -> None:
     if logging.getLogger().handlers or log.handlers:
         return
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.addFilter(MessageFields())
-    plain = _Plain("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonLines() if form == "json" else plain)
+    handler.setFormatter(JsonLines() if form == "json" else TextLines())
     log.addHandler(handler)
     log.setLevel(level.upper())
 

@@ -6,7 +6,10 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from sagabus.envelope import Envelope
 from sagabus.log import traceback_text
+from sagabus.observer import Commit
+from sagabus.telemetry.message_record import is_visible, lines_of
 
 __all__ = ["JsonLines"]
 
@@ -22,9 +25,8 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         found: dict[str, object] = {
-            "time": at.replace("+00:00", "Z"),
+            "time": _time_of(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -42,6 +44,33 @@ class JsonLines(logging.Formatter):
             return json.dumps(
                 {name: value if isinstance(value, str | int) else _text(value) for name, value in found.items()}
             )
+
+    def format_messages(self, commit: Commit, base: logging.LogRecord) -> str:
+        """See `sagabus.telemetry.line_handler.WritesMessages`."""
+        has_more = not vars(base).keys() <= _OF_EVERY_RECORD  # what a factory of the application's gave the record
+        head = f'{{"time": "{_time_of(base)}", "level": "{base.levelname.lower()}", "logger": "{base.name}"'
+
+        def quick(envelope: Envelope, took: float) -> str:
+            kind, number, key = envelope.message_type, envelope.message_id, envelope.partition_key
+            channel, attempt = envelope.channel, envelope.attempt + 1
+            text = f"{channel} {key}: {kind} {number} completed in {took:.6f} s, attempt {attempt}"
+            names = f'"message_type": "{kind}", "correlation_id": "{envelope.correlation_id or number}"'
+            ended = f'"result": "completed", "attempt": {attempt}, "duration": {took!r}'
+            return (
+                f'{head}, "message": "{text}", "message_id": "{number}", {names}, '
+                f'"subscription": "{channel}", {ended}, "key": "{key}"}}'
+            )
+
+        def is_plain(lines: str, count: int) -> bool:
+            # A line has this many quotes. With one more, or with a backslash, a value is to be escaped.
+            is_quoted = lines.count('"') == 44 * count and "\\" not in lines
+            return is_quoted and not has_more and is_visible(lines)
+
+        return lines_of(commit, base, quick, is_plain, self)
+
+
+def _time_of(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _text(value: object) -> str:
