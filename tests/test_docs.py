@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import logging
 import re
 import shlex
 import sys
@@ -139,8 +140,19 @@ def databases(page: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def loggers() -> Iterator[None]:
+    """What a page sets up of logging ends with it."""
+    known = {name: logging.getLogger(name) for name in ("", "shop", "sagabus", "sagabus.messages")}
+    before = {name: (each.level, each.propagate, [*each.handlers]) for name, each in known.items()}
+    yield
+    for name, each in known.items():
+        each.propagate, each.handlers[:] = before[name][1:]
+        each.setLevel(before[name][0])  # it forgets what it has found for other levels, too
+
+
 @every_page
-@pytest.mark.usefixtures("databases")
+@pytest.mark.usefixtures("databases", "loggers")
 def test_the_python_of_a_page_runs_and_prints_what_it_says(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

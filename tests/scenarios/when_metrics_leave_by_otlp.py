@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import Histogram as Instrument
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import AggregationTemporality, PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from tests.scenarios.conftest import MakeHarness, until
@@ -18,8 +19,10 @@ from tests.scenarios.shop import Ended, Noted
 from tests.support.otlp import Receiver
 
 from sagabus import Bus, Context, RetryPolicy, StoreUnavailable, handler
+from sagabus.observer import Unheard
 from sagabus.telemetry.conventions import LABELS
 from sagabus.telemetry.facts import COUNTED, OF_HEALTH, OF_STORE, STORE_UP
+from sagabus.telemetry.histograms import HistogramExporter
 from sagabus.telemetry.metering import Metering
 from sagabus.telemetry.tracing import Tracing
 from sagabus.testing import Harness, ManualClock
@@ -45,14 +48,21 @@ def ends(message: Ended) -> None: ...
 def also(message: Ended) -> None: ...
 
 
+DELTA: dict[type, AggregationTemporality] = {Instrument: AggregationTemporality.DELTA}
+
+
 class Exported:
     """What an application brings: an SDK, and where it exports to."""
 
-    def __init__(self, receiver: Receiver) -> None:
+    def __init__(self, receiver: Receiver, *, gathers: bool = False, is_delta: bool = False) -> None:
         self.receiver = receiver
-        exporter = OTLPMetricExporter(f"{receiver.url}/v1/metrics")
-        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=float("inf"))
+        own = OTLPMetricExporter(f"{receiver.url}/v1/metrics", preferred_temporality=DELTA if is_delta else None)
+        self.histograms = HistogramExporter(own) if gathers else None
+        reader = PeriodicExportingMetricReader(self.histograms or own, export_interval_millis=float("inf"))
         self.provider = MeterProvider([reader], shutdown_on_exit=False)
+
+    def metering(self, **options: Any) -> Metering:
+        return Metering(self.provider, histograms=self.histograms, **options)
 
     async def now(self) -> Receiver:
         """Everything as it is, exported by another thread, as by the reader's own."""
@@ -60,10 +70,11 @@ class Exported:
         return self.receiver
 
 
-@pytest.fixture
-def exported() -> Iterator[Exported]:
+@pytest.fixture(params=[False, True], ids=["by-the-sdk", "gathered"])
+def exported(request: pytest.FixtureRequest) -> Iterator[Exported]:
+    """Histograms leave by the SDK's own instruments, or gathered by us: it makes no difference to who receives them."""
     with Receiver() as receiver:
-        exported = Exported(receiver)
+        exported = Exported(receiver, gathers=request.param)
         yield exported
         exported.provider.shutdown()
 
@@ -71,7 +82,7 @@ def exported() -> Iterator[Exported]:
 async def test_metrics_of_the_conventions_have_their_names_and_attributes(
     harness: MakeHarness, exported: Exported
 ) -> None:
-    async with harness(notes, ends, also, observers=[Metering(exported.provider)]) as bus:
+    async with harness(notes, ends, also, observers=[exported.metering()]) as bus:
         await bus.publish(Noted(key="A"))
         await bus.publish(Noted(key="B", number=1))
         await bus.advance(timedelta(minutes=1))
@@ -104,7 +115,7 @@ async def test_metrics_of_the_conventions_have_their_names_and_attributes(
 
 
 async def test_facts_without_a_convention_are_those_of_prometheus(harness: MakeHarness, exported: Exported) -> None:
-    metering = Metering(exported.provider)
+    metering = exported.metering()
     async with harness(notes, ends, observers=[metering]) as bus:
         metering.look_at(bus.bus)
         for _ in range(2):
@@ -140,7 +151,7 @@ async def test_critical_time_is_that_from_sending_to_the_commit(exported: Export
     async def slow(message: Noted) -> None:
         clock.advance(timedelta(seconds=2))
 
-    async with Harness(slow, observers=[Metering(exported.provider, clock=clock)], clock=clock) as bus:
+    async with Harness(slow, observers=[exported.metering(clock=clock)], clock=clock) as bus:
         await bus.publish(Noted(key="A"))
         await bus.idle()
         found = await exported.now()
@@ -149,7 +160,7 @@ async def test_critical_time_is_that_from_sending_to_the_commit(exported: Export
 
 
 async def test_what_passes_a_bridge_is_sent_and_consumed_at_its_broker(exported: Exported) -> None:
-    broker, quiet = MemoryBroker(), Metering(exported.provider)
+    broker, quiet = MemoryBroker(), exported.metering()
     shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[quiet])
     books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books", observers=[quiet])
     async with books, shop:
@@ -169,7 +180,7 @@ async def test_what_passes_a_bridge_is_sent_and_consumed_at_its_broker(exported:
 
 
 async def test_a_step_that_failed_has_its_error(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    broker, metering = MemoryBroker(), Metering(exported.provider)
+    broker, metering = MemoryBroker(), exported.metering()
     shop = Bus("memory:", notes, transport=MemoryTransport(broker), service="shop", observers=[metering])
     books = Bus("memory:", ends, transport=MemoryTransport(broker), service="books")
     async with books, shop:
@@ -185,7 +196,7 @@ async def test_a_step_that_failed_has_its_error(exported: Exported, monkeypatch:
 async def test_gauges_are_looked_at_without_holding_up_the_loop(
     exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metering, asked, threads = Metering(exported.provider), asyncio.Event(), set[int]()
+    metering, asked, threads = exported.metering(), asyncio.Event(), set[int]()
     async with Bus("memory:", notes, ends, observers=[metering]) as bus:
         metering.look_at(bus)
         look, going = bus.inspect.subscriptions, asyncio.Event()
@@ -208,7 +219,7 @@ async def test_gauges_are_looked_at_without_holding_up_the_loop(
 
 
 async def test_a_reader_in_the_loop_itself_gets_what_is_known(exported: Exported) -> None:
-    metering = Metering(exported.provider)
+    metering = exported.metering()
     async with Bus("memory:", notes, ends, observers=[metering]) as bus:
         metering.look_at(bus)
         exported.provider.force_flush()
@@ -220,7 +231,7 @@ async def test_a_reader_in_the_loop_itself_gets_what_is_known(exported: Exported
 
 
 async def test_a_store_that_does_not_answer_is_a_metric(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    metering = Metering(exported.provider)
+    metering = exported.metering()
 
     async def away() -> Any:
         raise StoreUnavailable("gone")
@@ -235,7 +246,7 @@ async def test_a_store_that_does_not_answer_is_a_metric(exported: Exported, monk
 
 
 def test_a_loop_that_has_ended_is_asked_nothing(exported: Exported) -> None:
-    metering = Metering(exported.provider)
+    metering = exported.metering()
 
     async def work() -> None:
         async with Bus("memory:", notes, ends, observers=[metering]) as bus:
@@ -248,8 +259,11 @@ def test_a_loop_that_has_ended_is_asked_nothing(exported: Exported) -> None:
 
 
 def test_errors_of_many_types_are_bounded(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagabus.telemetry.metering._MOST_ERRORS", 3)
-    recorder = Metering(exported.provider)._tally.flushes
+    for module in ("metering", "series"):
+        monkeypatch.setattr(f"sagabus.telemetry.{module}.MOST_ERRORS", 3)
+    metering = exported.metering()
+    metering.unheard(Unheard("shop.noted", "m1"))
+    recorder = metering._tally.flushes
     for number in range(10):
         recorder.erring(f"E{number}").add(1.0)
     exported.provider.force_flush()
@@ -270,3 +284,51 @@ async def test_spans_reach_the_same_receiver(exported: Exported) -> None:
     assert spans.keys() == {"create shop.ended", "process shop.ended", "flush"}
     (link,) = spans["process shop.ended"].links
     assert link.span_id == spans["create shop.ended"].span_id
+
+
+async def test_of_an_interval_only_what_was_new_in_it_leaves() -> None:
+    with Receiver() as receiver:
+        exported = Exported(receiver, gathers=True, is_delta=True)
+        async with Harness(notes, ends, observers=[exported.metering()]) as bus:
+            counts = []
+            for published in (3, 0, 2):
+                for number in range(published):
+                    await bus.publish(Noted(key=f"{published}-{number}"))
+                await bus.idle()
+                receiver.metrics.clear()
+                await exported.now()
+                counts.append(sum(point.count for point in receiver.points(PROCESS)))
+        exported.provider.shutdown()
+
+    assert counts == [6, 0, 4], "each message is handled twice"
+
+
+async def test_what_is_gathered_has_its_classes_and_its_limits() -> None:
+    clock = ManualClock()
+
+    @handler("slow")
+    async def slow(message: Noted) -> None:
+        clock.advance(timedelta(seconds=message.number))
+
+    with Receiver() as receiver:
+        exported = Exported(receiver, gathers=True)
+        async with Harness(slow, observers=[exported.metering(clock=clock)], clock=clock) as bus:
+            for number in (1, 3):
+                await bus.publish(Noted(key="A", number=number))
+                await bus.idle()
+            await exported.now()
+        exported.provider.shutdown()
+
+    (point,) = receiver.metrics[PROCESS].histogram.data_points
+    assert (point.count, point.sum, point.min, point.max) == (2, 4.0, 1.0, 3.0)
+    held = [bound for bound, count in zip([*point.explicit_bounds, None], point.bucket_counts, strict=True) if count]
+    assert held == [1.0, 5.0]
+
+
+def test_one_exporter_takes_one_metering() -> None:
+    with Receiver() as receiver:
+        exported = Exported(receiver, gathers=True)
+        exported.metering()
+        with pytest.raises(ValueError, match="one Metering"):
+            exported.metering()
+        exported.provider.shutdown()

@@ -12,7 +12,7 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["COUNTED", "OF_HEALTH", "OF_STORE", "STORE_UP", "Fact", "Samples"]
+__all__ = ["COUNTED", "HISTOGRAMS", "OF_HEALTH", "OF_STORE", "STORE_UP", "Counted", "Fact", "Samples"]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Samples: TypeAlias = Iterable[tuple[Sequence[str], float]]
@@ -90,6 +90,7 @@ COMMIT_DURATION = Fact(
     "s",
     (0.0005, 0.001, 0.0025, *_SHORT),
 )
+HISTOGRAMS = (RUN_DURATION, CRITICAL_TIME, FLUSH_SIZE, COMMIT_DURATION)
 STORE_UP = Fact("sagabus.store_up", "gauge", "Whether the store answered.")
 
 

@@ -13,15 +13,26 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import Envelope
 from sagabus.errors import ConfigurationError
 from sagabus.observer import Bridged, Commit, Departure, Observer, Refused, Unheard
 from sagabus.telemetry import conventions as names
-from sagabus.telemetry.facts import COUNTED, OF_HEALTH, OF_STORE, RUN_DURATION, STORE_UP, Fact, Samples
+from sagabus.telemetry.facts import (
+    COUNTED,
+    HISTOGRAMS,
+    OF_HEALTH,
+    OF_STORE,
+    RUN_DURATION,
+    STORE_UP,
+    Counted,
+    Fact,
+    Samples,
+)
 from sagabus.telemetry.look import FRESH, PATIENCE, Look, Watched
+from sagabus.telemetry.series import MOST_ERRORS, Gathered, Series
 from sagabus.telemetry.tally import MOST_TYPES, OTHER, Tally
 
 try:
@@ -34,8 +45,6 @@ __all__ = ["Metering"]
 
 _Attributes: TypeAlias = Mapping[str, str]
 _Callback: TypeAlias = Callable[[CallbackOptions], Iterable[Observation]]
-_MOST_ERRORS = 100
-"""Types of errors at one place: what comes after so many is counted as one more."""
 
 
 class _Recorder:
@@ -55,7 +64,7 @@ class _Recorder:
             self._histogram.record(value, self._attributes)
 
     def erring(self, error_type: str) -> _Recorder:
-        if error_type not in self._erring and len(self._erring) >= _MOST_ERRORS:
+        if error_type not in self._erring and len(self._erring) >= MOST_ERRORS:
             error_type = names.OTHER_ERROR
         found = self._erring.get(error_type)
         if found is None:
@@ -67,19 +76,40 @@ class _Recorder:
         return self
 
 
+class Histograms(Protocol):
+    """As `sagabus.telemetry.histograms.HistogramExporter`."""
+
+    def reads(self, source: Callable[[], Iterable[Gathered]]) -> None: ...
+
+
 class Metering(Observer):
-    """The metrics of one bus in this process. `provider`: the global one by default."""
+    """The metrics of one bus in this process. `provider`: the global one by default.
+
+    `histograms` is the `HistogramExporter` that the provider exports with. Then histograms are gathered here, for a
+    fraction of the time that the SDK takes.
+    """
 
     times_runs = True
 
-    def __init__(self, provider: MeterProvider | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        provider: MeterProvider | None = None,
+        *,
+        histograms: Histograms | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._meter = metrics.get_meter("sagabus", meter_provider=provider)
         self._clock = clock or SystemClock()
         self._look = Look(self._clock)
         self._bus: Watched | None = None
         self._asked: float | None = None
         self._histograms: dict[Fact, Histogram] = {}
-        self._tally: Tally[_Recorder] = Tally(self._recorder)
+        self._tally: Tally[_Recorder] | Tally[Series]
+        if histograms is None:
+            self._tally = Tally(self._recorder)
+        else:
+            self._tally = gathering = Tally(self._series)
+            histograms.reads(partial(_gathered, gathering))
         self._sent: Counter[str] = Counter()
         self._passed: Counter[tuple[str, str, str | None]] = Counter()
         """What passed bridges, by the step, the broker and the error."""
@@ -136,13 +166,12 @@ class Metering(Observer):
         self._sent[name if name in self._sent or len(self._sent) < MOST_TYPES else OTHER] += count
 
     def _recorder(self, fact: Fact, labels: tuple[str, ...]) -> _Recorder:
-        is_theirs = fact is RUN_DURATION
         if fact not in self._histograms:
-            name = names.PROCESS_DURATION if is_theirs else fact.name
-            bounds = names.DURATIONS if is_theirs else fact.bounds
-            self._histograms[fact] = self._histogram(name, fact.unit, fact.text, bounds)
-        attributes = _attributes(fact, labels)
-        return _Recorder(self._histograms[fact], {**names.PROCESSED, **attributes} if is_theirs else attributes)
+            self._histograms[fact] = self._histogram(_name(fact), fact.unit, fact.text, _bounds(fact))
+        return _Recorder(self._histograms[fact], _of_histogram(fact, labels))
+
+    def _series(self, fact: Fact, labels: tuple[str, ...]) -> Series:
+        return Series(_bounds(fact), _of_histogram(fact, labels))
 
     def _histogram(self, name: str, unit: str, text: str, bounds: Sequence[float]) -> Histogram:
         return self._meter.create_histogram(name, unit, text, explicit_bucket_boundaries_advisory=bounds)
@@ -162,7 +191,7 @@ class Metering(Observer):
             self._meter.create_observable_counter(name, [_callback(observed)], "{message}", text)
 
     def _observe_counted(
-        self, fact: Fact, samples: Callable[[Tally[_Recorder], Iterable[str]], Samples]
+        self, fact: Fact, samples: Callable[[Counted, Iterable[str]], Samples]
     ) -> Iterable[Observation]:
         return _observed(fact, samples(self._tally, ()))
 
@@ -217,6 +246,24 @@ class Metering(Observer):
         asked.cancel()
         self._asked = time.monotonic()
         return self._look
+
+
+def _name(fact: Fact) -> str:
+    return names.PROCESS_DURATION if fact is RUN_DURATION else fact.name
+
+
+def _bounds(fact: Fact) -> Sequence[float]:
+    return names.DURATIONS if fact is RUN_DURATION else fact.bounds
+
+
+def _of_histogram(fact: Fact, labels: Sequence[str]) -> dict[str, str]:
+    attributes = _attributes(fact, labels)
+    return {**names.PROCESSED, **attributes} if fact is RUN_DURATION else attributes
+
+
+def _gathered(tally: Tally[Series]) -> Iterable[Gathered]:
+    """Read in the thread that exports."""
+    return [Gathered(_name(fact), fact.unit, fact.text, [*tally.durations(fact).values()]) for fact in HISTOGRAMS]
 
 
 def _callback(observed: Callable[[], Iterable[Observation]]) -> _Callback:

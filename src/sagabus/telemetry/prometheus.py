@@ -13,13 +13,10 @@ from sagabus.clock import Clock, SystemClock
 from sagabus.errors import ConfigurationError
 from sagabus.observer import Commit, Observer, Refused, Unheard
 from sagabus.telemetry.facts import (
-    COMMIT_DURATION,
     COUNTED,
-    CRITICAL_TIME,
-    FLUSH_SIZE,
+    HISTOGRAMS,
     OF_HEALTH,
     OF_STORE,
-    RUN_DURATION,
     STORE_UP,
     Fact,
     Samples,
@@ -104,7 +101,7 @@ class Metrics(Observer, Collector):
         tally = self._tally
         known = {name for name, _ in tally.results()}.union(names)
         yield from (_family(fact, samples(tally, known)) for fact, samples in COUNTED.items())
-        for fact in (RUN_DURATION, CRITICAL_TIME, FLUSH_SIZE, COMMIT_DURATION):
+        for fact in HISTOGRAMS:
             family = HistogramMetricFamily(_name(fact), fact.text, labels=fact.labels)
             for labels, distribution in tally.durations(fact).items():
                 family.add_metric(labels, _buckets(distribution), distribution.total)
