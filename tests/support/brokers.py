@@ -102,12 +102,20 @@ class Lab(ABC):
 _COUNT = """
 case rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)) of
     {{ok, Queue}} ->
-        {{ok, {{_, Count}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), fun rabbit_fifo:query_messages_total/1),
+        Leader = amqqueue:get_pid(Queue),
+        {{ok, {{_, Count}}, _}} = try
+            ra:leader_query(Leader, fun rabbit_fifo:query_messages_total/1)
+        catch error:function_clause ->
+            ra:leader_query(Leader, {{rabbit_fifo, query_messages_total, []}})
+        end,
         Count;
     {{error, not_found}} -> 0
 end.
 """
-"""The leader of a quorum queue knows what it has; `list_queues` says what it was some seconds ago."""
+"""The leader of a quorum queue knows what it has; `list_queues` says what it was some seconds ago.
+
+Newer servers take a function by its name only, and older ones only as a value.
+"""
 
 
 class RabbitMQLab(Lab):
