@@ -568,11 +568,15 @@ def test_a_broker_that_forgets_is_refused_where_durability_is_required() -> None
         Bus("memory:", capture, transport="memory://x", service="x", settings=Settings(durability="require"))
 
 
-async def test_a_second_owner_of_a_command_is_refused_when_it_opens(stores: Stores, broker: MemoryBroker) -> None:
+async def test_a_second_owner_of_a_command_is_refused_when_it_opens(
+    stores: Stores, broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
     async with bus(stores, broker, "payments", capture):
         second = bus(stores, broker, "others", capture)
         with pytest.raises(ConfigurationError, match="has a receiver already, service 'payments'"):
             await second.open()
+
+    assert "the next try" not in caplog.text  # there is none
 
 
 @handler("twice")

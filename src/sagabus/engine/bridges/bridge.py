@@ -106,12 +106,16 @@ class Bridge:
             why = await self._one_link()
             if self._stopping.is_set():
                 return
-            self._trouble = why
+            place = self._transport.place
+            self._trouble = why = why.removeprefix(f"{place}: ")
             self._tried.set()
+            if self._refusal is not None:  # the bus does not open, and says why
+                await self._stopping.wait()
+                return
             if self._clock.monotonic() - began > _LASTING:
                 self._tries = 0
             pause = self._pause()
-            log.warning("no link to the broker %s: %s; the next try in %.2g s", self._transport.place, why, pause)
+            log.warning("no link to the broker %s: %s; the next try in %.2g s", place, why, pause)
             await self._unless_stopping(sleep(self._clock, pause))
 
     async def _one_link(self) -> str:

@@ -66,7 +66,7 @@ class Dialler:
                 failed.append(f"{host}:{port}: {reason(error)}")
             if refusal:
                 raise ConfigurationError(
-                    f"{options.place}: {host}:{port} refuses the connection: {refusal}. "
+                    f"{options.place}: {host}:{port} refuses the connection: {refusal.rstrip('. ')}. "
                     "Correct the user, the password, the virtual host or the certificate in the URL, or the permissions"
                 )
         raise TransportError(f"no broker answers: {'; '.join(failed)}", transport=options.place)
