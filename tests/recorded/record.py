@@ -120,7 +120,7 @@ def _literals(database: Database, row: Sequence[Any]) -> Iterator[str]:
 
 def _counters(database: Database) -> Iterator[str]:
     """So that no position is given twice."""
-    columns = {"envelope": "position", "dead_letter": "id", "history": "position", "journal": "position"}
+    columns = {"envelope": "position", "dead_letter": "id", "history": "position", "journal": "position", "audit": "id"}
     for table, column in columns.items():
         if database.kind == "sqlite":
             ((last,),) = database.run("SELECT seq FROM sqlite_sequence WHERE name = ?", [database.own(table)])

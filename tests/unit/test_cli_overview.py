@@ -9,6 +9,7 @@ from tests.conftest import Take
 
 from sagabus import Bus, RetryPolicy, event, handler
 from sagabus.cli import main
+from sagabus.store import Running
 
 
 @event("cli.rang")
@@ -74,3 +75,20 @@ async def test_workers_are_listed_with_their_lanes(take: Take) -> None:
 def test_no_worker_is_an_empty_list(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys, "workers", "--store", url, "--json") == []
     assert main(["workers", "--store", url]) == 0
+
+
+async def test_runs_that_last_are_listed_with_their_worker(take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    url = take("sqlite").url
+    async with Bus(url, answer) as bus:
+        (worker,) = await bus.inspect.workers()
+        runs = [Running("m1", "cli.rang", "D1\x1b[31m", 125_000_000), Running("m2", "cli.rang", None, 1_500_000)]
+        await bus.store.note_running(worker.worker, {"butler": runs})
+        assert await asyncio.to_thread(main, ["workers", "--store", url]) == 0
+        shown = capsys.readouterr().out
+        assert await asyncio.to_thread(main, ["workers", "--store", url, "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+
+    assert f"{worker.worker}: 2 runs longer than a second" in shown
+    assert "2 min 5 s" in shown
+    assert "D1\\x1b[31m" in shown
+    assert (found["running"], [each["message_id"] for each in found["runs"]]) == (2, ["m1", "m2"])

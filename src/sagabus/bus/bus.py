@@ -122,7 +122,7 @@ class Bus:
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)
         self.inspect = Inspector(*looks, self._states, settings=self.settings)
         self.mend = Mender(*looks, self._states, hear=self._routing.refresh)
-        self.doctor = Doctor(*looks, self._bridging, health=self.health)
+        self.doctor = Doctor(*looks, self._bridging, health=self.health, settings=self.settings)
 
     @property
     def definitions(self) -> tuple[HandlerDefinition | SagaDefinition, ...]:

@@ -15,7 +15,14 @@ from sagabus.cli.rendering import count_text, show_fields, show_table
 from sagabus.cli.text import printable, span_text, time_text
 
 if TYPE_CHECKING:
-    from sagabus.bus.inspection.records import DeadLetterCount, PauseRecord, Status, SubscriptionStatus, WorkerStatus
+    from sagabus.bus.inspection.records import (
+        DeadLetterCount,
+        PauseRecord,
+        RunStatus,
+        Status,
+        SubscriptionStatus,
+        WorkerStatus,
+    )
 
 _KINDS = ("ready", "held", "scheduled", "timers", "retrying", "stashed")
 
@@ -76,6 +83,10 @@ def workers(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> No
         emit_json([_worker_fields(each) for each in found])
         return
     show_table(("worker", "heartbeat", "lease ends", "lanes"), map(_worker_row, found))
+    for each in found:
+        if each.runs:
+            click.echo(f"\n{printable(each.worker)}: {count_text(each.running, 'run')} longer than a second")
+            show_table(("for", "subscription", "message", "id", "key"), map(_run_row, each.runs))
 
 
 def size_text(size: int) -> str:
@@ -130,6 +141,10 @@ def _worker_row(each: WorkerStatus) -> list[object]:
     return [each.worker, f"{span_text(each.heartbeat_age)} ago", time_text(each.expires_at), dict(each.lanes)]
 
 
+def _run_row(each: RunStatus) -> list[object]:
+    return [span_text(each.lasted), each.subscription, each.message_type, each.message_id, each.key]
+
+
 def _status_fields(found: Status) -> dict[str, object]:
     return {
         "at": time_text(found.at),
@@ -156,6 +171,7 @@ def _subscription_fields(each: SubscriptionStatus) -> dict[str, object]:
         "workers": each.workers,
         "lanes": each.lanes,
         "owned_lanes": each.owned_lanes,
+        "longest_run": None if each.longest_run is None else each.longest_run.total_seconds(),
         "paused": data_of(each.paused),
     }
 
@@ -177,4 +193,6 @@ def _worker_fields(each: WorkerStatus) -> dict[str, object]:
         "heartbeat_age": each.heartbeat_age.total_seconds(),
         "lease": each.lease.total_seconds(),
         "expires_at": time_text(each.expires_at),
+        "running": each.running,
+        "runs": data_of(each.runs),
     }

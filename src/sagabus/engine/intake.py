@@ -101,6 +101,7 @@ class Intake:
             self._suspects.check_lanes()
             self._pauses.look()
             await self._crew.look()
+            await self._leases.note_runs()
 
     # --- fetching -----------------------------------------------------------------------------------------------------
 

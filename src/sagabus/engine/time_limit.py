@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from math import inf
+from operator import attrgetter
 from typing import Protocol
 
 from sagabus.clock import Cancellable, Clock
@@ -89,6 +91,14 @@ class TimeLimits:
         )
         exceeded.__context__ = error
         return exceeded
+
+    def lasting(self, seconds: float) -> Mapping[str, Sequence[Watched]]:
+        """The runs that have lasted for so long, by channel; the longest first."""
+        before, found = self._clock.monotonic() - seconds, dict[str, list[Watched]]()
+        for run in sorted(self._running.values(), key=attrgetter("began")):
+            if run.began <= before:
+                found.setdefault(run.envelope.channel, []).append(run)
+        return found
 
     def health(self) -> Health:
         """How many runs last long."""

@@ -28,6 +28,7 @@ from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.marks import Marks
 from sagabus.engine.processing import Processing
 from sagabus.engine.routing import LiveRouting
+from sagabus.engine.run_notes import RunNotes
 from sagabus.engine.runner import Runner
 from sagabus.engine.runner_pool import RunnerPool, cancel
 from sagabus.engine.settlement import Settlement
@@ -70,7 +71,10 @@ class Worker:
         self.identity = identity
         self._store, self._routing, self._clock = store, routing, clock
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
-        self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
+        notes = RunNotes(identity, store, clock, processing.limits)
+        self._leases = Leases(
+            identity, store, routing, clock, self.hand, notes=notes, definitions=definitions, settings=settings
+        )
         self._runners = RunnerPool(settings.concurrency)
         self._committer = self._make_committer(processing, Journal.of(identity, settings, definitions))
         self.suspects = Suspects(

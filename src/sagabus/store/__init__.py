@@ -30,11 +30,12 @@ from sagabus.store.roles import (
     Unit,
     Upkeep,
 )
+from sagabus.store.running import Running
 from sagabus.store.subscription import Routing, Subscription
 from sagabus.store.upkeep import Divided, Purged, ReplayResult, Retention
 
 __all__ = ["Acceptance", "Administration", "AsyncConnection", "AsyncJoined", "Batch", "Capability", "ChannelCounts"]
 __all__ += ["Commit", "Connection", "Cursor", "Delivery", "Divided", "Fetched", "Inspected", "Inspection", "Joined"]
 __all__ += ["Joining", "JournalRow", "Keeper", "Lane", "Leasing", "Lent", "Letters", "Life", "Loaded", "Loud"]
-__all__ += ["Mending", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Sift"]
-__all__ += ["Store", "Subscription", "Unit", "Upkeep", "WorkerSeen"]
+__all__ += ["Mending", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Running"]
+__all__ += ["Sift", "Store", "Subscription", "Unit", "Upkeep", "WorkerSeen"]

@@ -13,6 +13,7 @@ import msgspec
 from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
 from sagabus.store.examination import Examination
 from sagabus.store.mending import AuditsSeen, Paused
+from sagabus.store.running import Running
 from sagabus.store.survey import Survey
 
 
@@ -55,6 +56,10 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """How long its lease is, in microseconds."""
     age: int = 0
     """Microseconds since it said so last, by the store's clock."""
+    runs: tuple[Running, ...] = ()
+    """Of those that it has noted as lasting, the first; `lasted` is by the store's clock."""
+    running: int = 0
+    """How many it has noted."""
 
 
 class Inspection(Survey, Examination, Protocol):

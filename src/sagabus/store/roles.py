@@ -27,6 +27,7 @@ from sagabus.store.examination import Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.operating import Inspected, Letters, Mending
+from sagabus.store.running import Running
 from sagabus.store.subscription import Routing, Subscription
 from sagabus.store.upkeep import Divided, Purged, Retention
 
@@ -209,6 +210,14 @@ class Leasing(Routed, Protocol):
         called before it fetches anything past one of theirs: after a death, what is suspect follows from it.
 
         False, and nothing is noted, when one of the lanes has moved on. Forgotten when a lane changes its owner.
+        """
+        ...
+
+    async def note_running(self, worker: str, running: Mapping[str, Sequence[Running]]) -> None:
+        """Note which runs of `worker` last, by channel, in place of those noted there before: for people to see.
+
+        Of each channel the first `MOST_NOTED` are kept, and how many there are. Nothing is noted for a channel where
+        the worker is not registered, and all is forgotten with its registration. Twice is harmless.
         """
         ...
 

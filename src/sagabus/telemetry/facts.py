@@ -201,6 +201,8 @@ class Waiting(Protocol):
     @property
     def oldest_age(self) -> timedelta | None: ...
     @property
+    def longest_run(self) -> timedelta | None: ...
+    @property
     def dead(self) -> int: ...
     @property
     def workers(self) -> int: ...
@@ -210,6 +212,10 @@ class Waiting(Protocol):
     def owned_lanes(self) -> int: ...
 
 
+def _seconds(age: timedelta | None) -> float:
+    return 0.0 if age is None else age.total_seconds()
+
+
 def _each(value_of: Callable[[Waiting], float]) -> Callable[[Sequence[Waiting]], Samples]:
     return lambda found: [((each.name,), value_of(each)) for each in found]
 
@@ -217,7 +223,10 @@ def _each(value_of: Callable[[Waiting], float]) -> Callable[[Sequence[Waiting]],
 _OF_ONE = ("subscription",)
 OF_STORE: Mapping[Fact, Callable[[Sequence[Waiting]], Samples]] = {
     Fact("sagabus.backlog_oldest_age", "gauge", "Age of the oldest message that is ready to run.", _OF_ONE, "s"): (
-        _each(lambda each: 0.0 if (age := each.oldest_age) is None else age.total_seconds())
+        _each(lambda each: _seconds(each.oldest_age))
+    ),
+    Fact("sagabus.longest_run", "gauge", "How long the longest run has lasted in any worker.", _OF_ONE, "s"): (
+        _each(lambda each: _seconds(each.longest_run))
     ),
     Fact("sagabus.open_dead_letters", "gauge", "Open dead letters, up to 10,000 in all.", _OF_ONE, "{message}"): (
         _each(attrgetter("dead"))

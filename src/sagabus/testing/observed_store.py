@@ -39,6 +39,7 @@ from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.mending import Edit, Entry, Mend
+from sagabus.store.running import Running
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.testing.captured import NOWHERE, Heard
 from sagabus.testing.faults import Cues
@@ -143,6 +144,9 @@ class StoreTap:
 
     def keeper(self) -> Keeper:
         return self.store.keeper()
+
+    async def note_running(self, worker: str, running: Mapping[str, Sequence[Running]]) -> None:
+        await self._watched(self.store.note_running(worker, running))
 
     async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
         return await self._watched(self.store.note_loud(worker, loud))

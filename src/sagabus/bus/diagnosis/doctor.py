@@ -15,6 +15,7 @@ from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.health import Health
 from sagabus.errors import WrongEventLoop
+from sagabus.settings import Settings
 from sagabus.store import Store
 from sagabus.url import hidden
 
@@ -36,9 +37,11 @@ class Doctor:
         bridging: Bridging,
         *,
         health: Callable[[], Health],
+        settings: Settings,
     ) -> None:
         self._store, self._clock, self._check = store, clock, check
         self._definitions, self._bridging, self._health = definitions, bridging, health
+        self._warn_after = settings.warn_after
 
     async def __call__(self, *, fix: bool = False, max_age: timedelta = OLD, target: str = "MODULE:BUS") -> Diagnosis:
         """What is wrong, in sentences, each with the command that mends it; the bus is open, be it without a worker.
@@ -56,6 +59,7 @@ class Doctor:
             target=target,
             max_age=max_age,
             fix=fix,
+            warn_after=self._warn_after,
             long_runs=self._health().long_runs,
         )
         findings: list[Finding] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from shlex import quote
 
 from sagabus.bus.diagnosis.records import Finding, Severity
@@ -13,6 +14,7 @@ from sagabus.clock import micros
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.routing import BROKER_OUT
 from sagabus.engine.stuck_watch import pages
+from sagabus.store import Running, WorkerSeen
 from sagabus.store.examination import Still
 from sagabus.store.mending import Paused
 from sagabus.store.survey import Backlog, LaneCount
@@ -106,10 +108,27 @@ def _waiting(backlog: Backlog) -> str:
 
 
 async def _long_runs(subject: Subject) -> AsyncIterator[Finding]:
+    """What workers of all processes have noted in the store; and what this process knows before it has noted it."""
+    noted = set[str]()
+    for each in await subject.store.inspect.workers():
+        long = [run for run in each.runs if run.lasted >= micros(subject.warn_after)]
+        if long:
+            noted.add(each.channel)
+            yield _long(subject, each, long, len(long) + max(each.running - len(each.runs), 0))
     for name, count in sorted(subject.long_runs.items()):
-        lasting = f"{counted(count, 'run')} of {name} in this process {agreeing(count, 'last')} long"
-        text = f"{lasting}: give the calls in it a time limit"
-        yield subject.finding("long-runs", "warning", name, text, subject.command("messages", name))
+        if name not in noted:
+            lasting = f"{counted(count, 'run')} of {name} in this process {agreeing(count, 'last')} long"
+            text = f"{lasting}: give the calls in it a time limit"
+            yield subject.finding("long-runs", "warning", name, text, subject.command("workers"))
+
+
+def _long(subject: Subject, seen: WorkerSeen, runs: Sequence[Running], count: int) -> Finding:
+    first = max(runs, key=attrgetter("lasted"))
+    of_key = "" if first.key is None else f" of key {first.key!r}"
+    since = span_text(timedelta(microseconds=first.lasted))
+    lasting = f"{counted(count, 'run')} of {seen.channel} in worker {seen.worker} {agreeing(count, 'last')} long"
+    text = f"{lasting}, {first.message_type} {first.message_id}{of_key} for {since}: give the calls in it a time limit"
+    return subject.finding("long-runs", "warning", seen.channel, text, subject.command("workers"))
 
 
 async def _letters(subject: Subject) -> AsyncIterator[Finding]:
@@ -149,6 +168,6 @@ async def _stuck(subject: Subject) -> AsyncIterator[Finding]:
 LOOKS: Looks = [
     ("stuck instances", _stuck),
     ("subscriptions and workers", _subscriptions),
-    ("runs of this process", _long_runs),
+    ("runs that last", _long_runs),
     ("dead letters", _letters),
 ]

@@ -30,6 +30,8 @@ class Subject:
     max_age: timedelta
     """A message may be ready for so long."""
     fix: bool
+    warn_after: timedelta
+    """A run may last for so long."""
     long_runs: Mapping[str, int]
     """Of this process, by subscription."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from sagabus.bus.arguments import check_key, check_number, check_text
 from sagabus.bus.inspection.audits import audit_page, pauses_of
@@ -18,6 +19,7 @@ from sagabus.bus.inspection.records import (
     Kind,
     MessagePage,
     PauseRecord,
+    RunStatus,
     Status,
     Step,
     SubscriptionStatus,
@@ -206,6 +208,9 @@ class Inspector:
         for subscription in routing.subscriptions:
             types[subscription.channel].append(subscription.message_type)
         workers = Counter(each.channel for each in seen)
+        longest: dict[str, timedelta] = {}
+        for run in (run for each in _by_worker(seen) for run in each.runs):
+            longest[run.subscription] = max(run.lasted, longest.get(run.subscription, run.lasted))
         paused = pauses_of(await inspect.paused())
         return tuple(
             [
@@ -215,6 +220,7 @@ class Inspector:
                     dead=dead[name],
                     workers=workers[name],
                     lanes=lanes.get(name, LaneCount(name, 0, 0)),
+                    longest_run=longest.get(name),
                     paused=paused.get(name),
                 )
                 for name in sorted({*await inspect.channels(), *dead})
@@ -229,6 +235,7 @@ def _subscription(
     dead: int,
     workers: int,
     lanes: LaneCount,
+    longest_run: timedelta | None,
     paused: PauseRecord | None,
 ) -> SubscriptionStatus:
     counts = backlog.counts
@@ -247,6 +254,7 @@ def _subscription(
         workers=workers,
         lanes=lanes.lanes,
         owned_lanes=lanes.owned,
+        longest_run=longest_run,
         paused=paused,
     )
 
@@ -262,9 +270,23 @@ def _by_worker(seen: Iterable[WorkerSeen]) -> tuple[WorkerStatus, ...]:
             heartbeat_age=timedelta(microseconds=max(min(each.age for each in own), 0)),
             lease=timedelta(microseconds=max(each.lease for each in own)),
             expires_at=moment(max(each.expires_at for each in own)),
+            runs=tuple(sorted(_runs(own), key=attrgetter("lasted"), reverse=True)),
+            running=sum(each.running for each in own),
         )
         for worker, own in sorted(rows.items())
     )
+
+
+def _runs(own: Iterable[WorkerSeen]) -> Iterator[RunStatus]:
+    for each in own:
+        for run in each.runs:
+            yield RunStatus(
+                subscription=each.channel,
+                message_id=run.message_id,
+                message_type=run.message_type,
+                key=run.key,
+                lasted=timedelta(microseconds=run.lasted),
+            )
 
 
 def _counted(each: LetterCount) -> DeadLetterCount:

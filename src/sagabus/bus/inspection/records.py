@@ -110,6 +110,8 @@ class SubscriptionStatus:
     lanes: int
     owned_lanes: int
     """How many of the lanes a live worker owns: what is in the others rests."""
+    longest_run: timedelta | None
+    """How long the longest of its runs has lasted in any worker; None where none has lasted for a second."""
     paused: PauseRecord | None
     """No worker begins a message of it until it is resumed."""
 
@@ -117,6 +119,17 @@ class SubscriptionStatus:
     def waiting(self) -> int:
         """All that are stored."""
         return self.ready + self.held + self.scheduled + self.timers + self.retrying + self.stashed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """One run that has lasted for a second or longer."""
+
+    subscription: str
+    message_id: str
+    message_type: str
+    key: str | None
+    lasted: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +144,10 @@ class WorkerStatus:
     lease: timedelta
     """How long it counts as live without saying so again."""
     expires_at: datetime
+    runs: tuple[RunStatus, ...]
+    """Its runs that last, the longest first; of a subscription at most ten."""
+    running: int
+    """How many of its runs last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
 from sagabus.stores.memory.tables import Tables
+from sagabus.stores.running_text import running_of
 
 
 def _head(letter: DeadLetter) -> DeadLetter:
@@ -78,6 +79,7 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
                 declared_types(tables.knowledge.get((channel, worker))),
                 lease := tables.lease_lengths.get(worker, 0),
                 now - (expires_at - lease),
+                *running_of(tables.running.get((channel, worker)), now),
             )
             for (channel, worker), expires_at in sorted(tables.workers.items())
             if expires_at >= now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -10,8 +10,10 @@ from msgspec.structs import replace
 from sagabus.refs import LaneLike
 from sagabus.store import Lane
 from sagabus.store.loud import Loud
+from sagabus.store.running import Running
 from sagabus.stores.lane_shares import BEYOND_LOST, Crew, share_of
 from sagabus.stores.memory.tables import LaneRow, Tables
+from sagabus.stores.running_text import running_text
 from sagabus.stores.suspicion import Suspicion, across
 
 
@@ -72,6 +74,7 @@ class Leasing:
         for registration in () if self._patient else dead:
             self._tables.journal.drop(workers, registration)
             self._tables.knowledge.pop(registration, None)
+            self._tables.running.pop(registration, None)
             self._tables.lease_lengths.pop(registration[1], None)
             self._tables.crew += 1
         return sorted(name for of, name in workers if of == channel and (of, name) not in dead)
@@ -169,6 +172,15 @@ def note_loud(tables: Tables, worker: str, loud: Sequence[Loud]) -> bool:
     return True
 
 
+def note_running(tables: Tables, worker: str, running: Mapping[str, Sequence[Running]], now: int) -> None:
+    """Note which runs of a worker last."""
+    tables.running.update(
+        ((channel, worker), running_text(runs, now))
+        for channel, runs in running.items()
+        if (channel, worker) in tables.workers
+    )
+
+
 def _in_flight(tables: Tables, place: LaneLike, row: LaneRow, now: int) -> Suspicion:
     """The highest positions the dead owner may have held; what is held back did not count against its window."""
 
@@ -187,3 +199,4 @@ def _forget(tables: Tables, worker: str) -> None:
     for registration in [registration for registration in tables.workers if registration[1] == worker]:
         tables.journal.drop(tables.workers, registration)
         tables.knowledge.pop(registration, None)
+        tables.running.pop(registration, None)

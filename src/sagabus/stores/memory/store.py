@@ -30,6 +30,7 @@ from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.mending import Edit, Entry, Mend
+from sagabus.store.running import Running
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.lane_shares import knowledge
 from sagabus.stores.memory import dead_letters, examination, mending, subscribing
@@ -37,7 +38,17 @@ from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
 from sagabus.stores.memory.keeping import MemoryKeeper, take_note
-from sagabus.stores.memory.leasing import Leasing, crew, divide, ensure_lanes, fence_all, give_back, leave, note_loud
+from sagabus.stores.memory.leasing import (
+    Leasing,
+    crew,
+    divide,
+    ensure_lanes,
+    fence_all,
+    give_back,
+    leave,
+    note_loud,
+    note_running,
+)
 from sagabus.stores.memory.retention import forget, tidy
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.memory.unit import MemoryUnit
@@ -168,6 +179,10 @@ class MemoryStore:
     async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
         with self._call():
             return note_loud(self._tables, worker, loud)
+
+    async def note_running(self, worker: str, running: Mapping[str, Sequence[Running]]) -> None:
+        with self._call():
+            note_running(self._tables, worker, running, self._clock.now())
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         take_note(self._tables)

@@ -19,7 +19,7 @@ LEASING: dict[str, Statement] = {
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length, w.running FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -143,6 +143,7 @@ SELECT COALESCE(MAX(ready.position), 0) FROM (SELECT e.position FROM {DUE} WHERE
 """,
         gives=True,
     ),
+    "note_running": Statement("UPDATE {worker} SET running = ?3 WHERE worker = ?1 AND channel = ?2"),
     "note_loud": Statement("UPDATE {lane} SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Statement(
         "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM {lane} WHERE owner = ?1 ORDER BY channel, lane",

@@ -22,7 +22,7 @@ FOR UPDATE SKIP LOCKED
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length, w.running FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -151,6 +151,7 @@ FROM {of_lane(_LANE, "0, 0", "0", "position", "LIMIT ?3", which="e.partition_key
 """,
         gives=True,
     ),
+    "note_running": Statement("UPDATE {worker} SET running = ?3 WHERE worker = ?1 AND channel = ?2"),
     "note_loud": Statement("UPDATE {lane} SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Statement(
         "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM {lane} WHERE owner = ?1 ORDER BY channel, lane",

@@ -19,6 +19,7 @@ from sagabus.store.examination import Conditions, Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
 from sagabus.store.mending import Edit, Entry, Mend
+from sagabus.store.running import Running
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.sql import (
     appending,
@@ -149,6 +150,10 @@ class SqlCalls(ABC):
     async def note_loud(self, worker: str, loud: Sequence[Loud]) -> bool:
         """Note loud keys."""
         return await self._write(lambda: leasing.note_loud(worker, loud))
+
+    async def note_running(self, worker: str, running: Mapping[str, Sequence[Running]]) -> None:
+        """Note which runs last."""
+        await self._write(lambda: leasing.note_running(worker, running, self._clock.now()))
 
     async def leave(self, worker: str, keeping: Sequence[Lane], *, duration: int, window: int) -> None:
         """Give back all lanes but some."""

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sagabus.store import Lane
 from sagabus.store.loud import Loud
+from sagabus.store.running import Running
 from sagabus.stores.lane_shares import Crew, knowledge, share_of
+from sagabus.stores.running_text import running_text
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
 from sagabus.stores.suspicion import Suspicion, keys_of, loud_of, loud_text
@@ -169,6 +171,12 @@ def note_loud(worker: str, loud: Sequence[Loud]) -> Steps[bool]:
     for each in loud:
         yield Query("note_loud", (each.channel, each.lane, loud_text(each.keys)))
     return True
+
+
+def note_running(worker: str, running: Mapping[str, Sequence[Running]], now: int) -> Steps[None]:
+    """Note which runs last, in the caller's open transaction."""
+    for channel, runs in sorted(running.items()):
+        yield Query("note_running", (worker, channel, running_text(runs, now)))
 
 
 def leave(worker: str, keeping: Sequence[Lane], now: int, *, duration: int, window: int) -> Steps[None]:

@@ -10,6 +10,7 @@ from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.store.inspection import ChannelCounts, WorkerSeen
 from sagabus.store.loud import Sift
 from sagabus.stores.lane_shares import declared_types
+from sagabus.stores.running_text import running_of
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
@@ -66,8 +67,11 @@ def workers(now: int) -> Steps[list[WorkerSeen]]:
     """The live workers of each channel."""
     found = (yield Query("workers", (now,))).rows
     return [
-        WorkerSeen(worker, channel, int(lanes), expires_at, declared_types(knows), lease, now - (expires_at - lease))
-        for worker, channel, lanes, expires_at, knows, lease in found
+        WorkerSeen(
+            *(worker, channel, int(lanes), expires_at, declared_types(knows), lease, now - (expires_at - lease)),
+            *running_of(running, now),
+        )
+        for worker, channel, lanes, expires_at, knows, lease, running in found
     ]
 
 

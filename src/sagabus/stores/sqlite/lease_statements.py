@@ -15,7 +15,7 @@ LEASING: dict[str, Form] = {
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
     "workers": Plain("""
 SELECT w.worker, w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length FROM sagabus_worker AS w
+    w.expires_at, w.knows, w.lease_length, w.running FROM sagabus_worker AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """),
     "crew": Plain("""
@@ -113,6 +113,7 @@ SELECT max(
 SELECT coalesce(max(position), 0) FROM (SELECT position FROM sagabus_envelope AS e
     WHERE channel = ?1 AND lane = ?2 AND due_at = 0 AND partition_key = ?4 AND {NOT_HELD} ORDER BY position LIMIT ?3)
 """),
+    "note_running": Plain("UPDATE sagabus_worker SET running = ?3 WHERE worker = ?1 AND channel = ?2"),
     "note_loud": Plain("UPDATE sagabus_lane SET loud = ?3 WHERE channel = ?1 AND lane = ?2"),
     "owned_lanes": Plain(
         "SELECT channel, lane, epoch, suspect_until, suspect_keys FROM sagabus_lane WHERE owner = ?1 "

@@ -224,6 +224,7 @@ CREATE TABLE sagabus_paused (
 ) STRICT, WITHOUT ROWID;
 """,
     ),
+    Migration.of(7, "ALTER TABLE sagabus_worker ADD COLUMN running TEXT;\n"),
 )
 
 LATEST = MIGRATIONS[-1].version

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from sagabus.envelope import Cause, lane_of
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
+from sagabus.store.running import MOST_NOTED, Running
 from sagabus.store.survey import (
     BEGIN,
     COUNTED,
@@ -129,6 +130,45 @@ class SurveyConformance(StoreSuite):
         (seen,) = await trial.store.inspect.workers()
 
         assert (seen.lease, seen.age) == (30 * SECOND, 20 * SECOND)
+
+    @conformance
+    async def test_runs_that_last_are_seen_with_their_age_until_they_are_noted_no_longer(self, trial: Trial) -> None:
+        await trial.lease("w1", seconds=30)
+        await trial.lease("w2", seconds=30)
+        runs = [Running("m1", "shop.noted", "A'1\n", 5 * SECOND), Running("m2", "shop.noted", None, 2 * SECOND)]
+        await trial.store.note_running("w1", {ORDERS: runs})
+        trial.wait(3)
+        seen = {each.worker: each for each in await trial.store.inspect.workers()}
+        await trial.lease("w1", seconds=30)
+        renewed = {each.worker: each for each in await trial.store.inspect.workers()}
+        await trial.store.note_running("w1", {ORDERS: []})
+        ended = {each.worker: each for each in await trial.store.inspect.workers()}
+
+        assert seen["w1"].runs == tuple(replace(run, lasted=run.lasted + 3 * SECOND) for run in runs)
+        assert (seen["w1"].running, seen["w2"].running, seen["w2"].runs) == (2, 0, ())
+        assert renewed["w1"].runs == seen["w1"].runs
+        assert (ended["w1"].running, ended["w1"].runs) == (0, ())
+
+    @conformance
+    async def test_of_many_runs_the_first_are_kept_and_all_are_counted(self, trial: Trial) -> None:
+        await trial.lease("w1", seconds=30)
+        runs = [Running(f"m{number}", "shop.noted", None, SECOND) for number in range(3 * MOST_NOTED)]
+        await trial.store.note_running("w1", {ORDERS: runs})
+        (seen,) = await trial.store.inspect.workers()
+
+        assert seen.running == 3 * MOST_NOTED
+        assert [run.message_id for run in seen.runs] == [f"m{number}" for number in range(MOST_NOTED)]
+
+    @conformance
+    async def test_what_runs_is_forgotten_with_the_registration(self, trial: Trial) -> None:
+        await trial.lease("w1", seconds=30)
+        await trial.store.note_running("w1", {ORDERS: [Running("m1", "shop.noted", None, SECOND)]})
+        await trial.store.release("w1")
+        await trial.store.note_running("w1", {ORDERS: [Running("m1", "shop.noted", None, SECOND)]})
+        await trial.lease("w1", seconds=30)
+        (seen,) = await trial.store.inspect.workers()
+
+        assert seen.runs == ()
 
     @conformance
     async def test_sizes_are_bytes_by_name(self, trial: Trial) -> None:

@@ -1,0 +1,18 @@
+"""What workers say of runs that last, for people to see: a value that crosses the port of stores."""
+
+from __future__ import annotations
+
+import msgspec
+
+MOST_NOTED = 10
+"""Runs of one worker in one channel that a store keeps."""
+
+
+class Running(msgspec.Struct, frozen=True, gc=False):
+    """One run that has not ended."""
+
+    message_id: str
+    message_type: str
+    key: str | None
+    lasted: int
+    """Since it began, in microseconds."""

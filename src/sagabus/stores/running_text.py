@@ -1,0 +1,34 @@
+"""How stores keep which runs of a worker last: as one text for each channel, bounded whatever the worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from sagabus.store.running import MOST_NOTED, Running
+
+
+class _Noted(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    count: int
+    runs: list[tuple[str, str, str | None, int]]
+    """Message id, message type, key, and since when."""
+
+
+_decode: msgspec.json.Decoder[_Noted] = msgspec.json.Decoder(_Noted)
+
+
+def running_text(running: Sequence[Running], now: int) -> str | None:
+    """The text at this instant of the store's clock; None where nothing runs."""
+    if not running:
+        return None
+    runs = [(each.message_id, each.message_type, each.key, now - each.lasted) for each in running[:MOST_NOTED]]
+    return msgspec.json.encode(_Noted(len(running), runs)).decode()
+
+
+def running_of(text: str | None, now: int) -> tuple[tuple[Running, ...], int]:
+    """The runs that a text names, and how many there are."""
+    if text is None:
+        return (), 0
+    noted = _decode.decode(text)
+    return tuple(Running(*each[:3], max(now - each[3], 0)) for each in noted.runs), noted.count

@@ -1,0 +1,84 @@
+"""Whatever process somebody looks from: what each worker runs, and since when, is in the store."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from tests.scenarios.shop import Noted
+from tests.support.databases import Database
+from tests.support.waiting import until
+
+from sagabus import Bus, Settings, handler
+from sagabus.bus.inspection.records import WorkerStatus
+from sagabus.telemetry.prometheus import Metrics
+from sagabus.testing import Harness
+
+SECOND = timedelta(seconds=1)
+
+
+def hanging(going: asyncio.Event) -> Any:
+    @handler("it", key="key")
+    async def it(message: Noted) -> None:
+        await going.wait()
+
+    return it
+
+
+async def workers(bus: Bus, wanted: Callable[[WorkerStatus], bool]) -> tuple[WorkerStatus, ...]:
+    """As soon as they are as wanted: a worker says it with its next renewal."""
+    found: tuple[WorkerStatus, ...] = ()
+
+    async def are_as_wanted() -> bool:
+        nonlocal found
+        found = await bus.inspect.workers()
+        return all(map(wanted, found))
+
+    await until(are_as_wanted)
+    return found
+
+
+async def test_another_process_sees_what_runs_and_since_when(database: Database) -> None:
+    going, metrics = asyncio.Event(), Metrics()
+    settings = Settings(warn_after=SECOND, lease=timedelta(seconds=3))
+    watching = Bus(database.url, hanging(going), settings=settings, observers=[metrics])
+    async with Bus(database.url, hanging(going)) as bus:
+        await watching.open(worker=False)
+        await bus.publish(Noted(key="A"), message_id="m1")
+        (worker,) = await workers(watching, lambda each: bool(each.runs))
+        (subscription,) = await watching.inspect.subscriptions()
+        found = await watching.doctor()
+        await metrics.look(watching)
+        going.set()
+        await bus.idle()
+        await workers(watching, lambda each: not each.runs)
+        await watching.close()
+
+    (run,) = worker.runs
+    assert (run.subscription, run.message_id, run.message_type, run.key) == ("it", "m1", "shop.noted", "A")
+    assert run.lasted >= SECOND
+    assert worker.running == 1
+    assert subscription.longest_run is not None
+    assert subscription.longest_run >= SECOND
+    (finding,) = [each for each in found.findings if each.kind == "long-runs"]
+    assert f"1 run of it in worker {worker.worker} lasts long, shop.noted m1 of key 'A' for " in finding.text
+    text = metrics.exposition()[0].decode()
+    assert 'sagabus_longest_run_seconds{subscription="it"} 0.0' not in text
+    assert 'sagabus_longest_run_seconds{subscription="it"} ' in text
+
+
+async def test_of_runs_that_end_at_once_nothing_is_noted() -> None:
+    noted = list[object]()
+
+    @handler("it", key="key")
+    async def it(message: Noted) -> None:
+        await asyncio.sleep(0)
+
+    async with Harness(it) as bus:
+        store: Any = bus.bus.store
+        store.note_running = lambda *given: noted.append(given)
+        for number in range(20):
+            await bus.publish(Noted(key=f"K{number}"))
+            await bus.advance(timedelta(seconds=10))
+
+    assert noted == []
