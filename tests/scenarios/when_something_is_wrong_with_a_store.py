@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.conftest import Take
-from tests.support.databases import Database
+from tests.support.databases import Database, stranger
 
 from sagabus import Bus, Context, RetryPolicy, Saga, Settings, event, handler, handles, starts, timer
+from sagabus.bus.diagnosis import surroundings
 from sagabus.bus.diagnosis.records import Diagnosis, Finding
 from sagabus.clock import moment
 from sagabus.errors import StoreUnavailable
 from sagabus.store.examination import Conditions
 from sagabus.stores.memory.tables import InboxRow, Tables
+from sagabus.telemetry.prometheus import Metrics
 from sagabus.testing.clock import ManualClock
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
@@ -53,6 +55,40 @@ class Orders(Saga, name="orders", key="order_id", history=True):
 
 @handler("audit", key="order_id")
 def audit(message: Paid, ctx: Context) -> None: ...
+
+
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+async def test_a_transaction_that_stays_open_is_found_whoever_opened_it(
+    kind: str, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, metrics = take(kind), Metrics()
+    async with Bus(database.url, audit, observers=[metrics]) as bus:
+        with closing(stranger(database.url)) as other:
+            other.cursor().execute("BEGIN")
+            other.cursor().execute(f"SELECT * FROM {database.own('meta')} WHERE value < 0 FOR UPDATE")
+            quiet = await bus.doctor()
+            monkeypatch.setattr(surroundings, "OLD_TRANSACTION", timedelta(0))
+            found = await bus.doctor()
+            age = await bus.inspect.oldest_transaction()
+            await metrics.look(bus)
+        text = metrics.exposition()[0].decode()
+
+    assert "old-transaction" not in {each.kind for each in quiet.findings}
+    (finding,) = [each for each in found.findings if each.kind == "old-transaction"]
+    assert "keeps what is deleted: find and end it" in finding.text
+    assert age is not None
+    assert age > timedelta(0)
+    assert "\nsagabus_oldest_transaction_seconds " in text
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_a_store_that_cannot_say_so_has_no_gauge_of_open_transactions(kind: str, take: Take) -> None:
+    metrics = Metrics()
+    async with Bus("memory:" if kind == "memory" else take(kind).url, audit, observers=[metrics]) as bus:
+        await metrics.look(bus)
+        assert await bus.inspect.oldest_transaction() is None
+
+    assert "\nsagabus_oldest_transaction_seconds " not in metrics.exposition()[0].decode()
 
 
 class Patient:

@@ -68,6 +68,10 @@ class Conditions(msgspec.Struct, frozen=True, gc=False):
     """Its clock, in microseconds since 1970."""
     is_pooled: bool = False
     """A transaction pooler stands before it."""
+    oldest_transaction: int | None = None
+    """How long the oldest open transaction of its database has lasted, in microseconds: 0 without one, None where the
+    store cannot say.
+    """
 
 
 class Still(msgspec.Struct, frozen=True, gc=False):

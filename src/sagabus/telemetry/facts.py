@@ -12,7 +12,17 @@ from datetime import timedelta
 from operator import attrgetter
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["COUNTED", "HISTOGRAMS", "OF_HEALTH", "OF_STORE", "STORE_UP", "Counted", "Fact", "Samples"]
+__all__ = [
+    "COUNTED",
+    "HISTOGRAMS",
+    "OF_HEALTH",
+    "OF_STORE",
+    "OLDEST_TRANSACTION",
+    "STORE_UP",
+    "Counted",
+    "Fact",
+    "Samples",
+]
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram"]
 Samples: TypeAlias = Iterable[tuple[Sequence[str], float]]
@@ -92,6 +102,9 @@ COMMIT_DURATION = Fact(
 )
 HISTOGRAMS = (RUN_DURATION, CRITICAL_TIME, FLUSH_SIZE, COMMIT_DURATION)
 STORE_UP = Fact("sagabus.store_up", "gauge", "Whether the store answered.")
+OLDEST_TRANSACTION = Fact(
+    "sagabus.oldest_transaction", "gauge", "How long the oldest open transaction of the database has lasted.", (), "s"
+)
 
 
 # --- what this process has counted ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from sagabus.clock import Clock
@@ -25,6 +26,10 @@ class Inspected(Protocol):
         """As `bus.inspect.subscriptions()`."""
         ...
 
+    async def oldest_transaction(self) -> timedelta | None:
+        """As `bus.inspect.oldest_transaction()`."""
+        ...
+
 
 class Watched(Protocol):
     """What metrics ask of a bus."""
@@ -44,6 +49,8 @@ class Look:
         self.health: Whole | None = None
         self.waiting: Sequence[Waiting] | None = None
         """None if the store did not answer, or was not asked yet."""
+        self.oldest_transaction: timedelta | None = None
+        """None if the store cannot say."""
 
     @property
     def has_looked(self) -> bool:
@@ -61,8 +68,9 @@ class Look:
             try:
                 async with asyncio.timeout(PATIENCE):
                     self.waiting = await bus.inspect.subscriptions()
+                    self.oldest_transaction = await bus.inspect.oldest_transaction()
             except WrongEventLoop:
                 raise
             except Exception:  # noqa: BLE001  # whatever it is, the metric is the answer, and `health` says why
-                self.waiting = None
+                self.waiting = self.oldest_transaction = None
             self._looked = now

@@ -25,6 +25,7 @@ from sagabus.telemetry.facts import (
     HISTOGRAMS,
     OF_HEALTH,
     OF_STORE,
+    OLDEST_TRANSACTION,
     RUN_DURATION,
     STORE_UP,
     Counted,
@@ -218,11 +219,14 @@ class Metering(Observer):
 
         def of_store(fact: Fact) -> Iterable[Observation]:
             look = self._fresh()
+            if fact is OLDEST_TRANSACTION:
+                age = look.oldest_transaction
+                return _observed(fact, [] if age is None else [((), age.total_seconds())])
             if fact is not STORE_UP:
                 return _observed(fact, OF_STORE[fact](look.waiting or ()))
             return _observed(fact, [((), int(look.waiting is not None))] if look.has_looked else ())
 
-        for observed, facts in ((of_health, OF_HEALTH), (of_store, (STORE_UP, *OF_STORE))):
+        for observed, facts in ((of_health, OF_HEALTH), (of_store, (STORE_UP, OLDEST_TRANSACTION, *OF_STORE))):
             for fact in facts:
                 self._meter.create_observable_gauge(
                     fact.name, [_callback(partial(observed, fact))], fact.unit, fact.text

@@ -7,6 +7,7 @@ looks that are bounded. Every process of a store shows the same of the store: ta
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from itertools import accumulate
 
 from sagabus.clock import Clock, SystemClock
@@ -17,6 +18,7 @@ from sagabus.telemetry.facts import (
     HISTOGRAMS,
     OF_HEALTH,
     OF_STORE,
+    OLDEST_TRANSACTION,
     STORE_UP,
     Fact,
     Samples,
@@ -89,13 +91,13 @@ class Metrics(Observer, Collector):
         if look.health is not None:
             yield from (_family(fact, samples(look.health)) for fact, samples in OF_HEALTH.items())
         if look.has_looked:
-            yield from _of_store(look.waiting)
+            yield from _of_store(look.waiting, look.oldest_transaction)
 
     def describe(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`: every metric, without asking anything."""
         yield from self._counted(())
         yield from (_family(fact, ()) for fact in OF_HEALTH)
-        yield from _of_store(None)
+        yield from _of_store(None, None)
 
     def _counted(self, names: Iterable[str]) -> Iterator[Metric]:
         tally = self._tally
@@ -117,8 +119,9 @@ def _name(fact: Fact) -> str:
     return fact.name.replace(".", "_") + ("_seconds" if fact.unit == "s" else "")
 
 
-def _of_store(waiting: Sequence[Waiting] | None) -> Iterator[Metric]:
+def _of_store(waiting: Sequence[Waiting] | None, oldest: timedelta | None) -> Iterator[Metric]:
     yield _family(STORE_UP, [((), int(waiting is not None))])
+    yield _family(OLDEST_TRANSACTION, [] if oldest is None else [((), oldest.total_seconds())])
     yield from (_family(fact, samples(waiting or ())) for fact, samples in OF_STORE.items())
 
 

@@ -18,6 +18,8 @@ from sagabus.url import hidden
 
 OFF = timedelta(seconds=5)
 """So far may the clock of this machine and that of the database be apart."""
+OLD_TRANSACTION = timedelta(minutes=15)
+"""While it is open, the database keeps every row that was deleted since, so that fetches and looks take longer."""
 _PATIENCE = 5.0
 """Seconds for one broker."""
 
@@ -38,6 +40,14 @@ async def _pooler(subject: Subject) -> AsyncIterator[Finding]:
     if (await subject.store.inspect.conditions()).is_pooled:
         text = "a transaction pooler stands before the database, so no statement stays prepared and notify=1 is refused"
         yield subject.finding("pooler", "note", "store", text)
+
+
+async def _transactions(subject: Subject) -> AsyncIterator[Finding]:
+    age = (await subject.store.inspect.conditions()).oldest_transaction
+    if age is not None and age > micros(OLD_TRANSACTION):
+        since = span_text(timedelta(microseconds=age))
+        text = f"a transaction in the database has been open for {since}, and keeps what is deleted: find and end it"
+        yield subject.finding("old-transaction", "warning", "store", text)
 
 
 async def _schema(subject: Subject) -> AsyncIterator[Finding]:
@@ -93,6 +103,7 @@ async def _of_broker(subject: Subject, way: Way, topology: Topology) -> list[Fin
 LOOKS: Looks = [
     ("the clock of the store", _clock),
     ("the pooler", _pooler),
+    ("open transactions", _transactions),
     ("the schema", _schema),
     ("what a crash may lose", _durability),
     ("the brokers", _brokers),

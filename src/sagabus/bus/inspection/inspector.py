@@ -96,6 +96,12 @@ class Inspector:
         self._check("bus.inspect.workers()")
         return _by_worker(await self._store.inspect.workers())
 
+    async def oldest_transaction(self) -> timedelta | None:
+        """How long the oldest open transaction of the database has lasted; None where the store cannot say."""
+        self._check("bus.inspect.oldest_transaction()")
+        age = (await self._store.inspect.conditions()).oldest_transaction
+        return None if age is None else timedelta(microseconds=age)
+
     async def messages(
         self,
         subscription: str | None = None,

@@ -25,6 +25,10 @@ _SIFTS = frozenset(["sift", "sift_key"])
 _SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoint"])
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
 """Statements that another transaction may have been quicker with: they count what they wrote, all or nothing."""
+_OLDEST_TRANSACTION = """
+SELECT coalesce(max(timestampdiff(MICROSECOND, trx_started, now(6))), 0) FROM information_schema.innodb_trx
+WHERE trx_mysql_thread_id <> connection_id()
+"""
 
 
 class MysqlLink:
@@ -160,6 +164,16 @@ class MysqlLink:
         """The database's clock."""
         ((instant,),) = await self.rows(f"SELECT {NOW}", ())
         return int(instant)
+
+    async def oldest_transaction(self) -> int | None:
+        """Of the whole server; the user needs the right PROCESS for it."""
+        try:
+            ((age,),) = await self.rows(_OLDEST_TRANSACTION, ())
+        except StoreError as error:
+            if error.is_transient:
+                raise
+            return None
+        return int(age)
 
     def terminate(self) -> None:
         """Cut the connection."""

@@ -57,6 +57,15 @@ def translated_error(error: BaseException, place: str) -> StoreError | None:
     return None
 
 
+_OLDEST_TRANSACTION = """
+SELECT coalesce(max(extract(epoch FROM clock_timestamp() - began) * 1000000), 0)::bigint FROM (
+    SELECT xact_start AS began FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    UNION ALL SELECT prepared FROM pg_prepared_xacts WHERE database = current_database()
+) AS open
+"""
+
+
 class PostgresLink:
     """See `sagabus.stores.sql.link.Link`."""
 
@@ -152,6 +161,12 @@ class PostgresLink:
             instant: int = await self.native.fetchval(f"SELECT {NOW}")
             return instant
 
+    async def oldest_transaction(self) -> int | None:
+        """Of clients, and of those that are prepared. Of other users' the server may not tell."""
+        with self._translated():
+            found: int = await self.native.fetchval(_OLDEST_TRANSACTION)
+            return found
+
     def terminate(self) -> None:
         """Cut the connection."""
         self.native.terminate()
@@ -243,6 +258,14 @@ class PooledLink(PostgresLink):
         await self.begin()
         try:
             return await super().now()
+        finally:
+            await self._undo()
+
+    async def oldest_transaction(self) -> int | None:
+        """The same through a pooler."""
+        await self.begin()
+        try:
+            return await super().oldest_transaction()
         finally:
             await self._undo()
 

@@ -59,6 +59,12 @@ class Link(Protocol):
         """The database's clock, in microseconds since 1970."""
         ...
 
+    async def oldest_transaction(self) -> int | None:
+        """How long the oldest open transaction of the database has lasted, in microseconds; None where the server does
+        not tell this user.
+        """
+        ...
+
     def terminate(self) -> None:
         """Cut the connection at once, whatever it is doing."""
         ...

@@ -314,7 +314,9 @@ class ServerStore(SqlCalls):
         async def asked() -> Conditions:
             async with self._looks.link() as link:
                 now = await self._deadline.within(link.now(), link, min(LONGEST_LOOK, self._patience))
-                return Conditions(now if self._test_clock is None else self._test_clock.now(), self._is_pooled)
+                oldest = await self._deadline.within(link.oldest_transaction(), link, min(LONGEST_LOOK, self._patience))
+                now = now if self._test_clock is None else self._test_clock.now()
+                return Conditions(now, self._is_pooled, oldest)
 
         with storable(self.place):
             return await unbroken(asked())
