@@ -103,7 +103,8 @@ async def test_what_is_held_for_longer_than_the_broker_waits_comes_again(broker:
             await send(link, *map(message, range(3)))
             held = await receive(link, 3)
             async with asyncio.timeout(30):
-                assert "PRECONDITION_FAILED" in await link.ended()
+                why = await link.ended()
+            assert "PRECONDITION_FAILED" in why or "consumer_timeout" in why  # 4.3 ends the receiver, not its channel
             with pytest.raises(TransportError):
                 await link.settle(held)
         async with linked(broker.transport()) as link:
