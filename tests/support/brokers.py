@@ -145,7 +145,8 @@ class RabbitMQLab(Lab):
 
     async def keep(self) -> None:
         # RabbitMQ 3.10 writes which quorum queues there are after three minutes. Killed before, it has lost the leader.
-        await self.control("eval", "[dets:sync(Table) || Table <- dets:all()].")
+        # 4.0 writes later that there is a queue at all.
+        await self.control("eval", "catch mnesia:sync_log(), [dets:sync(Table) || Table <- dets:all()].")
 
     @asynccontextmanager
     async def full(self, service: str) -> AsyncIterator[None]:
