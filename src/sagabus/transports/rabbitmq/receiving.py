@@ -96,6 +96,6 @@ class Receiver:
 
     def _cancelled(self, _: object) -> None:
         self._life.end(
-            f"the broker ended the receiver: the queue {self.queue!r} was deleted or is not available, or messages were "
-            "held for longer than its consumer_timeout"
+            f"the broker ended the receiver: the queue {self.queue!r} was deleted or is not available, or messages "
+            "were held for longer than its consumer_timeout"
         )
