@@ -105,7 +105,7 @@ class Context:
         """Buffered messages, addressed; for tests and middleware to look at."""
         self.timer_changes: Mapping[str, Envelope | None] = _NO_TIMERS
         """Timers set (an envelope) or cancelled (None) by this run."""
-        self.statements: list[Statement] = []
+        self.statements: tuple[Statement, ...] = ()
         """Buffered SQL."""
         self.unheard = False
         """Whether a message of this run had no receiver."""
@@ -190,10 +190,20 @@ class Context:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if no subscription receives
         it.
         """
-        if message_id is None and partition_key is None and headers is None and correlation_id is None:
-            self._buffer_plain(message, "command")
-        else:
-            self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
+        if (
+            message_id is None
+            and partition_key is None
+            and headers is None
+            and correlation_id is None
+            and not self._closed
+        ):
+            ordinal = self._ordinal + 1
+            sent = self._outbound.follow(message, "command", self._envelope, ordinal, self._now)
+            if sent is not None:
+                self._ordinal = ordinal
+                self.outgoing.append(sent)
+                return
+        self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
 
     @overload
     @wrong_kind("a command is sent: send(...)")
@@ -210,10 +220,20 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an event to every subscription when this run commits."""
-        if message_id is None and partition_key is None and headers is None and correlation_id is None:
-            self._buffer_plain(message, "event")
-        else:
-            self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
+        if (
+            message_id is None
+            and partition_key is None
+            and headers is None
+            and correlation_id is None
+            and not self._closed
+        ):
+            ordinal = self._ordinal + 1
+            sent = self._outbound.follow(message, "event", self._envelope, ordinal, self._now)
+            if sent is not None:
+                self._ordinal = ordinal
+                self.outgoing.append(sent)
+                return
+        self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
 
     def schedule(
         self,
@@ -272,7 +292,7 @@ class Context:
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)
-        self.statements.append(Statement(sql, parameters))
+        self.statements += (Statement(sql, parameters),)
 
     @property
     def saga_status(self) -> str | None:
@@ -285,18 +305,6 @@ class Context:
     def close(self) -> None:
         """End of the run; every buffering call after it raises ContextClosed."""
         self._closed = True
-
-    def _buffer_plain(self, message: object, kind: str) -> None:
-        """A message without options, which is most of them."""
-        if self._closed:
-            self._check_open()
-        ordinal = self._ordinal = self._ordinal + 1
-        sent = self._outbound.follow(message, kind, self._envelope, ordinal, self._now)
-        if sent is not None:
-            self.outgoing.append(sent)
-        else:
-            self._ordinal = ordinal - 1
-            self._buffer(message, kind)
 
     def _buffer(  # noqa: PLR0917  # naming arguments costs as much as passing them
         self,

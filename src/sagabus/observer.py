@@ -155,8 +155,12 @@ class Commit:
     def counts(self) -> Counter[tuple[str, str]]:
         """How many messages, by (subscription, result), lost runs among them as "lost: conflict" and so on."""
         found: Counter[tuple[str, str]] = Counter()
-        for (channel, kind), count in Counter([(each.envelope.channel, type(each)) for each in self._settled]).items():
-            found[channel, _RESULTS[kind]] = count
+        settled = self._settled
+        if {Completed}.issuperset(map(type, settled)):
+            for channel, count in Counter([each.envelope.channel for each in settled]).items():
+                found[channel, "completed"] = count
+        else:
+            found.update((each.envelope.channel, _RESULTS[type(each)]) for each in settled)
         found.update((outcome.envelope.channel, f"lost: {verdict.value}") for outcome, verdict in self._lost)
         return found
 

@@ -4,9 +4,9 @@ Between `views` or `processing` and the store. A state of the same shape takes o
 way, which each instance takes once after a deployment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import inspect as reflection
@@ -31,6 +31,9 @@ class ReadState(NamedTuple, Generic[T]):
     carried: Carried | None
 
 
+StateWriter: TypeAlias = Callable[[T, Carried | None], tuple[bytes, T | None, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class _StateForm:
     form: Form
@@ -45,13 +48,14 @@ class _StateForm:
 class StateCodec:
     """Saga state to bytes and back, by the same rules as messages. States are not sent, so the limit is wider."""
 
-    __slots__ = ("_forms", "_rules", "rereads")
+    __slots__ = ("_forms", "_rules", "_writers", "rereads")
 
     def __init__(self, max_size: int = 1_048_576, max_depth: int = 32, *, rereads: bool = False) -> None:
         self.rereads = rereads
         """Whether each run gets a state that was decoded from its bytes, as after a restart: for tests."""
         self._rules = Rules(max_size, max_depth, StateInvalid, StateTooLarge, _state_too_deep)
         self._forms: dict[type[object], _StateForm] = {}
+        self._writers: dict[type[object], StateWriter[Any]] = {}
 
     def prepare(self, cls: type[object]) -> None:
         """Find out now whether the state can be read from JSON at all; raises ConfigurationError when not."""
@@ -68,15 +72,29 @@ class StateCodec:
 
         Raises StateInvalid or StateTooLarge.
         """
-        known = self._forms.get(type(state)) or self._form_of(type(state))
-        body, kept = known.write(state)
-        if self.rereads or (kept is state and len(state.__dict__) != known.width):
-            kept = None  # a cached value outside the fields is not stored, so the next run must not see it
-        if not carried:
-            return body, kept, known.shape
-        merged = msgspec.json.encode({**mapping_of(body), **carried})
-        known.form.check_limits(merged)
-        return merged, kept, known.shape + CARRIES
+        return self.writer(type(state))(state, carried)
+
+    def writer(self, cls: type[T]) -> StateWriter[T]:
+        """`write` for the states of one class, made once."""
+        found = self._writers.get(cls)
+        if found is None:
+            found = self._writers[cls] = self._writer_of(self._form_of(cls))
+        return found
+
+    def _writer_of(self, known: _StateForm) -> StateWriter[Any]:
+        write, width, shape = known.write, known.width, known.shape
+
+        def write_state(state: Any, carried: Carried | None = None) -> tuple[bytes, Any, str]:
+            body, kept = write(state)
+            if self.rereads or (kept is state and len(state.__dict__) != width):
+                kept = None  # a cached value outside the fields is not stored, so the next run must not see it
+            if not carried:
+                return body, kept, shape
+            merged = msgspec.json.encode({**mapping_of(body), **carried})
+            known.form.check_limits(merged)
+            return merged, kept, shape + CARRIES
+
+        return write_state
 
     def read(self, cls: type[T], body: bytes, shape: str | None) -> ReadState[T]:
         """The state in the body, which was written by `shape` (None: by a release that wrote no shapes).

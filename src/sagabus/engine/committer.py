@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 
 from sagabus.clock import Clock
-from sagabus.engine.flush import FENCED, Entry, Flush, entry_of
+from sagabus.engine.flush import FENCED, STEPS_OF_A_MARK, Entry, Flush, bytes_of
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
 from sagabus.engine.health import Health
 from sagabus.engine.journal import Journal
@@ -23,7 +23,7 @@ from sagabus.engine.settlement import Settlement
 from sagabus.engine.shares import Shares
 from sagabus.envelope import Envelope
 from sagabus.failpoint import hit
-from sagabus.outcome import Outcome, Settled
+from sagabus.outcome import Completed, Outcome, Settled
 from sagabus.store import Commit
 
 log = logging.getLogger("sagabus")
@@ -72,11 +72,21 @@ class Committer:
     def add(self, mailbox: Mailbox, outcome: Outcome, took: float = 0.0) -> None:
         """Queue an outcome, of a run that took so many seconds."""
         mailbox.one_more()
-        entry = entry_of(mailbox, outcome, self._routing.table.version, took)
-        self._size += entry.size
-        if self._size > _MOST_BYTES:
-            self.is_full = True
-        self._group.add(entry)
+        if type(outcome) is Completed:
+            effects = outcome.effects
+            save, steps = effects.save, len(effects.statements)
+            size = 0 if save is None else len(save.state) << save.recorded
+            for sent in effects.sent:
+                size += len(sent.body)
+            self._size += size
+            if self._size > _MOST_BYTES:
+                self.is_full = True
+        else:
+            size, steps = 0, STEPS_OF_A_MARK
+        group = self._group
+        group.waiting.append(Entry(mailbox, outcome, self._routing.table.version, size, steps, took))
+        if not group.flushing:
+            group.begin()
 
     def finish(self, mailbox: Mailbox, outcome: Outcome, took: float = 0.0) -> None:
         """Queue an outcome that is no plain success; if it holds back its key, nothing more of the key runs here."""
@@ -145,7 +155,7 @@ class Committer:
         if not entries:
             return
         settle_all([entry.mailbox for entry in entries])
-        self._settled_bytes(sum([entry.size for entry in entries]))
+        self._settled_bytes(bytes_of(entries))
         self.settle(entries, answers, seconds)
 
     def settle(self, entries: Sequence[Entry], answers: Sequence[Settled], seconds: float = 0.0) -> None:

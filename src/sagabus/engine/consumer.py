@@ -25,7 +25,7 @@ from sagabus.errors import UnknownMessageType
 from sagabus.outcome import Claim, Completed, Effects, Outcome
 from sagabus.policies.deduplication import DeduplicationRules
 
-Call: TypeAlias = Callable[[Reaction, Saga | None, object, Context], object]
+Enter: TypeAlias = Callable[[Saga | None, Context], None]
 Definition: TypeAlias = HandlerDefinition | SagaDefinition
 _NO_FINGERPRINT = b""
 _NONE: tuple[Claim, ...] = ()
@@ -51,9 +51,11 @@ class Consumer(Protocol):
         ...
 
 
-def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
+def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context, enter: Enter | None = None) -> object:
     """What user code returns. If that is nothing, or an error, the run has ended."""
     try:
+        if enter is not None:
+            enter(state, ctx)
         returned = reaction.invoke(state, message, ctx, None)
     except BaseException:
         ctx.close()
@@ -71,8 +73,8 @@ class Surroundings(msgspec.Struct, frozen=True):
     clock: Clock
     rules: DeduplicationRules
     failing: Recoverability
-    call: Call = called
-    """Calls user code; see `called`."""
+    enter: Enter | None = None
+    """Called right before user code, if an observer is around runs."""
 
 
 class HandlerConsumer:
@@ -97,7 +99,7 @@ class HandlerConsumer:
         ctx = Context(envelope, around.sender, around.clock.now(), stateful=False)
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope)
-        returned = around.call(reaction, None, message, ctx)
+        returned = called(reaction, None, message, ctx, around.enter)
         if returned is not None:
             return Run(reaction, message, ctx, envelope, None, None, None, returned)
         return self._completed(reaction, message, ctx, envelope)
@@ -108,7 +110,7 @@ class HandlerConsumer:
 
     def _completed(self, reaction: Reaction, message: object, ctx: Context, envelope: Envelope) -> Completed:
         claims = claims_of(reaction, message, envelope, self._around.rules)
-        effects = Effects(None, tuple(ctx.outgoing), (), tuple(ctx.statements), claims, ctx.unheard)
+        effects = Effects(None, tuple(ctx.outgoing), (), ctx.statements, claims, ctx.unheard)
         return Completed(envelope, effects)
 
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:

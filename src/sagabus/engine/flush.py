@@ -36,7 +36,8 @@ _MOST_STEPS = 250
 """The maximum of steps in one commit. Each is a round trip to a server, all together have the deadline of one call, and
 their locks last until the end. After an outage, everything that waited would be too much for one commit.
 """
-_STEPS_OF_A_MARK = 3
+STEPS_OF_A_MARK = 3
+"""Of an outcome that is no plain success."""
 _TRIES_WITH_STATEMENTS = 3
 """How often in a row a commit of one run with user statements may be lost, while the store takes others. Then these
 statements lose it.
@@ -59,18 +60,6 @@ class Entry(msgspec.Struct, frozen=True, eq=False):
     """How many steps it adds to a commit, besides the sets of rows, which are written together."""
     took: float = 0.0
     """Seconds that its run took, if an observer asks."""
-
-
-def entry_of(mailbox: Mailbox, outcome: Outcome, routing: int, took: float = 0.0) -> Entry:
-    """The entry of an outcome that was built on this version of the routing."""
-    if type(outcome) is not Completed:
-        return Entry(mailbox, outcome, routing, 0, _STEPS_OF_A_MARK, took)
-    effects = outcome.effects
-    save = effects.save
-    size = 0 if save is None else len(save.state) << save.recorded
-    for sent in effects.sent:
-        size += len(sent.body)
-    return Entry(mailbox, outcome, routing, size, len(effects.statements), took)
 
 
 Answered: TypeAlias = tuple[Sequence[Entry], Sequence[Settled]]
@@ -215,8 +204,15 @@ def _epochs(entries: Sequence[Entry]) -> tuple[dict[LaneLike, int], bool]:
     return epochs, is_mixed
 
 
+def bytes_of(entries: Sequence[Entry]) -> int:
+    """What they add to a commit."""
+    return sum([entry.size for entry in entries])
+
+
 def _fitting(entries: list[Entry]) -> list[Entry]:
     """The first of them that one commit has room for: one at least."""
+    if sum([entry.steps for entry in entries]) <= _MOST_STEPS and bytes_of(entries) <= LARGEST_FLUSH_BYTES:
+        return entries
     steps = size = 0
     for number, entry in enumerate(entries):
         steps += entry.steps

@@ -232,7 +232,7 @@ class InFlight:
                 held = self.lanes.get(place)
             if held is not None:
                 # Large messages count as several: they fill a window sooner.
-                weight = 1 + len(envelope.body) // unit if envelope.headers is None else self._weight(envelope)
+                weight = 1 if envelope.headers is None and len(envelope.body) < unit else self._weight(envelope)
                 held.take(mailbox, window, weight)
             mailbox.queue.append(envelope)
             filled.append(mailbox)
@@ -282,7 +282,7 @@ class InFlight:
         self.marked.pop(position, None)
 
     def note_states(self, size: int) -> None:
-        """So many bytes of states were kept."""
+        """So many bytes of states were kept at most."""
         self._keys.note_states(size)
 
     def hold(self, mailbox: Mailbox, envelope: Envelope) -> None:
@@ -362,7 +362,7 @@ class InFlight:
                 held = self.lanes.get(place)
             if held is not None:
                 envelope = entry.outcome.envelope
-                weight = 1 + len(envelope.body) // unit if envelope.headers is None else self._weight(envelope)
+                weight = 1 if envelope.headers is None and len(envelope.body) < unit else self._weight(envelope)
                 held.put_down(mailbox, weight)
 
     def _weight(self, envelope: Envelope) -> int:

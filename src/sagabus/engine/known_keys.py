@@ -21,7 +21,7 @@ class KnownKeys:
     def __init__(self) -> None:
         self.mailboxes: dict[KeyLike, Mailbox] = {}
         self.state_bytes = 0
-        """Of the states that mailboxes keep; those that were replaced since the last look are counted as well."""
+        """Of the states that mailboxes keep. Since the last look, all that was written is counted as well."""
 
     def know(self, mailbox: Mailbox, key: str) -> None:
         """From now on this is the mailbox of its key."""
@@ -33,7 +33,7 @@ class KnownKeys:
             del self.mailboxes[(mailbox.place[0], mailbox.key)]
 
     def note_states(self, size: int) -> None:
-        """So many bytes of states were kept."""
+        """So many bytes of states were kept at most."""
         self.state_bytes += size
 
     def forget(self, mailbox: Mailbox, fetch: int) -> None:

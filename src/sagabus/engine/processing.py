@@ -12,6 +12,7 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from sagabus import failpoint
 from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.codec.states import StateCodec
@@ -31,7 +32,6 @@ from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
 from sagabus.engine.watch import Watch
 from sagabus.envelope import Envelope
-from sagabus.failpoint import hit
 from sagabus.identity import Identity
 from sagabus.middleware import Middleware
 from sagabus.outcome import Outcome
@@ -72,8 +72,8 @@ class Processing:
         self.limits = TimeLimits(clock, None if limit is None else limit.total_seconds(), warn_after.total_seconds())
         self.threads = ThreadPool(settings.threads)
         self.failing = Recoverability(identity, clock)
-        call = called if self._watch is None else self._watch.call
-        self._around = Surroundings(sender, codec, clock, rules, self.failing, call)
+        enter = None if self._watch is None else self._watch.enter_now
+        self._around = Surroundings(sender, codec, clock, rules, self.failing, enter)
         self._consumers = dict(consumers or {})
         self._is_choosy = is_watched and not self.observers.watch_all
         self._plain = Surroundings(sender.unwatched(), codec, clock, rules, self.failing)
@@ -85,24 +85,22 @@ class Processing:
 
         An outcome whatever user code does. Unless it is Completed, the mailbox's state is as before.
         """
-        hit("handle.entered")
+        if failpoint.armed is not None:
+            failpoint.hit("handle.entered")
         watch, consumers = self._watch, self._consumers
         if self._is_choosy and not self.observers.watch(envelope):
             watch, consumers = None, self._unwatched
-        consumer = consumers.get(mailbox.place[0]) or self._learn(mailbox.definition, consumers)
+        definition = mailbox.definition
+        consumer = consumers.get(definition.name) or self._learn(definition, consumers)
         context = self._opened_in.copy()
         if unit is None and not self._middlewares:
             try:
                 if watch is None:
                     begun = context.run(consumer.begin, mailbox, envelope, True)
-                elif watch.enters_only:
-                    begun = context.run(consumer.begin, mailbox, envelope, True)
-                    if type(begun) is Run and begun.returned is None:  # it is called later: in a thread, or as a timer
-                        context.run(watch.enter, begun)
                 else:
                     begun = context.run(watch.begin, consumer, mailbox, envelope)
             except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure
-                return context.run(self._failed, mailbox.definition, envelope, error)
+                return context.run(self._failed, definition, envelope, error)
         else:
             begun = context.run(self._begin, consumer, mailbox, envelope, unit, watch)
         if type(begun) is Run:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from sagabus import failpoint
 from sagabus.clock import Clock, sleep
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
@@ -108,7 +109,7 @@ class Runner:
         try:
             while True:
                 cell = mailbox.cell
-                waits = (cell is None and mailbox.lacks_state) or gate.watching or mailbox.place[0] in lending
+                waits = (cell is None and mailbox.lacks_state) or gate.watching or mailbox.definition.name in lending
                 while not (waits or self.stopping or committer.is_full or runners.served >= BURST):
                     envelope = mailbox.begin_next_of(in_flight)
                     if envelope is None:
@@ -116,7 +117,8 @@ class Runner:
                     outcome = begin(mailbox, envelope)
                     if isinstance(outcome, Run):
                         return mailbox, outcome
-                    hit("handle.returned")
+                    if failpoint.armed is not None:
+                        failpoint.hit("handle.returned")
                     if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
                         committer.add(mailbox, outcome, self._took)
                     else:

@@ -5,11 +5,13 @@ One of the two `Consumer`s. Nothing of a run is seen by the next one unless it h
 
 from __future__ import annotations
 
+from typing import Any
+
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
 from sagabus.definitions.saga import STUCK, Saga, SagaDefinition, Starter
-from sagabus.definitions.status import status_of
+from sagabus.definitions.status import status_text
 from sagabus.engine.consumer import Surroundings, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
@@ -38,11 +40,17 @@ class SagaConsumer:
             for name, found in definition.reactions.items()
         }
         self._by_id_alone = around.rules.by_id_alone
-        self._sender, self._now, self._call = around.sender, around.clock.now, around.call
+        self._sender, self._now, self._enter = around.sender, around.clock.now, around.enter
+        self._write = states.writer(definition.cls)
         self._has_status, self._has_history = definition.has_status, definition.options.history
         self._restarts = definition.options.restart
 
-    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
+    def begin(  # noqa: C901, PLR0912  # each call less counts here
+        self,
+        mailbox: Mailbox,
+        envelope: Envelope,
+        calls: bool,  # noqa: FBT001  # by position
+    ) -> Run | Outcome:
         """See `Consumer`."""
         cell, known = mailbox.cell, self._known.get(envelope.message_type)
         if known is None or cell is None or envelope.timer is not None or envelope.damage or cell.damage:
@@ -65,9 +73,16 @@ class SagaConsumer:
         ctx = Context(envelope, self._sender, self._now())
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope, state, cell)
-        returned = self._call(reaction, state, message, ctx)
+        try:
+            if self._enter is not None:
+                self._enter(state, ctx)
+            returned = reaction.invoke(state, message, ctx, None)
+        except BaseException:
+            ctx.close()
+            raise
         if returned is not None:
             return Run(reaction, message, ctx, envelope, state, cell, None, returned)
+        ctx.close()
         return self._completed(reaction, message, ctx, envelope, state, cell)
 
     def _begin_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
@@ -111,8 +126,11 @@ class SagaConsumer:
         if ctx.timer_changes or envelope.timer is not None:
             timers, timers_sent, cancelled = self._changed_timers(ctx, envelope, timers)
             sent = sent if completed else sent + timers_sent
-        body, kept, shape = self._states.write(state, cell.carried)
-        status = status_of(state) if self._has_status else None
+        write = self._write if type(state) is self._definition.cls else self._states.write
+        body, kept, shape = write(state, cell.carried)
+        status: Any = getattr(state, "status", None) if self._has_status else None
+        if status is not None and type(status) is not str:
+            status = status_text(status)
         wakes = bool(cell.stash and self._has_moved(cell, status, completed=completed))
         version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
         timers = {} if completed else timers
@@ -121,7 +139,7 @@ class SagaConsumer:
         save = Save(envelope.channel, key, version, body, status, timers, completed, wakes, had_timers, shape,
                     self._has_history)
         # fmt: on
-        return Completed(envelope, Effects(save, sent, cancelled, tuple(ctx.statements), claims, ctx.unheard))
+        return Completed(envelope, Effects(save, sent, cancelled, ctx.statements, claims, ctx.unheard))
 
     def _unstarted(self, cell: BelievedState, envelope: Envelope) -> Outcome:
         if cell.completed:

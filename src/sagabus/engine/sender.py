@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from copy import copy
 from typing import Protocol, Self
+from zlib import crc32
 
 import msgspec
 
@@ -114,12 +115,13 @@ class Sender:
             except Exception:  # noqa: BLE001  # `address` logs it
                 return None
         correlation_id, headers = cause.correlation_id or incoming, None
+        lane = crc32((message_id if key is None else key).encode()) % plain.lanes  # as `lane_of`
         if self._adds_headers:
             headers = self._headers_of(message, plain.name, message_id, correlation_id, incoming, body)
         # fmt: off
         return Envelope(
-            message_id, plain.name, body, plain.channel, lane_of(message_id if key is None else key, plain.lanes),
-            key, headers, correlation_id, incoming, now, 0, 0, 0, 0, 0, None, None, False, hops,
+            message_id, plain.name, body, plain.channel, lane, key, headers, correlation_id, incoming,
+            now, 0, 0, 0, 0, 0, None, None, False, hops,
         )
         # fmt: on
 

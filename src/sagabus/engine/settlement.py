@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from sagabus.engine.flush import Entry
+from sagabus.engine.flush import Entry, bytes_of
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.page import may_have_held
@@ -75,7 +75,6 @@ class Settlement:
         settled: list[Outcome] = []
         plain: list[Entry] = []
         lost: list[tuple[Outcome, Verdict]] = []
-        states = 0
         for entry, answer in zip(entries, answers, strict=True):
             outcome = entry.outcome
             if answer.verdict is not _COMMITTED:
@@ -83,15 +82,12 @@ class Settlement:
                 self._lost(entry.mailbox, outcome, answer, back, instead)
                 continue
             settled.append(outcome)
-            if type(outcome) is Completed:
-                if (save := outcome.effects.save) is not None:
-                    states += len(save.state)
-                if not (outcome.envelope.due_at or answer.refused):
-                    plain.append(entry)
-                    continue
-            self._committed(entry.mailbox, outcome, answer)
+            if type(outcome) is Completed and not (outcome.envelope.due_at or answer.refused):
+                plain.append(entry)
+            else:
+                self._committed(entry.mailbox, outcome, answer)
         self._hand.put_down_all(plain)
-        self._hand.note_states(states)
+        self._hand.note_states(bytes_of(entries))
         took = _took(entries, answers) if self._observers.are_timing else ()
         self._observers.committed(Commit(settled, lost, took, seconds))
         return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))

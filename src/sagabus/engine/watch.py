@@ -6,9 +6,8 @@ A part of `processing`, made only if an observer asks. Both happen in the contex
 from __future__ import annotations
 
 from sagabus.context import Context
-from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import Saga
-from sagabus.engine.consumer import Consumer, called
+from sagabus.engine.consumer import Consumer
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.observers import Entered, Observers
 from sagabus.engine.run import Run
@@ -21,14 +20,19 @@ class Watch:
 
     def __init__(self, observers: Observers) -> None:
         self._enter, self._exit, self._enter_only = observers.enter, observers.exit, observers.enter_only
-        self.enters_only = not observers.are_leaving
-        """None of them listens to the end of runs, so `call` alone is enough where the run is called at once."""
+        self._enters_only = not observers.are_leaving
+        """None of them listens to the end of runs."""
         self._entered: Entered | None = None
         """Of the run that is called just now, with its context in `_ctx`."""
         self._ctx: Context | None = None
 
     def begin(self, consumer: Consumer, mailbox: Mailbox, envelope: Envelope) -> Run | Outcome:
         """As the consumer's own, which calls what it can."""
+        if self._enters_only:
+            begun = consumer.begin(mailbox, envelope, True)  # by position
+            if type(begun) is Run and begun.returned is None:  # it is called later: in a thread, or as a timer
+                self.enter(begun)
+            return begun
         try:
             begun = consumer.begin(mailbox, envelope, True)  # by position
         except BaseException as error:
@@ -44,14 +48,13 @@ class Watch:
             begun.entered = entered
         return begun
 
-    def call(self, reaction: Reaction, state: Saga | None, message: object, ctx: Context) -> object:
-        """As `called`."""
+    def enter_now(self, state: Saga | None, ctx: Context) -> None:
+        """A run is about to be called by its consumer."""
         ctx.observed = state
-        if self.enters_only:
+        if self._enters_only:
             self._enter_only(ctx)
         else:
             self._ctx, self._entered = ctx, self._enter(ctx)
-        return called(reaction, state, message, ctx)
 
     def enter(self, run: Run) -> None:
         """A run is about to be called."""
