@@ -20,7 +20,7 @@ from sagabus.cli.benchmark.costs import Costs, Meter
 from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
 from sagabus.cli.process import given, own_process
-from sagabus.outcome import Settled
+from sagabus.outcome import Settled, Verdict
 from sagabus.store import Batch, Store, Unit
 
 _SINGLE = 500
@@ -98,14 +98,17 @@ async def _publish_singly(url: str, token: str) -> float:
     return _SINGLE / elapsed
 
 
-def _watch(store: Store) -> asyncio.Event:
-    """Is set whenever a worker's commit has returned, without asking the database."""
-    committed = asyncio.Event()
+def _watch(store: Store, outcomes: int = 1) -> asyncio.Event:
+    """Is set by a worker's commit as soon as so many outcomes are stored, without asking the database."""
+    committed, stored = asyncio.Event(), 0
     commit = store.commit
 
     async def watched(batch: Batch) -> Sequence[Settled]:
+        nonlocal stored
         answers = await commit(batch)
-        committed.set()
+        stored += sum([answer.verdict is Verdict.COMMITTED for answer in answers])
+        if stored >= outcomes:
+            committed.set()
         return answers
 
     store.commit = watched  # type: ignore[method-assign]  # of this one object
@@ -168,8 +171,10 @@ async def _publish_by_many(url: str, token: str, sagas: int) -> float:
 async def _worked_off(url: str, messages: int) -> tuple[float, Costs]:
     """Messages per second until nothing is due, and what each cost."""
     bus = Bus(url, *WORKED)
+    stored = _watch(bus.store, messages)
     meter, began = Meter(), time.perf_counter()
     await bus.open()
+    await stored.wait()
     await _until_nothing_is_due(bus)
     elapsed, costs = time.perf_counter() - began, meter.per_message(messages)
     await bus.close()
