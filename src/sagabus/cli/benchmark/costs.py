@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import sysconfig
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import msgspec
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """Of one message, of the process that handled it and those that it started and waited for."""
+    """Of one message, of the process that handled it; of the workers, where there are several."""
 
     cpu_us: float
     """User and system time, in microseconds."""
@@ -31,6 +32,13 @@ class Meter:
         written = _written()
         spent = None if written is None or self._written is None else (written - self._written) / messages
         return Costs((_cpu() - self._cpu) / messages * 1e6, spent)
+
+
+def together(used: Sequence[Costs], messages: int) -> Costs:
+    """Of a message of many, which several processes handled: each has used so much for all."""
+    written = [each.written_bytes for each in used if each.written_bytes is not None]
+    spent = sum(written) / messages if len(written) == len(used) else None
+    return Costs(sum(each.cpu_us for each in used) / messages, spent)
 
 
 def interpreter() -> str:

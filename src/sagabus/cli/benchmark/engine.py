@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from sagabus import Bus
-from sagabus.cli.benchmark.costs import Costs, Meter
+from sagabus.cli.benchmark.costs import Costs, Meter, together
 from sagabus.cli.benchmark.loops.work import PAUSE, PROBES, STEPS
 from sagabus.cli.benchmark.process import CHANNELS, EVERYTHING, WORKED, Probed, Submitted, Ticked
 from sagabus.cli.process import given, own_process
@@ -74,15 +74,18 @@ def _orders(token: str, sagas: int) -> list[object]:
 
 
 async def serve(url: str) -> None:
-    """One worker of several: begins when a line comes in, and ends with the input."""
+    """One worker of several: begins when a line comes in, ends with the input, and says what it used in between."""
     bus = Bus(url, *WORKED)  # all is imported by now, as in the process that works alone
     own_process()
     print("ready", flush=True)  # to the half that waits for it
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.readline)
     async with bus:
+        meter = Meter()
         print("open", flush=True)
         await loop.run_in_executor(None, sys.stdin.read)
+        used = meter.per_message(1)
+    print(msgspec.json.encode(used).decode(), flush=True)
 
 
 async def _publish_singly(url: str, token: str) -> float:
@@ -202,13 +205,9 @@ async def _worked_off_by_crew(
     began = commits[-1]  # no worker has seen any of them before
     await _until_nothing_is_due(bus)
     elapsed = time.perf_counter() - began
-    meter = Meter()  # what the workers used is counted here once they have ended
-    for worker in crew:
-        _input(worker).close()
-        await worker.wait()
-    costs = meter.per_message(len(messages) * steps)
+    used = [await _dismiss(worker) for worker in crew]
     await bus.close()
-    return len(messages) * steps / elapsed, costs
+    return len(messages) * steps / elapsed, together(used, len(messages) * steps)
 
 
 async def _hire(url: str) -> asyncio.subprocess.Process:
@@ -220,6 +219,13 @@ async def _hire(url: str) -> asyncio.subprocess.Process:
     _input(worker).write(given(url))
     await _heard(worker, b"ready\n")
     return worker
+
+
+async def _dismiss(worker: asyncio.subprocess.Process) -> Costs:
+    """What it used, from its first lease on."""
+    _input(worker).close()
+    said, _ = await worker.communicate()
+    return msgspec.json.decode(said, type=Costs)
 
 
 async def _heard(worker: asyncio.subprocess.Process, line: bytes) -> None:
