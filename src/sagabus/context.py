@@ -105,7 +105,7 @@ class Context:
         """Buffered messages, addressed; for tests and middleware to look at."""
         self.timer_changes: Mapping[str, Envelope | None] = _NO_TIMERS
         """Timers set (an envelope) or cancelled (None) by this run."""
-        self.statements: tuple[Statement, ...] = ()
+        self.statements: list[Statement] = []
         """Buffered SQL."""
         self.unheard = False
         """Whether a message of this run had no receiver."""
@@ -292,7 +292,7 @@ class Context:
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)
-        self.statements += (Statement(sql, parameters),)
+        self.statements.append(Statement(sql, parameters))
 
     @property
     def saga_status(self) -> str | None:

@@ -110,7 +110,7 @@ class HandlerConsumer:
 
     def _completed(self, reaction: Reaction, message: object, ctx: Context, envelope: Envelope) -> Completed:
         claims = claims_of(reaction, message, envelope, self._around.rules)
-        effects = Effects(None, tuple(ctx.outgoing), (), ctx.statements, claims, ctx.unheard)
+        effects = Effects(None, tuple(ctx.outgoing), (), tuple(ctx.statements), claims, ctx.unheard)
         return Completed(envelope, effects)
 
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:

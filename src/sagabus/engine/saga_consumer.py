@@ -139,7 +139,7 @@ class SagaConsumer:
         save = Save(envelope.channel, key, version, body, status, timers, completed, wakes, had_timers, shape,
                     self._has_history)
         # fmt: on
-        return Completed(envelope, Effects(save, sent, cancelled, ctx.statements, claims, ctx.unheard))
+        return Completed(envelope, Effects(save, sent, cancelled, tuple(ctx.statements), claims, ctx.unheard))
 
     def _unstarted(self, cell: BelievedState, envelope: Envelope) -> Outcome:
         if cell.completed:
