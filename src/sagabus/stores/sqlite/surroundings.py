@@ -58,8 +58,8 @@ def warn_of_workers(path: str, others: Collection[str]) -> None:
     if others:
         workers = "another worker serves" if len(others) == 1 else f"{len(others)} other workers serve"
         log.warning(
-            "%s: %s this file, which has one writer at a time: several processes handle fewer messages than one, "
-            "unless handlers compute; use one, or PostgreSQL or MySQL (docs/scaling-out.md)",
+            "%s: %s this file, which has one writer at a time. Several handle less than one, unless handlers compute: "
+            "use one, or PostgreSQL or MySQL (docs/scaling-out.md)",
             path,
             workers,
         )
