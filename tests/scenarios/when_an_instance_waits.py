@@ -1,12 +1,15 @@
 """`bus.inspect.why`: what an instance waits for, and what stands in its way."""
 
+import asyncio
 from datetime import timedelta
 from typing import Literal
 
 import pytest
+from tests.support.waiting import until
 
 from sagabus import Bus, Context, RetryPolicy, Saga, UnknownName, event, handler, handles, starts, timer
 from sagabus.bus.inspection.records import WaitReport
+from sagabus.store import Running
 from sagabus.testing import Harness
 
 
@@ -52,6 +55,55 @@ class Trip(Saga, name="trips", key="trip", on_unexpected="stash", retry=RetryPol
 @handler("refunds", key="trip", parks=True, retry=RetryPolicy(attempts=1))
 def refund(message: Paid) -> None:
     raise ValueError("no bank")
+
+
+@event("stays.begun")
+class Begun:
+    stay: str
+
+
+class Stay(Saga, name="stays", key="stay"):
+    stay: str
+
+    @starts
+    def begun(self, message: Begun, ctx: Context) -> None:
+        ctx.publish(Paid(trip=self.stay))
+        ctx.set_timer("late", after=timedelta(hours=1))
+
+    @timer("late")
+    def late(self) -> None: ...
+
+
+async def test_what_stays_elsewhere_in_its_conversation_is_named() -> None:
+    going = asyncio.Event()
+
+    @handler("bills", key="trip")
+    async def bill(message: Paid) -> None:
+        await going.wait()
+
+    async with Harness(Stay, refund, bill) as harness:
+        await harness.bus.publish(Begun(stay="S1"), correlation_id="c1")
+        bus = harness.bus
+
+        async def has_failed() -> bool:
+            return bool((await bus.inspect.status()).dead_letters)
+
+        await until(has_failed)
+        (worker,) = await bus.inspect.workers()
+        early = await bus.inspect.why(Stay, "S1")
+        (waiting,) = [each for each in early.elsewhere if each.subscription == "bills"]
+        runs = [Running(waiting.message_id, waiting.message_type, "S1", 42_000_000)]
+        await bus.store.note_running(worker.worker, {"bills": runs})
+        found, of_bill = await bus.inspect.why(Stay, "S1"), await bus.inspect.why("bills", "S1")
+        going.set()
+
+    (letter,) = [each for each in found.elsewhere if each.subscription == "refunds"]
+    other = "Another message of its conversation, trips.paid"
+    assert f"{other} {letter.message_id} of refunds, is dead letter 1 (failed: {letter.reason})." in found.sentences
+    assert f"{other} {waiting.message_id} of bills, is due and waits for a worker." in early.sentences
+    running = f"has been running for 42 s in worker {worker.worker}."
+    assert f"{other} {waiting.message_id} of bills, {running}" in found.sentences
+    assert f"trips.paid {waiting.message_id} {running}" in of_bill.sentences
 
 
 async def asked(harness: Harness, key: str) -> WaitReport:

@@ -292,8 +292,8 @@ def _unknown_causes(entries: Sequence[ConversationEntry], correlation_id: str) -
     """Messages that are named as causes, and of which nothing is left."""
     known = {each.message_id for each in entries}
     named = [each.causation_id for each in entries if each.causation_id is not None]
-    if entries:
-        named.append(correlation_id)
+    if entries and not any(each.causation_id is None and each.kind != "transition" for each in entries):
+        named.append(correlation_id)  # nothing here has begun it, so that was the message of this id
     gone = [each for each in dict.fromkeys(named) if each not in known]
     if gone:
         which = ", ".join(gone[:_MOST_NAMED]) + (" and others" if len(gone) > _MOST_NAMED else "")

@@ -212,6 +212,10 @@ class WaitReport:
     """Who owns the lane; None where no live worker does."""
     paused: PauseRecord | None
     """An operator has paused the subscription."""
+    elsewhere: tuple[MessageRecord | LetterRecord, ...]
+    """Of a live instance: what waits at other subscriptions or keys in the conversation of its timers and messages, and
+    open dead letters there. One of them may be what the instance waits for. At most 100 of each.
+    """
     sentences: tuple[str, ...]
     """The same for people."""
 

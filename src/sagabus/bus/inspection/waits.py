@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from sagabus.bus.inspection.audits import pauses_of
 from sagabus.bus.inspection.messages import record_of
-from sagabus.bus.inspection.records import LetterRecord, WaitReport, WorkerStatus
+from sagabus.bus.inspection.records import LetterRecord, MessageRecord, WaitReport, WorkerStatus
 from sagabus.bus.inspection.sentences import sentences
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
@@ -28,7 +28,7 @@ async def report(
     states: StateCodec,
     definition: Definition | None,
     *,
-    workers: Iterable[WorkerStatus],
+    workers: Sequence[WorkerStatus],
     name: str,
     key: str,
     now: int,
@@ -39,7 +39,7 @@ async def report(
     page = await inspect.waiting(Wanted(channel=name, key=key), limit=_MOST)
     (loaded,) = await store.load(name, [key])
     instance = loaded.instance
-    owners = {each.worker: each for each in workers}
+    messages = tuple(map(record_of, page.found))
     found = WaitReport(
         at=moment(now),
         subscription=name,
@@ -51,17 +51,32 @@ async def report(
         updated_at=None if instance is None else moment(instance.updated_at),
         starts=_starting(definition),
         expects=_expected(definition, instance, states),
-        messages=tuple(map(record_of, page.found)),
+        messages=messages,
         more_messages=page.after is not None,
         holder=None if seen.holder is None else record_of(seen.holder),
         dead_letters=tuple(map(_letter, seen.letters)),
         is_parked=seen.first == 0,
         lane=seen.lane,
-        worker=owners.get(seen.owner or ""),
+        worker=next((each for each in workers if each.worker == seen.owner), None),
         paused=pauses_of(await inspect.paused()).get(name),
+        elsewhere=await _elsewhere(store, messages, instance, name, key),
         sentences=(),
     )
-    return sentences(found, is_saga=definition is None or definition.has_instances)
+    return sentences(found, workers, is_saga=definition is None or definition.has_instances)
+
+
+async def _elsewhere(
+    store: Store, messages: Iterable[MessageRecord], instance: Instance | None, name: str, key: str
+) -> tuple[MessageRecord | LetterRecord, ...]:
+    """What the conversation of a key holds at others, as far as a bounded look finds it."""
+    conversation = next((each.correlation_id for each in messages if each.correlation_id is not None), None)
+    if conversation is None or instance is None or instance.completed:
+        return ()
+    waiting = await store.inspect.waiting(Wanted(correlation_id=conversation), limit=_MOST)
+    letters = (await store.inspect.letters(conversation)).letters
+    found: list[MessageRecord | LetterRecord] = [*map(record_of, waiting.found)]
+    found += [_letter(each) for each in letters if each.status == "open"]
+    return tuple(each for each in found if each.timer is None and (each.subscription, each.key) != (name, key))
 
 
 def _starting(definition: Definition | None) -> tuple[str, ...]:
