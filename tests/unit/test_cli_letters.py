@@ -209,6 +209,25 @@ def test_sagas_are_listed_by_name_status_and_page(cli: Cli) -> None:
     assert "There are more of talk: talk --after a" in (cli.run("sagas", "list", "--limit", "1"), cli.err)[1]
 
 
+def test_live_instances_are_listed_by_how_long_they_have_not_changed(cli: Cli) -> None:
+    def keys(*words: str) -> list[str]:
+        return [found["key"] for found in cli.json("sagas", "list", "talk", *words)]
+
+    assert keys("--unchanged-for", "0") == ["a", "b", f"c{HOSTILE}"]
+    assert keys("--unchanged-for", "0", "--after", "b") == [f"c{HOSTILE}"]
+    assert keys("--unchanged-for", "86400") == []
+    assert cli.run("sagas", "list", "unknown", "--unchanged-for", "1")[0] == 1
+    assert (
+        "There may be more of talk: --after a"
+        in (
+            cli.run("sagas", "list", "talk", "--unchanged-for", "0", "--limit", "1"),
+            cli.err,
+        )[1]
+    )
+    assert cli.run("sagas", "list", "talk", "--unchanged-for", "0", "--status", "closed")[0] == 2
+    assert HOSTILE not in cli.run("sagas", "list", "talk", "--unchanged-for", "0")[1]
+
+
 def test_a_saga_is_shown_with_its_state(cli: Cli) -> None:
     code, shown = cli.run("sagas", "show", "talk", f"c{HOSTILE}")
 

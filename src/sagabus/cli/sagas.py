@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
@@ -21,7 +24,7 @@ from sagabus.definitions.saga import SagaDefinition
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.bus.inspection.records import Change, Step, WaitReport
+    from sagabus.bus.inspection.records import Change, Step, UnchangedInstance, UnchangedPage, WaitReport
     from sagabus.bus.views import SagaRecord
 
 _STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
@@ -40,11 +43,24 @@ def sagas() -> None:
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SAGA]")
 @store_option
 @click.option("--status", metavar="STATUS", help="Only instances in this status.")
+@click.option(
+    "--unchanged-for",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Only live instances that have not changed for so long.",
+)
 @click.option("--after", default="", metavar="KEY", help="Only instances with a greater key: the next page.")
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many of each saga.")
 @json_option
 def list_(
-    arguments: tuple[str, ...], url: str | None, status: str | None, after: str, limit: int, *, as_json: bool
+    arguments: tuple[str, ...],
+    url: str | None,
+    status: str | None,
+    after: str,
+    limit: int,
+    *,
+    unchanged_for: float | None,
+    as_json: bool,
 ) -> None:
     """List instances by key, of one saga or of all.
 
@@ -53,6 +69,13 @@ def list_(
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
+    if unchanged_for is not None:
+        if status is not None:
+            raise click.UsageError("give --status or --unchanged-for, not both")
+        _show_unchanged(
+            asyncio.run(_unchanged(target, url, rest, unchanged_for, after=after, limit=limit)), as_json=as_json
+        )
+        return
     found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit + 1))
     records = [record for page in found.values() for record in page[:limit]]
     if as_json:
@@ -177,6 +200,32 @@ async def _list(
             for name in names or await _names(bus)
         }
         return {name: list(page) for name, page in found.items()}
+
+
+async def _unchanged(
+    target: str | None, url: str | None, names: list[str], seconds: float, *, after: str, limit: int
+) -> dict[str, UnchangedPage]:
+    span = timedelta(seconds=seconds)
+    async with opened(target, url) as bus:
+        return {
+            name: await bus.inspect.unchanged(name, span, after=after, limit=min(limit, MOST))
+            for name in names or await _names(bus)
+        }
+
+
+def _show_unchanged(found: dict[str, UnchangedPage], *, as_json: bool) -> None:
+    records = [each for page in found.values() for each in page.instances]
+    if as_json:
+        emit_json([data_of(each) for each in records])
+        return
+    show_table(("saga", "key", "status", "version", "updated"), [_unchanged_row(each) for each in records])
+    for saga, page in found.items():
+        if page.after is not None:
+            click.echo(f"There may be more of {printable(saga)}: --after {quote(printable(page.after))}", err=True)
+
+
+def _unchanged_row(each: UnchangedInstance) -> list[object]:
+    return [each.saga, each.key, each.status, each.version, time_text(each.updated_at)]
 
 
 async def _get(

@@ -10,7 +10,7 @@ from operator import attrgetter
 from sagabus.bus.arguments import check_key, check_number, check_text
 from sagabus.bus.inspection.audits import audit_page, pauses_of
 from sagabus.bus.inspection.conversations import conversation
-from sagabus.bus.inspection.histories import steps_of
+from sagabus.bus.inspection.histories import steps_of, unchanged_page
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.records import (
     AuditPage,
@@ -23,6 +23,7 @@ from sagabus.bus.inspection.records import (
     Status,
     Step,
     SubscriptionStatus,
+    UnchangedPage,
     WaitReport,
     WorkerStatus,
 )
@@ -159,6 +160,22 @@ class Inspector:
         )
         if not found.exists and not found.messages and isinstance(saga, str) and definition is None:
             await check_subscription(store, "saga or subscription", name)
+        return found
+
+    async def unchanged(
+        self, saga: type[Saga] | str, span: timedelta, *, after: str = "", limit: int = 100
+    ) -> UnchangedPage:
+        """A page of the live instances of a saga that have not changed for `span`, by key.
+
+        `after` is that of the page before. UnknownName for a name that nothing has, ValueError for another `limit`.
+        """
+        self._check("bus.inspect.unchanged(...)")
+        check_text("bus.inspect.unchanged(...)", after=after)
+        check_number("bus.inspect.unchanged(...)", limit=limit)
+        name = saga_name(saga)
+        found = await unchanged_page(self._store.inspect, name, span, after, limit)
+        if not found.instances and isinstance(saga, str) and name not in self._definitions:
+            await check_subscription(self._store, "saga", name)
         return found
 
     async def history(self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100) -> tuple[Step, ...]:

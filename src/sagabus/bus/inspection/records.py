@@ -221,6 +221,26 @@ class WaitReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnchangedInstance:
+    """One live instance that has not changed for a while."""
+
+    saga: str
+    key: str
+    status: str | None
+    version: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnchangedPage:
+    """Such instances of one saga, by key."""
+
+    instances: tuple[UnchangedInstance, ...]
+    after: str | None
+    """Pass it for the next page; None at the end. A page looks at 10,000 instances, so one before may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One value of a state that a step changed."""
 
