@@ -101,21 +101,32 @@ async def _publish_singly(url: str, token: str) -> float:
     return _SINGLE / elapsed
 
 
-def _watch(store: Store, outcomes: int = 1) -> asyncio.Event:
-    """Is set by a worker's commit as soon as so many outcomes are stored, without asking the database."""
-    committed, stored = asyncio.Event(), 0
-    commit = store.commit
+class _Watch:
+    """Notes what a worker's commits have stored, without asking the database."""
 
-    async def watched(batch: Batch) -> Sequence[Settled]:
-        nonlocal stored
-        answers = await commit(batch)
-        stored += sum([answer.verdict is Verdict.COMMITTED for answer in answers])
-        if stored >= outcomes:
-            committed.set()
+    def __init__(self, store: Store) -> None:
+        self._commit, self._stored, self._awaited = store.commit, 0, 0
+        self._done = asyncio.Event()
+        self.at = 0.0
+        """When the latest commit returned."""
+        store.commit = self._watched  # type: ignore[method-assign]  # of this one object
+
+    def expect(self, outcomes: int) -> None:
+        """Begin to count: `done` waits for so many."""
+        self._stored, self._awaited = 0, outcomes
+        self._done.clear()
+
+    async def done(self) -> None:
+        """Wait until they are stored."""
+        await self._done.wait()
+
+    async def _watched(self, batch: Batch) -> Sequence[Settled]:
+        answers = await self._commit(batch)
+        self.at = time.perf_counter()
+        self._stored += sum([answer.verdict is Verdict.COMMITTED for answer in answers])
+        if self._stored >= self._awaited:
+            self._done.set()
         return answers
-
-    store.commit = watched  # type: ignore[method-assign]  # of this one object
-    return committed
 
 
 def _watch_transactions(store: Store) -> list[float]:
@@ -142,16 +153,16 @@ def _watch_transactions(store: Store) -> list[float]:
 async def _probe(url: str, token: str) -> list[float]:
     latencies: list[float] = []
     bus = Bus(url, *EVERYTHING)
-    committed = _watch(bus.store)
+    watch = _Watch(bus.store)
     async with bus:
         await bus.idle()  # the warm-up: what was published singly
         for number in range(PROBES):
             await asyncio.sleep(PAUSE)
-            committed.clear()
+            watch.expect(1)
             began = time.perf_counter()
             await bus.publish(Probed(order_id=f"{token}-p{number}", amount=number))
-            await committed.wait()
-            latencies.append(time.perf_counter() - began)
+            await watch.done()
+            latencies.append(watch.at - began)
     return latencies
 
 
@@ -174,10 +185,11 @@ async def _publish_by_many(url: str, token: str, sagas: int) -> float:
 async def _worked_off(url: str, messages: int) -> tuple[float, Costs]:
     """Messages per second until nothing is due, and what each cost."""
     bus = Bus(url, *WORKED)
-    stored = _watch(bus.store, messages)
+    watch = _Watch(bus.store)
+    watch.expect(messages)
     meter, began = Meter(), time.perf_counter()
     await bus.open()
-    await stored.wait()
+    await watch.done()
     await _until_nothing_is_due(bus)
     elapsed, costs = time.perf_counter() - began, meter.per_message(messages)
     await bus.close()
