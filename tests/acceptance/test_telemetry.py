@@ -64,6 +64,8 @@ if __name__ == "__main__":
 """
 # What needs something that this bus does not have.
 QUIET = {"What is not well", "Lost runs per second"}
+ABSENT = ("sagabus_longest_run_seconds", "sagabus_oldest_transaction_seconds")
+"""Nothing runs for long here, and SQLite says nothing of open transactions."""
 
 
 class Worker:
@@ -213,8 +215,8 @@ def test_prometheus_shows_every_panel_of_the_board_and_takes_every_rule(promethe
     publish()
     publish()  # the same again: copies
 
-    panels = {title: text for title, text in expressions() if title not in QUIET}
-    for text in panels.values():
+    shown = [text for title, text in expressions() if title not in QUIET and not any(name in text for name in ABSENT)]
+    for text in shown:
         watched(lambda text=text: prometheus.ask("query", query=text)["result"], every=0.2)  # type: ignore[misc]
     for _, text in expressions():
         prometheus.ask("query", query=text)  # it is answered, be it by nothing

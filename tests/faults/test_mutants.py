@@ -299,8 +299,8 @@ MUTANTS = [
     ),
     Mutant(
         "a run gets what was kept beside the fields",
-        "StateCodec.write",
-        "len(state.__dict__) != known.width",
+        "StateCodec._writer_of",
+        "len(state.__dict__) != width",
         "False",
         plain(
             when_a_state_is_read_again.test_so_it_is_where_types_alone_say_that_it_comes_back_equal, "a cached property"
