@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.scenarios.shop import Noted
 from tests.support.databases import Database
 from tests.support.waiting import until
 
-from sagabus import Bus, Settings, handler
+from sagabus import Bus, Settings, StoreUnavailable, handler
 from sagabus.bus.inspection.records import WorkerStatus
 from sagabus.telemetry.prometheus import Metrics
 from sagabus.testing import Harness
@@ -82,3 +84,38 @@ async def test_of_runs_that_end_at_once_nothing_is_noted() -> None:
             await bus.advance(timedelta(seconds=10))
 
     assert noted == []
+
+
+async def test_fetching_goes_on_where_the_store_takes_no_note(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    going, done, asked = asyncio.Event(), list[str](), asyncio.Event()
+
+    @handler("it", key="key")
+    async def it(message: Noted) -> None:
+        if message.key == "slow":
+            await going.wait()
+        done.append(message.key)
+
+    async def refuse(*given: object) -> None:
+        asked.set()
+        raise StoreUnavailable("it takes no note")
+
+    async with Bus(f"sqlite:///{file}", it, settings=Settings(lease=timedelta(seconds=3))) as bus:
+        store: Any = bus.store
+        store.note_running = refuse
+        await bus.publish(Noted(key="slow"))
+        await asked.wait()
+        await bus.publish(Noted(key="quick"))
+        await until(lambda: done)
+        going.set()
+        await bus.idle()
+
+    assert done == ["quick", "slow"]
+    assert "cannot fetch" not in caplog.text
+
+
+async def test_a_note_that_cannot_be_read_is_none(database: Database) -> None:
+    async with Bus(database.url, hanging(asyncio.Event())) as bus:
+        database.run(f"UPDATE {database.own('worker')} SET running = '{{'")
+        (worker,) = await bus.inspect.workers()
+
+    assert (worker.runs, worker.running) == ((), 0)

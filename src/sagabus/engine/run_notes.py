@@ -6,12 +6,16 @@ one call when the leases are renewed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from sagabus.clock import Clock
 from sagabus.engine.time_limit import TimeLimits, Watched
+from sagabus.errors import StoreError
 from sagabus.store import Leasing, Running
+
+log = logging.getLogger("sagabus")
 
 NOTED_AFTER = 1.0
 """Seconds that a run has lasted before it is noted."""
@@ -29,7 +33,7 @@ class RunNotes:
         self._noted_at = 0.0
 
     async def note(self) -> None:
-        """Note what lasts, unless the store knows it."""
+        """Note what lasts, unless the store knows it. If the store does not take it, the next renewal tries again."""
         now = self._clock.monotonic()
         found = self._limits.lasting(NOTED_AFTER)
         noted = {channel: [(id(run), run.began) for run in runs] for channel, runs in found.items()}
@@ -38,7 +42,11 @@ class RunNotes:
         running = {
             channel: [_running(run, now) for run in found.get(channel, ())] for channel in {*noted, *self._noted}
         }
-        await self._store.note_running(self._identity, running)
+        try:
+            await self._store.note_running(self._identity, running)
+        except StoreError as error:
+            log.debug("cannot note which runs last: %s", error)  # for people to see: no message waits for it
+            return
         self._noted, self._noted_at = noted, now
 
 

@@ -27,8 +27,11 @@ def running_text(running: Sequence[Running], now: int) -> str | None:
 
 
 def running_of(text: str | None, now: int) -> tuple[tuple[Running, ...], int]:
-    """The runs that a text names, and how many there are."""
+    """The runs that a text names, and how many there are; none where it cannot be read."""
     if text is None:
         return (), 0
-    noted = _decode.decode(text)
+    try:
+        noted = _decode.decode(text)
+    except msgspec.DecodeError:  # damaged, or of a later release: the worker writes it again
+        return (), 0
     return tuple(Running(*each[:3], max(now - each[3], 0)) for each in noted.runs), noted.count
