@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from sagabus.cli.text import printable
 from sagabus.clock import SECOND
 from sagabus.errors import SagaBusError
 from sagabus.store import Capability
+from sagabus.text import span_text
 from sagabus.url import hidden
 
 if TYPE_CHECKING:
@@ -95,11 +97,16 @@ def health(
 
 def _show(found: Findings) -> None:
     if found.subscriptions:
-        show_table(_COLUMNS, [[getattr(each, name) for name in _COLUMNS] for each in found.subscriptions])
+        show_table(_COLUMNS, map(_row, found.subscriptions))
     for problem in found.problems:
         click.echo(f"problem: {problem}")
     if not found.problems:
         click.echo(f"{found.store}: healthy")
+
+
+def _row(each: Served) -> list[object]:
+    age = span_text(timedelta(seconds=each.oldest_age)) if each.ready else None
+    return [each.subscription, each.workers, each.ready, age, each.dead, each.paused]
 
 
 async def _look(target: str | None, url: str | None, max_age: float | None, within: float) -> Findings:
