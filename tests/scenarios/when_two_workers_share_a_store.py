@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Do, Ended, Noted, OrderSaga, OrderSubmitted, Tally, capture
-from tests.support.databases import Database
 
 from sagabus import Context, Settings, failpoint, handler
 from sagabus.testing import Harness, ManualClock
@@ -42,21 +41,6 @@ async def test_they_share_the_lanes_evenly(on_database: MakeHarness, clock: Manu
 
         assert shared == (8, 8)
         assert lanes(second) == 16
-
-
-async def test_the_second_worker_of_a_file_says_that_it_makes_both_slower(
-    on_database: MakeHarness, database: Database, clock: ManualClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with on_database(Tally, clock=clock) as first:
-        await glances(clock, first, number=30)
-        alone = [each.getMessage() for each in caplog.records if "one writer at a time" in each.getMessage()]
-        async with on_database(Tally, clock=clock) as second:
-            await glances(clock, first, second, number=30)
-    said = [each.getMessage() for each in caplog.records if "one writer at a time" in each.getMessage()]
-
-    assert alone == []
-    assert len(said) == (database.kind == "sqlite")
-    assert all("another worker serves this file" in text for text in said)
 
 
 async def test_what_is_published_to_one_is_done_by_both(on_database: MakeHarness, clock: ManualClock) -> None:

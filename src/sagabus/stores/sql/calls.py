@@ -129,7 +129,7 @@ class SqlCalls(ABC):
     ) -> Sequence[Lane]:
         """Renew, share out and take over."""
         asked = self._clock.now()
-        lanes = await self._write(
+        return await self._write(
             lambda: leasing.lease(
                 worker,
                 channels,
@@ -142,11 +142,6 @@ class SqlCalls(ABC):
                 knows=knows,
             )
         )
-        await self._leased(worker)
-        return lanes
-
-    async def _leased(self, worker: str) -> None:  # noqa: B027  # most stores have nothing to say
-        """A worker has leased: the place to say what its operator should know of the others."""
 
     @abstractmethod
     def keeper(self) -> Keeper:

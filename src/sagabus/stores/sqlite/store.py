@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope
-from sagabus.errors import StoreError, StoreUnavailable
+from sagabus.errors import StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
@@ -38,7 +38,7 @@ from sagabus.stores.sqlite.looking import Looker
 from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
-from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_workers, warn_of_writers
+from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_writers
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
 from sagabus.stores.sqlite.waking import Waking
@@ -66,7 +66,7 @@ class SqliteStore(SqlCalls):
         self._file = DatabaseFile(self.path, busy_timeout=busy_timeout)
         self._looker = Looker(self._file)
         self._pid = 0
-        self._opened = self._has_looked_round = False
+        self._opened = False
         self._connections: list[Driver] = []
         """In the order in which they were made; closed in the other, the one that writes last."""
 
@@ -114,13 +114,6 @@ class SqliteStore(SqlCalls):
         return [
             f"{self.path} lies on a network file system ({kind}), where SQLite's locks and log are not safe: {way_out}"
         ]
-
-    async def _leased(self, worker: str) -> None:
-        """Say once that a file has one writer at a time, if other workers are there already."""
-        if not self._has_looked_round:
-            self._has_looked_round = True
-            with suppress(StoreError):  # the next call meets it, too
-                warn_of_workers(self.path, {each.worker for each in await self.inspect.workers()} - {worker})
 
     async def _not_in_a_copy(self) -> str:
         """The number of the file in its file system: a copy has another one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Collection
 from pathlib import Path
 
 from sagabus.errors import ConfigurationError
@@ -51,18 +50,6 @@ def warn_of_writers(path: str) -> None:
     """Log a WARNING for a file that every user of the machine may write: what it holds, handlers act upon."""
     if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IWOTH:  # noqa: PTH116  # a path is a text here
         log.warning("%s: every user of this machine may write this file: take that right away (chmod o-w)", path)
-
-
-def warn_of_workers(path: str, others: Collection[str]) -> None:
-    """Log a WARNING where other workers serve the file: it has one writer at a time."""
-    if others:
-        workers = "another worker serves" if len(others) == 1 else f"{len(others)} other workers serve"
-        log.warning(
-            "%s: %s this file, which has one writer at a time. Several handle less than one, unless handlers compute: "
-            "use one, or PostgreSQL or MySQL (docs/scaling-out.md)",
-            path,
-            workers,
-        )
 
 
 def network_file_system(path: str) -> str | None:
