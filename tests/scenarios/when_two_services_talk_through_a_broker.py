@@ -579,6 +579,29 @@ async def test_a_second_owner_of_a_command_is_refused_when_it_opens(
     assert "the next try" not in caplog.text  # there is none
 
 
+async def test_what_is_refused_after_the_bus_has_opened_is_tried_again(
+    stores: Stores, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, answers = MemoryTransport.connect, asyncio.Event()
+
+    async def slow(transport: MemoryTransport) -> Any:
+        await answers.wait()
+        return await connect(transport)
+
+    monkeypatch.setattr(bridge, "_FIRST_TRY", 0.01)
+    owner = bus(stores, broker, "payments", capture)
+    async with owner:
+        monkeypatch.setattr(MemoryTransport, "connect", slow)
+        second = bus(stores, broker, "others", capture)
+        await second.open()
+        answers.set()
+        await until(lambda: "has a receiver already" in "".join(second.health().waits))
+    broker._owners.clear()  # the operator of the broker has cured it
+
+    await until(lambda: second.health().waits == (), 10)
+    await second.close()
+
+
 @handler("twice")
 def twice(message: PaymentCaptured) -> None:
     """Does nothing."""

@@ -77,6 +77,7 @@ class Bridge:
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_TRY):
                 await self._tried.wait()
+        self._tried.set()  # what is refused from now on is tried again: the bus is about to open
         if self._refusal is not None:
             raise ConfigurationError(*self._refusal.problems)
 
