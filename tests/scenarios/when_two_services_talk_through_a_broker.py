@@ -23,6 +23,7 @@ from sagabus.clock import SystemClock
 from sagabus.engine.bridges import bridge, outbound
 from sagabus.errors import ConfigurationError, StoreUnavailable, UnsupportedCapability
 from sagabus.identity import accepted_id, derive
+from sagabus.observer import Departure, Observer
 from sagabus.policies.retry import Linear, RetryPolicy
 from sagabus.store_urls import store_from_url
 from sagabus.transport import Capability
@@ -106,6 +107,24 @@ async def test_what_a_message_is_says_its_declaration_and_no_header_of_a_user(
 
     sent = sorted(((message.kind, dict(message.headers)) for message in broker.sent), key=str)
     assert sent == [("event", {"mine": "x"}), ("event", {})]
+
+
+async def test_what_a_message_is_says_no_header_of_an_observer(stores: Stores, broker: MemoryBroker) -> None:
+    class Tagging(Observer):
+        def departing(self, departure: Departure) -> None:
+            departure.headers.update({"sagabus-kind": "command", "tag": "x"})
+
+    @handler("reporter")
+    def report(message: CapturePayment, ctx: Context) -> None:
+        for number in range(3):  # the first is addressed in full, the others in fewer steps
+            ctx.publish(PaymentCaptured(order_id=f"A{number}"))
+
+    payments = bus(stores, broker, "payments", report, observers=[Tagging()])
+    async with bus(stores, broker, "orders", OrderSaga), payments:
+        await payments.send(CapturePayment(order_id="A1", amount=1))
+        await until(lambda: len(broker.sent) == 3)
+
+    assert [(message.kind, dict(message.headers)) for message in broker.sent] == [("event", {"tag": "x"})] * 3
 
 
 async def test_order_within_each_key_holds_from_end_to_end(stores: Stores, broker: MemoryBroker) -> None:

@@ -133,7 +133,8 @@ class Sender:
         self.observers.departing(Departure(message, name, message_id, correlation_id, added, None, causation_id))
         if not added:
             return None
-        added.pop(VERSION_HEADER, None)
+        for name_of_ours in (VERSION_HEADER, KIND_HEADER):  # as `with_version` and `leaving`
+            added.pop(name_of_ours, None)
         headers = checked_headers(message, added)
         self._check_size(name, body, size_of(added))
         return headers
