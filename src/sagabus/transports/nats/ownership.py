@@ -80,7 +80,7 @@ class Ownership:
             async with asyncio.timeout(self._look):
                 await self._news.wait()
         except TimeoutError:
-            pass
+            pass  # no news is a reason to look as well: a holder that died sends none
 
     async def check(self) -> bool:
         """Whether we still have the place; asks the broker where the last look is old, or something has changed."""

@@ -44,7 +44,7 @@ class Sending:
                 for share in _shares([self._prepared(message) for message in messages]):
                     await batch.ask(share)
         except TimeoutError:
-            pass
+            pass  # what has no answer yet is UNKNOWN
         finally:
             batch.forget()
         return batch.sent(len(messages))
