@@ -42,9 +42,11 @@ class Use:
         if self.declared_by is not None:
             yield f"{printable(self.declared_by)} declares it, and subscribes it again when it opens"
         if self.workers:
-            yield f"{count_text(self.workers, 'live worker')} of this store serve it"
+            serve = "serves" if self.workers == 1 else "serve"
+            yield f"{count_text(self.workers, 'live worker')} of this store {serve} it"
         if self.waiting:
-            yield f"{count_text(self.waiting, 'message')} wait there, and would stay unhandled"
+            wait = "waits" if self.waiting == 1 else "wait"
+            yield f"{count_text(self.waiting, 'message')} {wait} there, and would stay unhandled"
 
     def left_behind(self) -> Iterator[str]:
         """What stays in the store without messages."""
