@@ -46,6 +46,23 @@ def test_a_url_that_names_no_transport_is_refused_and_not_shown(url: str) -> Non
         error = error.__cause__ or error.__context__
 
 
+@pytest.mark.parametrize(
+    ("url", "example"),
+    [
+        ("amqp://localhost:abc", "amqp://user:password@host/virtual-host,"),
+        ("amqps:one", "amqps://user:password@host/virtual-host"),
+        ("nats://localhost:99999", "nats://user:password@host,"),
+        ("tls:one", "tls://user:password@host"),
+        ("redis://[::1", "redis://user:password@host/database,"),
+    ],
+)
+def test_a_url_in_another_form_is_shown_the_form_of_its_broker(url: str, example: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parsed_transport(url)
+
+    assert f"{example} " in f"{caught.value} "
+
+
 @pytest.mark.parametrize("given", [7, None, b"memory://x"])
 def test_what_is_no_text_is_no_url(given: object) -> None:
     with pytest.raises(ConfigurationError, match="is a text"):

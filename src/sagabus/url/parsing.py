@@ -40,6 +40,8 @@ _LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
 _PLACEHOLDERS = ("://user@", "://user:password@")
 """What our own texts show as examples."""
 _HIGHEST_PORT = 65535
+_PATHS = {"amqp": "virtual-host", "amqps": "virtual-host", "nats": "", "tls": ""}
+"""What the path of a server's URL names, where that is no database."""
 _ESCAPES = "in a user, a password or a name write %2F for '/', %3F for '?', %23 for '#', %40 for '@', %25 for '%'"
 
 
@@ -225,7 +227,10 @@ def _decoded(text: str, scheme: str) -> str:
 
 
 def _example(scheme: str) -> str:
-    return {"sqlite": "sqlite:///path.db", "memory": "memory:"}.get(scheme, f"{scheme}://user:password@host/database")
+    if scheme in {"sqlite", "memory"}:
+        return "sqlite:///path.db" if scheme == "sqlite" else "memory:"
+    server, path = f"{scheme}://user:password@host", _PATHS.get(scheme, "database")
+    return f"{server}/{path}" if path else server
 
 
 def _a(name: str) -> str:
