@@ -130,3 +130,10 @@ async def test_what_is_no_time_is_refused_at_the_call(way: Way, options: dict[st
 def test_a_setting_that_is_no_time_is_refused_by_name(name: str, wrong: Any) -> None:
     with pytest.raises(Exception, match=rf"Settings\.{name}"):
         Settings(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [timedelta.max, timedelta(-1), 30, None])
+async def test_a_look_for_what_has_not_changed_for_an_impossible_time_is_refused(wrong: Any) -> None:
+    async with Bus("memory:") as bus:
+        with pytest.raises(InvalidTime, match="span"):
+            await bus.inspect.unchanged("orders", wrong)

@@ -228,6 +228,17 @@ def test_live_instances_are_listed_by_how_long_they_have_not_changed(cli: Cli) -
     assert HOSTILE not in cli.run("sagas", "list", "talk", "--unchanged-for", "0")[1]
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "-1", "1e13", "1e300", "soon"])
+@pytest.mark.parametrize(
+    "words", ["sagas list --unchanged-for", "doctor --max-age", "health --max-age", "health --within"]
+)
+def test_a_duration_that_there_cannot_be_is_refused_in_a_sentence(cli: Cli, words: str, seconds: str) -> None:
+    code, shown = cli.run(*words.split(), seconds)
+
+    assert (code, shown) == (2, "")
+    assert "Invalid value for" in cli.err
+
+
 def test_a_saga_is_shown_with_its_state(cli: Cli) -> None:
     code, shown = cli.run("sagas", "show", "talk", f"c{HOSTILE}")
 

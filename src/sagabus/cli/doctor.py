@@ -11,7 +11,7 @@ import click
 
 from sagabus.cli.health import schema_of
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import json_option, named, split_target, store_option
+from sagabus.cli.opening import Seconds, json_option, named, split_target, store_option
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.rendering import count_text
 from sagabus.cli.text import printable, time_text
@@ -32,7 +32,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.option("--fix", is_flag=True, help="Mend what can be mended without harm.")
 @click.option(
     "--max-age",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     default=60.0,
     show_default=True,
     metavar="SECONDS",

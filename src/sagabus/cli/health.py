@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import json_option, named, opened, split_target, store_of, store_option
+from sagabus.cli.opening import Seconds, json_option, named, opened, split_target, store_of, store_option
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.rendering import show_table
 from sagabus.cli.text import printable
@@ -56,10 +56,10 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 @click.command("health")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS]")
 @store_option
-@click.option("--max-age", type=click.FloatRange(min=0), metavar="SECONDS", help="The oldest age of a waiting message.")
+@click.option("--max-age", type=Seconds(), metavar="SECONDS", help="The oldest age of a waiting message.")
 @click.option(
     "--within",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min_open=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import isnan
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,6 +12,7 @@ import click
 from sagabus.cli.loading import load_bus
 from sagabus.cli.output import Refused
 from sagabus.cli.text import printable
+from sagabus.clock import LONGEST
 from sagabus.url import shown
 
 if TYPE_CHECKING:
@@ -23,6 +25,20 @@ POSITION = click.IntRange(0, 2**63 - 1)
 """Numbers of rows, in every database."""
 PAGE = click.IntRange(1, 1_000_000)
 """How many rows one call may read."""
+
+
+class Seconds(click.FloatRange):
+    """A duration in seconds, as long as any of the library at most."""
+
+    def __init__(self, *, min_open: bool = False) -> None:
+        super().__init__(min=0, min_open=min_open, max=LONGEST.total_seconds())
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType`."""
+        found = super().convert(value, param, ctx)
+        if isnan(found):  # it compares with no limit
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return found
 
 
 def json_option(function: F) -> F:

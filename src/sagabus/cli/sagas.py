@@ -14,7 +14,7 @@ import msgspec
 from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
+from sagabus.cli.opening import PAGE, POSITION, Seconds, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_fields, show_table
@@ -45,7 +45,7 @@ def sagas() -> None:
 @click.option("--status", metavar="STATUS", help="Only instances in this status.")
 @click.option(
     "--unchanged-for",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     metavar="SECONDS",
     help="Only live instances that have not changed for so long.",
 )

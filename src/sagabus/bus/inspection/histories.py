@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, cast
 
 from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.inspection.records import Change, Step, UnchangedInstance, UnchangedPage
-from sagabus.clock import micros, moment
+from sagabus.clock import moment
 from sagabus.envelope import Recorded
 from sagabus.store import Inspection
 
@@ -93,11 +92,11 @@ def _plain(state: bytes) -> Any:
         return state.decode(errors="replace")
 
 
-async def unchanged_page(inspect: Inspection, saga: str, span: timedelta, after: str, limit: int) -> UnchangedPage:
+async def unchanged_page(inspect: Inspection, saga: str, span: int, after: str, limit: int) -> UnchangedPage:
     """One page of instances that stay as they are; ValueError for a page that there cannot be."""
     if not 1 <= limit <= MOST:
         raise ValueError(f"a page has 1 to {MOST:,} instances, not {limit}")
-    found = await inspect.unchanged(saga, micros(span), after=after, limit=limit)
+    found = await inspect.unchanged(saga, span, after=after, limit=limit)
     return UnchangedPage(
         instances=tuple(
             UnchangedInstance(

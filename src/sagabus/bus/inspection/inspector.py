@@ -30,6 +30,7 @@ from sagabus.bus.inspection.records import (
 from sagabus.bus.inspection.waits import Definition, report
 from sagabus.bus.views import check_subscription, saga_name
 from sagabus.clock import Clock, moment
+from sagabus.clock import span as checked_span
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga
 from sagabus.envelope import Cause
@@ -167,13 +168,14 @@ class Inspector:
     ) -> UnchangedPage:
         """A page of the live instances of a saga that have not changed for `span`, by key.
 
-        `after` is that of the page before. UnknownName for a name that nothing has, ValueError for another `limit`.
+        `after` is that of the page before. UnknownName for a name that nothing has, InvalidTime for a span that no
+        instance can have, ValueError for another `limit`.
         """
         self._check("bus.inspect.unchanged(...)")
         check_text("bus.inspect.unchanged(...)", after=after)
         check_number("bus.inspect.unchanged(...)", limit=limit)
         name = saga_name(saga)
-        found = await unchanged_page(self._store.inspect, name, span, after, limit)
+        found = await unchanged_page(self._store.inspect, name, checked_span(span, "span"), after, limit)
         if not found.instances and isinstance(saga, str) and name not in self._definitions:
             await check_subscription(self._store, "saga", name)
         return found
