@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncmy
 import pytest
 from tests.support.databases import MYSQL, server_database
-from tests.support.private_servers import query, require
+from tests.support.private_servers import connect_mysql, query, require
 from tests.support.waiting import until
 
 from sagabus.envelope import Envelope
@@ -490,6 +490,18 @@ async def test_the_database_clock_is_not_led_astray_by_time_zones(hostile: Priva
         ((seconds,),) = await link.query("SELECT UNIX_TIMESTAMP()", ())
 
         assert abs(await link.now() - seconds * 1_000_000) < 3_000_000
+
+
+async def test_the_age_of_an_open_transaction_goes_by_no_time_zone(hostile: PrivateMariaDB) -> None:
+    async with opened(f"{hostile.url}?prefix=age_") as store:
+        other = await connect_mysql(hostile.url)
+        async with other.cursor() as cursor:
+            await cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            conditions = await store.inspect.conditions()
+        other.close()
+
+    assert conditions.oldest_transaction is not None
+    assert 0 <= conditions.oldest_transaction < 60_000_000
 
 
 async def test_an_error_that_is_hidden_leaves_no_half_of_a_transaction(url: str) -> None:

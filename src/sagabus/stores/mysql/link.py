@@ -26,9 +26,10 @@ _SAVEPOINTS = frozenset(["savepoint", "rollback_to_savepoint", "release_savepoin
 _OFTEN_TAKEN = frozenset(["create_instances", "remember"])
 """Statements that another transaction may have been quicker with: they count what they wrote, all or nothing."""
 _OLDEST_TRANSACTION = """
-SELECT coalesce(max(timestampdiff(MICROSECOND, trx_started, now(6))), 0) FROM information_schema.innodb_trx
-WHERE trx_mysql_thread_id <> connection_id()
+SELECT coalesce(max(timestampdiff(MICROSECOND, trx_started, convert_tz(utc_timestamp(6), '+00:00', 'SYSTEM'))), 0)
+FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> connection_id()
 """
+"""The server says when a transaction began by the time zone of its machine, whatever the session has."""
 
 
 class MysqlLink:
