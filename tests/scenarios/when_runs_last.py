@@ -13,6 +13,7 @@ from tests.support.waiting import until
 
 from sagabus import Bus, Settings, StoreUnavailable, handler
 from sagabus.bus.inspection.records import WorkerStatus
+from sagabus.store.running import MOST_NOTED, Running
 from sagabus.telemetry.prometheus import Metrics
 from sagabus.testing import Harness
 
@@ -113,9 +114,37 @@ async def test_fetching_goes_on_where_the_store_takes_no_note(file: Path, caplog
     assert "cannot fetch" not in caplog.text
 
 
-async def test_a_note_that_cannot_be_read_is_none(database: Database) -> None:
+@pytest.mark.parametrize(
+    "note",
+    [
+        "{",
+        "[1]",
+        "[-5,[]]",
+        '[0,[["a"]]]',
+        f'[1,[["m1","x",null,{-(10**30)}]]]',
+        f'[{10**30},[["m1","x",null,5]]]',
+    ],
+)
+async def test_a_note_that_cannot_be_read_is_none(database: Database, note: str) -> None:
     async with Bus(database.url, hanging(asyncio.Event())) as bus:
-        database.run(f"UPDATE {database.own('worker')} SET running = '{{'")
+        database.run(f"UPDATE {database.own('worker')} SET running = '{note}'")
+        (worker,) = await bus.inspect.workers()
+        (subscription,) = await bus.inspect.subscriptions()
+
+    assert (worker.runs, worker.running, subscription.longest_run) == ((), 0, None)
+
+
+async def test_the_doctor_counts_those_runs_alone_that_it_knows_to_last_long(database: Database) -> None:
+    async with Bus(database.url, hanging(asyncio.Event()), settings=Settings(warn_after=10 * SECOND)) as bus:
         (worker,) = await bus.inspect.workers()
 
-    assert (worker.runs, worker.running) == ((), 0)
+        async def told(*lasted: int) -> str:
+            runs = [Running(f"m{each}", "shop.noted", None, each * 1_000_000) for each in lasted]
+            await bus.store.note_running(worker.worker, {"it": runs})
+            (finding,) = [each for each in (await bus.doctor()).findings if each.kind == "long-runs"]
+            return finding.text.split(" of it in worker ")[0]
+
+        few = await told(60, *([2] * 2 * MOST_NOTED))
+        many = await told(*([60] * 2 * MOST_NOTED))
+
+    assert (few, many) == ("1 run", "10+ runs")

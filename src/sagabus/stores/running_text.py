@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from sagabus.store.running import MOST_NOTED, Running
 
+_Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+"""A damaged one could be no time."""
+
 
 class _Noted(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    count: int
-    runs: list[tuple[str, str, str | None, int]]
+    count: _Number
+    runs: list[tuple[str, str, str | None, _Number]]
     """Message id, message type, key, and since when."""
 
 

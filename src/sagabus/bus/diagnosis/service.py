@@ -114,7 +114,7 @@ async def _long_runs(subject: Subject) -> AsyncIterator[Finding]:
         long = [run for run in each.runs if run.lasted >= micros(subject.warn_after)]
         if long:
             noted.add(each.channel)
-            yield _long(subject, each, long, len(long) + max(each.running - len(each.runs), 0))
+            yield _long(subject, each, long)
     for name, count in sorted(subject.long_runs.items()):
         if name not in noted:
             lasting = f"{counted(count, 'run')} of {name} in this process {agreeing(count, 'last')} long"
@@ -122,11 +122,14 @@ async def _long_runs(subject: Subject) -> AsyncIterator[Finding]:
             yield subject.finding("long-runs", "warning", name, text, subject.command("workers"))
 
 
-def _long(subject: Subject, seen: WorkerSeen, runs: Sequence[Running], count: int) -> Finding:
-    first = max(runs, key=attrgetter("lasted"))
+def _long(subject: Subject, seen: WorkerSeen, runs: Sequence[Running]) -> Finding:
+    first, count = max(runs, key=attrgetter("lasted")), len(runs)
     of_key = "" if first.key is None else f" of key {first.key!r}"
     since = span_text(timedelta(microseconds=first.lasted))
-    lasting = f"{counted(count, 'run')} of {seen.channel} in worker {seen.worker} {agreeing(count, 'last')} long"
+    # The note names the longest. If all of these are long, those that it counts only may be as well.
+    has_more = seen.running > len(seen.runs) == count
+    many = f"{count}+ runs" if has_more else counted(count, "run")
+    lasting = f"{many} of {seen.channel} in worker {seen.worker} {agreeing(count, 'last')} long"
     text = f"{lasting}, {first.message_type} {first.message_id}{of_key} for {since}: give the calls in it a time limit"
     return subject.finding("long-runs", "warning", seen.channel, text, subject.command("workers"))
 
