@@ -191,3 +191,44 @@ def test_with_another_formatter_it_is_a_handler_as_any_other(logger: logging.Log
     MessageLog().committed(commit_of(done(1), done(2)))
 
     assert other.lines == ["m1", "m2"]
+
+
+class Marked(JsonLines):
+    """What an application makes of ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"shop {super().format(record)}"
+
+
+class Upper(Counting):
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).upper()
+
+
+class Ended(Counting):
+    terminator = ";\n"
+
+
+@pytest.mark.parametrize(
+    ("handler", "line"),
+    [(Counting(Marked()), "shop {"), (Upper(TextLines()), " COMPLETED IN 0."), (Ended(TextLines()), "attempt 1;")],
+    ids=["formatter", "handler", "terminator"],
+)
+def test_what_an_application_makes_of_ours_writes_its_own_lines(
+    logger: logging.Logger, handler: Counting, line: str
+) -> None:
+    logger.addHandler(handler)
+
+    MessageLog().committed(commit_of(done(1), done(2)))
+
+    assert [line in each for each in handler.lines] == [True, True]
+
+
+@FORMATTERS
+def test_a_commit_that_was_not_timed_has_its_lines(logger: logging.Logger, formatter: logging.Formatter) -> None:
+    quick = Counting(formatter)
+    logger.addHandler(quick)
+
+    MessageLog().committed(Commit([done(1), done(2)]))
+
+    assert ["in 0.000000 s" in line for line in quick.lines] == [True, True]

@@ -31,7 +31,7 @@ class WritesMessages(Protocol):
 class LineHandler(logging.StreamHandler[TextIO]):
     """As `logging.StreamHandler`, and cheaper for `MessageLog` with a formatter `JsonLines` or `TextLines`.
 
-    With a filter of your own on the handler, each message has its record again, for the filter to see.
+    With a filter of your own on the handler, or a `format` of your own, each message has its record again.
     """
 
     def write_messages(self, commit: Commit, base: logging.LogRecord) -> bool:
@@ -40,8 +40,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
         What goes wrong goes to `handleError`, as in `emit`.
         """
         formatter: object = self.formatter
-        # `MessageFields` adds nothing outside of runs.
-        if not isinstance(formatter, WritesMessages) or any(type(each) is not MessageFields for each in self.filters):
+        if not isinstance(formatter, WritesMessages) or self._differs(type(formatter)):
             return False
         self.acquire()
         try:
@@ -52,3 +51,17 @@ class LineHandler(logging.StreamHandler[TextIO]):
         finally:
             self.release()
         return True
+
+    def _differs(self, formatter: type) -> bool:
+        """Whether an application has made something else of it: lines are then what its own code makes of records."""
+        own = type(self)
+        return (
+            _origin(formatter, "format") is not _origin(formatter, "format_messages")
+            or any(getattr(own, name) is not getattr(LineHandler, name) for name in ("handle", "format", "emit"))
+            or self.terminator != "\n"
+            or any(type(each) is not MessageFields for each in self.filters)  # which adds nothing outside of runs
+        )
+
+
+def _origin(kind: type, name: str) -> type | None:
+    return next((each for each in kind.__mro__ if name in vars(each)), None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import repeat
 from typing import TypeAlias
 
 from sagabus.envelope import Envelope
@@ -62,7 +63,7 @@ def lines_of(
         quick(envelope, took)
         if result == "completed" and envelope.partition_key is not None and envelope.timer is None
         else None
-        for envelope, result, took in zip(commit.envelopes, commit.results, commit.took, strict=True)
+        for envelope, result, took in zip(commit.envelopes, commit.results, commit.took or repeat(0.0), strict=False)
     ]
     made = [line for line in found if line is not None]
     if not is_plain("".join(made), len(made)):

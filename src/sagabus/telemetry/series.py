@@ -31,7 +31,7 @@ class Series(Distribution):
     def add_all(self, values: list[float]) -> None:
         """See `Distribution`."""
         super().add_all(values)
-        self.lowest, self.highest = min(self.lowest, *values), max(self.highest, *values)
+        self.lowest, self.highest = min([self.lowest, *values]), max([self.highest, *values])
 
     def erring(self, error_type: str) -> Series:
         """See `Distribution`."""
