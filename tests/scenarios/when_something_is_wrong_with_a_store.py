@@ -1,5 +1,7 @@
 """Faults planted in a store behind the back of the bus: the doctor finds each, mends what is safe, and invents none."""
 
+import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -9,8 +11,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from tests.conftest import Take
 from tests.support.databases import Database, stranger
+from tests.support.waiting import until
 
 from sagabus import Bus, Context, RetryPolicy, Saga, Settings, event, handler, handles, starts, timer
 from sagabus.bus.diagnosis import surroundings
@@ -19,12 +24,14 @@ from sagabus.clock import moment
 from sagabus.errors import StoreUnavailable
 from sagabus.store.examination import Conditions
 from sagabus.stores.memory.tables import InboxRow, Tables
+from sagabus.telemetry.metering import Metering
 from sagabus.telemetry.prometheus import Metrics
 from sagabus.testing.clock import ManualClock
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 KINDS = ("memory", "sqlite", "postgres", "mysql")
 every_store = pytest.mark.parametrize("kind", KINDS)
+ORPHANS = 'sagabus_orphan_timers{saga="orders"} '
 LATER = 2**61
 """Later than any clock of a test."""
 
@@ -142,6 +149,40 @@ async def test_nothing_is_wrong_with_a_store_at_work(kind: str, take: Take) -> N
         found = await subject.find()
 
     assert wrong(found) == []
+
+
+@every_store
+async def test_timers_without_an_instance_are_counted_for_who_watches_until_they_are_gone(
+    kind: str, take: Take, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sagabus.telemetry.metering.FRESH", 0.0)
+    metrics, reader = Metrics(clock=clock), InMemoryMetricReader()
+    metering = Metering(MeterProvider([reader], shutdown_on_exit=False), clock=clock)
+    async with patient(kind, take, observers=[metrics, metering], clock=clock) as subject:
+        bus = subject.bus
+        metering.look_at(bus)
+
+        async def gauge(wanted: int) -> tuple[str, object]:
+            async def is_so() -> bool:
+                clock.advance(bus.settings.purge_every)
+                return bus.health().orphan_timers == {"orders": wanted}
+
+            await until(is_so)
+            await metrics.look(bus)
+            exported = json.loads((await asyncio.to_thread(reader.get_metrics_data)).to_json())
+            (scope,) = exported["resource_metrics"][0]["scope_metrics"]
+            (ours,) = [each for each in scope["metrics"] if each["name"] == "sagabus.orphan_timers"]
+            (point,) = ours["data"]["data_points"]
+            (line,) = [each for each in metrics.exposition()[0].decode().splitlines() if each.startswith(ORPHANS)]
+            return line.removeprefix(ORPHANS), point["value"]
+
+        before = await gauge(0)
+        orphan_timer(subject, memory=kind == "memory")
+        found = await gauge(1)
+        await bus.mend.cancel_timer("orders", "A1", "payment", reason="its instance is gone")
+        after = await gauge(0)
+
+    assert (before, found, after) == (("0.0", 0), ("1.0", 1), ("0.0", 0))
 
 
 # --- faults among the rows --------------------------------------------------------------------------------------------

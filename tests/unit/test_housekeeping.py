@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sagabus.engine.housekeeping import Housekeeping
+from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy
 from sagabus.store import Retention
 from sagabus.store.upkeep import Purged
@@ -95,6 +96,32 @@ def test_whatever_goes_wrong_it_is_tried_again_next_time(error: Exception) -> No
         await trial.housekeeping.stop(0)
 
     run(scenario())
+
+
+@pytest.mark.parametrize("failing", ["purge", "look"])
+@pytest.mark.parametrize("error", [StoreBusy(), RuntimeError("of the driver's")])
+def test_where_one_of_its_steps_fails_the_other_is_done(
+    failing: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise error
+
+    async def scenario() -> None:
+        trial = Trial()
+        timer = Envelope("t1", "x", b"{}", "orders", partition_key="A", timer="t", due_at=2**60)
+        await trial.store.append([timer], (await trial.store.routing()).version)
+        monkeypatch.setattr(trial.housekeeping, "purge_all" if failing == "purge" else "look", fail)
+        await trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+        await trial.passes(MINUTE)
+
+        assert trial.housekeeping.health().orphan_timers == ({"orders": 1} if failing == "purge" else {})
+        assert len(trial.store.asked) == (0 if failing == "purge" else 1)
+        assert trial.housekeeping.health().is_healthy
+        await trial.housekeeping.stop(0)
+
+    run(scenario())
+    assert f"cannot {'purge' if failing == 'purge' else 'look for timers without an instance'}" in caplog.text
 
 
 @pytest.mark.parametrize(("jump", "purges"), [(2, 0), (-2, 0), (0.5, 1), (-0.5, 1)])

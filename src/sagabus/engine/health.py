@@ -22,6 +22,8 @@ class Health:
     """Threads of handlers that reached their time limit and have not returned."""
     stuck: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many instances of each saga have not changed for longer than it allows, at the last look of this process."""
+    orphan_timers: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many timers of each saga are set for no instance, at most 100 in all, at the last look of this process."""
     long_runs: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many runs of each subscription have lasted for longer than `Settings.warn_after`, and last."""
     parts: Mapping[str, Health] = field(default_factory=dict[str, "Health"])

@@ -1,4 +1,5 @@
-"""Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters.
+"""Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters. After each time
+it counts the timers that are set for no instance, for people to see.
 
 Outside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with
 the monotonic one. After a jump it refuses and says so, because a purge at the wrong time costs availability. It never
@@ -9,13 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.engine.health import Health
 from sagabus.engine.lifecycle import BackgroundTask
 from sagabus.errors import StoreError
-from sagabus.store import Retention, Upkeep
+from sagabus.store import Inspected, Retention, Upkeep
+from sagabus.store.examination import FaultKind
 from sagabus.store.upkeep import Purged
 
 log = logging.getLogger("sagabus")
@@ -23,19 +28,32 @@ log = logging.getLogger("sagabus")
 _LARGEST_JUMP = 3600 * SECOND
 
 
+class KeptStore(Upkeep, Inspected, Protocol):
+    """What it purges, and looks at."""
+
+
 class Housekeeping:
-    """Purges every so often while it runs; several processes may do so at once."""
+    """Purges every so often while it runs; several processes may do so at once. `sagas`: whose timers count from 0."""
 
     name = "housekeeping"
 
     def __init__(
-        self, store: Upkeep, clock: Clock, retention: Sequence[Retention], *, every: float, limit: int
+        self,
+        store: KeptStore,
+        clock: Clock,
+        retention: Sequence[Retention],
+        *,
+        sagas: Iterable[str] = (),
+        every: float,
+        limit: int,
     ) -> None:
         self._store = store
         self._clock = clock
         self._retention = retention
         self._every = every
         self._limit = limit
+        self._sagas = [*sagas]
+        self._orphan_timers: dict[str, int] = {}
         self._task = BackgroundTask("sagabus-housekeeping", "forgets nothing that is past its retention")
         self._offset = self._clock_offset()
 
@@ -48,8 +66,8 @@ class Housekeeping:
         await self._task.stop()
 
     def health(self) -> Health:
-        """Whether it purges."""
-        return self._task.health()
+        """Whether it purges, and how many timers without an instance it has found at its last look."""
+        return replace(self._task.health(), orphan_timers=dict(self._orphan_timers))
 
     async def purge(self) -> Purged:
         """One bounded step now; nothing at all after a jump of the wall clock."""
@@ -66,15 +84,26 @@ class Housekeeping:
         while (await self.purge()).more:  # noqa: ASYNC110  # nothing to wait for: others get a turn between steps
             await asyncio.sleep(0)
 
+    async def look(self) -> None:
+        """Count the timers that are set for no instance, as far as a bounded look finds them."""
+        faults = await self._store.inspect.faults(FaultKind.ORPHAN_TIMER)
+        found = {**dict.fromkeys(self._sagas, 0), **Counter(each.channel for each in faults)}
+        for saga, count in found.items():
+            before = self._orphan_timers.get(saga, 0)
+            if count > before:
+                log.warning("%s: timers without an instance: %d, %d more than before", saga, count, count - before)
+        self._orphan_timers = found
+
     async def _run(self) -> None:
         while True:
             await sleep(self._clock, self._every)
-            try:
-                await self.purge_all()
-            except StoreError as error:
-                log.warning("cannot purge now: %s", error)
-            except Exception:
-                log.exception("a purge met an error; the next one runs at its usual time")
+            for what, step in (("purge", self.purge_all), ("look for timers without an instance", self.look)):
+                try:
+                    await step()
+                except StoreError as error:
+                    log.warning("cannot %s now: %s", what, error)
+                except Exception:
+                    log.exception("cannot %s, for an error was met; the next time is the usual one", what)
 
     def _clock_offset(self) -> int:
         return self._clock.now() - int(self._clock.monotonic() * SECOND)

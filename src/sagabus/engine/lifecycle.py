@@ -80,6 +80,7 @@ def joined(healths: Iterable[Health]) -> Health:
         waits=tuple(wait for health in everything for wait in health.waits),
         abandoned_threads=sum(health.abandoned_threads for health in everything),
         stuck={saga: count for health in everything for saga, count in health.stuck.items()},
+        orphan_timers={saga: count for health in everything for saga, count in health.orphan_timers.items()},
         long_runs={name: count for health in everything for name, count in health.long_runs.items()},
     )
 

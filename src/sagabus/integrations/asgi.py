@@ -139,7 +139,7 @@ class HealthApp:
         if self._details:
             found |= {"reasons": health.reasons, "waits_for": health.waits}
             found |= {"abandoned_threads": health.abandoned_threads, "stuck": dict(health.stuck)}
-            found |= {"long_runs": dict(health.long_runs)}
+            found |= {"orphan_timers": dict(health.orphan_timers), "long_runs": dict(health.long_runs)}
         return found
 
 

@@ -173,6 +173,8 @@ class Whole(Part, Protocol):
     @property
     def stuck(self) -> Mapping[str, int]: ...
     @property
+    def orphan_timers(self) -> Mapping[str, int]: ...
+    @property
     def long_runs(self) -> Mapping[str, int]: ...
 
 
@@ -190,6 +192,9 @@ OF_HEALTH: Mapping[Fact, Callable[[Whole], Samples]] = {
         ("saga",),
         "{instance}",
     ): lambda health: [((name,), count) for name, count in health.stuck.items()],
+    Fact(
+        "sagabus.orphan_timers", "gauge", "Timers that are set for no instance, up to 100 in all.", ("saga",), "{timer}"
+    ): lambda health: [((name,), count) for name, count in health.orphan_timers.items()],
     Fact(
         "sagabus.long_runs", "gauge", "Runs that last for longer than Settings.warn_after.", ("subscription",), "{run}"
     ): lambda health: [((name,), count) for name, count in health.long_runs.items()],
