@@ -13,6 +13,7 @@ from tests.conftest import Take
 from tests.support.databases import Database
 
 from sagabus import Bus, RetryPolicy, Settings, event, handler
+from sagabus.store import Running
 from sagabus.store.examination import FaultKind
 from sagabus.store.survey import COUNTED
 from sagabus.stores.sqlite import looking
@@ -52,6 +53,8 @@ LOOKS: dict[str, Look] = {
     "messages by key": lambda bus: bus.inspect.messages(key="r7"),
     "messages by correlation": lambda bus: bus.inspect.messages(correlation_id="nowhere"),
     "messages retrying": lambda bus: bus.inspect.messages("cleaning", kind="retrying"),
+    "messages running": lambda bus: bus.inspect.messages(kind="running"),
+    "messages ready": lambda bus: bus.inspect.messages(kind="ready"),
     "timers": lambda bus: bus.inspect.timers("cleaning"),
     "conversation": lambda bus: bus.inspect.conversation("long"),
     "conversation far on": lambda bus: bus.inspect.conversation("long", after="1900000000000000.1.20000"),
@@ -178,10 +181,20 @@ class Meter:
             return sum(int(row[1]) for row in found)
 
 
+async def note_runs(bus: Bus) -> None:
+    """A worker whose messages all run."""
+    await bus.store.lease("busy", ["cleaning"], duration=3_600_000_000, window=10)
+    page = await bus.inspect.messages("cleaning", limit=100)
+    runs = [Running(each.message_id, each.message_type, each.key, 1_000_000, each.position) for each in page.messages]
+    await bus.store.note_running("busy", {"cleaning": runs})
+    assert len((await bus.inspect.messages(kind="running")).messages) == len(runs)
+
+
 async def costs(url: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """What each look reads. The connection that measures is the one that looks."""
     bus = Bus(url, clean, bill)
     await bus.open(worker=False)
+    await note_runs(bus)
     meter, found = Meter(bus, monkeypatch), dict[str, int]()
     try:
         for name, look in LOOKS.items():

@@ -3,11 +3,13 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import click
 import pytest
 from tests.conftest import Take
+from tests.support.waiting import until
 
 from sagabus import Bus, Context, Saga, event, handler, starts, timer
 from sagabus.cli import main
@@ -142,3 +144,39 @@ def test_why_is_not_found_where_nothing_is_stored(url: str, capsys: pytest.Captu
     assert main(["sagas", "why", "guests", "D9", "--store", url]) == 1
     assert capsys.readouterr().out == "guests D9 has no instance.\n"
     assert main(["sagas", "why", "gests", "D9", "--store", url]) == 1
+
+
+async def test_what_runs_is_shown_with_its_worker_and_since_when(
+    take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, going = take("sqlite").url, asyncio.Event()
+
+    @handler("butler", key="door")
+    async def wait(message: Rang) -> None:
+        await going.wait()
+
+    async def run(*arguments: str) -> list[str]:
+        assert await asyncio.to_thread(main, [*arguments, "--store", url]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    async with Bus(url, wait) as bus:
+        (worker,) = await bus.inspect.workers()
+        await bus.publish(Rang(door="D1"), message_id="first")
+        await until(partial(runs, bus))
+        listed = await run("messages", "--kind", "running")
+        said = [*await run("conversation", "first"), *await run("sagas", "why", "butler", "D1")]
+        found = json.loads((await run("messages", "--json"))[-1])["messages"][0]
+        status = json.loads((await run("status", "--json"))[-1])["subscriptions"][0]
+        going.set()
+
+    assert listed[1].split()[:2] == ["butler", "running"]
+    assert listed[-1].split()[1:] == [worker.worker, "butler", "first"]
+    assert sum(worker.worker in line for line in said) == 2
+    assert (found["kind"], found["worker"]) == ("running", worker.worker)
+    assert found["running_since"] == listed[-1].split()[0]
+    assert (status["running"], status["ready"], status["waiting"]) == (1, 0, 1)
+
+
+async def runs(bus: Bus) -> bool:
+    (worker,) = await bus.inspect.workers()
+    return bool(worker.runs)

@@ -81,7 +81,7 @@ async def test_runs_that_last_are_listed_with_their_worker(take: Take, capsys: p
     url = take("sqlite").url
     async with Bus(url, answer) as bus:
         (worker,) = await bus.inspect.workers()
-        runs = [Running("m1", "cli.rang", "D1\x1b[31m", 125_000_000), Running("m2", "cli.rang", None, 1_500_000)]
+        runs = [Running("m1", "cli.rang", "D1\x1b[31m", 125_000_000, 7), Running("m2", "cli.rang", None, 1_500_000, 8)]
         await bus.store.note_running(worker.worker, {"butler": runs})
         assert await asyncio.to_thread(main, ["workers", "--store", url]) == 0
         shown = capsys.readouterr().out

@@ -72,7 +72,8 @@ HOT: dict[str, Query] = {
         Query("history_page", ("orders", "k7", 5, 100)),
         Query("next_channel", ("orders",)),
         Query("letter_counts", (100,)),
-        Query("waiting_at", (5, 7)),
+        Query("waiting_at", (5, 7, "7,8")),
+        Query("noted_at", (5,), POSITIONS),
         Query("hold_of_key", ("orders", "k7")),
         Query("owner_of_lane", ("orders", 1, 5)),
         Query("letter_at", (10,)),
@@ -93,10 +94,10 @@ LANES = {
 }
 """The queries of a fetch, and their parameters."""
 SURVEYS = {
-    "tally": ("orders", 1, 5, 1, 1000, 50),
-    "oldest": ("orders", 1, 1000),
-    "walk_at_once": ("orders", 1, 5, 0, 100, 0, 2**62, 50, "ready", *[None] * 5, 0),
-    "walk_by_schedule": ("orders", 1, 5, 1, -1, 1000, 2**62, 50, "timer", *[None] * 5, 0),
+    "tally": ("orders", 1, 5, 1, 1000, 50, "7,8"),
+    "oldest": ("orders", 1, 1000, "7,8"),
+    "walk_at_once": ("orders", 1, 5, 0, 100, 0, 2**62, 50, "ready", *[None] * 5, 0, "7,8"),
+    "walk_by_schedule": ("orders", 1, 5, 1, -1, 1000, 2**62, 50, "timer", *[None] * 5, 0, "7,8"),
     "stop_at_once": ("orders", 1, 0, 100, 0, 2**62, 625),
     "stop_by_schedule": ("orders", 1, 1, -1, 1000, 2**62, 625),
 }

@@ -35,7 +35,7 @@ HOT = (
 LOOKS = (
     *("next_channel", "tally", "oldest", "letter_counts"),
     *("walk_at_once", "walk_by_schedule", "stop_at_once", "stop_by_schedule"),
-    *("waiting_at", "hold_of_key", "letter_at", "letters_of_key"),
+    *("waiting_at", "noted_at", "hold_of_key", "letter_at", "letters_of_key"),
     *("any_letter_at", "letters_naming"),
 )
 """They may sort what they have counted, which is bounded."""

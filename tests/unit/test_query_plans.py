@@ -58,6 +58,7 @@ HOT = (
     "stop_at_once",
     "stop_by_schedule",
     "waiting_at",
+    "noted_at",
     "hold_of_key",
     "owner_of_lane",
     "letter_at",

@@ -12,6 +12,7 @@ from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
+from sagabus.cli.runs import show_runs
 from sagabus.cli.text import printable, time_text
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def conversation(
         emit_json(data_of(found))
     else:
         show_table(_COLUMNS, map(_row, found.entries))
+        show_runs(found.entries)
         _show_instances(found)
     for line in found.missing:
         click.echo(printable(line), err=True)

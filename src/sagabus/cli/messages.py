@@ -15,6 +15,7 @@ from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
+from sagabus.cli.runs import show_runs
 from sagabus.cli.text import MOMENT, printable, time_text
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def messages(
         emit_json(data_of(found))
     else:
         show_table(_LISTED, map(_row, found.messages))
+        show_runs(found.messages)
     _say_more(found)
 
 
@@ -85,6 +87,7 @@ def timers(
         emit_json(data_of(found))
     else:
         show_table(_TIMERS, map(_timer_row, found.messages))
+        show_runs(found.messages)
     _say_more(found)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         WorkerStatus,
     )
 
-_KINDS = ("ready", "held", "scheduled", "timers", "retrying", "stashed")
+_KINDS = ("ready", "running", "held", "scheduled", "timers", "retrying", "stashed")
 
 
 @click.command("status")

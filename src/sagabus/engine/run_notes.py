@@ -53,4 +53,4 @@ class RunNotes:
 def _running(run: Watched, now: float) -> Running:
     envelope = run.envelope
     lasted = int((now - run.began) * 1_000_000)
-    return Running(envelope.message_id, envelope.message_type, envelope.partition_key, lasted)
+    return Running(envelope.message_id, envelope.message_type, envelope.partition_key, lasted, envelope.position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-MOST_NOTED = 10
+MOST_NOTED = 100
 """Runs of one worker in one channel that a store keeps."""
 
 
@@ -16,3 +16,5 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     key: str | None
     lasted: int
     """Since it began, in microseconds."""
+    position: int
+    """Where its message stands in the store."""

@@ -21,11 +21,12 @@ SCANNED = 10_000
 LONGEST_LOOK = 5.0
 """Seconds. A look that takes longer raises StoreUnavailable."""
 
-WHYS = ("ready", "held", "scheduled", "timer", "retrying", "stashed")
+WHYS = ("ready", "running", "held", "scheduled", "timer", "retrying", "stashed")
 """Why an envelope waits. Each stored envelope is one of them.
 
-`ready`: due now. `held`: due now, but an earlier message of its key waits for a retry or is parked. `stashed`: kept for
-its saga. The others are due later: by a schedule, as a timer, or as a retry.
+`ready`: due now. `running`: the same, and a live worker has noted that it runs (`note_running`). `held`: due now, but
+an earlier message of its key waits for a retry or is parked. `stashed`: kept for its saga. The others are due later: by
+a schedule, as a timer, or as a retry.
 """
 
 
@@ -114,6 +115,10 @@ class Waiting(msgspec.Struct, frozen=True, gc=False):
     """Without its body."""
     why: str
     """One of WHYS."""
+    worker: str | None = None
+    """Who runs it, of one that is running."""
+    since: int | None = None
+    """Since when, in microseconds since 1970."""
 
 
 class WaitingPage(msgspec.Struct, frozen=True, gc=False):
@@ -173,7 +178,7 @@ class Survey(Protocol):
         """A page of stored envelopes, without their bodies, in the order in which they become due.
 
         The lanes of a key are those that `lane_of` says. A filter looks at SCANNED envelopes that are due at once, and
-        at as many of the others.
+        at as many of the others. One for what is running looks at what workers have noted.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -15,10 +15,11 @@ _Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 class _Noted(msgspec.Struct, frozen=True, gc=False, array_like=True):
     count: _Number
-    runs: list[tuple[str, str, str | None, _Number]]
-    """Message id, message type, key, and since when."""
+    runs: list[tuple[str, str, str | None, _Number, _Number]]
+    """Message id, message type, key, since when, and position."""
 
 
+_NOTHING = _Noted(0, [])
 _decode: msgspec.json.Decoder[_Noted] = msgspec.json.Decoder(_Noted)
 
 
@@ -26,16 +27,28 @@ def running_text(running: Sequence[Running], now: int) -> str | None:
     """The text at this instant of the store's clock; None where nothing runs."""
     if not running:
         return None
-    runs = [(each.message_id, each.message_type, each.key, now - each.lasted) for each in running[:MOST_NOTED]]
+    runs = [
+        (each.message_id, each.message_type, each.key, now - each.lasted, each.position)
+        for each in running[:MOST_NOTED]
+    ]
     return msgspec.json.encode(_Noted(len(running), runs)).decode()
 
 
 def running_of(text: str | None, now: int) -> tuple[tuple[Running, ...], int]:
     """The runs that a text names, and how many there are; none where it cannot be read."""
+    noted = _read(text)
+    return tuple(Running(*each[:3], max(now - each[3], 0), each[4]) for each in noted.runs), noted.count
+
+
+def positions_of(text: str | None) -> Iterator[tuple[int, int]]:
+    """Where the messages of these runs stand, each with since when it runs."""
+    return ((each[4], each[3]) for each in _read(text).runs)
+
+
+def _read(text: str | None) -> _Noted:
     if text is None:
-        return (), 0
+        return _NOTHING
     try:
-        noted = _decode.decode(text)
+        return _decode.decode(text)
     except msgspec.DecodeError:  # damaged, or of a later release: the worker writes it again
-        return (), 0
-    return tuple(Running(*each[:3], max(now - each[3], 0)) for each in noted.runs), noted.count
+        return _NOTHING

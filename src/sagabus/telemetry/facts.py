@@ -43,7 +43,7 @@ class Fact(NamedTuple):
 
 
 _RECEIVED = ("subscription", "message_type")
-_KINDS = ("ready", "held", "scheduled", "timers", "retrying", "stashed")
+_KINDS = ("ready", "running", "held", "scheduled", "timers", "retrying", "stashed")
 _LIKELY = ("failed", "permanent", "worker died")
 _NOT_ACCEPTED = ("collision", "too old", "damaged")
 _SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)

@@ -187,6 +187,8 @@ def _waiting(waiting: Waiting) -> ConversationEntry:
         sent_at=moment(envelope.sent_at),
         due_at=moment(envelope.due_at) if envelope.due_at > 1 else None,
         attempt=envelope.attempt,
+        worker=waiting.worker,
+        running_since=None if waiting.since is None else moment(waiting.since),
     )
 
 

@@ -268,6 +268,7 @@ def _subscription(
         name=backlog.channel,
         messages=tuple(sorted(messages)),
         ready=counts.get("ready", 0),
+        running=counts.get("running", 0),
         held=counts.get("held", 0),
         scheduled=counts.get("scheduled", 0),
         timers=counts.get("timer", 0),

@@ -92,6 +92,8 @@ def record_of(waiting: Waiting) -> MessageRecord:
         lane=envelope.lane,
         position=envelope.position,
         damage=envelope.damage,
+        worker=waiting.worker,
+        running_since=None if waiting.since is None else moment(waiting.since),
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias
 
 from sagabus.envelope import Cause
 
-Kind: TypeAlias = Literal["ready", "held", "scheduled", "timer", "retrying", "stashed"]
-"""Why a message waits."""
+Kind: TypeAlias = Literal["ready", "running", "held", "scheduled", "timer", "retrying", "stashed"]
+"""Why a message waits. `running`: its handler runs in a live worker, and has lasted for a second or longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,9 @@ class MessageRecord:
     """Where it stands in the store: unique, and increasing in the order of acceptance."""
     damage: str | None
     """What of its row cannot be read."""
+    worker: str | None
+    """Who runs it; None for one that is not running."""
+    running_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,9 @@ class SubscriptionStatus:
     messages: tuple[str, ...]
     """The types that it receives; empty where only stored messages are left of it."""
     ready: int
-    """Due now: the next free worker takes them."""
+    """Due now: the next free worker takes them. Those too that have been running for less than a second."""
+    running: int
+    """They have been running for a second or longer; of each worker, 100 at most are known."""
     held: int
     """Due now, but an earlier message of the key waits for its retry or is parked as a dead letter."""
     scheduled: int
@@ -103,7 +108,7 @@ class SubscriptionStatus:
     at_least: bool
     """Counting stopped at 10,000: there may be more of each kind."""
     oldest_age: timedelta | None
-    """Since when the oldest ready message waits; None where none is ready."""
+    """Since when the oldest ready message waits, without those that are running; None where none is ready."""
     dead: int
     """Open dead letters."""
     workers: int
@@ -118,7 +123,7 @@ class SubscriptionStatus:
     @property
     def waiting(self) -> int:
         """All that are stored."""
-        return self.ready + self.held + self.scheduled + self.timers + self.retrying + self.stashed
+        return self.ready + self.running + self.held + self.scheduled + self.timers + self.retrying + self.stashed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +150,7 @@ class WorkerStatus:
     """How long it counts as live without saying so again."""
     expires_at: datetime
     runs: tuple[RunStatus, ...]
-    """Its runs that last, the longest first; of a subscription at most ten."""
+    """Its runs that last, the longest first; of a subscription at most 100."""
     running: int
     """How many of its runs last."""
 
@@ -316,6 +321,9 @@ class ConversationEntry:
     duration: timedelta | None = None
     """How long the run took, without its commit."""
     worker: str | None = None
+    """Who has run it, or runs it now."""
+    running_since: datetime | None = None
+    """Of a message that is running."""
     letter: int | None = None
     """The number of the dead letter."""
 

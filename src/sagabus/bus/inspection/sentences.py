@@ -6,24 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
-from typing import TypeAlias
 
 from sagabus.bus.inspection.records import (
     Kind,
     LetterRecord,
     MessageRecord,
     PauseRecord,
-    RunStatus,
     WaitReport,
-    WorkerStatus,
 )
 from sagabus.text import span_text
 
 _MOST_NAMED = 5
-_Runs: TypeAlias = Mapping[tuple[str, str], tuple[RunStatus, WorkerStatus]]
-"""Runs that last, by subscription and message id."""
 _KINDS: Mapping[Kind, str] = {
     "ready": "is due and waits for a worker",
+    "running": "is running",
     "held": "waits behind an earlier one of its key",
     "scheduled": "is scheduled",
     "timer": "is a timer",
@@ -32,12 +28,11 @@ _KINDS: Mapping[Kind, str] = {
 }
 
 
-def sentences(found: WaitReport, workers: Iterable[WorkerStatus], *, is_saga: bool) -> WaitReport:
+def sentences(found: WaitReport, *, is_saga: bool) -> WaitReport:
     """The report with its sentences, the one that explains most first."""
-    runs = {(run.subscription, run.message_id): (run, each) for each in workers for run in each.runs}
-    lines = [*_of_the_queue(found, runs), *_of_letters(found)]
+    lines = [*_of_the_queue(found), *_of_letters(found)]
     if is_saga:
-        others = [*_of_timers(found), *_of_reactions(found), *_of_others(found, runs)]
+        others = [*_of_timers(found), *_of_reactions(found), *_of_others(found)]
         lines = [_of_the_instance(found), *lines, *others]
     if found.paused is not None:
         lines.insert(0, _paused(found, found.paused))
@@ -64,9 +59,10 @@ def _status(found: WaitReport) -> str:
     return "" if found.status is None else f" in status {found.status!r}"
 
 
-def _of_the_queue(found: WaitReport, runs: _Runs) -> Iterator[str]:
+def _of_the_queue(found: WaitReport) -> Iterator[str]:
     yield from _of_the_first(found)
-    yield from _of_ready(found, runs)
+    yield from (f"{_named(each)} {_running(each, found.at)}." for each in _first(found, "running"))
+    yield from _of_ready(found)
     for each in _first(found, "stashed"):
         until = "" if each.due_at is None else f" until {_text(each.due_at)}"
         yield f"{_named(each)} is stashed{until}: the saga has no reaction for it now."
@@ -91,11 +87,8 @@ def _of_the_first(found: WaitReport) -> Iterator[str]:
         yield f"{_named(holder)} runs first.{behind}"
 
 
-def _of_ready(found: WaitReport, runs: _Runs) -> Iterator[str]:
+def _of_ready(found: WaitReport) -> Iterator[str]:
     ready = [each for each in found.messages if each.kind == "ready"]
-    running = [each for each in ready if (each.subscription, each.message_id) in runs]
-    yield from (f"{_named(each)} {_running(each, runs)}." for each in running[:_MOST_NAMED])
-    ready = [each for each in ready if each not in running]
     if not ready:
         return
     what = f"{_named(ready[0])} is due" if len(ready) == 1 else f"{len(ready)} messages are due"
@@ -119,20 +112,21 @@ def _of_timers(found: WaitReport) -> Iterator[str]:
         yield f"Its timer {each.timer!r} is due {_in(each, found.at)}, at {_text(each.due_at)}."
 
 
-def _of_others(found: WaitReport, runs: _Runs) -> Iterator[str]:
+def _of_others(found: WaitReport) -> Iterator[str]:
     """What stays elsewhere in the conversation of an instance: it may wait for an answer to that."""
     letters = [each for each in found.elsewhere if isinstance(each, LetterRecord)]
     for each in letters[:_MOST_NAMED]:
         what = f"{_named(each)} of {each.subscription}, is dead letter {each.id} ({each.cause.value}: {each.reason})"
         yield f"Another message of its conversation, {what}."
     for other in [each for each in found.elsewhere if isinstance(each, MessageRecord)][:_MOST_NAMED]:
-        now = _running(other, runs) if (other.subscription, other.message_id) in runs else _KINDS[other.kind]
+        now = _running(other, found.at) if other.kind == "running" else _KINDS[other.kind]
         yield f"Another message of its conversation, {_named(other)} of {other.subscription}, {now}."
 
 
-def _running(each: MessageRecord, runs: _Runs) -> str:
-    run, worker = runs[each.subscription, each.message_id]
-    return f"has been running for {span_text(run.lasted)} in worker {worker.worker}"
+def _running(each: MessageRecord, now: datetime) -> str:
+    since = each.running_since or now
+    lasted = span_text(max(now - since, timedelta(0)))
+    return f"has been running for {lasted} in worker {each.worker}, since {_text(since)}"
 
 
 def _of_reactions(found: WaitReport) -> Iterator[str]:

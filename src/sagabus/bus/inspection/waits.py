@@ -62,7 +62,7 @@ async def report(
         elsewhere=await _elsewhere(store, messages, instance, name, key),
         sentences=(),
     )
-    return sentences(found, workers, is_saga=definition is None or definition.has_instances)
+    return sentences(found, is_saga=definition is None or definition.has_instances)
 
 
 async def _elsewhere(

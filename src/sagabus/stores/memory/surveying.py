@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -28,8 +29,12 @@ from sagabus.store.survey import (
     Wanted,
 )
 from sagabus.stores.memory.tables import Tables
+from sagabus.stores.running_text import positions_of
+from sagabus.stores.wanting import conversation_of, is_wanted, mark_of
 
 _MOST_LETTERS = 100
+_Runs: TypeAlias = Mapping[int, tuple[str, int]]
+"""By the position of the message: which worker runs it, and since when."""
 
 
 class MemorySurvey:
@@ -48,6 +53,7 @@ class MemorySurvey:
     async def backlog(self, channel: str) -> Backlog:
         """What waits in a channel."""
         now = self._clock.now()
+        runs = runs_of(self._tables, now)
         stored = [each for each in self._tables.queue.envelopes.values() if each.channel == channel]
         stretches = (
             (each for each in stored if each.due_at == 0),
@@ -57,10 +63,10 @@ class MemorySurvey:
         counts: Counter[str] = Counter()
         more = False
         for stretch in stretches:
-            found = [why(self._tables, each, now) for each in islice(stretch, COUNTED + 1)]
+            found = [why(self._tables, each, now, runs) for each in islice(stretch, COUNTED + 1)]
             more |= len(found) > COUNTED
             counts.update(found)
-        ready = [each.sent_at for each in stored if why(self._tables, each, now) == "ready"]
+        ready = [each.sent_at for each in stored if why(self._tables, each, now, runs) == "ready"]
         cut = {reason: min(count, COUNTED) for reason, count in counts.items()}
         return Backlog(channel, cut, more, max(now - min(ready), 0) if ready else None)
 
@@ -69,12 +75,15 @@ class MemorySurvey:
         stored = (each for each in self._tables.queue.envelopes.values() if wanted.channel in {None, each.channel})
         behind = sorted((each for each in stored if mark_of(each) > after), key=mark_of)
         now, found = self._clock.now(), list[Waiting]()
+        runs = runs_of(self._tables, now)
+        if wanted.why == "running":
+            behind = [each for each in behind if each.position in runs]
         for number, each in enumerate(behind):
             if wanted.is_filter and number == SCANNED:
                 return WaitingPage(tuple(found), mark_of(behind[number - 1]), stopped=True)
-            reason = why(self._tables, each, now)
-            if is_wanted(each, reason, wanted):
-                found.append(Waiting(replace(each, body=b""), reason))
+            waiting = _waiting(self._tables, each, now, runs)
+            if is_wanted(each, waiting.why, wanted):
+                found.append(waiting)
                 if len(found) == limit:
                     return WaitingPage(tuple(found), mark_of(each))
         return WaitingPage(tuple(found))
@@ -88,14 +97,16 @@ class MemorySurvey:
         open_ = [each.letter for each in tables.letters.values() if each.letter.status == "open"]
         latest = sorted(open_, key=lambda each: -each.id)[:SCANNED]
         address = (channel, key)
+        first = tables.holds.get(address)
+        holder = tables.queue.envelopes.get(first or 0)
         letters = (each for each in latest if (each.envelope.channel, each.envelope.partition_key) == address)
         return KeySeen(
             channel,
             key,
             lane,
             row.owner if row is not None and row.expires_at >= now else None,
-            first := tables.holds.get(address),
-            _waiting(tables, tables.queue.envelopes.get(first or 0), now),
+            first,
+            None if holder is None else _waiting(tables, holder, now, runs_of(tables, now)),
             tuple(islice(letters, 100)),
             stopped=len(open_) > SCANNED,
         )
@@ -139,42 +150,26 @@ class MemorySurvey:
         return {}
 
 
-def conversation_of(envelope: Envelope) -> str:
-    """Its correlation id, or its own id where it begins a conversation."""
-    return envelope.correlation_id or envelope.message_id
+def runs_of(tables: Tables, now: int) -> _Runs:
+    """What live workers have noted as running."""
+    live = [(each, tables.running.get(each)) for each, expires_at in tables.workers.items() if expires_at >= now]
+    return {position: (worker, since) for (_, worker), text in live for position, since in positions_of(text)}
 
 
-def why(tables: Tables, envelope: Envelope, now: int) -> str:
+def why(tables: Tables, envelope: Envelope, now: int, runs: _Runs) -> str:
     """Why an envelope waits."""
     if envelope.stashed:
         return "stashed"
+    if envelope.due_at <= now and tables.is_held(envelope):
+        return "held"
     if envelope.due_at <= now:
-        return "held" if tables.is_held(envelope) else "ready"
+        return "running" if envelope.position in runs else "ready"
     if envelope.failed_at is not None:
         return "retrying"
     return "timer" if envelope.timer is not None else "scheduled"
 
 
-def _waiting(tables: Tables, envelope: Envelope | None, now: int) -> Waiting | None:
-    return None if envelope is None else Waiting(replace(envelope, body=b""), why(tables, envelope, now))
-
-
-def mark_of(envelope: Envelope) -> Mark:
-    """Its place in the order in which envelopes become due."""
-    return Mark(envelope.due_at, envelope.position)
-
-
-def is_wanted(envelope: Envelope, reason: str, wanted: Wanted) -> bool:
-    """Whether an envelope that waits for that reason is wanted."""
-    pairs = (
-        (wanted.why, reason),
-        (wanted.key, envelope.partition_key),
-        (wanted.message_type, envelope.message_type),
-        (wanted.correlation_id, conversation_of(envelope)),
-    )
-    if any(asked is not None and asked != there for asked, there in pairs):
-        return False
-    if wanted.timers and envelope.timer is None:
-        return False
-    since, until = wanted.since, wanted.until
-    return (since is None or envelope.sent_at >= since) and (until is None or envelope.sent_at < until)
+def _waiting(tables: Tables, envelope: Envelope, now: int, runs: _Runs) -> Waiting:
+    reason = why(tables, envelope, now, runs)
+    worker, since = runs[envelope.position] if reason == "running" else (None, None)
+    return Waiting(replace(envelope, body=b""), reason, worker, since)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sagabus.store.survey import COUNTED
 from sagabus.stores.mysql.fetch_query import Run
-from sagabus.stores.mysql.fragments import DUE, JOURNAL_NAMES, NOT_HELD
+from sagabus.stores.mysql.fragments import DUE, ENVELOPE_AT, JOURNAL_NAMES, NOT_HELD, POSITION
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 from sagabus.stores.sql.steps import Answer, Query, Row
@@ -29,11 +29,15 @@ _AT_ONCE = "e.scheduled = 0 AND e.due_at = 0 AND e.position > {1} AND e.position
 _BY_SCHEDULE = """e.scheduled = 1 AND e.due_at BETWEEN {0} AND {2}
     AND (e.due_at > {0} OR e.position > {1}) AND (e.due_at < {2} OR e.position <= {3})"""
 _ORDER = "ORDER BY e.due_at, e.position"
+_RUNS = "FIND_IN_SET(e.position, {})"
+"""Whether an envelope is at one of the positions that a parameter names."""
+_FREE = f"{NOT_HELD} AND NOT {_RUNS.format('?4')}"
+_NOTED = "running IS NOT NULL AND expires_at BETWEEN ?1 AND ?1 + 2 * lease_length"
 
 
 def _walk(stretch: str) -> str:
     """What is wanted of a stretch: `?4` to `?7` are the marks that it is between."""
-    reason = why("?3")
+    reason = why("?3", _RUNS.format("?16"))
     wanted = wanted_text(reason, [f"?{number}" for number in range(9, 16)])
     return f"""
 (SELECT {reason} AS why, e.position, {FIELDS} {_LANE} AND {stretch.format("?4", "?5", "?6", "?7")}
@@ -50,16 +54,16 @@ def _stop(stretch: str) -> str:
 
 _OF_LANE = {
     "tally": f"""
-(SELECT why, COUNT(*), MIN(sent_at) FROM (SELECT e.sent_at, {why("?3")} AS why {_LANE} AND e.scheduled = (?4 > 0)
-    AND e.due_at BETWEEN ?4 AND ?5 ORDER BY e.due_at, e.position LIMIT ?6) AS t GROUP BY why)
+(SELECT why, COUNT(*), MIN(sent_at) FROM (SELECT e.sent_at, {why("?3", _RUNS.format("?7"))} AS why {_LANE}
+    AND e.scheduled = (?4 > 0) AND e.due_at BETWEEN ?4 AND ?5 ORDER BY e.due_at, e.position LIMIT ?6) AS t GROUP BY why)
 """,
     "walk_at_once": _walk(_AT_ONCE),
     "walk_by_schedule": _walk(_BY_SCHEDULE),
     "stop_at_once": _stop(_AT_ONCE),
     "stop_by_schedule": _stop(_BY_SCHEDULE),
     "oldest": f"""
-(SELECT e.sent_at {_LANE} AND e.scheduled = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT 1)
-UNION ALL (SELECT e.sent_at {_LANE} AND e.scheduled = 1 AND e.due_at <= ?3 AND e.stashed = 0 AND {NOT_HELD}
+(SELECT e.sent_at {_LANE} AND e.scheduled = 0 AND {_FREE} ORDER BY e.due_at, e.position LIMIT 1)
+UNION ALL (SELECT e.sent_at {_LANE} AND e.scheduled = 1 AND e.due_at <= ?3 AND e.stashed = 0 AND {_FREE}
     ORDER BY e.due_at, e.position LIMIT 1)
 """,
 }
@@ -73,7 +77,16 @@ SURVEYING = {
         gives=True,
     ),
     "waiting_at": Statement(
-        f"SELECT {why('?1')} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = ?2", gives=True
+        f"""
+SELECT {why("?1", _RUNS.format("?3"))} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = ?2
+""",
+        gives=True,
+    ),
+    "running_notes": Statement(f"SELECT worker, channel, running FROM {{worker}} WHERE {_NOTED}", gives=True),
+    "noted_at": Statement(
+        f"SELECT {why('?2', '1 = 1')} AS why, e.position, {FIELDS} FROM {{rows}} STRAIGHT_JOIN {ENVELOPE_AT}",
+        POSITION,
+        gives=True,
     ),
     "hold_of_key": Statement("SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2", gives=True),
     "owner_of_lane": Statement(

@@ -5,7 +5,7 @@ Each goes by an index and stops after so many rows.
 
 from __future__ import annotations
 
-from sagabus.stores.postgres.fragments import NOT_HELD
+from sagabus.stores.postgres.fragments import NOT_HELD, POSITIONS
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import TABLES, Statement
 from sagabus.stores.sql.surveying import CAUSE_WIDTH, why
@@ -20,7 +20,11 @@ _COLUMNS = ", ".join(f"e.{name}" for name in COLUMNS.split(", "))
 _KINDS = ("text", "text", "text", "text", "bigint", "bigint", "int")
 _FILTERS = [f"?{number}::{kind}" for number, kind in enumerate(_KINDS, 8)]
 
-_WHY = why("?2::bigint")
+_RUNS = "e.position IN (SELECT unnest(string_to_array({}::text, ',')::bigint[]))"
+"""Whether an envelope is at one of the positions that a parameter names: read once for a statement."""
+_FREE = f"{NOT_HELD} AND NOT {_RUNS.format('?3')}"
+_COUNTED = why("?2::bigint", _RUNS.format("?6"))
+_WHY = why("?2::bigint", _RUNS.format("?15"))
 
 # Of each lane the first few that are wanted in a stretch of its index, and of those the first few of all.
 _WALK = Statement(
@@ -49,7 +53,7 @@ SURVEYING = {
     # Lane after lane, until there are enough.
     "tally": Statement(
         f"""
-SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {why("?2::bigint")} AS why FROM {{rows}} CROSS JOIN LATERAL
+SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {_COUNTED} AS why FROM {{rows}} CROSS JOIN LATERAL
     (SELECT * FROM {{envelope}} AS e WHERE {_LANE} AND e.due_at BETWEEN ?3::bigint AND ?4::bigint
     ORDER BY e.due_at, e.position OFFSET 0) AS e LIMIT ?5) AS e GROUP BY why
 """,
@@ -59,9 +63,9 @@ SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {why("?2::bigint")} A
     "oldest": Statement(
         f"""
 SELECT min(sent_at) FROM (SELECT (SELECT e.sent_at FROM {{envelope}} AS e
-    WHERE {_LANE} AND e.due_at = 0 AND {NOT_HELD} ORDER BY e.due_at, e.position LIMIT 1) AS sent_at FROM {{rows}}
+    WHERE {_LANE} AND e.due_at = 0 AND {_FREE} ORDER BY e.due_at, e.position LIMIT 1) AS sent_at FROM {{rows}}
 UNION ALL SELECT (SELECT e.sent_at FROM {{envelope}} AS e
-    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2::bigint AND e.stashed = 0 AND {NOT_HELD}
+    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2::bigint AND e.stashed = 0 AND {_FREE}
     ORDER BY e.due_at, e.position LIMIT 1) FROM {{rows}}) AS o
 """,
         _PLACES,
@@ -72,7 +76,24 @@ UNION ALL SELECT (SELECT e.sent_at FROM {{envelope}} AS e
     "stop_at_once": _STOP,
     "stop_by_schedule": _STOP,
     "waiting_at": Statement(
-        f"SELECT {why('?1::bigint')} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = ?2",
+        f"""
+SELECT {why("?1::bigint", _RUNS.format("?3"))} AS why, e.position, {FIELDS} FROM {{envelope}} AS e
+WHERE e.position = ?2
+""",
+        gives=True,
+    ),
+    "running_notes": Statement(
+        """
+SELECT worker, channel, running FROM {worker}
+WHERE running IS NOT NULL AND expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * lease_length
+""",
+        gives=True,
+    ),
+    "noted_at": Statement(
+        f"""
+SELECT {why("?2::bigint", "true")} AS why, e.position, {FIELDS} FROM {{envelope}} AS e WHERE e.position = {POSITIONS}
+""",
+        "position bigint",
         gives=True,
     ),
     "hold_of_key": Statement("SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2", gives=True),

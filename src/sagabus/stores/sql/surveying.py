@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from sagabus.envelope import Cause
 from sagabus.store.journal import JournalMark, JournalRow
 from sagabus.store.survey import COUNTED, SCANNED, Backlog, LaneCount, LetterCount, LetterCounts, LettersSeen
+from sagabus.stores.running_text import positions_of
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.steps import Query, Steps
 
@@ -18,14 +20,30 @@ CAUSE_WIDTH = 14
 """So many characters of a reason tell the cause of a letter that an older release wrote."""
 WHY = """CASE WHEN e.stashed = 1 THEN 'stashed' WHEN e.due_at <= {now} THEN CASE WHEN
     (SELECT h.position FROM {held_key} AS h WHERE h.channel = e.channel AND h.partition_key = e.partition_key
-        AND h.position <> e.position LIMIT 1) IS NULL THEN 'ready' ELSE 'held' END
+        AND h.position <> e.position LIMIT 1) IS NOT NULL THEN 'held' WHEN {running} THEN 'running' ELSE 'ready' END
     WHEN e.failed_at IS NOT NULL THEN 'retrying' WHEN e.timer IS NOT NULL THEN 'timer' ELSE 'scheduled' END"""
-"""Why an envelope `e` waits. `{now}` stands for the parameter with the time."""
+"""Why an envelope `e` waits. `{now}` stands for the parameter with the time, and `{running}` for whether a worker has
+noted that it runs.
+"""
+Runs: TypeAlias = Mapping[int, tuple[str, int]]
+"""By the position of the message: which worker runs it, and since when."""
 
 
-def why(now: str) -> str:
-    """The expression, for the parameter that holds the time."""
-    return WHY.replace("{now}", now)
+def why(now: str, running: str) -> str:
+    """The expression, for the parameter that holds the time, and what says that an envelope runs."""
+    return WHY.replace("{now}", now).replace("{running}", running)
+
+
+def runs(channel: str | None, now: int) -> Steps[dict[int, tuple[str, int]]]:
+    """What live workers have noted as running in a channel, or in any."""
+    found = (yield Query("running_notes", (now,))).rows
+    notes = [(worker, text) for worker, name, text in found if channel in {None, name}]
+    return {position: (worker, since) for worker, text in notes for position, since in positions_of(text)}
+
+
+def positions_text(found: Runs) -> str:
+    """Their positions, as the one parameter that passes them."""
+    return ",".join(map(str, found))
 
 
 def channels() -> Steps[list[str]]:
@@ -42,11 +60,12 @@ def channels() -> Steps[list[str]]:
 def backlog(channel: str, now: int) -> Steps[Backlog]:
     """What waits in a channel, stretch by stretch of its lanes."""
     lanes = yield from places(channel)
+    running = positions_text((yield from runs(channel, now)))
     counts: Counter[str] = Counter()
     oldest: list[int] = []
     more, is_late = False, False
     for begin, until in ((0, 0), (1, now), (now + 1, FOREVER)):
-        found = (yield Query("tally", (now, begin, until, COUNTED + 1), lanes)).rows
+        found = (yield Query("tally", (now, begin, until, COUNTED + 1, running), lanes)).rows
         for reason, count, sent_at in found:
             counts[reason] += int(count)
             if reason == "ready":
@@ -54,7 +73,7 @@ def backlog(channel: str, now: int) -> Steps[Backlog]:
         if sum(int(row[1]) for row in found) > COUNTED:
             more, is_late = True, is_late or begin <= now
     if is_late:  # the lanes that were not counted may have older ones
-        oldest += [row[0] for row in (yield Query("oldest", (now,), lanes)).rows if row[0] is not None]
+        oldest += [row[0] for row in (yield Query("oldest", (now, running), lanes)).rows if row[0] is not None]
     return Backlog(channel, _cut(counts), more, max(now - min(oldest), 0) if oldest else None)
 
 

@@ -13,6 +13,7 @@ from sagabus.envelope import DeadLetter, lane_of
 from sagabus.store.survey import SCANNED, KeySeen, Mark, Waiting, WaitingPage, Wanted
 from sagabus.stores.sql import rows, surveying
 from sagabus.stores.sql.steps import Query, Row, Steps
+from sagabus.stores.wanting import is_wanted, mark_of
 
 COLUMNS = f"why, position, {rows.STORED_COLUMNS}"
 """Of a walk: why the envelope waits, and the envelope. Its body is left out."""
@@ -41,20 +42,36 @@ def wanted_text(reason: str, parameters: Sequence[str]) -> str:
 
 def waiting(wanted: Wanted, after: Mark, limit: int, now: int) -> Steps[WaitingPage]:
     """A page, stretch by stretch: what is due at once, and then what is due by schedule."""
+    runs = yield from surveying.runs(wanted.channel, now)
+    if wanted.why == "running":
+        return _page((yield from _running(runs, wanted, now)), after, limit)
     lanes = yield from _lanes(wanted)
+    running = surveying.positions_text(runs)
     found: list[Waiting] = []
     for name, begin, end in _stretches(wanted, after, now) if lanes else ():
         stop = None
         if wanted.is_filter:
             stop = yield from _stop(name, begin, end, lanes)
-        ask = (now, *begin, *(stop or end), limit - len(found), *_filters(wanted))
-        page = _in_order((yield Query(f"walk_{name}", ask, lanes)).rows)
+        ask = (now, *begin, *(stop or end), limit - len(found), *_filters(wanted), running)
+        page = _in_order((yield Query(f"walk_{name}", ask, lanes)).rows, runs)
         found += page[: limit - len(found)]
         if len(found) == limit:
             return WaitingPage(tuple(found), _mark(found[-1]))
         if stop is not None:
             return WaitingPage(tuple(found), stop, stopped=True)
     return WaitingPage(tuple(found))
+
+
+def _running(runs: surveying.Runs, wanted: Wanted, now: int) -> Steps[list[Waiting]]:
+    """What workers have noted, unless it has ended meanwhile."""
+    found = (yield Query("noted_at", (now,), [(position,) for position in runs])).rows if runs else ()
+    return [each for each in _in_order(found, runs) if is_wanted(each.envelope, each.why, wanted)]
+
+
+def _page(found: Sequence[Waiting], after: Mark, limit: int) -> WaitingPage:
+    behind = [each for each in found if mark_of(each.envelope) > after]
+    page = behind[:limit]
+    return WaitingPage(tuple(page), _mark(page[-1]) if len(page) == limit else None)
 
 
 def _stretches(wanted: Wanted, after: Mark, now: int) -> Iterator[tuple[str, Mark, Mark]]:
@@ -96,17 +113,18 @@ def _filters(wanted: Wanted) -> tuple[object, ...]:
     )
 
 
-def _in_order(found: Sequence[Row]) -> list[Waiting]:
-    every = [Waiting(rows.envelope_of(_envelope_row(row)), str(row[0])) for row in found]
-    return sorted(every, key=_mark)
+def _in_order(found: Sequence[Row], runs: surveying.Runs) -> list[Waiting]:
+    return sorted([_waiting(row[0], row[1:], runs) for row in found], key=_mark)
 
 
-def _envelope_row(row: Row) -> Any:
-    return row[1:]
+def _waiting(why: Any, row: Any, runs: surveying.Runs) -> Waiting:
+    envelope, reason = rows.envelope_of(row), str(why)
+    worker, since = runs[envelope.position] if reason == "running" else (None, None)
+    return Waiting(envelope, reason, worker, since)
 
 
 def _mark(waiting: Waiting) -> Mark:
-    return Mark(waiting.envelope.due_at, waiting.envelope.position)
+    return mark_of(waiting.envelope)
 
 
 def key(channel: str, key: str, now: int) -> Steps[KeySeen]:
@@ -115,15 +133,16 @@ def key(channel: str, key: str, now: int) -> Steps[KeySeen]:
     lane = lane_of(key, lanes)
     owner: str | None = (yield Query("owner_of_lane", (channel, lane, now))).value
     first: int | None = (yield Query("hold_of_key", (channel, key))).value
-    holder = (yield from _at(first, now)) if first else None
+    holder = (yield from _at(channel, first, now)) if first else None
     letters = yield from _letters_of(channel, key)
     oldest: int | None = (yield Query("letter_at", (SCANNED,))).value
     return KeySeen(channel, key, lane, owner, first, holder, letters, stopped=oldest is not None)
 
 
-def _at(position: int, now: int) -> Steps[Waiting | None]:
-    found = (yield Query("waiting_at", (now, position))).rows
-    return _in_order(found)[0] if found else None
+def _at(channel: str, position: int, now: int) -> Steps[Waiting | None]:
+    runs = yield from surveying.runs(channel, now)
+    found = (yield Query("waiting_at", (now, position, surveying.positions_text(runs)))).rows
+    return _in_order(found, runs)[0] if found else None
 
 
 def _letters_of(channel: str, key: str) -> Steps[tuple[DeadLetter, ...]]:

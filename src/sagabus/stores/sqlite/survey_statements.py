@@ -12,13 +12,23 @@ from sagabus.stores.sql.walking import COLUMNS, FIELDS, wanted_text
 from sagabus.stores.sqlite.fragments import NOT_HELD
 from sagabus.stores.sqlite.sets import Form, Packed, Plain, packed_rows
 
-_WHY = why("?2").replace("{held_key}", "sagabus_held_key")
+_RUNS = "e.position IN (SELECT value FROM json_each('[' || {} || ']'))"
+"""Whether an envelope is at one of the positions that a parameter names."""
+
+
+def _why(now: str, running: str) -> str:
+    return why(now, running).replace("{held_key}", "sagabus_held_key")
+
+
 _LANE = "e.channel = cursor.value ->> 0 AND e.lane = cursor.value ->> 1"
 # The database enters an index behind a mark only where what stands before the position is one value.
 _AT_ONCE = "e.due_at = 0 AND e.position > {1} AND e.position <= {3}"
 _BY_SCHEDULE = """e.due_at BETWEEN {0} AND {2}
     AND (e.due_at > {0} OR e.position > {1}) AND (e.due_at < {2} OR e.position <= {3})"""
 _PLACES = "json_each(?1) AS cursor CROSS JOIN sagabus_envelope AS e"
+_WHY = _why("?2", _RUNS.format("?15"))
+_COUNTED = _why("?2", _RUNS.format("?6"))
+_FREE = f"{NOT_HELD} AND NOT {_RUNS.format('?3')}"
 _WANTED = wanted_text(_WHY, [f"?{number}" for number in range(8, 15)])
 _NOTED = f"{rows.JOURNAL_COLUMNS}, position"
 _waiting = msgspec.json.Decoder(list[list[Any]]).decode
@@ -47,14 +57,14 @@ SURVEYING: dict[str, Form] = {
     "next_channel": Plain("SELECT min(channel) FROM sagabus_envelope WHERE channel > ?1"),
     # Lane after lane, until there are enough.
     "tally": Packed(f"""
-SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {_WHY} AS why FROM json_each(?1) AS cursor
+SELECT why, count(*), min(sent_at) FROM (SELECT e.sent_at, {_COUNTED} AS why FROM json_each(?1) AS cursor
     CROSS JOIN sagabus_envelope AS e ON {_LANE} AND e.due_at BETWEEN ?3 AND ?4 LIMIT ?5) GROUP BY why
 """),
     "oldest": Packed(f"""
 SELECT min(sent_at) FROM (SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
-    WHERE {_LANE} AND e.due_at = 0 AND {NOT_HELD} ORDER BY e.position LIMIT 1) AS sent_at FROM json_each(?1) AS cursor
+    WHERE {_LANE} AND e.due_at = 0 AND {_FREE} ORDER BY e.position LIMIT 1) AS sent_at FROM json_each(?1) AS cursor
 UNION ALL SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
-    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2 AND e.stashed = 0 AND {NOT_HELD}
+    WHERE {_LANE} AND e.due_at BETWEEN 1 AND ?2 AND e.stashed = 0 AND {_FREE}
     ORDER BY e.due_at, e.position LIMIT 1) FROM json_each(?1) AS cursor)
 """),
     "walk_at_once": _walk(_AT_ONCE),
@@ -63,8 +73,20 @@ UNION ALL SELECT (SELECT e.sent_at FROM sagabus_envelope AS e
     "stop_by_schedule": _stop(_BY_SCHEDULE),
     "waiting_at": Packed(
         f"""
-SELECT {packed_rows(COLUMNS)} FROM (SELECT {why("?1").replace("{held_key}", "sagabus_held_key")} AS why, e.position,
+SELECT {packed_rows(COLUMNS)} FROM (SELECT {_why("?1", _RUNS.format("?3"))} AS why, e.position,
     {FIELDS} FROM sagabus_envelope AS e WHERE e.position = ?2)
+""",
+        _waiting,
+        COLUMNS,
+    ),
+    "running_notes": Plain("""
+SELECT worker, channel, running FROM sagabus_worker
+WHERE running IS NOT NULL AND expires_at BETWEEN ?1 AND ?1 + 2 * lease_length
+"""),
+    "noted_at": Packed(
+        f"""
+SELECT {packed_rows(COLUMNS)} FROM (SELECT {_why("?2", "1 = 1")} AS why, e.position,
+    {FIELDS} FROM sagabus_envelope AS e WHERE e.position IN (SELECT value FROM json_each(?1)))
 """,
         _waiting,
         COLUMNS,

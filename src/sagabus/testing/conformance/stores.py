@@ -39,6 +39,7 @@ from sagabus.testing.conformance.raw_bodies import RawBodyConformance
 from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
+from sagabus.testing.conformance.runs import RunConformance
 from sagabus.testing.conformance.sagas import SagaConformance
 from sagabus.testing.conformance.surveying import KeyConformance, SurveyConformance, WalkConformance
 from sagabus.testing.conformance.suspicion import SuspicionConformance
@@ -84,6 +85,7 @@ class StoreConformance(
     RoutingConformance,
     SurroundingsConformance,
     InspectionConformance,
+    RunConformance,
     SurveyConformance,
     KeyConformance,
     WalkConformance,

@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from sagabus.envelope import Cause, lane_of
 from sagabus.outcome import DeadLettered, RetryAt, Stashed
-from sagabus.store.running import MOST_NOTED, Running
 from sagabus.store.survey import (
     BEGIN,
     COUNTED,
@@ -22,6 +21,7 @@ from sagabus.store.survey import (
     Waiting,
     Wanted,
 )
+from sagabus.testing.conformance.runs import running
 from sagabus.testing.conformance.trial import (
     BILLING,
     FAILURE,
@@ -47,7 +47,7 @@ class SurveyConformance(StoreSuite):
 
     @conformance
     async def test_a_backlog_says_why_each_envelope_waits(self, trial: Trial) -> None:
-        names = ("ready", "scheduled", "retrying", "stashed", "dead")
+        names = ("ready", "running", "scheduled", "retrying", "stashed", "dead")
         later = {"scheduled": 60 * MINUTE}
         sent = (trial.envelope(name, name, delay=later.get(name, 0)) for name in names)
         stored = {each.message_id: each for each in await trial.accept(*sent)}
@@ -57,6 +57,8 @@ class SurveyConformance(StoreSuite):
             Stashed(stored["stashed"], 60 * MINUTE),
             DeadLettered(cause=Cause.FAILED, envelope=stored["dead"], reason="no"),
         )
+        await trial.lease("w1", seconds=30)
+        await trial.store.note_running("w1", {ORDERS: [running(stored["running"], SECOND)]})
         trial.wait(10)
 
         found = await trial.store.inspect.backlog(ORDERS)
@@ -132,45 +134,6 @@ class SurveyConformance(StoreSuite):
         assert (seen.lease, seen.age) == (30 * SECOND, 20 * SECOND)
 
     @conformance
-    async def test_runs_that_last_are_seen_with_their_age_until_they_are_noted_no_longer(self, trial: Trial) -> None:
-        await trial.lease("w1", seconds=30)
-        await trial.lease("w2", seconds=30)
-        runs = [Running("m1", "shop.noted", "A'1\n", 5 * SECOND), Running("m2", "shop.noted", None, 2 * SECOND)]
-        await trial.store.note_running("w1", {ORDERS: runs})
-        trial.wait(3)
-        seen = {each.worker: each for each in await trial.store.inspect.workers()}
-        await trial.lease("w1", seconds=30)
-        renewed = {each.worker: each for each in await trial.store.inspect.workers()}
-        await trial.store.note_running("w1", {ORDERS: []})
-        ended = {each.worker: each for each in await trial.store.inspect.workers()}
-
-        assert seen["w1"].runs == tuple(replace(run, lasted=run.lasted + 3 * SECOND) for run in runs)
-        assert (seen["w1"].running, seen["w2"].running, seen["w2"].runs) == (2, 0, ())
-        assert renewed["w1"].runs == seen["w1"].runs
-        assert (ended["w1"].running, ended["w1"].runs) == (0, ())
-
-    @conformance
-    async def test_of_many_runs_the_first_are_kept_and_all_are_counted(self, trial: Trial) -> None:
-        await trial.lease("w1", seconds=30)
-        runs = [Running(f"m{number}", "shop.noted", None, SECOND) for number in range(3 * MOST_NOTED)]
-        await trial.store.note_running("w1", {ORDERS: runs})
-        (seen,) = await trial.store.inspect.workers()
-
-        assert seen.running == 3 * MOST_NOTED
-        assert [run.message_id for run in seen.runs] == [f"m{number}" for number in range(MOST_NOTED)]
-
-    @conformance
-    async def test_what_runs_is_forgotten_with_the_registration(self, trial: Trial) -> None:
-        await trial.lease("w1", seconds=30)
-        await trial.store.note_running("w1", {ORDERS: [Running("m1", "shop.noted", None, SECOND)]})
-        await trial.store.release("w1")
-        await trial.store.note_running("w1", {ORDERS: [Running("m1", "shop.noted", None, SECOND)]})
-        await trial.lease("w1", seconds=30)
-        (seen,) = await trial.store.inspect.workers()
-
-        assert seen.runs == ()
-
-    @conformance
     async def test_sizes_are_bytes_by_name(self, trial: Trial) -> None:
         sizes = await trial.store.inspect.sizes()
 
@@ -241,7 +204,7 @@ class WalkConformance(StoreSuite):
 
     @conformance
     async def test_each_reason_finds_its_own(self, trial: Trial) -> None:
-        names = ("ready", "scheduled", "retrying", "stashed")
+        names = ("ready", "running", "scheduled", "retrying", "stashed")
         sent = (trial.envelope(name, name, delay=60 * MINUTE * (name == "scheduled")) for name in names)
         stored = {each.message_id: each for each in await trial.accept(*sent)}
         await trial.append(trial.timer(message_id="timer"), trial.envelope("held", "retrying"))
@@ -249,6 +212,8 @@ class WalkConformance(StoreSuite):
             RetryAt(envelope=stored["retrying"], delay=60 * MINUTE, failure=FAILURE),
             Stashed(stored["stashed"], 60 * MINUTE),
         )
+        await trial.lease("w1", seconds=30)
+        await trial.store.note_running("w1", {ORDERS: [running(stored["running"], SECOND)]})
 
         assert {why: await self.ids(trial, why=why) for why in WHYS} == {why: [why] for why in WHYS}
 
@@ -323,6 +288,12 @@ class KeyConformance(StoreSuite):
         assert held.first == retried.position
         assert held.holder is not None
         assert (held.holder.envelope.message_id, held.holder.envelope.attempt, held.holder.why) == ("m1", 1, "retrying")
+        await trial.lease("w1", seconds=300)
+        await trial.store.note_running("w1", {ORDERS: [running(retried, SECOND)]})
+        trial.wait(90)
+        again = (await trial.store.inspect.key(ORDERS, "retried")).holder
+        assert again is not None
+        assert (again.why, again.worker) == ("running", "w1")
         seen = await trial.store.inspect.key(ORDERS, "parked")
         assert (seen.first, [(each.envelope.message_id, each.parked) for each in seen.letters]) == (0, [("m2", True)])
 
