@@ -12,8 +12,6 @@ from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import SMALLEST_WINDOW, Leases
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.routing import LiveRouting
-from sagabus.engine.run_notes import RunNotes
-from sagabus.engine.time_limit import TimeLimits
 from sagabus.store import Lane, Routing
 from sagabus.testing import ManualClock
 
@@ -58,7 +56,6 @@ class Rig:
             self.routing,
             self.clock,
             self.hand,
-            notes=RunNotes("w", self.store, self.clock, TimeLimits(self.clock, None, 30.0)),
             definitions={"taker": SUBSCRIPTION},
             settings=Settings(prefetch=PREFETCH),
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -16,7 +16,6 @@ from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
 from sagabus.engine.consumer import with_key
-from sagabus.engine.crew import Crew
 from sagabus.engine.health import Health
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import Leases
@@ -56,13 +55,14 @@ class Intake:
         leases: Leases,
         *,
         loud: LoudKeys,
-        crew: Crew,
+        then: Sequence[Callable[[], Awaitable[None]]],
         runners: RunnerPool,
         committer: Committer,
         suspects: Suspects,
     ) -> None:
+        """`then`: what follows each renewal."""
         self._store, self._codec, self._clock = store, codec, clock
-        self._hand, self._leases, self._loud, self._crew = hand, leases, loud, crew
+        self._hand, self._leases, self._loud, self._then = hand, leases, loud, then
         self._pauses = Pauses(hand, leases.paused)
         self._runners, self._committer, self._suspects = runners, committer, suspects
         self._task = BackgroundTask("sagabus-intake", "fetches no messages")
@@ -100,8 +100,8 @@ class Intake:
             self._committer.withdraw(await self._leases.renew())
             self._suspects.check_lanes()
             self._pauses.look()
-            await self._crew.look()
-            await self._leases.note_runs()
+            for follow in self._then:
+                await follow()
 
     # --- fetching -----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.reactions import longest_limit
 from sagabus.engine.renewal import RenewalThread
 from sagabus.engine.routing import LiveRouting
-from sagabus.engine.run_notes import RunNotes
 from sagabus.errors import StoreError
 from sagabus.failpoint import hit
 from sagabus.settings import Settings
@@ -62,12 +61,11 @@ class Leases:
         clock: Clock,
         hand: InFlight,
         *,
-        notes: RunNotes,
         definitions: Mapping[str, HandlerDefinition | SagaDefinition],
         settings: Settings,
     ) -> None:
         self._identity, self._store, self._routing, self._clock = identity, store, routing, clock
-        self._hand, self._notes = hand, notes
+        self._hand = hand
         self.knows = {channel: known_types(definition) for channel, definition in definitions.items()}
         """The message types that this worker knows, by channel."""
         self._longest_run = longest_limit(definitions.values(), settings.timeout, _LONGEST_BLOCK)
@@ -152,10 +150,6 @@ class Leases:
         # A key that another process let go (a parked one) is seen again at this pace.
         self._hand.rescan_in_time()
         return lost
-
-    async def note_runs(self) -> None:
-        """Say in the store which runs last, if that has changed."""
-        await self._notes.note()
 
     async def leave(self, keeping: Sequence[Lane]) -> None:
         """Give back all lanes but some, which are renewed."""

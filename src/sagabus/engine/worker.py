@@ -71,10 +71,7 @@ class Worker:
         self.identity = identity
         self._store, self._routing, self._clock = store, routing, clock
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
-        notes = RunNotes(identity, store, clock, processing.limits)
-        self._leases = Leases(
-            identity, store, routing, clock, self.hand, notes=notes, definitions=definitions, settings=settings
-        )
+        self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
         self._runners = RunnerPool(settings.concurrency)
         self._committer = self._make_committer(processing, Journal.of(identity, settings, definitions))
         self.suspects = Suspects(
@@ -88,7 +85,7 @@ class Worker:
         )
         self._runner = self._make_runner(processing, definitions)
         self._serving = serving(self._runner, self._runners)
-        self.intake = self._make_intake(codec, Crew(store, self.hand, processing.failing, self._leases.knows))
+        self.intake = self._make_intake(codec, processing)
         self.beat = LoopBeat(self._runners)
         self._processing = processing
 
@@ -118,7 +115,9 @@ class Worker:
             gate=self.suspects,
         )
 
-    def _make_intake(self, codec: Codec, crew: Crew) -> Intake:
+    def _make_intake(self, codec: Codec, processing: Processing) -> Intake:
+        crew = Crew(self._store, self.hand, processing.failing, self._leases.knows)
+        notes = RunNotes(self.identity, self._store, self._clock, processing.limits)
         return Intake(
             self._store,
             codec,
@@ -126,7 +125,7 @@ class Worker:
             self.hand,
             self._leases,
             loud=LoudKeys(self.identity, self._store, self._clock, self.hand),
-            crew=crew,
+            then=(crew.look, notes.note),
             runners=self._runners,
             committer=self._committer,
             suspects=self.suspects,

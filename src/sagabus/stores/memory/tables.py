@@ -81,8 +81,9 @@ class Tables:
         self.renewals: deque[Renewal] = deque()
         """What threads have renewed and is not entered yet."""
         self.knowledge: dict[KeyLike, str | None] = {}
-        self.running: dict[KeyLike, str | None] = {}
         """What each of them knows, as it said last."""
+        self.running: dict[KeyLike, str | None] = {}
+        """Which of its runs last, as it noted last."""
         self.lease_lengths: dict[str, int] = {}
         """How long the lease of each worker is, as it asked last."""
         self.crew = 0
