@@ -11,7 +11,7 @@ import apsw
 import pytest
 from tests.conftest import Take
 
-from sagabus import Bus, event, handler
+from sagabus import Bus, RetryPolicy, event, handler
 from sagabus.cli import main
 from sagabus.stores.sqlite import SqliteStore
 
@@ -103,6 +103,28 @@ def test_a_subscription_without_a_worker_and_one_that_nobody_registered(
     assert of_store["problems"] == [served]
 
 
+def test_lanes_without_a_worker_and_dead_letters_that_came_just_now_are_shown(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @handler("porter", key="door", retry=RetryPolicy(attempts=1))
+    def fail(message: Knocked) -> None:
+        raise ValueError(message.door)
+
+    async def work() -> Any:
+        async with Bus(url, fail, sweep) as bus:
+            await bus.publish_many([Knocked(door="D1"), Knocked(door="D2")])
+            await bus.idle()
+            working = await asyncio.to_thread(health, capsys, "second_house:bus")
+        return working, await asyncio.to_thread(health, capsys, "second_house:bus")
+
+    working, left = asyncio.run(work())
+    found = [
+        [(each["free_lanes"], each["recent_dead"]) for each in told["subscriptions"]] for _, told in (working, left)
+    ]
+
+    assert found == [[(0, 2), (0, 0)], [(16, 2), (16, 0)]]
+
+
 def test_a_store_that_is_not_there_is_a_problem_and_stays_absent(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,5 +191,7 @@ def test_people_read_a_table_and_the_problems(file: Path, capsys: pytest.Capture
 
     assert main(["health", "second_house:bus"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["SUBSCRIPTION", "WORKERS", "READY", "OLDEST_AGE", "DEAD", "PAUSED"]
+    assert lines[0].split() == [
+        *("SUBSCRIPTION", "WORKERS", "FREE_LANES", "READY", "OLDEST_AGE", "DEAD", "RECENT_DEAD", "PAUSED")
+    ]
     assert lines[-1] == "problem: no live worker serves sweeper: start one"

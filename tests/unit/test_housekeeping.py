@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.store_watch import StoreWatch
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy
 from sagabus.store import Retention
@@ -40,7 +41,8 @@ class Trial:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.store = CountingStore(self.clock)
-        self.housekeeping = Housekeeping(self.store, self.clock, RETENTION, every=60.0, limit=5)
+        self.watch = StoreWatch(self.store, ["orders"])
+        self.housekeeping = Housekeeping(self.store, self.clock, RETENTION, watch=self.watch, every=60.0, limit=5)
 
     async def passes(self, time: timedelta) -> int:
         """How many purges there have been after this time."""
@@ -98,30 +100,43 @@ def test_whatever_goes_wrong_it_is_tried_again_next_time(error: Exception) -> No
     run(scenario())
 
 
-@pytest.mark.parametrize("failing", ["purge", "look"])
+SIGNALS = {
+    "faults": "orphan_timers",
+    "backlog": "oldest_messages",
+    "lane_counts": "unowned_lanes",
+    "recent_letters": "recent_dead_letters",
+}
+"""What each look asks of the store, and the signal of health that comes of it."""
+
+
+@pytest.mark.parametrize("failing", ["purge", *SIGNALS])
 @pytest.mark.parametrize("error", [StoreBusy(), RuntimeError("of the driver's")])
-def test_where_one_of_its_steps_fails_the_other_is_done(
+def test_where_one_of_its_steps_fails_the_others_are_done(
     failing: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail() -> None:
+    async def fail(*_: object) -> None:
         raise error
 
     async def scenario() -> None:
         trial = Trial()
         timer = Envelope("t1", "x", b"{}", "orders", partition_key="A", timer="t", due_at=2**60)
         await trial.store.append([timer], (await trial.store.routing()).version)
-        monkeypatch.setattr(trial.housekeeping, "purge_all" if failing == "purge" else "look", fail)
+        await trial.store.lease("w", ["orders"], duration=1, window=1)
+        monkeypatch.setattr(trial.store if failing == "purge" else trial.store.inspect, failing, fail)
         await trial.housekeeping.start()
         await trial.passes(timedelta(0))
         await trial.passes(MINUTE)
 
-        assert trial.housekeeping.health().orphan_timers == ({"orders": 1} if failing == "purge" else {})
-        assert len(trial.store.asked) == (0 if failing == "purge" else 1)
-        assert trial.housekeeping.health().is_healthy
+        health = trial.housekeeping.health()
+        assert {name for name, signal in SIGNALS.items() if "orders" not in getattr(health, signal)} == {failing} & {
+            *SIGNALS
+        }
+        assert len(trial.store.asked) == (failing != "purge")
+        assert health.is_healthy
         await trial.housekeeping.stop(0)
 
     run(scenario())
-    assert f"cannot {'purge' if failing == 'purge' else 'look for timers without an instance'}" in caplog.text
+    assert caplog.text.count("cannot ") == 1
 
 
 @pytest.mark.parametrize(("jump", "purges"), [(2, 0), (-2, 0), (0.5, 1), (-0.5, 1)])

@@ -8,14 +8,15 @@ from datetime import timedelta
 from sagabus.clock import Clock, micros
 from sagabus.definitions.reading import Definitions
 from sagabus.definitions.saga import SagaDefinition
-from sagabus.engine.housekeeping import Housekeeping, KeptStore
+from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.store_watch import StoreWatch
 from sagabus.engine.stuck_watch import StuckWatch
 from sagabus.settings import Settings
 from sagabus.store import Retention, Store
 
 
 def make_housekeeping(
-    store: KeptStore, clock: Clock, defined: Definitions, settings: Settings, bridged: Iterable[str]
+    store: Store, clock: Clock, defined: Definitions, settings: Settings, bridged: Iterable[str]
 ) -> Housekeeping:
     """The housekeeping of a bus. `bridged`: the channels of its bridge, which keep their records by default."""
     rules, default = defined.rules, settings.retention
@@ -30,7 +31,7 @@ def make_housekeeping(
         store,
         clock,
         retention,
-        sagas=[each.name for each in _sagas(defined)],
+        watch=StoreWatch(store, [each.name for each in _sagas(defined)]),
         every=settings.purge_every.total_seconds(),
         limit=settings.purge_limit,
     )

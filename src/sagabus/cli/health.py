@@ -16,7 +16,8 @@ from sagabus.cli.opening import Seconds, json_option, named, opened, split_targe
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.rendering import show_table
 from sagabus.cli.text import printable
-from sagabus.clock import SECOND
+from sagabus.clock import SECOND, micros
+from sagabus.engine.store_watch import RECENTLY
 from sagabus.errors import SagaBusError
 from sagabus.store import Capability
 from sagabus.text import span_text
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sagabus.bus import Bus
     from sagabus.store import Administration
 
-_COLUMNS = ("subscription", "workers", "ready", "oldest_age", "dead", "paused")
+_COLUMNS = ("subscription", "workers", "free_lanes", "ready", "oldest_age", "dead", "recent_dead", "paused")
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +41,10 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     oldest_age: float
     """Seconds since the oldest message was sent that could run now."""
     dead: int
+    free_lanes: int
+    """Lanes that no live worker has."""
+    recent_dead: int
+    """How many of the dead letters failed just now."""
     paused: bool = False
     """An operator has paused it: that is no problem, but it has to be seen."""
 
@@ -106,7 +111,8 @@ def _show(found: Findings) -> None:
 
 def _row(each: Served) -> list[object]:
     age = span_text(timedelta(seconds=each.oldest_age)) if each.ready else None
-    return [each.subscription, each.workers, each.ready, age, each.dead, each.paused]
+    lanes, recent = each.free_lanes, each.recent_dead
+    return [each.subscription, each.workers, lanes, each.ready, age, each.dead, recent, each.paused]
 
 
 async def _look(target: str | None, url: str | None, max_age: float | None, within: float) -> Findings:
@@ -149,7 +155,10 @@ async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Serve
     routing = await bus.store.routing()
     registered = {each.channel for each in routing.subscriptions}
     counts = {each.channel: each for each in await bus.counts()}
-    workers = Counter(each.channel for each in await bus.store.inspect.workers())
+    inspect = bus.store.inspect
+    workers = Counter(each.channel for each in await inspect.workers())
+    free = {each.channel: each.lanes - each.owned for each in await inspect.lane_counts()}
+    recent = await inspect.recent_letters((await inspect.conditions()).now - micros(RECENTLY))
     return [
         Served(
             subscription=name,
@@ -158,6 +167,8 @@ async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Serve
             ready=0 if (found := counts.get(name)) is None else found.ready,
             oldest_age=0 if found is None else found.oldest_ready_age / SECOND,
             dead=0 if found is None else found.dead,
+            free_lanes=free.get(name, 0),
+            recent_dead=recent.get(name, 0),
             paused=name in routing.paused,
         )
         for name in sorted(registered if declared is None else declared)

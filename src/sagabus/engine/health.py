@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 
@@ -24,6 +25,14 @@ class Health:
     """How many instances of each saga have not changed for longer than it allows, at the last look of this process."""
     orphan_timers: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many timers of each saga are set for no instance, at most 100 in all, at the last look of this process."""
+    oldest_messages: Mapping[str, timedelta] = field(default_factory=dict[str, timedelta])
+    """How long the oldest message of each subscription has been ready, at the last look of this process. What leaves
+    by a broker is ready until the broker has it.
+    """
+    unowned_lanes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many lanes of each subscription no live worker has, at the last look of this process."""
+    recent_dead_letters: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many open dead letters of each subscription failed within 15 minutes before the last look of this process."""
     long_runs: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many runs of each subscription have lasted for longer than `Settings.warn_after`, and last."""
     parts: Mapping[str, Health] = field(default_factory=dict[str, "Health"])

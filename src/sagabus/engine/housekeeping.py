@@ -1,5 +1,5 @@
 """Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters. After each time
-it counts the timers that are set for no instance, for people to see.
+it has the store looked at, for people to see.
 
 Outside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with
 the monotonic one. After a jump it refuses and says so, because a purge at the wrong time costs availability. It never
@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Sequence
 
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.engine.health import Health
-from sagabus.engine.lifecycle import BackgroundTask
+from sagabus.engine.lifecycle import BackgroundTask, joined
+from sagabus.engine.store_watch import StoreWatch
 from sagabus.errors import StoreError
-from sagabus.store import Inspected, Retention, Upkeep
-from sagabus.store.examination import FaultKind
+from sagabus.store import Retention, Upkeep
 from sagabus.store.upkeep import Purged
 
 log = logging.getLogger("sagabus")
@@ -28,22 +25,18 @@ log = logging.getLogger("sagabus")
 _LARGEST_JUMP = 3600 * SECOND
 
 
-class KeptStore(Upkeep, Inspected, Protocol):
-    """What it purges, and looks at."""
-
-
 class Housekeeping:
-    """Purges every so often while it runs; several processes may do so at once. `sagas`: whose timers count from 0."""
+    """Purges every so often while it runs; several processes may do so at once. `watch` looks after each purge."""
 
     name = "housekeeping"
 
     def __init__(
         self,
-        store: KeptStore,
+        store: Upkeep,
         clock: Clock,
         retention: Sequence[Retention],
         *,
-        sagas: Iterable[str] = (),
+        watch: StoreWatch,
         every: float,
         limit: int,
     ) -> None:
@@ -52,8 +45,7 @@ class Housekeeping:
         self._retention = retention
         self._every = every
         self._limit = limit
-        self._sagas = [*sagas]
-        self._orphan_timers: dict[str, int] = {}
+        self._watch = watch
         self._task = BackgroundTask("sagabus-housekeeping", "forgets nothing that is past its retention")
         self._offset = self._clock_offset()
 
@@ -66,8 +58,8 @@ class Housekeeping:
         await self._task.stop()
 
     def health(self) -> Health:
-        """Whether it purges, and how many timers without an instance it has found at its last look."""
-        return replace(self._task.health(), orphan_timers=dict(self._orphan_timers))
+        """Whether it purges, and what was seen at the last look."""
+        return joined((self._task.health(), self._watch.health()))
 
     async def purge(self) -> Purged:
         """One bounded step now; nothing at all after a jump of the wall clock."""
@@ -84,20 +76,10 @@ class Housekeeping:
         while (await self.purge()).more:  # noqa: ASYNC110  # nothing to wait for: others get a turn between steps
             await asyncio.sleep(0)
 
-    async def look(self) -> None:
-        """Count the timers that are set for no instance, as far as a bounded look finds them."""
-        faults = await self._store.inspect.faults(FaultKind.ORPHAN_TIMER)
-        found = {**dict.fromkeys(self._sagas, 0), **Counter(each.channel for each in faults)}
-        for saga, count in found.items():
-            before = self._orphan_timers.get(saga, 0)
-            if count > before:
-                log.warning("%s: timers without an instance: %d, %d more than before", saga, count, count - before)
-        self._orphan_timers = found
-
     async def _run(self) -> None:
         while True:
             await sleep(self._clock, self._every)
-            for what, step in (("purge", self.purge_all), ("look for timers without an instance", self.look)):
+            for what, step in (("purge", self.purge_all), *self._watch.looks):
                 try:
                     await step()
                 except StoreError as error:

@@ -81,6 +81,11 @@ def joined(healths: Iterable[Health]) -> Health:
         abandoned_threads=sum(health.abandoned_threads for health in everything),
         stuck={saga: count for health in everything for saga, count in health.stuck.items()},
         orphan_timers={saga: count for health in everything for saga, count in health.orphan_timers.items()},
+        oldest_messages={name: age for health in everything for name, age in health.oldest_messages.items()},
+        unowned_lanes={name: count for health in everything for name, count in health.unowned_lanes.items()},
+        recent_dead_letters={
+            name: count for health in everything for name, count in health.recent_dead_letters.items()
+        },
         long_runs={name: count for health in everything for name, count in health.long_runs.items()},
     )
 

@@ -140,6 +140,9 @@ class HealthApp:
             found |= {"reasons": health.reasons, "waits_for": health.waits}
             found |= {"abandoned_threads": health.abandoned_threads, "stuck": dict(health.stuck)}
             found |= {"orphan_timers": dict(health.orphan_timers), "long_runs": dict(health.long_runs)}
+            found["oldest_messages"] = {name: age.total_seconds() for name, age in health.oldest_messages.items()}
+            found["unowned_lanes"] = dict(health.unowned_lanes)
+            found["recent_dead_letters"] = dict(health.recent_dead_letters)
         return found
 
 

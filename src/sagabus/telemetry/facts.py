@@ -175,6 +175,8 @@ class Whole(Part, Protocol):
     @property
     def orphan_timers(self) -> Mapping[str, int]: ...
     @property
+    def recent_dead_letters(self) -> Mapping[str, int]: ...
+    @property
     def long_runs(self) -> Mapping[str, int]: ...
 
 
@@ -195,6 +197,13 @@ OF_HEALTH: Mapping[Fact, Callable[[Whole], Samples]] = {
     Fact(
         "sagabus.orphan_timers", "gauge", "Timers that are set for no instance, up to 100 in all.", ("saga",), "{timer}"
     ): lambda health: [((name,), count) for name, count in health.orphan_timers.items()],
+    Fact(
+        "sagabus.recent_dead_letters",
+        "gauge",
+        "Open dead letters that failed within 15 minutes.",
+        ("subscription",),
+        "{message}",
+    ): lambda health: [((name,), count) for name, count in health.recent_dead_letters.items()],
     Fact(
         "sagabus.long_runs", "gauge", "Runs that last for longer than Settings.warn_after.", ("subscription",), "{run}"
     ): lambda health: [((name,), count) for name, count in health.long_runs.items()],

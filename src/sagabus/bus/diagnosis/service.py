@@ -13,6 +13,7 @@ from sagabus.bus.diagnosis.subject import Looks, Subject, agreeing, counted
 from sagabus.clock import micros
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.routing import BROKER_OUT
+from sagabus.engine.store_watch import RECENTLY
 from sagabus.engine.stuck_watch import pages
 from sagabus.store import Running, WorkerSeen
 from sagabus.store.examination import Still
@@ -22,7 +23,6 @@ from sagabus.text import span_text
 
 GROWING = 20
 """Dead letters of one subscription within RECENTLY are a warning before; more than these are an error."""
-RECENTLY = timedelta(minutes=15)
 
 
 async def _subscriptions(subject: Subject) -> AsyncIterator[Finding]:
