@@ -28,6 +28,10 @@ class Settings:
     """About the maximum of bytes in flight per worker, over all subscriptions. One message of each lane is always
     allowed.
     """
+    state_bytes: int = 128 << 20
+    """About the maximum of bytes in which a worker keeps states of sagas that have nothing in flight, 1,100 bytes for
+    each besides its own. A state that is not kept is read from the store with the next message of its key.
+    """
     lease: timedelta = timedelta(seconds=10)
     """How long a crashed worker keeps its lanes."""
     timeout: timedelta | None = timedelta(minutes=10)
@@ -88,6 +92,7 @@ class Settings:
                 "concurrency",
                 "prefetch",
                 "prefetch_bytes",
+                "state_bytes",
                 "threads",
                 "purge_limit",
                 "max_message_size",

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from sagabus import Bus, Context, Saga, event, handles, starts
+from sagabus import Bus, Context, Saga, Settings, event, handles, starts
 
 pytestmark = [pytest.mark.slow, pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -39,16 +39,16 @@ class CaseSaga(Saga, name="cases", key="case"):
 
 
 async def work(path: Path, name: str, cases: int) -> float:
-    """Messages handled a second, from a full queue."""
+    """Messages handled in a second of processor time, from a full queue."""
     publisher = Bus(f"sqlite:///{path}", CaseSaga)
     await publisher.open(worker=False)
     for start in range(0, cases, 1_000):
         await publisher.publish_many([Opened(case=f"{name}-{n}") for n in range(start, min(start + 1_000, cases))])
     await publisher.close()
-    began = time.perf_counter()
+    began = time.process_time()
     async with Bus(f"sqlite:///{path}", CaseSaga) as bus:
         await bus.idle()
-        return bus.statistics["cases", "completed"] / (time.perf_counter() - began)
+        return bus.statistics["cases", "completed"] / (time.process_time() - began)
 
 
 async def publish(path: Path, name: str, count: int) -> float:
@@ -104,7 +104,7 @@ def test_a_million_ids_cost_the_next_publish_nothing(tmp_path: Path) -> None:
     assert after > 0.7 * before, (before, after)
 
 
-def test_a_long_backlog_is_worked_off_as_fast_as_a_short_one_in_flat_memory(tmp_path: Path) -> None:
+def test_a_long_backlog_is_worked_off_as_fast_as_a_short_one_in_bounded_memory(tmp_path: Path) -> None:
     async def scenario() -> tuple[float, float, int]:
         await work(tmp_path / "warm.db", "warm", 5_000)
         # Long enough to meet what the long one pays for: the collector, checkpoints and idle mailboxes.
@@ -115,5 +115,5 @@ def test_a_long_backlog_is_worked_off_as_fast_as_a_short_one_in_flat_memory(tmp_
 
     short, long, grown = asyncio.run(scenario())
 
-    assert long > 0.8 * short, (short, long)
-    assert grown < 64 * 1024, f"{grown} KiB more for 5 times the backlog"
+    assert long > 0.9 * short, (short, long)
+    assert grown * 1024 < Settings().state_bytes, f"{grown} KiB more for 5 times the backlog"

@@ -138,14 +138,14 @@ def test_a_mailbox_is_offered_to_runners_once() -> None:
 
 
 def test_what_waits_for_a_saga_is_put_aside_taken_up_or_woken() -> None:
-    cell = BelievedState.of(None, [])
+    cell = BelievedState.of(None, ())
     for position in (1, 2, 3):
         cell.put_aside(keyed(position))
 
     cell.take_up(keyed(2))
 
     assert at(cell.wake()) == [1, 3]
-    assert cell.stash == cell.wake() == []
+    assert cell.stash == cell.wake() == ()
 
 
 def page() -> list[Envelope]:

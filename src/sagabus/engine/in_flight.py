@@ -39,8 +39,9 @@ class InFlight:
         *,
         unit: int = UNLIMITED,
         largest: int = 0,
+        states: int = UNLIMITED,
     ) -> None:
-        """`unit`: so many bytes count as one message more. `largest`: what a message may have, bytes."""
+        """Bytes. `unit`: that count as one message more. `largest`: of a message. `states`: of all idle mailboxes."""
         self._definitions = definitions
         self._unit = unit
         self._heaviest = 1 + largest / unit
@@ -58,7 +59,7 @@ class InFlight:
         self.fetches = 0
         """The number of the last fetch begun."""
         self.fetching = False
-        self._keys = KnownKeys()
+        self._keys = KnownKeys(states)
         self._mailboxes = self._keys.mailboxes
 
     @classmethod
@@ -67,7 +68,7 @@ class InFlight:
     ) -> InFlight:
         """The books of a worker with these settings: all windows of all its subscriptions have its bytes together."""
         unit = max(settings.prefetch_bytes // (settings.prefetch * max(len(definitions), 1)), 1)
-        return cls(definitions, lane_window, unit=unit, largest=settings.max_message_size)
+        return cls(definitions, lane_window, unit=unit, largest=settings.max_message_size, states=settings.state_bytes)
 
     def hungry(self) -> list[Cursor]:
         """Lanes that have room for more, but for those with loud keys."""
@@ -163,9 +164,7 @@ class InFlight:
             self.restarted.add(place)
 
     def rescan_in_time(self) -> None:
-        """The same for every lane, for what may be free by now. A lane with loud keys has its own pace, since a fetch
-        looks past their whole backlog.
-        """
+        """The same for every lane, for what may be free by now. One with loud keys has its own pace: see `HeldLane`."""
         for held in self.lanes.values():
             if held.loud:
                 held.is_due_again = True
@@ -395,5 +394,5 @@ class InFlight:
         self._keys.forget(mailbox, self.fetches)
 
     def tidy(self) -> None:
-        """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
+        """Keep the bytes of idle mailboxes bounded; those without state are not kept at all."""
         self._keys.tidy(self.fetches)

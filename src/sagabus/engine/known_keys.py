@@ -5,20 +5,19 @@ One of the worker's books. `in_flight` asks for a mailbox by its key, and has th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from sagabus.engine.mailbox import Mailbox
 from sagabus.refs import KeyLike
 
-_CACHED_BYTES = 64 << 20
-_CACHED = 20_000
-"""Idle mailboxes kept for the state in them."""
+_OVERHEAD = 1_100
+"""What a mailbox takes besides the bytes of its state (measured): the live object, the key, and numbers."""
 
 
 class KnownKeys:
     """Mailboxes by channel and key."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """`limit`: the bytes that all of them may take. Those with something in flight stay even so."""
+        self._limit = limit
         self.mailboxes: dict[KeyLike, Mailbox] = {}
         self.state_bytes = 0
         """Of the states that mailboxes keep. Since the last look, all that was written is counted as well."""
@@ -45,23 +44,22 @@ class KnownKeys:
             self.let_go(mailbox)
 
     def tidy(self, fetch: int) -> None:
-        """Keep the number of idle mailboxes bounded; those without state are not kept at all."""
+        """Keep the bytes of idle mailboxes bounded: those go first that were there first."""
         mailboxes = self.mailboxes
-        if len(mailboxes) <= _CACHED and self.state_bytes <= _CACHED_BYTES:
+        room = self._limit - len(mailboxes) * _OVERHEAD
+        if self.state_bytes <= room:
             return
-        idle = [name for name, mailbox in mailboxes.items() if mailbox.idle and mailbox.held_through < fetch]
-        if len(mailboxes) > _CACHED:
-            for name in idle[: len(idle) // 2 + 1]:
-                del mailboxes[name]
-        self._tidy_states(name for name in idle if name in mailboxes)
-
-    def _tidy_states(self, idle: Iterable[KeyLike]) -> None:
-        """Let go of idle states, those first that were there first, until half of the bytes are left."""
-        self.state_bytes = sum(_state_size(mailbox) for mailbox in self.mailboxes.values())
-        for name in idle:
-            if self.state_bytes <= _CACHED_BYTES // 2:
+        self.state_bytes = sum(map(_state_size, mailboxes.values()))
+        if self.state_bytes <= room:
+            return
+        # A quarter more than must go: it takes a look through all of them to find those that are idle.
+        excess = self.state_bytes - room + self._limit // 4
+        for name in [name for name, mailbox in mailboxes.items() if mailbox.idle and mailbox.held_through < fetch]:
+            if excess <= 0:
                 return
-            self.state_bytes -= _state_size(self.mailboxes.pop(name))
+            size = _state_size(mailboxes.pop(name))
+            self.state_bytes -= size
+            excess -= size + _OVERHEAD
 
 
 def _state_size(mailbox: Mailbox) -> int:

@@ -36,23 +36,26 @@ class BelievedState(msgspec.Struct, eq=False, gc=False):
     completed: bool = False
     damage: str | None = None
     """What of its row cannot be read: no message may run on it."""
-    stash: list[Envelope] = []
+    stash: tuple[Envelope, ...] = ()
     """Messages that wait for the saga to start or to change."""
 
     @classmethod
-    def of(cls, instance: Instance | None, stash: list[Envelope]) -> BelievedState:
+    def of(cls, instance: Instance | None, stash: tuple[Envelope, ...]) -> BelievedState:
         """The cell of what is stored."""
         if instance is None:
             return cls(stash=stash)
+        # By position: it is made once for each state that is loaded.
         return cls(
-            version=instance.version,
-            body=instance.state,
-            shape=instance.shape,
-            status=instance.status,
-            timers=dict(instance.timers),
-            completed=instance.completed,
-            damage=instance.damage,
-            stash=stash,
+            instance.version,
+            instance.state,
+            None,
+            instance.shape,
+            None,
+            instance.status,
+            dict(instance.timers),
+            instance.completed,
+            instance.damage,
+            stash,
         )
 
     def moved(  # noqa: PLR0917  # by position: it is called once for each run of a saga
@@ -83,15 +86,15 @@ class BelievedState(msgspec.Struct, eq=False, gc=False):
 
     def put_aside(self, envelope: Envelope) -> None:
         """One message more waits for the saga."""
-        self.stash.append(envelope)
+        self.stash += (envelope,)
 
     def take_up(self, envelope: Envelope) -> None:
         """A message that waited for the saga has run."""
-        self.stash = [other for other in self.stash if other.position != envelope.position]
+        self.stash = tuple(other for other in self.stash if other.position != envelope.position)
 
-    def wake(self) -> list[Envelope]:
+    def wake(self) -> tuple[Envelope, ...]:
         """No message waits for the saga any more; those that did."""
-        waiting, self.stash = self.stash, []
+        waiting, self.stash = self.stash, ()
         return waiting
 
 
@@ -162,7 +165,7 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
         self.active = False
         self.running = None
 
-    def believe(self, instance: Instance | None, stash: list[Envelope]) -> None:
+    def believe(self, instance: Instance | None, stash: tuple[Envelope, ...]) -> None:
         """Go by what is stored."""
         self.cell = BelievedState.of(instance, stash)
 

@@ -270,7 +270,7 @@ class Runner:
                 break
         if mailbox.epoch == epoch and mailbox.cell is None:
             in_flight = self._hand.envelopes
-            stash = [envelope for envelope in loaded.stashed if envelope.position not in in_flight]
+            stash = tuple(envelope for envelope in loaded.stashed if envelope.position not in in_flight)
             mailbox.believe(loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
