@@ -119,7 +119,9 @@ class Place:
         }
 
     def _exported(self) -> dict[tuple[str, str], float]:
-        (scope,) = json.loads(self.reader.get_metrics_data().to_json())["resource_metrics"][0]["scope_metrics"]
+        found = self.reader.get_metrics_data()
+        assert found is not None
+        (scope,) = json.loads(found.to_json())["resource_metrics"][0]["scope_metrics"]
         return {
             (metric["name"].removeprefix("sagabus."), where): point["value"]
             for metric in scope["metrics"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -77,15 +78,26 @@ async def test_a_transaction_that_stays_open_is_found_whoever_opened_it(
             monkeypatch.setattr(surroundings, "OLD_TRANSACTION", timedelta(0))
             found = await bus.doctor()
             age = await bus.inspect.oldest_transaction()
+            listed = other_sees(database, found)
             await metrics.look(bus)
         text = metrics.exposition()[0].decode()
 
     assert "old-transaction" not in {each.kind for each in quiet.findings}
     (finding,) = [each for each in found.findings if each.kind == "old-transaction"]
     assert "keeps what is deleted: find and end it" in finding.text
+    assert listed
     assert age is not None
     assert age > timedelta(0)
     assert "\nsagabus_oldest_transaction_seconds " in text
+
+
+def other_sees(database: Database, found: Diagnosis) -> list[tuple[Any, ...]]:
+    """What the command of the finding lists."""
+    (command,) = [each.command for each in found.findings if each.kind == "old-transaction"]
+    assert command is not None
+    program, _, statement = shlex.split(command)
+    assert program == ("psql" if database.kind == "postgres" else "mysql")
+    return database.run(statement)
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -260,6 +272,13 @@ def unknown_lane(it: Patient, *, memory: bool) -> None:
         it.run("UPDATE {envelope} SET lane = 99")
 
 
+def missing_lane(it: Patient, *, memory: bool) -> None:
+    if memory:
+        del it.tables.lanes["audit", 3]
+    else:
+        it.run("DELETE FROM {lane} WHERE channel = 'audit' AND lane = 3")
+
+
 def unknown_channel(it: Patient, *, memory: bool) -> None:
     if memory:
         for name in [each for each in it.tables.subscriptions if each[1] == "orders"]:
@@ -278,6 +297,7 @@ FAULTS: dict[str, Callable[..., None]] = {
     "future-horizon": future_horizon,
     "history-gap": history_gap,
     "unknown-lane": unknown_lane,
+    "missing-lane": missing_lane,
     "unknown-channel": unknown_channel,
 }
 MENDED = {"idle-timer", "dangling-hold", "dangling-park", "expired-record"}

@@ -35,6 +35,8 @@ class FaultKind(Enum):
     HISTORY_GAP = "gap in a history"
     """Two steps of an instance that follow one another have versions that do not."""
     UNKNOWN_LANE = "message in a lane that there is not"
+    MISSING_LANE = "lanes of a channel that are not there"
+    """A channel has fewer lanes than the store: what is sent to the others waits, and no worker knows of it."""
     COLLATION = "column that compares otherwise"
     """A column of ids or keys does not compare by bytes: ids that differ may count as equal."""
     MISSING_INDEX = "index that is not there"
@@ -54,7 +56,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     key: str = ""
     """Of the instance or of the messages; the column, of COLLATION."""
     detail: str = ""
-    """The timer, the versions, the lane or the collation; the name of the index."""
+    """The timer, the versions, the lane or the collation; the name of the index; how many lanes there should be."""
     count: int = 1
     """How many rows, up to EXAMINED."""
     position: int = 0
@@ -72,6 +74,8 @@ class Conditions(msgspec.Struct, frozen=True, gc=False):
     """How long the oldest open transaction of its database has lasted, in microseconds: 0 without one, None where the
     store cannot say.
     """
+    transactions_command: str | None = None
+    """What people type to list them."""
 
 
 class Still(msgspec.Struct, frozen=True, gc=False):

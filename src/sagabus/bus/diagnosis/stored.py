@@ -73,6 +73,13 @@ _MEANINGS: Mapping[FaultKind, _Meaning] = {
         "lanes",
         "NUMBER",
     ),
+    FaultKind.MISSING_LANE: _Meaning(
+        "missing-lane",
+        "error",
+        "{channel}: {count} of its {detail} lanes are missing, so messages in them wait: change the number of lanes",
+        "lanes",
+        "NUMBER",
+    ),
     FaultKind.COLLATION: _Meaning(
         "collation",
         "error",

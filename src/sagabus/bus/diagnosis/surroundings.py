@@ -43,11 +43,12 @@ async def _pooler(subject: Subject) -> AsyncIterator[Finding]:
 
 
 async def _transactions(subject: Subject) -> AsyncIterator[Finding]:
-    age = (await subject.store.inspect.conditions()).oldest_transaction
+    conditions = await subject.store.inspect.conditions()
+    age = conditions.oldest_transaction
     if age is not None and age > micros(OLD_TRANSACTION):
         since = span_text(timedelta(microseconds=age))
         text = f"a transaction in the database has been open for {since}, and keeps what is deleted: find and end it"
-        yield subject.finding("old-transaction", "warning", "store", text)
+        yield subject.finding("old-transaction", "warning", "store", text, conditions.transactions_command)
 
 
 async def _schema(subject: Subject) -> AsyncIterator[Finding]:
@@ -72,7 +73,7 @@ async def _brokers(subject: Subject) -> AsyncIterator[Finding]:
                 found = await _of_broker(subject, way, topology)
         except (TransportError, TimeoutError) as error:
             why = hidden(str(error)) or f"nothing for {_PATIENCE:g} s"
-            text = f"the broker {place} does not answer, so what leaves by it waits: {why}"
+            text = f"the broker {place} does not answer ({why}), so what leaves by it waits: bring it back"
             found = [subject.finding("broker-away", "error", place, text)]
         for finding in found:
             yield finding

@@ -146,6 +146,13 @@ def _unknown_lanes(tables: Tables, now: int) -> Iterator[Fault]:
         yield Fault(FaultKind.UNKNOWN_LANE, channel, detail=str(lane), count=min(count, EXAMINED))
 
 
+def _missing_lanes(tables: Tables, now: int) -> Iterator[Fault]:
+    lanes, wanted = Counter(channel for channel, _ in tables.lanes), len({lane for _, lane in tables.lanes})
+    for channel, count in sorted(lanes.items()):
+        if count < wanted:
+            yield Fault(FaultKind.MISSING_LANE, channel, detail=str(wanted), count=wanted - count)
+
+
 def _none(tables: Tables, now: int) -> Iterator[Fault]:
     """Texts of Python compare as they are, and there is no index to lose."""
     return iter(())
@@ -161,6 +168,7 @@ _LOOKS = {
     FaultKind.FUTURE_HORIZON: _future_horizons,
     FaultKind.HISTORY_GAP: _history_gaps,
     FaultKind.UNKNOWN_LANE: _unknown_lanes,
+    FaultKind.MISSING_LANE: _missing_lanes,
     FaultKind.COLLATION: _none,
     FaultKind.MISSING_INDEX: _none,
 }

@@ -51,6 +51,9 @@ class MysqlStore(ServerStore):
     The user's statements run in its session: strict, READ COMMITTED, their parameters written `%s`.
     """
 
+    _transactions_command = """mysql -e 'SELECT trx_mysql_thread_id, trx_started, trx_query
+FROM information_schema.innodb_trx ORDER BY trx_started'""".replace("\n", " ")
+
     def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)
         self._url = url

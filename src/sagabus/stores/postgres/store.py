@@ -50,6 +50,8 @@ class PostgresStore(ServerStore):
     """
 
     _fetches_instances = True
+    _transactions_command = """psql -c 'SELECT pid, usename, state, now() - xact_start AS age, query
+FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start'""".replace("\n", " ")
 
     def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
         options = Address.of(url)

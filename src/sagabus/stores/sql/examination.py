@@ -57,6 +57,10 @@ ORDER BY h.position LIMIT ?2
 SELECT COUNT(*), MIN(lane) FROM (SELECT lane FROM {envelope} {by_lane} WHERE channel = ?1 AND lane >= ?2
     ORDER BY channel, lane LIMIT ?3) AS e
 """,
+    "too_few_lanes": """
+SELECT l.channel, COUNT(*), (SELECT value FROM {meta} WHERE name = 'lanes') FROM {lane} AS l
+GROUP BY l.channel ORDER BY l.channel
+""",
     "unchanged": """
 SELECT i.{key}, i.version, i.status, i.updated_at FROM (SELECT {key}, version, status, updated_at, completed_at
     FROM {instance} WHERE saga = ?1 AND {key} > ?2 ORDER BY saga, {key} LIMIT ?3) AS i
@@ -210,6 +214,15 @@ def _unknown_lanes(now: int) -> Steps[list[Fault]]:
     return found[:NAMED]
 
 
+def _missing_lanes(now: int) -> Steps[list[Fault]]:
+    counts = (yield Query("too_few_lanes")).rows
+    short = [(channel, int(wanted), int(lanes)) for channel, lanes, wanted in counts if wanted and lanes < wanted]
+    return [
+        Fault(FaultKind.MISSING_LANE, channel, detail=str(wanted), count=wanted - lanes)
+        for channel, wanted, lanes in short
+    ][:NAMED]
+
+
 def _collations(now: int) -> Steps[list[Fault]]:
     found = (yield Query("collations")).rows
     return [Fault(FaultKind.COLLATION, table, column, collation) for table, column, collation in found[:NAMED]]
@@ -229,6 +242,7 @@ _LOOKS: Mapping[FaultKind, Callable[[int], Steps[list[Fault]]]] = {
     FaultKind.FUTURE_HORIZON: _future_horizons,
     FaultKind.HISTORY_GAP: _history_gaps,
     FaultKind.UNKNOWN_LANE: _unknown_lanes,
+    FaultKind.MISSING_LANE: _missing_lanes,
     FaultKind.COLLATION: _collations,
     FaultKind.MISSING_INDEX: _missing_indexes,
 }

@@ -60,6 +60,7 @@ class ServerStore(SqlCalls):
 
     capabilities = frozenset(Capability)
 
+    _transactions_command: str | None = None
     _fetches_instances = False
     """Whether the dialect has the statement `fetch_few`."""
 
@@ -316,7 +317,7 @@ class ServerStore(SqlCalls):
                 now = await self._deadline.within(link.now(), link, min(LONGEST_LOOK, self._patience))
                 oldest = await self._deadline.within(link.oldest_transaction(), link, min(LONGEST_LOOK, self._patience))
                 now = now if self._test_clock is None else self._test_clock.now()
-                return Conditions(now, self._is_pooled, oldest)
+                return Conditions(now, self._is_pooled, oldest, self._transactions_command)
 
         with storable(self.place):
             return await unbroken(asked())
