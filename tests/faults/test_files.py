@@ -115,4 +115,18 @@ def test_a_file_without_permission_is_named(mode: int, fork_server: ForkServer, 
 
     end = fork_server.run("tests.support.bad_programs:open_unprivileged", path)
 
-    assert end.log.strip() == f"{StoreReadOnly.__name__}: {path}: no permission to read and write it"
+    way_out = f"run this as {path.owner()}, who owns it"
+    assert end.log.strip() == f"{StoreReadOnly.__name__}: {path}: no permission to read and write it: {way_out}"
+
+
+def test_a_folder_without_permission_is_named(fork_server: ForkServer, tmp_path: Path) -> None:
+    """The database makes its log beside the file."""
+    path = tmp_path / "private.db"
+    prepare(path, *TABLES)
+    path.chmod(0o666)
+    tmp_path.chmod(0o555)
+
+    end = fork_server.run("tests.support.bad_programs:open_unprivileged", path)
+
+    text = f"{path}: no permission to write in its folder, where the database keeps its log"
+    assert end.log.strip() == f"{StoreReadOnly.__name__}: {text}: run this as {tmp_path.owner()}, who owns it"

@@ -13,6 +13,7 @@ from tests.conftest import Take
 
 from sagabus import Bus, RetryPolicy, event, handler
 from sagabus.cli import main
+from sagabus.store import Running
 from sagabus.stores.sqlite import SqliteStore
 
 MODULE = """
@@ -192,6 +193,22 @@ def test_people_read_a_table_and_the_problems(file: Path, capsys: pytest.Capture
     assert main(["health", "second_house:bus"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == [
-        *("SUBSCRIPTION", "WORKERS", "FREE_LANES", "READY", "OLDEST_AGE", "DEAD", "RECENT_DEAD", "PAUSED")
+        *("SUBSCRIPTION", "WORKERS", "FREE_LANES", "READY", "RUNNING", "OLDEST_AGE", "DEAD", "RECENT_DEAD", "PAUSED")
     ]
     assert lines[-1] == "problem: no live worker serves sweeper: start one"
+
+
+async def test_a_message_that_runs_is_not_said_to_be_ready(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with Bus(f"sqlite:///{file}", answer, sweep) as bus:
+        (worker,) = await bus.inspect.workers()
+        await bus.mend.pause("porter", reason="nobody begins it", by="ann")
+        await bus.publish(Knocked(door="front"))
+        (message,) = (await bus.inspect.messages("porter")).messages
+        run = Running(message.message_id, message.message_type, "front", 90_000_000, message.position)
+        await bus.store.note_running(worker.worker, {"porter": [run]})
+        code, told = await asyncio.to_thread(health, capsys, "second_house:bus", "--max-age", "60")
+
+    (porter,) = [each for each in told["subscriptions"] if each["subscription"] == "porter"]
+    assert (porter["ready"], porter["running"], porter["oldest_age"]) == (0, 1, 0)
+    assert code == 1
+    assert told["problems"][0].startswith("porter: a handler has been running for 9")

@@ -23,7 +23,7 @@ _PAGE = click.IntRange(1, 10_000)
 
 
 def _place(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"\d+\.\d+\.\d+", value, re.ASCII):
+    if value is not None and not re.fullmatch(r"\d{1,18}\.\d\.\d{1,18}", value, re.ASCII):
         raise click.BadParameter(f"{printable(value)} is no place: give what the page before has printed")
     return value
 
@@ -55,6 +55,8 @@ def conversation(
         show_table(_COLUMNS, map(_row, found.entries))
         show_runs(found.entries)
         _show_instances(found)
+    if not found.entries and after is None:
+        click.echo(f"Nothing is stored of {printable(rest[0])}: the id of its first message is wanted.", err=True)
     for line in found.missing:
         click.echo(printable(line), err=True)
     if found.after is not None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sagabus.cli.health import schema_of
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import Seconds, json_option, named, split_target, store_option
+from sagabus.cli.opening import Seconds, json_option, named, schema_of, split_target, store_option
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.rendering import count_text
 from sagabus.cli.text import printable, time_text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,11 +11,11 @@ import click
 import msgspec
 
 from sagabus.cli.loading import load_bus
-from sagabus.cli.opening import Seconds, json_option, named, opened, split_target, store_of, store_option
+from sagabus.cli.opening import Seconds, json_option, named, opened, schema_of, split_target, store_of, store_option
 from sagabus.cli.output import Refused, emit_json
 from sagabus.cli.rendering import show_table
 from sagabus.cli.text import printable
-from sagabus.clock import SECOND, micros
+from sagabus.clock import micros
 from sagabus.engine.store_watch import RECENTLY
 from sagabus.errors import SagaBusError
 from sagabus.store import Capability
@@ -25,9 +24,9 @@ from sagabus.url import hidden
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.store import Administration
+    from sagabus.bus.inspection.records import SubscriptionStatus
 
-_COLUMNS = ("subscription", "workers", "free_lanes", "ready", "oldest_age", "dead", "recent_dead", "paused")
+_COLUMNS = ("subscription", "workers", "free_lanes", "ready", "running", "oldest_age", "dead", "recent_dead", "paused")
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,14 +35,19 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     subscription: str
     is_registered: bool
     """Whether publishers know it."""
-    workers: int
-    ready: int
-    oldest_age: float
-    """Seconds since the oldest message was sent that could run now."""
-    dead: int
-    free_lanes: int
+    workers: int = 0
+    ready: int = 0
+    """Up to 10,000."""
+    running: int = 0
+    """For a second or longer."""
+    oldest_age: float = 0
+    """Seconds since the oldest message was sent that could run now, and that no worker runs."""
+    longest_run: float = 0
+    """Seconds that the longest of its runs has lasted; 0 for less than one."""
+    dead: int = 0
+    free_lanes: int = 0
     """Lanes that no live worker has."""
-    recent_dead: int
+    recent_dead: int = 0
     """How many of the dead letters failed just now."""
     paused: bool = False
     """An operator has paused it: that is no problem, but it has to be seen."""
@@ -84,8 +88,8 @@ def health(
     """Say whether the store answers, its schema fits, and a live worker serves each subscription.
 
     The subscriptions are those of MODULE:BUS, or all of the store at --store URL. With --max-age, a message that has
-    been ready for longer is a problem as well. The command only reads: it makes and migrates nothing. It cannot look
-    into other processes: ask their /health/live for that.
+    been ready for longer is a problem as well, and so is a run that has lasted for longer. The command only reads: it
+    makes and migrates nothing. It cannot look into other processes: ask their /health/live for that.
 
     Exit codes: 0 healthy, 1 a problem was found, 2 could not run.
     """
@@ -112,7 +116,7 @@ def _show(found: Findings) -> None:
 def _row(each: Served) -> list[object]:
     age = span_text(timedelta(seconds=each.oldest_age)) if each.ready else None
     lanes, recent = each.free_lanes, each.recent_dead
-    return [each.subscription, each.workers, lanes, each.ready, age, each.dead, recent, each.paused]
+    return [each.subscription, each.workers, lanes, each.ready, each.running, age, each.dead, recent, each.paused]
 
 
 async def _look(target: str | None, url: str | None, max_age: float | None, within: float) -> Findings:
@@ -134,19 +138,6 @@ async def _look(target: str | None, url: str | None, max_age: float | None, with
     return Findings(store=name, schema=version, subscriptions=served, problems=problems)
 
 
-async def schema_of(store: Administration) -> tuple[int | None, str | None]:
-    """The version of the schema, and what is wrong with it. To open the store would migrate it."""
-    if (absence := await store.absence()) is not None:
-        return None, f"{printable(absence)}; `sagabus migrate` makes an empty store"
-    versions, newest = await store.versions(), store.newest_version()
-    if not versions or newest is None or versions[-1] == newest:
-        return newest, None
-    version, what = versions[-1], f"the schema has version {versions[-1]}, and this release works with {newest}"
-    if version > newest:
-        return version, f"{what}: upgrade sagabus here"
-    return version, f"{what}: start a worker of this release, or run `sagabus migrate`"
-
-
 def _declared(target: str | None) -> list[str] | None:
     return None if target is None else [each.name for each in load_bus(target).definitions]
 
@@ -154,25 +145,31 @@ def _declared(target: str | None) -> list[str] | None:
 async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Served]:
     routing = await bus.store.routing()
     registered = {each.channel for each in routing.subscriptions}
-    counts = {each.channel: each for each in await bus.counts()}
     inspect = bus.store.inspect
-    workers = Counter(each.channel for each in await inspect.workers())
-    free = {each.channel: each.lanes - each.owned for each in await inspect.lane_counts()}
+    seen = {each.name: each for each in await bus.inspect.subscriptions()}
     recent = await inspect.recent_letters((await inspect.conditions()).now - micros(RECENTLY))
     return [
-        Served(
-            subscription=name,
-            is_registered=name in registered,
-            workers=workers[name],
-            ready=0 if (found := counts.get(name)) is None else found.ready,
-            oldest_age=0 if found is None else found.oldest_ready_age / SECOND,
-            dead=0 if found is None else found.dead,
-            free_lanes=free.get(name, 0),
-            recent_dead=recent.get(name, 0),
-            paused=name in routing.paused,
-        )
+        _served(name, seen.get(name), is_registered=name in registered, recent_dead=recent.get(name, 0))
         for name in sorted(registered if declared is None else declared)
     ]
+
+
+def _served(name: str, found: SubscriptionStatus | None, *, is_registered: bool, recent_dead: int) -> Served:
+    if found is None:
+        return Served(subscription=name, is_registered=is_registered)
+    return Served(
+        subscription=name,
+        is_registered=is_registered,
+        workers=found.workers,
+        free_lanes=found.lanes - found.owned_lanes,
+        ready=found.ready,
+        running=found.running,
+        oldest_age=0 if found.oldest_age is None else found.oldest_age.total_seconds(),
+        longest_run=0 if found.longest_run is None else found.longest_run.total_seconds(),
+        dead=found.dead,
+        recent_dead=recent_dead,
+        paused=found.paused is not None,
+    )
 
 
 def _problems(served: Served, max_age: float | None) -> Iterator[str]:
@@ -183,3 +180,5 @@ def _problems(served: Served, max_age: float | None) -> Iterator[str]:
         yield f"no live worker serves {name}: start one"
     if max_age is not None and served.oldest_age > max_age:
         yield f"{name}: a message has been ready for {served.oldest_age:.1f} s, longer than {max_age:g} s"
+    if max_age is not None and served.longest_run > max_age:
+        yield f"{name}: a handler has been running for {served.longest_run:.1f} s, longer than {max_age:g} s"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 import msgspec
 
+from sagabus.bus.mending.author import checked_reason
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.text import printable
@@ -21,12 +22,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 EXITS = "Exit codes: 0 done, 1 no such thing, or not as it was seen (nothing was changed), 2 could not run."
 
 
+def for_the_log(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A text that the audit log keeps; BadParameter for one that says nothing, or is too long."""
+    if value is not None:
+        try:
+            checked_reason(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error).removeprefix("reason ")) from error
+    return value
+
+
+by_option = click.option("--by", metavar="NAME", callback=for_the_log, help="Who you are, if not the system's user.")
+
+
 def mend_options(function: F) -> F:
     """`--reason`, `--by` and `--yes`."""
-    reason = click.option("--reason", required=True, metavar="TEXT", help="Why: the audit log keeps it.")
-    by = click.option("--by", metavar="NAME", help="Who you are, if not the system's user.")
+    help_text = "Why: the audit log keeps it."
+    reason = click.option("--reason", required=True, metavar="TEXT", callback=for_the_log, help=help_text)
     yes = click.option("--yes", is_flag=True, help="Do not ask before doing it.")
-    return reason(by(yes(function)))
+    return reason(by_option(yes(function)))
 
 
 def confirmed(what: str, *, yes: bool) -> bool:

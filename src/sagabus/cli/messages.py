@@ -27,7 +27,7 @@ _TIMERS = ("saga", "key", "timer", "due", "kind", "attempts")
 
 
 def _place(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"\d+\.\d+", value, re.ASCII):
+    if value is not None and not re.fullmatch(r"\d{1,18}\.\d{1,18}", value, re.ASCII):
         raise click.BadParameter(f"{printable(value)} is no place: give what the page before has printed")
     return value
 

@@ -13,6 +13,7 @@ from sagabus.cli.loading import load_bus
 from sagabus.cli.output import Refused
 from sagabus.cli.text import printable
 from sagabus.clock import LONGEST
+from sagabus.store import Capability
 from sagabus.url import shown
 
 if TYPE_CHECKING:
@@ -73,11 +74,14 @@ def split_target(arguments: Sequence[str], url: str | None) -> tuple[str | None,
 
 @asynccontextmanager
 async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
-    """A bus without definitions on an existing store: it subscribes and makes nothing."""
+    """A bus without definitions on an existing store: it subscribes, makes and migrates nothing."""
     from sagabus.bus import Bus
+    from sagabus.settings import Settings
 
-    bus = Bus(store_of(target, url))
-    await _check_exists(bus.store, named(target, url))
+    declared = Bus(url or "") if target is None else load_bus(target)
+    own = declared.settings
+    bus = Bus(declared.store, settings=Settings(journal=own.journal, journal_sample=own.journal_sample))
+    await _check_usable(bus.store, named(target, url))
     await bus.open(worker=False)
     try:
         yield bus
@@ -97,8 +101,26 @@ def named(target: str | None, url: str | None) -> str:
     return printable(target or shown(url))
 
 
-async def _check_exists(store: Administration, name: str) -> None:
+async def _check_usable(store: Store, name: str) -> None:
+    if Capability.SHARED not in store.capabilities:
+        raise Refused(f"{name} is in the memory of one process: only that process can look into it")
     absence = await store.absence()
     if absence is not None:
         check = "" if name in absence else f"; check {name}"
         raise Refused(f"{printable(absence)}{check}; `sagabus migrate` makes an empty store")
+    _, problem = await schema_of(store)
+    if problem is not None:
+        raise Refused(f"{name}: {problem}")
+
+
+async def schema_of(store: Administration) -> tuple[int | None, str | None]:
+    """The version of the schema, and what is wrong with it. To open the store would migrate it."""
+    if (absence := await store.absence()) is not None:
+        return None, f"{printable(absence)}; `sagabus migrate` makes an empty store"
+    versions, newest = await store.versions(), store.newest_version()
+    if not versions or newest is None or versions[-1] == newest:
+        return newest, None
+    version, what = versions[-1], f"the schema has version {versions[-1]}, and this release works with {newest}"
+    if version > newest:
+        return version, f"{what}: upgrade sagabus here"
+    return version, f"{what}: start a worker of this release, or run `sagabus migrate`"

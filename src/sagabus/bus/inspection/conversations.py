@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from sagabus.bus.inspection.messages import MOST
+from sagabus.bus.inspection.messages import MOST, is_number
 from sagabus.bus.inspection.records import Conversation, ConversationEntry, ConversationInstance
 from sagabus.clock import moment
 from sagabus.envelope import DeadLetter, Instance, Recorded
@@ -84,7 +84,7 @@ def _place_of(after: str | None) -> _Place:
     if after is None:
         return _BEGIN
     parts = after.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() for part in parts):
+    if len(parts) != 3 or not all(map(is_number, parts)):
         raise ValueError(f"{after!r} is no place where a page begins: pass the `after` of the page before")
     return _Place(*map(int, parts))
 

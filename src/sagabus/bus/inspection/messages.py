@@ -13,6 +13,8 @@ from sagabus.store.survey import BEGIN, Mark, Waiting, WaitingPage, Wanted
 
 MOST = 10_000
 """The longest page."""
+_TOO_LONG = 19
+"""Digits: not every number of so many fits into a column."""
 
 
 def wanted_of(
@@ -53,11 +55,16 @@ async def page(inspect: Inspection, wanted: Wanted, after: str | None, limit: in
     return _page_of(found)
 
 
+def is_number(text: str) -> bool:
+    """Whether it reads as a number that every database can hold."""
+    return text.isascii() and text.isdigit() and len(text) < _TOO_LONG
+
+
 def _mark_of(after: str | None) -> Mark:
     if after is None:
         return BEGIN
     due_at, _, position = after.partition(".")
-    if not (due_at.isascii() and due_at.isdigit() and position.isascii() and position.isdigit()):
+    if not is_number(due_at) or not is_number(position):
         raise ValueError(f"{after!r} is no place where a page begins: pass the `after` of the page before")
     return Mark(int(due_at), int(position))
 

@@ -128,7 +128,7 @@ class StoredMessages:
 
 
 _WAYS = {
-    "due": "it is due now, and the next free worker takes it",
+    "due": "it is due now, so a worker runs it or takes it next",
     "stashed": "it is kept for its saga, whose next change wakes it",
     "retrying": "it has failed and waits for its retry, which `sagabus mend retry-now` brings forward",
     "scheduled": "it is scheduled, and `sagabus mend cancel-message` cancels it",

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import apsw
@@ -99,6 +100,14 @@ def is_fatal(error: apsw.Error) -> bool:
     return isinstance(error, tuple(theirs for theirs, _ in _ERRORS if theirs is not apsw.PermissionsError))
 
 
+def _owner(path: str) -> str:
+    """Who may use it, where that can be said."""
+    try:
+        return f": run this as {Path(path).owner()}, who owns it"
+    except (OSError, KeyError, NotImplementedError):
+        return ""
+
+
 class DatabaseFile:
     """The path of a store, its guard, and the right to write."""
 
@@ -109,12 +118,22 @@ class DatabaseFile:
 
     def prepare(self) -> None:
         """Make the file, for its owner only, unless it is there; raise with the way out when it cannot be used."""
-        try:
+        with self._explained():
             if os.path.exists(self.path):  # noqa: PTH110  # a path is a text here
                 # Opened and closed, it would drop the locks that another copy of SQLite in this process may hold on it.
                 self._check_usable()
             else:
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def check(self) -> None:
+        """Raise with the way out when a file that is there cannot be used."""
+        with self._explained():
+            self._check_usable()
+
+    @contextmanager
+    def _explained(self) -> Generator[None, None, None]:
+        try:
+            yield
         except FileNotFoundError as error:
             raise StoreUnavailable(
                 f"{self.path}: the folder does not exist; create it first", store=self.path
@@ -122,15 +141,21 @@ class DatabaseFile:
         except IsADirectoryError as error:
             raise StoreUnavailable(f"{self.path} is a folder; name a file in it", store=self.path) from error
         except PermissionError as error:
-            raise StoreReadOnly(f"{self.path}: no permission to read and write it", store=self.path) from error
+            text = f"{self.path}: no permission to read and write it{_owner(self.path)}"
+            raise StoreReadOnly(text, store=self.path) from error
         except OSError as error:
             raise StoreUnavailable(f"{self.path}: {error.strerror}", store=self.path) from error
 
     def _check_usable(self) -> None:
         if os.path.isdir(self.path):  # noqa: PTH112  # a path is a text here
             raise IsADirectoryError
-        if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        effective = os.access in os.supports_effective_ids
+        if not os.access(self.path, os.R_OK | os.W_OK, effective_ids=effective):
             raise PermissionError
+        folder, is_in_use = os.path.split(self.path)[0], os.path.exists(f"{self.path}-shm")  # noqa: PTH110
+        if not is_in_use and not os.access(folder, os.W_OK, effective_ids=effective):
+            text = f"{self.path}: no permission to write in its folder, where the database keeps its log"
+            raise StoreReadOnly(f"{text}{_owner(folder)}", store=self.path)
 
     def connect(self, cached_statements: int = 200) -> Driver:
         """A connection with the durability that the guarantee needs: write-ahead log, `synchronous=FULL`."""

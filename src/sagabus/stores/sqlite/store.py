@@ -127,6 +127,7 @@ class SqliteStore(SqlCalls):
         """That there is no file, or no tables in it."""
         if not os.path.exists(self.path):  # noqa: ASYNC240, PTH110  # a path is a text here; a look, as at the versions
             return f"{self.path}: no such file"
+        self._file.check()
         return None if schema.versions_of(self.path) else f"{self.path} has no tables of sagabus"
 
     def newest_version(self) -> int:
