@@ -177,7 +177,7 @@ def test_a_session_finds_and_mends_what_is_broken(terminal: Terminal) -> None:
 
         (terminal.folder / "mended").touch()  # the cause is corrected, and the letter put back
         (letter,) = json.loads(terminal.type("sagabus dead-letters list shop:bus --json")[1])
-        assert terminal.type(f"sagabus dead-letters replay shop:bus {letter['id']}")[0] == 0
+        assert terminal.type(f"sagabus dead-letters replay shop:bus {letter['id']} --why mended")[0] == 0
         terminal.publish("Paid")  # the message that `why` names
         terminal.until(set())
         assert terminal.type("sagabus doctor shop:bus") == (0, "shop:bus: well\n")

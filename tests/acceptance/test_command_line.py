@@ -365,9 +365,11 @@ def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) 
     assert "ValueError" in shown.stdout
     assert last(run("sagas", "show", "shop:bus", "orders", "A1", "--json"))["timers"].keys() == {"payment"}
 
-    assert run("dead-letters", "discard", "shop:bus", str(letters[1]["id"])).returncode == 0
+    assert run("dead-letters", "discard", "shop:bus", str(letters[1]["id"]), "--why", "a test").returncode == 0
     (folder / "card-machine").touch()
-    replayed = run("dead-letters", "replay", "--store", "sqlite:///orders.db", "--all", "--yes", "--json")
+    replayed = run(
+        "dead-letters", "replay", "--store", "sqlite:///orders.db", "--all", "--yes", "--why", "a test", "--json"
+    )
 
     assert (replayed.returncode, last(replayed)["counts"]) == (0, {"done": 1})
     watched(lambda: "paid" in run("sagas", "list", "shop:bus").stdout)
@@ -377,7 +379,7 @@ def test_the_life_of_a_dead_letter(folder: Path, worker: Callable[..., Worker]) 
     }
     assert len(states) == 2
     assert sum(completed for _, _, completed in states) == 1
-    assert run("dead-letters", "replay", "shop:bus", str(letters[1]["id"])).returncode == 1
+    assert run("dead-letters", "replay", "shop:bus", str(letters[1]["id"]), "--why", "a test").returncode == 1
 
 
 def test_the_history_of_an_instance(folder: Path, worker: Callable[..., Worker]) -> None:

@@ -80,7 +80,7 @@ def test_dead_letters_and_sagas_are_found(database: ServerDatabase) -> None:
     asyncio.run(fail_at(database.url))
 
     letters = json.loads(run("dead-letters", "list", "--store", database.url, "--json").stdout)
-    done = run("dead-letters", "discard", "--store", database.url, str(letters[0]["id"]), "--json")
+    done = run("dead-letters", "discard", "--store", database.url, str(letters[0]["id"]), "--why", "a test", "--json")
     sagas = run("sagas", "list", "--store", database.url, "--json")
 
     assert "no candles in the cellar" in json.dumps(letters)

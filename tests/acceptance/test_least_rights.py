@@ -101,10 +101,10 @@ async def live(url: str) -> tuple[str, int, int]:
             tx.publish(Begun(id="A"), message_id="one")
         record = await bus.sagas.get(Errand, "A")
         (letter,) = await bus.dead_letters.list()
-        await bus.dead_letters.replay(letter.id)
+        await bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
         for each in await bus.dead_letters.list():
-            await bus.dead_letters.discard(each.id)
+            await bus.dead_letters.discard(each.id, reason="a test")
         history = await bus.sagas.history(Errand, "A")
         await bus.store.divide(4)
         await bus.store.unregister("rights-failing", "rights.begun")

@@ -196,9 +196,9 @@ async def _fill(harness: Harness) -> None:
 
 async def _close_letters(harness: Harness) -> None:
     first, second, _ = await harness.dead_letters("fragile")
-    await harness.bus.dead_letters.discard(first.id)
+    await harness.bus.dead_letters.discard(first.id, reason="a test")
     present.cured = True
-    await harness.bus.dead_letters.replay(second.id)
+    await harness.bus.dead_letters.replay(second.id, reason="a test")
     await harness.idle()
     present.cured = False
 
@@ -212,7 +212,9 @@ async def finish(harness: Harness) -> dict[str, Any]:
         await harness.publish(Charged(order="O1", number=3))
         await harness.publish(Opened(account="A3"))
         await harness.advance(timedelta(hours=3))
-        replayed = Counter([await harness.bus.dead_letters.replay(each.id) for each in await harness.dead_letters()])
+        replayed = Counter(
+            [await harness.bus.dead_letters.replay(each.id, reason="a test") for each in await harness.dead_letters()]
+        )
         await harness.idle()
         accounts = await harness.bus.sagas.list(Account)
         return {

@@ -28,9 +28,9 @@ async def test_it_runs_once_more_under_the_same_id(harness: MakeHarness) -> None
         bus.fail(fragile)
         await bus.publish(Noted(key="A", number=1), message_id="m1")
         (letter,) = await bus.dead_letters()
-        first = await bus.bus.dead_letters.replay(letter.id)
+        first = await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
-        second = await bus.bus.dead_letters.replay(letter.id)
+        second = await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
 
         closed = await bus.bus.dead_letters.get(letter.id)
@@ -47,7 +47,7 @@ async def test_it_may_die_again_with_a_new_reason(harness: MakeHarness) -> None:
         bus.fail(fragile, error=KeyError("second"))
         await bus.publish(Noted(key="A"), message_id="m1")
         (letter,) = await bus.dead_letters()
-        await bus.bus.dead_letters.replay(letter.id)
+        await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
 
         (again,) = await bus.dead_letters()
@@ -61,7 +61,7 @@ async def test_a_copy_published_meanwhile_is_still_a_duplicate(harness: MakeHarn
         await bus.publish(Noted(key="A", number=1), message_id="m1")
         copy = await bus.publish(Noted(key="A", number=1), message_id="m1")
         (letter,) = await bus.dead_letters()
-        await bus.bus.dead_letters.replay(letter.id)
+        await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
 
         assert copy.status == "duplicate"
@@ -75,10 +75,10 @@ async def test_below_the_horizon_only_by_force(harness: MakeHarness) -> None:
         await bus.advance(WEEK + timedelta(hours=1))
         await bus.bus.purge()
         (letter,) = await bus.dead_letters()
-        refused = await bus.bus.dead_letters.replay(letter.id)
+        refused = await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
         before = list(seen)
-        forced = await bus.bus.dead_letters.replay(letter.id, force=True)
+        forced = await bus.bus.dead_letters.replay(letter.id, force=True, reason="a test")
         await bus.idle()
 
         assert (refused, forced) == (ReplayResult.TOO_OLD, ReplayResult.DONE)
@@ -90,8 +90,8 @@ async def test_a_collision_only_by_force(harness: MakeHarness) -> None:
         await bus.publish(Noted(key="A", number=1), message_id="m1")
         await bus.publish(Noted(key="A", number=2), message_id="m1")
         (letter,) = await bus.dead_letters()
-        refused = await bus.bus.dead_letters.replay(letter.id)
-        forced = await bus.bus.dead_letters.replay(letter.id, force=True)
+        refused = await bus.bus.dead_letters.replay(letter.id, reason="a test")
+        forced = await bus.bus.dead_letters.replay(letter.id, force=True, reason="a test")
         await bus.idle()
 
         assert (refused, forced) == (ReplayResult.COLLISION, ReplayResult.DONE)
@@ -105,9 +105,9 @@ async def test_a_quarantined_copy_of_what_took_effect_is_closed(harness: MakeHar
         await bus.bus.purge()
         await bus.publish(Noted(key="A", number=1), message_id="m1", sent_at=sent_at)
         (letter,) = await bus.dead_letters()
-        forced = await bus.bus.dead_letters.replay(letter.id, force=True)
+        forced = await bus.bus.dead_letters.replay(letter.id, force=True, reason="a test")
         await bus.idle()
-        again = await bus.bus.dead_letters.replay(letter.id, force=True)
+        again = await bus.bus.dead_letters.replay(letter.id, force=True, reason="a test")
         await bus.idle()
 
         assert (forced, again) == (ReplayResult.DONE, ReplayResult.ALREADY_DONE)
@@ -119,8 +119,11 @@ async def test_discarded_it_is_closed_for_good(harness: MakeHarness) -> None:
         bus.fail(fragile)
         await bus.publish(Noted(key="A"))
         (letter,) = await bus.dead_letters()
-        first = await bus.bus.dead_letters.discard(letter.id)
-        results = [await bus.bus.dead_letters.discard(letter.id), await bus.bus.dead_letters.replay(letter.id)]
+        first = await bus.bus.dead_letters.discard(letter.id, reason="a test")
+        results = [
+            await bus.bus.dead_letters.discard(letter.id, reason="a test"),
+            await bus.bus.dead_letters.replay(letter.id, reason="a test"),
+        ]
         await bus.idle()
 
         assert first is ReplayResult.DONE
@@ -131,8 +134,8 @@ async def test_discarded_it_is_closed_for_good(harness: MakeHarness) -> None:
 async def test_of_an_unknown_number_it_says_so(harness: MakeHarness) -> None:
     async with harness(fragile) as bus:
         assert await bus.bus.dead_letters.get(99) is None
-        assert await bus.bus.dead_letters.replay(99) is ReplayResult.NOT_FOUND
-        assert await bus.bus.dead_letters.discard(99) is ReplayResult.NOT_FOUND
+        assert await bus.bus.dead_letters.replay(99, reason="a test") is ReplayResult.NOT_FOUND
+        assert await bus.bus.dead_letters.discard(99, reason="a test") is ReplayResult.NOT_FOUND
 
 
 async def test_lists_come_in_pages_by_subscription_and_status(harness: MakeHarness) -> None:
@@ -141,7 +144,7 @@ async def test_lists_come_in_pages_by_subscription_and_status(harness: MakeHarne
         await bus.bus.publish_many([Noted(key=str(n)) for n in range(5)])
         await bus.idle()
         letters = await bus.dead_letters()
-        await bus.bus.dead_letters.discard(letters[0].id)
+        await bus.bus.dead_letters.discard(letters[0].id, reason="a test")
 
         page = await bus.bus.dead_letters.list("fragile", after=letters[1].id, limit=2)
         assert [letter.id for letter in page] == [letters[2].id, letters[3].id]
@@ -158,7 +161,7 @@ async def test_the_state_of_a_saga_is_of_now(harness: MakeHarness) -> None:
         await bus.advance(timedelta(hours=1))
         await bus.publish(Noted(key="A", number=3))
         (letter,) = await bus.dead_letters()
-        await bus.bus.dead_letters.replay(letter.id)
+        await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.idle()
 
         assert await bus.saga(Tally, "A") == Tally(key="A", numbers=[1, 3, 2])

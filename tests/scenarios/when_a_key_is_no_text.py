@@ -42,8 +42,8 @@ MAY_BE_NONE: dict[str, tuple[Look, str]] = {
 }
 NUMBERS: dict[str, tuple[Look, str]] = {
     "dead_letters.get": (lambda on, it: on.bus.dead_letters.get(it), r"bus\.dead_letters\.get\(\.\.\.\): letter"),
-    "dead_letters.replay": (lambda on, it: on.bus.dead_letters.replay(it), "letter"),
-    "dead_letters.discard": (lambda on, it: on.bus.dead_letters.discard(it), "letter"),
+    "dead_letters.replay": (lambda on, it: on.bus.dead_letters.replay(it, reason="a test"), "letter"),
+    "dead_letters.discard": (lambda on, it: on.bus.dead_letters.discard(it, reason="a test"), "letter"),
     "dead_letters.list after": (lambda on, it: on.bus.dead_letters.list(after=it), "after"),
     "sagas.history after": (lambda on, it: on.bus.sagas.history(Tally, "k", after=it), "after"),
     "inspect.history after": (lambda on, it: on.bus.inspect.history(Tally, "k", after=it), "after"),

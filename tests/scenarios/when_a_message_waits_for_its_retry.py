@@ -171,9 +171,9 @@ async def test_parked_its_key_waits_for_the_operator(harness: MakeHarness, fixed
         (letter,) = await bus.dead_letters()
         if fixed:
             bad.clear()
-            result = await bus.bus.dead_letters.replay(letter.id)
+            result = await bus.bus.dead_letters.replay(letter.id, reason="a test")
         else:
-            result = await bus.bus.dead_letters.discard(letter.id)
+            result = await bus.bus.dead_letters.discard(letter.id, reason="a test")
         await bus.advance(timedelta(minutes=1))
 
         assert parked == ["B3"]
@@ -189,12 +189,12 @@ async def test_replayed_and_dead_again_it_parks_again(harness: MakeHarness) -> N
         await bus.idle()
         for _ in range(3):
             (letter,) = await bus.dead_letters()
-            await bus.bus.dead_letters.replay(letter.id)
+            await bus.bus.dead_letters.replay(letter.id, reason="a test")
             await bus.advance(SECOND)
             assert seen == []
         bad.clear()
         (letter,) = await bus.dead_letters()
-        await bus.bus.dead_letters.replay(letter.id)
+        await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.advance(SECOND)
 
         assert seen == ["A1", "A2"]

@@ -95,9 +95,9 @@ async def test_a_damaged_message_cannot_be_replayed_even_by_force_and_can_be_dis
     _, (letter,) = await worked_off(database, "headers", "'{'")
 
     async with Bus(database.url) as bus:
-        assert await bus.dead_letters.replay(letter.id) is ReplayResult.DAMAGED
-        assert await bus.dead_letters.replay(letter.id, force=True) is ReplayResult.DAMAGED
-        assert await bus.dead_letters.discard(letter.id) is ReplayResult.DONE
+        assert await bus.dead_letters.replay(letter.id, reason="a test") is ReplayResult.DAMAGED
+        assert await bus.dead_letters.replay(letter.id, force=True, reason="a test") is ReplayResult.DAMAGED
+        assert await bus.dead_letters.discard(letter.id, reason="a test") is ReplayResult.DONE
 
 
 @pytest.mark.parametrize(("kind", "column", "value"), DAMAGES)
@@ -143,8 +143,8 @@ async def test_a_damaged_letter_is_listed_with_the_others(database: Database) ->
     async with Bus(database.url) as bus:
         (letter,) = await bus.dead_letters.list()
         assert (letter.cause, letter.envelope.damage is not None) == (Cause.DAMAGED, True)
-        assert await bus.dead_letters.replay(letter.id, force=True) is ReplayResult.DAMAGED
-        assert await bus.dead_letters.discard(letter.id) is ReplayResult.DONE
+        assert await bus.dead_letters.replay(letter.id, force=True, reason="a test") is ReplayResult.DAMAGED
+        assert await bus.dead_letters.discard(letter.id, reason="a test") is ReplayResult.DONE
 
 
 @pytest.mark.parametrize("envelope", ["{", '["notes",1,"m","damaged.noted","A"', '["notes",1,2,3,"A"]'])
@@ -165,7 +165,7 @@ async def test_a_damaged_letter_stands_in_the_way_of_no_other(
         parked, other = await bus.dead_letters()
         database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{envelope}' WHERE id = {other.id}")
         before = list(seen)
-        result = await bus.bus.dead_letters.discard(parked.id)
+        result = await bus.bus.dead_letters.discard(parked.id, reason="a test")
         await bus.advance(timedelta(minutes=1))
 
         assert (before, result, seen) == ([], ReplayResult.DONE, [2])

@@ -161,7 +161,7 @@ async def test_waiting_for_its_retry_it_can_still_be_cancelled(harness: MakeHarn
         await bus.advance(timedelta(days=1))
         (letter,) = await bus.dead_letters()
         await bus.publish(Told(key="A", what="cancel"))
-        await bus.bus.dead_letters.replay(letter.id)
+        await bus.bus.dead_letters.replay(letter.id, reason="a test")
         await bus.advance(timedelta(days=1))
 
         assert (await alarm(bus)).fired == 0

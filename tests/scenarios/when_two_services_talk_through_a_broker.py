@@ -431,7 +431,7 @@ async def test_a_type_that_is_known_later_goes_on_by_a_replay(stores: Stores, br
     async with Bus(store, Relay, Ledger, transport=MemoryTransport(broker), service="books") as newer:
         for letter in await newer.dead_letters.list():
             assert letter.cause is Cause.UNKNOWN
-            await newer.dead_letters.replay(letter.id)
+            await newer.dead_letters.replay(letter.id, reason="a test")
         await until(have(newer, 2, ["k"]))
 
         await check(newer, 2, ["k"])
@@ -453,7 +453,7 @@ async def test_a_message_that_the_broker_refuses_is_a_dead_letter_and_can_be_rep
         assert "larger than the broker takes" in letter.reason
 
         broker.refused.clear()
-        await relay.dead_letters.replay(letter.id)
+        await relay.dead_letters.replay(letter.id, reason="a test")
         await until(have(ledger, 1, ["k"]))
 
         await check(ledger, 1, ["k"])
@@ -472,7 +472,7 @@ async def test_a_command_without_a_receiver_is_retried_and_then_a_dead_letter(
         assert shop.statistics["broker:out", "retried"] == 2
 
         async with bus(stores, broker, "payments", capture):
-            await shop.dead_letters.replay(letter.id)
+            await shop.dead_letters.replay(letter.id, reason="a test")
             await until(lambda: len(broker.sent) == 1)
 
 

@@ -286,7 +286,9 @@ async def replay_all(url: str, incarnation: int) -> None:
     async with bus_at(url, incarnation, cured) as bus:
         letters = await bus.dead_letters.list(status=None)
         for letter in letters:
-            await asyncio.gather(bus.dead_letters.replay(letter.id), bus.dead_letters.replay(letter.id))
+            await asyncio.gather(
+                bus.dead_letters.replay(letter.id, reason="a test"), bus.dead_letters.replay(letter.id, reason="a test")
+            )
         await drained(bus)
 
 

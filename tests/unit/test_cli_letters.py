@@ -11,6 +11,7 @@ import pytest
 from sagabus import Bus, Context, RetryPolicy, Saga, event, handler, handles, starts
 from sagabus.cli import main
 
+WHY = ("--why", "a test")
 HOSTILE = "\x1b[2J"
 
 
@@ -41,7 +42,7 @@ def fussy(message: Asked) -> None:
     raise ValueError(f"no {message.key} please")
 
 
-@handler("sleepy", retry=RetryPolicy(attempts=1))
+@handler("sleepy", key="key", retry=RetryPolicy(attempts=1))
 def sleepy(message: Answered) -> None:
     raise LookupError("asleep")
 
@@ -133,29 +134,29 @@ def test_json_has_the_message_as_data(cli: Cli) -> None:
 
 def test_an_id_that_is_not_there_is_exit_code_1(cli: Cli) -> None:
     assert cli.run("dead-letters", "show", "99") == (1, "")
-    assert cli.run("dead-letters", "replay", "99")[0] == 1
-    assert cli.run("dead-letters", "discard", "99")[0] == 1
+    assert cli.run("dead-letters", "replay", "99", *WHY)[0] == 1
+    assert cli.run("dead-letters", "discard", "99", *WHY)[0] == 1
 
 
 def test_replaying_twice_is_once_and_never_an_error(cli: Cli) -> None:
-    assert cli.run("dead-letters", "replay", "1") == (0, "ID  RESULT\n1   done\n")
-    assert cli.run("dead-letters", "replay", "1") == (0, "ID  RESULT\n1   was already done\n")
+    assert cli.run("dead-letters", "replay", "1", *WHY) == (0, "ID  RESULT\n1   done\n")
+    assert cli.run("dead-letters", "replay", "1", *WHY) == (0, "ID  RESULT\n1   was already done\n")
     assert cli.ids("--status", "replayed") == [1]
 
 
 def test_what_was_discarded_is_not_said_to_be_replayed(cli: Cli) -> None:
-    assert cli.run("dead-letters", "discard", "2")[0] == 0
+    assert cli.run("dead-letters", "discard", "2", *WHY)[0] == 0
 
-    assert cli.run("dead-letters", "replay", "2", "1") == (1, "ID  RESULT\n2   was discarded before\n1   done\n")
-    assert cli.json("dead-letters", "discard", "1")["not_done"] == 1
+    assert cli.run("dead-letters", "replay", "2", "1", *WHY) == (1, "ID  RESULT\n2   was discarded before\n1   done\n")
+    assert cli.json("dead-letters", "discard", "1", *WHY)["not_done"] == 1
 
 
 def test_many_are_counted_and_need_a_yes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cli.run("dead-letters", "replay", "--all", "--subscription", "fussy")[0] == 2
+    assert cli.run("dead-letters", "replay", "--all", "--subscription", "fussy", *WHY)[0] == 2
     assert "this would replay 3 dead letters: add --yes to do it" in cli.err
     assert len(cli.ids()) == 4
 
-    found = cli.json("dead-letters", "replay", "--all", "--subscription", "fussy", "--yes")
+    found = cli.json("dead-letters", "replay", "--all", "--subscription", "fussy", "--yes", *WHY)
 
     assert (found["chosen"], found["not_done"], found["counts"]) == (3, 0, {"done": 3})
     assert "replay 3 dead letters" in cli.err
@@ -168,13 +169,13 @@ def test_at_a_terminal_it_asks(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal("y\n" if answer else "n\n"))
 
-    assert cli.run("dead-letters", "discard", "--reason", "asleep")[0] == code
+    assert cli.run("dead-letters", "discard", "--reason", "asleep", *WHY)[0] == code
     assert "discard 1 dead letter?" in cli.err
     assert len(cli.ids()) == left
 
 
 def test_nothing_chosen_is_nothing_to_do(cli: Cli) -> None:
-    assert cli.run("dead-letters", "replay", "--reason", "no such text") == (0, "no dead letter matches\n")
+    assert cli.run("dead-letters", "replay", "--reason", "no such text", *WHY) == (0, "no dead letter matches\n")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +186,10 @@ def test_nothing_chosen_is_nothing_to_do(cli: Cli) -> None:
         (["replay", "1", "--all"], "either IDs"),
         (["discard", "1", "--reason", "x"], "either IDs"),
         (["replay", "one"], "one is not the ID"),
+        (["replay", "1"], "give --why TEXT: the audit log keeps why you do it"),
+        (["discard", "--all"], "give --why TEXT: the audit log keeps why you do it"),
+        (["replay", "1", "--why", " "], "'--why': must not be empty"),
+        (["replay", "1", "--key", "a"], "either IDs"),
         (["replay", "-1"], "No such option"),
         (["show", "1", "2"], "the ID of one dead letter"),
         (["list", "extra"], "unexpected argument extra"),
@@ -298,6 +303,17 @@ def test_a_dry_run_counts_what_a_replay_would_do(cli: Cli) -> None:
 
     assert (code, json.loads(out)["counts"]) == (0, {"done": 4})
     assert len(json.loads(cli.run("dead-letters", "list", "--json")[1])) == 4
+
+
+def test_letters_are_chosen_by_type_key_and_cause(cli: Cli) -> None:
+    sleepy = cli.ids("--subscription", "sleepy")
+
+    assert len(sleepy) == 1
+    assert cli.ids("--key", "a") == cli.ids("--message", "answered") == sleepy
+    assert cli.ids("--key", "a", "--message", "asked") == cli.ids("--cause", "permanent") == []
+    assert cli.json("dead-letters", "discard", "--all", "--key", "A", "--yes", *WHY)["chosen"] == 0
+    assert cli.json("dead-letters", "discard", "--all", "--message", "answered", "--yes", *WHY)["chosen"] == 1
+    assert len(cli.ids()) == 3
 
 
 def test_what_is_done_to_letters_is_in_the_audit_log(cli: Cli) -> None:

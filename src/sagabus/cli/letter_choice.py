@@ -34,6 +34,8 @@ class Choice:
     subscription: str | None = None
     reason: str | None = None
     cause: str | None = None
+    message: str | None = None
+    key: str | None = None
     status: str | None = "open"
     after: int = 0
 
@@ -46,20 +48,36 @@ class Choice:
         subscription: str | None,
         reason: str | None,
         cause: str | None = None,
+        message: str | None = None,
+        key: str | None = None,
         after: int = 0,
     ) -> Choice:
         """What was typed; UsageError for no choice, or two at once."""
         many = everything or reason is not None or cause is not None
-        if ids and (many or subscription is not None):
+        narrowed = any(each is not None for each in (subscription, message, key))
+        if ids and (many or narrowed):
             raise click.UsageError("give either IDs, or --all, --cause or --reason")
         if not ids and not many:
             raise click.UsageError("no dead letters chosen: give IDs, or --all, --cause or --reason TEXT")
-        return cls(ids=tuple(dict.fromkeys(ids)), subscription=subscription, reason=reason, cause=cause, after=after)
+        return cls(
+            ids=tuple(dict.fromkeys(ids)),
+            subscription=subscription,
+            reason=reason,
+            cause=cause,
+            message=message,
+            key=key,
+            after=after,
+        )
 
     def includes(self, letter: DeadLetter) -> bool:
-        """Whether it has the cause, and its reason, or the error behind it, contains the text that was asked for."""
+        """Whether it has the cause, the type and the key, and its reason or the error behind it contains the text."""
+        pairs = (
+            (self.cause, letter.cause.value),
+            (self.message, letter.envelope.message_type),
+            (self.key, letter.envelope.partition_key),
+        )
         texts = (letter.reason, letter.error_type, letter.error_text)
-        if self.cause not in {None, letter.cause.value}:
+        if any(asked is not None and asked != there for asked, there in pairs):
             return False
         return self.reason is None or any(self.reason.casefold() in text.casefold() for text in texts if text)
 

@@ -9,6 +9,7 @@ import click
 
 from sagabus.cli.letter_choice import Choice, chosen, settle
 from sagabus.cli.letter_groups import edit, groups
+from sagabus.cli.mend_options import by_option, for_the_log
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.rendering import show_fields, show_table
@@ -26,9 +27,20 @@ _EXITS = "Exit codes: 0 all done (or done before), 1 not all done, 2 could not r
 def _many_options(function: Any) -> Any:
     cause = click.option("--cause", type=click.Choice(_CAUSES), help="All open letters with this cause.")
     after = click.option("--after", type=POSITION, default=0, metavar="ID", help="Only letters with a higher id.")
-    why = click.option("--why", default="", metavar="TEXT", help="Why you do it: the audit log keeps it.")
-    by = click.option("--by", metavar="NAME", help="Who you are, if not the system's user.")
-    return cause(after(why(by(function))))
+    help_text = "Why you do it: the audit log keeps it."
+    why = click.option("--why", metavar="TEXT", callback=for_the_log, help=help_text)
+    return cause(_message_option(_key_option(after(why(by_option(function))))))
+
+
+_message_option = click.option("--message", metavar="MESSAGE", help="Only letters of this type, by its wire name.")
+_key_option = click.option("--key", metavar="KEY", help="Only letters with this key.")
+
+
+def _words(why: str | None, by: str | None, *, dry_run: bool = False) -> dict[str, str | None]:
+    """What the audit log keeps, for which a dry run has no need."""
+    if why is None and not dry_run:
+        raise click.UsageError("give --why TEXT: the audit log keeps why you do it")
+    return {"reason": why, "by": by}
 
 
 @click.group("dead-letters")
@@ -44,6 +56,9 @@ def dead_letters() -> None:
 @store_option
 @click.option("--subscription", metavar="NAME", help="Only letters of this handler or saga.")
 @click.option("--reason", metavar="TEXT", help="Only letters whose reason or error contains this text.")
+@click.option("--cause", type=click.Choice(_CAUSES), help="Only letters with this cause.")
+@_message_option
+@_key_option
 @click.option(
     "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only letters in this state."
 )
@@ -60,6 +75,7 @@ def list_(
     after: int,
     limit: int,
     as_json: bool,
+    **filters: Any,
 ) -> None:
     """List dead letters by id.
 
@@ -68,7 +84,8 @@ def list_(
     target, rest = split_target(arguments, url)
     if rest:
         raise click.UsageError(f"unexpected argument {printable(rest[0])}")
-    choice = Choice(subscription=subscription, reason=reason, status=None if status == "all" else status, after=after)
+    wanted = None if status == "all" else status
+    choice = Choice(subscription=subscription, reason=reason, status=wanted, after=after, **filters)
     found = asyncio.run(_list(target, url, choice, limit + 1))
     if as_json:
         emit_json([_summary(letter) for letter in found[:limit]])
@@ -112,7 +129,7 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
 @store_option
 @click.option("--all", "everything", is_flag=True, help="All open letters.")
-@click.option("--subscription", metavar="NAME", help="With --all or --reason: only letters of this handler or saga.")
+@click.option("--subscription", metavar="NAME", help="Of the chosen ones, only letters of this handler or saga.")
 @click.option("--reason", metavar="TEXT", help="All open letters whose reason or error contains this text.")
 @click.option(
     "--force", is_flag=True, help="Also letters that are too old, or collide: you know that they had no effect."
@@ -143,8 +160,9 @@ def replay(
     older than the store remembers stays where it is. --force replays it: you then know that it had no effect.
     """
     target, rest = split_target(arguments, url)
-    words = {"reason": options.pop("why"), "by": options.pop("by")}
+    why, by = options.pop("why"), options.pop("by")
     choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason, **options)
+    words = _words(why, by, dry_run=dry_run)
     work = settle("replay", target, url, choice, force=force, yes=yes, as_json=as_json, dry_run=dry_run, words=words)
     done = asyncio.run(work)
     ctx.exit(0 if done else 1)
@@ -154,7 +172,7 @@ def replay(
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [ID]...")
 @store_option
 @click.option("--all", "everything", is_flag=True, help="All open letters.")
-@click.option("--subscription", metavar="NAME", help="With --all or --reason: only letters of this handler or saga.")
+@click.option("--subscription", metavar="NAME", help="Of the chosen ones, only letters of this handler or saga.")
 @click.option("--reason", metavar="TEXT", help="All open letters whose reason or error contains this text.")
 @_many_options
 @click.option("--yes", is_flag=True, help="Do not ask before discarding many.")
@@ -175,8 +193,9 @@ def discard(
 ) -> None:
     """Close dead letters for good: their messages never take effect, and their parked keys continue."""
     target, rest = split_target(arguments, url)
-    words = {"reason": options.pop("why"), "by": options.pop("by")}
+    why, by = options.pop("why"), options.pop("by")
     choice = Choice.of_options(_ids(rest), everything=everything, subscription=subscription, reason=reason, **options)
+    words = _words(why, by)
     done = asyncio.run(settle("discard", target, url, choice, yes=yes, as_json=as_json, words=words))
     ctx.exit(0 if done else 1)
 

@@ -161,7 +161,7 @@ class DeadLetters:
         """Deliver it once more under the same id. Twice is once: the second call answers ALREADY_DONE.
 
         TOO_OLD and COLLISION leave it where it is, because a copy may have taken effect; `force` overrules that. With
-        `dry_run`, it only says what it would do.
+        `dry_run`, it only says what it would do, and needs no reason. ValueError without a reason.
         """
         self._check("bus.dead_letters.replay(...)")
         check_number("bus.dead_letters.replay(...)", letter=letter)
@@ -169,8 +169,8 @@ class DeadLetters:
             return await self._store.replay(letter, force=force, dry=True)
         return await self._store.replay(letter, force=force, entry=_entry("replay", letter, reason, by))
 
-    async def discard(self, letter: int, *, reason: str = "", by: str | None = None) -> ReplayResult:
-        """Close it for good; a key that it parked goes on."""
+    async def discard(self, letter: int, *, reason: str, by: str | None = None) -> ReplayResult:
+        """Close it for good; a key that it parked goes on. ValueError without a reason."""
         self._check("bus.dead_letters.discard(...)")
         check_number("bus.dead_letters.discard(...)", letter=letter)
         return await self._store.discard(letter, entry=_entry("discard", letter, reason, by))
@@ -213,9 +213,11 @@ class DeadLetters:
         """Replay open letters in steps, the oldest first, each letter in a commit of its own.
 
         Stopped at any point, what was done stays: begin again, or go on from the `after` of the last step.
-        With `dry_run`, it only says what it would do.
+        With `dry_run`, it only says what it would do, and needs no reason. ValueError without a reason.
         """
         self._check("bus.dead_letters.replay_many(...)")
+        if not dry_run:
+            checked_reason(reason)
 
         async def one(letter: int) -> ReplayResult:
             return await self.replay(letter, force=force, reason=reason, by=by, dry_run=dry_run)
@@ -224,10 +226,11 @@ class DeadLetters:
             yield step
 
     async def discard_many(
-        self, which: LetterFilter, *, reason: str = "", by: str | None = None, after: int = 0
+        self, which: LetterFilter, *, reason: str, by: str | None = None, after: int = 0
     ) -> AsyncIterator[BulkStep]:
         """Discard open letters in steps, as `replay_many` does."""
         self._check("bus.dead_letters.discard_many(...)")
+        checked_reason(reason)
 
         async def one(letter: int) -> ReplayResult:
             return await self.discard(letter, reason=reason, by=by)
@@ -276,7 +279,9 @@ class DeadLetters:
 
 
 def _entry(verb: str, letter: int, reason: str, by: str | None) -> Entry:
-    return Entry(verb=f"dead-letter.{verb}", channel="", target=str(letter), by=author(by), reason=reason)
+    return Entry(
+        verb=f"dead-letter.{verb}", channel="", target=str(letter), by=author(by), reason=checked_reason(reason)
+    )
 
 
 def _message_text(message_id: str, body: bytes) -> str:
