@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client.metrics_core import Metric
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 from tests.support.promtool import promtool
 
 import sagabus.telemetry
@@ -87,6 +89,7 @@ def test_the_runbook_has_each_alarm_and_no_other() -> None:
     assert headings == NAMES
     for name, section in zip(NAMES, re.split(r"^## Sagabus\w+$", RUNBOOK, flags=re.MULTILINE)[1:], strict=True):
         assert section.lstrip().startswith("**Means:**"), name
+        assert re.search(r"^```console\n\$ ", section, flags=re.MULTILINE), f"{name} does not say what to type"
         assert f"runbook: docs/runbook.md#{name.lower()}\n" in ALERTS, name
 
 
@@ -95,6 +98,32 @@ def test_each_alarm_is_tested_to_fire() -> None:
 
     fired = re.findall(r"alertname: (\w+)\n\s+exp_alerts:\n", tested)
     assert set(fired) == set(NAMES)
+    quiet = re.findall(r"alertname: (\w+), exp_alerts: \[\] }", tested)
+    assert set(quiet) == set(NAMES)
+
+
+class Filled(Collector):
+    """Each metric that there is, with one value."""
+
+    def collect(self) -> Iterator[Metric]:
+        for family in Metrics().describe():
+            labels = ["x"] * len(labels_of(family))
+            if isinstance(family, HistogramMetricFamily):
+                family.add_metric(labels, [("1.0", 1.0), ("+Inf", 2.0)], 3.0)
+            else:
+                assert isinstance(family, CounterMetricFamily | GaugeMetricFamily)
+                family.add_metric(labels, 1.0)
+            yield family
+
+
+def test_the_tool_of_prometheus_takes_each_metric() -> None:
+    registry = CollectorRegistry()
+    registry.register(Filled())
+    text = generate_latest(registry)
+
+    assert promtool("check", "metrics", text=text) == ""
+    names = set(re.findall(r"^(sagabus_\w+)", text.decode(), flags=re.MULTILINE))
+    assert names == samples().keys()
 
 
 def test_the_tool_of_prometheus_takes_the_rules_and_the_queries(tmp_path: Path) -> None:
