@@ -24,6 +24,7 @@ pytestmark = pytest.mark.acceptance
 SAGABUS = str(Path(sys.executable).with_name("sagabus"))
 MODULE = """
 import asyncio
+import logging
 
 from sagabus import Bus, Context, RetryPolicy, event, handler
 from sagabus.telemetry.fields import MessageContext
@@ -44,6 +45,8 @@ class Lost:
 
 @handler("ledger", key="order_id", retry=RetryPolicy(attempts=1))
 def ledger(message: Paid, ctx: Context) -> None:
+    logging.getLogger("shop").info("booked")
+    logging.getLogger("shop").debug("closely")
     if message.fails:
         raise ValueError("no such order")
     ctx.publish(Lost(order_id=message.order_id))
@@ -176,10 +179,13 @@ def test_a_worker_answers_probes_and_writes_its_log_as_json() -> None:
 
     assert (live[0], ready[0]) == (200, 200)
     assert json.loads(ready[1])["parts"]["store"] == {"healthy": True, "waits": False}
-    lines = [json.loads(line) for line in err if line.startswith("{")]
+    lines = [json.loads(line) for line in err if not line.startswith("sagabus: SIGTERM")]
     handled = [line for line in lines if line["logger"] == "sagabus.messages"]
     assert handled
     assert {line["subscription"] for line in handled} == {"ledger"}
+    own = [line for line in lines if line["logger"] == "shop"]
+    assert {line["message"] for line in own} == {"booked"}
+    assert {line["key"] for line in own} == {f"A{number}" for number in range(20)}
     failed = next(line for line in lines if line["level"] == "warning")
     assert failed["logger"] == "sagabus"
 

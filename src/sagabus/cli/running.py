@@ -111,12 +111,15 @@ async def _open(bus: Bus, asked: asyncio.Event) -> bool:
 
 
 def _log(level: str, form: str) -> None:
-    if logging.getLogger().handlers or log.handlers:
+    """Lines of the application are written like ours. At DEBUG only ours are, for drivers write messages there."""
+    root = logging.getLogger()
+    if root.handlers or log.handlers:
         return
     handler = LineHandler()
     handler.addFilter(MessageFields())
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    log.addHandler(handler)
+    root.addHandler(handler)
+    root.setLevel(max(logging.getLevelNamesMapping()[level.upper()], logging.INFO))
     log.setLevel(level.upper())
 
 
