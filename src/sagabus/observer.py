@@ -114,7 +114,7 @@ class Bridged(msgspec.Struct, frozen=True, gc=False):
     messages: Sequence[WireMessage]
     seconds: float
     refused: int = 0
-    """How many of the sent messages the broker did not confirm."""
+    """How many of the sent messages the broker did not confirm. An event that no other service wants is none."""
     error: BaseException | None = None
     """Why the step failed; then its messages are sent, or come, again."""
 

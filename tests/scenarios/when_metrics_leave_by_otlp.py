@@ -20,7 +20,7 @@ from tests.support.otlp import Receiver
 
 from sagabus import Bus, Context, RetryPolicy, StoreUnavailable, handler
 from sagabus.observer import Unheard
-from sagabus.telemetry.conventions import LABELS
+from sagabus.telemetry.conventions import LABELS, UNCONFIRMED
 from sagabus.telemetry.facts import COUNTED, OF_HEALTH, OF_STORE, STORE_UP
 from sagabus.telemetry.histograms import HistogramExporter
 from sagabus.telemetry.metering import Metering
@@ -167,15 +167,19 @@ async def test_what_passes_a_bridge_is_sent_and_consumed_at_its_broker(exported:
     async with books, shop:
         await shop.publish(Noted(key="A"))
         await until(lambda: "settle" in {step for step, _, _ in quiet._passed})
+        broker.refused["shop.noted"] = "too large"
+        await shop.publish(Noted(key="B"))
+        await until(lambda: quiet._passed["settle", "memory://", None] == 2)
+        await until(lambda: quiet._passed["send", "memory://", UNCONFIRMED] == 1)
         found = await exported.now()
 
     at = {"messaging__system": "sagabus", "sagabus__broker": "memory://"}
     sends = [each for each in found.points(SENT) if each.attributes["messaging.operation.name"] == "send"]
-    assert {each.attributes.get("error.type"): each.value for each in sends} == {None: 1, "unconfirmed": 1}, (
-        "no queue takes the event that only its own service receives"
+    assert {each.attributes.get("error.type"): each.value for each in sends} == {None: 3, "unconfirmed": 1}, (
+        "that no other service wants an event is no error, and that the broker does not take it is one"
     )
     assert all(each.attributes["sagabus.broker"] == "memory://" for each in sends)
-    assert found.value(CONSUMED, **at, messaging__operation__name="receive") == 1
+    assert found.value(CONSUMED, **at, messaging__operation__name="receive") == 2
     steps = {point.attributes["messaging.operation.type"] for point in found.points(OPERATION)}
     assert steps == {"send", "receive", "settle"}
 

@@ -573,7 +573,8 @@ async def test_bridges_are_heard_step_by_step() -> None:
         await shop.publish(Noted(key="A"))
         await until(lambda: ("settle", 1, 0) in receiver.steps)
 
-    assert ("send", 1, 0) in sender.steps
+    # That no other service wants an event is no failure of the bridge.
+    assert sender.steps == [("send", 1, 0), ("send", 1, 0)]
     assert receiver.steps == [("receive", 1, 0), ("settle", 1, 0)]
 
 

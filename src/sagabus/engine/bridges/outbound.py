@@ -171,7 +171,7 @@ class Outbound:
             log.exception("the transport met an error of its own")
             self._failed(lost, messages, began, error, f"{type(error).__name__}: {error}")
         else:
-            refused = sum(sent.answer is not Answer.CONFIRMED for sent in answers)
+            refused = sum(_is_left(message, sent) for message, sent in zip(messages, answers, strict=True))
             self._note(messages, began, refused=refused)
             return answers
         return None
@@ -208,6 +208,12 @@ def wire_message(envelope: Envelope, service: str) -> WireMessage:
         hops=envelope.hops,
         headers=headers,
     )
+
+
+def _is_left(message: WireMessage, sent: Sent) -> bool:
+    """Whether the broker has yet to take it. With an event that no other service wants, nothing remains to be done."""
+    answer = sent.answer
+    return answer is not Answer.CONFIRMED and (answer is not Answer.UNROUTABLE or message.kind == "command")
 
 
 def _end(lost: asyncio.Future[str], why: str) -> None:
