@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted
 from tests.support.databases import Database
 
-from sagabus import Bus, Settings, StoreUnavailable, handler
+import sagabus.engine
+from sagabus import Bus, Saga, Settings, StoreUnavailable, handler, starts
 from sagabus.engine.loop_beat import LoopBeat
 from sagabus.engine.renewal import RenewalThread
 from sagabus.envelope import Envelope
@@ -24,7 +27,9 @@ from sagabus.testing import ManualClock
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 SECOND = timedelta(seconds=1)
-TASKS = ["sagabus-intake", "sagabus-housekeeping"]
+TASKS = ["sagabus-intake", "sagabus-housekeeping", "sagabus-stuck-watch", "sagabus-bridge"]
+AS_NEEDED = {"sagabus-group-commit", "sagabus-suspects"}
+"""These are there while there is something to do, and begin again."""
 
 
 class Fatal(BaseException):
@@ -61,6 +66,20 @@ class Broken(MemoryStore):
 def it(message: Noted) -> None: ...
 
 
+class Watched(Saga, name="watched", key="key", stuck_after=SECOND):
+    key: str
+
+    @starts
+    def noted(self, message: Noted) -> None: ...
+
+
+def test_each_task_that_a_bus_keeps_is_cancelled_by_a_test() -> None:
+    sources = Path(sagabus.engine.__file__).parent.rglob("*.py")
+    named = {name for path in sources for name in re.findall(r'BackgroundTask\("([\w-]+)"', path.read_text("utf-8"))}
+
+    assert named == {*TASKS, *AS_NEEDED}
+
+
 def task_of(name: str) -> "asyncio.Task[Any] | None":
     return next((task for task in asyncio.all_tasks() if task.get_name() == name), None)
 
@@ -74,7 +93,7 @@ def noticed(bus: Bus, name: str, caplog: pytest.LogCaptureFixture) -> bool:
 
 @pytest.mark.parametrize("name", TASKS)
 async def test_other_code_cancels_a_task_of_the_bus(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with Bus("memory:", it) as bus:
+    async with Bus("memory:", it, Watched, transport=MemoryTransport(MemoryBroker()), service="it") as bus:
         healthy = bus.health().is_healthy
         task = task_of(name)
         assert task is not None
