@@ -130,23 +130,24 @@ async def test_work_left_by_one_that_stops_goes_on_at_once(database: Database) -
         assert second.statistics["recording", "retried"] == 0
 
 
-async def test_eight_workers_on_one_hot_key_are_no_storm(database: Database) -> None:
-    buses = [worker(database, Walk) for _ in range(8)]
+async def test_sixteen_workers_on_one_hot_key_are_no_storm(database: Database) -> None:
+    buses = [worker(database, Walk) for _ in range(16)]
     async with crew(*buses):
 
         async def publish(at: int) -> None:
-            for number in range(at, 400, 8):
+            for number in range(at, 1_000, 16):
                 await buses[at].publish(Step(key="hot", number=number), message_id=f"step-{number}")
 
-        await asyncio.gather(*(publish(at) for at in range(8)))
-        await asyncio.gather(*(bus.idle(30) for bus in buses))
+        await asyncio.gather(*(publish(at) for at in range(16)))
+        await asyncio.gather(*(bus.idle(60) for bus in buses))
         record = await buses[0].sagas.get(Walk, "hot")
         dead = await buses[0].dead_letters.list(status=None)
 
     assert record is not None
-    assert (record.version, sorted(record.state.numbers)) == (400, list(range(400)))
+    assert (record.version, sorted(record.state.numbers)) == (1_000, list(range(1_000)))
     assert all(
-        [number for number in record.state.numbers if number % 8 == at] == list(range(at, 400, 8)) for at in range(8)
+        [number for number in record.state.numbers if number % 16 == at] == list(range(at, 1_000, 16))
+        for at in range(16)
     )
     assert dead == []
     outcomes = sum((bus.statistics for bus in buses), start=buses[0].statistics.__class__())

@@ -133,7 +133,7 @@ class Watched:
             "opentelemetry": str(await asyncio.to_thread(self._reader.get_metrics_data)),
             "health": f"{await bus.health()!r} {page.body!r}",
             "doctor": repr(await bus.doctor()),
-            "reasons": "\n".join(each.reason for each in await bus.dead_letters.list()),
+            "reasons": "\n".join(f"{each.reason} {each.traceback}" for each in await bus.dead_letters.list()),
         }
 
 
