@@ -3,14 +3,25 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.databases import Database
 
-from sagabus import Bus, Context, UnknownName, event, handler
+from sagabus import Bus, Context, Saga, UnknownName, event, handler, starts
+from sagabus.stores.sql import reading
 from sagabus.testing import Harness
 
 
 @event("rooms.booked")
 class Booked:
     room: str
+
+
+class Stay(Saga, name="stays", key="room"):
+    room: str
+    status: str = "in"
+
+    @starts
+    def booked(self, message: Booked, ctx: Context) -> None:
+        self.status = "suite" if self.room == "9" else "in"
 
 
 @handler("cleaning", key="room")
@@ -54,3 +65,20 @@ async def test_the_status_has_ages_by_the_clock_of_the_store() -> None:
 
         assert (cleaning.scheduled, cleaning.ready, cleaning.oldest_age) == (1, 0, None)
         assert cleaning.waiting == 1
+
+
+async def test_a_status_is_looked_for_among_so_many_instances(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Bus(database.url, Stay) as bus:
+        await bus.publish_many([Booked(room=str(number)) for number in range(10)])
+        await bus.idle()
+        monkeypatch.setattr(reading, "SCANNED", 4)
+        pages = [await bus.sagas.page(Stay, status="suite", after=after) for after in ("", "3", "7")]
+        every = await bus.sagas.list(Stay, status="suite")
+        first, place = await bus.sagas.page(Stay, limit=4)
+
+    found = [([each.key for each in records], after) for records, after in pages]
+    assert found == [([], "3"), ([], "7"), (["9"], None)]
+    assert [each.key for each in every] == ["9"]
+    assert ([each.key for each in first], place) == (["0", "1", "2", "3"], "3")

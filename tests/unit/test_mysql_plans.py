@@ -68,7 +68,7 @@ HOT: dict[str, Query] = {
         Query("conversation_page", ("t1", 5, 7, 100)),
         Query("any_letter_at", (10,)),
         Query("letters_naming", ("t1", 10, 10)),
-        Query("instance_page", ("orders", "k7", None, 100)),
+        Query("instance_page", ("orders", "k7", "open", 100, "k9")),
         Query("history_page", ("orders", "k7", 5, 100)),
         Query("next_channel", ("orders",)),
         Query("letter_counts", (100,)),

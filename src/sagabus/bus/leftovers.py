@@ -87,10 +87,10 @@ async def _pages(store: Inspected, saga: str) -> AsyncIterator[Sequence[Instance
     after = ""
     for _ in range(LOOK // _PAGE):
         page = await store.inspect.instances(saga, after=after, limit=_PAGE)
-        yield page
-        if len(page) < _PAGE:
+        yield page.found
+        if page.after is None:
             return
-        after = page[-1].key
+        after = page.after
 
 
 def _of_messages(

@@ -19,6 +19,9 @@ from sagabus.envelope import Instance, Recorded
 from sagabus.errors import ConfigurationError, HandlingError, StateInvalid, UnknownName
 from sagabus.store import Store
 
+_PAGE = 1_000
+"""Instances of one query: a state may be large."""
+
 S = TypeVar("S")
 G = TypeVar("G", bound=Saga)
 
@@ -115,19 +118,34 @@ class Sagas:
     async def list(
         self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
     ) -> builtins.list[SagaRecord[Any]]:
-        """A page of instances by key, from the first key greater than `after`.
+        """Instances by key, from the first key greater than `after`; many are read in several pages.
 
         UnknownName as for `get`, and for a status that a saga of this bus does not declare.
         """
+        found: builtins.list[SagaRecord[Any]] = []
+        place: str | None = after
+        while place is not None and len(found) < limit:
+            size = min(limit - len(found), _PAGE)
+            records, place = await self.page(saga, status=status, after=place, limit=size)
+            found += records
+        return found
+
+    async def page(
+        self, saga: type[Saga] | str, *, status: str | None = None, after: str = "", limit: int = 100
+    ) -> tuple[builtins.list[SagaRecord[Any]], str | None]:
+        """A page of instances by key, and the `after` of the next one; None at the end. Errors as for `list`.
+
+        For a `status` it looks at 10,000 instances, so a page before the end may have less than `limit`, or none.
+        """
         self._home.check("bus.sagas.list(...)")
         check_text("bus.sagas.list(...)", status=status, after=after)
-        found = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
-        if not found:
+        seen = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
+        if not seen.found:
             await self._check(saga)
             definition = self._definitions.get(saga_name(saga))
             if status is not None and definition is not None:
                 check_status(definition, status)
-        return [self._record(instance, saga) for instance in found]
+        return [self._record(instance, saga) for instance in seen.found], seen.after
 
     async def history(
         self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100
@@ -212,7 +230,7 @@ async def check_subscription(store: Store, kind: str, name: str, *, also: Iterab
         return
     inspect = store.inspect
     has_rows = (
-        await inspect.instances(name, limit=1)
+        (await inspect.instances(name, limit=1)).found
         or await inspect.envelopes(name, limit=1)
         or await inspect.dead_letters(channel=name, status=None, limit=1)
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sagabus.bus.views import SagaRecord
 
 _STEPS = ("position", "version", "at", "message_type", "message_id", "timer", "status", "completed")
+_PAGE = click.IntRange(1, MOST)
 _LISTED = ("saga", "key", "status", "completed", "version", "updated_at")
 
 
@@ -50,7 +51,7 @@ def sagas() -> None:
     help="Only live instances that have not changed for so long.",
 )
 @click.option("--after", default="", metavar="KEY", help="Only instances with a greater key: the next page.")
-@click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many of each saga.")
+@click.option("--limit", type=_PAGE, default=100, show_default=True, help="Show at most this many of each saga.")
 @json_option
 def list_(
     arguments: tuple[str, ...],
@@ -70,14 +71,12 @@ def list_(
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
     if unchanged_for is not None:
-        if status is not None:
-            raise click.UsageError("give --status or --unchanged-for, not both")
-        _show_unchanged(
-            asyncio.run(_unchanged(target, url, rest, unchanged_for, after=after, limit=limit)), as_json=as_json
-        )
+        span = timedelta(seconds=unchanged_for)
+        page = asyncio.run(_unchanged(target, url, rest, span, status=status, after=after, limit=limit))
+        _show_unchanged(page, as_json=as_json)
         return
-    found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit + 1))
-    records = [record for page in found.values() for record in page[:limit]]
+    found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit))
+    records = [record for records, _ in found.values() for record in records]
     if as_json:
         emit_json([_fields(record) for record in records])
         return
@@ -85,12 +84,8 @@ def list_(
         [name.replace("_at", "") for name in _LISTED],
         [[_fields(record)[name] for name in _LISTED] for record in records],
     )
-    for saga, page in found.items():
-        if len(page) > limit:
-            click.echo(
-                f"There are more of {printable(saga)}: {printable(saga)} --after {printable(page[limit - 1].key)}",
-                err=True,
-            )
+    for saga, (_, place) in found.items():
+        _say_more(saga, place)
 
 
 @sagas.command("show")
@@ -189,26 +184,36 @@ sagas.add_command(patch)
 
 async def _list(
     target: str | None, url: str | None, names: list[str], *, status: str | None, after: str, limit: int
-) -> dict[str, list[SagaRecord[Any]]]:
+) -> dict[str, tuple[list[SagaRecord[Any]], str | None]]:
+    _check_status(target, names, status)
+    async with opened(target, url) as bus:
+        return {
+            name: await bus.sagas.page(name, status=status, after=after, limit=limit)
+            for name in names or await _names(bus)
+        }
+
+
+def _check_status(target: str | None, names: list[str], status: str | None) -> None:
     if status is not None and target is not None:
         for definition in load_bus(target).definitions:
             if isinstance(definition, SagaDefinition) and definition.name in (names or [definition.name]):
                 check_status(definition, status)
-    async with opened(target, url) as bus:
-        found = {
-            name: await bus.sagas.list(name, status=status, after=after, limit=limit)
-            for name in names or await _names(bus)
-        }
-        return {name: list(page) for name, page in found.items()}
 
 
 async def _unchanged(
-    target: str | None, url: str | None, names: list[str], seconds: float, *, after: str, limit: int
+    target: str | None,
+    url: str | None,
+    names: list[str],
+    span: timedelta,
+    *,
+    status: str | None,
+    after: str,
+    limit: int,
 ) -> dict[str, UnchangedPage]:
-    span = timedelta(seconds=seconds)
+    _check_status(target, names, status)
     async with opened(target, url) as bus:
         return {
-            name: await bus.inspect.unchanged(name, span, after=after, limit=min(limit, MOST))
+            name: await bus.inspect.unchanged(name, span, status=status, after=after, limit=limit)
             for name in names or await _names(bus)
         }
 
@@ -220,8 +225,12 @@ def _show_unchanged(found: dict[str, UnchangedPage], *, as_json: bool) -> None:
         return
     show_table(("saga", "key", "status", "version", "updated"), [_unchanged_row(each) for each in records])
     for saga, page in found.items():
-        if page.after is not None:
-            click.echo(f"There may be more of {printable(saga)}: --after {quote(printable(page.after))}", err=True)
+        _say_more(saga, page.after)
+
+
+def _say_more(saga: str, place: str | None) -> None:
+    if place is not None:
+        click.echo(f"There may be more of {printable(saga)}: --after {quote(printable(place))}", err=True)
 
 
 def _unchanged_row(each: UnchangedInstance) -> list[object]:

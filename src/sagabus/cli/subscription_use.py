@@ -96,8 +96,8 @@ async def _live_instances(bus: Bus, saga: str) -> int:
     found, after = 0, ""
     while found < _MOST:
         page = await bus.store.inspect.instances(saga, after=after, limit=_PAGE)
-        found += sum(not instance.completed for instance in page)
-        if len(page) < _PAGE:
+        found += sum(not instance.completed for instance in page.found)
+        if page.after is None:
             break
-        after = page[-1].key
+        after = page.after
     return min(found, _MOST)

@@ -108,9 +108,11 @@ class Examination(Protocol):
         """How many of the latest EXAMINED open dead letters failed at that instant or later, by channel."""
         ...
 
-    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+    async def unchanged(
+        self, saga: str, span: int, *, status: str | None = None, after: str = "", limit: int = NAMED
+    ) -> StillPage:
         """Live instances of a saga that have not changed for `span` microseconds, by key, from the first key greater
-        than `after`. It looks at EXAMINED instances, finished ones among them.
+        than `after`. They are in one status, or in any. It looks at EXAMINED instances, finished ones among them.
         """
         ...
 

@@ -62,8 +62,20 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """How many it has noted."""
 
 
+class InstancePage(msgspec.Struct, frozen=True, gc=False):
+    """Instances of one saga, by key."""
+
+    found: tuple[Instance, ...]
+    after: str | None = None
+    """Behind which key to look next; None at the end."""
+
+
 class Inspection(Survey, Examination, Protocol):
-    """Read-only questions; answers are a snapshot."""
+    """Read-only questions; answers are a snapshot.
+
+    But for `due` and `workers`, which workers ask, no work of the store waits for an answer. One that takes longer than
+    LONGEST_LOOK raises StoreUnavailable.
+    """
 
     async def due(self, channels: Sequence[str]) -> bool:
         """Whether any envelope of the channels could run now (held and stashed ones could not)."""
@@ -79,8 +91,11 @@ class Inspection(Survey, Examination, Protocol):
 
     async def instances(
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[Instance]:
-        """Instances of a saga by key, from the first key greater than `after`."""
+    ) -> InstancePage:
+        """Instances of a saga by key, from the first key greater than `after`.
+
+        For a `status` it looks at SCANNED instances, so a page before the end may have less than `limit`, or none.
+        """
         ...
 
     async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:

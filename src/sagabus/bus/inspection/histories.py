@@ -92,11 +92,13 @@ def _plain(state: bytes) -> Any:
         return state.decode(errors="replace")
 
 
-async def unchanged_page(inspect: Inspection, saga: str, span: int, after: str, limit: int) -> UnchangedPage:
+async def unchanged_page(
+    inspect: Inspection, saga: str, span: int, *, status: str | None, after: str, limit: int
+) -> UnchangedPage:
     """One page of instances that stay as they are; ValueError for a page that there cannot be."""
     if not 1 <= limit <= MOST:
         raise ValueError(f"a page has 1 to {MOST:,} instances, not {limit}")
-    found = await inspect.unchanged(saga, span, after=after, limit=limit)
+    found = await inspect.unchanged(saga, span, status=status, after=after, limit=limit)
     return UnchangedPage(
         instances=tuple(
             UnchangedInstance(

@@ -164,18 +164,20 @@ class Inspector:
         return found
 
     async def unchanged(
-        self, saga: type[Saga] | str, span: timedelta, *, after: str = "", limit: int = 100
+        self, saga: type[Saga] | str, span: timedelta, *, status: str | None = None, after: str = "", limit: int = 100
     ) -> UnchangedPage:
-        """A page of the live instances of a saga that have not changed for `span`, by key.
+        """A page of the live instances of a saga that have not changed for `span`, by key; in one status, or in any.
 
         `after` is that of the page before. UnknownName for a name that nothing has, InvalidTime for a span that no
         instance can have, ValueError for another `limit`.
         """
         self._check("bus.inspect.unchanged(...)")
-        check_text("bus.inspect.unchanged(...)", after=after)
+        check_text("bus.inspect.unchanged(...)", after=after, status=status)
         check_number("bus.inspect.unchanged(...)", limit=limit)
         name = saga_name(saga)
-        found = await unchanged_page(self._store.inspect, name, checked_span(span, "span"), after, limit)
+        found = await unchanged_page(
+            self._store.inspect, name, checked_span(span, "span"), status=status, after=after, limit=limit
+        )
         if not found.instances and isinstance(saga, str) and name not in self._definitions:
             await check_subscription(self._store, "saga", name)
         return found

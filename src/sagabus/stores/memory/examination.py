@@ -29,12 +29,15 @@ class MemoryExamination:
         latest = sorted(letters, key=lambda each: -each.id)[:EXAMINED]
         return Counter(each.envelope.channel for each in latest if each.last_failed_at >= since)
 
-    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+    async def unchanged(
+        self, saga: str, span: int, *, status: str | None = None, after: str = "", limit: int = NAMED
+    ) -> StillPage:
         """Live instances that have not changed for so long."""
         now = self._clock.now()
         every = (row.instance for (name, key), row in self._tables.instances.items() if name == saga and key > after)
         looked = sorted(every, key=lambda each: each.key)[:EXAMINED]
-        still = (each for each in looked if not each.completed and each.updated_at <= now - span)
+        old = (each for each in looked if not each.completed and each.updated_at <= now - span)
+        still = (each for each in old if status in {None, each.status})
         found = tuple(Still(each.key, each.version, each.status, each.updated_at) for each in islice(still, limit))
         if len(found) == limit:
             return StillPage(now, found, found[-1].key)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import islice
 
 from msgspec.structs import replace
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
-from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.envelope import DeadLetter, Envelope, Recorded
+from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
 from sagabus.store.mending import AuditsSeen, Paused
+from sagabus.store.survey import SCANNED
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
@@ -87,10 +89,12 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
 
     async def instances(
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[Instance]:
-        rows = (row.instance for (name, _), row in self._tables.instances.items() if name == saga)
-        wanted = (each for each in rows if each.key > after and status in {None, each.status})
-        return sorted(wanted, key=lambda each: each.key)[:limit]
+    ) -> InstancePage:
+        rows = (row.instance for (name, key), row in self._tables.instances.items() if name == saga and key > after)
+        looked = sorted(rows, key=lambda each: each.key)[: None if status is None else SCANNED]
+        found = tuple(islice((each for each in looked if status in {None, each.status}), limit))
+        last = looked[-1].key if status is not None and len(looked) == SCANNED else None
+        return InstancePage(found, found[-1].key if len(found) == limit else last)
 
     async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         rows = self._tables.history.values()

@@ -268,7 +268,8 @@ GROUP BY c.channel ORDER BY c.channel
     "instance_page": Statement(
         f"""
 SELECT {_INSTANCE} FROM {{instance}} AS i
-WHERE i.saga = ?1 AND i.`key` > ?2 AND (?3 IS NULL OR i.status = ?3) ORDER BY i.`key` LIMIT ?4
+WHERE i.saga = ?1 AND i.`key` > ?2 AND (?3 IS NULL OR i.status = ?3)
+    AND (?5 IS NULL OR i.`key` <= ?5) ORDER BY i.`key` LIMIT ?4
 """,
         gives=True,
     ),

@@ -159,7 +159,8 @@ GROUP BY c.channel ORDER BY c.channel
     "instance_page": Statement(
         f"""
 SELECT {_INSTANCE} FROM {{instance}} AS i
-WHERE i.saga = ?1 AND i.key > ?2 AND (?3::text IS NULL OR i.status = ?3::text) ORDER BY i.key LIMIT ?4
+WHERE i.saga = ?1 AND i.key > ?2 AND (?3::text IS NULL OR i.status = ?3::text)
+    AND (?5::text IS NULL OR i.key <= ?5::text) ORDER BY i.key LIMIT ?4
 """,
         gives=True,
     ),

@@ -64,7 +64,8 @@ GROUP BY l.channel ORDER BY l.channel
     "unchanged": """
 SELECT i.{key}, i.version, i.status, i.updated_at FROM (SELECT {key}, version, status, updated_at, completed_at
     FROM {instance} WHERE saga = ?1 AND {key} > ?2 ORDER BY saga, {key} LIMIT ?3) AS i
-WHERE i.completed_at IS NULL AND i.updated_at <= ?4 ORDER BY i.{key} LIMIT ?5
+WHERE i.completed_at IS NULL AND i.updated_at <= ?4
+    AND COALESCE(i.status, '') = COALESCE(?6, i.status, '') ORDER BY i.{key} LIMIT ?5
 """,
     "instance_behind": """
 SELECT {key} FROM {instance} WHERE saga = ?1 AND {key} > ?2 ORDER BY saga, {key} LIMIT 1 OFFSET ?3
@@ -117,9 +118,9 @@ def recent_letters(since: int) -> Steps[dict[str, int]]:
     return {row[0]: int(row[1]) for row in found}
 
 
-def unchanged(saga: str, span: int, after: str, limit: int, now: int) -> Steps[StillPage]:
+def unchanged(saga: str, span: int, status: str | None, *, after: str, limit: int, now: int) -> Steps[StillPage]:
     """A page of live instances that have not changed for so long."""
-    rows_ = (yield Query("unchanged", (saga, after, EXAMINED, now - span, limit))).rows
+    rows_ = (yield Query("unchanged", (saga, after, EXAMINED, now - span, limit, status))).rows
     found = tuple(Still(str(key), version, status, updated_at) for key, version, status, updated_at in rows_)
     if len(found) == limit:
         return StillPage(now, found, found[-1].key)

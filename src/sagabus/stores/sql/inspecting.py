@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sagabus.clock import Clock
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
-from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
 from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
 from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.store.survey import (
@@ -107,9 +107,12 @@ class SqlExamination:
         """How many open dead letters failed since then, by channel."""
         return await self._looks(examination.recent_letters(since), LONGEST_LOOK)
 
-    async def unchanged(self, saga: str, span: int, *, after: str = "", limit: int = NAMED) -> StillPage:
+    async def unchanged(
+        self, saga: str, span: int, *, status: str | None = None, after: str = "", limit: int = NAMED
+    ) -> StillPage:
         """Live instances that have not changed for so long."""
-        return await self._looks(examination.unchanged(saga, span, after, limit, self._clock.now()), LONGEST_LOOK)
+        steps = examination.unchanged(saga, span, status, after=after, limit=limit, now=self._clock.now())
+        return await self._looks(steps, LONGEST_LOOK)
 
     async def conditions(self) -> Conditions:
         """What the store works with."""
@@ -140,19 +143,19 @@ class SqlInspection(SqlSurvey, SqlExamination):
 
     async def instances(
         self, saga: str, *, status: str | None = None, after: str = "", limit: int = 100
-    ) -> Sequence[Instance]:
+    ) -> InstancePage:
         """Instances of a saga by key."""
-        return await self._read(reading.instances(saga, status, after, limit))
+        return await self._looks(reading.instances(saga, status, after, limit), LONGEST_LOOK)
 
     async def history(self, saga: str, key: str, *, after: int = 0, limit: int = 100) -> Sequence[Recorded]:
         """The recorded transitions of an instance."""
-        return await self._read(reading.history(saga, key, after, limit))
+        return await self._looks(reading.history(saga, key, after, limit), LONGEST_LOOK)
 
     async def envelopes(
         self, channel: str, *, key: str | None = None, timers: bool = False, limit: int = 100
     ) -> Sequence[Envelope]:
         """What is stored in a channel."""
-        return await self._read(reading.envelopes(channel, key, limit, timers=timers))
+        return await self._looks(reading.envelopes(channel, key, limit, timers=timers), LONGEST_LOOK)
 
     async def dead_letters(
         self,
@@ -164,15 +167,15 @@ class SqlInspection(SqlSurvey, SqlExamination):
         bodies: bool = True,
     ) -> Sequence[DeadLetter]:
         """Dead letters by id."""
-        return await self._read(reading.dead_letters(channel, status, after, limit, bodies=bodies))
+        return await self._looks(reading.dead_letters(channel, status, after, limit, bodies=bodies), LONGEST_LOOK)
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         """One dead letter."""
-        return await self._read(reading.dead_letter(letter))
+        return await self._looks(reading.dead_letter(letter), LONGEST_LOOK)
 
     async def envelope(self, position: int) -> Envelope | None:
         """The envelope at a position."""
-        return await self._read(mending.envelope_at(position))
+        return await self._looks(mending.envelope_at(position), LONGEST_LOOK)
 
     async def paused(self) -> Sequence[Paused]:
         """The paused channels."""

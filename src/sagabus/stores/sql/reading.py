@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from sagabus.envelope import DeadLetter, Envelope, Instance, Recorded
+from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store import Cursor, Fetched, Loaded
-from sagabus.store.inspection import ChannelCounts, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
 from sagabus.store.loud import Sift
+from sagabus.store.survey import SCANNED
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.running_text import running_of
 from sagabus.stores.sql import rows
@@ -75,9 +76,14 @@ def workers(now: int) -> Steps[list[WorkerSeen]]:
     ]
 
 
-def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[list[Instance]]:
+def instances(saga: str, status: str | None, after: str, limit: int) -> Steps[InstancePage]:
     """A page of a saga's instances by key."""
-    return list(map(rows.instance_of, (yield Query("instance_page", (saga, after, status, limit))).rows))
+    last: str | None = None
+    if status is not None:  # no index serves it
+        last = (yield Query("instance_behind", (saga, after, SCANNED - 1))).value
+    asked = (saga, after, status, limit, last)
+    found = tuple(map(rows.instance_of, (yield Query("instance_page", asked)).rows))
+    return InstancePage(found, found[-1].key if len(found) == limit else last)
 
 
 def history(saga: str, key: str, after: int, limit: int) -> Steps[list[Recorded]]:

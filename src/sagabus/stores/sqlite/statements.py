@@ -295,7 +295,8 @@ GROUP BY c.channel ORDER BY c.channel
 """),
     "instance_page": Packed(
         f"""SELECT {packed_rows(_INSTANCE)} FROM (SELECT * FROM sagabus_instance
-    WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3) ORDER BY key LIMIT ?4)""",
+    WHERE saga = ?1 AND key > ?2 AND (?3 IS NULL OR status = ?3)
+    AND (?5 IS NULL OR key <= ?5) ORDER BY key LIMIT ?4)""",
         _instances,
         _INSTANCE,
     ),

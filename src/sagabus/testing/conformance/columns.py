@@ -30,7 +30,7 @@ SHAPES = ("3f2a", SHAPE, None, "")
 async def shapes_of(trial: Trial, key: str = "A1") -> set[str | None]:
     """The shape of an instance, by every way out."""
     (loaded,) = await trial.store.load(ORDERS, [key])
-    listed = await trial.store.inspect.instances(ORDERS)
+    listed = (await trial.store.inspect.instances(ORDERS)).found
     await trial.fetch()
     await trial.append(trial.envelope(f"next of {key}", key))
     found = [loaded.instance, *listed, *(each.instance for _, each in (await trial.fetch()).loaded)]

@@ -145,6 +145,8 @@ class ExaminationConformance(StoreSuite):
         first = await unchanged(ORDERS, MINUTE, limit=2)
         assert ([each.key for each in first.found], first.after) == (["B", "a"], "a")
         assert [each.key for each in (await unchanged(ORDERS, MINUTE, after="a")).found] == ["b"]
+        assert [each.key for each in (await unchanged(ORDERS, MINUTE, status="b")).found] == ["b"]
+        assert (await unchanged(ORDERS, MINUTE, status="done")).found == ()
         assert (await unchanged(ORDERS, MINUTE + 1)).found == ()
         assert (await unchanged("orders ", 0)).found == ()
 

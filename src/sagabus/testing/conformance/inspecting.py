@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -233,12 +234,16 @@ class InspectionConformance(StoreSuite):
         await trial.commit(
             *(completed(each, save=save(key=key, status=key)) for key, each in zip(keys, stored, strict=True))
         )
-        instances = trial.store.inspect.instances
 
-        assert [each.key for each in await instances(ORDERS)] == ["B", "a", "b", "c"]
-        assert [each.key for each in await instances(ORDERS, after="B", limit=2)] == ["a", "b"]
-        assert [each.key for each in await instances(ORDERS, status="c")] == ["c"]
-        assert list(await instances("orders ")) == []
+        async def instances(saga: str, **asked: Any) -> list[str]:
+            return [each.key for each in (await trial.store.inspect.instances(saga, **asked)).found]
+
+        assert await instances(ORDERS) == ["B", "a", "b", "c"]
+        assert await instances(ORDERS, after="B", limit=2) == ["a", "b"]
+        assert await instances(ORDERS, status="c") == ["c"]
+        assert await instances("orders ") == []
+        first = await trial.store.inspect.instances(ORDERS, limit=2)
+        assert (first.after, (await trial.store.inspect.instances(ORDERS, status="c")).after) == ("a", None)
 
     @conformance
     async def test_envelopes_come_by_position_and_key(self, trial: Trial) -> None:
