@@ -24,7 +24,7 @@ class FaultKind(Enum):
     """A timer is set for a key that has no instance."""
     IDLE_TIMER = "timer of a finished instance"
     LOST_TIMER = "instance without its timers"
-    """An instance relies on timers, and none is stored or held as a dead letter."""
+    """An instance relies on a timer, and it is neither stored nor held as a dead letter."""
     DANGLING_HOLD = "key held back by nothing"
     """A key waits for a message that is not stored."""
     DANGLING_PARK = "key parked by no dead letter"

@@ -41,7 +41,7 @@ _MEANINGS: Mapping[FaultKind, _Meaning] = {
     FaultKind.LOST_TIMER: _Meaning(
         "lost-timer",
         "error",
-        "{key}: the instance relies on the timer {detail!r}, and no timer of it is stored",
+        "{key}: the instance relies on the timer {detail!r}, which is not stored",
         "sagas why",
     ),
     FaultKind.DANGLING_HOLD: _Meaning(

@@ -95,10 +95,13 @@ def _lost_timers(tables: Tables, now: int) -> Iterator[Fault]:
     held = {(each.envelope.channel, each.envelope.message_id) for each in kept}
     for row in sorted(tables.instances.values(), key=lambda each: (each.instance.saga, each.instance.key)):
         instance = row.instance
-        if instance.completed or not instance.timers or tables.queue.timers(instance.saga, instance.key):
+        if instance.completed or not instance.timers:
             continue
-        if not any((instance.saga, message_id) in held for message_id in instance.timers.values()):
-            yield Fault(FaultKind.LOST_TIMER, instance.saga, instance.key, ", ".join(instance.timers))
+        stored = {each.timer for each in tables.queue.timers(instance.saga, instance.key)}
+        names = instance.timers.items()
+        missing = [name for name, id_ in names if name not in stored and (instance.saga, id_) not in held]
+        if missing:
+            yield Fault(FaultKind.LOST_TIMER, instance.saga, instance.key, ", ".join(missing))
 
 
 def _dangling_holds(tables: Tables, now: int) -> Iterator[Fault]:

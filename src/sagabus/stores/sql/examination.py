@@ -28,12 +28,17 @@ _FORMER = """
 TEXTS: Mapping[str, str] = {
     "orphan_timers": _TIMERS % ("i.saga", "IS NULL"),
     "idle_timers": _TIMERS % ("i.completed_at", "IS NOT NULL"),
-    "lost_timers": """
-SELECT i.saga, i.{key}, i.timers FROM (SELECT saga, {key}, timers, completed_at FROM {instance}
-    ORDER BY saga, {key} LIMIT ?1) AS i WHERE i.timers IS NOT NULL AND i.completed_at IS NULL
-    AND (SELECT e.position FROM {envelope} AS e {by_waits}
-        WHERE e.{waits} = i.{key} AND e.channel = i.saga AND e.timer IS NOT NULL LIMIT 1) IS NULL LIMIT ?2
+    "timers_that_count": """
+SELECT i.saga, i.{key}, i.timers, (SELECT COUNT(*) FROM {envelope} AS e {by_waits}
+    WHERE e.{waits} = i.{key} AND e.channel = i.saga AND e.timer IS NOT NULL)
+FROM (SELECT saga, {key}, timers, completed_at FROM {instance} ORDER BY saga, {key} LIMIT ?1) AS i
+WHERE i.timers IS NOT NULL AND i.completed_at IS NULL
 """,
+    "stored_timers": """
+SELECT e.timer FROM {envelope} AS e {by_waits}
+WHERE e.{waits} = ?1 AND e.channel = ?2 AND e.timer IS NOT NULL
+""",
+    "timers_now": "SELECT timers FROM {instance} WHERE saga = ?1 AND {key} = ?2",
     "letters_of_message": """
 SELECT COUNT(*) FROM {dead_letter} WHERE channel = ?1 AND message_id = ?2 AND status <> 'discarded'
 """,
@@ -158,13 +163,26 @@ def _timers(name: str, kind: FaultKind, now: int) -> Steps[list[Fault]]:
 
 def _lost_timers(now: int) -> Steps[list[Fault]]:
     found: list[Fault] = []
-    for saga, key, text in (yield Query("lost_timers", (EXAMINED, NAMED))).rows:
+    for saga, key, text, stored in (yield Query("timers_that_count", (EXAMINED,))).rows:
         timers = _decode_timers(text)
-        held = False
-        for message_id in timers.values():
-            held = held or bool((yield Query("letters_of_message", (saga, message_id))).value)
-        if not held:
-            found.append(Fault(FaultKind.LOST_TIMER, saga, key, ", ".join(timers)))
+        if stored < len(timers) and (missing := (yield from _missing_timers(saga, key, timers))):
+            found.append(Fault(FaultKind.LOST_TIMER, saga, key, ", ".join(missing)))
+        if len(found) == NAMED:
+            break
+    return found
+
+
+def _missing_timers(saga: str, key: str, timers: Mapping[str, str]) -> Steps[list[str]]:
+    """Which of its timers are neither stored nor held. One that ran meanwhile, the instance names no longer."""
+    stored = {name for (name,) in (yield Query("stored_timers", (key, saga))).rows}
+    text: str | None = (yield Query("timers_now", (saga, key))).value
+    now: Mapping[str, str] = {} if text is None else _decode_timers(text)
+    found: list[str] = []
+    for name, message_id in timers.items():
+        if name in stored or now.get(name) != message_id:
+            continue
+        if not (yield Query("letters_of_message", (saga, message_id))).value:
+            found.append(name)
     return found
 
 

@@ -80,6 +80,20 @@ class ExaminationConformance(StoreSuite):
         assert [(each.channel, each.key, each.detail) for each in found] == [(ORDERS, "A1", "payment")]
 
     @conformance
+    async def test_of_several_timers_the_ones_that_are_gone_are_found(self, trial: Trial) -> None:
+        first, stored, held = await trial.accept(
+            trial.envelope("m1", "A1"), trial.timer("payment", "A1"), trial.timer("reminder", "A1")
+        )
+        timers = {"payment": stored.message_id, "reminder": held.message_id, "delivery": "gone", "refund": "lost"}
+        await trial.commit(
+            completed(first, save=save(timers=timers)), DeadLettered(cause=Cause.FAILED, envelope=held, reason="no")
+        )
+
+        found = await trial.store.inspect.faults(FaultKind.LOST_TIMER)
+
+        assert [(each.channel, each.key, each.detail) for each in found] == [(ORDERS, "A1", "delivery, refund")]
+
+    @conformance
     async def test_messages_in_a_lane_that_there_is_not_are_counted(self, trial: Trial) -> None:
         lanes = trial.routing.lanes
         await trial.append(trial.envelope("m1", lane=lanes + 2), trial.envelope("m2", lane=lanes + 1))
