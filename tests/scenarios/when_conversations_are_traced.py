@@ -16,8 +16,10 @@ from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Ended, Noted
 
 from sagabus import Bus, ConfigurationError, Context, Envelope, Observer, RetryPolicy, Saga, handler, starts, timer
+from sagabus.observer import Bridged
 from sagabus.telemetry.tracing import Tracing
 from sagabus.testing import Harness
+from sagabus.transport import WireMessage
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 Names = dict[str, list[ReadableSpan]]
@@ -337,6 +339,19 @@ async def test_a_trace_passes_from_service_to_service(collected: Collected) -> N
     assert {send.kind, receive.kind, settle.kind} == {SpanKind.CLIENT}
     assert attributes(send)["messaging.operation.type"] == "send"
     assert attributes(send)["messaging.batch.message_count"] >= 1
+    assert attributes(receive)["messaging.destination.name"] == "shop.ended"
+
+
+def test_a_batch_has_a_destination_if_all_of_it_has_the_same(collected: Collected) -> None:
+    tracing = Tracing(collected.provider)
+    traced = {"traceparent": f"00-{1:032x}-{1:016x}-01"}
+
+    for types in (("shop.ended", "shop.ended"), ("shop.ended", "shop.noted")):
+        messages = [WireMessage(id="m", source="shop", type=name, body=b"", headers=traced) for name in types]
+        tracing.bridged(Bridged(step="send", place="broker", messages=messages, seconds=0.0))
+
+    found = [attributes(span).get("messaging.destination.name") for span in collected.spans()["send broker"]]
+    assert found == ["shop.ended", None]
 
 
 def sent_with(collected: Collected, created: ReadableSpan) -> ReadableSpan:

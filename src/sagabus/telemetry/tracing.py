@@ -149,6 +149,8 @@ class Tracing(Observer):
             names.BROKER: bridged.place,
             names.BATCH: len(bridged.messages),
         }
+        if len(types := {message.type for message in bridged.messages}) == 1:
+            attributes[names.DESTINATION] = types.pop()
         if bridged.refused:
             attributes[names.REFUSED] = bridged.refused
         if bridged.error is not None:
