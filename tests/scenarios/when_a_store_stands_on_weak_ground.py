@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.conformance.pooler import Pooler
 from tests.conftest import Take
-from tests.scenarios.when_something_is_wrong_with_a_store import KINDS, Patient, audit, every_store, patient
+from tests.scenarios.when_something_is_wrong_with_a_store import KINDS, Paid, Patient, audit, every_store, patient
 from tests.support.databases import POSTGRES, Database, PostgresDatabase
+from tests.support.waiting import until
 
 from sagabus import Bus, Settings
 from sagabus.store.examination import NAMED
@@ -103,6 +104,28 @@ async def test_a_subscription_that_is_declared_and_not_registered_is_found(kind:
     assert [(each.where, each.severity, each.command) for each in found] == [
         ("audit", "warning", "sagabus migrate MODULE:BUS")
     ]
+
+
+@on_disk
+async def test_what_waits_in_lanes_that_are_not_there_is_taken_once_their_number_has_changed(
+    kind: str, take: Take
+) -> None:
+    database = take(kind)
+    looker = Bus(database.url, audit, settings=ACCEPT)
+    await looker.open(worker=False)
+    database.run(f"DELETE FROM {database.own('lane')} WHERE channel = 'audit' AND lane BETWEEN 3 AND 10")
+    await looker.publish_many([Paid(order_id=f"A{number}") for number in range(40)])
+    async with Bus(database.url, audit, settings=ACCEPT) as bus:
+        await bus.idle(20)  # no lane that it knows of has more
+        (found,) = [each for each in (await looker.doctor()).findings if each.kind == "missing-lane"]
+        before = bus.statistics["audit", "completed"]
+        await looker.store.divide(17)
+        await until(lambda: bus.statistics["audit", "completed"] == 40)
+    await looker.close()
+
+    assert before < 40
+    assert (found.severity, found.command) == ("error", "sagabus lanes MODULE:BUS NUMBER")
+    assert found.text.startswith("audit: 8 of its 16 lanes are missing")
 
 
 @every_store
