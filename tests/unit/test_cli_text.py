@@ -1,6 +1,8 @@
 """Nothing that strangers wrote reaches the terminal as it is."""
 
 import json
+import re
+import sys
 import unicodedata
 from datetime import UTC, datetime
 
@@ -98,3 +100,41 @@ def test_a_refusal_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert capsys.readouterr().err.count("\n") == 1
     assert one_line("a\n\n b ") == "a; b"
+
+
+@pytest.mark.parametrize("columns", range(20, 201, 15))
+def test_no_id_is_broken_however_narrow_the_terminal_is(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    ids = [f"{number}-49bbde5c34da150494f2b9d32a3d2714" for number in range(3)]
+
+    show_table(
+        ("id", "key", "reason", "message id"), [(each, "漢字" * 9, "it failed " * 20, f"m{each}") for each in ids]
+    )
+
+    shown = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
+    assert all(each in shown and f"m{each}" in shown for each in ids)
+    assert shown.count("漢字" * 9) == 3
+    assert shown.count("failed") == 60
+
+
+def test_a_table_with_room_for_its_ids_stays_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+
+    show_table(("id", "reason"), [("49bbde5c34da150494f2b9d32a3d2714", "it failed " * 20)])
+    wide = capsys.readouterr().out
+    show_table(("id", "key"), [])
+    empty = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "5")
+    show_table(("id", "key"), [])
+    narrow = capsys.readouterr().out
+
+    assert "reason:" not in wide
+    assert max(map(len, re.sub("\x1b\\[[0-9;]*m", "", wide).splitlines())) <= 60
+    assert "key" in empty
+    assert narrow == "ID  KEY\n"

@@ -1,5 +1,7 @@
 """How results look to a person: tables in a terminal, plain aligned columns in a pipe, where nothing is wrapped or cut.
 
+In a terminal only prose is wrapped. A table without room for its ids becomes a block of lines for each row.
+
 Everything shown passes through `printable`, so what strangers wrote cannot move the cursor or hide itself.
 """
 
@@ -10,9 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import click
+from rich.cells import cell_len
 
 from sagabus.cli.output import console
 from sagabus.cli.text import printable
+
+_PROSE = frozenset({"reason", "example", "before", "after", "lanes", "receives", "settings"})
+"""Columns that may be wrapped: no command takes what they say."""
+_NARROWEST = 20
+"""Characters of a column with prose."""
+_GAP = 3
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -46,16 +55,38 @@ def _cell(value: object) -> str:
 
 
 def _draw(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    screen = console()
+    if _least_width(columns, rows) > screen.width:
+        if rows:
+            _stack(columns, rows)
+        else:
+            _align(columns, rows)
+        return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")  # folded, never cut: an id that lost its end is no id
+        table.add_column(column, overflow="fold", no_wrap=column not in _PROSE)  # an id that was cut or folded is none
     for row in rows:
         table.add_row(*map(Text, row))
-    console().print(table)
+    screen.print(table)
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Of a table in which nothing but prose is wrapped."""
+    widths = [max(map(cell_len, each)) for each in zip(columns, *rows, strict=True)]
+    least = [min(width, _NARROWEST) if name in _PROSE else width for name, width in zip(columns, widths, strict=True)]
+    return sum(least) + _GAP * len(columns)
+
+
+def _stack(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A block of lines for each row. The terminal itself wraps a line that is too long, and copies it as one."""
+    for place, row in enumerate(rows):
+        if place:
+            click.echo()
+        show_fields(dict(zip(columns, row, strict=True)))
 
 
 def _align(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
