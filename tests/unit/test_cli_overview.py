@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ async def test_workers_are_listed_with_their_lanes(take: Take) -> None:
         (worker,) = await bus.inspect.workers()
 
     assert dict(worker.lanes) == {"butler": 16}
+    assert worker.version == version("sagabus")
     assert worker.heartbeat_age < worker.lease
 
 

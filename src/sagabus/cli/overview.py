@@ -82,7 +82,7 @@ def workers(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> No
     if as_json:
         emit_json([_worker_fields(each) for each in found])
         return
-    show_table(("worker", "heartbeat", "lease ends", "lanes"), map(_worker_row, found))
+    show_table(("worker", "version", "heartbeat", "lease ends", "lanes"), map(_worker_row, found))
     for each in found:
         if each.runs:
             click.echo(f"\n{printable(each.worker)}: {count_text(each.running, 'run')} longer than a second")
@@ -138,7 +138,13 @@ def _letter_row(each: DeadLetterCount) -> list[object]:
 
 
 def _worker_row(each: WorkerStatus) -> list[object]:
-    return [each.worker, f"{span_text(each.heartbeat_age)} ago", time_text(each.expires_at), dict(each.lanes)]
+    return [
+        each.worker,
+        each.version,
+        f"{span_text(each.heartbeat_age)} ago",
+        time_text(each.expires_at),
+        dict(each.lanes),
+    ]
 
 
 def _run_row(each: RunStatus) -> list[object]:
@@ -189,6 +195,7 @@ def _letter_fields(each: DeadLetterCount) -> dict[str, object]:
 def _worker_fields(each: WorkerStatus) -> dict[str, object]:
     return {
         "worker": each.worker,
+        "version": each.version,
         "lanes": dict(each.lanes),
         "heartbeat_age": each.heartbeat_age.total_seconds(),
         "lease": each.lease.total_seconds(),

@@ -60,6 +60,8 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """Of those that it has noted as lasting, the first; `lasted` is by the store's clock."""
     running: int = 0
     """How many it has noted."""
+    version: str | None = None
+    """The release of the library that it runs; None where it does not say."""
 
 
 class InstancePage(msgspec.Struct, frozen=True, gc=False):

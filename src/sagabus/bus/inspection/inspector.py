@@ -300,6 +300,7 @@ def _by_worker(seen: Iterable[WorkerSeen]) -> tuple[WorkerStatus, ...]:
             expires_at=moment(max(each.expires_at for each in own)),
             runs=tuple(sorted(_runs(own), key=attrgetter("lasted"), reverse=True)),
             running=sum(each.running for each in own),
+            version=next((each.version for each in own if each.version is not None), None),
         )
         for worker, own in sorted(rows.items())
     )

@@ -153,6 +153,8 @@ class WorkerStatus:
     """Its runs that last, the longest first; of a subscription at most 100."""
     running: int
     """How many of its runs last."""
+    version: str | None
+    """The release of the library that it runs; None for one that does not say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
 from sagabus.stores.memory.surveying import MemorySurvey
 from sagabus.stores.memory.tables import Tables
+from sagabus.stores.process import own_version
 from sagabus.stores.running_text import running_of
 
 
@@ -82,6 +83,7 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
                 lease := tables.lease_lengths.get(worker, 0),
                 now - (expires_at - lease),
                 *running_of(tables.running.get((channel, worker)), now),
+                own_version() or None,
             )
             for (channel, worker), expires_at in sorted(tables.workers.items())
             if expires_at >= now

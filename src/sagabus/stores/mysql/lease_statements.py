@@ -19,7 +19,7 @@ LEASING: dict[str, Statement] = {
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length, w.running FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length, w.running, w.version FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -81,8 +81,9 @@ SET l.expires_at = ?3, l.lease_length = ?4 WHERE l.owner = ?2
         f"channel {CHANNEL}, lane INT",
     ),
     "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
-ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4, knows = ?5
+INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows, version)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+ON DUPLICATE KEY UPDATE expires_at = ?3, lease_length = ?4, knows = ?5, version = ?6
 """),
     "live_crews": Statement(
         """

@@ -226,7 +226,7 @@ CREATE TABLE IF NOT EXISTS {{paused}} (
 ) {_TABLE};
 """
 
-_SEVENTH = f"ALTER TABLE {{worker}} ADD COLUMN running {TEXT};\n"
+_SEVENTH = f"ALTER TABLE {{worker}} ADD COLUMN running {TEXT}, ADD COLUMN version {TEXT};\n"
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH), (6, _SIXTH), (7, _SEVENTH))
 

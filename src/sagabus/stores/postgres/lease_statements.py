@@ -22,7 +22,7 @@ FOR UPDATE SKIP LOCKED
     "workers": Statement(
         """
 SELECT w.worker, w.channel, (SELECT count(*) FROM {lane} AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length, w.running FROM {worker} AS w
+    w.expires_at, w.knows, w.lease_length, w.running, w.version FROM {worker} AS w
 WHERE w.expires_at BETWEEN ?1::bigint AND ?1::bigint + 2 * w.lease_length ORDER BY w.channel, w.worker
 """,
         gives=True,
@@ -88,9 +88,10 @@ FROM {rows} WHERE l.channel = r.channel AND l.lane = r.lane AND l.owner = ?2
         "channel text, lane int",
     ),
     "alive": Statement("""
-INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO {worker} (worker, channel, expires_at, lease_length, knows, version)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
-    knows = excluded.knows
+    knows = excluded.knows, version = excluded.version
 """),
     "live_crews": Statement(
         """

@@ -206,7 +206,7 @@ CREATE TABLE {paused} (
 );
 """
 
-_SEVENTH = "ALTER TABLE {worker} ADD COLUMN running text;\n"
+_SEVENTH = "ALTER TABLE {worker} ADD COLUMN running text, ADD COLUMN version text;\n"
 
 _TEMPLATES = ((1, _FIRST), (2, _SECOND), (3, _THIRD), (4, _FOURTH), (5, _FIFTH), (6, _SIXTH), (7, _SEVENTH))
 

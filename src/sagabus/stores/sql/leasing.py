@@ -12,6 +12,7 @@ from sagabus.store import Lane
 from sagabus.store.loud import Loud
 from sagabus.store.running import Running
 from sagabus.stores.lane_shares import Crew, knowledge, share_of
+from sagabus.stores.process import own_version
 from sagabus.stores.running_text import running_text
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
@@ -51,7 +52,7 @@ def lease(
         held = (yield Query("lock_lanes", (channel,))).rows
         now, patient = _after_waiting(clock, asked, duration, patient=patient)
         number = yield from _made(channel, number, lanes=lanes, are_there=bool(held))
-        yield Query("alive", (worker, channel, now + duration, duration, types[channel]))
+        yield Query("alive", (worker, channel, now + duration, duration, types[channel], own_version()))
         share = yield from _due(worker, channel, now, lanes=number, knows=types[channel])
         shed = yield from _share(worker, channel, now, duration=duration, window=window, share=share, patient=patient)
         is_new = is_new or shed

@@ -71,8 +71,9 @@ def workers(now: int) -> Steps[list[WorkerSeen]]:
         WorkerSeen(
             *(worker, channel, int(lanes), expires_at, declared_types(knows), lease, now - (expires_at - lease)),
             *running_of(running, now),
+            version or None,
         )
-        for worker, channel, lanes, expires_at, knows, lease, running in found
+        for worker, channel, lanes, expires_at, knows, lease, running, version in found
     ]
 
 

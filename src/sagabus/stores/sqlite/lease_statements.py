@@ -15,7 +15,7 @@ LEASING: dict[str, Form] = {
     "knows_worker": Plain("SELECT 1 FROM sagabus_worker WHERE worker = ?1 LIMIT 1"),
     "workers": Plain("""
 SELECT w.worker, w.channel, (SELECT count(*) FROM sagabus_lane AS l WHERE l.channel = w.channel AND l.owner = w.worker),
-    w.expires_at, w.knows, w.lease_length, w.running FROM sagabus_worker AS w
+    w.expires_at, w.knows, w.lease_length, w.running, w.version FROM sagabus_worker AS w
 WHERE w.expires_at BETWEEN ?1 AND ?1 + 2 * w.lease_length ORDER BY w.channel, w.worker
 """),
     "crew": Plain("""
@@ -60,9 +60,10 @@ UPDATE sagabus_lane SET expires_at = ?3, lease_length = ?4
 WHERE owner = ?2 AND (channel, lane) IN (SELECT value ->> 0, value ->> 1 FROM json_each(?1))
 """),
     "alive": Plain("""
-INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length, knows) VALUES (?1, ?2, ?3, ?4, ?5)
+INSERT INTO sagabus_worker (worker, channel, expires_at, lease_length, knows, version)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 ON CONFLICT (worker, channel) DO UPDATE SET expires_at = excluded.expires_at, lease_length = excluded.lease_length,
-    knows = excluded.knows
+    knows = excluded.knows, version = excluded.version
 """),
     "live_crews": Plain("""
 SELECT knows, count(*), count(*) FILTER (WHERE worker < ?3), min(worker) FROM sagabus_worker

@@ -224,7 +224,12 @@ CREATE TABLE sagabus_paused (
 ) STRICT, WITHOUT ROWID;
 """,
     ),
-    Migration.of(7, "ALTER TABLE sagabus_worker ADD COLUMN running TEXT;\n"),
+    Migration.of(
+        7,
+        """ALTER TABLE sagabus_worker ADD COLUMN running TEXT;
+ALTER TABLE sagabus_worker ADD COLUMN version TEXT;
+""",
+    ),
 )
 
 LATEST = MIGRATIONS[-1].version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from msgspec.structs import replace
@@ -125,13 +126,14 @@ class SurveyConformance(StoreSuite):
         assert (owned, ended) == ([LaneCount(ORDERS, lanes, lanes)], [LaneCount(ORDERS, lanes, 0)])
 
     @conformance
-    async def test_a_worker_has_an_age_and_a_lease(self, trial: Trial) -> None:
+    async def test_a_worker_has_an_age_a_lease_and_a_version(self, trial: Trial) -> None:
         await trial.lease("w1", seconds=30)
         trial.wait(20)
 
         (seen,) = await trial.store.inspect.workers()
 
         assert (seen.lease, seen.age) == (30 * SECOND, 20 * SECOND)
+        assert seen.version == version("sagabus")
 
     @conformance
     async def test_sizes_are_bytes_by_name(self, trial: Trial) -> None:
