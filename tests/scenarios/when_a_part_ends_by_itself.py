@@ -43,7 +43,7 @@ class Broken(MemoryStore):
 
     def _fail(self, call: str) -> None:
         if self.broken == call:
-            raise Fatal(call)
+            raise Fatal(f"{call} of postgresql://shop:s3cret@db")
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         self._fail("fetch")
@@ -88,6 +88,7 @@ def noticed(bus: Bus, name: str, caplog: pytest.LogCaptureFixture) -> bool:
     """Whether the end of that part is in the log as an error, and what the bus is unhealthy by."""
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     reasons = bus.health().reasons
+    assert "s3cret" not in "".join(reasons)
     return not bus.health().is_healthy and any(name in each for each in reasons) and set(reasons) <= set(errors)
 
 

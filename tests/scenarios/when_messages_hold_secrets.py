@@ -94,8 +94,9 @@ class Orders(Saga, name="secret.orders", key="key", history=True, retry=RetryPol
             self.note = {self.note}  # type: ignore[assignment]
         elif message.how == "returned":
             return self.note
-        elif message.how == "store":
-            raise ConnectionError(f"cannot reach postgresql://shop:{PASSWORD}@db/shop")
+        elif message.how in ("store", "url"):
+            kind = ConnectionError if message.how == "store" else ValueError
+            raise kind(f"cannot reach postgresql://shop:{PASSWORD}@db/shop")
         return None
 
     @timer("end")
@@ -151,7 +152,7 @@ def watching() -> Iterator[Watched]:
 async def go_wrong(bus: Bus, said: list[str]) -> None:
     """Messages of every fate."""
     await bus.publish(Submitted(key="A1", text=BODY), headers=HEADERS, message_id="first")
-    for how in ("", "wrong type", "no field", "no json", "returned", "store"):
+    for how in ("", "wrong type", "no field", "no json", "returned", "url", "store"):
         await bus.publish(Changed(key="A1", text=BODY, how=how), headers=HEADERS, correlation_id="first")
     for _ in range(2):  # one is a copy
         await bus.publish(Changed(key="A1", text=BODY), headers=HEADERS, message_id="copied")

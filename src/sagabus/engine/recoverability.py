@@ -25,6 +25,7 @@ from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
 from sagabus.policies.retry import Rule, leaves
 from sagabus.store.connection import is_of_the_database
+from sagabus.url import hidden
 
 log = logging.getLogger("sagabus")
 
@@ -227,17 +228,18 @@ def timer_type(name: str) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An error as it is kept: type, text and traceback, never the values of local variables."""
+    """An error as it is kept: type, text and traceback, never a password of a URL or the values of local variables."""
     first = next(leaves(error), error)
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     text = _text(error) if first is error else f"{_text(error)}: {type(first).__qualname__}: {_text(first)}"
     lines = traceback.TracebackException.from_exception(error, capture_locals=False).format()
-    return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable("".join(lines))[-_LONGEST_TRACEBACK:])
+    shown = "\n".join(map(hidden, "".join(lines).split("\n")))
+    return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable(shown)[-_LONGEST_TRACEBACK:])
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
+        return hidden(str(error))
     except Exception:  # noqa: BLE001  # a broken __str__ of the user's must not hide the failure
         return "(its text cannot be read)"
 
