@@ -229,3 +229,23 @@ async def test_nothing_that_watches_and_no_list_repeats_a_body_a_header_or_a_sta
     assert {(name, secret) for name, text in seen.items() for secret in SECRETS if secret in text} == set()
     assert len(watching.errors) >= 4
     assert all(how in seen["reasons"] for how in ("expected int", "no field", "returned a value", "collision"))
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+async def test_a_row_that_the_database_refuses_is_not_repeated(
+    kind: str, take: Take, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = take(kind)
+    database.make()
+
+    @handler("ledger", retry=RetryPolicy(attempts=1))
+    async def ledger(message: Changed, ctx: Context) -> None:
+        ctx.execute(database.words.sql("INSERT INTO ledger (id, amount) VALUES (?, ?)"), (f"{message.text} )\n)", -1))
+
+    async with Bus(database.url, ledger, settings=Settings(durability="accept")) as bus:
+        await bus.publish(Changed(key="A1", text=BODY))
+        await bus.idle()
+        (letter,) = await bus.dead_letters.list()
+
+    assert "failed 1 times" in letter.reason
+    assert BODY not in f"{letter.reason} {letter.traceback} {caplog.text}"

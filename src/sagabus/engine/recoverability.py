@@ -30,6 +30,7 @@ from sagabus.url import hidden
 log = logging.getLogger("sagabus")
 
 _LONGEST_TEXT = 2_000
+_REFUSED_ROW = "Failing row contains ("
 _LONGEST_TRACEBACK = 20_000
 _UPGRADE_PAUSE = 5 * SECOND
 _UPGRADE_PATIENCE = 3600 * SECOND
@@ -228,20 +229,28 @@ def timer_type(name: str) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """An error as it is kept: type, text and traceback, never a password of a URL or the values of local variables."""
+    """An error as it is kept: type, text and traceback, never the values of local variables."""
     first = next(leaves(error), error)
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     text = _text(error) if first is error else f"{_text(error)}: {type(first).__qualname__}: {_text(first)}"
     lines = traceback.TracebackException.from_exception(error, capture_locals=False).format()
-    shown = "\n".join(map(hidden, "".join(lines).split("\n")))
+    shown = "".join(map(_without_secrets, lines))
     return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable(shown)[-_LONGEST_TRACEBACK:])
 
 
 def _text(error: BaseException) -> str:
     try:
-        return hidden(str(error))
+        return _without_secrets(str(error))
     except Exception:  # noqa: BLE001  # a broken __str__ of the user's must not hide the failure
         return "(its text cannot be read)"
+
+
+def _without_secrets(text: str) -> str:
+    """Without the passwords of URLs, and without the row that PostgreSQL repeats when it refuses it."""
+    head, row, rest = text.partition(_REFUSED_ROW)
+    if row:
+        text = f"{head}{row}…){rest.rpartition(')')[2]}"
+    return "\n".join(map(hidden, text.split("\n")))
 
 
 def _storable(text: str) -> str:
