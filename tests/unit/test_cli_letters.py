@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from sagabus import Bus, Context, RetryPolicy, Saga, event, handler, handles, starts
+from sagabus.bus.mending.letters import DeadLetters
 from sagabus.cli import main
 
 WHY = ("--why", "a test")
@@ -304,6 +307,32 @@ def test_a_dry_run_counts_what_a_replay_would_do(cli: Cli) -> None:
 
     assert (code, json.loads(out)["counts"]) == (0, {"done": 4})
     assert len(json.loads(cli.run("dead-letters", "list", "--json")[1])) == 4
+
+
+def test_interrupted_it_says_how_far_it_came_and_goes_on_from_there(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    discard = DeadLetters.discard
+
+    async def interrupted(self: DeadLetters, letter: int, **words: Any) -> Any:
+        if letter == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        return await discard(self, letter, **words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DeadLetters, "discard", interrupted)
+        assert cli.run("dead-letters", "discard", "--all", "--yes", *WHY)[0] == 130
+    assert "stopped after 2 of 4 dead letters; run it again, or go on with --after 2" in cli.err
+    assert cli.ids() == [3, 4]
+
+    assert cli.json("dead-letters", "discard", "--all", "--yes", *WHY)["counts"] == {"done": 2}
+
+
+def test_an_edit_of_a_closed_letter_names_no_message(cli: Cli) -> None:
+    words = ("--reason", "fixed", "--yes")
+
+    assert cli.json("dead-letters", "edit", "1", '{"key": "x"}', *words)["message_id"] is not None
+    again = cli.json("dead-letters", "edit", "1", '{"key": "y"}', *words)
+    assert (again["result"], again["message_id"]) == ("was already done", None)
 
 
 def test_letters_are_chosen_by_type_key_and_cause(cli: Cli) -> None:

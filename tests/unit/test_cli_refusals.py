@@ -5,6 +5,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.conftest import Take
 
 from sagabus import Bus, Settings, event, handler
 from sagabus.cli import main
@@ -125,6 +126,17 @@ def test_an_unknown_conversation_is_said_to_be_unknown(capsys: pytest.CaptureFix
     assert "none has been handled, or the retention has passed" in told
     assert 'Settings(journal="all") has a bus write them' in of_silent
     assert "Nothing is stored" not in of_silent
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+def test_a_store_that_no_bus_has_opened_is_looked_at(kind: str, take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    url = take(kind).url
+    assert main(["migrate", "--store", url]) == 0
+    for look in LOOKS:
+        expected = 1 if look[0] in {"conversation", "pause"} or look[1:2] == ["why"] else 0
+        assert (look, main([*look, "--store", url])) == (look, expected)
+    assert main(["messages", "--key", "A1", "--store", url]) == 0
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_folder_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

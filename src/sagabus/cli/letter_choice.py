@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -122,12 +123,18 @@ async def settle(
             try:
                 results[letter] = await _settle_one(bus, action, letter, force=force, words=words or {})
             except StoreError as error:
-                raise Refused(
-                    f"{error} (after {len(results)} of {count_text(len(ids), 'dead letter')}; run it again, or "
-                    f"go on with --after {max(results, default=choice.after)})"
-                ) from error
+                raise Refused(f"{error} ({_so_far(results, ids, choice)})") from error
+            except asyncio.CancelledError:  # interrupted at the keyboard
+                click.echo(f"sagabus: stopped {_so_far(results, ids, choice)}", err=True)
+                raise
     _tell(action, results, as_json=as_json)
     return all(result in _FINE for result in results.values())
+
+
+def _so_far(results: Mapping[int, str], ids: Sequence[int], choice: Choice) -> str:
+    """How far it came, and how to go on."""
+    last = max(results, default=choice.after)
+    return f"after {len(results)} of {count_text(len(ids), 'dead letter')}; run it again, or go on with --after {last}"
 
 
 async def _rehearse(bus: Bus, ids: Sequence[int], *, force: bool, as_json: bool) -> bool:

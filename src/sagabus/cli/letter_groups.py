@@ -74,10 +74,11 @@ def edit(
     if not confirmed(f"replace dead letter {rest[0]} by a message with the body {json.dumps(body)}", yes=yes):
         ctx.exit(1)
     result, message_id = asyncio.run(_edit(target, url, int(rest[0]), body, words))
+    made = message_id if result.value == "done" else None  # before, the letter may have been closed by another body
     if as_json:
-        emit_json({"id": int(rest[0]), "result": result.value, "message_id": message_id})
+        emit_json({"id": int(rest[0]), "result": result.value, "message_id": made})
     else:
-        show_table(("id", "result", "message id"), [(rest[0], result.value, message_id)])
+        show_table(("id", "result", "message id"), [(rest[0], result.value, made)])
     ctx.exit(0 if result.value in {"done", "was already done"} else 1)
 
 

@@ -90,7 +90,9 @@ def _lanes(wanted: Wanted) -> Steps[list[tuple[object, ...]]]:
     found: list[tuple[object, ...]] = []
     for channel in channels:
         lanes = yield from surveying.places(channel)
-        found += lanes if wanted.key is None else [(channel, lane_of(wanted.key, len(lanes)))][: len(lanes)]
+        if wanted.key is not None and lanes:  # a store that no bus has opened has none
+            lanes = [(channel, lane_of(wanted.key, len(lanes)))]
+        found += lanes
     return found
 
 
