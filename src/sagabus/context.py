@@ -190,19 +190,9 @@ class Context:
         """Send a command to its one receiver when this run commits. Raises Unroutable now if no subscription receives
         it.
         """
-        if (
-            message_id is None
-            and partition_key is None
-            and headers is None
-            and correlation_id is None
-            and not self._closed
-        ):
-            ordinal = self._ordinal + 1
-            sent = self._outbound.follow(message, "command", self._envelope, ordinal, self._now)
-            if sent is not None:
-                self._ordinal = ordinal
-                self.outgoing.append(sent)
-                return
+        is_plain = message_id is None and partition_key is None and headers is None and correlation_id is None
+        if is_plain and self._buffer_plain(message, "command"):
+            return
         self._buffer(message, "command", message_id, partition_key, headers, correlation_id)
 
     @overload
@@ -220,19 +210,9 @@ class Context:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish an event to every subscription when this run commits."""
-        if (
-            message_id is None
-            and partition_key is None
-            and headers is None
-            and correlation_id is None
-            and not self._closed
-        ):
-            ordinal = self._ordinal + 1
-            sent = self._outbound.follow(message, "event", self._envelope, ordinal, self._now)
-            if sent is not None:
-                self._ordinal = ordinal
-                self.outgoing.append(sent)
-                return
+        is_plain = message_id is None and partition_key is None and headers is None and correlation_id is None
+        if is_plain and self._buffer_plain(message, "event"):
+            return
         self._buffer(message, "event", message_id, partition_key, headers, correlation_id)
 
     def schedule(
@@ -305,6 +285,18 @@ class Context:
     def close(self) -> None:
         """End of the run; every buffering call after it raises ContextClosed."""
         self._closed = True
+
+    def _buffer_plain(self, message: object, kind: str) -> bool:
+        """Buffer a message without options in one step; whether that was possible."""
+        if self._closed:
+            return False
+        ordinal = self._ordinal + 1
+        sent = self._outbound.follow(message, kind, self._envelope, ordinal, self._now)
+        if sent is None:
+            return False
+        self._ordinal = ordinal
+        self.outgoing.append(sent)
+        return True
 
     def _buffer(  # noqa: PLR0917  # naming arguments costs as much as passing them
         self,

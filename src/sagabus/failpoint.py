@@ -136,8 +136,8 @@ class _Armed:
 
 def hit(name: str) -> None:
     """Pass the named place; whatever was ordered for it happens here."""
-    if armed is not None:
-        armed.hit(name)
+    if _armed is not None:
+        _armed.hit(name)
 
 
 def arm(specification: str | None) -> None:
@@ -146,8 +146,8 @@ def arm(specification: str | None) -> None:
 
     Raises ConfigurationError for a name, action or error that does not exist.
     """
-    global armed  # noqa: PLW0603  # the one switch, so that a disabled failpoint costs one test for None
-    armed = _Armed(specification) if specification else None
+    global _armed  # noqa: PLW0603  # the one switch, so that a disabled failpoint costs one test for None
+    _armed = _Armed(specification) if specification else None
 
 
 def _order(entry: str, text: str) -> _Order:
@@ -223,6 +223,5 @@ def _cancel() -> None:
 
 
 _ACTIONS = {"kill9": _kill, "abort": _abort, "stop": _stop, "cancel": _cancel}
-armed: _Armed | None = None
-"""None while no failpoint is switched on: asked first where a call would be felt."""
+_armed: _Armed | None = None
 arm(os.environ.get(VARIABLE))

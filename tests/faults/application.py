@@ -144,7 +144,7 @@ class CountingFailpoints:
 
 async def orders_counted(url: str, incarnation: int, records: bool = True) -> None:
     """As `orders`; prints the number of hits of each failpoint."""
-    failpoint.armed = counting = CountingFailpoints()
+    failpoint._armed = counting = CountingFailpoints()
     here.records = records
     await orders(url, incarnation)
     print(json.dumps(counting.hits))

@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, NewType, Union, cast, get_args, get_origin
 
-__all__ = ["Statuses", "read_statuses", "status_of", "status_text", "texts_of"]
+__all__ = ["Statuses", "read_statuses", "status_of", "texts_of"]
 
 
 class Statuses(NamedTuple):
@@ -47,11 +47,7 @@ def read_statuses(hint: object) -> Statuses | None:
 
 def status_of(state: Any) -> str | None:
     """The text that the status of a state stands for."""
-    return status_text(state.status)
-
-
-def status_text(status: object) -> str | None:
-    """The text that a status stands for."""
+    status = state.status
     return None if status is None else str(getattr(status, "value", status))
 
 

@@ -83,10 +83,7 @@ class Committer:
                 self.is_full = True
         else:
             size, steps = 0, STEPS_OF_A_MARK
-        group = self._group
-        group.waiting.append(Entry(mailbox, outcome, self._routing.table.version, size, steps, took))
-        if not group.flushing:
-            group.begin()
+        self._group.add(Entry(mailbox, outcome, self._routing.table.version, size, steps, took))
 
     def finish(self, mailbox: Mailbox, outcome: Outcome, took: float = 0.0) -> None:
         """Queue an outcome that is no plain success; if it holds back its key, nothing more of the key runs here."""

@@ -45,31 +45,27 @@ class GroupCommit(Generic[T]):
         self._more = more or (lambda: False)
         self._size = size
         self.waiting: list[T] = []
-        """What is to be flushed next. Who adds to it sees to it that flushing has begun."""
-        self.flushing = False
+        """What is to be flushed next."""
+        self._flushing = False
         self._task = BackgroundTask("sagabus-group-commit", loss, returns=True, broken=self._broken)
 
     @property
     def busy(self) -> bool:
         """Whether anything waits or is being flushed."""
-        return self.flushing or bool(self.waiting)
+        return self._flushing or bool(self.waiting)
 
     def add(self, item: T) -> None:
         """Queue one item; the flush begins when the event loop is next free, or when the one in flight has ended."""
         self.waiting.append(item)
-        if not self.flushing:
-            self.begin()
-
-    def begin(self) -> None:
-        """See that what waits is flushed; not while that is so already."""
-        self.flushing = True
-        self._task.start(self._work)
+        if not self._flushing:
+            self._flushing = True
+            self._task.start(self._work)
 
     async def drain(self, grace: float) -> bool:
         """Wait until nothing waits and nothing is in flight, at most `grace` seconds; whether that is so."""
         try:
             async with asyncio.timeout(grace):
-                while self.flushing:
+                while self._flushing:
                     await self._task.ended()
         except TimeoutError:
             return False
@@ -105,11 +101,11 @@ class GroupCommit(Generic[T]):
             self._give_up_waiting()
             raise
         finally:
-            self.flushing = False
+            self._flushing = False
 
     def _broken(self) -> None:
         """A task that was cancelled before its first step has run no line that could say so."""
-        self.flushing = False
+        self._flushing = False
         self._give_up_waiting()
 
     def _give_up_waiting(self) -> None:

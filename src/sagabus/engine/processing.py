@@ -12,7 +12,6 @@ import contextvars
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from sagabus import failpoint
 from sagabus.clock import Clock
 from sagabus.codec import Codec
 from sagabus.codec.states import StateCodec
@@ -32,6 +31,7 @@ from sagabus.engine.thread_pool import ThreadPool, ThreadsExhausted
 from sagabus.engine.time_limit import TimeLimits
 from sagabus.engine.watch import Watch
 from sagabus.envelope import Envelope
+from sagabus.failpoint import hit
 from sagabus.identity import Identity
 from sagabus.middleware import Middleware
 from sagabus.outcome import Outcome
@@ -85,8 +85,7 @@ class Processing:
 
         An outcome whatever user code does. Unless it is Completed, the mailbox's state is as before.
         """
-        if failpoint.armed is not None:
-            failpoint.hit("handle.entered")
+        hit("handle.entered")
         watch, consumers = self._watch, self._consumers
         if self._is_choosy and not self.observers.watch(envelope):
             watch, consumers = None, self._unwatched

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-from sagabus import failpoint
 from sagabus.clock import Clock, sleep
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
@@ -117,8 +116,7 @@ class Runner:
                     outcome = begin(mailbox, envelope)
                     if isinstance(outcome, Run):
                         return mailbox, outcome
-                    if failpoint.armed is not None:
-                        failpoint.hit("handle.returned")
+                    hit("handle.returned")
                     if type(outcome) is Completed and (cell is None or not (cell.stash or envelope.stashed)):
                         committer.add(mailbox, outcome, self._took)
                     else:

@@ -5,14 +5,12 @@ One of the two `Consumer`s. Nothing of a run is seen by the next one unless it h
 
 from __future__ import annotations
 
-from typing import Any
-
 from sagabus.codec.states import StateCodec
 from sagabus.context import Context
 from sagabus.definitions.reaction import Reaction, declared
 from sagabus.definitions.saga import STUCK, Saga, SagaDefinition, Starter
-from sagabus.definitions.status import status_text
-from sagabus.engine.consumer import Surroundings, claims_of, with_key
+from sagabus.definitions.status import status_of
+from sagabus.engine.consumer import Surroundings, called, claims_of, with_key
 from sagabus.engine.mailbox import BelievedState, Mailbox
 from sagabus.engine.recoverability import timer_type
 from sagabus.engine.run import Run
@@ -45,12 +43,7 @@ class SagaConsumer:
         self._has_status, self._has_history = definition.has_status, definition.options.history
         self._restarts = definition.options.restart
 
-    def begin(  # noqa: C901, PLR0912  # each call less counts here
-        self,
-        mailbox: Mailbox,
-        envelope: Envelope,
-        calls: bool,  # noqa: FBT001  # by position
-    ) -> Run | Outcome:
+    def begin(self, mailbox: Mailbox, envelope: Envelope, calls: bool) -> Run | Outcome:  # noqa: FBT001  # by position
         """See `Consumer`."""
         cell, known = mailbox.cell, self._known.get(envelope.message_type)
         if known is None or cell is None or envelope.timer is not None or envelope.damage or cell.damage:
@@ -73,16 +66,9 @@ class SagaConsumer:
         ctx = Context(envelope, self._sender, self._now())
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope, state, cell)
-        try:
-            if self._enter is not None:
-                self._enter(state, ctx)
-            returned = reaction.invoke(state, message, ctx, None)
-        except BaseException:
-            ctx.close()
-            raise
+        returned = called(reaction, state, message, ctx, self._enter)
         if returned is not None:
             return Run(reaction, message, ctx, envelope, state, cell, None, returned)
-        ctx.close()
         return self._completed(reaction, message, ctx, envelope, state, cell)
 
     def _begin_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:
@@ -128,9 +114,7 @@ class SagaConsumer:
             sent = sent if completed else sent + timers_sent
         write = self._write if type(state) is self._definition.cls else self._states.write
         body, kept, shape = write(state, cell.carried)
-        status: Any = getattr(state, "status", None) if self._has_status else None
-        if status is not None and type(status) is not str:
-            status = status_text(status)
+        status = status_of(state) if self._has_status else None
         wakes = bool(cell.stash and self._has_moved(cell, status, completed=completed))
         version, had_timers, key = cell.version, bool(cell.timers), envelope.partition_key or ""
         timers = {} if completed else timers

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from copy import copy
 from typing import Protocol, Self
-from zlib import crc32
 
 import msgspec
 
@@ -115,7 +114,7 @@ class Sender:
             except Exception:  # noqa: BLE001  # `address` logs it
                 return None
         correlation_id, headers = cause.correlation_id or incoming, None
-        lane = crc32((message_id if key is None else key).encode()) % plain.lanes  # as `lane_of`
+        lane = lane_of(message_id if key is None else key, plain.lanes)
         if self._adds_headers:
             headers = self._headers_of(message, plain.name, message_id, correlation_id, incoming, body)
         # fmt: off
