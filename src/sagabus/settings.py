@@ -20,7 +20,7 @@ class Settings:
     concurrency: int = 100
     """How many handlers may wait at the same time in one process. Keys run concurrently, messages of one key never do.
     """
-    prefetch: int = 4_000
+    prefetch: int = 8_000
     """About the maximum of in-flight messages per subscription and worker. After a crash, a death is counted before
     each runs.
     """

@@ -1,103 +1,23 @@
 """Lanes of a SQLite store that were fetched to their end are not asked again, and nothing in them is ever missed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
+from tests.support.sqlite_lanes import CHANNEL, LANES, Ground, Scene, play
 
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
-from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed, Verdict
-from sagabus.store import Batch, Cursor, Fetched, Subscription
-from sagabus.stores.sql.steps import Answer, Query, UserQuery
+from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed
+from sagabus.store import Cursor, Fetched
+from sagabus.stores.sql.handover import MOST
 from sagabus.stores.sqlite import SqliteStore
 from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes
-from sagabus.stores.sqlite.sets import Executor
 from sagabus.testing import ManualClock
 
 PATIENCE = timedelta(milliseconds=51)
-CHANNEL = "orders"
-LANES = 4
-
-
-class Ground:
-    """A store with a worker on it, and another process's store on the same file."""
-
-    def __init__(self, path: Path) -> None:
-        self.clock = ManualClock()
-        self.ours, self.others = (SqliteStore(path, clock=self.clock, lanes=LANES) for _ in range(2))
-        self.after = dict.fromkeys(range(LANES), 0)
-        self.asked: list[int] = []
-        self.is_lost = False
-        self._sent = 0
-
-    async def open(self) -> None:
-        await self.ours.open()
-        await self.others.open()
-        subscription = Subscription(message_type="noted", channel=CHANNEL, kind="event", window=10**12)
-        self.routing = (await self.ours.register([subscription])).version
-
-    async def close(self) -> None:
-        await self.ours.close()
-        await self.others.close()
-
-    def envelope(self, lane: int, **fields: Any) -> Envelope:
-        self._sent += 1
-        return Envelope(f"m{self._sent}", "noted", b"{}", CHANNEL, lane, f"k{lane}", sent_at=1, **fields)
-
-    async def append(self, store: SqliteStore, *envelopes: Envelope) -> None:
-        assert await store.append(envelopes, self.routing) is not None
-
-    async def fetch(self, *lanes: int, limit: int = 10) -> list[Envelope]:
-        """As the worker does, which goes on where it has come to."""
-        self.asked.clear()
-        cursors = [Cursor(CHANNEL, lane, self.after[lane]) for lane in lanes or range(LANES)]
-        found = list((await self.ours.fetch(cursors, limit)).envelopes)
-        for each in found:
-            if not each.due_at:
-                self.after[each.lane] = max(self.after[each.lane], each.position)
-        return found
-
-    async def commit(self, *outcomes: Completed | RetryAt | Stashed) -> None:
-        epochs = {(CHANNEL, each.envelope.lane): self.epochs[each.envelope.lane] for each in outcomes}
-        answers = await self.ours.commit(Batch(outcomes, self.routing, epochs))
-        assert {answer.verdict for answer in answers} == {Verdict.COMMITTED}
-
-    async def lease(self) -> None:
-        lanes = await self.ours.lease("us", [CHANNEL], duration=10**12, window=100)
-        self.epochs = {lane.lane: lane.epoch for lane in lanes}
-
-
-Scene = Callable[[Ground], Awaitable[None]]
-
-
-def play(path: Path, monkeypatch: pytest.MonkeyPatch, scene: Scene) -> None:
-    async def run() -> None:
-        ground = Ground(path / "it.db")
-        answer = Executor.__call__
-
-        def noting(self: Executor, ask: Query | UserQuery) -> Answer:
-            if isinstance(ask, Query) and ask.name == "fetch":
-                if ground.is_lost:
-                    raise StoreError("lost")
-                ground.asked += [row[1] for row in ask.rows or ()]  # type: ignore[misc]
-            return answer(self, ask)
-
-        monkeypatch.setattr(Executor, "__call__", noting)
-        await ground.open()
-        try:
-            await ground.lease()
-            assert await ground.fetch() == []
-            assert await ground.fetch() == []
-            await scene(ground)
-        finally:
-            await ground.close()
-
-    asyncio.run(run())
 
 
 async def _nothing_is_asked_while_this_process_writes_elsewhere(ground: Ground) -> None:
@@ -106,11 +26,11 @@ async def _nothing_is_asked_while_this_process_writes_elsewhere(ground: Ground) 
     while ground.asked:
         await ground.fetch()
 
-    await ground.commit(Completed(first, Effects(sent=(ground.envelope(2),))))
-    (second,) = await ground.fetch()
+    await ground.append(ground.ours, *[ground.envelope(2) for _ in range(MOST + 1)])
+    await ground.fetch(limit=100)
 
-    assert second.lane == 2
     assert ground.asked == [2]
+    await ground.commit(Completed(first, Effects()))
     assert await ground.fetch() == []
     assert ground.asked == []
 
@@ -344,32 +264,40 @@ def test_after_a_handover_other_lanes_are_asked_in_time() -> None:
     assert quiet.patience(None) == 0.05
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_whatever_happens_nothing_waits_longer_than_the_patience(
+def _lane(envelope: Envelope) -> int:
+    return envelope.lane
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_whatever_happens_all_comes_once_in_order_and_within_the_patience(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = Random(seed)
 
     async def scene(ground: Ground) -> None:
-        stored: set[str] = set()
+        stored: dict[int, list[str]] = {lane: [] for lane in range(LANES)}
         in_flight: dict[str, Envelope] = {}
 
         async def take(*lanes: int) -> None:
             for each in await ground.fetch(*lanes, limit=chance.choice([1, 3, 10])):
-                stored.discard(each.message_id)
+                assert stored[each.lane].pop(0) == each.message_id, "out of turn, or for a second time"
                 in_flight[each.message_id] = each
 
+        def some() -> list[Envelope]:
+            """In the order in which a commit stores them."""
+            sent = sorted((ground.envelope(chance.randrange(LANES)) for _ in range(chance.randrange(4))), key=_lane)
+            for each in sent:
+                stored[each.lane].append(each.message_id)
+            return sent
+
         async def send(store: SqliteStore) -> None:
-            sent = [ground.envelope(chance.randrange(LANES)) for _ in range(chance.randrange(1, 4))]
-            stored.update(each.message_id for each in sent)
-            await ground.append(store, *sent)
+            if sent := some():
+                await ground.append(store, *sent)
 
         async def settle() -> None:
             if in_flight:
                 settled = in_flight.pop(chance.choice(sorted(in_flight)))
-                sent = tuple(ground.envelope(chance.randrange(LANES)) for _ in range(chance.randrange(3)))
-                stored.update(each.message_id for each in sent)
-                await ground.commit(Completed(settled, Effects(sent=sent)))
+                await ground.commit(Completed(settled, Effects(sent=tuple(some()))))
 
         for _ in range(60):
             step = chance.randrange(6)
@@ -387,6 +315,6 @@ def test_whatever_happens_nothing_waits_longer_than_the_patience(
                 ground.clock.advance(PATIENCE)
                 for _ in range(40):
                     await take()
-                assert stored == set()
+                assert not any(stored.values())
 
     play(tmp_path, monkeypatch, scene)

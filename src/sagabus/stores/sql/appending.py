@@ -135,8 +135,9 @@ def insert(envelopes: Sequence[Envelope], now: int) -> Steps[None]:
             taken.append(scheduled(envelope, now))
     if timers:
         taken.extend(scheduled(envelope, now) for envelope in timers.values())
+        envelopes = [*[envelope for envelope in envelopes if envelope.timer is None], *timers.values()]
         yield from cancel_timers(list(timers))
-    yield Query("insert_envelopes", rows=taken)
+    yield Query("insert_envelopes", rows=taken, envelopes=envelopes)
     hit("append.envelopes_written")
 
 

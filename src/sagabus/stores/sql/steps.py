@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from sagabus.envelope import Envelope
 from sagabus.outcome import Parameters
 from sagabus.stores.texts import unstorable
 
@@ -22,6 +23,8 @@ class Query(NamedTuple):
     name: str
     parameters: tuple[object, ...] = ()
     rows: Sequence[tuple[object, ...]] | None = None
+    envelopes: Sequence[Envelope] = ()
+    """What the rows were made of, where that is envelopes to be stored."""
 
 
 class UserQuery(NamedTuple):

@@ -105,6 +105,10 @@ class Handing:
         self._quiet.news(self._handover.drop_unless(ends))
         self._ends.update(ends)
 
+    def went_on(self, ends: Ends) -> None:
+        """These lanes were fetched to here without asking."""
+        self._ends.update(ends)
+
     def committed(self, outcomes: Sequence[Outcome]) -> None:
         """These outcomes are stored: one that keeps its message may hold back a key of what was handed over."""
         if not {Completed}.issuperset(map(type, outcomes)):

@@ -64,6 +64,11 @@ class OtherWriters:
             self._version, self._wrote = version, True
         self._is_excluded = True  # last: who sees it sees that they wrote
 
+    @property
+    def wrote(self) -> bool:
+        """Whether others are known to have written since everything was looked at."""
+        return self._wrote
+
     def admit(self) -> None:
         """Our write is about to end."""
         self._until = self._clock.monotonic() + _PATIENCE
@@ -98,18 +103,24 @@ class QuietLanes:
         """This process has stored something in these lanes."""
         self._news.update(places)
 
-    def news_of(self, batch: Batch) -> None:
-        """These outcomes are stored, with what they sent. Where some waited for others, these may go on."""
-        news = self._news
+    @property
+    def has_news(self) -> bool:
+        """Whether something may have come into any lane that no fetch has asked for yet."""
+        return self._is_unknown or bool(self._news)
+
+    def is_quiet(self, place: LaneLike) -> bool:
+        """Whether nothing was in this lane, behind what was fetched of it last."""
+        if self._is_unknown or place in self._news or self._others.wrote:
+            return False
+        return self._ends.get(place) is not None
+
+    def freed_by(self, batch: Batch) -> None:
+        """These outcomes are stored: where some messages waited for others, these may go on."""
         if not batch.epochs:
             self.news_anywhere()
         for outcome in batch.outcomes:
-            if type(outcome) is Completed:
-                for sent in outcome.effects.sent:
-                    news.add((sent.channel, sent.lane))
-                if _frees_none(outcome):
-                    continue
-            news.add((outcome.envelope.channel, outcome.envelope.lane))
+            if type(outcome) is not Completed or not _frees_none(outcome):
+                self._news.add((outcome.envelope.channel, outcome.envelope.lane))
 
     def news_anywhere(self) -> None:
         """Something may have changed in any lane."""
@@ -146,6 +157,10 @@ class QuietLanes:
                 due_at = now + fetched.next_due_in
                 self._upcoming = due_at if self._upcoming is None else min(due_at, self._upcoming)
         return fetched if asked.is_all else msgspec.structs.replace(fetched, next_due_in=self.until(now))
+
+    def went_on(self, ends: Ends) -> None:
+        """What was kept here of these quiet lanes was fetched up to here, and so are they."""
+        self._ends.update(ends)
 
     def given(self, cursors: Sequence[Cursor], ends: Ends) -> None:
         """A fetch had what came last into these lanes without asking: those that were quiet before are so again."""

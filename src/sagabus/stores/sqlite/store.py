@@ -11,7 +11,10 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
+
+import msgspec
 
 from sagabus.clock import Clock, SystemClock
 from sagabus.envelope import LANES, Envelope
@@ -19,16 +22,18 @@ from sagabus.errors import StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
+from sagabus.store.loud import Sift
 from sagabus.stores.process import check_process
 from sagabus.stores.sql import settling
 from sagabus.stores.sql.calls import SqlCalls
 from sagabus.stores.sql.joining import join
 from sagabus.stores.sql.planning import Lost
 from sagabus.stores.sql.shielding import unbroken
-from sagabus.stores.sql.steps import Steps, drive
+from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive
 from sagabus.stores.sqlite import fetch_query, handing, schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
+from sagabus.stores.sqlite.forwarding import Forwarding, Noting
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
 from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
@@ -82,6 +87,7 @@ class SqliteStore(SqlCalls):
         self._others = OtherWriters(self._clock)
         self._quiet = QuietLanes(self._others)
         self._handing = Handing(self._quiet)
+        self._forwarding = Forwarding(self._quiet)
         try:
             await unbroken(self._begin())
         except BaseException:
@@ -190,8 +196,7 @@ class SqliteStore(SqlCalls):
                 yield unit
             finally:
                 await unit.end()
-                self._handing.drop()
-                self._quiet.news_anywhere()
+                self._ask_all()
         self._waking.look()  # it has a connection of its own
         self._waking.wake()
 
@@ -246,13 +251,18 @@ class SqliteStore(SqlCalls):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
+        noting = Noting(self._execute, self._write_connection)
         try:
             # Without a savepoint: it would keep a copy of each page that the flush changes.
-            answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check, whole=True))
+            begin = partial(settling.settle, batch, self._clock.now, self._check, whole=True)
+            answers = await self._written(begin, noting)
         except Lost:
             answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
+            self._forwarding.pass_over(batch)
+        else:
+            self._forwarding.committed(batch, noting)
         self._handing.committed(batch.outcomes)
-        self._quiet.news_of(batch)
+        self._quiet.freed_by(batch)
         self._waking.wake()
         hit("commit.after_commit")
         return answers
@@ -261,41 +271,57 @@ class SqliteStore(SqlCalls):
         """Due envelopes of the lanes."""
         now = self._clock.now()
         if (given := self._handing.give(cursors, limit, now)) is not None:
+            if self._forwarding or self._quiet.has_news:
+                self._waking.wake()  # for the other lanes
             return given
         asked = self._quiet.worth_asking(cursors, now)
+        forwarded, ends = self._forwarding.give(cursors, asked.cursors, limit)
+        self._quiet.went_on(ends)
+        self._handing.went_on(ends)
         if cursors and not asked.cursors:
-            return Fetched((), self._quiet.until(now))
+            return Fetched(tuple(forwarded), self._quiet.until(now))
         fetched = await self._read(fetch_query.fetch(asked.cursors, limit, now))
         ends = ends_of(asked.cursors, fetched.envelopes, limit)
         self._handing.fetched(ends)
-        return self._quiet.came(asked, fetched, ends, now)
+        fetched = self._quiet.came(asked, fetched, ends, now)
+        return msgspec.structs.replace(fetched, envelopes=(*forwarded, *fetched.envelopes)) if forwarded else fetched
+
+    async def sift(self, sift: Sift, limit: int) -> Fetched:
+        """Due envelopes of some keys of one lane, from the file: none of them is to come by another way as well."""
+        self._handing.drop()
+        self._forwarding.drop_lane((sift.channel, sift.lane))
+        return await super().sift(sift, limit)
 
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
         result = await self._written(begin)
-        self._handing.drop()
-        self._quiet.news_anywhere()
+        self._ask_all()
         self._waking.wake()
         return result
 
-    async def _written(self, begin: Callable[[], Steps[T]]) -> T:
+    async def _written(self, begin: Callable[[], Steps[T]], execute: Noting | None = None) -> T:
         self._check_process()
         async with self._turn:
             try:
                 result: T = await self._writer.call(
-                    self._file.write, self._write_connection, lambda: self._settled(begin)
+                    self._file.write, self._write_connection, lambda: self._settled(begin, execute or self._execute)
                 )
             except BaseException:  # cancelled, or cut at the end of its commit, it may have stored all of it
-                self._handing.drop()
-                self._quiet.news_anywhere()
+                self._ask_all()
                 raise
             return result
 
-    def _settled(self, begin: Callable[[], Steps[T]]) -> T:
+    def _settled(self, begin: Callable[[], Steps[T]], execute: Callable[[Query | UserQuery], Answer]) -> T:
         self._others.exclude(self._write_connection.execute("PRAGMA data_version").get)
         try:
-            return drive(begin(), self._execute)
+            return drive(begin(), execute)
         finally:
             self._others.admit()
+
+    def _ask_all(self) -> None:
+        """Anything may have changed: the next fetch asks the file for all."""
+        self._handing.drop()
+        self._forwarding.drop()
+        self._quiet.news_anywhere()
 
     async def _read(self, steps: Steps[T]) -> T:
         self._check_process()
