@@ -122,7 +122,10 @@ def test_a_moment_may_be_so_long_ago() -> None:
     assert abs(datetime.now(UTC) - timedelta(minutes=15) - MOMENT.convert("15min", None, None)) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("text", ["2026-11-29T09:41:00", "soon", "-5min", "5 parsecs"])
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-29T09:41:00", "soon", "-5min", "5 parsecs", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+)
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(click.BadParameter):
         MOMENT.convert(text, None, None)

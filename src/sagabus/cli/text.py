@@ -62,13 +62,17 @@ class Moment(click.ParamType[datetime]):
         text = str(value)
         if (span := _SPAN.fullmatch(text)) is not None:
             return datetime.now(UTC) + self._direction * timedelta(**{_UNITS[span[2]]: int(span[1])})
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            found = None
-        if found is None or found.utcoffset() is None:
+        if (found := _instant(text)) is None:
             self.fail(f"{printable(text)} is no time: write 2h, or 2026-11-29T09:41:00Z with its zone", param, ctx)
         return found
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+        return None if found.utcoffset() is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter: it is in none of the years 1 to 9999 of UTC
+        return None
 
 
 MOMENT = Moment()
