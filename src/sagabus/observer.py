@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import repeat
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -55,6 +56,8 @@ class Handled(msgspec.Struct, frozen=True, gc=False):
     """Seconds from the begin of the run to its end, if an observer has `times_runs`. Its commit is not in it."""
     error_type: str | None = None
     """The name of the type of the error that it ended with, if it did."""
+    saga: str | None = None
+    """The name of the saga, if one has got it."""
 
 
 class Lost(msgspec.Struct, frozen=True, gc=False):
@@ -128,12 +131,15 @@ class Commit:
         lost: Sequence[tuple[Outcome, Verdict]] = (),
         took: Sequence[float] = (),
         seconds: float = 0.0,
+        sagas: AbstractSet[str] = frozenset(),
     ) -> None:
         self._settled, self._lost = settled, lost
         self.took = took
         """Seconds that each run took, in the order of `handled`: all 0 unless an observer has `times_runs`."""
         self.seconds = seconds
         """How long the store took for it."""
+        self.sagas = sagas
+        """Which subscriptions of the bus are sagas."""
 
     @property
     def completed(self) -> Iterable[tuple[Envelope, float]]:
@@ -175,7 +181,8 @@ class Commit:
     def handled(self) -> Sequence[Handled]:
         """One record for each message, in the order in which they ran within their keys."""
         took = self.took or repeat(0.0)
-        return [_handled(outcome, seconds) for outcome, seconds in zip(self._settled, took, strict=False)]
+        sagas = self.sagas
+        return [_handled(outcome, seconds, sagas) for outcome, seconds in zip(self._settled, took, strict=False)]
 
     @cached_property
     def not_completed(self) -> Sequence[Handled]:
@@ -184,7 +191,7 @@ class Commit:
             return ()
         took = self.took or repeat(0.0)
         pairs = zip(self._settled, took, strict=False)
-        return [_handled(outcome, seconds) for outcome, seconds in pairs if type(outcome) is not Completed]
+        return [_handled(outcome, seconds, self.sagas) for outcome, seconds in pairs if type(outcome) is not Completed]
 
     @cached_property
     def lost(self) -> Sequence[Lost]:
@@ -240,15 +247,17 @@ class Observer:
         """A bridge has sent, received or acknowledged a batch of messages, or failed to."""
 
 
-def _handled(outcome: Outcome, took: float) -> Handled:
+def _handled(outcome: Outcome, took: float, sagas: AbstractSet[str]) -> Handled:
     envelope = outcome.envelope
+    channel = envelope.channel
     is_plain = type(outcome) is Completed
     # fmt: off
     return Handled(  # by position, as in `sender`
-        envelope.channel, envelope.message_type, envelope.message_id, envelope.partition_key,
+        channel, envelope.message_type, envelope.message_id, envelope.partition_key,
         envelope.correlation_id or envelope.message_id, _RESULTS[type(outcome)], envelope.attempt + 1,
         None if is_plain else _reason(outcome), None if is_plain else getattr(outcome, "cause", None),
         envelope.sent_at, envelope.timer, took, None if is_plain else _error_type(outcome),
+        channel if channel in sagas else None,
     )
     # fmt: on
 

@@ -18,11 +18,21 @@ from sagabus.telemetry.message_log import MessageLog
 from sagabus.telemetry.text_lines import TextLines
 
 FORMATTERS = pytest.mark.parametrize("formatter", [JsonLines(), TextLines()], ids=["json", "text"])
-ODD = ['a"b', "a\\b", "x\n2026-01-01 ERROR forged", "\x1b[31m", "Zoë", '", "level": "error', "\u2028", ""]
+ODD = [
+    'x", "saga": "y',
+    'a"b',
+    "a\\b",
+    "x\n2026-01-01 ERROR forged",
+    "\x1b[31m",
+    "Zoë",
+    '", "level": "error',
+    "\u2028",
+    "",
+]
 
 
-def envelope(number: int, key: str | None = "A", **more: object) -> Envelope:
-    return Envelope(f"m{number}", "shop.noted", b"{}", "notes", partition_key=key, **more)  # type: ignore[arg-type]
+def envelope(number: int, key: str | None = "A", channel: str = "notes", **more: object) -> Envelope:
+    return Envelope(f"m{number}", "shop.noted", b"{}", channel, partition_key=key, **more)  # type: ignore[arg-type]
 
 
 def done(number: int, key: str | None = "A", **more: object) -> Completed:
@@ -30,7 +40,7 @@ def done(number: int, key: str | None = "A", **more: object) -> Completed:
 
 
 def commit_of(*outcomes: Outcome) -> Commit:
-    return Commit(outcomes, (), [0.25 / (place + 1) for place in range(len(outcomes))])
+    return Commit(outcomes, (), [0.25 / (place + 1) for place in range(len(outcomes))], sagas={"trips"})
 
 
 MIXED = commit_of(
@@ -41,7 +51,11 @@ MIXED = commit_of(
     done(5, timer="late"),
     *(done(6 + place, key) for place, key in enumerate(ODD)),
     *(done(20 + place, correlation_id=key) for place, key in enumerate(ODD)),
-    done(40),
+    *(done(40 + place, key, channel="trips") for place, key in enumerate(ODD)),
+    done(60, channel="trips", timer="late"),
+    DeadLettered(envelope=envelope(61, channel="trips"), reason="no such trip", cause=Cause.FAILED),
+    done(62, channel="trips"),
+    done(63),
 )
 
 
@@ -90,7 +104,7 @@ def test_the_lines_of_a_commit_are_those_of_its_records(logger: logging.Logger, 
     MessageLog().committed(MIXED)
 
     assert quick.lines == records.stream.getvalue().splitlines()
-    assert len(quick.lines) == 22
+    assert len(quick.lines) == len(MIXED.handled)
     assert quick.flushes == 1
 
 
@@ -102,7 +116,7 @@ def test_no_record_is_made_for_messages_as_most_are(
     logger.addHandler(quick)
     monkeypatch.delattr(message_record, "message_record")
 
-    MessageLog().committed(commit_of(*(done(number) for number in range(50))))
+    MessageLog().committed(commit_of(*(done(number, channel=("notes", "trips")[number % 2]) for number in range(50))))
 
     assert len(quick.lines) == 50
     assert quick.flushes == 1
@@ -118,7 +132,9 @@ def test_a_forged_value_never_adds_a_line_or_a_field(logger: logging.Logger, for
     assert all(line.isprintable() for line in quick.lines)
     assert not any(line.startswith("2026-01-01") for line in quick.lines)
     if isinstance(formatter, JsonLines):
-        assert {json.loads(line)["level"] for line in quick.lines} == {"info"}
+        found = [json.loads(line) for line in quick.lines]
+        assert {each["level"] for each in found} == {"info"}
+        assert {(each["subscription"], each.get("saga")) for each in found} == {("notes", None), ("trips", "trips")}
 
 
 def without_key(fields: dict[str, object]) -> Fields:

@@ -1,6 +1,7 @@
 """Lines about messages, and the message at hand in the user's own lines: safe, without bodies, and only if wanted."""
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tests.scenarios.shop import Noted
 from sagabus import Context, RetryPolicy, Saga, handler, starts, timer
 from sagabus.telemetry.fields import Fields, MessageContext, MessageFields, add_message_fields, current_fields
 from sagabus.telemetry.json_lines import JsonLines
+from sagabus.telemetry.line_handler import LineHandler
 from sagabus.telemetry.message_log import MessageLog
 from sagabus.testing import Harness
 
@@ -94,6 +96,39 @@ async def test_each_message_leaves_one_line_with_its_fields(listen: Any) -> None
     assert all(each["duration"] >= 0 for each in found)
     texts = [text for each in found for text in each.values() if isinstance(text, str)]
     assert not any("4111" in text for text in texts), "texts of errors may be personal"
+
+
+class Refusing(Saga, name="refusing", key="key", retry=RetryPolicy(attempts=2)):
+    key: str
+
+    @starts
+    def noted(self, message: Noted) -> None:
+        raise ValueError(message.key)
+
+
+async def test_a_line_names_the_saga_whatever_becomes_of_the_message_and_none_for_a_handler(listen: Any) -> None:
+    lines, written = listen(), LineHandler(io.StringIO())
+    written.setFormatter(JsonLines())
+    logging.getLogger("sagabus.messages").addHandler(written)
+    try:
+        async with Harness(notes, Ticking, Refusing, observers=[MessageLog()]) as bus:
+            await bus.publish(Noted(key="A"))
+            await bus.advance(timedelta(minutes=1))
+    finally:
+        logging.getLogger("sagabus.messages").removeHandler(written)
+
+    records = [vars(record) for record in lines.only("sagabus.messages")]
+    in_json = [json.loads(line) for line in written.stream.getvalue().splitlines()]  # type: ignore[attr-defined]
+    expected = [
+        ("notes", "completed", None),
+        ("refusing", "dead-lettered", "refusing"),
+        ("refusing", "retried", "refusing"),
+        ("ticking", "completed", "ticking"),
+        ("ticking", "completed", "ticking"),
+    ]
+    for found in (records, in_json):
+        assert sorted((each["subscription"], each["result"], each.get("saga")) for each in found) == expected
+        assert ["saga" in each for each in found] == [each["subscription"] != "notes" for each in found]
 
 
 async def test_a_line_reads_well(listen: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -50,8 +51,9 @@ class Aftermath(NamedTuple):
 class Settlement:
     """Keeps the books of what goes to a commit and of what comes back. Its caller, the committer, does the rest."""
 
-    def __init__(self, hand: InFlight, processing: Processing) -> None:
-        self._hand = hand
+    def __init__(self, hand: InFlight, processing: Processing, sagas: AbstractSet[str] = frozenset()) -> None:
+        """`sagas`: which subscriptions are sagas, for observers."""
+        self._hand, self._sagas = hand, sagas
         self._processing = processing
         self._observers = processing.observers
 
@@ -89,7 +91,7 @@ class Settlement:
         self._hand.put_down_all(plain)
         self._hand.note_states(bytes_of(entries))
         took = _took(entries, answers) if self._observers.are_timing else ()
-        self._observers.committed(Commit(settled, lost, took, seconds))
+        self._observers.committed(Commit(settled, lost, took, seconds, self._sagas))
         return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))
 
     def forget(self, entries: Sequence[Entry]) -> None:

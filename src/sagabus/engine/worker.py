@@ -73,7 +73,7 @@ class Worker:
         self.hand = InFlight.of(definitions, settings, SMALLEST_WINDOW)
         self._leases = Leases(identity, store, routing, clock, self.hand, definitions=definitions, settings=settings)
         self._runners = RunnerPool(settings.concurrency)
-        self._committer = self._make_committer(processing, Journal.of(identity, settings, definitions))
+        self._committer = self._make_committer(processing, definitions, Journal.of(identity, settings, definitions))
         self.suspects = Suspects(
             self.hand,
             Marks(self.hand, store, routing),
@@ -89,13 +89,19 @@ class Worker:
         self.beat = LoopBeat(self._runners)
         self._processing = processing
 
-    def _make_committer(self, processing: Processing, journal: Journal | None) -> Committer:
+    def _make_committer(
+        self,
+        processing: Processing,
+        definitions: Mapping[str, HandlerDefinition | SagaDefinition],
+        journal: Journal | None,
+    ) -> Committer:
+        sagas = frozenset(name for name, each in definitions.items() if isinstance(each, SagaDefinition))
         return Committer(
             self._store,
             self._routing,
             self._clock,
             self._runners,
-            settlement=Settlement(self.hand, processing),
+            settlement=Settlement(self.hand, processing, sagas),
             leases=self._leases,
             journal=journal,
         )

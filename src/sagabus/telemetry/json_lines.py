@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sagabus.envelope import Envelope
@@ -49,21 +50,25 @@ class JsonLines(logging.Formatter):
         """See `sagabus.telemetry.line_handler.WritesMessages`."""
         has_more = not vars(base).keys() <= _OF_EVERY_RECORD  # what a factory of the application's gave the record
         head = f'{{"time": "{_time_of(base)}", "level": "{base.levelname.lower()}", "logger": "{base.name}"'
+        sagas = commit.sagas
 
         def quick(envelope: Envelope, took: float) -> str:
             kind, number, key = envelope.message_type, envelope.message_id, envelope.partition_key
             channel, attempt = envelope.channel, envelope.attempt + 1
             text = f"{channel} {key}: {kind} {number} completed in {took:.6f} s, attempt {attempt}"
             names = f'"message_type": "{kind}", "correlation_id": "{envelope.correlation_id or number}"'
+            saga = f', "saga": "{channel}"' if channel in sagas else ""
             ended = f'"result": "completed", "attempt": {attempt}, "duration": {took!r}'
             return (
                 f'{head}, "message": "{text}", "message_id": "{number}", {names}, '
-                f'"subscription": "{channel}", {ended}, "key": "{key}"}}'
+                f'"subscription": "{channel}", {ended}{saga}, "key": "{key}"}}'
             )
 
-        def is_plain(lines: str, count: int) -> bool:
-            # A line has this many quotes. With one more, or with a backslash, a value is to be escaped.
-            is_quoted = lines.count('"') == 44 * count and "\\" not in lines
+        def is_plain(lines: str, about: Sequence[Envelope]) -> bool:
+            # A line has this many quotes, and that of a saga four more. With another one, or with a backslash, a value
+            # is to be escaped.
+            count = 44 * len(about) + 4 * sum([each.channel in sagas for each in about])
+            is_quoted = lines.count('"') == count and "\\" not in lines
             return is_quoted and not has_more and is_visible(lines)
 
         return lines_of(commit, base, quick, is_plain, self)

@@ -6,7 +6,7 @@ All records of one commit have the same place, time, process and thread. So they
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from typing import TypeAlias
 
@@ -51,23 +51,30 @@ def lines_of(
     commit: Commit,
     base: logging.LogRecord,
     quick: _Quick,
-    is_plain: Callable[[str, int], bool],
+    is_plain: Callable[[str, Sequence[Envelope]], bool],
     formatter: logging.Formatter,
 ) -> str:
     """The lines of a formatter about all messages of a commit.
 
-    `quick` makes those that most are. `is_plain` says of so many of them, put together, that there was nothing to
-    escape. All others are made of records, as they are for any handler of `logging`.
+    `quick` makes those that most are. `is_plain` says of lines, put together, and of what they are about that there was
+    nothing to escape. All others are made of records, as they are for any handler of `logging`.
     """
+    envelopes = commit.envelopes
     found: list[str | None] = [
         quick(envelope, took)
         if result == "completed" and envelope.partition_key is not None and envelope.timer is None
         else None
-        for envelope, result, took in zip(commit.envelopes, commit.results, commit.took or repeat(0.0), strict=False)
+        for envelope, result, took in zip(envelopes, commit.results, commit.took or repeat(0.0), strict=False)
     ]
     made = [line for line in found if line is not None]
-    if not is_plain("".join(made), len(made)):
-        found = [line if line is not None and is_plain(line, 1) else None for line in found]
+    about = envelopes
+    if len(made) < len(found):
+        about = [envelope for line, envelope in zip(found, envelopes, strict=True) if line is not None]
+    if not is_plain("".join(made), about):
+        found = [
+            line if line is not None and is_plain(line, [envelope]) else None
+            for line, envelope in zip(found, envelopes, strict=True)
+        ]
     lines = [
         formatter.format(message_record(commit.handled[place], base)) if line is None else line
         for place, line in enumerate(found)
@@ -85,6 +92,8 @@ def _fields_of(handled: Handled) -> dict[str, object]:
         "attempt": handled.attempt,
         "duration": handled.took,
     }
+    if handled.saga is not None:
+        found["saga"] = handled.saga
     if handled.key is not None:
         found["key"] = printable(handled.key)
     if handled.timer is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from sagabus.envelope import Envelope
 from sagabus.observer import Commit
@@ -38,5 +39,5 @@ class TextLines(logging.Formatter):
         return lines_of(commit, base, quick, _is_plain, self)
 
 
-def _is_plain(lines: str, count: int) -> bool:
+def _is_plain(lines: str, about: Sequence[Envelope]) -> bool:
     return is_visible(lines)
