@@ -24,7 +24,8 @@ from tests.scenarios import (
     when_handlers_take_too_long,
 )
 from tests.scenarios import when_runs_have_contexts_of_their_own as when_runs_have_contexts
-from tests.unit import test_field_types, test_what_comes_back
+from tests.support.sqlite_lanes import Scene, play
+from tests.unit import test_field_types, test_forwarding, test_what_comes_back
 
 from sagabus.testing import Harness
 
@@ -53,6 +54,16 @@ def scenario(test: Callable[..., Any], **arguments: Any) -> Callable[[Path], Non
             return Harness(*definitions, **{"store": file, **options})
 
         finished(test(**arguments, **{name: file if name == "file" else make for name in wanted}))
+
+    return run
+
+
+def lane(scene: Scene) -> Callable[[Path], None]:
+    """What happens in lanes of a SQLite file."""
+
+    def run(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            play(folder, patch, scene)
 
     return run
 
@@ -358,6 +369,55 @@ MUTANTS = [
             when_handlers_take_too_long.test_at_its_limit_a_run_fails_and_leaves_nothing,
             make=when_handlers_take_too_long.in_a_thread,
         ),
+    ),
+    Mutant(
+        "what the file is asked for is forwarded as well",
+        "Forwarding.give",
+        "            self._take((cursor.channel, cursor.lane))\n",
+        "            pass\n",
+        lane(test_forwarding.what_another_process_stored_before_it_comes_before_it),
+    ),
+    Mutant(
+        "any lane is quiet",
+        "QuietLanes.is_quiet",
+        "self._ends.get(place) is not None",
+        "True",
+        lane(test_forwarding.what_another_worker_fetches_is_not_kept),
+    ),
+    Mutant(
+        "what is sent to a key that is held back is forwarded",
+        "Forwarding.committed",
+        "noted.may_hold or ",
+        "",
+        lane(test_forwarding.while_a_key_is_held_back_the_file_is_asked),
+    ),
+    Mutant(
+        "a hold leaves what is forwarded",
+        "Forwarding.committed",
+        "            self.drop()\n",
+        "",
+        lane(test_forwarding.a_message_that_stays_has_the_file_asked),
+    ),
+    Mutant(
+        "what is forwarded has another position",
+        "_placed",
+        "noted.last - len(noted.envelopes)",
+        "noted.last - len(noted.envelopes) - 1",
+        lane(test_forwarding.it_is_what_the_file_would_give),
+    ),
+    Mutant(
+        "what is sifted is forwarded as well",
+        "SqliteStore.sift",
+        "        self._forwarding.drop_lane((sift.channel, sift.lane))\n",
+        "",
+        lane(test_forwarding.what_is_looked_for_key_by_key_comes_by_no_other_way),
+    ),
+    Mutant(
+        "a timer is forwarded",
+        "_placed",
+        "timed.add(place)",
+        "pass",
+        lane(test_forwarding.a_lane_in_which_a_timer_was_set_is_asked),
     ),
 ]
 

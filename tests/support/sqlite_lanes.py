@@ -41,9 +41,9 @@ class Ground:
         await self.ours.close()
         await self.others.close()
 
-    def envelope(self, lane: int, **fields: Any) -> Envelope:
+    def envelope(self, lane: int, channel: str = CHANNEL, **fields: Any) -> Envelope:
         self._sent += 1
-        return Envelope(f"m{self._sent}", "noted", b"{}", CHANNEL, lane, f"k{lane}", sent_at=1, **fields)
+        return Envelope(f"m{self._sent}", "noted", b"{}", channel, lane, f"k{lane}", sent_at=1, **fields)
 
     async def append(self, store: SqliteStore, *envelopes: Envelope) -> None:
         assert await store.append(envelopes, self.routing) is not None

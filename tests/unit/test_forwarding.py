@@ -48,7 +48,7 @@ async def _it_comes_without_asking_and_once(ground: Ground) -> None:
     assert ground.asked == []
 
 
-async def _it_is_what_the_file_would_give(ground: Ground) -> None:
+async def it_is_what_the_file_would_give(ground: Ground) -> None:
     headers: dict[str, str] = {"tenant": "x"}
     sending = await Sending(ground).begin()
     await sending.send(1, 1, 2, headers=headers, guarded=True, correlation_id="c", causation_id="m", hops=3)
@@ -78,7 +78,7 @@ async def _what_a_lane_has_no_room_for_comes_later_in_its_turn(ground: Ground) -
     assert ground.asked == []
 
 
-async def _behind_what_was_not_fetched_it_comes_from_the_file(ground: Ground) -> None:
+async def behind_what_was_not_fetched_it_comes_from_the_file(ground: Ground) -> None:
     sending = await Sending(ground).begin()
     many = [ground.envelope(1) for _ in range(20)]
     await ground.append(ground.ours, *many)
@@ -89,7 +89,7 @@ async def _behind_what_was_not_fetched_it_comes_from_the_file(ground: Ground) ->
     assert ground.asked == [1]
 
 
-async def _a_lane_in_which_a_timer_was_set_is_asked(ground: Ground) -> None:
+async def a_lane_in_which_a_timer_was_set_is_asked(ground: Ground) -> None:
     sent = await (await Sending(ground).begin()).send(1, 1, delay=10)
     ground.clock.advance(timedelta(microseconds=11))
 
@@ -97,7 +97,7 @@ async def _a_lane_in_which_a_timer_was_set_is_asked(ground: Ground) -> None:
     assert ground.asked
 
 
-async def _what_another_process_stored_before_it_comes_before_it(ground: Ground) -> None:
+async def what_another_process_stored_before_it_comes_before_it(ground: Ground) -> None:
     sending = await Sending(ground).begin()
     await ground.append(ground.others, theirs := ground.envelope(1))
 
@@ -115,7 +115,7 @@ async def _what_another_process_stored_behind_it_comes_behind_it(ground: Ground)
     assert [each for each in await ids(ground) + await ids(ground) if each != "m4"] == [*sent, theirs.message_id]
 
 
-async def _a_message_that_stays_has_the_file_asked(ground: Ground) -> None:
+async def a_message_that_stays_has_the_file_asked(ground: Ground) -> None:
     await ground.append(ground.ours, ground.envelope(3))
     (other,) = await ground.fetch()
     sent = await (await Sending(ground).begin()).send(1)
@@ -126,7 +126,7 @@ async def _a_message_that_stays_has_the_file_asked(ground: Ground) -> None:
     assert 1 in ground.asked
 
 
-async def _while_a_key_is_held_back_the_file_is_asked(ground: Ground) -> None:
+async def while_a_key_is_held_back_the_file_is_asked(ground: Ground) -> None:
     await ground.append(ground.ours, ground.envelope(1))
     (other,) = await ground.fetch()
     await ground.commit(RetryAt(envelope=other, delay=10**9))
@@ -138,7 +138,7 @@ async def _while_a_key_is_held_back_the_file_is_asked(ground: Ground) -> None:
     assert {1, 2} <= set(ground.asked)
 
 
-async def _what_is_looked_for_key_by_key_comes_by_no_other_way(ground: Ground) -> None:
+async def what_is_looked_for_key_by_key_comes_by_no_other_way(ground: Ground) -> None:
     sent = await (await Sending(ground).begin()).send(1)
     sifted = await ground.ours.sift(Sift(CHANNEL, 1, 0, only="k1"), 10)
     assert [each.message_id for each in sifted.envelopes] == sent
@@ -167,6 +167,15 @@ async def _who_was_handed_a_publication_hears_of_it_at_once(ground: Ground) -> N
     assert await ids(ground) == sent
 
 
+async def what_another_worker_fetches_is_not_kept(ground: Ground) -> None:
+    sending = await Sending(ground).begin()
+    sent = tuple(ground.envelope(1, channel="elsewhere") for _ in range(2))
+
+    await ground.commit(Completed(sending.first, Effects(sent=sent)))
+
+    assert not ground.ours._forwarding
+
+
 async def _so_many_wait_at_most(ground: Ground) -> None:
     sending = await Sending(ground).begin()
     for _ in range(3):
@@ -192,18 +201,19 @@ async def _so_many_wait_at_most(ground: Ground) -> None:
     "scene",
     [
         _it_comes_without_asking_and_once,
-        _it_is_what_the_file_would_give,
+        it_is_what_the_file_would_give,
         _without_headers_it_is_so_too,
         _what_a_lane_has_no_room_for_comes_later_in_its_turn,
-        _behind_what_was_not_fetched_it_comes_from_the_file,
-        _a_lane_in_which_a_timer_was_set_is_asked,
-        _what_another_process_stored_before_it_comes_before_it,
+        behind_what_was_not_fetched_it_comes_from_the_file,
+        a_lane_in_which_a_timer_was_set_is_asked,
+        what_another_process_stored_before_it_comes_before_it,
         _what_another_process_stored_behind_it_comes_behind_it,
-        _a_message_that_stays_has_the_file_asked,
-        _while_a_key_is_held_back_the_file_is_asked,
-        _what_is_looked_for_key_by_key_comes_by_no_other_way,
+        a_message_that_stays_has_the_file_asked,
+        while_a_key_is_held_back_the_file_is_asked,
+        what_is_looked_for_key_by_key_comes_by_no_other_way,
         _a_lane_that_is_fetched_from_its_beginning_is_asked,
         _who_was_handed_a_publication_hears_of_it_at_once,
+        what_another_worker_fetches_is_not_kept,
         _so_many_wait_at_most,
     ],
     ids=lambda scene: scene.__name__.strip("_"),

@@ -64,11 +64,6 @@ class OtherWriters:
             self._version, self._wrote = version, True
         self._is_excluded = True  # last: who sees it sees that they wrote
 
-    @property
-    def wrote(self) -> bool:
-        """Whether others are known to have written since everything was looked at."""
-        return self._wrote
-
     def admit(self) -> None:
         """Our write is about to end."""
         self._until = self._clock.monotonic() + _PATIENCE
@@ -109,9 +104,7 @@ class QuietLanes:
         return self._is_unknown or bool(self._news)
 
     def is_quiet(self, place: LaneLike) -> bool:
-        """Whether nothing was in this lane, behind what was fetched of it last."""
-        if self._is_unknown or place in self._news or self._others.wrote:
-            return False
+        """Whether this lane was fetched to its end. What came into it since has the file asked first."""
         return self._ends.get(place) is not None
 
     def freed_by(self, batch: Batch) -> None:
