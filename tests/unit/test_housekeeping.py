@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sagabus.engine.housekeeping import Housekeeping
+from sagabus.engine.housekeeping import FIRST_LOOK, Housekeeping
 from sagabus.engine.store_watch import StoreWatch
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreBusy
@@ -16,7 +16,7 @@ from sagabus.store.upkeep import Purged
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
 
-MINUTE = timedelta(minutes=1)
+MINUTE, MICROSECOND = timedelta(minutes=1), timedelta(microseconds=1)
 RETENTION = [Retention("orders", 7 * 86_400_000_000)]
 
 
@@ -38,11 +38,11 @@ class CountingStore(MemoryStore):
 
 
 class Trial:
-    def __init__(self) -> None:
+    def __init__(self, every: float = 60.0) -> None:
         self.clock = ManualClock()
         self.store = CountingStore(self.clock)
         self.watch = StoreWatch(self.store, ["orders"])
-        self.housekeeping = Housekeeping(self.store, self.clock, RETENTION, watch=self.watch, every=60.0, limit=5)
+        self.housekeeping = Housekeeping(self.store, self.clock, RETENTION, watch=self.watch, every=every, limit=5)
 
     async def passes(self, time: timedelta) -> int:
         """How many purges there have been after this time."""
@@ -68,6 +68,63 @@ def test_it_purges_at_its_pace_while_it_runs() -> None:
 
         assert [*counts, await trial.passes(5 * MINUTE)] == [0, 1, 2, 2]
         assert trial.store.asked[0] == (RETENTION, 5)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("every", [60.0, 0.25])
+def test_it_looks_soon_after_its_start_without_a_purge_and_then_with_each(
+    every: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        trial = Trial(every)
+        looks = list[float]()
+        of_store = trial.store.inspect.lane_counts
+
+        async def counted() -> object:
+            looks.append(trial.clock.monotonic())
+            return await of_store()
+
+        monkeypatch.setattr(trial.store.inspect, "lane_counts", counted)
+        await trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+        first = min(FIRST_LOOK, timedelta(seconds=every))
+        before = await trial.passes(first - MICROSECOND), len(looks)
+        soon = await trial.passes(MICROSECOND)
+        assert before == (0, 0)
+        assert looks[0] == first.total_seconds()
+        assert soon == (every <= 1)  # then it purges at the same moment
+
+        await trial.passes(timedelta(seconds=every) - first)
+        assert await trial.passes(timedelta(seconds=every)) == 2
+        assert looks[-2:] == [every, 2 * every]
+        assert len(looks) == 3
+        await trial.housekeeping.stop(0)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("time", [timedelta(0), FIRST_LOOK])
+def test_stopped_before_or_during_its_first_look_it_never_looks(
+    time: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        trial = Trial()
+        asked = list[object]()
+
+        async def waits(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(trial.store.inspect, "faults", waits)
+        monkeypatch.setattr(trial.store.inspect, "lane_counts", asked.append)
+        await trial.housekeeping.start()
+        await trial.passes(timedelta(0))
+        await trial.passes(time)
+        await trial.housekeeping.stop(0)
+        await trial.passes(5 * MINUTE)
+
+        assert (asked, trial.store.asked) == ([], [])
+        assert trial.housekeeping.health().is_healthy
 
     run(scenario())
 
@@ -125,7 +182,9 @@ def test_where_one_of_its_steps_fails_the_others_are_done(
         monkeypatch.setattr(trial.store if failing == "purge" else trial.store.inspect, failing, fail)
         await trial.housekeeping.start()
         await trial.passes(timedelta(0))
-        await trial.passes(MINUTE)
+        await trial.passes(FIRST_LOOK)
+        assert caplog.text.count("cannot ") == (failing != "purge")
+        await trial.passes(MINUTE - FIRST_LOOK)
 
         health = trial.housekeeping.health()
         assert {name for name, signal in SIGNALS.items() if "orders" not in getattr(health, signal)} == {failing} & {
@@ -136,7 +195,7 @@ def test_where_one_of_its_steps_fails_the_others_are_done(
         await trial.housekeeping.stop(0)
 
     run(scenario())
-    assert caplog.text.count("cannot ") == 1
+    assert caplog.text.count("cannot ") == (1 if failing == "purge" else 2)
 
 
 @pytest.mark.parametrize(("jump", "purges"), [(2, 0), (-2, 0), (0.5, 1), (-0.5, 1)])

@@ -1,5 +1,5 @@
-"""Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters. After each time
-it has the store looked at, for people to see.
+"""Forgetting, in small steps: de-duplication records below a horizon, tombstones, closed dead letters. After each time,
+and soon after its start, it has the store looked at, for people to see.
 
 Outside the way of messages: a task of the worker's process. It trusts the wall clock only while that keeps pace with
 the monotonic one. After a jump it refuses and says so, because a purge at the wrong time costs availability. It never
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TypeAlias
 
 from sagabus.clock import SECOND, Clock, sleep
 from sagabus.engine.health import Health
@@ -22,11 +24,17 @@ from sagabus.store.upkeep import Purged
 
 log = logging.getLogger("sagabus")
 
+FIRST_LOOK = timedelta(seconds=1)
+"""So long after the start, when the worker has its lanes: a look in the start would hold it up, and see too little."""
 _LARGEST_JUMP = 3600 * SECOND
+_Step: TypeAlias = tuple[str, Callable[[], Awaitable[object]]]
 
 
 class Housekeeping:
-    """Purges every so often while it runs; several processes may do so at once. `watch` looks after each purge."""
+    """Purges every so often while it runs; several processes may do so at once.
+
+    `watch` looks after each purge, and once before the first.
+    """
 
     name = "housekeeping"
 
@@ -77,15 +85,23 @@ class Housekeeping:
             await asyncio.sleep(0)
 
     async def _run(self) -> None:
+        due = self._clock.monotonic() + self._every
+        await sleep(self._clock, min(FIRST_LOOK.total_seconds(), self._every))
+        await self._round(self._watch.looks)
         while True:
-            await sleep(self._clock, self._every)
-            for what, step in (("purge", self.purge_all), *self._watch.looks):
-                try:
-                    await step()
-                except StoreError as error:
-                    log.warning("cannot %s now: %s", what, error)
-                except Exception:
-                    log.exception("cannot %s, for an error was met; the next time is the usual one", what)
+            if (left := due - self._clock.monotonic()) > 0:
+                await sleep(self._clock, left)
+            await self._round([("purge", self.purge_all), *self._watch.looks])
+            due = self._clock.monotonic() + self._every
+
+    async def _round(self, steps: Sequence[_Step]) -> None:
+        for what, step in steps:
+            try:
+                await step()
+            except StoreError as error:
+                log.warning("cannot %s now: %s", what, error)
+            except Exception:
+                log.exception("cannot %s, for an error was met; the next time is the usual one", what)
 
     def _clock_offset(self) -> int:
         return self._clock.now() - int(self._clock.monotonic() * SECOND)

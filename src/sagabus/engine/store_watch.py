@@ -1,8 +1,8 @@
 """Looks for what people on call have to hear of. It counts lanes without a worker, recent dead letters and timers
 without an instance, and says how old the oldest messages are.
 
-Outside the way of messages: housekeeping has it look after each purge. Each look is bounded, so that a round costs the
-same whatever a store holds.
+Outside the way of messages: housekeeping has it look soon after the start, and after each purge. Each look is bounded,
+so that a round costs the same whatever a store holds.
 """
 
 from __future__ import annotations
