@@ -88,6 +88,7 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "purge": lambda bus: bus.purge(),
     "sagas.get": lambda bus: bus.sagas.get(It, "A"),
     "sagas.list": lambda bus: bus.sagas.list(It),
+    "sagas.page": lambda bus: bus.sagas.page(It),
     "sagas.history": lambda bus: bus.sagas.history(It, "A"),
     "timers.list": lambda bus: bus.timers.list(It),
     "dead_letters.list": lambda bus: bus.dead_letters.list(),

@@ -122,6 +122,8 @@ class Sagas:
 
         UnknownName as for `get`, and for a status that a saga of this bus does not declare.
         """
+        self._home.check("bus.sagas.list(...)")
+        check_text("bus.sagas.list(...)", status=status, after=after)
         found: builtins.list[SagaRecord[Any]] = []
         place: str | None = after
         while place is not None and len(found) < limit:
@@ -137,8 +139,8 @@ class Sagas:
 
         For a `status` it looks at 10,000 instances, so a page before the end may have less than `limit`, or none.
         """
-        self._home.check("bus.sagas.list(...)")
-        check_text("bus.sagas.list(...)", status=status, after=after)
+        self._home.check("bus.sagas.page(...)")
+        check_text("bus.sagas.page(...)", status=status, after=after)
         seen = await self._store.inspect.instances(saga_name(saga), status=status, after=after, limit=limit)
         if not seen.found:
             await self._check(saga)
