@@ -6,6 +6,7 @@ What this is for, on a server that has lost something, is in `tests/faults/test_
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 from tests.scenarios.conftest import MakeHarness, until
@@ -63,3 +64,35 @@ async def test_a_copy_of_a_file_that_is_put_back_while_a_worker_runs(on_file: Ma
 
         assert runs[-1] == 2
         assert only.bus.statistics["slow", "completed"] == 2
+
+
+async def test_after_a_restore_receipts_say_which_messages_the_copy_lacks(
+    on_file: MakeHarness, file: Path, clock: ManualClock
+) -> None:
+    """Handled or not: who publishes again all that the copy may lack learns of each gap, and closes it."""
+    copy = file.with_name("copy.db")
+    sent = [(Noted(key=key, number=number), f"{key}-{number}") for number in range(6) for key in "AB"]
+    known, since = sent[:6], sent[6:]
+    async with on_file(Tally, clock=clock) as before:
+        await before.bus.publish_many(known)
+        await before.idle()
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        clock.advance(timedelta(hours=1))
+        await before.bus.publish_many(since[:4])
+        await before.idle()
+        await before.bus.publish_many(since[4:])
+
+    for each in ("-wal", "-shm"):
+        file.with_name(f"{file.name}{each}").unlink(missing_ok=True)
+    copy.replace(file)
+    async with on_file(Tally, clock=clock) as after:
+        await after.bus.store.fence_all()
+        restored = await numbers_of(after)
+        receipts = await after.bus.publish_many(sent)
+        await after.idle()
+
+        assert restored == {key: [0, 1, 2] for key in "AB"}
+        assert [each.message_id for each in receipts if each.status == "duplicate"] == [id_ for _, id_ in known]
+        assert [each.message_id for each in receipts if each.accepted] == [id_ for _, id_ in since]
+        assert await numbers_of(after) == {key: list(range(6)) for key in "AB"}
