@@ -4,6 +4,7 @@ The database itself counts what a look reads, of one store and of the same store
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -13,11 +14,13 @@ from tests.conftest import Take
 from tests.support.databases import Database
 
 from sagabus import Bus, RetryPolicy, Settings, event, handler
+from sagabus.bus.mending.letter_filter import LetterFilter
 from sagabus.store import Running
 from sagabus.store.examination import FaultKind
 from sagabus.store.survey import COUNTED
 from sagabus.stores.sqlite import looking
 
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 Look = Callable[[Bus], Awaitable[Any]]
 
 SEED = 400
@@ -66,6 +69,10 @@ LOOKS: dict[str, Look] = {
     "audit by target": lambda bus: bus.inspect.audit(target="nowhere"),
     "audit of one by target": lambda bus: bus.inspect.audit("cleaning", target="nowhere"),
     "why": lambda bus: bus.inspect.why("cleaning", "r7"),
+    "dead letters by subscription": lambda bus: bus.dead_letters.page(LetterFilter(subscription="billing")),
+    "dead letters by time": lambda bus: bus.dead_letters.page(LetterFilter(until=LONG_AGO), status=None),
+    "dead letters by key": lambda bus: bus.dead_letters.page(LetterFilter(key="nowhere")),
+    "groups by time": lambda bus: bus.dead_letters.groups(until=LONG_AGO),
     "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1),
     **{f"faults: {kind.value}": partial(lambda kind, bus: bus.store.inspect.faults(kind), kind) for kind in FaultKind},
 }

@@ -97,6 +97,7 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "dead_letters.discard": lambda bus: bus.dead_letters.discard(1, reason="a test"),
     "dead_letters.groups": lambda bus: bus.dead_letters.groups(),
     "dead_letters.edit": lambda bus: bus.dead_letters.edit(1, {}, **WHY),
+    "dead_letters.page": lambda bus: bus.dead_letters.page(LetterFilter()),
     "dead_letters.replay_many": lambda bus: anext(bus.dead_letters.replay_many(LetterFilter(), reason="a test")),
     "dead_letters.discard_many": lambda bus: anext(bus.dead_letters.discard_many(LetterFilter(), reason="a test")),
     "inspect.status": lambda bus: bus.inspect.status(),

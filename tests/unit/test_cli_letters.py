@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from sagabus import Bus, Context, RetryPolicy, Saga, event, handler, handles, starts
 from sagabus.bus.mending.letters import DeadLetters
 from sagabus.cli import main
+from sagabus.stores.sql.inspecting import SqlInspection
 
 WHY = ("--why", "a test")
 HOSTILE = "\x1b[2J"
@@ -344,6 +347,59 @@ def test_letters_are_chosen_by_type_key_and_cause(cli: Cli) -> None:
     assert cli.json("dead-letters", "discard", "--all", "--key", "A", "--yes", *WHY)["chosen"] == 0
     assert cli.json("dead-letters", "discard", "--all", "--message", "answered", "--yes", *WHY)["chosen"] == 1
     assert len(cli.ids()) == 3
+
+
+def test_letters_are_chosen_by_when_they_failed_last(cli: Cli) -> None:
+    with closing(sqlite3.connect("store.db")) as database, database:
+        database.execute("UPDATE sagabus_dead_letter SET last_failed_at = last_failed_at - 7200000000 WHERE id < 3")
+        database.execute("UPDATE sagabus_dead_letter SET last_failed_at = 1767225600000000 WHERE id = 1")
+
+    assert cli.ids("--since", "1h") == [3, 4]
+    assert cli.ids("--until", "1h") == [1, 2]
+    assert cli.ids("--since", "3h", "--until", "1h") == [2]
+    assert cli.ids("--since", "2026-01-01T00:00:00Z", "--until", "2026-01-01T00:00:00.000001Z") == [1]
+    assert cli.ids("--until", "2026-01-01T00:00:00Z") == []
+    groups = cli.json("dead-letters", "groups", "--until", "1h")["groups"]
+    assert [each["count"] for each in groups] == [2]
+    assert cli.json("dead-letters", "replay", "--all", "--since", "1h", "--dry-run")["chosen"] == 2
+    assert cli.json("dead-letters", "discard", "--all", "--until", "1h", "--yes", *WHY)["counts"] == {"done": 2}
+    assert cli.ids() == [3, 4]
+    assert cli.run("dead-letters", "discard", "3", "--since", "1h", "--yes", *WHY)[0] == 2
+    assert cli.run("dead-letters", "list", "--since", "2026-01-01")[0] == 2
+
+
+@pytest.mark.parametrize("choice", [["--subscription", "sleepy"], ["--key", "a"], ["--since", "3h"]])
+def test_a_filter_on_a_full_store_says_where_it_stopped(choice: list[str], cli: Cli) -> None:
+    with closing(sqlite3.connect("store.db")) as database, database:
+        database.execute("""
+WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
+INSERT INTO sagabus_dead_letter (channel, message_id, fingerprint, status, envelope, body, reason, attempts,
+    last_failed_at, parked) SELECT channel, n, fingerprint, status, envelope, body, reason, attempts, 1, 0
+FROM sagabus_dead_letter, n WHERE id = 1""")
+
+    found = cli.ids(*choice)
+
+    assert 4 in found
+    assert max(found) == 4
+    assert "The filter looked at 10,000 dead letters. There may be more: --after 10000" in cli.err
+    assert cli.ids(*choice, "--after", "10000") == []
+    assert cli.err == ""
+    assert cli.json("dead-letters", "replay", "--all", *choice, "--dry-run")["chosen"] == len(found)
+
+
+@pytest.mark.parametrize("words", [["list"], ["replay", "--all", "--dry-run"]], ids=["list", "choice"])
+def test_letters_are_chosen_without_their_bodies(words: list[str], cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    dead_letters = SqlInspection.dead_letters
+
+    async def noted(self: SqlInspection, **asks: Any) -> Any:
+        asked.append(asks.get("bodies", True))
+        return await dead_letters(self, **asks)
+
+    monkeypatch.setattr(SqlInspection, "dead_letters", noted)
+
+    assert cli.run("dead-letters", *words)[0] == 0
+    assert asked == [False]
 
 
 def test_what_is_done_to_letters_is_in_the_audit_log(cli: Cli) -> None:

@@ -36,7 +36,8 @@ LOOKS = (
     *("next_channel", "tally", "oldest", "letter_counts"),
     *("walk_at_once", "walk_by_schedule", "stop_at_once", "stop_by_schedule"),
     *("waiting_at", "noted_at", "hold_of_key", "letter_at", "letters_of_key"),
-    *("any_letter_at", "letters_naming"),
+    *("any_letter_at", "letters_naming", "letter_stop", "letter_stop_of_status"),
+    *("letter_heads", "letter_heads_of_status"),
 )
 """They may sort what they have counted, which is bounded."""
 FULL = """

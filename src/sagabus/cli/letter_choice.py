@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from sagabus.bus.mending.letter_filter import LetterFilter
 from sagabus.cli.opening import opened
 from sagabus.cli.output import Refused, console, emit_json
 from sagabus.cli.rendering import count_text, show_table
+from sagabus.envelope import Cause
 from sagabus.errors import StoreError
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
-    from sagabus.envelope import DeadLetter
 
 T = TypeVar("T")
 Action = Literal["replay", "discard"]
@@ -31,69 +33,53 @@ _FINE = {"done", "was already done"}
 class Choice:
     """Dead letters by their ids, or by what they have in common."""
 
+    which: LetterFilter
     ids: tuple[int, ...] = ()
-    subscription: str | None = None
-    reason: str | None = None
-    cause: str | None = None
-    message: str | None = None
-    key: str | None = None
-    status: str | None = "open"
     after: int = 0
 
     @classmethod
-    def of_options(
-        cls,
-        ids: Sequence[int],
-        *,
-        everything: bool,
-        subscription: str | None,
-        reason: str | None,
-        cause: str | None = None,
-        message: str | None = None,
-        key: str | None = None,
-        after: int = 0,
-    ) -> Choice:
+    def of_options(cls, ids: Sequence[int], *, everything: bool, after: int = 0, **options: Any) -> Choice:
         """What was typed; UsageError for no choice, or two at once."""
-        many = everything or reason is not None or cause is not None
-        narrowed = any(each is not None for each in (subscription, message, key))
-        if ids and (many or narrowed):
+        which = filter_of(**options)
+        many = everything or which.text is not None or which.cause is not None
+        if ids and (everything or which != LetterFilter()):
             raise click.UsageError("give either IDs, or --all, --cause or --reason")
         if not ids and not many:
             raise click.UsageError("no dead letters chosen: give IDs, or --all, --cause or --reason TEXT")
-        return cls(
-            ids=tuple(dict.fromkeys(ids)),
-            subscription=subscription,
-            reason=reason,
-            cause=cause,
-            message=message,
-            key=key,
-            after=after,
-        )
-
-    def includes(self, letter: DeadLetter) -> bool:
-        """Whether it has the cause, the type and the key, and its reason or the error behind it contains the text."""
-        pairs = (
-            (self.cause, letter.cause.value),
-            (self.message, letter.envelope.message_type),
-            (self.key, letter.envelope.partition_key),
-        )
-        texts = (letter.reason, letter.error_type, letter.error_text)
-        if any(asked is not None and asked != there for asked, there in pairs):
-            return False
-        return self.reason is None or any(self.reason.casefold() in text.casefold() for text in texts if text)
+        return cls(which=which, ids=tuple(dict.fromkeys(ids)), after=after)
 
 
-async def chosen(bus: Bus, choice: Choice) -> AsyncIterator[DeadLetter]:
-    """The letters meant by anything but their ids, by id, a page at a time."""
-    after = choice.after
-    while True:
-        page = await bus.dead_letters.list(choice.subscription, status=choice.status, after=after, limit=_PAGE)
-        for letter in page:
-            if choice.includes(letter):
-                yield letter
-        if len(page) < _PAGE:
-            return
-        after = page[-1].id
+def filter_of(
+    *,
+    subscription: str | None = None,
+    reason: str | None = None,
+    cause: str | None = None,
+    message: str | None = None,
+    key: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> LetterFilter:
+    """The filter that the options of a command make."""
+    return LetterFilter(
+        subscription=subscription,
+        text=reason,
+        cause=None if cause is None else Cause(cause),
+        message_type=message,
+        key=key,
+        since=since,
+        until=until,
+    )
+
+
+async def _chosen(bus: Bus, choice: Choice) -> list[int]:
+    """The open letters meant by anything but their ids, by id."""
+    found: list[int] = []
+    after: int | None = choice.after
+    while after is not None:
+        page = await bus.dead_letters.page(choice.which, after=after, limit=_PAGE)
+        found += [letter.id for letter in page.letters]
+        after = page.after
+    return found
 
 
 async def settle(
@@ -112,7 +98,7 @@ async def settle(
     log, who and why.
     """
     async with opened(target, url) as bus:
-        ids = list(choice.ids) or [letter.id async for letter in chosen(bus, choice)]
+        ids = list(choice.ids) or await _chosen(bus, choice)
         if dry_run:
             return await _rehearse(bus, ids, force=force, as_json=as_json)
         if not choice.ids and not _confirmed(action, len(ids), yes=yes):

@@ -14,7 +14,7 @@ from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
-from sagabus.cli.text import printable, time_text
+from sagabus.cli.text import MOMENT, printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus.mending.letters import LetterGroups
@@ -23,21 +23,29 @@ if TYPE_CHECKING:
 _COLUMNS = ("count", "subscription", "cause", "message", "error", "parked keys", "first id", "newest", "example")
 
 
+def time_options(function: Any) -> Any:
+    """`--since` and `--until`: when letters failed last, which is the time that the list shows."""
+    text = "Only letters that failed last then or later: 2h, or a time with its zone."
+    since = click.option("--since", type=MOMENT, help=text)
+    return since(click.option("--until", type=MOMENT, help="Only letters that failed last before that.")(function))
+
+
 @click.command("groups")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SUBSCRIPTION]")
 @store_option
+@time_options
 @json_option
-def groups(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+def groups(arguments: tuple[str, ...], url: str | None, *, as_json: bool, **times: Any) -> None:
     """Group the open dead letters by subscription, cause, message and error, the largest group first.
 
-    It looks at 10,000 letters, and stderr says if there are more.
+    It looks at 10,000 letters, and stderr says if there may be more.
 
     Exit codes: 0 listed (also when there are none), 1 no such subscription, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
-    found = asyncio.run(_groups(target, url, rest[0] if rest else None))
+    found = asyncio.run(_groups(target, url, rest[0] if rest else None, times))
     if as_json:
         emit_json(data_of(found))
     else:
@@ -50,7 +58,7 @@ def groups(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> Non
         ]
         show_table(_COLUMNS, rows)
     if found.at_least:
-        click.echo("It looked at 10,000 dead letters: there are more.", err=True)
+        click.echo("It looked at 10,000 dead letters: there may be more.", err=True)
 
 
 @click.command("edit", epilog=EXITS)
@@ -92,9 +100,9 @@ def _body(text: str) -> dict[str, Any]:
     return cast("dict[str, Any]", found)
 
 
-async def _groups(target: str | None, url: str | None, name: str | None) -> LetterGroups:
+async def _groups(target: str | None, url: str | None, name: str | None, times: dict[str, Any]) -> LetterGroups:
     async with opened(target, url) as bus:
-        return await bus.dead_letters.groups(name)
+        return await bus.dead_letters.groups(name, **times)
 
 
 async def _edit(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sagabus.cli.letter_choice import Choice, chosen, settle
-from sagabus.cli.letter_groups import edit, groups
+from sagabus.cli.letter_choice import Choice, filter_of, settle
+from sagabus.cli.letter_groups import edit, groups, time_options
 from sagabus.cli.mend_options import by_option, for_the_log
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
@@ -17,6 +17,7 @@ from sagabus.cli.text import body_text, printable, printable_lines, readable_bod
 from sagabus.envelope import Cause
 
 if TYPE_CHECKING:
+    from sagabus.bus.mending.letter_filter import LetterFilter, LetterPage
     from sagabus.envelope import DeadLetter
 
 _STATUSES = ("open", "replayed", "discarded", "all")
@@ -29,7 +30,7 @@ def _many_options(function: Any) -> Any:
     after = click.option("--after", type=POSITION, default=0, metavar="ID", help="Only letters with a higher id.")
     help_text = "Why you do it: the audit log keeps it."
     why = click.option("--why", metavar="TEXT", callback=for_the_log, help=help_text)
-    return cause(_message_option(_key_option(after(why(by_option(function))))))
+    return cause(_message_option(_key_option(time_options(after(why(by_option(function)))))))
 
 
 _message_option = click.option("--message", metavar="MESSAGE", help="Only letters of this type, by its wire name.")
@@ -59,6 +60,7 @@ def dead_letters() -> None:
 @click.option("--cause", type=click.Choice(_CAUSES), help="Only letters with this cause.")
 @_message_option
 @_key_option
+@time_options
 @click.option(
     "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only letters in this state."
 )
@@ -69,15 +71,13 @@ def list_(
     *,
     arguments: tuple[str, ...],
     url: str | None,
-    subscription: str | None,
-    reason: str | None,
     status: str,
     after: int,
     limit: int,
     as_json: bool,
     **filters: Any,
 ) -> None:
-    """List dead letters by id.
+    """List dead letters by id. A filter looks at 10,000 of them, and stderr says if there may be more.
 
     Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
@@ -85,15 +85,16 @@ def list_(
     if rest:
         raise click.UsageError(f"unexpected argument {printable(rest[0])}")
     wanted = None if status == "all" else status
-    choice = Choice(subscription=subscription, reason=reason, status=wanted, after=after, **filters)
-    found = asyncio.run(_list(target, url, choice, limit + 1))
+    page = asyncio.run(_list(target, url, filter_of(**filters), status=wanted, after=after, limit=limit + 1))
+    found = page.letters[:limit]
     if as_json:
-        emit_json([_summary(letter) for letter in found[:limit]])
-        return
-    columns = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "cause", "reason")
-    show_table(columns, [tuple(_summary(letter)[name] for name in _LISTED) for letter in found[:limit]])
-    if len(found) > limit:
-        click.echo(f"There are more: --after {found[limit - 1].id}", err=True)
+        emit_json([_summary(letter) for letter in found])
+    else:
+        show_table(_COLUMNS, [tuple(_summary(letter)[name] for name in _LISTED) for letter in found])
+    if len(page.letters) > limit:
+        click.echo(f"There are more: --after {found[-1].id}", err=True)
+    elif page.stopped:
+        click.echo(f"The filter looked at 10,000 dead letters. There may be more: --after {page.after}", err=True)
 
 
 @dead_letters.command("show")
@@ -204,14 +205,9 @@ dead_letters.add_command(groups)
 dead_letters.add_command(edit)
 
 
-async def _list(target: str | None, url: str | None, choice: Choice, limit: int) -> list[DeadLetter]:
+async def _list(target: str | None, url: str | None, which: LetterFilter, **place: Any) -> LetterPage:
     async with opened(target, url) as bus:
-        found: list[DeadLetter] = []
-        async for letter in chosen(bus, choice):
-            found.append(letter)
-            if len(found) == limit:
-                break
-        return found
+        return await bus.dead_letters.page(which, **place)
 
 
 async def _get(target: str | None, url: str | None, letter: int) -> DeadLetter | None:
@@ -228,6 +224,7 @@ def _ids(arguments: list[str]) -> list[int]:
     return [int(argument) for argument in arguments]
 
 
+_COLUMNS = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "cause", "reason")
 _LISTED = (
     "id",
     "subscription",

@@ -115,13 +115,25 @@ class Inspection(Survey, Examination, Protocol):
         *,
         channel: str | None = None,
         status: str | None = "open",
+        since: int | None = None,
+        until: int | None = None,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         bodies: bool = True,
     ) -> Sequence[DeadLetter]:
-        """Dead letters by id, from the first id greater than `after`.
+        """Dead letters by id, from the first id greater than `after`, up to the last one less than `before`.
 
-        Without `bodies`, the database sends neither bodies nor tracebacks: they are empty.
+        `since` and `until`: they failed last then or later, and earlier than that. No index serves a channel or a time,
+        so ask `letter_stop` first, and pass what it says as `before`. Without `bodies`, the database sends neither
+        bodies nor tracebacks: they are empty.
+        """
+        ...
+
+    async def letter_stop(self, *, status: str | None = "open", after: int = 0) -> int | None:
+        """The id of the first letter behind `after` that a filter does not look at; None where it looks at all.
+
+        SCANNED letters of the status are between them.
         """
         ...
 

@@ -108,6 +108,19 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.timers or any(each is not None for each in fields)
 
 
+class WantedLetters(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Which dead letters a look is for; None stands for any."""
+
+    channel: str | None = None
+    status: str | None = "open"
+    since: int | None = None
+    """Failed last at this instant or later."""
+    until: int | None = None
+    """Failed last before this instant."""
+    before: int | None = None
+    """Only ids less than this."""
+
+
 class Waiting(msgspec.Struct, frozen=True, gc=False):
     """One stored envelope."""
 

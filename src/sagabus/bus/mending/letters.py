@@ -14,6 +14,7 @@ import msgspec
 from sagabus.bus.arguments import check_number, check_text
 from sagabus.bus.inspection.waits import Definition
 from sagabus.bus.mending.author import author, checked_reason
+from sagabus.bus.mending.letter_filter import Heads, LetterFilter, LetterPage, chosen_by, heads, page
 from sagabus.bus.views import check_subscription
 from sagabus.clock import moment
 from sagabus.codec import JsonCodec
@@ -24,8 +25,9 @@ from sagabus.store import ReplayResult, Store
 from sagabus.store.mending import Edit, Entry
 from sagabus.store.survey import COUNTED
 
+__all__ = ["BulkStep", "DeadLetters", "LetterFilter", "LetterGroup", "LetterGroups", "LetterPage"]
+
 _STATUSES = ("open", "replayed", "discarded")
-_STEP = 200
 _CLOSES = (ReplayResult.DONE, ReplayResult.ALREADY_DONE)
 _LONGEST_ID = 150
 
@@ -55,27 +57,7 @@ class LetterGroups:
 
     groups: tuple[LetterGroup, ...]
     at_least: bool
-    """It looked at 10,000 letters: there are more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LetterFilter:
-    """Which open dead letters are meant; None stands for any."""
-
-    subscription: str | None = None
-    cause: Cause | None = None
-    message_type: str | None = None
-    text: str | None = None
-    """Stands in their reason, error type or error text, in upper or lower case."""
-
-    def includes(self, letter: DeadLetter) -> bool:
-        """Whether the letter is meant; its subscription is looked up by the store."""
-        texts = (letter.reason, letter.error_type, letter.error_text)
-        return (
-            self.cause in {None, letter.cause}
-            and self.message_type in {None, letter.envelope.message_type}
-            and (self.text is None or any(self.text.casefold() in text.casefold() for text in texts if text))
-        )
+    """It looked at 10,000 letters: there may be more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,22 +99,45 @@ class DeadLetters:
         return DeadLetters(self._store, self._check, known)
 
     async def list(
-        self, subscription: str | None = None, *, status: str | None = "open", after: int = 0, limit: int = 100
+        self,
+        subscription: str | None = None,
+        *,
+        status: str | None = "open",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int = 0,
+        limit: int = 100,
     ) -> list[DeadLetter]:
         """A page of dead letters by id; `status` None lists replayed and discarded ones too.
 
-        UnknownName for a subscription that nothing names, or a status that dead letters do not have.
+        `since` and `until`: only letters that failed last then or later, and before that. UnknownName for a
+        subscription that nothing names, or a status that dead letters do not have; InvalidTime for a time without a
+        zone.
         """
-        self._check("bus.dead_letters.list(...)")
-        check_text("bus.dead_letters.list(...)", subscription=subscription, status=status)
-        check_number("bus.dead_letters.list(...)", after=after)
-        if status is not None and status not in _STATUSES:
-            raise UnknownName("status of dead letters", status, _STATUSES)
-        inspect = self._store.inspect
-        found = await inspect.dead_letters(channel=subscription, status=status, after=after, limit=limit)
-        if not found and subscription is not None:
-            await check_subscription(self._store, "subscription", subscription)
-        return [*found]
+        self._check_look("bus.dead_letters.list(...)", subscription, status, after)
+        which = LetterFilter(subscription=subscription, since=since, until=until)
+        inspect, asked, found = self._store.inspect, chosen_by(which), builtins.list[DeadLetter]()
+        place: int | None = after
+        while place is not None and len(found) < limit:
+            stop = None if which == LetterFilter() else await inspect.letter_stop(status=status, after=place)
+            rest = limit - len(found)
+            found += await inspect.dead_letters(**asked, status=status, after=place, before=stop, limit=rest)
+            place = None if stop is None else stop - 1
+        await self._check_found(which, found)
+        return found
+
+    async def page(
+        self, which: LetterFilter, *, status: str | None = "open", after: int = 0, limit: int = 100
+    ) -> LetterPage:
+        """A page of the letters that are meant, by id, without their bodies and tracebacks: `get` has them.
+
+        A filter looks at 10,000 letters of the status, so a page before the end may have less than `limit`, or none.
+        Errors as for `list`.
+        """
+        self._check_look("bus.dead_letters.page(...)", which.subscription, status, after)
+        found = await page(self._store, which, status, after, limit)
+        await self._check_found(which, found.letters)
+        return found
 
     async def get(self, letter: int) -> DeadLetter | None:
         """One dead letter, whatever its status; None when there is none of that id."""
@@ -140,20 +145,26 @@ class DeadLetters:
         check_number("bus.dead_letters.get(...)", letter=letter)
         return await self._store.inspect.dead_letter(letter)
 
-    async def groups(self, subscription: str | None = None) -> LetterGroups:
-        """The open dead letters by subscription, cause, message type and error, the largest group first."""
+    async def groups(
+        self, subscription: str | None = None, *, since: datetime | None = None, until: datetime | None = None
+    ) -> LetterGroups:
+        """The open dead letters by subscription, cause, message type and error, the largest group first.
+
+        It looks at 10,000 letters. `since` and `until`, and errors, as for `list`.
+        """
         self._check("bus.dead_letters.groups(...)")
+        which = LetterFilter(subscription=subscription, since=since, until=until)
         found: dict[tuple[object, ...], builtins.list[DeadLetter]] = {}
-        seen = after = 0
-        while page := await self._heads(subscription, after):
-            after, seen = page[-1].id, seen + len(page)
-            for each in page:
-                place = (each.envelope.channel, each.cause, each.envelope.message_type, each.error_type)
-                found.setdefault(place, []).append(each)
-            if seen >= COUNTED or len(page) < _STEP:
+        seen, more = 0, False
+        async for each in self._heads(which, 0):
+            seen += len(each.letters)
+            for letter in each.letters:
+                place = (letter.envelope.channel, letter.cause, letter.envelope.message_type, letter.error_type)
+                found.setdefault(place, []).append(letter)
+            if more := each.stopped or seen >= COUNTED:
                 break
         groups = sorted(map(_group, found.values()), key=lambda each: (-each.count, each.first_id))
-        return LetterGroups(groups=tuple(groups), at_least=seen >= COUNTED)
+        return LetterGroups(groups=tuple(groups), at_least=more)
 
     async def replay(
         self, letter: int, *, force: bool = False, reason: str = "", by: str | None = None, dry_run: bool = False
@@ -242,22 +253,31 @@ class DeadLetters:
         self, which: LetterFilter, after: int, one: Callable[[int], Awaitable[ReplayResult]]
     ) -> AsyncIterator[BulkStep]:
         tally = _Tally()
-        while page := await self._heads(which.subscription, after):
+        async for each in self._heads(which, after):
             results: dict[int, ReplayResult] = {}
-            for letter in page:
-                if which.includes(letter):
-                    results[letter.id] = await one(letter.id)
-                    tally.note(letter, results[letter.id])
-            after = page[-1].id
-            yield BulkStep(after=after, results=results, totals=dict(tally.totals), freed_keys=len(tally.keys))
+            for letter in filter(which.includes, each.letters):
+                results[letter.id] = await one(letter.id)
+                tally.note(letter, results[letter.id])
+            yield BulkStep(after=each.after, results=results, totals=dict(tally.totals), freed_keys=len(tally.keys))
 
-    async def _heads(self, subscription: str | None, after: int) -> Sequence[DeadLetter]:
-        """A page of open letters without their bodies: thousands of them may be long."""
-        inspect = self._store.inspect
-        found = await inspect.dead_letters(channel=subscription, after=after, limit=_STEP, bodies=False)
-        if not found and subscription is not None:
-            await check_subscription(self._store, "subscription", subscription)
-        return found
+    async def _heads(self, which: LetterFilter, after: int) -> AsyncIterator[Heads]:
+        """Open letters without their bodies: thousands of them may be long."""
+        found: builtins.list[DeadLetter] = []
+        async for each in heads(self._store, which, "open", after):
+            found += each.letters[:1]
+            yield each
+        await self._check_found(which, found)
+
+    def _check_look(self, call: str, subscription: object, status: str | None, after: object) -> None:
+        self._check(call)
+        check_text(call, subscription=subscription, status=status)
+        check_number(call, after=after)
+        if status is not None and status not in _STATUSES:
+            raise UnknownName("status of dead letters", status, _STATUSES)
+
+    async def _check_found(self, which: LetterFilter, found: Sequence[DeadLetter]) -> None:
+        if not found and which.subscription is not None:
+            await check_subscription(self._store, "subscription", which.subscription)
 
     def _check_edit(self, letter: DeadLetter, body: Mapping[str, object], text: bytes) -> None:
         envelope = letter.envelope

@@ -116,7 +116,10 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         *,
         channel: str | None = None,
         status: str | None = "open",
+        since: int | None = None,
+        until: int | None = None,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         bodies: bool = True,
     ) -> Sequence[DeadLetter]:
@@ -124,10 +127,20 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         wanted = (
             each
             for each in letters
-            if each.id > after and channel in {None, each.envelope.channel} and status in {None, each.status}
+            if after < each.id
+            and (before is None or each.id < before)
+            and channel in {None, each.envelope.channel}
+            and status in {None, each.status}
+            and (since is None or each.last_failed_at >= since)
+            and (until is None or each.last_failed_at < until)
         )
         found = sorted(wanted, key=lambda each: each.id)[:limit]
         return found if bodies else list(map(_head, found))
+
+    async def letter_stop(self, *, status: str | None = "open", after: int = 0) -> int | None:
+        letters = (row.letter for row in self._tables.letters.values())
+        behind = sorted(each.id for each in letters if each.id > after and status in {None, each.status})
+        return behind[SCANNED] if len(behind) > SCANNED else None
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         row = self._tables.letters.get(letter)

@@ -203,6 +203,7 @@ WHERE position > ?1 ORDER BY position LIMIT ?2
 _INSTANCE = ", ".join(f"i.`{name}`" for name in rows.INSTANCE_COLUMNS.split(", "))
 _NO_INSTANCE = ", ".join("NULL" for _ in rows.INSTANCE_COLUMNS.split(", "))
 _NO_ENVELOPE = ", ".join("NULL" for _ in COLUMNS.split(", "))
+_LETTER_CHOICE = rows.LETTER_CHOICE.format(channel="?3", since="?4", until="?5")
 
 _READING = {
     # No row while another transaction locks the routing, as all do that store envelopes.
@@ -288,14 +289,14 @@ AND (?4 = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
         gives=True,
     ),
     **{
-        name: Statement(
+        f"{name}{of}": Statement(
             f"""
-SELECT {columns} FROM {{dead_letter}}
-WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4
+SELECT {columns} FROM {{dead_letter}} FORCE INDEX ({index}) {_LETTER_CHOICE}{where} ORDER BY id LIMIT ?6
 """,
             gives=True,
         )
         for name, columns in rows.LETTER_PAGES.items()
+        for of, index, where in (("", "PRIMARY", ""), ("_of_status", "{dead_letter_status}", " AND status = ?7"))
     },
 }
 

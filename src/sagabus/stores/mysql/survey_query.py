@@ -120,6 +120,16 @@ ORDER BY handled_at, position LIMIT ?4
 """,
         gives=True,
     ),
+    "letter_stop": Statement(
+        "SELECT id FROM {dead_letter} FORCE INDEX (PRIMARY) WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2", gives=True
+    ),
+    "letter_stop_of_status": Statement(
+        """
+SELECT id FROM {dead_letter} FORCE INDEX ({dead_letter_status}) WHERE status = ?3 AND id > ?1
+ORDER BY id LIMIT 1 OFFSET ?2
+""",
+        gives=True,
+    ),
     "any_letter_at": Statement(
         "SELECT id FROM {dead_letter} FORCE INDEX (PRIMARY) WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1", gives=True
     ),

@@ -11,6 +11,7 @@ _COLUMNS = f"e.position, {', '.join('e.' + name for name in rows.STORED_COLUMNS.
 _INSTANCE = ", ".join("i." + name for name in rows.INSTANCE_COLUMNS.split(", "))
 _NO_INSTANCE = ", ".join("NULL" for _ in range(rows.INSTANCE_WIDTH))
 _NULLS = ", ".join(f"NULL::{column.split()[1]}" for column in STORED.split(", ")[3:])
+_LETTER_CHOICE = rows.LETTER_CHOICE.format(channel="?3::text", since="?4::bigint", until="?5::bigint")
 
 _UPCOMING = """(SELECT min(e.due_at) FROM c CROSS JOIN LATERAL (SELECT due_at FROM {envelope} AS e
     WHERE e.channel = c.channel AND e.lane = c.lane AND e.due_at > ?3::bigint ORDER BY e.due_at LIMIT 1) AS e)"""
@@ -179,14 +180,11 @@ AND (?4::int = 0 OR e.timer IS NOT NULL) ORDER BY e.position LIMIT ?3
         gives=True,
     ),
     **{
-        name: Statement(
-            f"""
-SELECT {columns} FROM {{dead_letter}}
-WHERE id > ?1 AND (?2::text IS NULL OR channel = ?2::text) AND (?3::text IS NULL OR status = ?3::text)
-ORDER BY id LIMIT ?4
-""",
+        f"{name}{of}": Statement(
+            f"SELECT {columns} FROM {{dead_letter}} {_LETTER_CHOICE}{where} ORDER BY {order} LIMIT ?6",
             gives=True,
         )
         for name, columns in rows.LETTER_PAGES.items()
+        for of, where, order in (("", "", "id"), ("_of_status", " AND status = ?7", "status, id"))
     },
 }

@@ -123,6 +123,10 @@ ORDER BY correlation_id, handled_at, position LIMIT ?4
 """,
         gives=True,
     ),
+    "letter_stop": Statement("SELECT id FROM {dead_letter} WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2", gives=True),
+    "letter_stop_of_status": Statement(
+        "SELECT id FROM {dead_letter} WHERE status = ?3 AND id > ?1 ORDER BY status, id LIMIT 1 OFFSET ?2", gives=True
+    ),
     "any_letter_at": Statement(
         "SELECT id FROM {dead_letter} WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1", gives=True
     ),

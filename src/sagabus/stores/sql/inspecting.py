@@ -22,6 +22,7 @@ from sagabus.store.survey import (
     Mark,
     WaitingPage,
     Wanted,
+    WantedLetters,
 )
 from sagabus.stores.sql import examination, mending, reading, surveying, walking
 from sagabus.stores.sql.steps import Steps
@@ -162,12 +163,20 @@ class SqlInspection(SqlSurvey, SqlExamination):
         *,
         channel: str | None = None,
         status: str | None = "open",
+        since: int | None = None,
+        until: int | None = None,
         after: int = 0,
+        before: int | None = None,
         limit: int = 100,
         bodies: bool = True,
     ) -> Sequence[DeadLetter]:
         """Dead letters by id."""
-        return await self._looks(reading.dead_letters(channel, status, after, limit, bodies=bodies), LONGEST_LOOK)
+        wanted = WantedLetters(channel=channel, status=status, since=since, until=until, before=before)
+        return await self._looks(reading.dead_letters(wanted, after, limit, bodies=bodies), LONGEST_LOOK)
+
+    async def letter_stop(self, *, status: str | None = "open", after: int = 0) -> int | None:
+        """The first letter that a filter does not look at."""
+        return await self._looks(reading.letter_stop(status, after), LONGEST_LOOK)
 
     async def dead_letter(self, letter: int) -> DeadLetter | None:
         """One dead letter."""

@@ -9,12 +9,15 @@ from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
 from sagabus.store.loud import Sift
-from sagabus.store.survey import SCANNED
+from sagabus.store.survey import SCANNED, WantedLetters
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.running_text import running_of
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import padded
 from sagabus.stores.sql.steps import Query, Steps
+
+_LAST = 2**63 - 1
+"""No row has a higher id."""
 
 
 def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
@@ -97,15 +100,26 @@ def envelopes(channel: str, key: str | None, limit: int, *, timers: bool = False
     return list(map(rows.envelope_of, (yield Query("envelope_page", (channel, key, limit, int(timers)))).rows))
 
 
-def dead_letters(
-    channel: str | None, status: str | None, after: int, limit: int, *, bodies: bool = True
-) -> Steps[list[DeadLetter]]:
+def dead_letters(wanted: WantedLetters, after: int, limit: int, *, bodies: bool = True) -> Steps[list[DeadLetter]]:
     """A page of dead letters by id."""
     name = "letter_page" if bodies else "letter_heads"
-    return list(map(rows.letter_of, (yield Query(name, (after, channel, status, limit))).rows))
+    before = _LAST if wanted.before is None else wanted.before
+    asked = (after, before, wanted.channel, wanted.since, wanted.until, limit)
+    query = Query(name, asked) if wanted.status is None else Query(f"{name}_of_status", (*asked, wanted.status))
+    return list(map(rows.letter_of, (yield query).rows))
+
+
+def letter_stop(status: str | None, after: int) -> Steps[int | None]:
+    """The first letter that a filter does not look at."""
+    if status is None:
+        found = yield Query("letter_stop", (after, SCANNED))
+    else:
+        found = yield Query("letter_stop_of_status", (after, SCANNED, status))
+    stop: int | None = found.value
+    return stop
 
 
 def dead_letter(letter: int, *, bodies: bool = True) -> Steps[DeadLetter | None]:
     """One dead letter."""
-    found = yield from dead_letters(None, None, letter - 1, 1, bodies=bodies)
+    found = yield from dead_letters(WantedLetters(status=None), letter - 1, 1, bodies=bodies)
     return found[0] if found and found[0].id == letter else None

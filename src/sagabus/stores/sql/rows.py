@@ -40,6 +40,9 @@ LETTER_HEADS = LETTER_COLUMNS.replace("body", "'' AS body").replace("traceback",
 """The same without what is long."""
 LETTER_PAGES = {"letter_page": LETTER_COLUMNS, "letter_heads": LETTER_HEADS}
 """What a page of dead letters gives, by the name of its statement."""
+LETTER_CHOICE = """WHERE id > ?1 AND id < ?2 AND ({channel} IS NULL OR channel = {channel})
+    AND ({since} IS NULL OR last_failed_at >= {since}) AND ({until} IS NULL OR last_failed_at < {until})"""
+"""Which letters a page is for. The parameters are those of `reading.dead_letters`."""
 
 _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, str]).decode
 

@@ -58,6 +58,7 @@ _positions = msgspec.json.Decoder(list[tuple[int]]).decode
 _ENVELOPE = f"position, {rows.STORED_COLUMNS}"
 _INSTANCE = rows.INSTANCE_COLUMNS
 _LETTER = rows.LETTER_COLUMNS
+_LETTER_CHOICE = rows.LETTER_CHOICE.format(channel="?3", since="?4", until="?5")
 _RECORDED = f"position, {rows.HISTORY_COLUMNS}"
 _PAIRS = "SELECT value ->> 0, value ->> 1 FROM json_each(?1)"
 _SINGLES = "SELECT value FROM json_each(?1)"
@@ -314,13 +315,14 @@ GROUP BY c.channel ORDER BY c.channel
         _ENVELOPE,
     ),
     **{
-        name: Packed(
+        f"{name}{of}": Packed(
             f"""SELECT {packed_rows(_LETTER)} FROM (SELECT {columns} FROM sagabus_dead_letter
-    WHERE id > ?1 AND (?2 IS NULL OR channel = ?2) AND (?3 IS NULL OR status = ?3) ORDER BY id LIMIT ?4)""",
+    {_LETTER_CHOICE}{where} ORDER BY id LIMIT ?6)""",
             _letters,
             _LETTER,
         )
         for name, columns in rows.LETTER_PAGES.items()
+        for of, where in (("", ""), ("_of_status", " AND status = ?7"))
     },
 }
 

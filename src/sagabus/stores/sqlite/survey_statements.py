@@ -109,6 +109,10 @@ SELECT {packed_rows(_NOTED)} FROM (SELECT * FROM sagabus_journal WHERE correlati
         _waiting,
         _NOTED,
     ),
+    "letter_stop": Plain("SELECT id FROM sagabus_dead_letter WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2"),
+    "letter_stop_of_status": Plain(
+        "SELECT id FROM sagabus_dead_letter WHERE status = ?3 AND id > ?1 ORDER BY id LIMIT 1 OFFSET ?2"
+    ),
     "any_letter_at": Plain("SELECT id FROM sagabus_dead_letter WHERE id > 0 ORDER BY id DESC LIMIT 1 OFFSET ?1"),
     "letters_naming": Plain(f"""
 SELECT {rows.LETTER_COLUMNS} FROM sagabus_dead_letter WHERE id IN (SELECT id FROM (SELECT id, envelope

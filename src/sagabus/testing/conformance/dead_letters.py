@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sagabus.envelope import Cause
 from sagabus.outcome import DeadLettered, Failure, RetryAt
 from sagabus.store import ReplayResult
+from sagabus.store.survey import SCANNED
 from sagabus.testing.conformance.trial import (
     BILLING,
     COMMITTED,
@@ -100,6 +101,36 @@ class DeadLetterConformance(StoreSuite):
         assert [each.id for each in await letters(status="discarded")] == ids[:1]
         assert [each.id for each in await letters(channel=ORDERS, after=ids[1], limit=1)] == [ids[2]]
         assert [each.envelope.channel for each in await letters(channel=BILLING)] == [BILLING]
+
+    @conformance
+    async def test_letters_are_found_by_when_they_failed_last(self, trial: Trial) -> None:
+        ids: list[int] = []
+        for number in range(3):
+            ids.append((await trial.bury(f"m{number}", f"k{number}")).id)
+            trial.wait(60)
+        letters = trial.store.inspect.dead_letters
+        times = [each.last_failed_at for each in await letters()]
+
+        assert [each.id for each in await letters(since=times[1])] == ids[1:]
+        assert [each.id for each in await letters(until=times[1])] == ids[:1]
+        assert [each.id for each in await letters(since=times[1], until=times[2], status=None)] == ids[1:2]
+        assert [each.id for each in await letters(since=times[2] + 1)] == []
+        assert [each.id for each in await letters(before=ids[2], after=ids[0])] == ids[1:2]
+        assert [each.id for each in await letters(before=ids[1], status=None, bodies=False)] == ids[:1]
+
+    @conformance
+    async def test_a_filter_stops_behind_so_many_letters_of_the_status(self, trial: Trial) -> None:
+        sent = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(SCANNED + 2)))
+        await trial.commit(*(DeadLettered(cause=Cause.FAILED, envelope=each, reason="no") for each in sent))
+        ids = [each.id for each in await trial.store.inspect.dead_letters(limit=SCANNED + 2, bodies=False)]
+        stop = trial.store.inspect.letter_stop
+
+        assert await stop() == ids[SCANNED]
+        assert await stop(after=ids[0]) == ids[SCANNED + 1]
+        assert await stop(after=ids[1]) is None
+        await trial.store.discard(ids[0])
+        assert [await stop(), await stop(status=None)] == [ids[SCANNED + 1], ids[SCANNED]]
+        assert await stop(status="discarded") is None
 
     @conformance
     async def test_without_bodies_all_else_is_the_same(self, trial: Trial) -> None:
