@@ -169,6 +169,25 @@ async def test_another_version_a_finished_instance_and_unknown_names_are_refused
             await mend.cancel_timer(Case, "A", "reminder", reason=" ")
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("a \udcff", "has half a character .* at 2: write it as text"), ("\0", "has the character NUL at 0")],
+)
+async def test_who_and_why_are_texts_that_every_database_keeps(text: str, problem: str) -> None:
+    async with Harness(Case) as bus:
+        mend, letters = bus.bus.mend, bus.bus.dead_letters
+
+        with pytest.raises(ValueError, match=f"reason {problem}"):
+            await mend.pause("cases", reason=text)
+        with pytest.raises(ValueError, match=f"by {problem}"):
+            await mend.pause("cases", reason="a test", by=text)
+        with pytest.raises(ValueError, match=f"reason {problem}"):
+            await letters.discard(1, reason=text)
+        with pytest.raises(ValueError, match=f"by {problem}"):
+            await letters.replay(1, reason="a test", by=text)
+        assert await bus.bus.store.inspect.paused() == []
+
+
 async def test_a_bus_without_the_class_ends_an_instance_and_patches_none() -> None:
     async with Harness(Case) as bus:
         await bus.publish(Opened(key="A"))

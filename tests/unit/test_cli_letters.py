@@ -195,6 +195,7 @@ def test_nothing_chosen_is_nothing_to_do(cli: Cli) -> None:
         (["replay", "1"], "give --why TEXT: the audit log keeps why you do it"),
         (["discard", "--all"], "give --why TEXT: the audit log keeps why you do it"),
         (["replay", "1", "--why", " "], "'--why': must not be empty"),
+        (["discard", "1", "--why", "\udcff"], "'--why': has half a character"),
         (["replay", "1", "--key", "a"], "either IDs"),
         (["replay", "-1"], "No such option"),
         (["show", "1", "2"], "the ID of one dead letter"),

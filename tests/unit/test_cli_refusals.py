@@ -98,8 +98,13 @@ MENDS = (
         (["--reason", " "], "'--reason': must not be empty"),
         (["--reason", "x" * 2001], "'--reason': must have at most 2000 characters, not 2001"),
         (["--reason", "x", "--by", ""], "'--by': must not be empty"),
+        (["--reason", "a \udcff"], "'--reason': has half a character ('\\udcff') at 2: write it as text in UTF-8"),
+        (
+            ["--reason", "x", "--by", "\ud83d"],
+            "'--by': has half a character ('\\ud83d') at 0: write it as text in UTF-8",
+        ),
     ],
-    ids=["no reason", "a long reason", "nobody"],
+    ids=["no reason", "a long reason", "nobody", "half a reason", "half a name"],
 )
 def test_who_and_why_say_something(
     mend: list[str], words: list[str], problem: str, capsys: pytest.CaptureFixture[str]

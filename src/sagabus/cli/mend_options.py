@@ -23,7 +23,7 @@ EXITS = "Exit codes: 0 done, 1 no such thing, or not as it was seen (nothing was
 
 
 def for_the_log(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A text that the audit log keeps; BadParameter for one that says nothing, or is too long."""
+    """A text that the audit log keeps; BadParameter for one that says nothing, is too long, or is no text."""
     if value is not None:
         try:
             checked_reason(value)

@@ -19,7 +19,7 @@ def author(by: str | None) -> str:
 
 
 def checked_reason(reason: str) -> str:
-    """The reason; ValueError for none, or for one that is too long."""
+    """The reason; ValueError for none, or for one that is too long, or that no database can keep."""
     return _checked("reason", reason)
 
 
@@ -28,4 +28,9 @@ def _checked(name: str, text: str) -> str:
         raise ValueError(f"{name} must not be empty: the audit log keeps it for those who ask later")
     if len(text) > LONGEST:
         raise ValueError(f"{name} must have at most {LONGEST} characters, not {len(text)}")
+    for place, each in enumerate(text):
+        if each == "\0":
+            raise ValueError(f"{name} has the character NUL at {place}: leave it out")
+        if "\ud800" <= each <= "\udfff":
+            raise ValueError(f"{name} has half a character ({each!r}) at {place}: write it as text in UTF-8")
     return text
