@@ -347,6 +347,7 @@ def test_a_name_that_nothing_has_is_exit_code_1_and_the_nearest_name(words: list
 
     assert (result.returncode, result.stdout) == (1, "")
     assert f"did you mean {meant}?" in result.stderr
+    assert words[0] != "sagas" or "payments" not in result.stderr
 
 
 # --- dead letters and sagas -------------------------------------------------------------------------------------------

@@ -1,13 +1,14 @@
 """What nothing names is refused with the nearest name; what is merely empty is not."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.scenarios.conftest import MakeHarness
 from tests.scenarios.shop import Noted, OrderSaga, Tally
 
-from sagabus import Bus, Saga, UnknownName, handles, starts
+from sagabus import Bus, Saga, UnknownName, handler, handles, starts
 
 LOOKS: dict[str, Callable[[Bus, str], Awaitable[Any]]] = {
     "get": lambda bus, name: bus.sagas.get(name, "A"),
@@ -42,6 +43,31 @@ async def test_a_name_that_nothing_has_is_refused_with_the_nearest_one(harness: 
             await LOOKS[look](bus.bus, f"{name}x")
 
     assert name in refused.value.known
+
+
+SAGA_LOOKS: dict[str, Callable[[Bus, str], Awaitable[Any]]] = {
+    **{name: look for name, look in LOOKS.items() if name != "dead letters"},
+    "unchanged": lambda bus, name: bus.inspect.unchanged(name, timedelta(hours=1)),
+    "steps": lambda bus, name: bus.inspect.history(name, "A"),
+    "cancel": lambda bus, name: bus.mend.cancel(name, "A", version=1, reason="a test"),
+    "cancel timer": lambda bus, name: bus.mend.cancel_timer(name, "A", "late", reason="a test"),
+}
+
+
+@handler("noting")
+def noting(message: Noted) -> None: ...
+
+
+@pytest.mark.parametrize("look", SAGA_LOOKS)
+async def test_an_unknown_saga_is_refused_with_sagas_only(harness: MakeHarness, look: str) -> None:
+    async with harness(Tally, Elsewhere, noting) as bus:
+        await bus.publish(Noted(key="A", number=1))
+        declares_one = Bus(bus.bus.store, Tally)
+
+        for each in (bus.bus, declares_one, Bus(bus.bus.store)):
+            with pytest.raises(UnknownName) as refused:
+                await SAGA_LOOKS[look](each, "nothing")
+            assert refused.value.known == ("elsewhere", name_of(Tally))
 
 
 @pytest.mark.parametrize("look", LOOKS)

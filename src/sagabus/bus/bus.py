@@ -116,7 +116,7 @@ class Bus:
         self._seam.middleware.extend(middleware)
         self._publishing, self._home = Acceptor(self.store, self._routing), HomeLoop()
         self._bridging = Bridging(ways, self._sender, self._defined, self.settings, self._clock, self._identity)
-        self._parts, self.timers = Parts(), Timers(self.store, self._home)
+        self._parts, self.timers = Parts(), Timers(self.store, self._defined.sagas, self._home)
         self.dead_letters = DeadLetters(self.store, self._home.check, self._defined.by_name)
         self.sagas = Sagas(self.store, self._states, self._defined.sagas, self._home)
         looks = (self.store, self._clock, self._home.check, self._defined.by_name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
@@ -13,6 +13,7 @@ from sagabus.bus.arguments import check_key, check_number, check_saga, check_tex
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
+from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.saga_options import SagaOptions
 from sagabus.envelope import Instance, Recorded
@@ -167,7 +168,7 @@ class Sagas:
 
     async def _check(self, saga: type[Saga] | str) -> None:
         if isinstance(saga, str) and saga not in self._definitions:
-            await check_subscription(self._store, "saga", saga, also=self._definitions)
+            await check_saga_name(self._store, saga, self._definitions)
 
     def _record(self, instance: Instance, saga: type[Saga] | str) -> SagaRecord[Any]:
         definition = self._definitions.get(instance.saga)
@@ -201,8 +202,9 @@ class Sagas:
 class Timers:
     """Looks at timers."""
 
-    def __init__(self, store: Store, home: HomeLoop) -> None:
+    def __init__(self, store: Store, definitions: Mapping[str, SagaDefinition], home: HomeLoop) -> None:
         self._store = store
+        self._definitions = definitions
         self._home = home
 
     async def list(self, saga: type[Saga] | str, key: str | None = None, limit: int = 100) -> list[TimerRecord]:
@@ -211,7 +213,7 @@ class Timers:
         check_text("bus.timers.list(...)", key=key)
         found = await self._store.inspect.envelopes(saga_name(saga), key=key, timers=True, limit=limit)
         if not found and isinstance(saga, str):
-            await check_subscription(self._store, "saga", saga)
+            await check_saga_name(self._store, saga, self._definitions)
         return [
             TimerRecord(saga=e.channel, key=e.partition_key or "", name=e.timer, due_at=moment(e.due_at))
             for e in found
@@ -225,19 +227,37 @@ def check_status(definition: SagaDefinition, status: str) -> None:
         raise UnknownName(f"status of {definition.name}", status, definition.statuses)
 
 
-async def check_subscription(store: Store, kind: str, name: str, *, also: Iterable[str] = ()) -> None:
+async def check_subscription(store: Store, kind: str, name: str) -> None:
     """Raise UnknownName for a name that neither a subscription nor a stored row has."""
-    known = {each.channel for each in (await store.routing()).subscriptions}.union(also)
-    if name in known:
+    known = await _subscribed(store)
+    if name not in known and not await _has_rows(store, name):
+        raise UnknownName(kind, name, known)
+
+
+async def check_saga_name(
+    store: Store, name: str, definitions: Mapping[str, HandlerDefinition | SagaDefinition]
+) -> None:
+    """The same for a saga. The error names the sagas that are declared here, and those that have instances."""
+    subscribed = await _subscribed(store)
+    if name in subscribed or name in definitions or await _has_rows(store, name):
         return
+    declared = {each for each, definition in definitions.items() if definition.has_instances}
+    others = [each for each in subscribed if each not in definitions]
+    found = {each for each in others if (await store.inspect.instances(each, limit=1)).found}
+    raise UnknownName("saga", name, declared | found)
+
+
+async def _subscribed(store: Store) -> set[str]:
+    return {each.channel for each in (await store.routing()).subscriptions}
+
+
+async def _has_rows(store: Store, name: str) -> bool:
     inspect = store.inspect
-    has_rows = (
+    return bool(
         (await inspect.instances(name, limit=1)).found
         or await inspect.envelopes(name, limit=1)
         or await inspect.dead_letters(channel=name, status=None, limit=1)
     )
-    if not has_rows:
-        raise UnknownName(kind, name, known)
 
 
 def _transition(recorded: Recorded) -> Transition:

@@ -13,6 +13,7 @@ from sagabus.cli.loading import load_bus
 from sagabus.cli.output import Refused
 from sagabus.cli.text import printable
 from sagabus.clock import LONGEST
+from sagabus.errors import UnknownName
 from sagabus.store import Capability
 from sagabus.url import shown
 
@@ -74,7 +75,10 @@ def split_target(arguments: Sequence[str], url: str | None) -> tuple[str | None,
 
 @asynccontextmanager
 async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
-    """A bus without definitions on an existing store: it subscribes, makes and migrates nothing."""
+    """A bus without definitions on an existing store: it subscribes, makes and migrates nothing.
+
+    The error about an unknown saga names those that the bus at MODULE:BUS declares.
+    """
     from sagabus.bus import Bus
     from sagabus.settings import Settings
 
@@ -85,6 +89,12 @@ async def opened(target: str | None, url: str | None) -> AsyncGenerator[Bus]:
     await bus.open(worker=False)
     try:
         yield bus
+    except UnknownName as error:
+        if error.kind != "saga":
+            raise
+        sagas = {each.name: each.has_instances for each in declared.definitions}
+        known = {each for each in error.known if sagas.get(each, True)}
+        raise UnknownName("saga", error.name, known.union(each for each in sagas if sagas[each])) from error
     finally:
         await bus.close()
 

@@ -28,7 +28,7 @@ from sagabus.bus.inspection.records import (
     WorkerStatus,
 )
 from sagabus.bus.inspection.waits import Definition, report
-from sagabus.bus.views import check_subscription, saga_name
+from sagabus.bus.views import check_saga_name, check_subscription, saga_name
 from sagabus.clock import Clock, moment
 from sagabus.clock import span as checked_span
 from sagabus.codec.states import StateCodec
@@ -179,7 +179,7 @@ class Inspector:
             self._store.inspect, name, checked_span(span, "span"), status=status, after=after, limit=limit
         )
         if not found.instances and isinstance(saga, str) and name not in self._definitions:
-            await check_subscription(self._store, "saga", name)
+            await check_saga_name(self._store, name, self._definitions)
         return found
 
     async def history(self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100) -> tuple[Step, ...]:
@@ -194,7 +194,7 @@ class Inspector:
         name, store = saga_name(saga), self._store
         found = await steps_of(store.inspect, name, key, after, limit)
         if not found and isinstance(saga, str) and name not in self._definitions:
-            await check_subscription(store, "saga", name)
+            await check_saga_name(store, name, self._definitions)
         return tuple(found)
 
     async def conversation(self, correlation_id: str, *, after: str | None = None, limit: int = 100) -> Conversation:

@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sagabus.bus.mending.desk import Desk, Mended, Order
-from sagabus.bus.views import check_subscription, saga_name
+from sagabus.bus.views import check_saga_name, saga_name
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
 from sagabus.envelope import Instance
@@ -75,7 +75,7 @@ class Instances:
         found = loaded.instance
         if found is None:
             if name not in self._desk.definitions:
-                await check_subscription(self._desk.store, "saga", name)
+                await check_saga_name(self._desk.store, name, self._desk.definitions)
             raise MendRefused(f"{name} has no instance {key!r}: list those that there are with `sagabus sagas list`")
         if found.damage is not None:
             raise MendRefused(

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sagabus.bus.mending.desk import Desk, Mended, Order
 from sagabus.bus.mending.instances import Instances
-from sagabus.bus.views import check_subscription, saga_name
+from sagabus.bus.views import check_saga_name, saga_name
 from sagabus.clock import instant, micros, moment
 from sagabus.definitions.saga import Saga
 from sagabus.envelope import Envelope
@@ -122,7 +122,7 @@ class StoredMessages:
 
     async def _no_timer(self, name: str, key: str, timer: str, names: list[str]) -> MendRefused:
         if not names and name not in self._desk.definitions:
-            await check_subscription(self._desk.store, "saga", name)
+            await check_saga_name(self._desk.store, name, self._desk.definitions)
         there = f"; set are: {', '.join(sorted(names))}" if names else "; it has none that is set"
         return MendRefused(f"{name} {key} has no timer {timer!r}{there}")
 
