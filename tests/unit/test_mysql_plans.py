@@ -48,6 +48,7 @@ HOT: dict[str, Query] = {
         Query("look", ('["orders"]',), [("orders", "m7")]),
         Query("look_and_tell", ('["orders"]', "orders", 1, 100, "k7"), [("orders", "m7")]),
         Query("horizons", (), [("orders",)]),
+        Query("horizon_of", ("c7",)),
         Query("at_positions", (), POSITIONS),
         Query("load", ("orders",), [("k7",)]),
         Query("anything_due", (10,), [("orders",)]),

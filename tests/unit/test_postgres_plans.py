@@ -141,6 +141,19 @@ def test_no_look_reads_a_whole_table_or_sorts_what_has_no_limit(rig: Rig, name: 
     assert [node["Sort Key"] for node in sorted_] == []
 
 
+def test_the_ids_that_a_channel_knows_and_its_horizon_are_found_by_primary_keys(rig: Rig) -> None:
+    plan = [node for name in ("known", "horizon_of") for node in nodes(rig.run(rig.plan(name)))]
+
+    found = {
+        node["Relation Name"]: node.get("Index Cond", "")
+        for node in plan
+        if "sagabus" in str(node.get("Relation Name"))
+    }
+    assert "channel" in found["sagabus_inbox"]
+    assert "message_id" in found["sagabus_inbox"]
+    assert "channel" in found["sagabus_horizon"]
+
+
 @pytest.mark.parametrize("name", ["sift", "sift_key"])
 def test_what_stands_before_a_cursor_is_looked_through_from_the_floor_to_the_cursor_only(rig: Rig, name: str) -> None:
     plan = list(nodes(rig.run(rig.plan(name))))

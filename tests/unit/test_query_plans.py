@@ -32,6 +32,7 @@ HOT = (
     "unmark",
     "cancel_timers",
     "known",
+    "horizon_of",
     "let_loose",
     "suspects",
     "suspects_past_loud",

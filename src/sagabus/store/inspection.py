@@ -64,12 +64,33 @@ class WorkerSeen(msgspec.Struct, frozen=True, gc=False):
     """The release of the library that it runs; None where it does not say."""
 
 
+MOST_IDS = 1_000
+"""Message ids of one look at the inbox."""
+
+
+class RecordsSeen(msgspec.Struct, frozen=True, gc=False):
+    """What the inbox of one channel says about message ids."""
+
+    recorded: frozenset[str]
+    """Those that have a record."""
+    horizon: int = 0
+    """Of an id that was sent at this instant or later, a record is never forgotten. In microseconds since 1970; 0 while
+    the channel has forgotten nothing.
+    """
+
+
 class InstancePage(msgspec.Struct, frozen=True, gc=False):
     """Instances of one saga, by key."""
 
     found: tuple[Instance, ...]
     after: str | None = None
     """Behind which key to look next; None at the end."""
+
+
+def check_number_of_ids(ids: Sequence[str]) -> None:
+    """Raise ValueError for more than MOST_IDS."""
+    if len(ids) > MOST_IDS:
+        raise ValueError(f"one look is for at most {MOST_IDS:,} message ids, not {len(ids):,}")
 
 
 class Inspection(Survey, Examination, Protocol):
@@ -143,6 +164,14 @@ class Inspection(Survey, Examination, Protocol):
 
     async def envelope(self, position: int) -> Envelope | None:
         """The envelope at a position, with its body."""
+        ...
+
+    async def records(self, channel: str, ids: Sequence[str]) -> RecordsSeen:
+        """Which of the message ids the channel has accepted, and its horizon. ValueError for more than MOST_IDS.
+
+        An id without a record that was sent at the horizon or later was never accepted. Of one sent before, that is
+        unknown. A claimed key is no message id. What handlers send within the store has no record.
+        """
         ...
 
     async def paused(self) -> Sequence[Paused]:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Recorded
-from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen, check_number_of_ids
 from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.store.survey import SCANNED
 from sagabus.stores.lane_shares import declared_types
@@ -148,6 +148,12 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
 
     async def envelope(self, position: int) -> Envelope | None:
         return self._tables.queue.envelopes.get(position)
+
+    async def records(self, channel: str, ids: Sequence[str]) -> RecordsSeen:
+        check_number_of_ids(ids)
+        tables = self._tables
+        found = frozenset(each for each in ids if (channel, each) in tables.inbox)
+        return RecordsSeen(found, tables.horizons.get(channel, 0))
 
     async def paused(self) -> Sequence[Paused]:
         return [row for _, row in sorted(self._tables.paused.items())]

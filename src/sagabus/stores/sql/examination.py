@@ -49,6 +49,7 @@ SELECT channel, partition_key, position FROM (SELECT channel, partition_key, pos
 """,
     "parks": "SELECT channel, partition_key FROM {held_key} {by_hold} WHERE position = 0 LIMIT ?1",
     "all_horizons": "SELECT channel, stamp FROM {horizon} ORDER BY channel",
+    "horizon_of": "SELECT stamp FROM {horizon} WHERE channel = ?1",
     "records_below": """
 SELECT COUNT(*) FROM (SELECT 1 AS one FROM {inbox} {by_stamp} WHERE channel = ?1 AND stamp < ?2
     ORDER BY channel, stamp LIMIT ?3) AS r

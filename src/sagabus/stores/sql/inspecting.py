@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
-from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen, check_number_of_ids
 from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
 from sagabus.store.mending import AuditsSeen, Paused
 from sagabus.store.survey import (
@@ -185,6 +185,11 @@ class SqlInspection(SqlSurvey, SqlExamination):
     async def envelope(self, position: int) -> Envelope | None:
         """The envelope at a position."""
         return await self._looks(mending.envelope_at(position), LONGEST_LOOK)
+
+    async def records(self, channel: str, ids: Sequence[str]) -> RecordsSeen:
+        """Which of the message ids a channel has accepted."""
+        check_number_of_ids(ids)
+        return await self._looks(reading.records(channel, ids), LONGEST_LOOK)
 
     async def paused(self) -> Sequence[Paused]:
         """The paused channels."""

@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store import Cursor, Fetched, Loaded
-from sagabus.store.inspection import ChannelCounts, InstancePage, WorkerSeen
+from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen
 from sagabus.store.loud import Sift
 from sagabus.store.survey import SCANNED, WantedLetters
 from sagabus.stores.lane_shares import declared_types
@@ -123,3 +123,14 @@ def dead_letter(letter: int, *, bodies: bool = True) -> Steps[DeadLetter | None]
     """One dead letter."""
     found = yield from dead_letters(WantedLetters(status=None), letter - 1, 1, bodies=bodies)
     return found[0] if found and found[0].id == letter else None
+
+
+def records(channel: str, ids: Sequence[str]) -> Steps[RecordsSeen]:
+    """Which of the ids have a record, and the horizon.
+
+    The horizon is read last: it rises in the transaction in which records go, so what has gone before is below it.
+    """
+    asked = [(channel, each) for each in dict.fromkeys(ids)]
+    found = (yield Query("known", rows=asked)).rows if asked else ()
+    horizon: int | None = (yield Query("horizon_of", (channel,))).value
+    return RecordsSeen(frozenset(row[1] for row in found), horizon or 0)

@@ -36,6 +36,7 @@ from sagabus.testing.conformance.mending import (
 )
 from sagabus.testing.conformance.races import RaceConformance
 from sagabus.testing.conformance.raw_bodies import RawBodyConformance
+from sagabus.testing.conformance.recording import RecordConformance
 from sagabus.testing.conformance.replaying import ReplayRuleConformance
 from sagabus.testing.conformance.retention import HorizonConformance, PurgeConformance
 from sagabus.testing.conformance.retries import RetryConformance, StashConformance
@@ -85,6 +86,7 @@ class StoreConformance(
     RoutingConformance,
     SurroundingsConformance,
     InspectionConformance,
+    RecordConformance,
     RunConformance,
     SurveyConformance,
     KeyConformance,
