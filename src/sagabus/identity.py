@@ -24,6 +24,7 @@ MAX_ID_LENGTH = 200
 _VERSION_7 = 7
 _UUID_7 = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """The form that `new_id` writes; the parser of `uuid` takes others too, and ten times as long."""
+_DERIVED = re.compile("[0-9a-f]{32}")
 
 
 class Identity(Protocol):
@@ -73,6 +74,11 @@ def derive_in(service: str | None) -> Derive:
     # No name has a slash in it, so what belongs to a service is not that of a subscription without one.
     prefix = f"{service}/"
     return lambda incoming, subscription, ordinal: derive(incoming, prefix + subscription, ordinal)
+
+
+def may_be_derived(message_id: str) -> bool:
+    """Whether the id has the form of those that are derived."""
+    return _DERIVED.fullmatch(message_id) is not None
 
 
 def accepted_id(source: str, foreign: str) -> str:

@@ -15,6 +15,7 @@ from tests.scenarios.when_the_number_of_lanes_is_changed import KEYS, changed_wh
 from tests.scenarios.when_two_workers_share_a_store import glances, lanes
 
 from sagabus import Bus, handler
+from sagabus.store import Retention
 from sagabus.testing import ManualClock
 
 
@@ -96,3 +97,36 @@ async def test_after_a_restore_receipts_say_which_messages_the_copy_lacks(
         assert [each.message_id for each in receipts if each.status == "duplicate"] == [id_ for _, id_ in known]
         assert [each.message_id for each in receipts if each.accepted] == [id_ for _, id_ in since]
         assert await numbers_of(after) == {key: list(range(6)) for key in "AB"}
+
+
+async def test_after_a_restore_reconciling_lists_the_gaps(on_file: MakeHarness, file: Path, clock: ManualClock) -> None:
+    """An hour-old copy: what was published since is missing, handled or not; what is older is there, or unknown."""
+    copy, hour = file.with_name("copy.db"), timedelta(hours=1)
+    async with on_file(Tally, clock=clock) as before:
+        first = await before.publish(Noted(key="A", number=0))
+        clock.advance(timedelta(days=3))
+        await before.bus.store.purge([Retention("tally", 2 * 86_400_000_000)], 100)
+        known = await before.bus.publish_many([Noted(key=key, number=1) for key in "AB"])
+        await before.idle()
+        with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        clock.advance(hour)
+        lost = [await before.publish(Noted(key="A", number=2))]
+        await before.idle()
+        lost.append(await before.bus.publish(Noted(key="B", number=2), delay=hour))
+
+    for each in ("-wal", "-shm"):
+        file.with_name(f"{file.name}{each}").unlink(missing_ok=True)
+    copy.replace(file)
+    async with on_file(Tally, clock=clock) as after:
+        await after.bus.store.fence_all()
+        ids = [each.message_id for each in (first, *known, *lost)]
+        plain = await after.bus.inspect.reconcile(ids)
+        typed = await after.bus.inspect.reconcile([(each, "shop.noted") for each in ids])
+
+        assert [each.status for each in plain] == ["unknown", "recorded", "recorded", "missing", "missing"]
+        assert [(each.subscription, each.status) for each in typed] == [("tally", each.status) for each in plain]
+        gaps = [each.message_id for each in typed if each.status == "missing"]
+        receipts = await after.bus.publish_many([(Noted(key="A", number=3), each) for each in gaps])
+        assert all(each.accepted for each in receipts)
+        assert {each.status for each in await after.bus.inspect.reconcile(gaps)} == {"recorded"}

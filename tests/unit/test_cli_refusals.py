@@ -32,7 +32,13 @@ def writing() -> Bus:
 HERE = __name__
 LOOKS = (
     *(["status"], ["workers"], ["messages"], ["timers"], ["sagas", "list"], ["sagas", "why", "butler", "D1"]),
-    *(["conversation", "first"], ["dead-letters", "list"], ["dead-letters", "groups"], ["audit"]),
+    *(
+        ["conversation", "first"],
+        ["dead-letters", "list"],
+        ["dead-letters", "groups"],
+        ["audit"],
+        ["reconcile", "/dev/null"],
+    ),
     *(["subscriptions", "list"], ["lanes"], ["pause", "butler", "--reason", "x", "--yes"]),
 )
 

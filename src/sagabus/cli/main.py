@@ -33,6 +33,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "pause": ("sagabus.cli.mending:pause", "Let no worker begin a message of a saga or a handler."),
     "resume": ("sagabus.cli.mending:resume", "Let a paused saga or handler go on."),
     "audit": ("sagabus.cli.audits:audit", "List what operators have changed, and why."),
+    "reconcile": ("sagabus.cli.reconciling:reconcile", "Say which messages of a list a store has no record of."),
     "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),
     "topology": ("sagabus.cli.topology:topology", "Show what a service needs at its brokers, or make it there."),
     "graph": ("sagabus.cli.graphing:graph", "Draw the sagas and messages of MODULE:BUS as Mermaid."),

@@ -12,6 +12,7 @@ from sagabus.bus.inspection.audits import audit_page, pauses_of
 from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of, unchanged_page
 from sagabus.bus.inspection.messages import page, wanted_of
+from sagabus.bus.inspection.reconciling import Question, Reconciled, Sent, answers
 from sagabus.bus.inspection.records import (
     AuditPage,
     Conversation,
@@ -29,7 +30,7 @@ from sagabus.bus.inspection.records import (
 )
 from sagabus.bus.inspection.waits import Definition, report
 from sagabus.bus.views import check_saga_name, check_subscription, saga_name
-from sagabus.clock import Clock, moment
+from sagabus.clock import Clock, instant, moment
 from sagabus.clock import span as checked_span
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga
@@ -222,6 +223,35 @@ class Inspector:
         if not found.entries and subscription is not None and subscription not in self._definitions:
             await check_subscription(self._store, "subscription", subscription)
         return found
+
+    async def reconcile(
+        self,
+        sent: Iterable[Sent],
+        *,
+        subscription: str | None = None,
+        since: datetime | None = None,
+        source: str | None = None,
+    ) -> tuple[Reconciled, ...]:
+        """Which of the messages that were sent the store has recorded, and which it lacks. It asks for 1,000 at a time.
+
+        `sent` has ids, or pairs of an id and a type. The answer holds for messages that were published, and with
+        `source` for those that this other service sent by a broker. What handlers send within the store has no record.
+        Where the type is given, there is an answer for each subscription. Else the message is missing if no
+        subscription has recorded it, or the one that is named has not.
+
+        A record goes when its retention has passed, so what was sent before the horizon is `unknown`. So is an id
+        without a send time, unless you say with `since` that these were sent then or later. UnknownName for a
+        subscription that nothing names, InvalidMessageId for what is no id.
+        """
+        self._check("bus.inspect.reconcile(...)")
+        check_text("bus.inspect.reconcile(...)", subscription=subscription, source=source)
+        channels = await self._store.inspect.channels()
+        if subscription is not None:
+            if subscription not in channels:
+                await check_subscription(self._store, "subscription", subscription)
+            channels = [subscription]
+        question = Question(channels, subscription, source, None if since is None else instant(since, "since"))
+        return await answers(self._store.inspect, await self._store.routing(), sent, question)
 
     async def _subscriptions(
         self, routing: Routing, letters: Sequence[LetterCount], seen: Sequence[WorkerSeen]
