@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sagabus.stores.sqlite import SqliteStore
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.testing import ManualClock
 
+PATIENCE = timedelta(milliseconds=51)
 CHANNEL = "orders"
 LANES = 4
 

@@ -1,6 +1,8 @@
 """While a database works for an event loop, its thread does not wait long for the interpreter."""
 
 import asyncio
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Generator
@@ -83,3 +85,36 @@ def test_however_many_calls_run_the_interval_is_as_before(interval: float) -> No
 
     assert asyncio.run(scenario()) == pytest.approx(min(before, 0.0005))
     assert sys.getswitchinterval() == pytest.approx(before)
+
+
+FORK = """
+import asyncio, os, sys, threading
+from sagabus.stores.sqlite.thread import DatabaseThread
+
+async def child():
+    thread = DatabaseThread("child")
+    await thread.call(int)
+    await thread.stop()
+    return abs(sys.getswitchinterval() - 0.005) < 1e-6
+
+async def main():
+    thread, may_end = DatabaseThread("parent"), threading.Event()
+    call = thread.run(may_end.wait)
+    pid = os.fork()
+    if not pid:
+        begun_well = abs(sys.getswitchinterval() - 0.005) < 1e-6
+        asyncio.events._set_running_loop(None)
+        os._exit(0 if begun_well and asyncio.run(child()) else 1)
+    _, status = os.waitpid(pid, 0)
+    may_end.set()
+    await call
+    await thread.stop()
+    sys.exit(status)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_the_child_of_a_fork_during_a_call_has_the_interval_of_before_and_calls_of_its_own() -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], check=True, timeout=30)

@@ -1,5 +1,9 @@
 """What runs send into quiet lanes comes with the next fetch without a look at the file, as the file would give it."""
 
+import asyncio
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -7,13 +11,15 @@ from typing import Any
 
 import pytest
 from msgspec.structs import asdict
-from tests.support.sqlite_lanes import CHANNEL, LANES, Ground, Scene, play
+from tests.support.sqlite_lanes import CHANNEL, LANES, PATIENCE, Ground, Scene, play
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Completed, Effects, RetryAt
-from sagabus.store import Cursor
+from sagabus.outcome import Completed, Effects, RetryAt, Verdict
+from sagabus.store import Batch, Cursor
 from sagabus.store.loud import Sift
 from sagabus.stores.sqlite import forwarding
+from sagabus.stores.sqlite.driver import Driver
+from sagabus.stores.sqlite.file import DatabaseFile
 
 
 @dataclass
@@ -176,12 +182,104 @@ async def what_another_worker_fetches_is_not_kept(ground: Ground) -> None:
     assert not ground.ours._forwarding
 
 
+@contextmanager
+def slow_end_of_a_commit() -> Generator[tuple[threading.Event, threading.Event]]:
+    """Of the next commit: set once it has stored all, and what it waits for before it returns."""
+    stored, may_end, commit = threading.Event(), threading.Event(), DatabaseFile.commit
+
+    def slow(self: DatabaseFile, connection: Driver) -> None:
+        commit(self, connection)
+        stored.set()
+        may_end.wait(10)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseFile, "commit", slow)
+        try:
+            yield stored, may_end
+        finally:
+            may_end.set()
+
+
+async def what_a_fetch_saw_before_its_commit_had_ended_comes_once(ground: Ground) -> None:
+    sending = await Sending(ground).begin()
+    with slow_end_of_a_commit() as (stored, may_end):
+        sent = asyncio.create_task(sending.send(1))
+        await asyncio.to_thread(stored.wait, 10)
+        ground.clock.advance(PATIENCE)
+        found = await ground.fetch()
+        may_end.set()
+        assert [each.message_id for each in found] == await sent
+    await ground.commit(Completed(found[0], Effects()))
+
+    assert await ids(ground) == []
+
+
+async def what_a_sift_saw_before_its_commit_had_ended_comes_once(ground: Ground) -> None:
+    sending = await Sending(ground).begin()
+    with slow_end_of_a_commit() as (stored, may_end):
+        sent = asyncio.create_task(sending.send(1))
+        await asyncio.to_thread(stored.wait, 10)
+        sifted = (await ground.ours.sift(Sift(CHANNEL, 1, 0, only="k1"), 10)).envelopes
+        may_end.set()
+        assert [each.message_id for each in sifted] == await sent
+    await ground.commit(Completed(sifted[0], Effects()))
+
+    assert await ids(ground) == []
+
+
+async def what_was_published_while_its_lane_was_sifted_is_not_handed_over_as_well(ground: Ground) -> None:
+    with slow_end_of_a_commit() as (stored, may_end):
+        published = asyncio.create_task(ground.append(ground.ours, ground.envelope(1)))
+        await asyncio.to_thread(stored.wait, 10)
+        sifted = (await ground.ours.sift(Sift(CHANNEL, 1, 0, only="k1"), 10)).envelopes
+        may_end.set()
+        await published
+    await ground.commit(Completed(sifted[0], Effects()))
+
+    assert await ids(ground) == []
+
+
+async def where_some_outcomes_are_refused_all_that_was_sent_comes(ground: Ground) -> None:
+    await ground.append(ground.ours, *[ground.envelope(lane) for lane in (0, 1, 2, 3)])
+    moved, second, gone, last = await ground.fetch()
+    await ground.fetch()
+    await ground.commit(Completed(gone, Effects()))
+    first, other = ground.envelope(3), ground.envelope(1)
+    outcomes = [
+        Completed(moved, Effects()),
+        Completed(second, Effects(sent=(first,))),
+        Completed(gone, Effects()),
+        Completed(last, Effects(sent=(other,))),
+    ]
+    epochs = {(CHANNEL, lane): ground.epochs[lane] + (lane == 0) for lane in range(LANES)}
+
+    answers = await ground.ours.commit(Batch(outcomes, ground.routing, epochs))
+
+    verdicts = [Verdict.FENCED, Verdict.COMMITTED, Verdict.GONE, Verdict.COMMITTED]
+    assert [answer.verdict for answer in answers] == verdicts
+    assert sorted(await ids(ground)) == sorted([first.message_id, other.message_id])
+
+
+async def _everything_is_looked_at_in_time_however_much_this_process_writes(ground: Ground) -> None:
+    await ground.fetch()
+    looked = 0
+    for _ in range(30):
+        ground.clock.advance(timedelta(milliseconds=20))
+        await ground.append(ground.ours, ground.envelope(1))
+        (published,) = await ground.fetch()
+        await ground.commit(Completed(published, Effects()))
+        await ground.fetch()
+        looked += sorted(ground.asked) == list(range(LANES))
+
+    assert looked >= 1
+
+
 async def _so_many_wait_at_most(ground: Ground) -> None:
     sending = await Sending(ground).begin()
     for _ in range(3):
         await ground.append(ground.ours, ground.envelope(0))
     more = await ground.fetch() + await ground.fetch()
-    forwarding._MOST, before = 1, forwarding._MOST
+    forwarding._MOST, before = 2, forwarding._MOST
     try:
         sent = await sending.send(1, 1)
         for each in more[:2]:
@@ -214,6 +312,11 @@ async def _so_many_wait_at_most(ground: Ground) -> None:
         _a_lane_that_is_fetched_from_its_beginning_is_asked,
         _who_was_handed_a_publication_hears_of_it_at_once,
         what_another_worker_fetches_is_not_kept,
+        what_a_fetch_saw_before_its_commit_had_ended_comes_once,
+        what_a_sift_saw_before_its_commit_had_ended_comes_once,
+        what_was_published_while_its_lane_was_sifted_is_not_handed_over_as_well,
+        where_some_outcomes_are_refused_all_that_was_sent_comes,
+        _everything_is_looked_at_in_time_however_much_this_process_writes,
         _so_many_wait_at_most,
     ],
     ids=lambda scene: scene.__name__.strip("_"),

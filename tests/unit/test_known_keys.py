@@ -6,7 +6,7 @@ from tests.support.subscription import SUBSCRIPTION, stored
 from sagabus.engine import known_keys
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
-from sagabus.envelope import Envelope
+from sagabus.envelope import Envelope, Instance
 from sagabus.store import Lane
 
 BODY = b'{"paid":true}'
@@ -23,7 +23,7 @@ def books(*keys: str, room: int) -> tuple[InFlight, list[Mailbox]]:
     mailboxes = [hand.mailbox(message(key)) for key in keys]
     for mailbox in mailboxes:
         mailbox.cell = BelievedState(3, BODY)
-        hand.note_states(len(BODY))
+        hand.known.note_states(len(BODY))
     hand.begin_fetch()
     return hand, mailboxes
 
@@ -62,7 +62,7 @@ def test_a_mailbox_that_a_fetch_may_know_too_little_of_stays() -> None:
 
 def test_states_are_counted_again_before_any_goes() -> None:
     hand, _ = books(*"ABCD", room=4)
-    hand.note_states(1_000_000)
+    hand.known.note_states(1_000_000)
 
     assert tidied(hand) == "ABCD"
 
@@ -70,6 +70,15 @@ def test_states_are_counted_again_before_any_goes() -> None:
 def test_a_large_state_counts_as_the_bytes_that_it_has() -> None:
     hand, (first, *_) = books(*"ABCD", room=8)
     first.cell = BelievedState(3, bytes(10_000))
-    hand.note_states(10_000)
+    hand.known.note_states(10_000)
+
+    assert tidied(hand) == "BCD"
+
+
+def test_what_is_loaded_counts_as_well_as_what_is_written() -> None:
+    hand, (first, *_) = books(*"ABCD", room=8)
+    instance = Instance(saga="taker", key="A", version=3, state=bytes(5_000))
+
+    hand.known.believe(first, instance, (replace(message("A"), body=bytes(5_000)),))
 
     assert tidied(hand) == "BCD"

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.support.sqlite_lanes import CHANNEL, LANES, Ground, Scene, play
+from tests.support.sqlite_lanes import CHANNEL, LANES, PATIENCE, Ground, Scene, play
 
 from sagabus.envelope import Envelope
 from sagabus.errors import StoreError
@@ -16,8 +16,6 @@ from sagabus.stores.sql.handover import MOST
 from sagabus.stores.sqlite import SqliteStore
 from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes
 from sagabus.testing import ManualClock
-
-PATIENCE = timedelta(milliseconds=51)
 
 
 async def _nothing_is_asked_while_this_process_writes_elsewhere(ground: Ground) -> None:

@@ -59,8 +59,9 @@ class InFlight:
         self.fetches = 0
         """The number of the last fetch begun."""
         self.fetching = False
-        self._keys = KnownKeys(states)
-        self._mailboxes = self._keys.mailboxes
+        self.known = KnownKeys(states)
+        """Mailboxes by their key, and the states in them."""
+        self._mailboxes = self.known.mailboxes
 
     @classmethod
     def of(
@@ -187,7 +188,7 @@ class InFlight:
         place, epoch = (LaneRef(channel, envelope.lane), -1) if held is None else (held.ref, held.epoch)
         found = Mailbox(self._definitions[channel], key, place, epoch)
         if key is not None:
-            self._keys.know(found, key)
+            self.known.know(found, key)
         return found
 
     def take(self, envelope: Envelope, mailbox: Mailbox) -> None:
@@ -279,10 +280,6 @@ class InFlight:
     def unmark(self, position: int) -> None:
         """No death of it is counted any more."""
         self.marked.pop(position, None)
-
-    def note_states(self, size: int) -> None:
-        """So many bytes of states were kept at most."""
-        self._keys.note_states(size)
 
     def hold(self, mailbox: Mailbox, envelope: Envelope) -> None:
         """A retry of the key is on its way into the store, from where all comes again that waits or runs behind it."""
@@ -387,12 +384,12 @@ class InFlight:
         mailbox.queue.clear()
         mailbox.returned = 0
         mailbox.rewind([])
-        self._keys.let_go(mailbox)
+        self.known.let_go(mailbox)
 
     def forget(self, mailbox: Mailbox) -> None:
         """Let go of a mailbox that is idle and has no state worth keeping: of a handler, or of a finished saga."""
-        self._keys.forget(mailbox, self.fetches)
+        self.known.forget(mailbox, self.fetches)
 
     def tidy(self) -> None:
         """Keep the bytes of idle mailboxes bounded; those without state are not kept at all."""
-        self._keys.tidy(self.fetches)
+        self.known.tidy(self.fetches)

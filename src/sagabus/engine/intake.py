@@ -231,12 +231,12 @@ class Intake:
             wanted.setdefault(mailbox.place[0], {})[mailbox.key or ""] = mailbox
         for saga, found in loaded:
             if found.key in wanted.get(saga, ()):
-                wanted[saga].pop(found.key).believe(found.instance, found.stashed)
+                self._hand.known.believe(wanted[saga].pop(found.key), found.instance, found.stashed)
         for saga, by_key in wanted.items():
             for found in await self._store.load(saga, list(by_key)) if by_key else ():
                 mailbox = by_key[found.key]
                 if mailbox.cell is None and not mailbox.unflushed:
-                    mailbox.believe(found.instance, found.stashed)
+                    self._hand.known.believe(mailbox, found.instance, found.stashed)
 
 
 def _until(fetched: Fetched) -> float:

@@ -6,6 +6,7 @@ One of the worker's books. `in_flight` asks for a mailbox by its key, and has th
 from __future__ import annotations
 
 from sagabus.engine.mailbox import Mailbox
+from sagabus.envelope import Envelope, Instance
 from sagabus.refs import KeyLike
 
 _OVERHEAD = 1_100
@@ -20,7 +21,7 @@ class KnownKeys:
         self._limit = limit
         self.mailboxes: dict[KeyLike, Mailbox] = {}
         self.state_bytes = 0
-        """Of the states that mailboxes keep. Since the last look, all that was written is counted as well."""
+        """Of the states that mailboxes keep. Since the last look, all that was written or loaded is counted as well."""
 
     def know(self, mailbox: Mailbox, key: str) -> None:
         """From now on this is the mailbox of its key."""
@@ -34,6 +35,11 @@ class KnownKeys:
     def note_states(self, size: int) -> None:
         """So many bytes of states were kept at most."""
         self.state_bytes += size
+
+    def believe(self, mailbox: Mailbox, instance: Instance | None, stash: tuple[Envelope, ...]) -> None:
+        """Have a mailbox keep the state that is stored, and the messages that wait for it."""
+        mailbox.believe(instance, stash)
+        self.state_bytes += _state_size(mailbox)
 
     def forget(self, mailbox: Mailbox, fetch: int) -> None:
         """Let go of a mailbox that is idle and has no state worth keeping: of a handler, or of a finished saga. It
@@ -64,4 +70,6 @@ class KnownKeys:
 
 def _state_size(mailbox: Mailbox) -> int:
     cell = mailbox.cell
-    return 0 if cell is None or cell.body is None else len(cell.body)
+    if cell is None:
+        return 0
+    return len(cell.body or b"") + sum([len(envelope.body) for envelope in cell.stash])

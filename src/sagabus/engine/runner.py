@@ -269,7 +269,7 @@ class Runner:
         if mailbox.epoch == epoch and mailbox.cell is None:
             in_flight = self._hand.envelopes
             stash = tuple(envelope for envelope in loaded.stashed if envelope.position not in in_flight)
-            mailbox.believe(loaded.instance, stash)
+            self._hand.known.believe(mailbox, loaded.instance, stash)
 
     def _lends_to(self, mailbox: Mailbox, envelope: Envelope) -> bool:
         try:

@@ -89,7 +89,7 @@ class Settlement:
             else:
                 self._committed(entry.mailbox, outcome, answer)
         self._hand.put_down_all(plain)
-        self._hand.note_states(bytes_of(entries))
+        self._hand.known.note_states(bytes_of(entries))
         took = _took(entries, answers) if self._observers.are_timing else ()
         self._observers.committed(Commit(settled, lost, took, seconds, self._sagas))
         return Aftermath(back, instead, any(verdict is Verdict.FENCED for _, verdict in lost))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Completed
+from sagabus.outcome import Completed, Settled, Verdict
 from sagabus.refs import LaneLike
 from sagabus.store import Batch, Cursor
 from sagabus.stores.sql.steps import Answer, Query, UserQuery
@@ -25,7 +25,7 @@ _MOST_BYTES = 16 << 20
 
 
 class Noting:
-    """Answers as an executor, and notes which envelopes one commit stored, and where."""
+    """Answers as an executor, and notes which envelopes a commit stored that took all of its outcomes, and where."""
 
     def __init__(self, execute: Executor, connection: Driver) -> None:
         self._execute = execute
@@ -59,25 +59,30 @@ class Forwarding:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def committed(self, batch: Batch, noted: Noting) -> None:
+    def committed(self, batch: Batch, answers: Sequence[Settled], noted: Noting) -> None:
         """Keep what this commit stored in quiet lanes; its other lanes have news. An outcome that keeps its message may
         hold back the key of anything that waits here.
         """
         if not {Completed}.issuperset(map(type, batch.outcomes)):
             self.drop()
             self.pass_over(batch)
-            return
+        elif not all(answer.verdict is Verdict.COMMITTED for answer in answers):
+            self.pass_over(batch)  # it may have stored them in several steps, and noted the last of these
+        else:
+            self._keep(noted)
+
+    def _keep(self, noted: Noting) -> None:
         sent, timed = _placed(noted)
-        if noted.may_hold or self._count > _MOST or self._bytes > _MOST_BYTES:
-            self._quiet.news(sent)
-            return
         for place, same in sent.items():
-            if place not in timed and self._quiet.is_quiet(place):
-                self._waiting.setdefault(place, []).extend(same)
-                self._count += len(same)
-                self._bytes += _size(same)
-            else:
+            size = _size(same)
+            is_full = self._count + len(same) > _MOST or self._bytes + size > _MOST_BYTES
+            ends_before = self._quiet.ends_before(place, same[0].position)
+            if noted.may_hold or is_full or place in timed or not ends_before:
                 self._quiet.news((place,))
+                continue
+            self._waiting.setdefault(place, []).extend(same)
+            self._count += len(same)
+            self._bytes += size
 
     def pass_over(self, batch: Batch) -> None:
         """What these outcomes sent is to be fetched from the file."""
@@ -107,10 +112,10 @@ class Forwarding:
         self._waiting = {}
         self._count = self._bytes = 0
 
-    def drop_lane(self, place: LaneLike) -> None:
-        """The same for one lane."""
-        if self._take(place):
-            self._quiet.news((place,))
+    def sifting(self, place: LaneLike) -> None:
+        """Some keys of this lane are fetched apart: nothing waits here until it is fetched as a whole."""
+        self._quiet.sifting(place)
+        self._take(place)
 
     def _take(self, place: LaneLike, limit: int | None = None) -> list[Envelope]:
         waiting = self._waiting.pop(place, None)
@@ -135,9 +140,8 @@ def _placed(noted: Noting) -> tuple[dict[LaneLike, list[Envelope]], set[LaneLike
         if sent.timer is not None or sent.due_at or sent.delay > 0:
             timed.add(place)
         elif sent.guarded or sent.delay or sent.headers is not None:
-            envelope = msgspec.structs.replace(
-                sent, position=position, guarded=False, delay=0, headers=sent.headers or None
-            )
+            headers = dict(sent.headers) if sent.headers else None  # the sent one may share them with other channels
+            envelope = msgspec.structs.replace(sent, position=position, guarded=False, delay=0, headers=headers)
         else:
             msgspec.structs.force_setattr(sent, "position", position)  # its run has ended, and asks no more for it
         if (same := found.get(place)) is None:

@@ -13,6 +13,7 @@ import msgspec
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Admission, Completed, Outcome
+from sagabus.refs import LaneLike
 from sagabus.store import Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
@@ -104,6 +105,11 @@ class Handing:
         """The file was asked: lanes end there. What was handed over goes on where a lane ends as it did before."""
         self._quiet.news(self._handover.drop_unless(ends))
         self._ends.update(ends)
+
+    def sifting(self, place: LaneLike) -> None:
+        """Some keys of this lane are fetched apart: nothing of it is handed over until it is fetched as a whole."""
+        self.drop()
+        self._ends.pop(place, None)
 
     def went_on(self, ends: Ends) -> None:
         """These lanes were fetched to here without asking."""

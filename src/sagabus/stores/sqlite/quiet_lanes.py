@@ -27,6 +27,8 @@ _place, _position, _due_at = attrgetter("channel", "lane"), attrgetter("position
 
 _PATIENCE = 0.05
 """Seconds: that often, at most, other processes' changes are looked for as well (see `waking`)."""
+_LONGEST_PATIENCE = 0.5
+"""Seconds: after that everything is looked at, whatever this process writes. So a worker hears of one that has died."""
 
 
 class Asked(NamedTuple):
@@ -56,7 +58,7 @@ class OtherWriters:
         self._version: int | None = None
         self._wrote = True
         self._is_excluded = False
-        self._until = 0.0
+        self._until = self._next_look = 0.0
 
     def exclude(self, version: int) -> None:
         """Our write has begun: `version` is another one if others have written since our last one."""
@@ -72,13 +74,16 @@ class OtherWriters:
     def may_have_written(self) -> bool:
         """Whether it is time to look at everything."""
         is_excluded = self._is_excluded  # first: what is seen after it was there when our write began
-        return self._wrote or not (is_excluded or self._clock.monotonic() < self._until)
+        now = self._clock.monotonic()
+        return self._wrote or now >= self._next_look or not (is_excluded or now < self._until)
 
     def looking(self) -> None:
         """Everything is looked at from now on: nothing of others before this moment will be missed."""
         self._wrote = False
+        now = self._clock.monotonic()
+        self._next_look = now + _LONGEST_PATIENCE
         if not self._is_excluded:
-            self._until = self._clock.monotonic() + _PATIENCE
+            self._until = now + _PATIENCE
 
 
 class QuietLanes:
@@ -103,9 +108,16 @@ class QuietLanes:
         """Whether something may have come into any lane that no fetch has asked for yet."""
         return self._is_unknown or bool(self._news)
 
-    def is_quiet(self, place: LaneLike) -> bool:
-        """Whether this lane was fetched to its end. What came into it since has the file asked first."""
-        return self._ends.get(place) is not None
+    def ends_before(self, place: LaneLike, position: int) -> bool:
+        """Whether this lane was fetched to its end, and that is before this position. A fetch may have seen what a
+        commit stored before that has ended; then it is behind. What else came into the lane has the file asked first.
+        """
+        end = self._ends.get(place)
+        return end is not None and end < position
+
+    def sifting(self, place: LaneLike) -> None:
+        """Some keys of this lane are fetched apart: where it ends says no more what was fetched of it."""
+        self._ends.pop(place, None)
 
     def freed_by(self, batch: Batch) -> None:
         """These outcomes are stored: where some messages waited for others, these may go on."""

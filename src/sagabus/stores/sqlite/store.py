@@ -195,8 +195,10 @@ class SqliteStore(SqlCalls):
                 await unit.begin()  # cancelled meanwhile it has begun all the same, and is to end
                 yield unit
             finally:
-                await unit.end()
-                self._ask_all()
+                try:
+                    await unit.end()
+                finally:
+                    self._ask_all()
         self._waking.look()  # it has a connection of its own
         self._waking.wake()
 
@@ -260,7 +262,7 @@ class SqliteStore(SqlCalls):
             answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
             self._forwarding.pass_over(batch)
         else:
-            self._forwarding.committed(batch, noting)
+            self._forwarding.committed(batch, answers, noting)
         self._handing.committed(batch.outcomes)
         self._quiet.freed_by(batch)
         self._waking.wake()
@@ -269,6 +271,7 @@ class SqliteStore(SqlCalls):
 
     async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
         """Due envelopes of the lanes."""
+        self._check_process()
         now = self._clock.now()
         if (given := self._handing.give(cursors, limit, now)) is not None:
             if self._forwarding or self._quiet.has_news:
@@ -287,9 +290,12 @@ class SqliteStore(SqlCalls):
         return msgspec.structs.replace(fetched, envelopes=(*forwarded, *fetched.envelopes)) if forwarded else fetched
 
     async def sift(self, sift: Sift, limit: int) -> Fetched:
-        """Due envelopes of some keys of one lane, from the file: none of them is to come by another way as well."""
-        self._handing.drop()
-        self._forwarding.drop_lane((sift.channel, sift.lane))
+        """Due envelopes of some keys of one lane, from the file. Until the whole lane is fetched again, nothing of it
+        comes by another way.
+        """
+        place = (sift.channel, sift.lane)
+        self._handing.sifting(place)
+        self._forwarding.sifting(place)
         return await super().sift(sift, limit)
 
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:

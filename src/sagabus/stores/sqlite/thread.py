@@ -7,9 +7,11 @@ what the database does is never cut in half (`failures` F08).
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -31,6 +33,12 @@ class _Turns:
         self._calls = 0
         self._before = self._set = 0.0
 
+    def forked(self) -> None:
+        """The child of a fork has none of the threads, and so none of the calls."""
+        calls, self._lock, self._calls = self._calls, threading.Lock(), 0
+        if calls:
+            self._put_back()
+
     def shorten(self) -> None:
         """A call begins."""
         with self._lock:
@@ -45,15 +53,21 @@ class _Turns:
         """A call has ended. After the last one all is as before, unless another has set it meanwhile."""
         with self._lock:
             self._calls -= 1
-            if not self._calls and self._before > sys.getswitchinterval() == self._set:
-                sys.setswitchinterval(self._before + _ROUNDING)
+            if not self._calls:
+                self._put_back()
+
+    def _put_back(self) -> None:
+        if self._before > sys.getswitchinterval() == self._set:
+            sys.setswitchinterval(self._before + _ROUNDING)
 
 
 _TURN = 0.0005
 """Seconds. Shorter ones cost more processor time than they gain (measured)."""
 _ROUNDING = 5e-7
 """Python rounds to a microsecond downwards: without this each call would leave a little less."""
-_TURNS = _Turns()
+_TURNS = _Turns()  # of the process, as the interval is
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_TURNS.forked)
 
 
 class DatabaseThread:
@@ -122,7 +136,7 @@ def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any], value: A
             future.set_result(value)
 
     # A loop that closed meanwhile has no task left to answer; the database's rows have the outcome.
-    if not loop.is_closed():
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(settle)
 
 
