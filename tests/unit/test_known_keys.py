@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 from tests.support.subscription import SUBSCRIPTION, stored
 
+from sagabus import Saga
 from sagabus.engine import known_keys
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.mailbox import BelievedState, Mailbox
@@ -14,6 +15,10 @@ BODY = b'{"paid":true}'
 
 def message(key: str) -> Envelope:
     return replace(stored(1), partition_key=key)
+
+
+class Remembered(Saga, name="known.remembered", key="key"):
+    key: str = ""
 
 
 def books(*keys: str, room: int) -> tuple[InFlight, list[Mailbox]]:
@@ -71,6 +76,14 @@ def test_a_large_state_counts_as_the_bytes_that_it_has() -> None:
     hand, (first, *_) = books(*"ABCD", room=8)
     first.cell = BelievedState(3, bytes(10_000))
     hand.known.note_states(10_000)
+
+    assert tidied(hand) == "BCD"
+
+
+def test_a_state_with_its_live_object_counts_twice() -> None:
+    hand, (first, *_) = books(*"ABCD", room=6)
+    first.cell = BelievedState(3, bytes(1_500), Remembered())
+    hand.known.note_states(1_500)
 
     assert tidied(hand) == "BCD"
 

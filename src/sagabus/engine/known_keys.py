@@ -12,6 +12,9 @@ from sagabus.refs import KeyLike
 _OVERHEAD = 1_100
 """What a mailbox takes besides the bytes of its state (measured): the live object, the key, and numbers."""
 
+_COPIES = 2
+"""The text of a state, and the same as the live object."""
+
 
 class KnownKeys:
     """Mailboxes by channel and key."""
@@ -34,7 +37,7 @@ class KnownKeys:
 
     def note_states(self, size: int) -> None:
         """So many bytes of states were kept at most."""
-        self.state_bytes += size
+        self.state_bytes += size * _COPIES
 
     def believe(self, mailbox: Mailbox, instance: Instance | None, stash: tuple[Envelope, ...]) -> None:
         """Have a mailbox keep the state that is stored, and the messages that wait for it."""
@@ -72,4 +75,5 @@ def _state_size(mailbox: Mailbox) -> int:
     cell = mailbox.cell
     if cell is None:
         return 0
-    return len(cell.body or b"") + sum([len(envelope.body) for envelope in cell.stash])
+    copies = 1 if cell.state is None else _COPIES
+    return len(cell.body or b"") * copies + sum([len(envelope.body) for envelope in cell.stash])
