@@ -110,6 +110,7 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "inspect.conversation": lambda bus: bus.inspect.conversation("foreign"),
     "inspect.audit": lambda bus: bus.inspect.audit(),
     "inspect.unchanged": lambda bus: bus.inspect.unchanged(It, timedelta(0)),
+    "inspect.reconcile": lambda bus: bus.inspect.reconcile([]),
     "inspect.oldest_transaction": lambda bus: bus.inspect.oldest_transaction(),
     "mend.cancel": lambda bus: bus.mend.cancel(It, "A", version=1, **WHY),
     "mend.complete": lambda bus: bus.mend.complete(It, "A", version=1, **WHY),

@@ -161,6 +161,11 @@ class LiveRouting:
         return self._other[1]
 
 
+def routes_stored(routing: Routing) -> RoutingTable:
+    """The routes of a routing, for a look at them: without the functions that read keys, they address no message."""
+    return RoutingTable(routing, {})
+
+
 def subscriptions_of(
     definition: HandlerDefinition | SagaDefinition, rules: DeduplicationRules, retention: timedelta
 ) -> list[Subscription]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple, TypeAlias
 
-from sagabus.engine.routing import BROKER_IN, RoutingTable
+from sagabus.engine.routing import BROKER_IN, routes_stored
 from sagabus.identity import accepted_id, check_id, may_be_derived, stamp_of
 from sagabus.store import Inspection, Routing
 from sagabus.store.inspection import MOST_IDS, RecordsSeen
@@ -67,7 +67,7 @@ class _Places:
     """Which channels record which types."""
 
     def __init__(self, routing: Routing, question: Question) -> None:
-        self._table = RoutingTable(routing, {})
+        self._table = routes_stored(routing)
         self._subscription, self._from_broker = question.subscription, question.source is not None
         only = None if question.subscription is None else {question.subscription}
         self._channels = question.channels
