@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import getpass
 
+from sagabus.text import printable
+
 LONGEST = 2_000
 """Characters of a reason, or of a name."""
+_UNKNOWN = "unknown"
 
 
 def author(by: str | None) -> str:
-    """The caller's word, or the user of the system who runs this process."""
+    """The caller's word, or the user of the system who runs this process: a strange name of that is kept as escapes."""
     if by is not None:
         return _checked("by", by)
     try:
-        return getpass.getuser()
+        user = getpass.getuser()
     except (OSError, KeyError, ImportError):
-        return "unknown"
+        return _UNKNOWN
+    return printable(user)[:LONGEST] if user.strip() else _UNKNOWN
 
 
 def checked_reason(reason: str) -> str:
