@@ -407,23 +407,23 @@ MUTANTS = [
     ),
     Mutant(
         "of what was stored step by step the last step is forwarded",
-        "Forwarding.committed",
+        "Handing.committed",
         "not all(answer.verdict is Verdict.COMMITTED for answer in answers)",
         "False",
         lane(test_forwarding.where_some_outcomes_are_refused_all_that_was_sent_comes),
     ),
     Mutant(
         "what is sent to a key that is held back is forwarded",
-        "Forwarding._keep",
+        "Forwarding.keep",
         "noted.may_hold or ",
         "",
         lane(test_forwarding.while_a_key_is_held_back_the_file_is_asked),
     ),
     Mutant(
         "a hold leaves what is forwarded",
-        "Forwarding.committed",
-        "            self.drop()\n            self.pass_over(batch)\n",
-        "            self.pass_over(batch)\n",
+        "Handing.committed",
+        "            self.drop()\n",
+        "            pass\n",
         lane(test_forwarding.a_message_that_stays_has_the_file_asked),
     ),
     Mutant(
@@ -435,7 +435,7 @@ MUTANTS = [
     ),
     Mutant(
         "what is sifted is forwarded as well",
-        "SqliteStore.sift",
+        "Handing.sifting",
         "        self._forwarding.sifting(place)\n",
         "",
         lane(test_forwarding.what_is_looked_for_key_by_key_comes_by_no_other_way),

@@ -179,7 +179,7 @@ async def what_another_worker_fetches_is_not_kept(ground: Ground) -> None:
 
     await ground.commit(Completed(sending.first, Effects(sent=sent)))
 
-    assert not ground.ours._forwarding
+    assert not ground.ours._handing.forwards
 
 
 @contextmanager

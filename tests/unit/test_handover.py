@@ -13,6 +13,7 @@ from tests.support.databases import own_database
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed, Effects, RetryAt, Save, Stashed, Verdict
 from sagabus.store import Batch, Cursor, Subscription
+from sagabus.store.loud import Sift
 from sagabus.stores.mysql import MysqlStore
 from sagabus.stores.mysql.link import MysqlLink
 from sagabus.stores.postgres import PostgresStore
@@ -288,6 +289,17 @@ def test_a_second_append_before_the_fetch_keeps_the_order(play: Play) -> None:
         await stores.append(stores.envelope("a"))
         await stores.append(stores.envelope("b"))
         assert await stores.ids() == ["a", "b"]
+
+    play(scene)
+
+
+def test_what_was_handed_over_and_came_by_a_look_at_its_key_does_not_come_again(play: Play) -> None:
+    async def scene(stores: Stores) -> None:
+        await stores.append(stores.envelope("a"))
+        (found,) = (await stores.ours.sift(Sift(ORDERS, LANE, 0, only="k"), 10)).envelopes
+        await stores.commit(Completed(found, Effects()))
+
+        assert await stores.ids() == []
 
     play(scene)
 

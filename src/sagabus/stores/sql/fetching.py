@@ -134,7 +134,8 @@ class Fetching:
         return Fetched((*given.envelopes, *envelopes), self._until(now), loaded, crew)
 
     def sift(self, sift: Sift, limit: int, now: int) -> Steps[Fetched]:
-        """The same of one lane, for some of its keys."""
+        """The same of one lane, for some of its keys. It may bring what was handed over."""
+        self._news.update(self._handover.drop())
         self._drained.pop((sift.channel, sift.lane), None)
         return self._sifting.sift(sift, limit, now, self._handed.get((sift.channel, sift.lane), ()))
 

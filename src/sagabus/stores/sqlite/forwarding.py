@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Completed, Settled, Verdict
+from sagabus.outcome import Completed
 from sagabus.refs import LaneLike
 from sagabus.store import Batch, Cursor
 from sagabus.stores.sql.steps import Answer, Query, UserQuery
@@ -59,19 +59,8 @@ class Forwarding:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def committed(self, batch: Batch, answers: Sequence[Settled], noted: Noting) -> None:
-        """Keep what this commit stored in quiet lanes; its other lanes have news. An outcome that keeps its message may
-        hold back the key of anything that waits here.
-        """
-        if not {Completed}.issuperset(map(type, batch.outcomes)):
-            self.drop()
-            self.pass_over(batch)
-        elif not all(answer.verdict is Verdict.COMMITTED for answer in answers):
-            self.pass_over(batch)  # it may have stored them in several steps, and noted the last of these
-        else:
-            self._keep(noted)
-
-    def _keep(self, noted: Noting) -> None:
+    def keep(self, noted: Noting) -> None:
+        """Keep what a commit stored in quiet lanes; its other lanes have news."""
         sent, timed = _placed(noted)
         for place, same in sent.items():
             size = _size(same)

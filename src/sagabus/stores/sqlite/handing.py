@@ -1,4 +1,4 @@
-"""A fresh publication goes from its append to the next fetch of this process, past the file: two hops of a thread less.
+"""What this process stores goes to its next fetch past the file: publications here, what runs send by `forwarding`.
 
 An append of a few messages to lanes that were fetched to their end looks there, in its own transaction. If nothing
 else has come in, it hands its messages over, with the instances of their keys. Whatever changes before the next fetch,
@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import msgspec
 
 from sagabus.envelope import Envelope
-from sagabus.outcome import Admission, Completed, Outcome
+from sagabus.outcome import Admission, Completed, Settled, Verdict
 from sagabus.refs import LaneLike
-from sagabus.store import Cursor, Fetched, Loaded
+from sagabus.store import Batch, Cursor, Fetched, Loaded
 from sagabus.stores.sql import appending, rows
 from sagabus.stores.sql.handover import MOST, Findings, Handover, KeyRow, LaneCursor
 from sagabus.stores.sql.steps import Answer, Query, Row, Steps
+from sagabus.stores.sqlite.forwarding import Forwarding, Noting
 from sagabus.stores.sqlite.quiet_lanes import Ends, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Packed
 
@@ -61,12 +62,18 @@ SELECT (SELECT value FROM sagabus_meta WHERE name = 'routing'),
 
 
 class Handing:
-    """What this process knows of the lanes that it fetches."""
+    """What this process knows of the lanes that it fetches, and what waits for their next fetch."""
 
     def __init__(self, quiet: QuietLanes) -> None:
         self._quiet = quiet
         self._ends: Ends = {}
         self._handover = Handover()
+        self._forwarding = Forwarding(quiet)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether something that runs have sent waits for a fetch."""
+        return bool(self._forwarding)
 
     def ends_of(self, envelopes: Sequence[Envelope]) -> list[LaneCursor]:
         """The lanes of a few messages that are due at once, where each was fetched to its end; else none."""
@@ -81,7 +88,7 @@ class Handing:
     def stored(self, envelopes: Sequence[Envelope], lanes: Sequence[LaneCursor], news: Findings | None) -> None:
         """These messages are stored; `news` is what the append found in their lanes, if nothing else was new there."""
         if not lanes:
-            self.drop()  # with these, which the file gives only all together
+            self._quiet.news(self._handover.drop())  # with these, which the file gives only all together
         if news is not None and all(self._ends.get((channel, lane)) == after for channel, lane, after in lanes):
             self._handover.take(envelopes, lanes, news)
         else:
@@ -106,23 +113,36 @@ class Handing:
         self._quiet.news(self._handover.drop_unless(ends))
         self._ends.update(ends)
 
-    def sifting(self, place: LaneLike) -> None:
-        """Some keys of this lane are fetched apart: nothing of it is handed over until it is fetched as a whole."""
-        self.drop()
-        self._ends.pop(place, None)
-
-    def went_on(self, ends: Ends) -> None:
-        """These lanes were fetched to here without asking."""
+    def forwarded(self, cursors: Sequence[Cursor], asked: Sequence[Cursor], limit: int) -> list[Envelope]:
+        """What runs have sent into the lanes of these cursors, but for those that the file is asked for."""
+        found, ends = self._forwarding.give(cursors, asked, limit)
         self._ends.update(ends)
+        self._quiet.went_on(ends)
+        return found
 
-    def committed(self, outcomes: Sequence[Outcome]) -> None:
-        """These outcomes are stored: one that keeps its message may hold back a key of what was handed over."""
-        if not {Completed}.issuperset(map(type, outcomes)):
+    def committed(self, batch: Batch, answers: Sequence[Settled], noted: Noting | None) -> None:
+        """These outcomes are stored, with what they sent. One that keeps its message may hold back the key of anything
+        that waits here. `noted`: what a commit in one step stored.
+        """
+        if not {Completed}.issuperset(map(type, batch.outcomes)):
             self.drop()
+            self._forwarding.pass_over(batch)
+        elif noted is None or not all(answer.verdict is Verdict.COMMITTED for answer in answers):
+            self._forwarding.pass_over(batch)  # stored in several steps, of which the last is noted
+        else:
+            self._forwarding.keep(noted)
+        self._quiet.freed_by(batch)
+
+    def sifting(self, place: LaneLike) -> None:
+        """Some keys of this lane are fetched apart: nothing of it comes from here until it is fetched as a whole."""
+        self._quiet.news(self._handover.drop())
+        self._ends.pop(place, None)
+        self._forwarding.sifting(place)
 
     def drop(self) -> None:
-        """Have the file asked for what was handed over."""
+        """Have the file asked for all that waits here."""
         self._quiet.news(self._handover.drop())
+        self._forwarding.drop()
 
 
 def append_and_tell(

@@ -33,7 +33,7 @@ from sagabus.stores.sql.steps import Answer, Query, Steps, UserQuery, drive
 from sagabus.stores.sqlite import fetch_query, handing, schema
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.file import DatabaseFile, translated
-from sagabus.stores.sqlite.forwarding import Forwarding, Noting
+from sagabus.stores.sqlite.forwarding import Noting
 from sagabus.stores.sqlite.guard import Authorizer, StatementChecker
 from sagabus.stores.sqlite.handing import Handing
 from sagabus.stores.sqlite.joining import SqliteHome
@@ -87,7 +87,6 @@ class SqliteStore(SqlCalls):
         self._others = OtherWriters(self._clock)
         self._quiet = QuietLanes(self._others)
         self._handing = Handing(self._quiet)
-        self._forwarding = Forwarding(self._quiet)
         try:
             await unbroken(self._begin())
         except BaseException:
@@ -253,18 +252,15 @@ class SqliteStore(SqlCalls):
 
     async def commit(self, batch: Batch) -> Sequence[Settled]:
         """The transaction."""
-        noting = Noting(self._execute, self._write_connection)
+        noting: Noting | None = Noting(self._execute, self._write_connection)
         try:
             # Without a savepoint: it would keep a copy of each page that the flush changes.
             begin = partial(settling.settle, batch, self._clock.now, self._check, whole=True)
             answers = await self._written(begin, noting)
         except Lost:
+            noting = None
             answers = await self._written(lambda: settling.settle(batch, self._clock.now, self._check))
-            self._forwarding.pass_over(batch)
-        else:
-            self._forwarding.committed(batch, answers, noting)
-        self._handing.committed(batch.outcomes)
-        self._quiet.freed_by(batch)
+        self._handing.committed(batch, answers, noting)
         self._waking.wake()
         hit("commit.after_commit")
         return answers
@@ -274,13 +270,11 @@ class SqliteStore(SqlCalls):
         self._check_process()
         now = self._clock.now()
         if (given := self._handing.give(cursors, limit, now)) is not None:
-            if self._forwarding or self._quiet.has_news:
+            if self._handing.forwards or self._quiet.has_news:
                 self._waking.wake()  # for the other lanes
             return given
         asked = self._quiet.worth_asking(cursors, now)
-        forwarded, ends = self._forwarding.give(cursors, asked.cursors, limit)
-        self._quiet.went_on(ends)
-        self._handing.went_on(ends)
+        forwarded = self._handing.forwarded(cursors, asked.cursors, limit)
         if cursors and not asked.cursors:
             return Fetched(tuple(forwarded), self._quiet.until(now))
         fetched = await self._read(fetch_query.fetch(asked.cursors, limit, now))
@@ -293,9 +287,7 @@ class SqliteStore(SqlCalls):
         """Due envelopes of some keys of one lane, from the file. Until the whole lane is fetched again, nothing of it
         comes by another way.
         """
-        place = (sift.channel, sift.lane)
-        self._handing.sifting(place)
-        self._forwarding.sifting(place)
+        self._handing.sifting((sift.channel, sift.lane))
         return await super().sift(sift, limit)
 
     async def _write(self, begin: Callable[[], Steps[T]]) -> T:
@@ -326,7 +318,6 @@ class SqliteStore(SqlCalls):
     def _ask_all(self) -> None:
         """Anything may have changed: the next fetch asks the file for all."""
         self._handing.drop()
-        self._forwarding.drop()
         self._quiet.news_anywhere()
 
     async def _read(self, steps: Steps[T]) -> T:
