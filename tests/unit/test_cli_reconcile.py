@@ -15,6 +15,7 @@ from sagabus import Bus, event, handler
 from sagabus.bus.inspection.inspector import Inspector
 from sagabus.cli import main, reconciling
 from sagabus.clock import SystemClock
+from sagabus.errors import StoreUnavailable
 from sagabus.identity import SystemIdentity, accepted_id
 
 IDENTITY = SystemIdentity(SystemClock())
@@ -168,3 +169,28 @@ def test_a_page_is_shown_before_the_next_one_is_read(
         assert json.loads(out)["counts"]["missing"] == len(json.loads(out)["found"]) == 2_500
     else:
         assert out.splitlines()[-1] == "2500 ids: 0 unknown, 2500 missing, 0 recorded"
+
+
+def test_json_is_printed_whole_or_not_at_all(here: str, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask, calls = Inspector.reconcile, list[int]()
+
+    async def fails_later(self: Inspector, sent: Sequence[str], **wanted: Any) -> Any:
+        calls.append(len(sent))
+        if len(calls) == 2:
+            raise StoreUnavailable("the database has gone")
+        return await ask(self, sent, **wanted)
+
+    text = b"".join(f"{IDENTITY.new_id()}\n".encode() for _ in range(1_500))
+    monkeypatch.setattr(Inspector, "reconcile", fails_later)
+
+    assert told(text, "--store", here, "--json") == (2, "", "sagabus: the database has gone\n")
+    assert calls == [1_000, 500]
+
+
+def test_much_json_waits_on_a_disk(here: str, told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "_IN_MEMORY", 1_000)
+    text = b"".join(f"{IDENTITY.new_id()}\n".encode() for _ in range(100))
+
+    code, out, _ = told(text, "--store", here, "--json")
+
+    assert (code, len(json.loads(out)["found"])) == (1, 100)

@@ -1,6 +1,6 @@
 """`sagabus reconcile`: which messages of a list a store has no record of.
 
-The list may be longer than memory: a page of it is read, asked and shown before the next one.
+The list may be longer than memory: a page of it is read and asked before the next one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 import click
 
@@ -36,6 +37,8 @@ _PAGE = 1_000
 _LONGEST = 4_096
 """Bytes of a line: an id has at most 200 characters."""
 _MOST_COMPLAINTS = 100
+_IN_MEMORY = 1 << 20
+"""Characters."""
 
 
 class _Line(NamedTuple):
@@ -72,8 +75,10 @@ def reconcile(arguments: tuple[str, ...], url: str | None, *, everything: bool, 
     target, rest = split_target(arguments, url)
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
-    report = _JsonReport(everything=everything) if as_json else _Report(everything=everything)
     with ExitStack() as stack:
+        report = _Report(everything=everything)
+        if as_json:
+            report = _JsonReport(stack.enter_context(_rows_of_json()), everything=everything)
         place = rest[0] if rest else "-"
         file: IO[bytes] = sys.stdin.buffer
         if place != "-":
@@ -84,7 +89,7 @@ def reconcile(arguments: tuple[str, ...], url: str | None, *, everything: bool, 
         bus = runner.run(house.__aenter__())
         stack.callback(lambda: runner.run(house.__aexit__(None, None, None)))
         _run(runner, bus, file, _Wanted(**wanted), report)
-    report.end()
+        report.end()
     if report.counts["invalid"]:
         raise Refused(f"{count_text(report.counts['invalid'], 'line')} held no message id, and were not asked")
     click.get_current_context().exit(1 if report.counts["missing"] else 0)
@@ -127,18 +132,29 @@ class _Report:
 
 
 class _JsonReport(_Report):
-    """One line, written as it comes: it is whole when the command has ended with 0 or 1, or with invalid lines."""
+    """One line, printed when all pages are there: a command that fails between prints none."""
 
-    _begun = False
+    def __init__(self, rows: IO[str], *, everything: bool) -> None:
+        super().__init__(everything=everything)
+        self._rows = rows
+        self._comma = ""
 
     def show(self, found: Sequence[Reconciled]) -> None:
         for each in found:
-            click.echo(("," if self._begun else '{"found":[') + _compact(data_of(each)), nl=False)
-            self._begun = True
+            self._rows.write(self._comma + _compact(data_of(each)))
+            self._comma = ","
 
     def end(self) -> None:
-        head = "" if self._begun else '{"found":['
-        click.echo(f'{head}],"counts":{_compact(self.counts)}}}')
+        self._rows.seek(0)
+        click.echo('{"found":[', nl=False)
+        for part in iter(lambda: self._rows.read(_IN_MEMORY), ""):
+            click.echo(part, nl=False)
+        click.echo(f'],"counts":{_compact(self.counts)}}}')
+
+
+def _rows_of_json() -> IO[str]:
+    """Where rows wait: a file without a name, as soon as they are many."""
+    return cast("IO[str]", SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="ascii"))
 
 
 def _compact(value: object) -> str:
