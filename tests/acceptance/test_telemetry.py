@@ -121,7 +121,8 @@ async def trouble() -> None:
     for _ in range(2):  # the second time they are copies
         await web.publish(Booked(trip="T1"), message_id="booked")
         await web.publish(Went(trip="T1"), message_id="went")
-    await asyncio.sleep(3)
+    while not await web.dead_letters.list("breaks"):
+        await asyncio.sleep(0.05)
     await web.mend.pause("breaks", reason="it breaks")
     await web.close()
 
