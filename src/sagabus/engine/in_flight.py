@@ -41,7 +41,7 @@ class InFlight:
         largest: int = 0,
         states: int = UNLIMITED,
     ) -> None:
-        """Bytes. `unit`: that count as one message more. `largest`: of a message. `states`: of all idle mailboxes."""
+        """`unit` bytes count as one message more, a message has `largest` at most, and idle mailboxes `states`."""
         self._definitions = definitions
         self._unit = unit
         self._heaviest = 1 + largest / unit
