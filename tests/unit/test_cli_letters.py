@@ -15,6 +15,7 @@ import pytest
 from sagabus import Bus, Context, RetryPolicy, Saga, event, handler, handles, starts
 from sagabus.bus.mending.letters import DeadLetters
 from sagabus.cli import main
+from sagabus.stores.sql import rows
 from sagabus.stores.sql.inspecting import SqlInspection
 
 WHY = ("--why", "a test")
@@ -401,6 +402,28 @@ def test_letters_are_chosen_without_their_bodies(words: list[str], cli: Cli, mon
 
     assert cli.run("dead-letters", *words)[0] == 0
     assert asked == [False]
+
+
+@pytest.mark.parametrize(
+    ("words", "once"),
+    [(("replay", "--dry-run"), True), (("replay", "--yes", *WHY), True), (("discard", "--yes", *WHY), False)],
+    ids=["dry run", "replay", "discard"],
+)
+@pytest.mark.parametrize("which", [("--all",), ("1", "2", "3", "4")], ids=["all", "ids"])
+def test_each_body_is_read_once_where_it_is_wanted(
+    which: tuple[str, ...], words: tuple[str, ...], cli: Cli, monkeypatch: pytest.MonkeyPatch, *, once: bool
+) -> None:
+    read, letter_of = list[int](), rows.letter_of
+
+    def noted(row: Any) -> Any:
+        found = letter_of(row)
+        read.extend([found.id] * bool(found.envelope.body))
+        return found
+
+    monkeypatch.setattr(rows, "letter_of", noted)
+
+    assert cli.run("dead-letters", words[0], *which, *words[1:])[0] == 0
+    assert read == ([1, 2, 3, 4] if once else [])
 
 
 def test_what_is_done_to_letters_is_in_the_audit_log(cli: Cli) -> None:

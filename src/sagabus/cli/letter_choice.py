@@ -128,7 +128,7 @@ async def _rehearse(bus: Bus, ids: Sequence[int], *, force: bool, as_json: bool)
     results: dict[int, str] = {}
     keys: set[tuple[str, str | None]] = set()
     for letter in ids:
-        found = await bus.dead_letters.get(letter)
+        found = await bus.dead_letters.get(letter, bodies=False)
         results[letter] = (await bus.dead_letters.replay(letter, force=force, dry_run=True)).value
         if found is not None and found.parked and results[letter] in _FINE:
             keys.add((found.envelope.channel, found.envelope.partition_key))
@@ -142,7 +142,7 @@ async def _rehearse(bus: Bus, ids: Sequence[int], *, force: bool, as_json: bool)
 
 
 async def _settle_one(bus: Bus, action: Action, letter: int, *, force: bool, words: Mapping[str, Any]) -> str:
-    found = await bus.dead_letters.get(letter)
+    found = await bus.dead_letters.get(letter, bodies=False)
     # Closed by the other action: "was already done" would be wrong.
     if found is not None and found.status == ("discarded" if action == "replay" else "replayed"):
         return f"was {found.status} before"

@@ -158,8 +158,8 @@ class Inspection(Survey, Examination, Protocol):
         """
         ...
 
-    async def dead_letter(self, letter: int) -> DeadLetter | None:
-        """One dead letter, whatever its status."""
+    async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
+        """One dead letter, whatever its status; `bodies` as above."""
         ...
 
     async def envelope(self, position: int) -> Envelope | None:

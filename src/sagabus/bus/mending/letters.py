@@ -139,11 +139,14 @@ class DeadLetters:
         await self._check_found(which, found.letters)
         return found
 
-    async def get(self, letter: int) -> DeadLetter | None:
-        """One dead letter, whatever its status; None when there is none of that id."""
+    async def get(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
+        """One dead letter, whatever its status; None when there is none of that id.
+
+        Without `bodies`, its body and traceback are left out.
+        """
         self._check("bus.dead_letters.get(...)")
         check_number("bus.dead_letters.get(...)", letter=letter)
-        return await self._store.inspect.dead_letter(letter)
+        return await self._store.inspect.dead_letter(letter, bodies=bodies)
 
     async def groups(
         self, subscription: str | None = None, *, since: datetime | None = None, until: datetime | None = None

@@ -142,9 +142,11 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         behind = sorted(each.id for each in letters if each.id > after and status in {None, each.status})
         return behind[SCANNED] if len(behind) > SCANNED else None
 
-    async def dead_letter(self, letter: int) -> DeadLetter | None:
+    async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
         row = self._tables.letters.get(letter)
-        return row.letter if row is not None else None
+        if row is None:
+            return None
+        return row.letter if bodies else _head(row.letter)
 
     async def envelope(self, position: int) -> Envelope | None:
         return self._tables.queue.envelopes.get(position)

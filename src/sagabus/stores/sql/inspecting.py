@@ -178,9 +178,9 @@ class SqlInspection(SqlSurvey, SqlExamination):
         """The first letter that a filter does not look at."""
         return await self._looks(reading.letter_stop(status, after), LONGEST_LOOK)
 
-    async def dead_letter(self, letter: int) -> DeadLetter | None:
+    async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
         """One dead letter."""
-        return await self._looks(reading.dead_letter(letter), LONGEST_LOOK)
+        return await self._looks(reading.dead_letter(letter, bodies=bodies), LONGEST_LOOK)
 
     async def envelope(self, position: int) -> Envelope | None:
         """The envelope at a position."""

@@ -145,6 +145,7 @@ class DeadLetterConformance(StoreSuite):
         assert whole.traceback
         assert whole.envelope.body
         assert found == replace(whole, envelope=replace(whole.envelope, body=b""), traceback=None)
+        assert await trial.store.inspect.dead_letter(whole.id, bodies=False) == found
 
     @conformance
     async def test_a_letter_is_found_by_its_id_whatever_its_status(self, trial: Trial) -> None:
