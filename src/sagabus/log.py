@@ -11,8 +11,7 @@ import logging
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-from sagabus.text import printable
-from sagabus.url import hidden
+from sagabus.text import discreet, printable
 
 NAME = "sagabus"
 _CAUSED = "The above exception was the direct cause of the following exception:"
@@ -37,7 +36,7 @@ class SafeText(logging.Filter):
 
 def traceback_text(error: BaseException) -> str:
     """A traceback in which no text of an error begins a line of its own."""
-    return "\n".join(printable(hidden(line)) for line in _lines(error, set()))
+    return "\n".join(printable(discreet(line)) for line in _lines(error, set()))
 
 
 def make_safe() -> None:
@@ -56,10 +55,10 @@ class _Shown:
         self._value = value
 
     def __str__(self) -> str:
-        return printable(hidden(_said(str, self._value)))
+        return printable(discreet(_said(str, self._value)))
 
     def __repr__(self) -> str:
-        return printable(hidden(_said(repr, self._value)))
+        return printable(discreet(_said(repr, self._value)))
 
 
 def _said(way: Callable[[object], str], value: object) -> str:
@@ -71,7 +70,7 @@ def _said(way: Callable[[object], str], value: object) -> str:
 
 def _safe(value: object) -> object:
     if isinstance(value, str):
-        return printable(hidden(value))
+        return printable(discreet(value))
     return value if value is None or isinstance(value, (int, float)) else _Shown(value)
 
 

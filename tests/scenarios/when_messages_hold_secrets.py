@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.conftest import Take
-from tests.support.databases import Database
+from tests.support.databases import LEDGER, Database
 from tests.unit.test_asgi import ask
 
 from sagabus import (
@@ -231,21 +231,36 @@ async def test_nothing_that_watches_and_no_list_repeats_a_body_a_header_or_a_sta
     assert all(how in seen["reasons"] for how in ("expected int", "no field", "returned a value", "collision"))
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+REFUSALS = {
+    "check": "INSERT INTO ledger (id, amount) VALUES (?, -1)",
+    "twice": "INSERT INTO placed (id) VALUES (?)",
+    "type": "INSERT INTO ledger (amount) VALUES (?)",
+}
+"""Statements that a database refuses, by why. SQLite has no wrong types."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [(kind, why) for kind in ("sqlite", "postgres", "mysql") for why in REFUSALS if (kind, why) != ("sqlite", "type")],
+)
 async def test_a_row_that_the_database_refuses_is_not_repeated(
-    kind: str, take: Take, caplog: pytest.LogCaptureFixture
+    kind: str, why: str, take: Take, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = take(kind)
-    database.make()
+    database.make(LEDGER, "CREATE TABLE placed (id VARCHAR(200) PRIMARY KEY)")
 
     @handler("ledger", retry=RetryPolicy(attempts=1))
     async def ledger(message: Changed, ctx: Context) -> None:
-        ctx.execute(database.words.sql("INSERT INTO ledger (id, amount) VALUES (?, ?)"), (f"{message.text} )\n)", -1))
+        ctx.execute(database.words.sql(REFUSALS[why]), (message.text,))
 
+    value = f"{BODY}'\" )\n) HINT: {BODY} for key"
+    database.run(database.words.local("INSERT INTO placed (id) VALUES (?)"), (value,))
+    caplog.set_level(logging.DEBUG, "sagabus")
     async with Bus(database.url, ledger, settings=Settings(durability="accept")) as bus:
-        await bus.publish(Changed(key="A1", text=BODY))
+        await asyncio.gather(*(bus.publish(Changed(key=key, text=value)) for key in "AB"))
         await bus.idle()
-        (letter,) = await bus.dead_letters.list()
+        letters = await bus.dead_letters.list()
 
-    assert "failed 1 times" in letter.reason
-    assert BODY not in f"{letter.reason} {letter.traceback} {caplog.text}"
+    assert [letter.reason.startswith("failed 1 times, last: ") for letter in letters] == [True, True]
+    seen = [caplog.text, *(f"{letter.reason} {letter.traceback}" for letter in letters)]
+    assert [text for text in seen if BODY in text] == []

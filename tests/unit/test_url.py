@@ -17,7 +17,8 @@ from sagabus.stores.postgres import PostgresStore
 from sagabus.stores.postgres.options import driver_options
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sqlite import SqliteStore
-from sagabus.url import FORMS, hidden, parsed, shown
+from sagabus.text import hidden
+from sagabus.url import FORMS, parsed, shown
 
 SECRET = "S3cr3tW0rd"
 PASSWORDS = [SECRET, *(f"a{mark}{SECRET}{mark}b" for mark in "/#?@:[]%&=,;+ \n\t\0\x1b\\'\"é\ud800"), f"12/{SECRET}"]

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sagabus.bus.home_loop import HomeLoop
 from sagabus.engine.health import Health
 from sagabus.store import Routed
-from sagabus.url import hidden
+from sagabus.text import discreet
 
 LONGEST_ANSWER = timedelta(seconds=2)
 _REST = "nothing is accepted and no outcome is committed meanwhile"
@@ -37,5 +37,5 @@ async def _trouble(store: Routed, within: timedelta) -> str | None:
     except TimeoutError:
         return f"the store did not answer within {within.total_seconds():g} s; {_REST}"
     except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer to what was asked
-        return f"the store does not answer: {type(error).__name__}: {hidden(str(error))}; {_REST}"
+        return f"the store does not answer: {type(error).__name__}: {discreet(str(error))}; {_REST}"
     return None

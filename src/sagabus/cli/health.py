@@ -19,8 +19,7 @@ from sagabus.clock import micros
 from sagabus.engine.store_watch import RECENTLY
 from sagabus.errors import SagaBusError
 from sagabus.store import Capability
-from sagabus.text import span_text
-from sagabus.url import hidden
+from sagabus.text import discreet, span_text
 
 if TYPE_CHECKING:
     from sagabus.bus import Bus
@@ -133,7 +132,7 @@ async def _look(target: str | None, url: str | None, max_age: float | None, with
     except TimeoutError:
         return Findings(store=name, problems=[f"the store did not answer within {within:g} s"])
     except (SagaBusError, OSError) as error:
-        return Findings(store=name, problems=[f"the store does not answer: {printable(hidden(str(error)))}"])
+        return Findings(store=name, problems=[f"the store does not answer: {printable(discreet(str(error)))}"])
     problems = [problem for each in served for problem in _problems(each, max_age)]
     return Findings(store=name, schema=version, subscriptions=served, problems=problems)
 

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from sagabus.cli.text import printable, printable_lines
 from sagabus.errors import MendRefused, SagaBusError, UnknownName
-from sagabus.url import hidden, may_hold_a_password, shown
+from sagabus.text import discreet, hidden
+from sagabus.url import may_hold_a_password, shown
 
 
 class Refused(click.ClickException):
@@ -27,7 +28,7 @@ class Refused(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the reason as a single line, whatever line breaks it came with."""
-        click.echo(f"sagabus: {one_line(hidden(self.message))}", err=file is None, file=file)
+        click.echo(f"sagabus: {one_line(discreet(self.message))}", err=file is None, file=file)
 
 
 class NotFound(Refused):

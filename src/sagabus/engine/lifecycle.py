@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from sagabus.engine.health import Health
-from sagabus.url import hidden
+from sagabus.text import discreet
 
 log = logging.getLogger("sagabus")
 
@@ -241,4 +241,4 @@ class BackgroundThread:
 
 
 def _cause(error: BaseException | None) -> str:
-    return "its work returned" if error is None else f"{type(error).__name__}: {hidden(str(error))}"
+    return "its work returned" if error is None else f"{type(error).__name__}: {discreet(str(error))}"

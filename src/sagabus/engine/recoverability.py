@@ -25,12 +25,11 @@ from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
 from sagabus.policies.retry import Rule, leaves
 from sagabus.store.connection import is_of_the_database
-from sagabus.url import hidden
+from sagabus.text import discreet
 
 log = logging.getLogger("sagabus")
 
 _LONGEST_TEXT = 2_000
-_REFUSED_ROW = "Failing row contains ("
 _LONGEST_TRACEBACK = 20_000
 _UPGRADE_PAUSE = 5 * SECOND
 _UPGRADE_PATIENCE = 3600 * SECOND
@@ -234,23 +233,15 @@ def failure_of(error: BaseException) -> Failure:
     name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     text = _text(error) if first is error else f"{_text(error)}: {type(first).__qualname__}: {_text(first)}"
     lines = traceback.TracebackException.from_exception(error, capture_locals=False).format()
-    shown = "".join(map(_without_secrets, lines))
+    shown = "".join(map(discreet, lines))
     return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable(shown)[-_LONGEST_TRACEBACK:])
 
 
 def _text(error: BaseException) -> str:
     try:
-        return _without_secrets(str(error))
+        return discreet(str(error))
     except Exception:  # noqa: BLE001  # a broken __str__ of the user's must not hide the failure
         return "(its text cannot be read)"
-
-
-def _without_secrets(text: str) -> str:
-    """Without the passwords of URLs, and without the row that PostgreSQL repeats when it refuses it."""
-    head, row, rest = text.partition(_REFUSED_ROW)
-    if row:
-        text = f"{head}{row}…){rest.rpartition(')')[2]}"
-    return "\n".join(map(hidden, text.split("\n")))
 
 
 def _storable(text: str) -> str:

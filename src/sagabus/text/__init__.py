@@ -1,7 +1,8 @@
 """Texts for people: what comes from outside made safe to show, durations, and the names that were probably meant."""
 
+from sagabus.text.hiding import discreet, hidden
 from sagabus.text.nearest import known_names, nearest
 from sagabus.text.safe import printable, printable_lines
 from sagabus.text.spans import span_text
 
-__all__ = ["known_names", "nearest", "printable", "printable_lines", "span_text"]
+__all__ = ["discreet", "hidden", "known_names", "nearest", "printable", "printable_lines", "span_text"]

@@ -36,9 +36,6 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[\w.~%-]*)(?::([0-9]{1,5})
 _CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^:]*:.*@", re.DOTALL)
 _BARE = re.compile(r"[\w+.-]*:/*")
 """A scheme with its slashes, and nothing that could be secret; our own texts repeat it."""
-_LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
-_PLACEHOLDERS = ("://user@", "://user:password@")
-"""What our own texts show as examples."""
 _HIGHEST_PORT = 65535
 _PATHS = {"amqp": "virtual-host", "amqps": "virtual-host", "nats": "", "tls": ""}
 """What the path of a server's URL names, where that is no database."""
@@ -235,11 +232,6 @@ def _example(scheme: str) -> str:
 
 def _a(name: str) -> str:
     return f"an {name}" if name[:1].lower() in "aeio" else f"a {name}"
-
-
-def hidden(text: str) -> str:
-    """A text of others, such as that of an error, without the users and passwords of the URLs in it."""
-    return _LOGIN.sub(lambda found: found[0] if found[0] in _PLACEHOLDERS else "://…@", text) if "://" in text else text
 
 
 def may_hold_a_password(text: str) -> bool:

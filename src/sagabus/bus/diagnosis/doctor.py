@@ -17,7 +17,7 @@ from sagabus.engine.health import Health
 from sagabus.errors import WrongEventLoop
 from sagabus.settings import Settings
 from sagabus.store import Store
-from sagabus.url import hidden
+from sagabus.text import discreet
 
 OLD = timedelta(minutes=1)
 _PATIENCE = 15.0
@@ -71,7 +71,7 @@ class Doctor:
             except WrongEventLoop:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer to what was asked
-                unknown.append(f"{what}: {hidden(str(error)) or type(error).__name__}")
+                unknown.append(f"{what}: {discreet(str(error)) or type(error).__name__}")
         findings.sort(key=lambda each: (each.fixed, _ORDER.index(each.severity)))
         return Diagnosis(at=moment(self._clock.now()), findings=tuple(findings), unknown=tuple(unknown))
 

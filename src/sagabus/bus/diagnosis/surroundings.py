@@ -11,10 +11,9 @@ from sagabus.bus.diagnosis.records import Finding
 from sagabus.bus.diagnosis.subject import Looks, Subject
 from sagabus.clock import micros
 from sagabus.errors import TransportError
-from sagabus.text import span_text
+from sagabus.text import discreet, hidden, span_text
 from sagabus.transport import Topology
 from sagabus.transports.wire import feeds_another_store
-from sagabus.url import hidden
 
 OFF = timedelta(seconds=5)
 """So far may the clock of this machine and that of the database be apart."""
@@ -72,7 +71,7 @@ async def _brokers(subject: Subject) -> AsyncIterator[Finding]:
             async with asyncio.timeout(_PATIENCE):
                 found = await _of_broker(subject, way, topology)
         except (TransportError, TimeoutError) as error:
-            why = hidden(str(error)) or f"nothing for {_PATIENCE:g} s"
+            why = discreet(str(error)) or f"nothing for {_PATIENCE:g} s"
             text = f"the broker {place} does not answer ({why}), so what leaves by it waits: bring it back"
             found = [subject.finding("broker-away", "error", place, text)]
         for finding in found:

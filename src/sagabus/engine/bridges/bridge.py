@@ -21,8 +21,8 @@ from sagabus.engine.lifecycle import IN_HASTE, BackgroundTask, joined
 from sagabus.engine.worker import Worker
 from sagabus.errors import ConfigurationError, SagaBusError, StoreError, TransportError
 from sagabus.identity import Identity
+from sagabus.text import discreet
 from sagabus.transport import Link, Topology, Transport
-from sagabus.url import hidden
 
 log = logging.getLogger("sagabus")
 
@@ -92,7 +92,7 @@ class Bridge:
         """Whether it has a link, and whether the store takes what comes."""
         waits: list[str] = []
         if self._trouble is not None:
-            why = hidden(self._trouble)
+            why = discreet(self._trouble)
             waits.append(f"the broker {self._transport.place}: {why}; what leaves the service waits in the store")
         elif self._inbound.holds:
             waits.append("the store does not take what came from the broker: the bridge holds it")
