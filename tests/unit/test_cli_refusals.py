@@ -120,6 +120,17 @@ def test_who_and_why_say_something(
     assert (code, f"Invalid value for {problem}" in told) == (2, True)
 
 
+@pytest.mark.parametrize(
+    "look",
+    [["messages"], ["dead-letters", "list"], ["dead-letters", "groups"], ["reconcile", "/dev/null"]],
+    ids=" ".join,
+)
+def test_a_time_before_all_years_is_refused(look: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = refused(capsys, *look, "--since", "999999d", "--store", "sqlite:///house.db")
+
+    assert (code, "999999d is no time" in told) == (2, True)
+
+
 @pytest.mark.parametrize("place", ["0.99999999999999999999", f"{2**63}.1", "-1.2", "1", "٣.١"])
 def test_a_place_that_no_page_has_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["messages"], ["timers"], ["conversation", "first"]):

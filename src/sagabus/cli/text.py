@@ -61,10 +61,18 @@ class Moment(click.ParamType[datetime]):
             return value
         text = str(value)
         if (span := _SPAN.fullmatch(text)) is not None:
-            return datetime.now(UTC) + self._direction * timedelta(**{_UNITS[span[2]]: int(span[1])})
-        if (found := _instant(text)) is None:
+            found = self._from_now(timedelta(**{_UNITS[span[2]]: int(span[1])}))
+        else:
+            found = _instant(text)
+        if found is None:
             self.fail(f"{printable(text)} is no time: write 2h, or 2026-11-29T09:41:00Z with its zone", param, ctx)
         return found
+
+    def _from_now(self, span: timedelta) -> datetime | None:
+        try:
+            return datetime.now(UTC) + self._direction * span
+        except OverflowError:  # before the year 1
+            return None
 
 
 def _instant(text: str) -> datetime | None:
