@@ -188,6 +188,22 @@ async def test_who_and_why_are_texts_that_every_database_keeps(text: str, proble
         assert await bus.bus.store.inspect.paused() == []
 
 
+async def test_what_has_no_form_in_json_takes_no_place_of_what_is_stored() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+
+    async with Harness(Case, fussy) as bus:
+        await bus.publish(Opened(key="A"))
+        await bus.publish(Paid(key="bad1"))
+        for value, problem in ((float("nan"), "NaN"), ("\ud800", "half a character"), (deep, "stand in one another")):
+            with pytest.raises(ValueError, match=f"fields: .*{problem}"):
+                await bus.bus.mend.patch(Case, "A", {"amount": value}, version=1, **WHY)
+            with pytest.raises(ValueError, match=f"body: .*{problem}"):
+                await bus.bus.dead_letters.edit(1, {"key": "bad1", "more": value}, **WHY)
+        assert (await bus.bus.inspect.audit()).entries == ()
+
+
 async def test_a_bus_without_the_class_ends_an_instance_and_patches_none() -> None:
     async with Harness(Case) as bus:
         await bus.publish(Opened(key="A"))

@@ -131,6 +131,39 @@ def test_a_time_before_all_years_is_refused(look: list[str], capsys: pytest.Capt
     assert (code, "999999d is no time" in told) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"a": {"b": [NaN]}}', "a.b[0]: NaN and Infinity have no form in JSON"),
+        ('{"a": 1e999}', "a: NaN and Infinity have no form in JSON"),
+        ('{"a": "\\ud800"}', "a text has half a character ('\\ud800')"),
+        ('{"\\ud800": 1}', "a text has half a character ('\\ud800')"),
+        ('{"a": "\udcff"}', "a text has half a character ('\\udcff')"),
+        ('{"a": 1' + "0" * 5_000 + "}", "is no JSON: Exceeds the limit"),
+        ('{"a": ' + "[" * 99_999 + "]" * 99_999 + "}", "is no JSON: maximum recursion depth"),
+        ('{"a": 1', "is no JSON: Expecting"),
+        ("[]", "JSON object"),
+    ],
+    ids=["NaN", "infinity", "half", "half a name", "bytes", "long", "deep", "cut", "list"],
+)
+@pytest.mark.parametrize(
+    "mend",
+    [
+        ["dead-letters", "edit", "--store=sqlite:///house.db", "--reason=x", "--yes", "1"],
+        ["sagas", "patch", "--store=sqlite:///house.db", "--version=1", "--reason=x", "--yes", "s", "k"],
+        ["sagas", "cancel", "--store=sqlite:///house.db", "--version=1", "--reason=x", "--yes", "s", "k", "--set"],
+    ],
+    ids=["edit", "patch", "set"],
+)
+def test_what_has_no_form_in_json_is_refused(
+    mend: list[str], text: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = refused(capsys, *mend, text)
+
+    assert code == 2
+    assert problem in told
+
+
 @pytest.mark.parametrize("place", ["0.99999999999999999999", f"{2**63}.1", "-1.2", "1", "٣.١"])
 def test_a_place_that_no_page_has_is_refused(place: str, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (["messages"], ["timers"], ["conversation", "first"]):

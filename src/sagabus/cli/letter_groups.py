@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sagabus.cli.loading import load_bus
-from sagabus.cli.mend_options import EXITS, confirmed, mend_options
+from sagabus.cli.mend_options import EXITS, confirmed, json_object, mend_options
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
@@ -91,13 +91,9 @@ def edit(
 
 
 def _body(text: str) -> dict[str, Any]:
-    try:
-        found: object = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"{printable(text)} is no JSON: {error}") from error
-    if not isinstance(found, dict):
+    if (found := json_object("body", text)) is None:
         raise click.UsageError("the body of a message is a JSON object")
-    return cast("dict[str, Any]", found)
+    return found
 
 
 async def _groups(target: str | None, url: str | None, name: str | None, times: dict[str, Any]) -> LetterGroups:

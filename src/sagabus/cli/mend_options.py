@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 import msgspec
 
 from sagabus.bus.mending.author import checked_reason
+from sagabus.bus.mending.values import json_of
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.text import printable
@@ -41,6 +43,22 @@ def mend_options(function: F) -> F:
     reason = click.option("--reason", required=True, metavar="TEXT", callback=for_the_log, help=help_text)
     yes = click.option("--yes", is_flag=True, help="Do not ask before doing it.")
     return reason(by_option(yes(function)))
+
+
+def json_object(name: str, text: str) -> dict[str, Any] | None:
+    """The JSON object that was typed; None for another value. BadParameter for what is no JSON."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{printable(text)} is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        return None
+    values = cast("dict[str, Any]", found)
+    try:
+        json_of(name, values)
+    except ValueError as error:
+        raise click.BadParameter(printable(error)) from error
+    return values
 
 
 def confirmed(what: str, *, yes: bool) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sagabus.cli.loading import load_bus
-from sagabus.cli.mend_options import EXITS, confirmed, mend_options, tell
+from sagabus.cli.mend_options import EXITS, confirmed, json_object, mend_options, tell
 from sagabus.cli.opening import json_option, opened, split_target, store_option
-from sagabus.cli.text import printable
 
 if TYPE_CHECKING:
     from sagabus.bus.mending.desk import Mended
@@ -26,13 +25,9 @@ _METAVAR = "[MODULE:BUS] SAGA KEY"
 def _fields(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
     if value is None:
         return None
-    try:
-        found: object = json.loads(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{printable(value)} is no JSON: {error}") from error
-    if not isinstance(found, dict) or not found:
+    if not (found := json_object("fields", value)):
         raise click.BadParameter('write a JSON object of fields, such as {"status": "paid"}')
-    return cast("dict[str, Any]", found)
+    return found
 
 
 _SET = click.option("--set", "fields", metavar="JSON", callback=_fields, help="Change these fields in the same commit.")

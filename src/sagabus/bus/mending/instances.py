@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 
 from sagabus.bus.mending.desk import Desk, Mended, Order
+from sagabus.bus.mending.values import json_of
 from sagabus.bus.views import check_saga_name, saga_name
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
@@ -150,7 +150,7 @@ def patched(desk: Desk, definition: SagaDefinition, instance: Instance, fields: 
     key_field = definition.options.key
     if isinstance(key_field, str) and key_field in fields and fields[key_field] != stored.get(key_field):
         raise MendRefused(f"{key_field!r} is the key of {definition.name}, which an instance keeps")
-    changed = states.read(definition.cls, msgspec.json.encode({**stored, **fields}), shape)
+    changed = states.read(definition.cls, json_of("fields", {**stored, **fields}), shape)
     state, _, new_shape = states.write(changed.state, read.carried)
     status = status_of(changed.state) if definition.has_status else None
     return Patched(state, status, new_shape, {name: stored[name] for name in fields})

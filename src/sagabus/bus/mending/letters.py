@@ -15,6 +15,7 @@ from sagabus.bus.arguments import check_number, check_text
 from sagabus.bus.inspection.waits import Definition
 from sagabus.bus.mending.author import author, checked_reason
 from sagabus.bus.mending.letter_filter import Heads, LetterFilter, LetterPage, chosen_by, heads, page
+from sagabus.bus.mending.values import json_of
 from sagabus.bus.views import check_subscription
 from sagabus.clock import moment
 from sagabus.codec import JsonCodec
@@ -196,7 +197,7 @@ class DeadLetters:
 
         The id is derived from the letter's and the body, so twice is once. A header names the message in whose place it
         stands. MessageInvalid for a body that the declared class does not take, and MendRefused for a timer, or for
-        another key: that would be another message.
+        another key: that would be another message. ValueError for what is no JSON, such as NaN.
         """
         self._check("bus.dead_letters.edit(...)")
         check_number("bus.dead_letters.edit(...)", letter=letter)
@@ -204,7 +205,7 @@ class DeadLetters:
         found = await self._store.inspect.dead_letter(letter)
         if found is None:
             raise MendRefused(f"there is no dead letter {letter}: list them with `sagabus dead-letters list`")
-        text = msgspec.json.encode(body)
+        text = json_of("body", body)
         self._check_edit(found, body, text)
         edit = Edit(_edited_id(found.envelope.message_id, text), text)
         entry = msgspec.structs.replace(
