@@ -73,7 +73,7 @@ LOOKS: dict[str, Look] = {
     "dead letters by time": lambda bus: bus.dead_letters.page(LetterFilter(until=LONG_AGO), status=None),
     "dead letters by key": lambda bus: bus.dead_letters.page(LetterFilter(key="nowhere")),
     "groups by time": lambda bus: bus.dead_letters.groups(until=LONG_AGO),
-    "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1),
+    "dead letters of late": lambda bus: bus.store.inspect.recent_letters(1 << 60),
     **{f"faults: {kind.value}": partial(lambda kind, bus: bus.store.inspect.faults(kind), kind) for kind in FaultKind},
 }
 

@@ -146,7 +146,7 @@ async def _subscriptions(bus: Bus, declared: Sequence[str] | None) -> list[Serve
     registered = {each.channel for each in routing.subscriptions}
     inspect = bus.store.inspect
     seen = {each.name: each for each in await bus.inspect.subscriptions()}
-    recent = await inspect.recent_letters((await inspect.conditions()).now - micros(RECENTLY))
+    recent = await inspect.recent_letters(micros(RECENTLY))
     return [
         _served(name, seen.get(name), is_registered=name in registered, recent_dead=recent.get(name, 0))
         for name in sorted(registered if declared is None else declared)

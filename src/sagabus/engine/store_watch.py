@@ -71,5 +71,5 @@ class StoreWatch:
 
     async def _look_at_letters(self) -> None:
         inspect = self._store.inspect
-        found = await inspect.recent_letters((await inspect.conditions()).now - micros(RECENTLY))
+        found = await inspect.recent_letters(micros(RECENTLY))
         self._recent = {**dict.fromkeys(await inspect.channels(), 0), **found}

@@ -104,8 +104,8 @@ class Examination(Protocol):
         """Faults of one kind, at most NAMED. Each was seen in one statement, or seen twice: work under way is none."""
         ...
 
-    async def recent_letters(self, since: int) -> Mapping[str, int]:
-        """How many of the latest EXAMINED open dead letters failed at that instant or later, by channel."""
+    async def recent_letters(self, span: int) -> Mapping[str, int]:
+        """How many of the latest EXAMINED open dead letters failed within `span` microseconds, by channel."""
         ...
 
     async def unchanged(

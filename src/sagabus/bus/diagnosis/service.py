@@ -136,8 +136,7 @@ def _long(subject: Subject, seen: WorkerSeen, runs: Sequence[Running]) -> Findin
 
 async def _letters(subject: Subject) -> AsyncIterator[Finding]:
     found = await subject.store.inspect.letter_counts()
-    now = (await subject.store.inspect.conditions()).now
-    recent = await subject.store.inspect.recent_letters(now - micros(RECENTLY))
+    recent = await subject.store.inspect.recent_letters(micros(RECENTLY))
     for each in found.counts:
         parked = f", and {counted(each.parked, 'key')} of them parked" if each.parked else ""
         waits = f"{agreeing(each.count, 'wait')} for a decision{parked}"

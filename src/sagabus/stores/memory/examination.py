@@ -23,8 +23,9 @@ class MemoryExamination:
         """Faults of one kind."""
         return list(islice(_LOOKS[kind](self._tables, self._clock.now()), NAMED))
 
-    async def recent_letters(self, since: int) -> Mapping[str, int]:
-        """How many open dead letters failed since then, by channel."""
+    async def recent_letters(self, span: int) -> Mapping[str, int]:
+        """How many open dead letters failed within so long, by channel."""
+        since = self._clock.now() - span
         letters = [row.letter for row in self._tables.letters.values() if row.letter.status == "open"]
         latest = sorted(letters, key=lambda each: -each.id)[:EXAMINED]
         return Counter(each.envelope.channel for each in latest if each.last_failed_at >= since)

@@ -104,9 +104,9 @@ class SqlExamination:
         """Faults of one kind."""
         return await self._looks(examination.faults(kind, self._clock.now()), LONGEST_LOOK)
 
-    async def recent_letters(self, since: int) -> Mapping[str, int]:
-        """How many open dead letters failed since then, by channel."""
-        return await self._looks(examination.recent_letters(since), LONGEST_LOOK)
+    async def recent_letters(self, span: int) -> Mapping[str, int]:
+        """How many open dead letters failed within so long, by channel."""
+        return await self._looks(examination.recent_letters(self._clock.now() - span), LONGEST_LOOK)
 
     async def unchanged(
         self, saga: str, span: int, *, status: str | None = None, after: str = "", limit: int = NAMED
