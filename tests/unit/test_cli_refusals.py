@@ -51,8 +51,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "house.db"
 
 
-async def prepare() -> None:
-    bus = Bus("sqlite:///house.db", answer)
+async def prepare(url: str = "sqlite:///house.db") -> None:
+    bus = Bus(url, answer)
     await bus.open(worker=False)
     await bus.publish(Rang(door="D1"), message_id="first")
     await bus.close()
@@ -192,6 +192,25 @@ def test_a_store_that_no_bus_has_opened_is_looked_at(kind: str, take: Take, caps
         assert (look, main([*look, "--store", url])) == (look, expected)
     assert main(["messages", "--key", "A1", "--store", url]) == 0
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+def test_half_a_character_is_refused_in_the_same_words_by_all(
+    kind: str, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, half = take(kind).url, "a\udcff"
+    asyncio.run(prepare(url))
+    for look in (
+        *(["sagas", "list", half], ["sagas", "list", "s", "--after", half], ["sagas", "show", half, "k"]),
+        *(["sagas", "history", "s", half], ["sagas", "why", "s", half], ["messages", "--correlation", half]),
+        *(["messages", half], ["timers", half], ["conversation", half], ["audit", "--target", half]),
+        *(["dead-letters", "groups", half], ["dead-letters", "list", "--subscription", half]),
+        *(["pause", half, "--reason", "x", "--yes"], ["mend", "cancel-timer", half, "k", "t", "--reason=x", "--yes"]),
+    ):
+        code, told = refused(capsys, *look, "--store", url)
+
+        assert (look, code) == (look, 2)
+        assert "a text contains '\\udcff', half of a character: no database can keep it" in told
 
 
 def test_a_folder_is_no_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

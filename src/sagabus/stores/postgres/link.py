@@ -21,6 +21,7 @@ from sagabus.stores.postgres.fragments import BORN, NOW
 from sagabus.stores.sql.dialect import Ready
 from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.steps import Answer, Query, StatementFailed, UserQuery, causes
+from sagabus.stores.texts import unstorable
 
 _KINDS: tuple[tuple[tuple[str, ...], type[StoreError]], ...] = (
     (("40001", "40P01", "55P03", "57014"), StoreBusy),
@@ -210,6 +211,8 @@ class PostgresLink:
             self._raise(error)
 
     def _raise(self, error: Exception) -> NoReturn:
+        if isinstance(error.__cause__, UnicodeEncodeError):  # a parameter: nothing was sent
+            raise unstorable(error.__cause__, self._place) from error
         ours = translated_error(error, self._place)
         if ours is None and getattr(error, "sqlstate", None) == _NO_RIGHT:
             ours = StoreUnavailable(f"{self._place}: {error}; grant the user its rights", store=self._place)
