@@ -33,6 +33,7 @@ from sagabus import (
 )
 from sagabus.errors import TransportError
 from sagabus.testing import Harness, ManualClock
+from sagabus.transports import memory
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
 
 TWICE = RetryPolicy(attempts=2)
@@ -578,9 +579,13 @@ async def test_bridges_are_heard_step_by_step() -> None:
     assert receiver.steps == [("receive", 1, 0), ("settle", 1, 0)]
 
 
-@pytest.mark.parametrize("refuses", [True, False])
-async def test_a_bridge_that_fails_is_heard_with_the_reason(*, refuses: bool) -> None:
+@pytest.mark.parametrize(("refuses", "look"), [(True, 0.001), (False, 0.001), (False, 3600.0)])
+async def test_a_bridge_that_fails_is_heard_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, *, refuses: bool, look: float
+) -> None:
+    """Sending may notice the end of the link, or what watches the link and then cancels the sending."""
     heard, broker = list[Bridged](), MemoryBroker()
+    monkeypatch.setattr(memory, "_LOOK", look)
 
     class Bridging(Observer):
         def bridged(self, bridged: Bridged) -> None:

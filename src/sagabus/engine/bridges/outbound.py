@@ -163,6 +163,9 @@ class Outbound:
         try:
             async with asyncio.timeout(PATIENCE):
                 answers = await link.send(messages)
+        except asyncio.CancelledError:  # the bridge noticed first that the link has ended, or it stops
+            self._note(messages, began, error=TransportError("sending ended before the broker's answer"))
+            raise
         except TimeoutError as error:
             self._failed(lost, messages, began, error, f"no confirm for {PATIENCE:g} s")
         except TransportError as error:
