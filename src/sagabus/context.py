@@ -14,7 +14,7 @@ from typing import Protocol, TypedDict, Unpack, overload
 
 from sagabus.clock import instant, moment, span
 from sagabus.envelope import Envelope, Stamp
-from sagabus.errors import ContextClosed, HandlingError, InvalidTime
+from sagabus.errors import ContextClosed, HandlingError, InvalidTime, TooManyMessages
 from sagabus.identity import Derive, check_id, derive
 from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.message.stamping import checked_headers, checked_key
@@ -36,7 +36,7 @@ class Outbound(Protocol):
 
     def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
         """The one envelope of the `ordinal`th message of the run of `cause`, sent without options at `now`. It is as
-        `address` makes it, in fewer steps. None where `address` has to be asked.
+        `address` makes it, in fewer steps. None where `address` has to be asked, and beyond `max_sent`.
         """
         ...
 
@@ -62,6 +62,11 @@ class Outbound(Protocol):
     @property
     def derive(self) -> Derive:
         """Mints the ids of what a run sends."""
+        ...
+
+    @property
+    def max_sent(self) -> int:
+        """How many messages and timers one run may send."""
         ...
 
 
@@ -333,8 +338,11 @@ class Context:
             self.unheard = True
 
     def _next(self) -> int:
-        self._ordinal += 1
-        return self._ordinal
+        ordinal, limit = self._ordinal + 1, self._outbound.max_sent
+        if ordinal > limit:
+            raise TooManyMessages(self._envelope.channel, limit, self.key)
+        self._ordinal = ordinal
+        return ordinal
 
     def _check_open(self) -> None:
         if self._closed:

@@ -67,6 +67,10 @@ class Settings:
     max_message_depth: int = 32
     max_hops: int = 10_000
     """How many messages handlers may send to one another in a row, with no delay in between, before it is a loop."""
+    max_sent: int = 10_000
+    """How many messages and timers one run of a handler, one `bus.transaction()` or one `publish_many` may send. A
+    message to many receivers counts once.
+    """
     unheard: Literal["warn", "refuse"] = "warn"
     """What happens to an event that no subscription receives: a warning once per type, or Unroutable."""
     unknown_type_wait: timedelta = timedelta(0)
@@ -98,6 +102,7 @@ class Settings:
                 "max_message_size",
                 "max_message_depth",
                 "max_hops",
+                "max_sent",
                 "lanes",
             )
             if (value := getattr(self, name)) is not None and value < 1

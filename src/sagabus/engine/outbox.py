@@ -69,6 +69,7 @@ class TransactionPublisher:
         return [], ()
 
     def _buffer(self, outgoing: Outgoing) -> str:
+        self._publisher.check_count(len(self.pending) + 1, "bus.transaction()")
         try:
             outgoing.address()  # what cannot travel is refused on this line, not at the commit
         except Unroutable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal, TypeAlias, TypeGuard, cast, get_args
 
 import msgspec
@@ -15,7 +16,14 @@ from sagabus.engine.observers import Observers
 from sagabus.engine.routing import RoutingTable
 from sagabus.engine.sender import Sender
 from sagabus.envelope import Envelope, Stamp
-from sagabus.errors import ConfigurationError, DuplicateMessage, MessageIdCollision, MessageTooOld, SagaBusError
+from sagabus.errors import (
+    ConfigurationError,
+    DuplicateMessage,
+    MessageIdCollision,
+    MessageTooOld,
+    SagaBusError,
+    TooManyMessages,
+)
 from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
 from sagabus.message.stamping import checked_headers, checked_key
@@ -86,7 +94,7 @@ class Publisher:
     def __init__(
         self, sender: Sender, clock: Clock, identity: Identity, rules: DeduplicationRules, observers: Observers
     ) -> None:
-        self._sender = sender
+        self._sender, self.most = sender, sender.max_sent
         self._clock = clock
         self._identity = identity
         self._rules = rules
@@ -124,9 +132,16 @@ class Publisher:
         return Outgoing(message, kind, self._sender.announced(message, stamp), on_collision == "raise", self._sender)
 
     def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
-        """Messages of either kind, or (message, id) pairs."""
-        pairs = map(with_id, messages)
+        """Messages of either kind, or (message, id) pairs. Of more than one batch may hold, none is looked at."""
+        taken = list(islice(messages, self.most + 1))
+        self.check_count(len(taken), "publish_many(...)")
+        pairs = map(with_id, taken)
         return [self.outgoing(each, None, message_id=given, on_collision=on_collision) for each, given in pairs]
+
+    def check_count(self, count: int, call: str) -> None:
+        """TooManyMessages unless one call, or one transaction, may send so many."""
+        if count > self.most:
+            raise TooManyMessages(call, self.most)
 
     def note(self, addressed: Sequence[Addressed], answers: Sequence[Admission], *, is_joined: bool = False) -> None:
         """Log and count what was not accepted, and tell the subscriptions' reactions to duplicates."""

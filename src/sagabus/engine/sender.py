@@ -55,6 +55,7 @@ class Sender:
         self._encode = codec.encode
         self._max_hops = settings.max_hops
         self._max_size = settings.max_message_size
+        self.max_sent = settings.max_sent
         self._refuses_unheard = settings.unheard == "refuse"
         self.observers = observers or Observers()
         self._adds_headers = self.observers.are_sending
@@ -97,12 +98,13 @@ class Sender:
         return [self._envelope(message, name, body, route, stamp, table) for route in routes]
 
     def follow(self, message: object, kind: str | None, cause: Envelope, ordinal: int, now: int) -> Envelope | None:
-        """The one envelope of a message that the run of `cause` sends without options; None where `address` must tell.
+        """The one envelope of a message that the run of `cause` sends without options; None where `address` must tell,
+        and beyond the limit.
 
         What most runs send: so it is `address` and `_envelope` in one call, without a stamp in between.
         """
         plain, hops = self.routing.table.plain.get(type(message)), cause.hops + 1
-        if plain is None or plain.kind != kind or hops > self._max_hops:
+        if plain is None or plain.kind != kind or hops > self._max_hops or ordinal > self.max_sent:
             return None
         body, _ = plain.write(message)
         incoming = cause.message_id
