@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagabus.bus import Bus
 from sagabus.bus.views import SagaRecord, TimerRecord, Transition
+from sagabus.codec.marks import Hidden
 from sagabus.context import Context
 from sagabus.definitions.handler import handler
 from sagabus.definitions.saga import Saga, handles, starts, stuck, timer
@@ -106,6 +107,7 @@ __all__ = [
     "Handled",
     "HandlingError",
     "Health",
+    "Hidden",
     "InvalidMessageId",
     "InvalidTime",
     "JoinedPublisher",

@@ -122,7 +122,7 @@ def test_every_view_of_a_letter_says_its_cause(cli: Cli) -> None:
 def test_a_letter_is_shown_whole_and_cannot_touch_the_terminal(cli: Cli) -> None:
     hostile = cli.ids("--reason", "no c")[0]
 
-    code, shown = cli.run("dead-letters", "show", str(hostile))
+    code, shown = cli.run("dead-letters", "show", str(hostile), "--reveal")
 
     assert code == 0
     assert "\x1b" not in shown
@@ -132,7 +132,7 @@ def test_a_letter_is_shown_whole_and_cannot_touch_the_terminal(cli: Cli) -> None
 
 
 def test_json_has_the_message_as_data(cli: Cli) -> None:
-    found = cli.json("dead-letters", "show", str(cli.ids("--subscription", "sleepy")[0]))
+    found = cli.json("dead-letters", "show", str(cli.ids("--subscription", "sleepy")[0]), "--reveal")
 
     assert found["body"] == {"key": "a"}
     assert found["headers"] == {"h": HOSTILE}
@@ -259,7 +259,7 @@ def test_a_saga_is_shown_with_its_state(cli: Cli) -> None:
     assert code == 0
     assert "\x1b" not in shown
     assert "status:     open\n" in shown
-    assert cli.json("sagas", "show", "talk", "a")["state"] == {"key": "a", "status": "closed"}
+    assert cli.json("sagas", "show", "talk", "a", "--reveal")["state"] == {"key": "a", "status": "closed"}
 
 
 def test_a_saga_that_is_not_there_is_exit_code_1(cli: Cli) -> None:

@@ -37,7 +37,7 @@ class Kept:
 
 async def changes(*states: bytes, after: int = 0, first: int = 1) -> list[Any]:
     inspect: Any = Kept(*states, first=first)
-    steps = await steps_of(inspect, "orders", "A1", after, 100)
+    steps = await steps_of(inspect, "orders", "A1", after, 100, mask=None)
     return [
         None if step.changes is None else [(each.path, each.before, each.after) for each in step.changes]
         for step in steps
@@ -60,7 +60,7 @@ async def test_a_number_and_a_truth_are_not_one_value() -> None:
 
 async def test_what_is_gone_or_new_says_so() -> None:
     inspect: Any = Kept(b'{"a":null}', b'{"b":null}')
-    (_, step) = await steps_of(inspect, "orders", "A1", 0, 100)
+    (_, step) = await steps_of(inspect, "orders", "A1", 0, 100, mask=None)
 
     assert step.changes is not None
     assert [(each.path, each.added, each.removed) for each in step.changes] == [("b", True, False), ("a", False, True)]
@@ -77,16 +77,16 @@ async def test_without_the_step_before_nothing_is_claimed() -> None:
 async def test_a_page_has_no_more_steps_than_asked_for() -> None:
     inspect: Any = Kept(*[b"{}"] * 5)
 
-    assert len(await steps_of(inspect, "orders", "A1", 0, 3)) == 3
-    assert [each.version for each in await steps_of(inspect, "orders", "A1", 20, 2)] == [3, 4]
+    assert len(await steps_of(inspect, "orders", "A1", 0, 3, mask=None)) == 3
+    assert [each.version for each in await steps_of(inspect, "orders", "A1", 20, 2, mask=None)] == [3, 4]
 
 
 @pytest.mark.parametrize("state", [b"not json", b"[1]", b"3"])
 async def test_a_state_of_any_kind_is_shown(state: bytes) -> None:
     inspect: Any = Kept(b"{}", state)
 
-    assert len(await steps_of(inspect, "orders", "A1", 0, 100)) == 2
+    assert len(await steps_of(inspect, "orders", "A1", 0, 100, mask=None)) == 2
 
 
 async def test_an_instance_without_a_history_has_no_steps() -> None:
-    assert await steps_of(MemoryStore().inspect, "orders", "A1", 0, 100) == []
+    assert await steps_of(MemoryStore().inspect, "orders", "A1", 0, 100, mask=None) == []

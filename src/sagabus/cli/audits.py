@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from sagabus.cli.loading import load_bus
+from sagabus.cli.masking import reveal_option
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
@@ -26,18 +28,19 @@ _LISTED = ("id", "at", "by", "what", "subscription", "target", "before", "after"
 @click.option("--target", metavar="TEXT", help="Only changes of this key, message id or dead letter.")
 @click.option("--after", type=POSITION, metavar="ID", help="Only older entries than this one: the next page.")
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
+@reveal_option
 @json_option
-def audit(
-    arguments: tuple[str, ...], url: str | None, *, target: str | None, after: int | None, limit: int, as_json: bool
-) -> None:
+def audit(arguments: tuple[str, ...], url: str | None, *, target: str | None, as_json: bool, **options: Any) -> None:
     """List what operators have changed, the latest first: who, when, what and why.
+
+    The values of hidden fields are left out, and with --store all values of messages and states.
 
     Exit codes: 0 listed (also when there is nothing), 1 no such subscription, 2 could not run.
     """
     place, rest = split_target(arguments, url)
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
-    found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, after, limit))
+    found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, options))
     if as_json:
         emit_json(data_of(found.entries))
     else:
@@ -48,11 +51,12 @@ def audit(
         click.echo(f"There are more: --after {found.after}", err=True)
 
 
-async def _audit(  # noqa: PLR0917  # one after another, as they were typed
-    place: str | None, url: str | None, name: str | None, target: str | None, after: int | None, limit: int
+async def _audit(
+    place: str | None, url: str | None, name: str | None, target: str | None, options: dict[str, Any]
 ) -> AuditPage:
+    declared = () if place is None else load_bus(place).definitions
     async with opened(place, url) as bus:
-        return await bus.inspect.audit(name, target=target, after=after, limit=limit)
+        return await bus.inspect.knowing(declared).audit(name, target=target, **options)
 
 
 def _row(each: AuditRecord) -> list[object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sagabus.cli.loading import load_bus
+from sagabus.cli.masking import masks_of
 from sagabus.cli.mend_options import EXITS, confirmed, json_object, mend_options
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
@@ -79,7 +80,8 @@ def edit(
     if len(rest) != 2 or not (rest[0].isascii() and rest[0].isdigit() and len(rest[0]) < 19):
         raise click.UsageError("give the ID of one dead letter, and the body as a JSON object")
     body = _body(rest[1])
-    if not confirmed(f"replace dead letter {rest[0]} by a message with the body {json.dumps(body)}", yes=yes):
+    shown = asyncio.run(_shown(target, url, int(rest[0]), body))
+    if not confirmed(f"replace dead letter {rest[0]} by a message with the body {json.dumps(shown)}", yes=yes):
         ctx.exit(1)
     result, message_id = asyncio.run(_edit(target, url, int(rest[0]), body, words))
     made = message_id if result.value == "done" else None  # before, the letter may have been closed by another body
@@ -99,6 +101,16 @@ def _body(text: str) -> dict[str, Any]:
 async def _groups(target: str | None, url: str | None, name: str | None, times: dict[str, Any]) -> LetterGroups:
     async with opened(target, url) as bus:
         return await bus.dead_letters.groups(name, **times)
+
+
+async def _shown(target: str | None, url: str | None, letter: int, body: dict[str, Any]) -> object:
+    """The body that was typed, without its hidden values: what a command says may stay in a log."""
+    masks = masks_of(target)
+    async with opened(target, url) as bus:
+        found = await bus.dead_letters.get(letter, bodies=False)
+    if found is None:
+        return masks.of_message("", "").over(body).value
+    return masks.of_letter(found).over(body).value
 
 
 async def _edit(

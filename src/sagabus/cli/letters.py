@@ -9,6 +9,7 @@ import click
 
 from sagabus.cli.letter_choice import Choice, filter_of, settle
 from sagabus.cli.letter_groups import edit, groups, time_options
+from sagabus.cli.masking import masks_of, reveal_option, say_hidden
 from sagabus.cli.mend_options import by_option, for_the_log
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
@@ -100,10 +101,13 @@ def list_(
 @dead_letters.command("show")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] ID")
 @store_option
+@reveal_option
 @json_option
 @click.pass_context
-def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, reveal: bool, as_json: bool) -> None:
     """Show one dead letter: its message, error and traceback.
+
+    The values of hidden fields are left out, and with --store all values of the message, whose class is not known.
 
     Exit codes: 0 shown, 1 no such dead letter, 2 could not run.
     """
@@ -115,6 +119,11 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
     if letter is None:
         click.echo(f"sagabus: there is no dead letter {ids[0]}", err=True)
         ctx.exit(1)
+    if not reveal:
+        masks = masks_of(target)
+        mask, body = masks.of_letter(letter), letter.envelope.body
+        letter = masks.over(letter)
+        say_hidden(letter.envelope.message_type, mask, mask.over_text(body).places)
     if as_json:
         emit_json(_whole(letter))
         return

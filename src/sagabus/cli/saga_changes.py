@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sagabus.cli.loading import load_bus
+from sagabus.cli.masking import masked_sides, masks_of
 from sagabus.cli.mend_options import EXITS, confirmed, json_object, mend_options, tell
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 
@@ -99,13 +101,15 @@ def _run(
     options: dict[str, Any],
 ) -> None:
     target, url, (saga, key) = place
-    changes = f", with {json.dumps(fields)}" if fields else ""
+    masks = masks_of(target)
+    changes = f", with {json.dumps(masks.of_state(saga).over(fields).value)}" if fields else ""
     what = f"{verb} {saga} {key} at version {options['version']}{changes}"
     if not confirmed(what, yes=options.pop("yes")):
         ctx.exit(1)
     as_json = options.pop("as_json")
     mended = asyncio.run(_mend(target, url, verb, saga, key, fields, options))
-    tell(mended, as_json=as_json)
+    before, after = masked_sides(masks, mended.verb, mended.subscription, mended.before, mended.after)
+    tell(replace(mended, before=before, after=after), as_json=as_json)
 
 
 async def _mend(  # noqa: PLR0917  # one after another, as they were typed

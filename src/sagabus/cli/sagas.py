@@ -14,12 +14,14 @@ import msgspec
 from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
+from sagabus.cli.masking import masks_of, reveal_option, say_hidden
 from sagabus.cli.opening import PAGE, POSITION, Seconds, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_fields, show_table
 from sagabus.cli.saga_changes import cancel, complete, patch
 from sagabus.cli.text import printable, time_text
+from sagabus.codec.masks import HIDDEN
 from sagabus.definitions.saga import SagaDefinition
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def sagas() -> None:
 )
 @click.option("--after", default="", metavar="KEY", help="Only instances with a greater key: the next page.")
 @click.option("--limit", type=_PAGE, default=100, show_default=True, help="Show at most this many of each saga.")
+@reveal_option
 @json_option
 def list_(
     arguments: tuple[str, ...],
@@ -61,9 +64,10 @@ def list_(
     limit: int,
     *,
     unchanged_for: float | None,
+    reveal: bool,
     as_json: bool,
 ) -> None:
-    """List instances by key, of one saga or of all.
+    """List instances by key, of one saga or of all. --json has their states, without the values of hidden fields.
 
     Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
@@ -78,7 +82,8 @@ def list_(
     found = asyncio.run(_list(target, url, rest, status=status, after=after, limit=limit))
     records = [record for records, _ in found.values() for record in records]
     if as_json:
-        emit_json([_fields(record) for record in records])
+        masks = None if reveal else masks_of(target)
+        emit_json([_fields(record if masks is None else masks.over(record)) for record in records])
         return
     show_table(
         [name.replace("_at", "") for name in _LISTED],
@@ -91,10 +96,13 @@ def list_(
 @sagas.command("show")
 @click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SAGA KEY")
 @store_option
+@reveal_option
 @json_option
 @click.pass_context
-def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> None:
+def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, reveal: bool, as_json: bool) -> None:
     """Show one instance: its status, state and timers.
+
+    The values of hidden fields are left out, and with --store all values of the state, whose class is not known.
 
     Exit codes: 0 shown, 1 no such instance, 2 could not run.
     """
@@ -106,6 +114,10 @@ def show(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_
         click.echo(f"sagabus: {printable(rest[0])} has no instance {printable(rest[1])}", err=True)
         ctx.exit(1)
     record, due = found
+    if not reveal:
+        masks = masks_of(target)
+        say_hidden(record.saga, masks.of_state(record.saga), masks.over_state(record).places)
+        record = masks.over(record)
     fields = {**_fields(record), "timers": {name: due.get(name) for name in record.timers}}
     if as_json:
         emit_json(fields)
@@ -147,21 +159,22 @@ def why(ctx: click.Context, arguments: tuple[str, ...], url: str | None, *, as_j
 )
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
 @click.option("--changes", is_flag=True, help="Show what each transition changed in the state.")
+@reveal_option
 @json_option
 def history(
-    arguments: tuple[str, ...], url: str | None, *, after: int, limit: int, changes: bool, as_json: bool
+    arguments: tuple[str, ...], url: str | None, *, after: int, limit: int, changes: bool, reveal: bool, as_json: bool
 ) -> None:
     """List the transitions of one instance, the oldest first.
 
     The store keeps them for sagas with history=True, for the retention. --json has the state that each one left, and
-    what it changed.
+    what it changed. The values of hidden fields are left out, and with --store all values of the state.
 
     Exit codes: 0 listed (also when there are none), 1 no such name, 2 could not run.
     """
     target, rest = split_target(arguments, url)
     if len(rest) != 2:
         raise click.UsageError("give a SAGA and a KEY")
-    found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1))
+    found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1, reveal=reveal))
     if as_json:
         emit_json(data_of(found[:limit]))
     elif changes:
@@ -253,11 +266,10 @@ async def _why(target: str | None, url: str | None, saga: str, key: str) -> Wait
         return await bus.inspect.knowing(declared).why(saga, key)
 
 
-async def _history(
-    target: str | None, url: str | None, saga: str, key: str, *, after: int, limit: int
-) -> tuple[Step, ...]:
+async def _history(target: str | None, url: str | None, saga: str, key: str, **options: Any) -> tuple[Step, ...]:
+    declared = () if target is None else load_bus(target).definitions
     async with opened(target, url) as bus:
-        return await bus.inspect.history(saga, key, after=after, limit=limit)
+        return await bus.inspect.knowing(declared).history(saga, key, **options)
 
 
 def _step_row(step: Step) -> list[object]:
@@ -275,6 +287,8 @@ def _show_changes(steps: Iterable[Step]) -> None:
 
 
 def _change_text(change: Change) -> str:
+    if HIDDEN in (change.before, change.after) and not (change.added or change.removed):
+        return f"{change.path} changed {HIDDEN}"
     before, after = (msgspec.json.encode(value).decode() for value in (change.before, change.after))
     if change.added:
         return f"{change.path} = {after}"

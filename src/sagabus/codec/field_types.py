@@ -12,16 +12,16 @@ import msgspec
 from msgspec import inspect as reflection
 
 from sagabus.codec.json_text import join
+from sagabus.codec.marks import bare, is_hidden
 from sagabus.codec.pydantic_codec import (
-    described_type,
     equality_is_its_own,
-    field_annotations,
+    field_types,
     is_model,
     secrets_without_serializer,
 )
 from sagabus.codec.pydantic_schema import unreadable_fields
 
-__all__ = ["FieldTypes", "paths", "walk"]
+__all__ = ["FieldTypes", "hidden_paths", "is_field_hidden", "paths", "walk"]
 
 
 class FieldTypes(NamedTuple):
@@ -41,6 +41,8 @@ class _Node(NamedTuple):
     """Below a pydantic model, which decides itself what it can hold."""
     same_as: str | None = None
     """The path at which its type came before, where it did: there stands what is below it."""
+    is_hidden: bool = False
+    """People do not get to see what is there."""
 
 
 def walk(cls: type[object]) -> FieldTypes:
@@ -64,6 +66,25 @@ def walk(cls: type[object]) -> FieldTypes:
 def paths(cls: type[object]) -> list[str]:
     """The path of every field of the class, however deep; a type that came before is named by the path where it did."""
     return sorted({node.path if node.same_as is None else f"{node.path}={node.same_as}" for node in _nodes(cls)})
+
+
+def hidden_paths(cls: type[object]) -> list[str]:
+    """The path of every field of the class that is marked as hidden, however deep."""
+    return sorted({node.path for node in _nodes(cls) if node.is_hidden})
+
+
+def is_field_hidden(cls: type[object], name: str) -> bool:
+    """Whether the field of this name in Python is marked as hidden."""
+    names = dict(zip(getattr(cls, "__struct_fields__", ()), getattr(cls, "__struct_encode_fields__", ()), strict=True))
+    model_fields: dict[str, Any] = getattr(cls, "model_fields", {})
+    names |= {each: field.serialization_alias or each for each, field in model_fields.items()}
+    return names.get(name, name) in hidden_paths(cls)
+
+
+def _node(path: str, described: reflection.Type | None, *, is_foreign: bool, hidden: bool = False) -> _Node:
+    if described is None:
+        return _Node(path, None, is_foreign, is_hidden=hidden)
+    return _Node(path, bare(described), is_foreign, is_hidden=hidden or is_hidden(described))
 
 
 def _class_of(node: _Node) -> type[object] | None:
@@ -118,7 +139,8 @@ def _nodes(cls: type[object]) -> Iterator[_Node]:
         if model is not None and is_model(model):
             models[model] = node.path
             waiting += [
-                _Node(join(node.path, name), described_type(hint), True) for name, hint in field_annotations(model)
+                _node(join(node.path, name), described, is_foreign=True, hidden=hidden)
+                for name, described, hidden in field_types(model)
             ]
         else:
             waiting += _children(node)
@@ -130,10 +152,10 @@ def _children(node: _Node) -> Iterator[_Node]:
         parts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         for part in parts:
             if isinstance(part, reflection.Field):
-                yield _Node(join(node.path, part.encode_name), part.type, node.is_foreign)
+                yield _node(join(node.path, part.encode_name), part.type, is_foreign=node.is_foreign)
             elif isinstance(part, reflection.Type):
                 path = node.path if isinstance(node.type, reflection.UnionType) else f"{node.path}[]"
-                yield _Node(path, part, node.is_foreign)
+                yield _node(path, part, is_foreign=node.is_foreign)
 
 
 def _compares_all(cls: type[Any]) -> bool:

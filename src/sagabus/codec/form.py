@@ -14,6 +14,7 @@ import msgspec
 from sagabus.codec.comparison import NOT_FINITE, difference, non_finite, parts
 from sagabus.codec.field_types import FieldTypes, walk
 from sagabus.codec.json_text import explain, is_too_deep, join
+from sagabus.codec.marks import without_mark
 from sagabus.codec.pydantic_codec import decode_model, encode_model, read_inner, write_inner
 from sagabus.codec.undeclared import Check, check_inside, first_lost
 from sagabus.errors import ConfigurationError, SagaBusError
@@ -238,7 +239,8 @@ def _exact_fields(cls: type[object]) -> tuple[ExactField, ...]:
 
 def _plain(hint: object) -> tuple[frozenset[type], frozenset[str]]:
     """The types and the literal texts that a field takes; neither when it takes anything else."""
-    members = get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+    hint = without_mark(hint)
+    members = tuple(map(without_mark, get_args(hint))) if get_origin(hint) in {Union, UnionType} else (hint,)
     types = frozenset(member for member in members if isinstance(member, type) and member in _PLAIN)
     literals = [member for member in members if get_origin(member) is Literal]
     values = [value for literal in literals for value in get_args(literal)]

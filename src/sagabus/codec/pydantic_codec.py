@@ -5,10 +5,12 @@ from pydantic, which is optional.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypedDict, cast, get_args
+from typing import Any, Protocol, TypedDict, cast, get_args, get_type_hints
 
 import msgspec
 from msgspec import inspect as reflection
+
+from sagabus.codec.marks import Hidden, marked
 
 __all__ = [
     "decode_model",
@@ -16,7 +18,7 @@ __all__ = [
     "encode_model",
     "equality_is_its_own",
     "explain",
-    "field_annotations",
+    "field_types",
     "is_model",
     "model_parts",
     "model_types",
@@ -102,10 +104,38 @@ def model_parts(value: object) -> Mapping[str, object]:
     return {**values, **(model.__pydantic_extra__ or {})}
 
 
-def field_annotations(cls: type[object]) -> Iterator[tuple[str, object]]:
-    """The fields of a model by their names in JSON, with their types."""
+def field_types(cls: type[object]) -> Iterator[tuple[str, reflection.Type | None, bool]]:
+    """The fields of a model by their names in JSON, with their types, and whether they are hidden.
+
+    The type is None if msgspec cannot describe it.
+    """
     for name, field in cast("type[Model]", cls).model_fields.items():
-        yield field.serialization_alias or name, field.annotation
+        yield field.serialization_alias or name, *_field_type(field)
+
+
+def _field_type(field: ModelField) -> tuple[reflection.Type | None, bool]:
+    """A secret of pydantic counts as hidden, and so does a mark inside a type of which nothing says where it is."""
+    described = described_type(field.annotation)
+    if Hidden in field.metadata or _holds_secret(field.annotation, in_clear=True):
+        return described, True
+    return described, described is None and _holds_mark(field.annotation, set())
+
+
+def _holds_mark(hint: object, seen: set[object]) -> bool:
+    if hint is Hidden:
+        return True
+    if not isinstance(hint, type) or get_args(hint):
+        return any(_holds_mark(each, seen) for each in get_args(hint))
+    if hint in seen:
+        return False
+    seen.add(hint)
+    if is_model(hint):
+        fields = cast("type[Model]", hint).model_fields.values()
+        return any(_field_type(each)[1] or _holds_mark(each.annotation, seen) for each in fields)
+    try:
+        return any(_holds_mark(each, seen) for each in get_type_hints(hint, include_extras=True).values())
+    except Exception:  # noqa: BLE001  # what a name means is not known here, so it may be marked
+        return True
 
 
 def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, reflection.Type | None]:
@@ -122,7 +152,9 @@ def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, re
     for name, computed in model.model_computed_fields.items():
         found.update(dict.fromkeys((name, computed.alias or name), reflection.AnyType()))  # written, and never read
     for name, field in fields:
-        described = described_type(field.annotation) or reflection.AnyType()
+        described, is_hidden = _field_type(field)
+        described = described or reflection.AnyType()
+        described = marked(described) if is_hidden else described
         names = (name, field.alias, field.validation_alias)
         found.update((each, described) for each in names if isinstance(each, str))
     return found
@@ -131,7 +163,10 @@ def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, re
 def root_type(cls: type[Any]) -> reflection.Type | None:
     """What a model stands for that has no fields and is written as its one value; None for any other model."""
     is_root: bool = getattr(cls, "__pydantic_root_model__", False)
-    return described_type(cls.model_fields["root"].annotation) if is_root else None
+    if not is_root:
+        return None
+    described, is_hidden = _field_type(cls.model_fields["root"])
+    return marked(described or reflection.AnyType()) if is_hidden else described
 
 
 def described_type(hint: object) -> reflection.Type | None:
@@ -158,11 +193,14 @@ def secrets_without_serializer(cls: type[object]) -> Iterator[str]:
             yield name
 
 
-def _holds_secret(hint: object) -> bool:
+def _holds_secret(hint: object, *, in_clear: bool = False) -> bool:
+    """Whether a value of the type is or has a secret that pydantic writes as stars; `in_clear`: or by a serializer."""
     if isinstance(hint, type) and hint.__module__ == "pydantic.types" and hasattr(hint, "get_secret_value"):
         return True
     arguments = get_args(hint)
-    return not _has_serializer(arguments) and any(map(_holds_secret, arguments))
+    if not in_clear and _has_serializer(arguments):
+        return False
+    return any(_holds_secret(each, in_clear=in_clear) for each in arguments)
 
 
 def _has_serializer(metadata: Iterable[object]) -> bool:

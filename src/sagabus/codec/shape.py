@@ -16,9 +16,10 @@ from msgspec import inspect as reflection
 
 from sagabus.codec.field_types import paths
 from sagabus.codec.json_text import join
+from sagabus.codec.marks import bare
 from sagabus.codec.pydantic_codec import is_model, model_types, root_type
 
-__all__ = ["CARRIES", "shape_text", "unknown_part", "version_of"]
+__all__ = ["CARRIES", "Part", "parts_of", "shape_text", "tag_in", "unknown_part", "version_of"]
 
 CARRIES = "+"
 """Ends the shape of a state that also has fields of another release."""
@@ -48,12 +49,13 @@ def unknown_part(
 
 
 def _unknown(described: reflection.Type, raw: object, path: str, keeps: Callable[[str], bool]) -> Iterator[str]:
+    described = bare(described)
     if isinstance(described, reflection.CustomType) and is_model(described.cls):
-        described = root_type(described.cls) or described
+        described = bare(root_type(described.cls) or described)
     if isinstance(described, reflection.UnionType):
         yield from _unknown_in_union(described.types, raw, path, keeps)
         return
-    for step, (inner, part) in _parts(described, raw):
+    for step, (inner, part) in parts_of(described, raw):
         inside = join(path, step)
         if inner is not None:
             yield from _unknown(inner, part, inside, keeps)
@@ -64,7 +66,7 @@ def _unknown(described: reflection.Type, raw: object, path: str, keeps: Callable
 def _unknown_in_union(
     members: Iterable[reflection.Type], raw: object, path: str, keeps: Callable[[str], bool]
 ) -> Iterator[str]:
-    fitting = [member for member in members if _takes(member, raw)]
+    fitting = [member for member in map(bare, members) if _takes(member, raw)]
     found = [next(_unknown(member, raw, path, keeps), None) for member in fitting]
     if found and None not in found:
         yield from filter(None, found[:1])
@@ -74,13 +76,14 @@ def _takes(member: reflection.Type, raw: object) -> bool:
     if isinstance(member, reflection.AnyType | reflection.CustomType):
         return True
     if isinstance(member, reflection.StructType) and member.tag_field is not None:
-        return _tag_in(member, raw) == member.tag
+        return tag_in(member, raw) == member.tag
     if isinstance(raw, dict):
         return isinstance(member, (*_OBJECTS, reflection.DictType)) and not _is_row(member)
     return isinstance(raw, list) and (isinstance(member, (*_ARRAYS, reflection.TupleType)) or _is_row(member))
 
 
-def _tag_in(struct: reflection.StructType, raw: object) -> object:
+def tag_in(struct: reflection.StructType, raw: object) -> object:
+    """What JSON data says of which Struct it is; None where it says nothing."""
     if isinstance(raw, dict):
         return cast("dict[str, object]", raw).get(struct.tag_field or "")
     return next(iter(cast("list[object]", raw)), None) if isinstance(raw, list) else None
@@ -90,7 +93,7 @@ Part: TypeAlias = tuple[reflection.Type | None, object]
 """A part of JSON data with its type; without one where the type around it has no such part."""
 
 
-def _parts(described: reflection.Type, raw: object) -> Iterator[tuple[object, Part]]:
+def parts_of(described: reflection.Type, raw: object) -> Iterator[tuple[object, Part]]:
     """Names or indices, with what stands there."""
     if isinstance(raw, dict):
         yield from _parts_of_object(described, cast("dict[str, object]", raw))

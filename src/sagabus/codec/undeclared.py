@@ -14,6 +14,7 @@ from msgspec import inspect as reflection
 
 from sagabus.codec.comparison import parts
 from sagabus.codec.json_text import join
+from sagabus.codec.marks import bare
 
 __all__ = ["Check", "check_inside", "first_lost"]
 
@@ -76,6 +77,7 @@ class _Checks:
 
     def of(self, described: reflection.Type) -> Check | None:
         """The check of values of a type."""
+        described = bare(described)
         if id(described) in self._made:
             return self._made[id(described)]
         self._types.append(described)
@@ -127,7 +129,7 @@ class _Checks:
     def _of_union(self, described: reflection.UnionType) -> Check | None:
         """By the type of the value: of an object that is none of the members, comparing says enough."""
         checks: dict[type[object], Check] = {}
-        for member in described.types:
+        for member in map(bare, described.types):
             cls = dict if isinstance(member, reflection.DictType | reflection.TypedDictType) else _class_of(member)
             if (check := self.of(member)) is not None and cls is not None:
                 checks[cls] = check

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard, TypeVar, cast
 
 from sagabus.codec import JsonCodec
+from sagabus.codec.field_types import is_field_hidden
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.handler import HandlerDefinition, define_handler
 from sagabus.definitions.reaction import Reaction, declared
@@ -58,6 +59,7 @@ def define(given: Sequence[Any], codec: JsonCodec, states: StateCodec, settings:
         if isinstance(definition, SagaDefinition):
             with _noting(f"saga {definition.name!r}", problems):
                 states.prepare(definition.cls)
+                _check_shown(definition.cls, key=definition.options.key, status="status")
     _check_receivers(defined, problems)
     defined.rules = _read_rules(defined, settings, problems)
     if problems:
@@ -159,9 +161,21 @@ def _learn(
             registry.add(message_type.cls)
         with _noting(where, problems):
             codec.prepare(message_type)
+            _check_shown(message_type.cls, key=reaction.key_field)
         if reaction.key is not None:
             for name in message_type.names:
                 defined.keys[(definition.name, name)] = reaction.key
+
+
+def _check_shown(cls: type[object], **names: object) -> None:
+    """ConfigurationError with every hidden field that stands in all lists and logs, by what it is."""
+    problems = [
+        f"field {name!r} is the {what}, which lists and logs show: it cannot be Hidden"
+        for what, name in names.items()
+        if isinstance(name, str) and is_field_hidden(cls, name)
+    ]
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def _check_receivers(defined: Definitions, problems: list[str]) -> None:

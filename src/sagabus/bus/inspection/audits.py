@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.inspection.records import AuditPage, AuditRecord, PauseRecord
 from sagabus.clock import moment
 from sagabus.store.inspection import Inspection
@@ -12,11 +13,17 @@ from sagabus.store.mending import Audited, Paused
 
 
 async def audit_page(
-    inspect: Inspection, subscription: str | None, target: str | None, after: int | None, limit: int
+    inspect: Inspection,
+    subscription: str | None,
+    target: str | None,
+    after: int | None,
+    limit: int,
+    *,
+    masks: Masks | None,
 ) -> AuditPage:
-    """A page of what operators have changed, and where the next one begins."""
+    """A page of what operators have changed, and where the next one begins. Without masks, all values are shown."""
     found = await inspect.audits(channel=subscription, target=target, before=after, limit=limit + 1)
-    shown = tuple(map(_record_of, found.entries[:limit]))
+    shown = tuple(_record_of(each, masks) for each in found.entries[:limit])
     if len(found.entries) > limit:
         return AuditPage(entries=shown, after=shown[-1].id, stopped=False)
     return AuditPage(entries=shown, after=found.stopped_at, stopped=found.stopped_at is not None)
@@ -27,8 +34,11 @@ def pauses_of(found: Sequence[Paused]) -> dict[str, PauseRecord]:
     return {each.channel: PauseRecord(since=moment(each.since), by=each.by, reason=each.reason) for each in found}
 
 
-def _record_of(each: Audited) -> AuditRecord:
+def _record_of(each: Audited, masks: Masks | None) -> AuditRecord:
     entry = each.entry
+    before, after = _value(entry.before), _value(entry.after)
+    if masks is not None:
+        before, after = (masks.over_change(entry.verb, entry.channel, value) for value in (before, after))
     return AuditRecord(
         id=each.id,
         at=moment(each.at),
@@ -37,8 +47,8 @@ def _record_of(each: Audited) -> AuditRecord:
         subscription=entry.channel,
         target=entry.target,
         reason=entry.reason,
-        before=_value(entry.before),
-        after=_value(entry.after),
+        before=before,
+        after=after,
     )
 
 

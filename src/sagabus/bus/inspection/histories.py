@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
 
 from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.inspection.records import Change, Step, UnchangedInstance, UnchangedPage
 from sagabus.clock import moment
+from sagabus.codec.masks import Mask
 from sagabus.envelope import Recorded
 from sagabus.store import Inspection
 
@@ -16,25 +17,32 @@ _MOST_CHANGES = 1_000
 _MISSING = object()
 
 
-async def steps_of(inspect: Inspection, saga: str, key: str, after: int, limit: int) -> list[Step]:
-    """A page of steps. The one before the page is read as well, for what the first step changed."""
+async def steps_of(
+    inspect: Inspection, saga: str, key: str, after: int, limit: int, *, mask: Mask | None
+) -> list[Step]:
+    """A page of steps. The one before the page is read as well, for what the first step changed.
+
+    Without a mask, all values are shown.
+    """
     found = list(await inspect.history(saga, key, after=max(after - 1, 0), limit=limit + 1))
     before = found.pop(0) if found and found[0].position == after else None
     steps: list[Step] = []
     for each in found[:limit]:
-        steps.append(_step(before, each))
+        steps.append(_step(before, each, mask))
         before = each
     return steps
 
 
-def _step(before: Recorded | None, each: Recorded) -> Step:
+def _step(before: Recorded | None, each: Recorded, mask: Mask | None) -> Step:
     is_first = each.version == 1
     known = is_first or (before is not None and before.version == each.version - 1)
     state = _plain(each.state)
+    shown = _shown(state, mask)
     changes: tuple[Change, ...] | None = None
     if known:
         earlier: Any = _plain(b"{}" if is_first or before is None else before.state)
-        changes = tuple(_differences("", earlier, state))[:_MOST_CHANGES]
+        pair = _Pair(earlier, _shown(earlier, mask)), _Pair(state, shown)
+        changes = tuple(_differences("", *pair))[:_MOST_CHANGES]
     return Step(
         position=each.position,
         saga=each.saga,
@@ -46,43 +54,73 @@ def _step(before: Recorded | None, each: Recorded) -> Step:
         timer=each.timer,
         status=each.status,
         completed=each.completed,
-        state=state,
+        state=shown,
         changes=changes,
     )
 
 
-def _differences(path: str, before: object, after: object) -> Iterator[Change]:
-    """Where two states differ, field by field and item by item."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        yield from _of_mappings(path, cast("Mapping[str, object]", before), cast("Mapping[str, object]", after))
-    elif isinstance(before, list) and isinstance(after, list):
-        yield from _of_lists(path, cast("Sequence[object]", before), cast("Sequence[object]", after))
+class _Pair(NamedTuple):
+    """A value as it is, and what is shown of it."""
+
+    real: object
+    shown: object
+
+    def part(self, step: Any) -> _Pair:
+        real = _part(self.real, step)
+        return _Pair(real, _MISSING if real is _MISSING else _part(self.shown, step))
+
+
+def _part(value: Any, step: Any) -> object:
+    try:
+        return value[step]
+    except (KeyError, IndexError):
+        return _MISSING
+
+
+def _shown(state: object, mask: Mask | None) -> object:
+    return state if mask is None else mask.over(state).value
+
+
+def _differences(path: str, before: _Pair, after: _Pair) -> Iterator[Change]:
+    """Where two states differ, field by field and item by item. What is hidden is not looked into."""
+    kinds = {type(each) for each in (*before, *after)}
+    if kinds == {dict}:
+        yield from _of_mappings(path, before, after)
+    elif kinds == {list}:
+        yield from _of_lists(path, before, after)
     else:
-        yield from _of_values(path, cast("Any", before), cast("Any", after))
+        yield from _of_values(path, before, after)
 
 
-def _of_values(path: str, before: object, after: object) -> Iterator[Change]:
+def _of_values(path: str, before: _Pair, after: _Pair) -> Iterator[Change]:
     """A value is changed if it is of another type, too: 1 is neither true nor 1.0."""
-    if type(before) is not type(after) or before != after:
+    if not _is_same(before.real, after.real):
         yield Change(
             path=path,
-            before=None if before is _MISSING else before,
-            after=None if after is _MISSING else after,
-            added=before is _MISSING,
-            removed=after is _MISSING,
+            before=None if before.shown is _MISSING else before.shown,
+            after=None if after.shown is _MISSING else after.shown,
+            added=before.real is _MISSING,
+            removed=after.real is _MISSING,
         )
 
 
-def _of_mappings(path: str, before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Change]:
-    for name in [*after, *(name for name in before if name not in after)]:
+def _is_same(before: Any, after: Any) -> bool:
+    if before is _MISSING or after is _MISSING or type(before) is not type(after):
+        return before is after
+    if isinstance(before, dict | list):  # hidden as a whole, or else they would be compared part by part
+        return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
+    return bool(before == after)
+
+
+def _of_mappings(path: str, before: _Pair, after: _Pair) -> Iterator[Change]:
+    for name in dict.fromkeys([*cast("dict[str, object]", after.real), *cast("dict[str, object]", before.real)]):
         inner = f"{path}.{name}" if path else name
-        yield from _differences(inner, before.get(name, _MISSING), after.get(name, _MISSING))
+        yield from _differences(inner, before.part(name), after.part(name))
 
 
-def _of_lists(path: str, before: Sequence[object], after: Sequence[object]) -> Iterator[Change]:
-    for number in range(max(len(before), len(after))):
-        earlier = before[number] if number < len(before) else _MISSING
-        yield from _differences(f"{path}[{number}]", earlier, after[number] if number < len(after) else _MISSING)
+def _of_lists(path: str, before: _Pair, after: _Pair) -> Iterator[Change]:
+    for number in range(max(len(cast("list[object]", each.real)) for each in (before, after))):
+        yield from _differences(f"{path}[{number}]", before.part(number), after.part(number))
 
 
 def _plain(state: bytes) -> Any:

@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Any, overload
 
 from sagabus.bus.arguments import check_key, check_number, check_text
 from sagabus.bus.inspection.audits import audit_page, pauses_of
 from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of, unchanged_page
+from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.inspection.messages import page, wanted_of
 from sagabus.bus.inspection.reconciling import Question, Reconciled, Sent, answers
 from sagabus.bus.inspection.records import (
@@ -29,12 +31,12 @@ from sagabus.bus.inspection.records import (
     WorkerStatus,
 )
 from sagabus.bus.inspection.waits import Definition, report
-from sagabus.bus.views import check_saga_name, check_subscription, saga_name
+from sagabus.bus.views import SagaRecord, Transition, check_saga_name, check_subscription, saga_name
 from sagabus.clock import Clock, instant, moment
 from sagabus.clock import span as checked_span
 from sagabus.codec.states import StateCodec
 from sagabus.definitions.saga import Saga
-from sagabus.envelope import Cause
+from sagabus.envelope import Cause, DeadLetter
 from sagabus.settings import Settings
 from sagabus.store import Routing, Store, WorkerSeen
 from sagabus.store.survey import Backlog, LaneCount, LetterCount
@@ -63,6 +65,7 @@ class Inspector:
         self._definitions = definitions
         self._states = states
         self._settings = settings
+        self._masks = Masks(definitions.values())
 
     def knowing(self, definitions: Iterable[Definition]) -> Inspector:
         """The same for a bus that does not run these definitions; nothing is subscribed by it."""
@@ -183,8 +186,12 @@ class Inspector:
             await check_saga_name(self._store, name, self._definitions)
         return found
 
-    async def history(self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100) -> tuple[Step, ...]:
+    async def history(
+        self, saga: type[Saga] | str, key: str, *, after: int = 0, limit: int = 100, reveal: bool = False
+    ) -> tuple[Step, ...]:
         """A page of the steps of an instance in their order, each with what it changed in the state.
+
+        Values are left out as by `masked`, unless `reveal` asks for them.
 
         `after` is the position of the last step of the page before. Empty for a saga without `history=True`, for a key
         that never was, and when the retention has passed. UnknownName for a name that nothing has.
@@ -193,7 +200,8 @@ class Inspector:
         check_key("bus.inspect.history(...)", key)
         check_number("bus.inspect.history(...)", after=after)
         name, store = saga_name(saga), self._store
-        found = await steps_of(store.inspect, name, key, after, limit)
+        mask = None if reveal else self._masks.of_state(saga)
+        found = await steps_of(store.inspect, name, key, after, limit, mask=mask)
         if not found and isinstance(saga, str) and name not in self._definitions:
             await check_saga_name(store, name, self._definitions)
         return tuple(found)
@@ -211,18 +219,40 @@ class Inspector:
         return await conversation(self._store, self._settings, correlation_id, after=after, limit=limit, now=now)
 
     async def audit(
-        self, subscription: str | None = None, *, target: str | None = None, after: int | None = None, limit: int = 100
+        self,
+        subscription: str | None = None,
+        *,
+        target: str | None = None,
+        after: int | None = None,
+        limit: int = 100,
+        reveal: bool = False,
     ) -> AuditPage:
         """A page of what operators have changed, the latest first, of one subscription or of all.
+
+        Values are left out as by `masked`, unless `reveal` asks for them.
 
         `target` is the key of an instance, or the id of a message or of a dead letter. `after` is that of the page
         before. UnknownName for a subscription that nothing names.
         """
         self._check("bus.inspect.audit(...)")
-        found = await audit_page(self._store.inspect, subscription, target, after, limit)
+        masks = None if reveal else self._masks
+        found = await audit_page(self._store.inspect, subscription, target, after, limit, masks=masks)
         if not found.entries and subscription is not None and subscription not in self._definitions:
             await check_subscription(self._store, "subscription", subscription)
         return found
+
+    @overload
+    def masked(self, record: DeadLetter) -> DeadLetter: ...
+    @overload
+    def masked(self, record: SagaRecord[Any]) -> SagaRecord[Any]: ...
+    @overload
+    def masked(self, record: Transition) -> Transition: ...
+    def masked(self, record: DeadLetter | SagaRecord[Any] | Transition) -> DeadLetter | SagaRecord[Any] | Transition:
+        """A record as people may see it: "(hidden)" is in place of the values of `Hidden` fields; a state is data.
+
+        Of a message or a saga that this bus does not declare, only the names of fields are shown.
+        """
+        return self._masks.over(record)
 
     async def reconcile(
         self,

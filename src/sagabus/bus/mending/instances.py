@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.mending.desk import Desk, Mended, Order
-from sagabus.bus.mending.values import json_of
+from sagabus.bus.mending.values import filled, json_of
 from sagabus.bus.views import check_saga_name, saga_name
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
@@ -26,8 +27,10 @@ class Patched(NamedTuple):
     state: bytes
     status: str | None
     shape: str | None
-    before: dict[str, object]
+    before: Mapping[str, object]
     """What the fields were."""
+    after: Mapping[str, object]
+    """What they are now."""
 
 
 class Instances:
@@ -63,7 +66,7 @@ class Instances:
             "version": version + 1,
             "status": patched.status,
             "completed": ends,
-            **({"fields": dict(fields)} if fields else {}),
+            **({"fields": patched.after} if fields else {}),
         }
         save = await self._save(instance, patched, ends=ends)
         made = await self._desk.make(ChangeInstance(save), order, before, after)
@@ -96,7 +99,7 @@ class Instances:
 
     def _patched(self, name: str, instance: Instance, fields: Mapping[str, object]) -> Patched:
         if not fields:
-            return Patched(instance.state, instance.status, instance.shape, {})
+            return Patched(instance.state, instance.status, instance.shape, {}, {})
         definition = self._desk.definitions.get(name)
         if not isinstance(definition, SagaDefinition):
             raise MendRefused(
@@ -123,7 +126,7 @@ class Instances:
 
     async def without_timer(self, instance: Instance, timer: str) -> ChangeInstance:
         """The instance as it is, but for one timer."""
-        save = await self._save(instance, Patched(instance.state, instance.status, instance.shape, {}), ends=False)
+        save = await self._save(instance, Patched(instance.state, instance.status, instance.shape, {}, {}), ends=False)
         timers = {name: each for name, each in instance.timers.items() if name != timer}
         return ChangeInstance(replace(save, timers=timers, wakes=False), (timer,))
 
@@ -139,6 +142,7 @@ def patched(desk: Desk, definition: SagaDefinition, instance: Instance, fields: 
     """The state with other fields, read by the types of the class and written again.
 
     MendRefused for a field that the class does not have, and StateInvalid for a value that its type does not take.
+    In a hidden field, "(hidden)" keeps the value; anywhere else it is refused, with MendRefused.
     """
     states = desk.states
     read = states.read(definition.cls, instance.state, instance.shape)
@@ -147,10 +151,12 @@ def patched(desk: Desk, definition: SagaDefinition, instance: Instance, fields: 
     unknown = sorted(set(fields) - set(stored))
     if unknown:
         raise MendRefused(f"{definition.name} has no field {unknown[0]!r}{known_names(unknown[0], stored)}")
+    mask = Masks([definition]).of_state(definition.name)
+    fields = filled("fields", fields, mask, lambda: stored, "sagabus sagas show")
     key_field = definition.options.key
     if isinstance(key_field, str) and key_field in fields and fields[key_field] != stored.get(key_field):
         raise MendRefused(f"{key_field!r} is the key of {definition.name}, which an instance keeps")
     changed = states.read(definition.cls, json_of("fields", {**stored, **fields}), shape)
     state, _, new_shape = states.write(changed.state, read.carried)
     status = status_of(changed.state) if definition.has_status else None
-    return Patched(state, status, new_shape, {name: stored[name] for name in fields})
+    return Patched(state, status, new_shape, {name: stored[name] for name in fields}, dict(fields))

@@ -12,15 +12,16 @@ from hashlib import blake2b
 import msgspec
 
 from sagabus.bus.arguments import check_number, check_text
+from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.inspection.waits import Definition
 from sagabus.bus.mending.author import author, checked_reason
 from sagabus.bus.mending.letter_filter import Heads, LetterFilter, LetterPage, chosen_by, heads, page
-from sagabus.bus.mending.values import json_of
+from sagabus.bus.mending.values import filled, json_of
 from sagabus.bus.views import check_subscription
 from sagabus.clock import moment
 from sagabus.codec import JsonCodec
 from sagabus.definitions.reaction import declared
-from sagabus.envelope import Cause, DeadLetter
+from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.errors import MendRefused, UnknownName
 from sagabus.store import ReplayResult, Store
 from sagabus.store.mending import Edit, Entry
@@ -197,7 +198,8 @@ class DeadLetters:
 
         The id is derived from the letter's and the body, so twice is once. A header names the message in whose place it
         stands. MessageInvalid for a body that the declared class does not take, and MendRefused for a timer, or for
-        another key: that would be another message. ValueError for what is no JSON, such as NaN.
+        another key: that would be another message. ValueError for what is no JSON, such as NaN. In a hidden field,
+        "(hidden)" keeps the value; anywhere else it is refused, with MendRefused.
         """
         self._check("bus.dead_letters.edit(...)")
         check_number("bus.dead_letters.edit(...)", letter=letter)
@@ -205,13 +207,14 @@ class DeadLetters:
         found = await self._store.inspect.dead_letter(letter)
         if found is None:
             raise MendRefused(f"there is no dead letter {letter}: list them with `sagabus dead-letters list`")
+        body = self._filled(found, body)
         text = json_of("body", body)
         self._check_edit(found, body, text)
         edit = Edit(_edited_id(found.envelope.message_id, text), text)
         entry = msgspec.structs.replace(
             _entry("edit", letter, reason, by),
-            before=_message_text(found.envelope.message_id, found.envelope.body),
-            after=_message_text(edit.message_id, text),
+            before=_message_text(found.envelope, found.envelope.message_id, found.envelope.body),
+            after=_message_text(found.envelope, edit.message_id, text),
         )
         return await self._store.replay(letter, edit=edit, entry=entry), edit.message_id
 
@@ -283,6 +286,16 @@ class DeadLetters:
         if not found and which.subscription is not None:
             await check_subscription(self._store, "subscription", which.subscription)
 
+    def _filled(self, letter: DeadLetter, body: Mapping[str, object]) -> Mapping[str, object]:
+        def stored() -> object:
+            try:
+                return msgspec.json.decode(letter.envelope.body)
+            except ValueError:
+                return None
+
+        mask = Masks(self._definitions.values()).of_letter(letter)
+        return filled("body", body, mask, stored, "sagabus dead-letters show")
+
     def _check_edit(self, letter: DeadLetter, body: Mapping[str, object], text: bytes) -> None:
         envelope = letter.envelope
         if envelope.damage is not None:
@@ -308,8 +321,10 @@ def _entry(verb: str, letter: int, reason: str, by: str | None) -> Entry:
     )
 
 
-def _message_text(message_id: str, body: bytes) -> str:
-    return msgspec.json.encode({"message_id": message_id, "body": body.decode(errors="replace")}).decode()
+def _message_text(envelope: Envelope, message_id: str, body: bytes) -> str:
+    """The type of the message says later which fields of the body are hidden."""
+    text = body.decode(errors="replace")
+    return msgspec.json.encode({"message_id": message_id, "message_type": envelope.message_type, "body": text}).decode()
 
 
 def _edited_id(message_id: str, body: bytes) -> str:

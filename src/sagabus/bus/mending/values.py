@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
 from sagabus.codec.comparison import NOT_FINITE, non_finite
+from sagabus.codec.masks import HIDDEN, Mask
+from sagabus.errors import MendRefused
 
 
 def json_of(name: str, values: Mapping[str, object]) -> bytes:
@@ -20,3 +23,23 @@ def json_of(name: str, values: Mapping[str, object]) -> bytes:
         raise ValueError(f"{name}: a text has half a character ({half!r}): write it as text in UTF-8") from error
     except RecursionError as error:
         raise ValueError(f"{name}: too many values stand in one another") from error
+
+
+def filled(
+    name: str, values: Mapping[str, object], mask: Mask, stored: Callable[[], object], look: str
+) -> Mapping[str, Any]:
+    """The values, with what is stored where "(hidden)" stands for it; `look`: the command that shows it.
+
+    MendRefused with every place where it stands for nothing: it is never stored as a value. Else as `json_of`.
+    """
+    text = json_of(name, values)
+    if f'"{HIDDEN}"'.encode() not in text:
+        return values
+    kept = mask.keep(msgspec.json.decode(text), stored())
+    if kept.refused:
+        raise MendRefused(
+            f'{name}: give the values of {", ".join(kept.refused)}, for which "{HIDDEN}" does not stand; '
+            f"`{look} --reveal` shows what is stored"
+        )
+    found: dict[str, Any] = kept.value
+    return found
