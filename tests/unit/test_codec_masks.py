@@ -212,6 +212,33 @@ def test_where_one_of_several_models_may_be_marked_all_of_the_field_is_hidden() 
     assert Mask(Keeper).shows_all
 
 
+class Leaf(pydantic.BaseModel):
+    name: str = ""
+
+
+class Branch(pydantic.BaseModel):
+    name: str = ""
+    inside: "list[Branch | Leaf]" = []
+
+
+class Sealed(pydantic.BaseModel):
+    inside: "list[Sealed | Leaf]" = []
+    pin: Annotated[int, Hidden] = 0
+
+
+def test_models_that_hold_one_another_are_looked_at_once() -> None:
+    raw = {"name": "X", "inside": [{"name": "Y", "inside": []}]}
+
+    assert Mask(Branch).over(raw).value == raw
+    assert Mask(Sealed).over({"inside": [{"pin": 3}], "pin": 3}).value == {"inside": HIDDEN, "pin": HIDDEN}
+
+
+def test_a_marked_model_checks_its_values_as_before() -> None:
+    with pytest.raises(pydantic.ValidationError, match="pin"):
+        Sealed.model_validate_json('{"pin": "x"}')
+    assert Sealed.model_json_schema()["$defs"]["Sealed"]["properties"]["pin"]["type"] == "integer"
+
+
 def test_hidden_stands_for_the_stored_value_where_it_is_plain_which_one_is_meant() -> None:
     stored = {"order_id": "A1", "card": S, "address": {"city": "X", "street": S}}
 

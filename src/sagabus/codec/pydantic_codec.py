@@ -116,26 +116,37 @@ def field_types(cls: type[object]) -> Iterator[tuple[str, reflection.Type | None
 def _field_type(field: ModelField) -> tuple[reflection.Type | None, bool]:
     """A secret of pydantic counts as hidden, and so does a mark inside a type of which nothing says where it is."""
     described = described_type(field.annotation)
-    if Hidden in field.metadata or _holds_secret(field.annotation, in_clear=True):
+    if _is_marked(field):
         return described, True
     return described, described is None and _holds_mark(field.annotation, set())
 
 
+def _is_marked(field: ModelField) -> bool:
+    return Hidden in field.metadata or _holds_secret(field.annotation, in_clear=True)
+
+
 def _holds_mark(hint: object, seen: set[object]) -> bool:
+    """Whether something is marked in a type that msgspec cannot describe; `seen`: the classes that were looked at."""
     if hint is Hidden:
         return True
     if not isinstance(hint, type) or get_args(hint):
         return any(_holds_mark(each, seen) for each in get_args(hint))
-    if hint in seen:
+    if hint in seen or not _has_fields(hint):
         return False
     seen.add(hint)
     if is_model(hint):
         fields = cast("type[Model]", hint).model_fields.values()
-        return any(_field_type(each)[1] or _holds_mark(each.annotation, seen) for each in fields)
+        return any(_is_marked(each) or _holds_mark(each.annotation, seen) for each in fields)
     try:
         return any(_holds_mark(each, seen) for each in get_type_hints(hint, include_extras=True).values())
     except Exception:  # noqa: BLE001  # what a name means is not known here, so it may be marked
         return True
+
+
+def _has_fields(cls: type[object]) -> bool:
+    """Whether JSON of the class has the fields that it annotates."""
+    marks = ("model_fields", "__dataclass_fields__", "__struct_fields__", "__attrs_attrs__", "__total__", "_fields")
+    return any(hasattr(cls, each) for each in marks)
 
 
 def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, reflection.Type | None]:
