@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -19,7 +19,9 @@ __all__ = [
     "Answer",
     "Capability",
     "Delivery",
+    "Hazard",
     "Link",
+    "Overseen",
     "Part",
     "Sent",
     "Topology",
@@ -132,6 +134,17 @@ class Part(msgspec.Struct, frozen=True):
     """What leads into it: bindings, subjects or filters."""
 
 
+class Hazard(msgspec.Struct, frozen=True):
+    """Something that people have set at the broker, and that may cost messages of a service or their order."""
+
+    text: str
+    """One sentence, without anything secret."""
+    severity: Literal["error", "warning", "note"] = "error"
+    """error: it removes messages. warning: it may. note: worth knowing."""
+    command: str | None = None
+    """What mends it."""
+
+
 class Link(Protocol):
     """One connection, from its begin to its end. After its end every call raises TransportError."""
 
@@ -219,4 +232,21 @@ class Transport(Protocol):
 
     async def connect(self) -> Link:
         """A new link; TransportError where the broker is not there."""
+        ...
+
+
+@runtime_checkable
+class Overseen(Protocol):
+    """What a transport has besides if people can change a queue at its broker without a word to those who use it."""
+
+    @property
+    def unseen(self) -> str:
+        """Why `hazards` cannot see what they have set, and how to let it; empty if it can."""
+        ...
+
+    async def hazards(self, topology: Topology) -> Sequence[Hazard]:
+        """What they have set at the queue of a service. It changes nothing.
+
+        TransportError, in a sentence with the way out, where the broker does not say.
+        """
         ...

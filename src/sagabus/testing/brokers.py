@@ -39,7 +39,7 @@ _PROGRAM = (
 
 
 class PrivateRabbitMQ(PrivateServer):
-    """A RabbitMQ with the user `guest`, whose password is `guest`, and no plugins.
+    """A RabbitMQ with the user `guest`, whose password is `guest`, and the `plugins` that are named.
 
     `settings` are lines of its `rabbitmq.conf`.
     """
@@ -51,8 +51,9 @@ class PrivateRabbitMQ(PrivateServer):
     _folder: ClassVar[Path] = Path(os.environ.get(_RABBITMQ, "/usr/lib/rabbitmq/bin"))
     """Where Debian has programs that may be run by any user, and write nothing outside of their folder."""
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, plugins: Sequence[str] = ()) -> None:
         super().__init__(settings)
+        self._plugins = tuple(plugins)
         self._others: tuple[ReservedPort, ReservedPort] | None = None
 
     @property
@@ -98,7 +99,7 @@ class PrivateRabbitMQ(PrivateServer):
         settings = folder / "rabbitmq.conf"
         settings.write_text("".join(f"{name} = {text}\n" for name, text in lines.items()), encoding="utf-8")
         settings.chmod(0o644)
-        (folder / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n", encoding="utf-8")
         return self._serve(folder)
 
     def _greets(self, connection: socket.socket) -> bool:

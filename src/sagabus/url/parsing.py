@@ -37,7 +37,7 @@ _CREDENTIALS = re.compile(r"(?!//?[A-Za-z]:[/\\])[^:]*:.*@", re.DOTALL)
 _BARE = re.compile(r"[\w+.-]*:/*")
 """A scheme with its slashes, and nothing that could be secret; our own texts repeat it."""
 _HIGHEST_PORT = 65535
-_PATHS = {"amqp": "virtual-host", "amqps": "virtual-host", "nats": "", "tls": ""}
+_PATHS = {"amqp": "virtual-host", "amqps": "virtual-host", "nats": "", "tls": "", "http": "", "https": ""}
 """What the path of a server's URL names, where that is no database."""
 _ESCAPES = "in a user, a password or a name write %2F for '/', %3F for '?', %23 for '#', %40 for '@', %25 for '%'"
 

@@ -30,6 +30,22 @@ def parsed_transport(url: object) -> StoreUrl:
     return found
 
 
+def parsed_web(url: object) -> StoreUrl:
+    """Take the URL of a web server apart: `http` or `https`, and one host. Promises as for `parsed_transport`."""
+    problem = "write http://host:port or https://host:port, with user:password@ before the host if need be"
+    text = url if isinstance(url, str) and url.isprintable() and not set(url) & set(" ?#") else ""
+    match = _SCHEME.match(text)
+    if match is not None and match[1].lower() in ("http", "https"):
+        try:
+            found = server_parts(match[1].lower(), text[match.end() :])
+        except UrlProblem as error:
+            problem = error.text
+        else:
+            if len(found.hosts) == 1 and found.hosts[0][0]:
+                return found
+    raise ConfigurationError(problem)
+
+
 def _read(url: object) -> StoreUrl:
     if not isinstance(url, str):
         raise UrlProblem(f"a transport's URL is a text, not {type(url).__name__}: use {_forms()}")

@@ -67,14 +67,17 @@ class Doctor:
         for what, look in (*surroundings.LOOKS, *service.LOOKS, *stored.LOOKS):
             try:
                 async with asyncio.timeout(_PATIENCE):
-                    findings += await _all(look(subject))
+                    found = await _all(look(subject))
             except WrongEventLoop:
                 raise
             except Exception as error:  # noqa: BLE001  # whatever it is, it is the answer to what was asked
                 unknown.append(f"{what}: {discreet(str(error)) or type(error).__name__}")
+                continue
+            unknown += [f"{what}: {discreet(each)}" for each in found if isinstance(each, str)]
+            findings += [each for each in found if not isinstance(each, str)]
         findings.sort(key=lambda each: (each.fixed, _ORDER.index(each.severity)))
         return Diagnosis(at=moment(self._clock.now()), findings=tuple(findings), unknown=tuple(unknown))
 
 
-async def _all(found: AsyncIterator[Finding]) -> list[Finding]:
+async def _all(found: AsyncIterator[Finding | str]) -> list[Finding | str]:
     return [each async for each in found]

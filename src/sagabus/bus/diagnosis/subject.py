@@ -44,7 +44,8 @@ class Subject:
         return Finding(kind=kind, severity=severity, where=where, text=text, command=command)
 
 
-Look: TypeAlias = Callable[[Subject], AsyncIterator[Finding]]
+Look: TypeAlias = Callable[[Subject], AsyncIterator[Finding | str]]
+"""Gives findings, and in plain words what it could not see."""
 Looks: TypeAlias = Sequence[tuple[str, Look]]
 """What is looked at, in words, and how."""
 

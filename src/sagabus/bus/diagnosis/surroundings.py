@@ -12,7 +12,7 @@ from sagabus.bus.diagnosis.subject import Looks, Subject
 from sagabus.clock import micros
 from sagabus.errors import TransportError
 from sagabus.text import discreet, hidden, span_text
-from sagabus.transport import Topology
+from sagabus.transport import Overseen, Topology
 from sagabus.transports.wire import feeds_another_store
 
 OFF = timedelta(seconds=5)
@@ -100,6 +100,32 @@ async def _of_broker(subject: Subject, way: Way, topology: Topology) -> list[Fin
     ]
 
 
+async def _policies(subject: Subject) -> AsyncIterator[Finding | str]:
+    """All brokers at once: one that does not answer costs the others no time."""
+    for found in await asyncio.gather(*(_policies_of(subject, way) for way in subject.bridging.ways)):
+        for each in found:
+            yield each
+
+
+async def _policies_of(subject: Subject, way: Way) -> list[Finding | str]:
+    transport, place = way.transport, way.transport.place
+    topology = await subject.bridging.wanted(way, subject.store, keeps=False)
+    if not isinstance(transport, Overseen) or not topology.receives:
+        return []
+    if transport.unseen:
+        return [subject.finding("unseen-policies", "note", place, f"{place}: {transport.unseen}")]
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            found = await transport.hazards(topology)
+    except TransportError as error:
+        return [f"{place}: {error}"]
+    except TimeoutError:
+        return [f"{place}: no answer for {_PATIENCE:g} s"]
+    return [
+        subject.finding("policy", each.severity, place, f"{place}: {hidden(each.text)}", each.command) for each in found
+    ]
+
+
 LOOKS: Looks = [
     ("the clock of the store", _clock),
     ("the pooler", _pooler),
@@ -107,4 +133,5 @@ LOOKS: Looks = [
     ("the schema", _schema),
     ("what a crash may lose", _durability),
     ("the brokers", _brokers),
+    ("the policies of brokers", _policies),
 ]

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from sagabus.errors import ConfigurationError
 from sagabus.text import nearest
 from sagabus.transports import encryption
+from sagabus.transports.rabbitmq.management import Management, management_at
 from sagabus.url.parsing import StoreUrl
 
 PLAIN, SECURE = "amqp", "amqps"
 _PORTS = {PLAIN: 5672, SECURE: 5671}
-_OWN = ("heartbeat", "prefix")
+_OWN = ("heartbeat", "management", "prefix")
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LONGEST_HEARTBEAT = 600
 
@@ -32,10 +33,11 @@ class Options:
     """Seconds. After two of them without a sign of life the broker passes the queue to another process."""
     prefix: str = "sagabus"
     """The first part of all names at the broker."""
+    management: Management | None = None
 
 
-def options(url: StoreUrl) -> Options:
-    """Read a URL; ConfigurationError with all that is wrong with it."""
+def options(url: StoreUrl, management: str | None = None) -> Options:
+    """Read a URL; ConfigurationError with all that is wrong with it. `management` is one besides, of its API."""
     given = dict(url.options)
     problems = list(_unknown(url))
     heartbeat = given.get("heartbeat", "15")
@@ -51,18 +53,37 @@ def options(url: StoreUrl) -> Options:
         context = encryption.tls_context(url, encrypted=url.scheme == SECURE, secure_scheme=SECURE)
     except ConfigurationError as error:
         problems += error.problems
+    user, password = ("guest" if given is None else given for given in (url.user, url.password))
+    api = None
+    try:
+        api = _management(url, management, user, password, context)
+    except ConfigurationError as error:
+        problems += [f"{url.place}: management: {problem}" for problem in error.problems]
     if problems:
         raise ConfigurationError(*problems)
     return Options(
         url.place,
         tuple((host, port or _PORTS[url.scheme]) for host, port in url.hosts),
         url.path or "/",
-        "guest" if url.user is None else url.user,
-        "guest" if url.password is None else url.password,
+        user,
+        password,
         context,
         int(heartbeat),
         prefix,
+        api,
     )
+
+
+def _management(
+    url: StoreUrl, given: str | None, user: str, password: str, tls: ssl.SSLContext | None
+) -> Management | None:
+    named = dict(url.options)
+    if given is not None and "management" in named:
+        raise ConfigurationError("it is given twice: leave it out of the URL, or out of the call")
+    address = named.get("management") if given is None else given
+    if address is None:
+        return None
+    return management_at(address, user, password, tls=tls, trusted=named.get("tls") == "off")
 
 
 def _unknown(url: StoreUrl) -> list[str]:

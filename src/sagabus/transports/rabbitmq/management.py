@@ -1,0 +1,131 @@
+"""The management API of a RabbitMQ: the one way to see what policies do to a queue. AMQP knows nothing of them.
+
+One request is one connection. It follows no redirection and no proxy, so that the login goes to the named host only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.client import HTTPException, HTTPResponse
+from io import BytesIO
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from sagabus.errors import ConfigurationError, TransportError
+from sagabus.transports.encryption import is_local
+from sagabus.url.transport import parsed_web
+
+if TYPE_CHECKING:
+    import socket
+
+Answered = Mapping[str, object]
+
+PATIENCE = 3.0
+"""Seconds for one request."""
+_PORTS = {"http": 15672, "https": 15671}
+_LARGEST = 1 << 20
+_OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+
+
+@dataclass(frozen=True, slots=True)
+class Management:
+    """Where the API is, and who asks it. Its `repr` shows nothing secret."""
+
+    place: str
+    host: str
+    port: int
+    path: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    tls: ssl.SSLContext | None = field(repr=False)
+
+    async def get(self, *segments: str) -> Answered | None:
+        """What the API has at a path, None where it has nothing. TransportError, in words, where it does not say."""
+        path = "/".join((self.path, "api", *(quote(each, safe="") for each in segments)))
+        problem = ""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                said = await self._said(path)
+        except TimeoutError:
+            problem = f"has not answered within {PATIENCE:g} s"
+        except (OSError, ValueError) as error:  # a name that is no name is a ValueError
+            problem = f"does not answer ({error})"
+        else:
+            return self._read(said)
+        raise TransportError(f"the management API at {self.place} {problem}: see whether it runs there")
+
+    async def _said(self, path: str) -> bytes:
+        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
+        try:
+            writer.write("".join(f"{line}\r\n" for line in self._request(path)).encode())
+            said = bytearray()
+            while len(said) <= _LARGEST and (more := await reader.read(1 << 16)):
+                said += more
+            return bytes(said)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    def _request(self, path: str) -> Iterator[str]:
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        yield f"GET {path} HTTP/1.0"  # the older version ends with the answer
+        yield f"Host: {host}:{self.port}"
+        yield f"Authorization: Basic {login}"
+        yield "Accept: application/json"
+        yield ""
+
+    def _read(self, said: bytes) -> Answered | None:
+        status, body = 0, b""
+        with suppress(HTTPException, OSError, ValueError):
+            response = HTTPResponse(cast("socket.socket", _Received(said)))
+            response.begin()
+            status, body = response.status, response.read()
+        found: object = None
+        with suppress(ValueError, RecursionError):
+            found = json.loads(body)
+        if status == _OK and isinstance(found, dict):
+            return cast("Answered", found)
+        if status == _NOT_FOUND and isinstance(found, dict):
+            return None
+        if status in (_UNAUTHORISED, _FORBIDDEN):
+            text = "refuses the login: correct it, and give the user the tag `management`"
+        else:
+            what = f"answers {status}" if status not in (0, _OK) else "answers what cannot be read"
+            text = f"{what}: correct the address, or see what stands there"
+        raise TransportError(f"the management API at {self.place} {text}")
+
+
+class _Received:
+    """What has come, in the place of a connection from which it is read."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said = said
+
+    def makefile(self, *_: object, **__: object) -> BytesIO:
+        return BytesIO(self._said)
+
+
+def management_at(url: object, user: str, password: str, *, tls: ssl.SSLContext | None, trusted: bool) -> Management:
+    """The API at a URL, by default with the login of AMQP. `tls`: of AMQP, for https. `trusted`: so is the network.
+
+    ConfigurationError for a URL that cannot be used, with no part of it that may be secret.
+    """
+    found = parsed_web(url)
+    ((host, port),) = found.hosts
+    if found.scheme == "http" and not is_local(host) and not trusted:
+        raise ConfigurationError(
+            f"{found.place}: the password would cross the network in plain text: write https:, "
+            "or add tls=off to the broker's URL if the network is trusted"
+        )
+    given = (user, password) if found.user is None else (found.user, found.password or "")
+    context = None if found.scheme == "http" else tls or ssl.create_default_context()
+    path = quote(f"/{found.path.strip('/')}".rstrip("/"))
+    return Management(found.place, host, port or _PORTS[found.scheme], path, *given, context)
