@@ -391,7 +391,9 @@ def test_the_history_of_an_instance(folder: Path, worker: Callable[..., Worker])
     assert running.stop(signal.SIGTERM)[0] == 0
 
     whole = run("sagas", "history", "shop:bus", "orders", "A1")
-    first = run("sagas", "history", "orders", "A1", "--store", "sqlite:///orders.db", "--limit", "1", "--json")
+    first = run(
+        "sagas", "history", "orders", "A1", "--store", "sqlite:///orders.db", "--limit", "1", "--json", "--reveal"
+    )
     (begun,) = last(first)
     second = run("sagas", "history", "shop:bus", "orders", "A1", "--after", str(begun["position"]), "--json")
     unknown = run("sagas", "history", "shop:bus", "orders", "A9", "--json")

@@ -248,7 +248,7 @@ async def test_what_is_not_hidden_is_shown_as_before(shell: Shell, url: str) -> 
     assert (await shell.data("sagas show MODULE hiding.orders A1"))["state"] == STATE
     assert [each["state"] for each in await shell.data("sagas list MODULE hiding.orders")] == [STATE]
     _, _, err = await shell.run("sagas show MODULE hiding.orders A1")
-    assert err == "Hidden, shown with --reveal: address.street, by_name.first, card, others[0].street, pin.pin\n"
+    assert err == "Hidden, shown with --reveal: address.street, by_name.first, card, others[].street, pin.pin\n"
 
 
 async def test_a_difference_says_that_a_value_has_changed_and_not_what(shell: Shell, url: str) -> None:
@@ -276,6 +276,9 @@ async def test_without_the_classes_only_the_names_of_fields_are_shown(shell: She
     assert (await shell.data("dead-letters show MODULE LETTER", place="store"))["body"] == dict.fromkeys(BODY, HIDDEN)
     found = await shell.data("sagas show MODULE hiding.orders A1", place="store")
     assert found["state"] == dict.fromkeys(STATE, HIDDEN)
+    for words in ("sagas list MODULE --json", "sagas history MODULE hiding.orders A1 --changes"):
+        assert "With --store no class is known" in (await shell.run(words, place="store"))[2]
+        assert (await shell.run(words))[2] == ""
     _, _, err = await shell.run("dead-letters show MODULE LETTER", place="store")
     assert err == (
         "The class of hiding.submitted is not known here, so its values are hidden: "
@@ -352,6 +355,17 @@ async def test_a_patch_is_refused_that_has_hidden_where_it_stands_for_nothing(sh
         record = await bus.sagas.get(Orders, "A1")
         assert record is not None
         assert record.version == 2
+
+
+@pytest.mark.parametrize("words", ["dead-letters edit MODULE LETTER", "sagas patch MODULE hiding.orders A1"])
+async def test_a_text_that_is_no_json_is_not_repeated(shell: Shell, url: str, words: str) -> None:
+    async with opened(url) as bus:
+        shell.letter = await fill(bus)
+    version = ("--version", "2") if "patch" in words else ()
+
+    code, out, err = await shell.run(words, f'{{"card": "{NOW}"', *version, *WORDS)
+
+    assert (code, "this is no JSON: Expecting" in err, NOW in out + err) == (2, True, False)
 
 
 async def test_what_a_command_says_of_a_change_has_no_hidden_value(shell: Shell, url: str) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from sagabus.bus.inspection.masking import WITH_VALUES
 from sagabus.cli.loading import load_bus
-from sagabus.cli.masking import reveal_option
+from sagabus.cli.masking import reveal_option, say_unknown
 from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
@@ -41,6 +42,8 @@ def audit(arguments: tuple[str, ...], url: str | None, *, target: str | None, as
     if len(rest) > 1:
         raise click.UsageError(f"unexpected argument {printable(rest[1])}")
     found = asyncio.run(_audit(place, url, rest[0] if rest else None, target, options))
+    if not options["reveal"] and any(each.verb.startswith(WITH_VALUES) for each in found.entries):
+        say_unknown(place)
     if as_json:
         emit_json(data_of(found.entries))
     else:

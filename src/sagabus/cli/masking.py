@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sagabus.codec.masks import Mask, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
+_MOST = 20
+"""Fields that a line names."""
 
 
 def reveal_option(function: F) -> F:
@@ -39,8 +41,28 @@ def say_hidden(what: str, mask: Mask, places: Collection[Place]) -> None:
             err=True,
         )
         return
-    names = ", ".join(sorted(path_of(place) for place in places)) or "all of it"
-    click.echo(f"Hidden, shown with --reveal: {printable(names)}", err=True)
+    names = sorted({_field_of(place) for place in places})
+    more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+    click.echo(f"Hidden, shown with --reveal: {printable(', '.join(names[:_MOST]))}{more}", err=True)
+
+
+def say_unknown(target: str | None) -> None:
+    """Say on stderr why a list has no values."""
+    if target is None:
+        click.echo(
+            "With --store no class is known, so the values of messages and states are hidden: "
+            "give MODULE:BUS, or --reveal.",
+            err=True,
+        )
+
+
+def _field_of(place: Place) -> str:
+    """The field, for all items of a list alike."""
+    return (
+        "all of it"
+        if not place
+        else path_of([step if isinstance(step, str) else 0 for step in place]).replace("[0]", "[]")
+    )
 
 
 def masked_sides(masks: Masks, verb: str, subscription: str, *sides: Mapping[str, object]) -> list[Any]:

@@ -50,7 +50,7 @@ def json_object(name: str, text: str) -> dict[str, Any] | None:
     try:
         found: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{printable(text)} is no JSON: {error}") from error
+        raise click.BadParameter(f"this is no JSON: {error}") from error  # the text may hold what is hidden
     if not isinstance(found, dict):
         return None
     values = cast("dict[str, Any]", found)

@@ -14,7 +14,7 @@ import msgspec
 from sagabus.bus.inspection.messages import MOST
 from sagabus.bus.views import check_status
 from sagabus.cli.loading import load_bus
-from sagabus.cli.masking import masks_of, reveal_option, say_hidden
+from sagabus.cli.masking import masks_of, reveal_option, say_hidden, say_unknown
 from sagabus.cli.opening import PAGE, POSITION, Seconds, json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
@@ -83,6 +83,8 @@ def list_(
     records = [record for records, _ in found.values() for record in records]
     if as_json:
         masks = None if reveal else masks_of(target)
+        if records and not reveal:
+            say_unknown(target)
         emit_json([_fields(record if masks is None else masks.over(record)) for record in records])
         return
     show_table(
@@ -175,6 +177,8 @@ def history(
     if len(rest) != 2:
         raise click.UsageError("give a SAGA and a KEY")
     found = asyncio.run(_history(target, url, rest[0], rest[1], after=after, limit=limit + 1, reveal=reveal))
+    if found and not reveal and (as_json or changes):
+        say_unknown(target)
     if as_json:
         emit_json(data_of(found[:limit]))
     elif changes:

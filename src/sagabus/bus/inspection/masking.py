@@ -15,7 +15,10 @@ from sagabus.definitions.reaction import declared
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import DeadLetter
 
-__all__ = ["Masks"]
+__all__ = ["WITH_VALUES", "Masks"]
+
+WITH_VALUES = ("dead-letter.edit", "saga.")
+"""How the verbs of the audit log begin whose entries have values of messages or states."""
 
 
 class Masks:
@@ -75,7 +78,7 @@ class Masks:
 
     def over_change(self, verb: str, subscription: str, value: Any) -> Any:
         """What is shown of one side of an entry of the audit log."""
-        if value is None or not verb.startswith(("dead-letter.edit", "saga.")):
+        if value is None or not verb.startswith(WITH_VALUES):
             return value
         if not isinstance(value, dict):
             return HIDDEN
