@@ -27,6 +27,8 @@ def make_housekeeping(
         for name, definition in defined.by_name.items()
     ]
     retention += [Retention(name, micros(default), None, journal, audit) for name in bridged]
+    # What concerns no single subscription: the entries of the audit log about erasures.
+    retention.append(Retention("", micros(default), None, journal, audit))
     return Housekeeping(
         store,
         clock,

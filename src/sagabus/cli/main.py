@@ -32,6 +32,7 @@ _COMMANDS: Mapping[str, tuple[str, str]] = {
     "mend": ("sagabus.cli.mending:mend", "Run a message now, cancel one, move or cancel a timer."),
     "pause": ("sagabus.cli.mending:pause", "Let no worker begin a message of a saga or a handler."),
     "resume": ("sagabus.cli.mending:resume", "Let a paused saga or handler go on."),
+    "erase": ("sagabus.cli.erasing:erase", "Erase all that is kept of a key or of conversations."),
     "audit": ("sagabus.cli.audits:audit", "List what operators have changed, and why."),
     "reconcile": ("sagabus.cli.reconciling:reconcile", "Say which messages of a list a store has no record of."),
     "check": ("sagabus.cli.checking:check", "Find mistakes in the definitions of MODULE:BUS."),

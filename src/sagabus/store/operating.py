@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sagabus.store.erasing import Erasure, Order, Place, Subject
 from sagabus.store.inspection import Inspection
 from sagabus.store.mending import Edit, Entry, Mend
 from sagabus.store.upkeep import ReplayResult
@@ -53,5 +54,23 @@ class Mending(Inspected, Protocol):
         A changed instance that ends is treated as by an ordinary end: its timers go. A save that wakes makes due at
         once what is stashed for its instance, and one that is recorded leaves a row in the history. All workers hear of
         a pause with their next fetch. Calling twice makes a change once.
+        """
+        ...
+
+
+class Erasing(Inspected, Protocol):
+    """Erases what is kept of a subject."""
+
+    async def traces(self, subject: Subject, place: Place) -> Erasure:
+        """What one step of an erasure would find, from a place on. It changes nothing, and no work waits for it."""
+        ...
+
+    async def erase(self, subject: Subject, place: Place, order: Order) -> Erasure:
+        """Make one step of an erasure, in one commit with what the audit log says of it.
+
+        A step looks at SCANNED rows, and erases ERASED_AT_ONCE. Without `Order.live` it erases no work that is not
+        done: it says what it has met, changes nothing and names no next place. An instance goes at the version that
+        the step has seen. A run that has begun on an erased message, or on an erased instance, commits nothing. Inbox
+        records stay, so a copy of an erased message is still a DUPLICATE. Twice is harmless.
         """
         ...

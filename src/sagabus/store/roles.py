@@ -26,13 +26,25 @@ from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
 from sagabus.store.examination import Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
-from sagabus.store.operating import Inspected, Letters, Mending
+from sagabus.store.operating import Erasing, Inspected, Letters, Mending
 from sagabus.store.running import Running
 from sagabus.store.subscription import Routing, Subscription
 from sagabus.store.upkeep import Divided, Purged, Retention
 
-__all__ = ["Acceptance", "Administration", "AsyncJoined", "Capability", "Commit", "Delivery", "Inspected", "Joined"]
-__all__ += ["Joining", "Leasing", "Letters", "Life", "Mending", "Queue", "Registration", "Routed", "Store", "Unit"]
+__all__ = ["Acceptance", "Administration", "AsyncJoined", "Capability", "Commit", "Delivery", "Erasing", "Inspected"]
+__all__ += [
+    "Joined",
+    "Joining",
+    "Leasing",
+    "Letters",
+    "Life",
+    "Mending",
+    "Queue",
+    "Registration",
+    "Routed",
+    "Store",
+    "Unit",
+]
 __all__ += ["Upkeep"]
 
 
@@ -368,5 +380,7 @@ class Queue(Leasing, Delivery, Commit, Inspected, Protocol):
     """The store of a worker."""
 
 
-class Store(Life, Registration, Acceptance, Joining, Queue, Letters, Mending, Upkeep, Administration, Protocol):
+class Store(
+    Life, Registration, Acceptance, Joining, Queue, Letters, Mending, Erasing, Upkeep, Administration, Protocol
+):
     """All roles together: what an adapter implements, and what a bus is given."""

@@ -57,7 +57,7 @@ def edited(letter: DeadLetter, edit: Edit, now: int) -> Envelope:
 
 def closing_entry(entry: Entry, letter: DeadLetter, status: str, result: ReplayResult) -> Entry:
     """The entry of the audit log about a letter that was closed."""
-    before = {"status": letter.status, "parked": letter.parked}
+    before = {"key": letter.envelope.partition_key, "status": letter.status, "parked": letter.parked}
     after = {"status": status, "result": result.value}
     texts = [msgspec.json.encode(each).decode() for each in (before, after)]
     return msgspec.structs.replace(

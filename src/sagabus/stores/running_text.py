@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -43,6 +43,16 @@ def running_of(text: str | None, now: int) -> tuple[tuple[Running, ...], int]:
 def positions_of(text: str | None) -> Iterator[tuple[int, int]]:
     """Where the messages of these runs stand, each with since when it runs."""
     return ((each[4], each[3]) for each in _read(text).runs)
+
+
+def without_runs_of(text: str | None, is_theirs: Callable[[str | None, str], bool]) -> str | None:
+    """The text without some runs, by their key and message id."""
+    noted = _read(text)
+    runs = [each for each in noted.runs if not is_theirs(each[2], each[0])]
+    if len(runs) == len(noted.runs):
+        return text
+    count = noted.count - len(noted.runs) + len(runs)
+    return msgspec.json.encode(_Noted(count, runs)).decode() if count else None
 
 
 def _read(text: str | None) -> _Noted:

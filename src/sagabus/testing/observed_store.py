@@ -34,6 +34,7 @@ from sagabus.store import (
     Unit,
 )
 from sagabus.store.connection import Lent
+from sagabus.store.erasing import Erasure, Order, Place, Subject
 from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.keeper import Keeper
@@ -99,6 +100,12 @@ class StoreTap:
 
     async def mend(self, fault: Fault) -> int:
         return await self._watched(self.store.mend(fault))
+
+    async def traces(self, subject: Subject, place: Place) -> Erasure:
+        return await self._watched(self.store.traces(subject, place))
+
+    async def erase(self, subject: Subject, place: Place, order: Order) -> Erasure:
+        return await self._watched(self.store.erase(subject, place, order))
 
     async def register(self, subscriptions: Sequence[Subscription]) -> Routing:
         return await self._watched(self.store.register(subscriptions))

@@ -323,8 +323,8 @@ def _entry(verb: str, letter: int, reason: str, by: str | None) -> Entry:
 
 def _message_text(envelope: Envelope, message_id: str, body: bytes) -> str:
     """The type of the message says later which fields of the body are hidden."""
-    text = body.decode(errors="replace")
-    return msgspec.json.encode({"message_id": message_id, "message_type": envelope.message_type, "body": text}).decode()
+    kept = {"message_id": message_id, "message_type": envelope.message_type, "key": envelope.partition_key}
+    return msgspec.json.encode({**kept, "body": body.decode(errors="replace")}).decode()
 
 
 def _edited_id(message_id: str, body: bytes) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sagabus.bus.inspection.waits import Definition
 from sagabus.bus.mending.author import checked_reason
 from sagabus.bus.mending.desk import Desk, Mended, Order
+from sagabus.bus.mending.erasing import Erased, Eraser, entry_of, refusal, subjects_of
 from sagabus.bus.mending.instances import Instances
 from sagabus.bus.mending.queue import StoredMessages
 from sagabus.bus.views import check_subscription, saga_name
@@ -182,6 +183,45 @@ class Mender:
         if name not in self._desk.definitions:
             await check_subscription(self._desk.store, "subscription", name)
         raise MendRefused(f"{name} is not paused; paused are: {', '.join(paused) or 'none'}")
+
+    # --- erasure ------------------------------------------------------------------------------------------------------
+
+    async def erase(
+        self,
+        *,
+        key: str | None = None,
+        correlation_ids: Sequence[str] = (),
+        saga: type[Saga] | str | None = None,
+        live: bool = False,
+        reason: str = "",
+        by: str | None = None,
+        dry_run: bool = False,
+        progress: Callable[[Mapping[str, int]], None] | None = None,
+    ) -> Erased:
+        """Erase all that the store keeps of a key, or of conversations.
+
+        These are messages and timers, saga instances with their histories, dead letters of any status, and rows of the
+        journal. In the audit log, who did what and when stays. Inbox records stay, which have an id and a fingerprint:
+        a late copy is still a duplicate. With `saga`, only what this saga or handler has.
+
+        MendRefused, and nothing is erased, where work is not done: an instance has not ended, or a message or a timer
+        waits. `live` erases that, too. A run that has begun on it then commits nothing.
+
+        It goes in steps, each in one commit with its count in the audit log, and tells `progress` the counts so far.
+        Twice is harmless, and continues what was stopped. With `dry_run` it only counts, and needs no reason.
+        """
+        self._desk.check("bus.mend.erase(...)")
+        channel = None if saga is None else saga_name(saga)
+        subjects = subjects_of(key, correlation_ids, channel)
+        entry = None if dry_run else entry_of(subjects, reason, by)
+        found = await Eraser(self._desk.store, progress if dry_run else None).look(subjects)
+        if channel is not None and not found.counts and channel not in self._desk.definitions:
+            await check_subscription(self._desk.store, "subscription", channel)
+        if entry is None or not found.counts:
+            return found
+        if found.live and not live:
+            raise refusal(found.live)
+        return await Eraser(self._desk.store, progress).erase(subjects, entry, live=live)
 
     async def _pause_text(self, name: str) -> str:
         for each in await self._desk.store.inspect.paused():

@@ -92,10 +92,17 @@ def _was_replaced(tables: Tables, letter: DeadLetter) -> bool:
 
 def _give_up(tables: Tables, letter: DeadLetter, status: str, now: int, answer: ReplayResult) -> ReplayResult:
     _close(tables, letter, status, now)
-    address = (letter.envelope.channel, letter.envelope.partition_key or "")
-    if letter.parked and address in tables.holds and not _is_parked(tables, address):
-        tables.journal.drop(tables.holds, address)
+    if letter.parked:
+        let_go(tables, (letter.envelope.channel, letter.envelope.partition_key or ""))
     return answer
+
+
+def let_go(tables: Tables, address: KeyLike) -> bool:
+    """Let a parked key go on, unless an open letter parks it; whether it has been parked, and goes on now."""
+    if address not in tables.holds or _is_parked(tables, address):
+        return False
+    tables.journal.drop(tables.holds, address)
+    return True
 
 
 def _is_parked(tables: Tables, address: KeyLike) -> bool:

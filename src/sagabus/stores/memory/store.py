@@ -26,6 +26,7 @@ from sagabus.store import (
     Subscription,
     Unit,
 )
+from sagabus.store.erasing import Erasure, Order, Place, Subject
 from sagabus.store.examination import Fault
 from sagabus.store.inspection import Inspection
 from sagabus.store.loud import Loud, Sift
@@ -33,7 +34,7 @@ from sagabus.store.mending import Edit, Entry, Mend
 from sagabus.store.running import Running
 from sagabus.store.upkeep import Divided, Purged
 from sagabus.stores.lane_shares import knowledge
-from sagabus.stores.memory import dead_letters, examination, mending, subscribing
+from sagabus.stores.memory import dead_letters, erasing, examination, mending, subscribing
 from sagabus.stores.memory.admission import admit
 from sagabus.stores.memory.committing import ADAPTER, settle
 from sagabus.stores.memory.inspecting import MemoryInspection
@@ -296,6 +297,16 @@ class MemoryStore:
             audit = mending.mend(self._tables, mend, entry, self._clock.now())
         self._bell.ring()
         return audit
+
+    async def traces(self, subject: Subject, place: Place) -> Erasure:
+        self._check_process()
+        return erasing.step(self._tables, subject, place, self._clock.now(), None)
+
+    async def erase(self, subject: Subject, place: Place, order: Order) -> Erasure:
+        with self._call():
+            done = erasing.step(self._tables, subject, place, self._clock.now(), order)
+        self._bell.ring()
+        return done
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         now = self._clock.now()

@@ -10,6 +10,7 @@ MySQL prefers to VALUES() in ON DUPLICATE KEY UPDATE is not used either. IGNORE 
 
 from __future__ import annotations
 
+from sagabus.stores.mysql.erase_statements import ERASING
 from sagabus.stores.mysql.examination_statements import EXAMINING
 from sagabus.stores.mysql.fragments import (
     COLUMNS,
@@ -364,4 +365,5 @@ STATEMENTS: dict[str, Statement] = {
     **EXAMINING,
     **_LETTERS,
     **MENDING,
+    **ERASING,
 }

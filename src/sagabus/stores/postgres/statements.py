@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sagabus.stores.postgres.erase_statements import ERASING
 from sagabus.stores.postgres.examination_statements import EXAMINING
 from sagabus.stores.postgres.fragments import (
     ENVELOPE,
@@ -249,4 +250,5 @@ STATEMENTS: dict[str, Statement] = {
     **EXAMINING,
     **_LETTERS,
     **MENDING,
+    **ERASING,
 }

@@ -15,6 +15,7 @@ from sagabus.errors import ConfigurationError
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import Batch, Cursor, Fetched, Lane, Loaded, ReplayResult, Retention, Routing, Subscription
+from sagabus.store.erasing import Erasure, Order, Place, Subject
 from sagabus.store.examination import Conditions, Fault
 from sagabus.store.keeper import Keeper
 from sagabus.store.loud import Loud, Sift
@@ -25,6 +26,7 @@ from sagabus.stores.sql import (
     appending,
     dead_letters,
     dividing,
+    erasing,
     examination,
     leasing,
     mending,
@@ -210,6 +212,16 @@ class SqlCalls(ABC):
         audit = await self._write(lambda: mending.mend(mend, entry, self._clock.now()))
         hit("mend.after_commit")
         return audit
+
+    async def traces(self, subject: Subject, place: Place) -> Erasure:
+        """What one step of an erasure would find."""
+        return await self._look_into(erasing.look(subject, place, self._clock.now()))
+
+    async def erase(self, subject: Subject, place: Place, order: Order) -> Erasure:
+        """Make one step of an erasure."""
+        done = await self._write(lambda: erasing.erase(subject, place, order, self._clock.now()))
+        hit("erase.after_commit")
+        return done
 
     async def purge(self, retention: Sequence[Retention], limit: int) -> Purged:
         """Forget what is older than its window."""

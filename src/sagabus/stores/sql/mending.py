@@ -134,10 +134,11 @@ def audits(channel: str | None, target: str | None, before: int | None, limit: i
         floor = (yield Query(f"audit_floor{of}", (newest, channel, SCANNED))).value
     found: Sequence[Row] = (yield Query(f"audit_page{of}", (newest, channel, target, limit, floor or 0))).rows
     is_whole = floor is None or len(found) == limit
-    return AuditsSeen(tuple(map(_audited, found)), None if is_whole or floor is None else floor + 1)
+    return AuditsSeen(tuple(map(audited, found)), None if is_whole or floor is None else floor + 1)
 
 
-def _audited(row: Row) -> Audited:
+def audited(row: Row) -> Audited:
+    """The entry of a row of `id` and AUDIT_COLUMNS."""
     number, at, by, verb, channel, target, reason, before, after = row
     entry = Entry(verb=verb, channel=channel, target=target, by=by, reason=reason, before=before, after=after)
     return Audited(id=number, at=at, entry=entry)

@@ -11,6 +11,7 @@ from sagabus import codec
 from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
 from sagabus.store import JournalRow
+from sagabus.store.erasing import Subject
 from sagabus.stores.sql.damage import DamagedRow, readable, what_is_wrong
 from sagabus.stores.sql.steps import Row
 from sagabus.stores.texts import body_text, kept
@@ -236,6 +237,17 @@ def key_in_letter(text: str | bytes) -> str | None:
         return _decode_stored(text).partition_key
     except msgspec.DecodeError:
         return None
+
+
+def is_letter_of(text: str | bytes, subject: Subject) -> bool:
+    """Whether a letter, whose envelope has the text of the subject in it, is of the subject. Of one that is damaged,
+    this is all that can be known.
+    """
+    try:
+        envelope = _decode_stored(text)
+    except msgspec.DecodeError:
+        return json_of(subject.text) in (text if isinstance(text, str) else text.decode(errors="replace"))
+    return subject.owns(envelope.partition_key, envelope.correlation_id, envelope.message_id)
 
 
 def letter_of(row: Row) -> DeadLetter:

@@ -8,6 +8,7 @@ import msgspec
 
 from sagabus.stores.sql import rows
 from sagabus.stores.sql.loud_keys import all_but
+from sagabus.stores.sqlite.erase_statements import ERASING
 from sagabus.stores.sqlite.examination_statements import EXAMINING
 from sagabus.stores.sqlite.fetch_query import FETCHING
 from sagabus.stores.sqlite.fragments import NOT_HELD
@@ -384,4 +385,5 @@ STATEMENTS: dict[str, Form] = {
     **EXAMINING,
     **_LETTERS,
     **MENDING,
+    **ERASING,
 }

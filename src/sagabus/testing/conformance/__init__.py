@@ -21,6 +21,7 @@ _SUBJECTS = (
         "crews",
         "dead_letters",
         "dividing",
+        "erasing",
         "examining",
         "fencing",
         "fetching",

@@ -9,6 +9,7 @@ from sagabus.testing.conformance.commits import ClaimConformance, CommitConforma
 from sagabus.testing.conformance.crews import CrewConformance
 from sagabus.testing.conformance.dead_letters import DeadLetterConformance, ReplayConformance
 from sagabus.testing.conformance.dividing import DividingConformance
+from sagabus.testing.conformance.erasing import ErasingConformance
 from sagabus.testing.conformance.examining import ExaminationConformance
 from sagabus.testing.conformance.fencing import FencingConformance
 from sagabus.testing.conformance.fetching import FetchingConformance
@@ -99,6 +100,7 @@ class StoreConformance(
     QueueMendingConformance,
     PauseConformance,
     LetterMendingConformance,
+    ErasingConformance,
     AdministrationConformance,
 ):
     """Every promise of `sagabus.store.Store`. Subclass it under a name with `Test` first, and say how to make one."""

@@ -1,0 +1,86 @@
+"""Which entries of the audit log and which notes of workers are about a subject, decided once for every store."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from sagabus.store.erasing import ERASED, Subject, is_pseudonym, pseudonym
+from sagabus.store.mending import Entry
+from sagabus.stores.running_text import without_runs_of
+from sagabus.stores.suspicion import keys_of, loud_of, loud_text
+
+LETTERS = "dead-letter."
+
+
+def letter_in_question(entry: Entry) -> int | None:
+    """The dead letter that an entry is about, where the letter itself has to be asked whose it was."""
+    is_letter = entry.verb.startswith(LETTERS) and entry.target.isdecimal() and len(entry.target) < 19
+    return int(entry.target) if is_letter and not _is_blank(entry) else None
+
+
+def is_about(entry: Entry, subject: Subject) -> bool:
+    """Whether an entry of the audit log names a subject, by its target or by what it kept of a message."""
+    if _is_blank(entry):
+        return False
+    if subject.key is None:
+        is_message = entry.verb.startswith((LETTERS, "message."))
+        return is_message and subject.correlation_id in {_before(entry).get("message_id"), entry.target}
+    if entry.verb.startswith("saga."):
+        return entry.target == subject.key
+    before = _before(entry)
+    return before.get("key") == subject.key or ("key" not in before and _stands_in(before.get("body"), subject.key))
+
+
+def blanked(entry: Entry, subject: Subject) -> Entry:
+    """The entry with who, what and when, and nothing of the subject."""
+    keeps = entry.verb.startswith((LETTERS, "message.")) and entry.target != subject.text
+    target = entry.target if keeps else pseudonym(subject.text)
+    return msgspec.structs.replace(entry, target=target, reason=ERASED, before="{}", after="{}")
+
+
+def _is_blank(entry: Entry) -> bool:
+    return (entry.reason == ERASED and entry.before == "{}") or is_pseudonym(entry.target)
+
+
+def _before(entry: Entry) -> dict[str, Any]:
+    try:
+        found: object = msgspec.json.decode(entry.before or "{}")
+    except msgspec.DecodeError:
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _stands_in(body: object, key: str) -> bool:
+    """Whether a body has the key for a value: entries of older releases do not say of which key a letter was."""
+    return isinstance(body, str) and msgspec.json.encode(key).decode() in body
+
+
+def loud_without(text: str | None, key: str) -> str | None:
+    """The loud keys of a lane but for one."""
+    return loud_text([each for each in loud_of(text) if each != key])
+
+
+def suspects_without(text: str | None, key: str) -> str | None:
+    """The keys of a lane with suspect positions of their own, but for one."""
+    left = {name: position for name, position in keys_of(text).items() if name != key}
+    return msgspec.json.encode(left).decode() if left else None
+
+
+def runs_without(text: str | None, subject: Subject) -> str | None:
+    """The runs that a worker has noted, but for those of a subject."""
+    return without_runs_of(text, lambda key, message_id: subject.owns(key, None, message_id))
+
+
+def why(  # what the row of an envelope says
+    now: int, timer: str | None, due_at: int, failed_at: int | None, *, stashed: bool, is_running: bool
+) -> str:
+    """Why an envelope waits, in the words of `WHYS`; of one that is held back, that it is due."""
+    if stashed:
+        return "stashed"
+    if due_at <= now:
+        return "running" if is_running else "ready"
+    if failed_at is not None:
+        return "retrying"
+    return "scheduled" if timer is None else "timer"

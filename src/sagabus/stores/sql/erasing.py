@@ -1,0 +1,304 @@
+"""All that is kept of a subject, found and erased step by step: what has no index by key is looked at page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from sagabus.failpoint import hit
+from sagabus.store.erasing import (
+    ERASED_AT_ONCE,
+    Erasure,
+    Live,
+    Order,
+    Place,
+    Subject,
+    Trace,
+    counts_text,
+    following,
+)
+from sagabus.store.mending import Entry
+from sagabus.store.survey import SCANNED
+from sagabus.stores import erasing
+from sagabus.stores.sql import dead_letters, mending, rows, surveying
+from sagabus.stores.sql.steps import Query, Row, Steps
+
+_MESSAGES = """
+SELECT position, channel, message_type, message_id, timer, stashed, due_at, failed_at FROM {envelope} {by_primary}
+WHERE position > ?1 AND position <= ?2 AND channel = COALESCE(?3, channel) AND %s ORDER BY position LIMIT ?5
+"""
+_LAST = "SELECT MAX(%s) FROM (SELECT %s FROM {%s} {by_primary} WHERE %s > ?1 ORDER BY %s LIMIT ?2) AS p"
+TEXTS: Mapping[str, str] = {
+    "last_message_of_page": _LAST % ("position", "position", "envelope", "position", "position"),
+    "last_letter_of_page": _LAST % ("id", "id", "dead_letter", "id", "id"),
+    "last_handled_of_page": _LAST % ("position", "position", "journal", "position", "position"),
+    "messages_of_key": _MESSAGES % "partition_key = ?4",
+    "messages_of_conversation": _MESSAGES % "(correlation_id = ?4 OR message_id = ?4)",
+    "next_saga": "SELECT saga FROM {instance} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
+    "instance_of_subject": "SELECT version, status, completed_at FROM {instance} WHERE saga = ?1 AND {key} = ?2",
+    "next_recorded_saga": "SELECT saga FROM {history} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
+    "steps_of_subject": """
+SELECT position FROM {history} WHERE saga = ?1 AND {key} = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+""",
+    "letters_with": """
+SELECT id, channel, envelope, status, parked FROM {dead_letter} {by_primary}
+WHERE id > ?1 AND id <= ?2 AND channel = COALESCE(?3, channel) AND {names} ORDER BY id LIMIT ?5
+""",
+    "envelope_of_letter": "SELECT envelope FROM {dead_letter} WHERE id = ?1",
+    "handled_of_key": """
+SELECT position FROM {journal} {by_primary} WHERE position > ?1 AND position <= ?2
+    AND subscription = COALESCE(?3, subscription) AND {key} = ?4 ORDER BY position LIMIT ?5
+""",
+    "handled_of_conversation": """
+SELECT position FROM {journal} {by_conversation} WHERE correlation_id = ?3
+    AND position > ?1 AND subscription = COALESCE(?2, subscription) ORDER BY position LIMIT ?4
+""",
+    "audits_behind": """
+SELECT id, made_at, made_by, verb, channel, target, reason, was, became FROM {audit} {by_primary}
+WHERE id > ?1 AND channel = COALESCE(?2, channel) ORDER BY id LIMIT ?3
+""",
+    "lanes_with_keys": """
+SELECT channel, lane, loud, suspect_keys FROM {lane} WHERE loud IS NOT NULL OR suspect_keys IS NOT NULL
+""",
+    "workers_with_runs": "SELECT worker, channel, running FROM {worker} WHERE running IS NOT NULL",
+    "next_held_channel": "SELECT channel FROM {held_key} WHERE channel > ?1 ORDER BY channel, partition_key LIMIT 1",
+    "holds_of_subject": "SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2",
+}
+"""The statements of all dialects. `{names}` stands for whether the envelope of a letter has a text in it."""
+WRITING: Mapping[str, str] = {
+    "drop_instance": "DELETE FROM {instance} WHERE saga = ?1 AND {key} = ?2 AND version = ?3",
+    "blank_audit": "UPDATE {audit} SET target = ?2, reason = ?3, was = ?4, became = ?5 WHERE id = ?1",
+    "set_audit_counts": "UPDATE {audit} SET became = ?2 WHERE id = ?1",
+    "set_lane_keys": """
+UPDATE {lane} SET loud = ?3, suspect_keys = ?4 WHERE channel = ?1 AND lane = ?2
+    AND COALESCE(loud, '') = ?5 AND COALESCE(suspect_keys, '') = ?6
+""",
+    "set_runs": "UPDATE {worker} SET running = ?3 WHERE worker = ?1 AND channel = ?2 AND running = ?4",
+}
+
+
+def worded(texts: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
+    """The texts of one dialect: `words` for what it says otherwise, and nothing for indexes."""
+    chosen = {"key": "key", "by_primary": "", "by_conversation": "", **words}
+    found: dict[str, str] = {}
+    for name, text in texts.items():
+        for word, said in chosen.items():
+            text = text.replace(f"{{{word}}}", said)  # noqa: PLW2901  # word after word
+        found[name] = text
+    return found
+
+
+def look(subject: Subject, place: Place, now: int) -> Steps[Erasure]:
+    """What one step would erase."""
+    return (yield from _STEPS[place.trace](subject, place.after, now, None))
+
+
+def erase(subject: Subject, place: Place, order: Order, now: int) -> Steps[Erasure]:
+    """One step, with what the audit log says of it."""
+    hit("erase.begun")
+    done = yield from _STEPS[place.trace](subject, place.after, now, order)
+    audit = order.audit
+    if any(done.counts.values()):
+        text = counts_text(order.so_far, done.counts)
+        if audit is None:
+            audit = yield from mending.note(msgspec.structs.replace(order.entry, after=text), now)
+        else:
+            yield Query("set_audit_counts", (audit, text))
+    hit("erase.before_commit")
+    return msgspec.structs.replace(done, audit=audit)
+
+
+def _messages(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    last: int | None = (yield Query("last_message_of_page", (after, SCANNED))).value
+    if last is None:
+        return Erasure(next=following(Trace.MESSAGES))
+    name = "messages_of_conversation" if subject.key is None else "messages_of_key"
+    found = (yield Query(name, (after, last, subject.channel, subject.text, ERASED_AT_ONCE))).rows
+    behind = _behind(Trace.MESSAGES, found, last)
+    live: tuple[Live, ...] = ()
+    if found:
+        running = yield from surveying.runs(subject.channel, now)
+        live = tuple(_waiting(row, now, is_running=row[0] in running) for row in found)
+    if order is None:
+        return Erasure({Trace.MESSAGES: len(found)}, live, behind)
+    if live and not order.live:
+        return Erasure(live=live)
+    gone = yield from _dropped("remove", found)
+    if found:
+        yield Query("let_go", rows=[(row[0],) for row in found])
+    return Erasure({Trace.MESSAGES: gone}, next=behind)
+
+
+def _waiting(row: Row, now: int, *, is_running: bool) -> Live:
+    _, channel, message_type, message_id, timer, stashed, due_at, failed_at = row
+    name = f"{message_type} {message_id}" if timer is None else str(timer)
+    return Live(erasing.why(now, timer, due_at, failed_at, stashed=bool(stashed), is_running=is_running), channel, name)
+
+
+def _behind(trace: Trace, found: Sequence[Row], last: int) -> Place:
+    return Place(trace, found[-1][0] if len(found) == ERASED_AT_ONCE else last)
+
+
+def _dropped(statement: str, found: Sequence[Row]) -> Steps[int]:
+    """Delete rows by the number in front of each; how many were there still."""
+    if not found:
+        return 0
+    return int((yield Query(statement, rows=[(row[0],) for row in found])).changed)
+
+
+def _instances(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    behind = following(Trace.INSTANCES)
+    if subject.key is None:
+        return Erasure(next=behind)
+    found: list[tuple[str, int]] = []
+    live: list[Live] = []
+    for saga in (yield from _names("next_saga", subject)):
+        for version, status, completed_at in (yield Query("instance_of_subject", (saga, subject.key))).rows:
+            found.append((saga, version))
+            if completed_at is None:
+                live.append(Live("instance", saga, _text(status)))
+    if order is None:
+        return Erasure({Trace.INSTANCES: len(found)}, tuple(live), behind)
+    if live and not order.live:
+        return Erasure(live=tuple(live))
+    gone = 0
+    for saga, version in found:  # by its version: one that has changed meanwhile, the next round finds
+        gone += (yield Query("drop_instance", (saga, subject.key, version))).changed
+    return Erasure({Trace.INSTANCES: gone}, next=behind)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
+
+
+def _names(statement: str, subject: Subject) -> Steps[list[str]]:
+    """The sagas or channels that a table has rows of: one step down its index for each."""
+    if subject.channel is not None:
+        return [subject.channel]
+    found: list[str] = []
+    name: str | None = (yield Query(statement, ("",))).value
+    while name is not None:
+        found.append(name)
+        name = (yield Query(statement, (name,))).value
+    return found
+
+
+def _history(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    if subject.key is None:
+        return Erasure(next=following(Trace.HISTORY))
+    found: list[Row] = []
+    for saga in (yield from _names("next_recorded_saga", subject)):
+        found += (yield Query("steps_of_subject", (saga, subject.key, after, ERASED_AT_ONCE))).rows
+    found = sorted(found, key=lambda row: int(row[0]))[:ERASED_AT_ONCE]
+    behind = Place(Trace.HISTORY, found[-1][0]) if len(found) == ERASED_AT_ONCE else following(Trace.HISTORY)
+    gone = len(found) if order is None else (yield from _dropped("drop_history", found))
+    return Erasure({Trace.HISTORY: gone}, next=behind)
+
+
+def _audit(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    page = (yield Query("audits_behind", (after, subject.channel, ERASED_AT_ONCE))).rows
+    count = 0
+    for row in page:
+        audited = mending.audited(row)
+        if not (yield from _is_about(audited.entry, subject)):
+            continue
+        count += 1
+        if order is not None:
+            entry = erasing.blanked(audited.entry, subject)
+            yield Query("blank_audit", (audited.id, entry.target, entry.reason, entry.before, entry.after))
+    behind = Place(Trace.AUDIT, page[-1][0]) if len(page) == ERASED_AT_ONCE else following(Trace.AUDIT)
+    return Erasure({Trace.AUDIT: count}, next=behind)
+
+
+def _is_about(entry: Entry, subject: Subject) -> Steps[bool]:
+    if erasing.is_about(entry, subject):
+        return True
+    letter = erasing.letter_in_question(entry)
+    if letter is None:
+        return False
+    text: str | None = (yield Query("envelope_of_letter", (letter,))).value
+    return text is not None and rows.is_letter_of(text, subject)
+
+
+def _letters(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    last: int | None = (yield Query("last_letter_of_page", (after, SCANNED))).value
+    if last is None:
+        return Erasure(next=following(Trace.LETTERS))
+    asked = (after, last, subject.channel, rows.json_of(subject.text), ERASED_AT_ONCE)
+    page = (yield Query("letters_with", asked)).rows
+    found = [row for row in page if rows.is_letter_of(row[2], subject)]
+    behind = _behind(Trace.LETTERS, page, last)
+    if order is None:
+        return Erasure({Trace.LETTERS: len(found)}, next=behind)
+    gone = yield from _dropped("drop_letters", found)
+    parked = {(row[1], rows.key_in_letter(row[2])) for row in found if row[3] == "open" and row[4]}
+    for channel, key in sorted((channel, key) for channel, key in parked if key is not None):
+        yield from dead_letters.let_go(channel, key)
+    return Erasure({Trace.LETTERS: gone}, next=behind)
+
+
+def _journal(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    if subject.key is None:
+        asked = (after, subject.channel, subject.text, ERASED_AT_ONCE)
+        found = (yield Query("handled_of_conversation", asked)).rows
+        is_last = len(found) < ERASED_AT_ONCE
+        behind = following(Trace.JOURNAL) if is_last else Place(Trace.JOURNAL, found[-1][0])
+    else:
+        last: int | None = (yield Query("last_handled_of_page", (after, SCANNED))).value
+        if last is None:
+            return Erasure(next=following(Trace.JOURNAL))
+        found = (yield Query("handled_of_key", (after, last, subject.channel, subject.key, ERASED_AT_ONCE))).rows
+        behind = _behind(Trace.JOURNAL, found, last)
+    gone = len(found) if order is None else (yield from _dropped("drop_journal", found))
+    return Erasure({Trace.JOURNAL: gone}, next=behind)
+
+
+def _notes(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
+    count = 0
+    for worker, channel, running in (yield Query("workers_with_runs")).rows:
+        left = erasing.runs_without(running, subject)
+        if subject.channel in {None, channel} and left != running:
+            count += 1
+            if order is not None:
+                yield Query("set_runs", (worker, channel, left, running))
+    if subject.key is not None:
+        count += yield from _lanes(subject, subject.key, order)
+        count += yield from _holds(subject, subject.key, order)
+    return Erasure({Trace.NOTES: count})
+
+
+def _lanes(subject: Subject, key: str, order: Order | None) -> Steps[int]:
+    count = 0
+    for channel, lane, loud, suspects in (yield Query("lanes_with_keys")).rows:
+        left = erasing.loud_without(loud, key), erasing.suspects_without(suspects, key)
+        if subject.channel in {None, channel} and left != (loud, suspects):
+            count += 1
+            if order is not None:
+                yield Query("set_lane_keys", (channel, lane, *left, loud or "", suspects or ""))
+    return count
+
+
+def _holds(subject: Subject, key: str, order: Order | None) -> Steps[int]:
+    """What is left of a held key where nothing holds it any more."""
+    count = 0
+    for channel in (yield from _names("next_held_channel", subject)):
+        for (position,) in (yield Query("holds_of_subject", (channel, key))).rows:
+            if order is None:
+                count += 1
+            elif position:
+                count += (yield Query("drop_hold", (channel, key, position))).changed
+            else:
+                count += yield from dead_letters.let_go(channel, key)
+    return count
+
+
+_STEPS: Mapping[Trace, Callable[[Subject, int, int, Order | None], Steps[Erasure]]] = {
+    Trace.MESSAGES: _messages,
+    Trace.INSTANCES: _instances,
+    Trace.HISTORY: _history,
+    Trace.AUDIT: _audit,
+    Trace.LETTERS: _letters,
+    Trace.JOURNAL: _journal,
+    Trace.NOTES: _notes,
+}
