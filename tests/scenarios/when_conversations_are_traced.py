@@ -10,7 +10,7 @@ from opentelemetry import context as contexts
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Decision, Sampler, SamplingResult
 from opentelemetry.trace import SpanKind, StatusCode
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Ended, Noted
@@ -233,6 +233,60 @@ async def test_a_caller_that_is_not_sampled_has_decided_for_all(harness: MakeHar
 
     assert collected.spans() == {}
     assert flags == [True]
+
+
+async def test_what_a_sampler_refuses_is_refused_for_the_whole_conversation(harness: MakeHarness) -> None:
+    quiet, seen, traces = Collected(ALWAYS_OFF), list[tuple[str, str]](), set[int]()
+
+    @handler("ends")
+    def noting(message: Ended, ctx: Context) -> None:
+        here = trace.get_current_span().get_span_context()
+        with quiet.tracer.start_as_current_span("inner") as inner:
+            traces.add(inner.get_span_context().trace_id)
+        traces.add(here.trace_id)
+        seen.append((ctx.headers["traceparent"], f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"))
+
+    async with harness(Orders, noting, observers=[Tracing(quiet.provider)]) as bus:
+        await bus.publish(Noted(key="A"))
+        await bus.idle()
+
+    assert quiet.spans() == {}
+    ((header, current),) = seen
+    assert header == current, "user code and what it sends are in the context that the message has brought"
+    assert len(traces) == 1
+
+
+async def test_a_run_that_a_sampler_refuses_is_in_no_flush(harness: MakeHarness) -> None:
+    class NoRuns(Sampler):
+        def should_sample(self, parent_context: Any, trace_id: int, name: str, *_: Any, **__: Any) -> SamplingResult:
+            return SamplingResult(Decision.DROP if name.startswith("process") else Decision.RECORD_AND_SAMPLE)
+
+        def get_description(self) -> str:
+            return "no runs"
+
+    collected = Collected(NoRuns())
+    async with harness(ends, observers=[Tracing(collected.provider)]) as bus:
+        await bus.publish(Ended(key="A"))
+        await bus.idle()
+
+    assert set(collected.spans()) == {"create shop.ended"}
+
+
+async def test_an_event_is_linked_once_for_each_subscription(harness: MakeHarness, collected: Collected) -> None:
+    @handler("notes")
+    def notes(message: Ended) -> None:
+        pass
+
+    tracing = Tracing(collected.provider)
+    async with harness(ends, notes, observers=[tracing]) as bus:
+        await bus.publish(Ended(key="A"))
+        await bus.idle()
+
+    runs = {identity(span) for span in collected.spans()["process shop.ended"]}
+    links = [link.context.span_id for span in collected.spans()["flush"] for link in span.links]
+    assert len(runs) == 2
+    assert sorted(links) == sorted(runs)
+    assert not tracing._runs
 
 
 def chosen(share: float) -> tuple[str, str]:

@@ -25,8 +25,10 @@ from sagabus.text import printable
 
 try:
     from opentelemetry import context as contexts
-    from opentelemetry import propagate, trace
+    from opentelemetry import trace
     from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TracerProvider
+
+    from sagabus.telemetry.trace_context import SPAN, Headers, Remote
 except ImportError as error:
     raise ConfigurationError(f"traces need the API of OpenTelemetry: pip install 'sagabus[otel]' ({error})") from error
 
@@ -35,9 +37,9 @@ __all__ = ["Tracing"]
 _Value: TypeAlias = str | int
 _ALL = 1 << 32
 _MOST_RUNS = 10_000
-"""Spans of runs that wait for their commit; the oldest are forgotten."""
+"""Messages whose runs wait for their commit; the oldest are forgotten."""
 _MOST_LINKS = 128
-_place = attrgetter("channel", "message_id")
+_message_id = attrgetter("message_id")
 
 
 class Tracing(Observer):
@@ -62,37 +64,46 @@ class Tracing(Observer):
         self._tracer = trace.get_tracer("sagabus", tracer_provider=provider)
         self._parent, self._keys, self._below = parent, keys, int(sample * _ALL)
         self._clock = clock or SystemClock()
-        self._runs: OrderedDict[tuple[str, str], SpanContext] = OrderedDict()
+        self._headers = Headers()
+        self._runs: OrderedDict[str, dict[str, SpanContext]] = OrderedDict()
+        """Spans of runs that wait for their commit, by the id of their message and by subscription."""
 
     # --- see `Observer` -----------------------------------------------------------------------------------------------
 
     def watches(self, envelope: Envelope) -> bool:
         """See `Observer`: whether the conversation is chosen, or was begun by one that may be traced."""
-        if envelope.headers is not None or contexts.get_current():
+        if envelope.headers is not None:
             return True
-        return crc32((envelope.correlation_id or envelope.message_id).encode()) < self._below
+        if crc32((envelope.correlation_id or envelope.message_id).encode()) < self._below:
+            return True
+        return bool(contexts.get_current())
 
     def departing(self, departure: Departure) -> None:
         """See `Observer`."""
-        if not contexts.get_current() and crc32(departure.correlation_id.encode()) >= self._below:
+        here = contexts.get_current()
+        if not here:
+            if crc32(departure.correlation_id.encode()) >= self._below:
+                return
+        elif type(here.get(SPAN)) is Remote:  # a run of a conversation that is not traced
+            self._headers.write(departure.headers, here)
             return
-        current = trace.get_current_span()
+        current = trace.get_current_span(here)
         if not current.get_span_context().is_valid:
             if departure.timer is not None or not self._is_chosen(departure.correlation_id):
                 return
         elif departure.timer is not None or not current.is_recording():
-            propagate.inject(departure.headers)
+            self._headers.write(departure.headers, here)
             return
         span = self._tracer.start_span(
-            f"create {departure.message_type}", kind=SpanKind.PRODUCER, attributes=_created(departure)
+            f"create {departure.message_type}", here, SpanKind.PRODUCER, attributes=_created(departure)
         )
-        propagate.inject(departure.headers, trace.set_span_in_context(span))
+        self._headers.write(departure.headers, trace.set_span_in_context(span, here))
         span.end()
 
     def enter(self, ctx: Context) -> object:
         """See `Observer`."""
         if ctx.headers:
-            found = propagate.extract(ctx.headers, contexts.Context())
+            found = self._headers.read(ctx.headers)
             creation = trace.get_current_span(found).get_span_context()
             if creation.is_valid:
                 return self._continued(ctx, found, creation)
@@ -114,7 +125,7 @@ class Tracing(Observer):
         elif (status := ctx.saga_status) is not None:
             span.set_attribute(names.STATUS_END, status)
         span.end()
-        self._runs[ctx.subscription, ctx.message_id] = span.get_span_context()
+        self._runs.setdefault(ctx.message_id, {})[ctx.subscription] = span.get_span_context()
         if len(self._runs) > _MOST_RUNS:
             self._runs.popitem(last=False)
 
@@ -123,23 +134,29 @@ class Tracing(Observer):
         runs = self._runs
         if not runs:
             return
-        here = [(at, place) for at, place in enumerate(map(_place, commit.envelopes)) if place in runs]
+        envelopes = commit.envelopes
+        # By id alone at first: of most messages, nothing is there, and a commit has thousands of them.
+        here = [at for at, message_id in enumerate(map(_message_id, envelopes)) if message_id in runs]
         results = commit.results if here else ()
-        links = [Link(runs.pop(place), {names.RESULT: results[at]}) for at, place in here]
+        links = [
+            Link(found, {names.RESULT: results[at]})
+            for at in here
+            if (found := self._ended(envelopes[at].channel, envelopes[at].message_id)) is not None
+        ]
         links += [
             Link(found, {names.VERDICT: lost.verdict})
             for lost in commit.lost
-            if (found := runs.pop((lost.subscription, lost.message_id), None)) is not None
+            if (found := self._ended(lost.subscription, lost.message_id)) is not None
         ]
         if links:
-            size = len(commit.envelopes) + len(commit.lost)
+            size = len(envelopes) + len(commit.lost)
             attributes: dict[str, _Value] = {names.SYSTEM: names.OURS, names.BATCH: size}
             attributes[names.LOST] = len(commit.lost)
             self._past("flush", SpanKind.INTERNAL, links, attributes, commit.seconds)
 
     def bridged(self, bridged: Bridged) -> None:
         """See `Observer`."""
-        links = [*_links(message.headers for message in bridged.messages)]
+        links = [*self._links(message.headers for message in bridged.messages)]
         if not links:
             return
         attributes: dict[str, _Value] = {
@@ -158,6 +175,16 @@ class Tracing(Observer):
         name = f"{bridged.step} {bridged.place}"
         self._past(name, SpanKind.CLIENT, links, attributes, bridged.seconds, failed=bridged.error is not None)
 
+    def _ended(self, subscription: str, message_id: str) -> SpanContext | None:
+        """The span of a run that is committed or lost."""
+        spans = self._runs.get(message_id)
+        if spans is None:
+            return None
+        span = spans.pop(subscription, None)
+        if not spans:
+            del self._runs[message_id]
+        return span
+
     # --- spans --------------------------------------------------------------------------------------------------------
 
     def _is_chosen(self, correlation_id: str) -> bool:
@@ -172,7 +199,7 @@ class Tracing(Observer):
             return self._begun(ctx, found, ())
         return self._begun(ctx, trace.set_span_in_context(trace.INVALID_SPAN, found), [Link(creation)])
 
-    def _begun(self, ctx: Context, within: contexts.Context, links: Sequence[Link]) -> Span:
+    def _begun(self, ctx: Context, within: contexts.Context, links: Sequence[Link]) -> Span | None:
         destination = ctx.message_type if ctx.timer is None else f"{ctx.subscription} {ctx.timer}"
         span = self._tracer.start_span(
             f"process {destination}",
@@ -182,7 +209,7 @@ class Tracing(Observer):
             links=links,
         )
         contexts.attach(trace.set_span_in_context(span, within))
-        return span
+        return span if span.is_recording() else None  # a sampler may have refused it
 
     def _processed(self, ctx: Context, destination: str) -> dict[str, _Value]:
         found: dict[str, _Value] = {
@@ -195,13 +222,23 @@ class Tracing(Observer):
             names.CONVERSATION: ctx.correlation_id,
             names.ATTEMPT: ctx.attempt,
         }
-        optional = (
-            (names.SAGA, ctx.saga),
-            (names.TIMER, ctx.timer),
-            (names.STATUS_BEGIN, ctx.saga_status),
-            (names.KEY, printable(ctx.key) if self._keys and ctx.key is not None else None),
-        )
-        return found | {name: value for name, value in optional if value is not None}
+        if ctx.saga is not None:
+            found[names.SAGA] = ctx.saga
+        if ctx.timer is not None:
+            found[names.TIMER] = ctx.timer
+        if (status := ctx.saga_status) is not None:
+            found[names.STATUS_BEGIN] = status
+        if self._keys and ctx.key is not None:
+            found[names.KEY] = printable(ctx.key)
+        return found
+
+    def _links(self, carriers: Iterable[Mapping[str, str]]) -> Iterable[Link]:
+        """The creations of those messages that are traced."""
+        for headers in carriers:
+            if headers:
+                found = trace.get_current_span(self._headers.read(headers)).get_span_context()
+                if found.is_valid and found.trace_flags.sampled:
+                    yield Link(found)
 
     def _past(
         self,
@@ -237,12 +274,3 @@ def _created(departure: Departure) -> dict[str, _Value]:
         names.MESSAGE_ID: departure.message_id,
         names.CONVERSATION: departure.correlation_id,
     }
-
-
-def _links(carriers: Iterable[Mapping[str, str]]) -> Iterable[Link]:
-    """The creations of those messages that are traced."""
-    for headers in carriers:
-        if headers:
-            found = trace.get_current_span(propagate.extract(headers, contexts.Context())).get_span_context()
-            if found.is_valid and found.trace_flags.sampled:
-                yield Link(found)
