@@ -41,12 +41,18 @@ def checked_headers(message: object, headers: object) -> dict[str, str] | None:
 
 def size_of(headers: Mapping[str, str]) -> int:
     """How many bytes of UTF-8 the headers have."""
-    return sum(len(key.encode()) + len(value.encode()) for key, value in headers.items())
+    size = 0
+    for key, value in headers.items():
+        size += len(key) if key.isascii() else len(key.encode())
+        size += len(value) if value.isascii() else len(value.encode())
+    return size
 
 
 def _is_text(value: object) -> bool:
     if not isinstance(value, str):
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -104,7 +104,8 @@ class Tracing(Observer):
         """See `Observer`."""
         if ctx.headers:
             found = self._headers.read(ctx.headers)
-            creation = trace.get_current_span(found).get_span_context()
+            span = found.get(SPAN)
+            creation = (span if type(span) is Remote else trace.get_current_span(found)).get_span_context()
             if creation.is_valid:
                 return self._continued(ctx, found, creation)
         if crc32(ctx.correlation_id.encode()) < self._below:
