@@ -22,7 +22,7 @@ UNRECORDED = "tests.faults.application:orders_unrecorded"
 
 AFTER_A_DEATH = "handle.suspect_counted"
 """Passed only by a worker that comes after one that died."""
-OTHER_PATHS = ("migrate", "purge", "replay", "discard", "mend", "divide")
+OTHER_PATHS = ("migrate", "purge", "replay", "discard", "mend", "divide", "erase")
 """Where the bus's tables are made; test_kill_beside_the_way.py; test_kill_while_mending.py; …_dividing.py."""
 MAKING_TABLES = [name for name in NAMES if name.startswith("migrate.")]
 ON_THE_WAY = [name for name in NAMES if name != AFTER_A_DEATH and name.split(".")[0] not in OTHER_PATHS]

@@ -113,10 +113,11 @@ def test_as_data_it_says_the_same(cli: Cli) -> None:
     assert (code, json.loads(out)["counts"]) == (1, {})
 
 
-def test_a_conversation_is_erased_by_its_id(cli: Cli) -> None:
+def test_a_conversation_is_erased_by_its_id_and_the_timers_that_it_set_stay(cli: Cli) -> None:
     found = cli.data("erase", HERE, "--correlation", "talk-live", "--live", *WHY, "--yes")
 
     assert found["counts"] == {"messages and timers": 1, "rows of the journal": 1}
+    assert "late" in cli.run("timers", HERE)[1]
 
 
 @pytest.mark.parametrize(

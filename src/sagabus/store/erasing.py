@@ -41,7 +41,10 @@ class Subject(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     key: str | None = None
     correlation_id: str | None = None
-    """Of messages, dead letters and rows of the journal. The message that began the conversation is meant, too."""
+    """Of messages, dead letters and rows of the journal. The message that began the conversation is meant, too.
+
+    A timer belongs to its instance: of a conversation it loses the ids and the headers, and runs all the same.
+    """
     channel: str | None = None
     """Only what this saga or handler has of it."""
 

@@ -76,16 +76,26 @@ class _Work:
 
 def _messages(work: _Work) -> Erasure:
     envelopes = work.tables.queue.envelopes
-    found, behind = work.page(Trace.MESSAGES, (at for at, each in envelopes.items() if work.owns(each)))
+    found, behind = work.page(Trace.MESSAGES, (at for at, each in envelopes.items() if _is_theirs(work, each)))
+    count = len(found)
+    kept = [at for at in found if work.subject.key is None and envelopes[at].timer is not None]
+    found = [at for at in found if at not in set(kept)]
     running = {at for text in work.tables.running.values() for at, _ in positions_of(text)}
     live = tuple(_waiting(envelopes[at], work.now, is_running=at in running) for at in found)
     if work.order is None:
-        return Erasure({Trace.MESSAGES: len(found)}, live, behind)
+        return Erasure({Trace.MESSAGES: count}, live, behind)
     if live and not work.order.live:
         return Erasure(live=live)
     for at in found:
         work.tables.remove(at)
-    return Erasure({Trace.MESSAGES: len(found)}, next=behind)
+    for at in kept:
+        work.tables.queue.change(replace(envelopes[at], correlation_id=None, causation_id=None, headers=None))
+    return Erasure({Trace.MESSAGES: count}, next=behind)
+
+
+def _is_theirs(work: _Work, each: Envelope) -> bool:
+    """A timer of a conversation is theirs until it has forgotten the conversation: its own id is no one's."""
+    return work.owns(each) and (each.timer is None or work.subject.key is not None or each.correlation_id is not None)
 
 
 def _waiting(each: Envelope, now: int, *, is_running: bool) -> Live:

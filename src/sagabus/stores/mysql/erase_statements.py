@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagabus.stores.mysql.fragments import POSITION
+from sagabus.stores.mysql.fragments import ENVELOPE_AT, POSITION
 from sagabus.stores.sql.dialect import Statement
 from sagabus.stores.sql.erasing import TEXTS, WRITING, worded
 
@@ -22,6 +22,11 @@ def _dropped(table: str, column: str = "position") -> Statement:
 ERASING = {
     **{name: Statement(text, gives=True) for name, text in worded(TEXTS, _WORDS).items()},
     **{name: Statement(text) for name, text in worded(WRITING, _WORDS).items()},
+    "blank_timers": Statement(
+        f"UPDATE {{rows}} STRAIGHT_JOIN {ENVELOPE_AT} "
+        "SET e.correlation_id = NULL, e.causation_id = NULL, e.headers = NULL",
+        POSITION,
+    ),
     "drop_history": _dropped("history"),
     "drop_letters": _dropped("dead_letter", "id"),
     "drop_journal": _dropped("journal"),

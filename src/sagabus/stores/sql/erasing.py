@@ -34,7 +34,7 @@ TEXTS: Mapping[str, str] = {
     "last_letter_of_page": _LAST % ("id", "id", "dead_letter", "id", "id"),
     "last_handled_of_page": _LAST % ("position", "position", "journal", "position", "position"),
     "messages_of_key": _MESSAGES % "partition_key = ?4",
-    "messages_of_conversation": _MESSAGES % "(correlation_id = ?4 OR message_id = ?4)",
+    "messages_of_conversation": _MESSAGES % "(correlation_id = ?4 OR (message_id = ?4 AND timer IS NULL))",
     "next_saga": "SELECT saga FROM {instance} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
     "instance_of_subject": "SELECT version, status, completed_at FROM {instance} WHERE saga = ?1 AND {key} = ?2",
     "next_recorded_saga": "SELECT saga FROM {history} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
@@ -117,17 +117,20 @@ def _messages(subject: Subject, after: int, now: int, order: Order | None) -> St
     found = (yield Query(name, (after, last, subject.channel, subject.text, ERASED_AT_ONCE))).rows
     behind = _behind(Trace.MESSAGES, found, last)
     live: tuple[Live, ...] = ()
-    if found:
+    kept = [row for row in found if subject.key is None and row[4] is not None]
+    leaving = [row for row in found if row not in kept] if kept else found
+    if leaving:
         running = yield from surveying.runs(subject.channel, now)
-        live = tuple(_waiting(row, now, is_running=row[0] in running) for row in found)
+        live = tuple(_waiting(row, now, is_running=row[0] in running) for row in leaving)
     if order is None:
         return Erasure({Trace.MESSAGES: len(found)}, live, behind)
     if live and not order.live:
         return Erasure(live=live)
-    gone = yield from _dropped("remove", found)
-    if found:
-        yield Query("let_go", rows=[(row[0],) for row in found])
-    return Erasure({Trace.MESSAGES: gone}, next=behind)
+    gone = yield from _dropped("remove", leaving)
+    if leaving:
+        yield Query("let_go", rows=[(row[0],) for row in leaving])
+    # An instance waits for its timer, and belongs to its key: the timer only forgets the conversation.
+    return Erasure({Trace.MESSAGES: gone + (yield from _dropped("blank_timers", kept))}, next=behind)
 
 
 def _waiting(row: Row, now: int, *, is_running: bool) -> Live:
@@ -141,7 +144,7 @@ def _behind(trace: Trace, found: Sequence[Row], last: int) -> Place:
 
 
 def _dropped(statement: str, found: Sequence[Row]) -> Steps[int]:
-    """Delete rows by the number in front of each; how many were there still."""
+    """Delete, or blank, rows by the number in front of each; how many were there still."""
     if not found:
         return 0
     return int((yield Query(statement, rows=[(row[0],) for row in found])).changed)

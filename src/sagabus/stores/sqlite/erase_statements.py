@@ -12,6 +12,9 @@ _ROWS = "(SELECT value FROM json_each(?1))"
 
 ERASING: dict[str, Form] = {
     **{name: Plain(text.format_map(_NAMES)) for name, text in worded({**TEXTS, **WRITING}, _WORDS).items()},
+    "blank_timers": Packed(f"""
+UPDATE sagabus_envelope SET correlation_id = NULL, causation_id = NULL, headers = NULL WHERE position IN {_ROWS}
+"""),
     "drop_history": Packed(f"DELETE FROM sagabus_history WHERE position IN {_ROWS}"),
     "drop_letters": Packed(f"DELETE FROM sagabus_dead_letter WHERE id IN {_ROWS}"),
     "drop_journal": Packed(f"DELETE FROM sagabus_journal WHERE position IN {_ROWS}"),

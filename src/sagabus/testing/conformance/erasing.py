@@ -227,6 +227,18 @@ class ErasingConformance(StoreSuite):
         assert await trial.instance() is not None  # it belongs to its key
 
     @conformance
+    async def test_a_timer_of_a_conversation_stays_and_forgets_the_conversation(self, trial: Trial) -> None:
+        await trial.accept(trial.timer(correlation_id="talk", causation_id="m0", headers={"x-name": "ann"}))
+        assert await look(trial, TALK) == ({Trace.MESSAGES: 1}, [])
+
+        assert (await erase(trial, TALK)).counts == {Trace.MESSAGES: 1}
+
+        (kept,) = await trial.stored()
+        assert (kept.timer, kept.correlation_id, kept.causation_id, kept.headers) == ("payment", None, None, None)
+        assert await look(trial, TALK) == ({}, [])
+        assert (await erase(trial, live=True)).counts == {Trace.MESSAGES: 1}
+
+    @conformance
     async def test_what_one_saga_has_of_a_key_goes_alone(self, trial: Trial) -> None:
         await finish(trial)
         await trial.accept(trial.envelope("m2"), trial.envelope("m3", channel=BILLING))

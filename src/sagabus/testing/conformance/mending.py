@@ -312,10 +312,10 @@ class LetterMendingConformance(StoreSuite):
         discarded, replayed = [each.entry for each in (await trial.store.inspect.audits()).entries]
         assert (replayed.verb, replayed.before, replayed.after) == (
             "dead-letter.replay",
-            '{"status":"open","parked":false}',
+            '{"key":"A1","status":"open","parked":false}',
             '{"status":"replayed","result":"done"}',
         )
-        assert (discarded.channel, discarded.before) == (ORDERS, '{"status":"open","parked":true}')
+        assert (discarded.channel, discarded.before) == (ORDERS, '{"key":"A1","status":"open","parked":true}')
 
     @conformance
     async def test_an_edited_message_takes_the_place_of_the_letter(self, trial: Trial) -> None:
