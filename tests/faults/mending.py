@@ -132,6 +132,14 @@ async def mend(url: str, incarnation: int, act: str, position: int) -> None:
     await bus.close()
 
 
+async def erase(url: str, incarnation: int) -> None:
+    """Erase all of the instance's key, with what is not done."""
+    bus = bus_at(url, incarnation, Kept, failing)
+    await bus.open(worker=False)
+    await bus.mend.erase(key=KEY, live=True, **WHY)
+    await bus.close()
+
+
 def position_for(database: Database, act: str) -> int:
     """Of the message that the act is about; 0 where it is about none."""
     wanted = {"message.retry": "faults.fails", "message.cancel": "faults.mended"}.get(act)

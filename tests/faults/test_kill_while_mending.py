@@ -13,6 +13,7 @@ from sagabus.failpoint import NAMES
 
 PROGRAMS = "tests.faults.mending:"
 DISCARD = [name for name in NAMES if name.startswith("discard.")]
+ERASE = [name for name in NAMES if name.startswith("erase.")]
 MEND = [name for name in NAMES if name.startswith("mend.")]
 
 pytestmark = pytest.mark.faults
@@ -70,6 +71,26 @@ def test_killed_while_discarding_the_letter_is_closed_with_its_entry_or_open(
     assert end.code == 0, end.log
     assert f"result: {'was already done' if is_done else 'done'}" in end.log
     assert letters(database) == closed
+
+
+@pytest.mark.parametrize("name", ERASE)
+def test_killed_while_erasing_each_step_is_done_with_its_entry_or_not_and_the_next_call_goes_on(
+    name: str, fork_server: ForkServer, filled: Database
+) -> None:
+    before = stored(filled)
+    others = [("faults.fails", 1, 5), ("faults.mended", 0, 1)]
+
+    assert fork_server.run(PROGRAMS + "erase", filled.url, 1, failpoints=f"{name}=kill9").killed
+
+    is_done = name == "erase.after_commit"
+    assert verbs(filled) == (["subject.erase"] if is_done else [])
+    assert told(filled)["waits"] == others if is_done else stored(filled) == before
+    assert found_in(filled, "instance", "version") == [(1,)]
+
+    assert fork_server.run(PROGRAMS + "erase", filled.url, 2).code == 0
+
+    assert told(filled) == {"saga": [], "history": [], "waits": others, "paused": []}
+    assert verbs(filled) == ["subject.erase"] * (2 if is_done else 1)
 
 
 def letters(database: Database) -> tuple[list[object], list[tuple[object, ...]], list[str]]:
