@@ -62,8 +62,8 @@ async def test_a_queue_of_rabbitmq(argument: str, value: int) -> None:
         found = await examined(transport)
         await place.clear()
 
-    assert well == []
-    (finding,) = found
+    assert {each.kind for each in well} == {"unseen-policies"}
+    (finding,) = [each for each in found if each.kind != "unseen-policies"]
     assert (finding.kind, finding.severity) == ("topology", "error")
     assert argument in finding.text
     assert finding.command == "sagabus topology MODULE:BUS --declare"

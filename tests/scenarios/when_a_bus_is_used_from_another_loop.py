@@ -115,6 +115,7 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "mend.cancel": lambda bus: bus.mend.cancel(It, "A", version=1, **WHY),
     "mend.complete": lambda bus: bus.mend.complete(It, "A", version=1, **WHY),
     "mend.patch": lambda bus: bus.mend.patch(It, "A", {"key": "A"}, version=1, **WHY),
+    "mend.erase": lambda bus: bus.mend.erase(key="A", **WHY),
     "mend.retry_now": lambda bus: bus.mend.retry_now(1, **WHY),
     "mend.cancel_message": lambda bus: bus.mend.cancel_message(1, **WHY),
     "mend.move_timer": lambda bus: bus.mend.move_timer(It, "A", "end", after=timedelta(1), **WHY),
