@@ -264,10 +264,10 @@ class StoreMachine(RuleBasedStateMachine):
     def replay_result(self, content: Content, letter: Letter, *, force: bool) -> ReplayResult:
         if letter.status != "open":
             return ReplayResult.ALREADY_DONE
-        if letter.row.sent_at < self.model.horizon and not force:
-            return ReplayResult.TOO_OLD
         if letter.kind == Admission.COLLISION.value and not force:
             return ReplayResult.COLLISION
+        if letter.row.sent_at < self.model.horizon and not force:
+            return ReplayResult.TOO_OLD
         replaced = letter.row.is_timer and self.model.timers(letter.row.key)
         return ReplayResult.ALREADY_DONE if replaced else ReplayResult.DONE
 
