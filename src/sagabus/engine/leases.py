@@ -147,7 +147,7 @@ class Leases:
         hit("lease.taken")
         self._cut_off = self._looks_again = False
         lost = self._hand.own(lanes)
-        # A key that another process let go (a parked one) is seen again at this pace.
+        # Whatever became free behind a cursor unheard is seen again at this pace.
         self._hand.rescan_in_time()
         return lost
 

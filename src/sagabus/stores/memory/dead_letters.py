@@ -102,6 +102,7 @@ def let_go(tables: Tables, address: KeyLike) -> bool:
     if address not in tables.holds or _is_parked(tables, address):
         return False
     tables.journal.drop(tables.holds, address)
+    tables.crew += 1  # what waits behind it may stand before the cursors of its lane: workers look at all of it again
     return True
 
 

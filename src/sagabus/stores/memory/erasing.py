@@ -88,6 +88,7 @@ def _messages(work: _Work) -> Erasure:
         return Erasure(live=live)
     for at in found:
         work.tables.remove(at)
+    work.tables.crew += bool(found)  # keys that they held back go on
     for at in kept:
         work.tables.queue.change(replace(envelopes[at], correlation_id=None, causation_id=None, headers=None))
     return Erasure({Trace.MESSAGES: count}, next=behind)

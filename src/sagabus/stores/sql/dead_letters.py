@@ -108,6 +108,8 @@ def let_go(channel: str, key: str) -> Steps[bool]:
     if any(rows.key_in_letter(text) == key for _, text in texts):
         yield Query("hold", (channel, key, 0))
         return False
+    # What waits behind the key may stand before the cursors of its lane: workers look at all of the lane again.
+    yield Query("raise_crew", (1,))
     return True
 
 

@@ -127,8 +127,8 @@ def _messages(subject: Subject, after: int, now: int, order: Order | None) -> St
     if live and not order.live:
         return Erasure(live=live)
     gone = yield from _dropped("remove", leaving)
-    if leaving:
-        yield Query("let_go", rows=[(row[0],) for row in leaving])
+    if leaving and (yield Query("let_go", rows=[(row[0],) for row in leaving])).changed:
+        yield Query("raise_crew", (1,))  # as where a dead letter lets its key go
     # An instance waits for its timer, and belongs to its key: the timer only forgets the conversation.
     return Erasure({Trace.MESSAGES: gone + (yield from _dropped("blank_timers", kept))}, next=behind)
 
