@@ -8,7 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -291,10 +291,13 @@ def test_prometheus_shows_every_query_of_the_board(folder: Path, take: Take) -> 
     """A bus in trouble of every kind, on a server, which alone knows how old transactions are."""
     database = take("postgres")
     (folder / "troubled_shop.py").write_text(TROUBLED.replace("{url}", database.url))
-    worker = Worker("troubled_shop:bus")
-    server = Prometheus(folder, worker)
     asked = [text for _, text in expressions()]
-    try:
+    with ExitStack() as running:
+        worker = Worker("troubled_shop:bus")
+        running.callback(worker.process.communicate)
+        running.callback(worker.process.kill)
+        server = Prometheus(folder, worker)
+        running.callback(server.close)
         watched(lambda: server.ask("query", query="sagabus_store_up")["result"])
         trouble = subprocess.Popen([sys.executable, "troubled_shop.py"])
         watched(lambda: server.ask("query", query='sagabus_long_runs{subscription="trips"} > 0')["result"], every=0.2)
@@ -309,10 +312,6 @@ def test_prometheus_shows_every_query_of_the_board(folder: Path, take: Take) -> 
 
         with suppress(AssertionError):  # what is silent is said below
             watched(is_shown, every=0.2)
-    finally:
-        server.close()
-        worker.process.kill()
-        worker.process.communicate()
 
     assert silent == set()
 
