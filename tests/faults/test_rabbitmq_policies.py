@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -18,7 +20,7 @@ from sagabus.errors import TransportError
 from sagabus.testing.brokers import PrivateRabbitMQ
 from sagabus.testing.sandbox import ReservedPort
 from sagabus.transport import Hazard, Topology, WireMessage
-from sagabus.transports.rabbitmq import RabbitMQTransport
+from sagabus.transports.rabbitmq import RabbitMQTransport, management
 
 pytestmark = pytest.mark.faults
 
@@ -43,8 +45,8 @@ class Managed:
         self.server, self.port = server, port
 
     def transport(self, prefix: str, login: str = "guest:guest") -> RabbitMQTransport:
-        management = f"http://{login}@127.0.0.1:{self.port}"
-        return RabbitMQTransport(f"{self.server.url}?prefix={prefix}", management=management)
+        address = f"http://{login}@127.0.0.1:{self.port}"
+        return RabbitMQTransport(f"{self.server.url}?prefix={prefix}", management=address)
 
     async def control(self, *arguments: str) -> None:
         await asyncio.to_thread(self.server.control, *arguments)
@@ -179,3 +181,29 @@ async def test_an_encrypted_api_is_known_by_its_certificate(certificates: Path) 
 
         with pytest.raises(TransportError, match=r"does not answer \(.*certificate"):
             await RabbitMQTransport(trusted.replace("authority", "stranger")).hazards(BOOKS)
+
+
+async def test_an_encrypted_api_that_falls_silent_is_left_at_the_deadline(
+    certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    left = threading.Event()
+    monkeypatch.setattr(management, "PATIENCE", 0.5)
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with context.wrap_socket(connection, server_side=True):
+            left.wait(60)  # without an answer to the goodbye of TLS, too
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = asyncio.create_task(asyncio.to_thread(answer, server))
+        address = f"https://127.0.0.1:{server.getsockname()[1]}"
+        transport = RabbitMQTransport(f"amqps://127.0.0.1/?ca={certificates}/authority.pem&management={address}")
+        try:
+            async with asyncio.timeout(10):
+                with pytest.raises(TransportError, match="has not answered within"):
+                    await transport.hazards(BOOKS)
+        finally:
+            left.set()
+            await answering

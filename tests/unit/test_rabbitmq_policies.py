@@ -4,11 +4,12 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
+from sagabus.bus.diagnosis import surroundings
 from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transport import Hazard, Overseen, Topology
 from sagabus.transports import transport_from_url
@@ -38,6 +39,7 @@ class Api:
     def __init__(self, *answers: bytes | None) -> None:
         self.answers = list(answers)
         self.asked: list[str] = []
+        self.answering: list[asyncio.Task[None]] = []
         self.port = 0
 
     @asynccontextmanager
@@ -45,8 +47,11 @@ class Api:
         async with await asyncio.start_server(self._answer, "127.0.0.1", 0) as server:
             self.port = server.sockets[0].getsockname()[1]
             yield self
+            await asyncio.gather(*self.answering)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            self.answering.append(task)
         self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
         answer = self.answers.pop(0)
         if answer is None:
@@ -54,6 +59,8 @@ class Api:
         else:
             writer.write(answer)
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     def transport(self, host: str = "localhost/", login: str = "", path: str = "", **options: str) -> RabbitMQTransport:
         address = f"http://{login}127.0.0.1:{self.port}{path}"
@@ -74,7 +81,8 @@ async def test_the_queue_of_the_service_is_asked_for_by_the_login_of_amqp() -> N
         assert await api.transport("localhost/shop%2Feu").hazards(BOOKS) == ()
 
     (request,) = api.asked
-    assert request.startswith("GET /api/queues/shop%2Feu/acme.service.books HTTP/1.0\r\n")
+    assert request.startswith("GET /api/queues/shop%2Feu/acme.service.books HTTP/1.1\r\n")
+    assert "Connection: close\r\n" in request
     assert f"Authorization: Basic {base64.b64encode(f'app:{SECRET}'.encode()).decode()}\r\n" in request
     assert f"Host: 127.0.0.1:{api.port}\r\n" in request
 
@@ -84,7 +92,7 @@ async def test_the_api_may_have_a_login_and_a_path_of_its_own() -> None:
         await api.transport(login="mon:p%40ss@", path="/mq/").hazards(BOOKS)
 
     (request,) = api.asked
-    assert request.startswith("GET /mq/api/queues/%2F/acme.service.books HTTP/1.0\r\n")
+    assert request.startswith("GET /mq/api/queues/%2F/acme.service.books HTTP/1.1\r\n")
     assert base64.b64encode(b"mon:p@ss").decode() in request
 
 
@@ -144,6 +152,7 @@ def test_other_transports_are_not_asked() -> None:
         (f"http://u:a/{SECRET}@localhost", "its password may be cut"),
         (f"http://u:{SECRET}@broker.example:15672", "cross the network in plain text"),
         (f"http://u:{SECRET}@local\nhost", "management: write http://"),
+        (f"http://:{SECRET}@localhost", "http://localhost: has a password without a user"),
         ("", "management: write http://"),
     ],
 )
@@ -167,6 +176,14 @@ def test_it_is_given_once_and_all_problems_are_named_together() -> None:
 def test_a_trusted_network_is_trusted_for_the_api_too() -> None:
     RabbitMQTransport("amqp://broker.example/?tls=off", management="http://broker.example:15672")
     RabbitMQTransport("amqps://broker.example/", management="https://broker.example:15671")
+
+
+@pytest.mark.parametrize(("broker", "offers"), [("amqp://localhost/", True), ("amqps://localhost/", False)])
+def test_an_encrypted_broker_is_not_offered_an_option_that_it_refuses(broker: str, offers: bool) -> None:
+    with pytest.raises(ConfigurationError, match="in plain text: write https:") as refused:
+        RabbitMQTransport(broker, management="http://broker.example:15672")
+
+    assert ("tls=off" in str(refused.value)) is offers
 
 
 def test_nothing_secret_is_shown() -> None:
@@ -221,6 +238,17 @@ async def test_one_that_sends_without_end_is_left(monkeypatch: pytest.MonkeyPatc
             await api.transport().hazards(BOOKS)
 
 
+async def test_an_answer_in_chunks_is_read() -> None:
+    body = json.dumps(queue(expires=5)).encode()
+    chunks = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (body[:9], body[9:], b""))
+    async with Api(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks).listening() as api:
+        assert len(await api.transport().hazards(BOOKS)) == 1
+
+
+def test_two_requests_end_before_the_doctor_loses_patience() -> None:
+    assert 2 * management.PATIENCE < surroundings._PATIENCE
+
+
 async def test_one_that_is_not_there_is_named() -> None:
     async with Api().listening() as api:
         transport = api.transport()
@@ -268,9 +296,11 @@ async def test_a_queue_without_a_policy_is_well(none: object) -> None:
     assert await found({"policy": None, "operator_policy": None, "effective_policy_definition": none}) == []
 
 
-async def test_a_queue_that_is_missing_has_no_policies() -> None:
-    async with Api(http(MISSING, "404 Not Found")).listening() as api:
-        assert await api.transport().hazards(BOOKS) == ()
+@pytest.mark.parametrize("answer", [MISSING, {"detail": "Not Found"}])
+async def test_a_queue_that_is_missing_there_is_no_queue_without_policies(answer: dict[str, str]) -> None:
+    async with Api(http(answer, "404 Not Found")).listening() as api:
+        with pytest.raises(TransportError, match=r"knows no queue acme.service.books in shop: .* correct the address"):
+            await api.transport("localhost/shop").hazards(BOOKS)
 
 
 async def test_the_command_clears_what_sets_the_key() -> None:

@@ -55,13 +55,14 @@ class Policies(NamedTuple):
 
 
 async def hazards(api: Management, virtual_host: str, queue: str) -> Sequence[Hazard]:
-    """What the policies of a queue do to it that may cost messages or their order; none for a queue that is missing.
+    """What the policies of a queue do to it that may cost messages or their order.
 
-    TransportError, in words, where the API does not say.
+    TransportError, in words, where the API does not say or has no such queue: it may be that of another broker.
     """
     answered = await api.get("queues", virtual_host, queue)
     if answered is None:
-        return ()
+        text = f"knows no queue {queue} in {virtual_host}: declare the topology, or correct the address"
+        raise TransportError(f"the management API at {api.place} {text}")
     found = await _policies(api, virtual_host, answered)
     return tuple(_judged(queue, found))
 
