@@ -279,6 +279,29 @@ async def test_a_run_that_has_begun_commits_nothing_when_it_is_erased(harness: M
         assert (await test.saga(Slow, MARK)).count == 1
 
 
+async def test_what_the_audit_log_keeps_of_a_message_goes_with_its_conversation(database: Database) -> None:
+    talk = f"{MARK}-talk"
+    async with Bus(database.url, weigh) as bus:
+        await bus.publish(Weighed(key="K", text=MARK), message_id="m1", correlation_id=talk)
+        await bus.idle(30)
+        letter = await parked(bus, "K")
+        await bus.dead_letters.edit(letter.id, {"key": "K", "text": "plain"}, **WHY)
+        await bus.idle(30)
+        await bus.publish(Weighed(key="L", text=MARK), message_id="m2", delay=HOUR, correlation_id=talk)
+        waiting = await bus.store.inspect.envelopes("scales")
+        (late,) = [each for each in waiting if each.message_id == "m2"]
+        await bus.mend.cancel_message(late.position, **WHY)
+        database.run(f"DELETE FROM {database.own('dead_letter')}")  # as retention does before it forgets the entries
+
+        erased = await bus.mend.erase(correlation_ids=[talk], live=True, **WHY)
+
+        assert erased.counts["entries of the audit log"] == 2
+        assert traces(database, MARK) == {}
+        assert {entry.target for entry in (await bus.inspect.audit()).entries} == {
+            str(letter.id), pseudonym(talk), "m2",
+        }  # fmt: skip
+
+
 async def test_an_erasure_that_was_stopped_goes_on_when_it_is_called_again(database: Database) -> None:
     async with Bus(database.url, *EVERYTHING, settings=ALL) as bus:
         await plant(bus, MARK)

@@ -26,7 +26,9 @@ def is_about(entry: Entry, subject: Subject) -> bool:
         return False
     if subject.key is None:
         is_message = entry.verb.startswith((LETTERS, "message."))
-        return is_message and subject.correlation_id in {_before(entry).get("message_id"), entry.target}
+        before = _before(entry)
+        names = (before.get("correlation_id"), before.get("message_id"), entry.target)
+        return is_message and subject.correlation_id in names
     if entry.verb.startswith("saga."):
         return entry.target == subject.key
     before = _before(entry)

@@ -57,7 +57,11 @@ def edited(letter: DeadLetter, edit: Edit, now: int) -> Envelope:
 
 def closing_entry(entry: Entry, letter: DeadLetter, status: str, result: ReplayResult) -> Entry:
     """The entry of the audit log about a letter that was closed."""
-    before = {"key": letter.envelope.partition_key, "status": letter.status, "parked": letter.parked}
+    before: dict[str, object] = {
+        "key": letter.envelope.partition_key, "status": letter.status, "parked": letter.parked,
+    }  # fmt: skip
+    if letter.envelope.correlation_id is not None:
+        before["correlation_id"] = letter.envelope.correlation_id  # the letter is forgotten before the entry
     after = {"status": status, "result": result.value}
     texts = [msgspec.json.encode(each).decode() for each in (before, after)]
     return msgspec.structs.replace(

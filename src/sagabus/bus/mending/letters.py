@@ -324,6 +324,8 @@ def _entry(verb: str, letter: int, reason: str, by: str | None) -> Entry:
 def _message_text(envelope: Envelope, message_id: str, body: bytes) -> str:
     """The type of the message says later which fields of the body are hidden."""
     kept = {"message_id": message_id, "message_type": envelope.message_type, "key": envelope.partition_key}
+    if envelope.correlation_id is not None:
+        kept["correlation_id"] = envelope.correlation_id  # by which an erasure of the conversation finds the entry
     return msgspec.json.encode({**kept, "body": body.decode(errors="replace")}).decode()
 
 

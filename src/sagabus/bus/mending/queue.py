@@ -84,6 +84,8 @@ class StoredMessages:
             "due_at": _time(seen.due_at),
             "attempts": seen.attempt,
         }
+        if seen.timer is None and seen.correlation_id is not None:
+            before["correlation_id"] = seen.correlation_id  # by which an erasure of the conversation finds the entry
         made = await self._desk.make(change, order, before, after)
         if made is None:
             raise MendRefused(f"{_named(seen)} changed while it was to be mended: look again, and repeat it")
