@@ -173,7 +173,7 @@ def _instances(subject: Subject, after: int, now: int, order: Order | None) -> S
     if live and not order.live:
         return Erasure(live=tuple(live))
     gone = 0
-    for saga, version in found:  # by its version: it may have been completed, or begun again, since it was looked at
+    for saga, version in found:  # by its version: it may have changed since it was looked at
         gone += (yield Query("drop_instance", (saga, subject.key, version))).changed
     behind = _unless_missed(len(found) - gone, behind, Place(Trace.INSTANCES, 0))
     return Erasure({Trace.INSTANCES: gone}, next=behind)
