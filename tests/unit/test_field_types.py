@@ -81,6 +81,28 @@ class Owner(pydantic.BaseModel):
     purse: Purse | None = None
 
 
+@dataclasses.dataclass
+class Pocket:
+    coins: list[int]
+    kind: type[int] | None = None
+
+
+class Coat(pydantic.BaseModel):
+    pocket: Pocket
+
+
+class Seam(pydantic.BaseModel):
+    page: Page[int]
+
+
+class Guarded(pydantic.BaseModel):
+    by: Guard  # a class that comes later
+
+
+class Guard(pydantic.BaseModel):
+    word: pydantic.SecretStr
+
+
 class Converted(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
 
@@ -117,6 +139,8 @@ REFUSED: list[tuple[Any, str]] = [
     (list[Login], "it[].password"),
     (Purse, "it.spare"),
     (dict[str, Owner], "it[].purse.spare"),
+    (Coat, "it.pocket.kind"),
+    (Guarded, "it.by.word"),
 ]
 
 TAKEN: list[Any] = [
@@ -127,6 +151,7 @@ TAKEN: list[Any] = [
     Tree,
     list[Tree],
     Revealed,
+    Seam,
     Converted,
     set[tuple[int, Decimal]],
 ]

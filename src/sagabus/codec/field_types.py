@@ -12,10 +12,11 @@ import msgspec
 from msgspec import inspect as reflection
 
 from sagabus.codec.json_text import join
-from sagabus.codec.marks import bare, is_hidden
+from sagabus.codec.marks import bare
 from sagabus.codec.pydantic_codec import (
     equality_is_its_own,
     field_types,
+    hides_all,
     is_model,
     secrets_without_serializer,
 )
@@ -84,7 +85,7 @@ def is_field_hidden(cls: type[object], name: str) -> bool:
 def _node(path: str, described: reflection.Type | None, *, is_foreign: bool, hidden: bool = False) -> _Node:
     if described is None:
         return _Node(path, None, is_foreign, is_hidden=hidden)
-    return _Node(path, bare(described), is_foreign, is_hidden=hidden or is_hidden(described))
+    return _Node(path, bare(described), is_foreign, is_hidden=hidden or hides_all(described))
 
 
 def _class_of(node: _Node) -> type[object] | None:

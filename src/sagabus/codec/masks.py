@@ -11,8 +11,8 @@ from msgspec import inspect as reflection
 
 from sagabus.codec.field_types import hidden_paths
 from sagabus.codec.json_text import join
-from sagabus.codec.marks import bare, is_hidden
-from sagabus.codec.pydantic_codec import is_model, root_type, write_inner
+from sagabus.codec.marks import bare
+from sagabus.codec.pydantic_codec import hides_all, is_model, root_type, write_inner
 from sagabus.codec.shape import Part, parts_of, tag_in
 from sagabus.introspection.local_names import resolve_fields
 
@@ -74,15 +74,16 @@ class Mask:
         return Masked(_rebuilt(value, (), covered), places)
 
     def over_text(self, text: bytes) -> Masked:
-        """The same for JSON as JSON. A text that is none is hidden as a whole, unless all of the class is shown."""
+        """The same for JSON as JSON. A text that is none, or is too deep, is hidden as a whole if the class hides
+        anything.
+        """
         if self.shows_all or not text:
             return Masked(text, frozenset())
         try:
-            value: object = msgspec.json.decode(text)
+            masked = self.over(msgspec.json.decode(text))
+            return Masked(msgspec.json.encode(masked.value), masked.places)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return Masked(msgspec.json.encode(HIDDEN), frozenset({()}))
-        masked = self.over(value)
-        return Masked(msgspec.json.encode(masked.value), masked.places)
 
     def keep(self, given: object, stored: object) -> Kept:
         """What was given, with the stored values where "(hidden)" stands for them.
@@ -127,11 +128,11 @@ def _hidden(described: reflection.Type, raw: object, place: Place) -> dict[Place
     if _is_marked(described, raw):
         return {place: True}
     described = _resolved(described)
-    if isinstance(described, reflection.UnionType):
-        return _hidden_in_union([each for each in described.types if _fits(each, raw)], raw, place)
     # A value of another kind, such as text for a number, is what people look for; what has parts may hold anything.
     if not _fits(described, raw) and (_has_parts(described) or isinstance(raw, dict | list)):
         return {place: False}
+    if isinstance(described, reflection.UnionType):
+        return _hidden_in_union([each for each in described.types if _fits(each, raw)], raw, place)
     if isinstance(described, _ANYTHING) and not _is_model(described):
         return {}
     parts: dict[object, Part] = dict(parts_of(described, raw))
@@ -148,8 +149,6 @@ def _hidden(described: reflection.Type, raw: object, place: Place) -> dict[Place
 def _hidden_in_union(members: Sequence[reflection.Type], raw: object, place: Place) -> dict[Place, bool]:
     """Which member is meant is not known: what one of them marks is hidden, and what none of them declares."""
     found = [_hidden(each, raw, place) for each in members]
-    if not found:
-        return {place: False}
     together: dict[Place, bool] = {inside: True for each in found for inside, is_mark in each.items() if is_mark}
     for inside in {inside for each in found for inside in each}:
         if all(_is_within(inside, each) for each in found):
@@ -163,17 +162,17 @@ def _is_within(place: Place, places: Collection[Place]) -> bool:
 
 def _is_marked(described: reflection.Type, raw: object) -> bool:
     """Whether a mark hides all of the value: its own, that of the keys in it, or that of a type of a union."""
-    if is_hidden(described):
+    if hides_all(described):
         return True
     described = _resolved(described)
     if isinstance(described, reflection.DictType):
         return _marks_text(described.key_type)
-    return isinstance(described, reflection.UnionType) and raw is not None and any(map(is_hidden, described.types))
+    return isinstance(described, reflection.UnionType) and raw is not None and any(map(hides_all, described.types))
 
 
 def _marks_text(described: reflection.Type) -> bool:
     inner = bare(described)
-    return is_hidden(described) or (isinstance(inner, reflection.UnionType) and any(map(_marks_text, inner.types)))
+    return hides_all(described) or (isinstance(inner, reflection.UnionType) and any(map(_marks_text, inner.types)))
 
 
 def _resolved(described: reflection.Type) -> reflection.Type:
@@ -206,6 +205,8 @@ def _fits(described: reflection.Type, raw: object) -> bool:
 
 
 def _has_parts(described: reflection.Type) -> bool:
+    if isinstance(described, reflection.UnionType):
+        return any(_has_parts(_resolved(member)) for member in described.types)
     return isinstance(described, (*_OBJECTS, *_ARRAYS, *_ROWS)) or _is_model(described)
 
 

@@ -5,12 +5,13 @@ from pydantic, which is optional.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypedDict, cast, get_args, get_type_hints
+from contextlib import suppress
+from typing import Any, ForwardRef, Protocol, TypedDict, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import inspect as reflection
 
-from sagabus.codec.marks import Hidden, marked
+from sagabus.codec.marks import Hidden, bare, is_hidden, marked
 
 __all__ = [
     "decode_model",
@@ -19,6 +20,7 @@ __all__ = [
     "equality_is_its_own",
     "explain",
     "field_types",
+    "hides_all",
     "is_model",
     "model_parts",
     "model_types",
@@ -49,6 +51,9 @@ class Model(Protocol):
     __pydantic_extra__: Mapping[str, object] | None
 
     def model_dump_json(self, *, by_alias: bool, warnings: bool) -> str: ...
+
+    @classmethod
+    def model_rebuild(cls, *, raise_errors: bool) -> bool | None: ...
 
     @classmethod
     def model_validate_json(cls, json_data: bytes) -> "Model": ...
@@ -109,8 +114,19 @@ def field_types(cls: type[object]) -> Iterator[tuple[str, reflection.Type | None
 
     The type is None if msgspec cannot describe it.
     """
-    for name, field in cast("type[Model]", cls).model_fields.items():
+    for name, field in _fields_of(cls).items():
         yield field.serialization_alias or name, *_field_type(field)
+
+
+def _fields_of(cls: type[object]) -> Mapping[str, ModelField]:
+    """The fields with what their types mean. A model that names a later class learns it here, and else at its first
+    use.
+    """
+    model = cast("type[Model]", cls)
+    if not getattr(model, "__pydantic_complete__", True):
+        with suppress(Exception):  # pydantic raises it again at the first use
+            model.model_rebuild(raise_errors=False)
+    return model.model_fields
 
 
 def _field_type(field: ModelField) -> tuple[reflection.Type | None, bool]:
@@ -118,29 +134,62 @@ def _field_type(field: ModelField) -> tuple[reflection.Type | None, bool]:
     described = described_type(field.annotation)
     if _is_marked(field):
         return described, True
-    return described, described is None and _holds_mark(field.annotation, set())
+    return described, (described is None or _is_cut(field.annotation)) and _holds_mark(field.annotation, set())
+
+
+def _is_cut(hint: object) -> bool:
+    """Whether msgspec describes something in a type without what stands in its brackets, such as a deque."""
+    arguments = get_args(hint)
+    described = described_type(hint) if arguments else None
+    is_custom = described is not None and isinstance(bare(described), reflection.CustomType)
+    return is_custom or any(map(_is_cut, arguments))
 
 
 def _is_marked(field: ModelField) -> bool:
     return Hidden in field.metadata or _holds_secret(field.annotation, in_clear=True)
 
 
-def _holds_mark(hint: object, seen: set[object]) -> bool:
-    """Whether something is marked in a type that msgspec cannot describe; `seen`: the classes that were looked at."""
-    if hint is Hidden:
+def hides_all(described: reflection.Type) -> bool:
+    """Whether people see nothing of a value: its type is marked, or a secret, or nothing says where in it a mark is."""
+    if is_hidden(described):
         return True
-    if not isinstance(hint, type) or get_args(hint):
-        return any(_holds_mark(each, seen) for each in get_args(hint))
-    if hint in seen or not _has_fields(hint):
+    return (
+        isinstance(described, reflection.CustomType)
+        and not is_model(described.cls)
+        and _holds_mark(described.cls, set())
+    )
+
+
+def _holds_mark(hint: object, seen: set[object]) -> bool:
+    """Whether something is marked in a type that msgspec cannot describe; `seen`: the types that were looked at."""
+    if hint is Hidden or _is_secret(hint) or isinstance(hint, ForwardRef):  # what nothing explains may be marked
+        return True
+    if arguments := get_args(hint):
+        return any(_holds_mark(each, seen) for each in (get_origin(hint), *arguments))
+    inside = _hints_in(hint) if isinstance(hint, type) else _named(hint)
+    if not inside or hint in seen:
         return False
     seen.add(hint)
-    if is_model(hint):
-        fields = cast("type[Model]", hint).model_fields.values()
-        return any(_is_marked(each) or _holds_mark(each.annotation, seen) for each in fields)
+    return any(_holds_mark(each, seen) for each in inside)
+
+
+def _named(hint: object) -> list[object]:
+    """What a name stands for that was given to a type: by `type X = ...` or `NewType`."""
+    if type(hint).__name__ not in ("TypeAliasType", "NewType"):
+        return []
+    return [getattr(hint, "__value__", None) or getattr(hint, "__supertype__", None)]
+
+
+def _hints_in(cls: type[Any]) -> list[object]:
+    """What a class annotates the fields with that it has in JSON."""
+    if is_model(cls):
+        return [each for field in _fields_of(cls).values() for each in (field.annotation, *field.metadata)]
+    if not _has_fields(cls):
+        return []
     try:
-        return any(_holds_mark(each, seen) for each in get_type_hints(hint, include_extras=True).values())
-    except Exception:  # noqa: BLE001  # what a name means is not known here, so it may be marked
-        return True
+        return list(get_type_hints(cls, include_extras=True).values())
+    except Exception:  # noqa: BLE001  # evaluating what users wrote may raise anything
+        return [Hidden]
 
 
 def _has_fields(cls: type[object]) -> bool:
@@ -155,20 +204,26 @@ def model_types(cls: type[object], raw: Mapping[str, object]) -> Mapping[str, re
     say.
     """
     model = cast("type[Model]", cls)
-    fields = model.model_fields.items()
+    fields = _fields_of(cls).items()
     if any(not isinstance(field.validation_alias, str | None) for _, field in fields):
         return {}  # an alias that is a path or a choice: the model alone can say what it reads
     drops = model.model_config.get("extra", "ignore") == "ignore"
     found: dict[str, reflection.Type | None] = dict.fromkeys(raw if drops else ())
     for name, computed in model.model_computed_fields.items():
         found.update(dict.fromkeys((name, computed.alias or name), reflection.AnyType()))  # written, and never read
+    own = {name: _marked_type(field) for name, field in fields}
+    found.update(own)
     for name, field in fields:
-        described, is_hidden = _field_type(field)
-        described = described or reflection.AnyType()
-        described = marked(described) if is_hidden else described
-        names = (name, field.alias, field.validation_alias)
-        found.update((each, described) for each in names if isinstance(each, str))
+        for each in (field.alias, field.validation_alias):
+            if isinstance(each, str):  # it wins over the name of another field, of which the mark stays
+                found[each] = marked(own[name]) if each in own and hides_all(own[each]) else own[name]
     return found
+
+
+def _marked_type(field: ModelField) -> reflection.Type:
+    described, hidden = _field_type(field)
+    described = described or reflection.AnyType()
+    return marked(described) if hidden else described
 
 
 def root_type(cls: type[Any]) -> reflection.Type | None:
@@ -176,8 +231,8 @@ def root_type(cls: type[Any]) -> reflection.Type | None:
     is_root: bool = getattr(cls, "__pydantic_root_model__", False)
     if not is_root:
         return None
-    described, is_hidden = _field_type(cls.model_fields["root"])
-    return marked(described or reflection.AnyType()) if is_hidden else described
+    described, hidden = _field_type(_fields_of(cls)["root"])
+    return marked(described or reflection.AnyType()) if hidden else described
 
 
 def described_type(hint: object) -> reflection.Type | None:
@@ -196,22 +251,29 @@ def equality_is_its_own(cls: type[object]) -> bool:
 
 def secrets_without_serializer(cls: type[object]) -> Iterator[str]:
     """The fields of a model that hold a secret and that nothing writes in clear."""
-    decorators = getattr(cls, "__pydantic_decorators__", None)
+    fields, decorators = _fields_of(cls), getattr(cls, "__pydantic_decorators__", None)
     if getattr(decorators, "field_serializers", None) or getattr(decorators, "model_serializers", None):
         return  # what they write shows when a value is compared
-    for name, field in cast("type[Model]", cls).model_fields.items():
+    for name, field in fields.items():
         if field.exclude is not True and _holds_secret(field.annotation) and not _has_serializer(field.metadata):
             yield name
 
 
 def _holds_secret(hint: object, *, in_clear: bool = False) -> bool:
     """Whether a value of the type is or has a secret that pydantic writes as stars; `in_clear`: or by a serializer."""
-    if isinstance(hint, type) and hint.__module__ == "pydantic.types" and hasattr(hint, "get_secret_value"):
+    if _is_secret(hint):
         return True
     arguments = get_args(hint)
     if not in_clear and _has_serializer(arguments):
         return False
     return any(_holds_secret(each, in_clear=in_clear) for each in arguments)
+
+
+def _is_secret(hint: object) -> bool:
+    cls = get_origin(hint) or hint
+    if not isinstance(cls, type) or not hasattr(cls, "get_secret_value"):
+        return False
+    return any(base.__module__ == "pydantic.types" for base in cls.__mro__)
 
 
 def _has_serializer(metadata: Iterable[object]) -> bool:

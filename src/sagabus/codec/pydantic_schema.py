@@ -53,11 +53,12 @@ def _parts(node: Schema) -> Iterator[tuple[str, Schema]]:
 
 def _fields(node: Schema) -> Iterator[tuple[str, Schema]]:
     found: object = node.get("fields", ())
-    fields = (
-        list(cast("Mapping[str, Schema]", found).items())
-        if isinstance(found, Mapping)
-        else [(str(field["name"]), field) for field in cast("Iterable[Schema]", found)]
-    )
+    if isinstance(found, Mapping):
+        fields = list(cast("Mapping[str, Schema]", found).items())
+    elif node.get("type") == "dataclass":
+        fields = []  # their names; the schema inside of this one has the rest
+    else:
+        fields = [(str(field["name"]), field) for field in cast("Iterable[Schema]", found)]
     for name, field in fields:
         if field.get("serialization_exclude") is not True:
             yield name, field["schema"]
