@@ -26,6 +26,9 @@ URLS = [
     f"postgresql://u:{SECRET}@127.0.0.1:1/d", f"postgresql://u:a/{SECRET}@127.0.0.1:1/d", f"u:{SECRET}@127.0.0.1/d",
     f"postgresql://u:a?{SECRET}@h/d", f"mysql:/u:{SECRET}@h/d", f"sqlite://u:{SECRET}@h/d", f"sqlite:///u:{SECRET}@h/d",
     f"postgresql+asyncpg://u:{SECRET}@h/d", f"postgresql://127.0.0.1:1/d?password={SECRET}", f"u:'{SECRET}\"@h",
+    f"postgresql://u@127.0.0.1:1/d?password_file=/no/{SECRET}", f"mysql://u@127.0.0.1:1/d?password_file={SECRET}",
+    f"mysql://u:{SECRET}@127.0.0.1:1/d?password_file={SECRET}", f"postgresql://u@h/d?passwordfile={SECRET}",
+    f"mysql://u@h/d?password={SECRET}", f"amqp://u:p@h/v?token={SECRET}",
     f"mysql://u:\x1b[31m{SECRET}\n@127.0.0.1:1/d", f"mysql://u:{SECRET}@127.0.0.1:1/d?bad", f"u:\udc80{SECRET}@h",
 ]  # fmt: skip
 

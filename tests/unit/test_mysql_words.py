@@ -1,5 +1,6 @@
 """What is the MySQL store's own and needs no server: its statements' forms, its errors, its look at the user's SQL."""
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -17,7 +18,7 @@ from sagabus.errors import (
     StoreUnavailable,
 )
 from sagabus.stores.mysql import MysqlStore
-from sagabus.stores.mysql.connecting import arguments
+from sagabus.stores.mysql.connecting import arguments, lasting_arguments
 from sagabus.stores.mysql.errors import of_our_own, translated
 from sagabus.stores.mysql.prepared import forms, portions
 from sagabus.stores.mysql.schema import names, statements_of
@@ -217,7 +218,9 @@ class TestVetting:
 
 class TestAddress:
     def told(self, url: str) -> dict[str, Any]:
-        return arguments(Address.of(url))
+        address = Address.of(url)
+        lasting_arguments(address)
+        return asyncio.run(arguments(address))
 
     def test_everything_can_be_said_in_the_url(self) -> None:
         told = self.told(

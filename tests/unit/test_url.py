@@ -156,9 +156,9 @@ def test_what_a_url_says_is_what_is_meant(
     assert (found.user, found.password, found.hosts, found.path) == (user, password, hosts, path)
 
 
-def test_the_driver_gets_the_password_apart_from_its_address_and_never_in_it() -> None:
+async def test_the_driver_gets_the_password_apart_from_its_address_and_never_in_it() -> None:
     for url in (f"postgresql://u:{SECRET}@h/d", f"postgresql://u@h/d?password={SECRET}"):
-        given_ = driver_options(Address.of(url))
+        given_ = await driver_options(Address.of(url))
 
         assert given_ == {"dsn": "postgresql://u@h/d", "password": SECRET}
 

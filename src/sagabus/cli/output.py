@@ -47,7 +47,9 @@ def safe_complaint(text: str, arguments: Sequence[str]) -> str:
     typed = {part for argument in arguments for part in (argument, argument.partition("=")[2])}
     for part in sorted(filter(may_hold_a_password, typed), key=len, reverse=True):
         for way in (part, repr(part)[1:-1], printable(part)):
-            text = text.replace(way, shown(part))
+            # A text that came through `discreet` has lost the login already, and not what follows it.
+            for each in (way, discreet(way)):
+                text = text.replace(each, shown(part))
     return printable_lines(hidden(text))
 
 

@@ -106,7 +106,7 @@ class Schemas(_OnServer):
         from sagabus.stores.postgres.options import driver_options
         from sagabus.stores.sql.address import Address
 
-        connection: Any = await asyncpg.connect(**driver_options(Address.of(self._store)))
+        connection: Any = await asyncpg.connect(**await driver_options(Address.of(self._store)))
         for schema in self._made:
             await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         await connection.close()
@@ -120,12 +120,11 @@ class Prefixes(_OnServer):
     option = "prefix"
 
     async def _drop(self) -> None:
-        from sagabus.stores.mysql.connecting import arguments, connected
+        from sagabus.stores.mysql.connecting import connected
         from sagabus.stores.sql.address import Address
         from sagabus.stores.sql.dialect import TABLES
 
-        address = Address.of(self._store)
-        native = (await connected(address, arguments(address))).native
+        native = (await connected(Address.of(self._store))).native
         cursor = native.cursor()
         for prefix in self._made:
             await cursor.execute("DROP TABLE IF EXISTS " + ", ".join(f"`{prefix}{table}`" for table in TABLES))

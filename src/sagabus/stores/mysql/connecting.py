@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly
+from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly, StoreUnavailable
 from sagabus.stores.mysql.driver import asyncmy, asyncmy_flags
 from sagabus.stores.sql.address import OWN, Address
 from sagabus.stores.sql.encryption import check_files, warn_unless_safe
@@ -72,8 +72,24 @@ _OLDEST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
 _BYTES_OF_A_CHARACTER = 4
 
 
-def arguments(address: Address) -> dict[str, Any]:
-    """The arguments for asyncmy; ConfigurationError for a URL that is incomplete or has unknown options."""
+async def arguments(address: Address) -> dict[str, Any]:
+    """The arguments of asyncmy for one connection. StoreUnavailable where a password or a file cannot be had now: what
+    was read when the store was made may be there again.
+    """
+    problem = ""
+    try:
+        given = await asyncio.to_thread(lasting_arguments, address)
+    except ConfigurationError as error:
+        problem, given = str(error), {}
+    if problem:
+        raise StoreUnavailable(problem, store=address.place)
+    return {**given, "password": (await address.password_now() or "").encode()}
+
+
+def lasting_arguments(address: Address) -> dict[str, Any]:
+    """The same without a password; ConfigurationError for a URL that is incomplete or has unknown options, and for
+    certificates that cannot be used.
+    """
     url, options = address.url, address.options
     problems = [
         f"{address.place}: the option {_named(name, number)} is not known; there are {', '.join((*_OPTIONS, *_OWN))}"
@@ -91,7 +107,6 @@ def arguments(address: Address) -> dict[str, Any]:
         "host": unquote(host) or "localhost",
         "port": port or 3306,
         "user": url.user,
-        "password": (url.password or "").encode(),
         "database": url.path,
         "unix_socket": options.get("unix_socket"),
         "ssl": _encrypted(options, address.place),
@@ -132,11 +147,12 @@ def _encrypted(options: Mapping[str, str], place: str) -> ssl.SSLContext | None:
     return context
 
 
-async def connect(arguments: dict[str, Any], patience: float) -> Any:
+async def connect(address: Address) -> Any:
     """A connection, and what its session and its server say of themselves. The driver's errors come through; cancelled
     in whatever greeting, it leaves no socket open.
     """
-    native = asyncmy.Connection(**arguments, connect_timeout=max(patience, 1))
+    patience = address.deadline
+    native = asyncmy.Connection(**await arguments(address), connect_timeout=max(patience, 1))
     # The server takes one statement at a time, whatever is hidden in it.
     native._client_flag &= ~asyncmy_flags.MULTI_STATEMENTS  # noqa: SLF001  # the driver always asks for it
     try:
@@ -186,9 +202,9 @@ def warn(native: Any, address: Address) -> None:
         )
 
 
-async def connected(address: Address, arguments: dict[str, Any]) -> Connected:
+async def connected(address: Address) -> Connected:
     """A connection to a server that can be written to."""
-    native, mode, packet, read_only, server = await connect(arguments, address.deadline)
+    native, mode, packet, read_only, server = await connect(address)
     if read_only:  # each time, since what answers at an address may be another server after a failover
         native.close()
         raise StoreReadOnly(f"{address.place} is read-only: point the bus at the primary", store=address.place)

@@ -55,6 +55,11 @@ _UNAVAILABLE = (
     1317,  # the statement was interrupted
     1461,  # too many prepared statements
     1698,
+    1820,  # the password has expired
+    1862,
+    3118,  # the account is locked
+    3955,
+    4151,
     1927,  # the connection was killed
     3169,
     4031,
@@ -84,6 +89,11 @@ _WAYS_OUT = {
     2020: "send less in one message, or raise max_allowed_packet",
     1461: "raise max_prepared_stmt_count",
     1698: "check the user and the password of the URL",
+    1820: "set a new password for the user",
+    1862: "set a new password for the user",
+    3118: "unlock the user's account",
+    3955: "unlock the user's account",
+    4151: "unlock the user's account",
     2002: "check that the server runs and listens there",
     2003: "check that the server runs and listens there",
     2005: "check the host of the URL",

@@ -34,6 +34,7 @@ from sagabus.stores.sql.link import Link
 from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.server import Bound, ServerStore
 from sagabus.stores.sql.steps import Query, Steps
+from sagabus.url.login import Ask
 
 T = TypeVar("T")
 
@@ -48,15 +49,20 @@ class MysqlStore(ServerStore):
     `ssl` (off, unverified or verify), `ssl_ca`, `ssl_cert` and `ssl_key`. Further ones are `schema` (another database
     of the server), `prefix`, `pool` (connections) and `deadline` (seconds that one call may take).
 
+    `password_file=…` names a file with the password, and `password` is a function that gives it. Either is asked for
+    each new connection.
+
     The user's statements run in its session: strict, READ COMMITTED, their parameters written `%s`.
     """
 
     _transactions_command = """mysql -e 'SELECT trx_mysql_thread_id, trx_started, trx_query
 FROM information_schema.innodb_trx ORDER BY trx_started'""".replace("\n", " ")
 
-    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
-        options = Address.of(url)
-        self._url = url
+    def __init__(
+        self, url: str, *, password: Ask | None = None, clock: Clock | None = None, lanes: int = LANES
+    ) -> None:
+        options = Address.of(url, password)
+        self._url, self._ask = url, password
         super().__init__(
             options.place,
             options.prefix,
@@ -66,7 +72,7 @@ FROM information_schema.innodb_trx ORDER BY trx_started'""".replace("\n", " ")
             deadline=options.deadline,
         )
         self._address = options
-        self._arguments = connecting.arguments(options)
+        connecting.lasting_arguments(options)  # what is wrong with it is said at once
         self._lender = lender(self._check)
         self._names = schema.names(table_names(options.prefix, "`", options.schema), options.prefix)
         self._forms = forms({**STATEMENTS, **LOOK, **schema.versions(options.schema, options.prefix)}, self._names)
@@ -129,7 +135,7 @@ FROM information_schema.innodb_trx ORDER BY trx_started'""".replace("\n", " ")
         vet(sql, self._prefix)
 
     def _twin(self) -> MysqlStore:
-        return MysqlStore(self._url, clock=self._test_clock, lanes=self._lanes)
+        return MysqlStore(self._url, password=self._ask, clock=self._test_clock, lanes=self._lanes)
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address
@@ -172,7 +178,9 @@ FROM information_schema.innodb_trx ORDER BY trx_started'""".replace("\n", " ")
 
     async def _connect(self) -> Link:
         try:
-            native, room, server = await connecting.connected(self._address, self._arguments)
+            native, room, server = await connecting.connected(self._address)
+        except StoreError:
+            raise
         except Exception as error:
             raise untrusted(error, self.place) or of_our_own(error, self.place) from error
         return MysqlLink(

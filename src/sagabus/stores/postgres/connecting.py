@@ -14,7 +14,7 @@ from sagabus.errors import ConfigurationError, StoreError, StoreReadOnly, StoreU
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.fragments import BORN
 from sagabus.stores.postgres.link import PooledLink, PostgresLink, translated_error
-from sagabus.stores.postgres.options import driver_options, says_how_to_encrypt
+from sagabus.stores.postgres.options import driver_options, lasting_options, says_how_to_encrypt
 from sagabus.stores.postgres.timelines import timeline_of
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import Ready
@@ -43,11 +43,12 @@ class Connecting:
     """Makes the connections of one store; knows after the first whether a pooler is between."""
 
     def __init__(self, address: Address, statements: Mapping[str, Ready], deadline: float) -> None:
+        lasting_options(address)  # what is wrong with it is said at once
         self._address = address
-        self._options = driver_options(address)
         self._statements = statements
         self._deadline = deadline
         self.pooled = address.pooler
+        self._has_connected = False
 
     async def connect(self) -> PostgresLink:
         """A new connection; raises StoreUnavailable, or another StoreError with the way out."""
@@ -111,9 +112,12 @@ class Connecting:
 
     async def _open(self, **options: Any) -> Any:
         place = self._address.place
+        given = await driver_options(self._address)
         try:
-            native = await asyncpg.connect(**self._options, timeout=self._deadline, **options)
+            native = await asyncpg.connect(**given, timeout=self._deadline, **options)
         except asyncpg.ClientConfigurationError as error:
+            if self._has_connected:  # a file that it names is missing, or half written: it was not before
+                raise StoreUnavailable(f"{place}: {error}", store=place) from error
             raise ConfigurationError(f"{place}: {error}") from error
         except KeyError as error:  # the driver asks the system, whose list of users does not know this process's
             raise ConfigurationError(
@@ -122,5 +126,6 @@ class Connecting:
         except Exception as error:
             ours = untrusted(error, place) or translated_error(error, place)
             raise ours or StoreError(f"{place}: {error}", store=place) from error
+        self._has_connected = True
         notice_silence(native._transport, self._deadline)  # noqa: SLF001  # the driver shows its socket nowhere else
         return native

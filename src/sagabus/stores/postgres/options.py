@@ -1,13 +1,17 @@
-"""From a URL to what asyncpg is given: the password never stands in an address that the driver could repeat."""
+"""From a URL to what asyncpg is given: the password never stands in an address that the driver could repeat.
+
+Password and certificates are read for each connection, so that they may change while a bus runs.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from sagabus.errors import ConfigurationError
+from sagabus.errors import ConfigurationError, StoreUnavailable
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.encryption import check_files
 
@@ -16,21 +20,32 @@ _PLAIN = ("disable", "allow", "prefer")
 _SYSTEM = "system"
 
 
-def driver_options(address: Address) -> dict[str, Any]:
-    """The arguments of `asyncpg.connect`. ConfigurationError for certificates that cannot be read, or would not be
-    used.
+async def driver_options(address: Address) -> dict[str, Any]:
+    """The arguments of `asyncpg.connect` for one connection. StoreUnavailable where a password or a file cannot be had
+    now: what was read when the store was made may be there again.
     """
+    problem = ""
+    try:
+        options = await asyncio.to_thread(lasting_options, address)
+    except ConfigurationError as error:
+        problem, options = str(error), {}
+    if problem:
+        raise StoreUnavailable(problem, store=address.place)
+    password = await address.password_now()
+    return options if password is None else {**options, "password": password}
+
+
+def lasting_options(address: Address) -> dict[str, Any]:
+    """The same without a password. ConfigurationError for certificates that cannot be read, or would not be used."""
     options = dict(address.options)
-    given: dict[str, Any] = {"password": options.pop("password", None)}
-    if address.url.password is not None:
-        given["password"] = address.url.password
+    given: dict[str, Any] = {}
     _encrypt(options, address.place)
     if options.get("sslrootcert") == _SYSTEM:
         given["ssl"] = _of_system(options, address.place)
     # Of several hosts, the one that can be written to, unless the address says otherwise.
     if len(address.url.hosts) > 1:
         options.setdefault("target_session_attrs", "read-write")
-    return {"dsn": _dsn(address, options), **{name: value for name, value in given.items() if value is not None}}
+    return {"dsn": _dsn(address, options), **given}
 
 
 def says_how_to_encrypt(address: Address) -> bool:

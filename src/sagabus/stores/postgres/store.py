@@ -30,6 +30,7 @@ from sagabus.stores.sql.migrating import Migration
 from sagabus.stores.sql.server import ServerStore
 from sagabus.stores.sql.settling import COMMITTED
 from sagabus.stores.sql.steps import Query
+from sagabus.url.login import Ask
 
 _SCHEMA = "SELECT 1 FROM pg_namespace WHERE nspname = $1"
 _PRIMARY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'"
@@ -47,15 +48,20 @@ class PostgresStore(ServerStore):
     """See `sagabus.store.Store`. `url` is a libpq address. Its further options are `schema`, `prefix`, `pool`
     (connections) and `deadline` (seconds that one call may take). `pooler=1` says that a transaction pooler stands
     between, if the store cannot see it. `notify=1` reports other processes' messages to workers at once.
+
+    `password_file=…` names a file with the password, and `password` is a function that gives it. Either is asked for
+    each new connection.
     """
 
     _fetches_instances = True
     _transactions_command = """psql -c 'SELECT pid, usename, state, now() - xact_start AS age, query
 FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start'""".replace("\n", " ")
 
-    def __init__(self, url: str, *, clock: Clock | None = None, lanes: int = LANES) -> None:
-        options = Address.of(url)
-        self._url = url
+    def __init__(
+        self, url: str, *, password: Ask | None = None, clock: Clock | None = None, lanes: int = LANES
+    ) -> None:
+        options = Address.of(url, password)
+        self._url, self._ask = url, password
         super().__init__(
             options.place,
             options.prefix,
@@ -172,7 +178,7 @@ FROM pg_stat_activity WHERE xact_start IS NOT NULL ORDER BY xact_start'""".repla
         return current, places, extra[0] if extra else None
 
     def _twin(self) -> PostgresStore:
-        return PostgresStore(self._url, clock=self._test_clock, lanes=self._lanes)
+        return PostgresStore(self._url, password=self._ask, clock=self._test_clock, lanes=self._lanes)
 
     def _make_home(self, clock: Clock | None) -> ServerHome:
         options = self._address

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sagabus.errors import ConfigurationError
+from sagabus.errors import ConfigurationError, StoreUnavailable
 from sagabus.stores.sql.dialect import quoted
-from sagabus.url import StoreUrl, parsed, without
+from sagabus.url import POSTGRES, StoreUrl, parsed, without
+from sagabus.url.login import OPTION, Ask, Password, PasswordProblem
 
-OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify")
+OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify", OPTION)
 """The options that the bus reads; the driver gets the others."""
 
 
@@ -28,30 +29,51 @@ class Address:
     """A transaction pooler is between."""
     notify: bool
     """Processes give each other hints."""
+    password: Password
+    """Of new connections."""
 
     @property
     def place(self) -> str:
         """The same without user, password and options, for messages."""
         return self.url.place
 
+    async def password_now(self) -> str | None:
+        """The password of one new connection; None without one. StoreUnavailable where nothing says it now.
+
+        Half of the deadline is for it, so that the server has the other half.
+        """
+        try:
+            return await self.password.current(self.deadline / 2)
+        except PasswordProblem as problem:
+            text = problem.text
+        raise StoreUnavailable(f"{self.place}: {text}", store=self.place)
+
     @classmethod
-    def of(cls, url: str) -> Address:
-        """Take a URL apart."""
+    def of(cls, url: str, password: Ask | None = None) -> Address:
+        """Take a URL apart. `password` is asked for that of each new connection."""
         found = parsed(url)
         own = {name: value for name, value in found.options if name in OWN}
         prefix = own.get("prefix", "sagabus_")
         quoted(prefix + "dead_letter_closed", '"')
         if "schema" in own:
             quoted(own["schema"], '"')
+        options = dict(without(found, OWN))
+        # Of libpq; the login of the URL goes first.
+        fixed = options.pop("password", None) if found.scheme in POSTGRES else None
+        problems: list[str] = []
+        asked = Password.of(found, password, problems, fixed=fixed if found.password is None else None)
+        if problems:
+            raise ConfigurationError(*problems)
         return cls(
             url=found,
-            options=dict(without(found, OWN)),
+            options=options,
             schema=own.get("schema"),
             prefix=prefix,
             pool=int(_number(own, "pool", 8, least=2)),
             deadline=_number(own, "deadline", 30.0, least=0.1),
             pooler=_number(own, "pooler", 0, least=0) > 0,
             notify=_number(own, "notify", 0, least=0) > 0,
+            password=asked,
         )
 
 

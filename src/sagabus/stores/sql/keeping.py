@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from sagabus.errors import StoreUnavailable
+from sagabus.errors import ConfigurationError, StoreUnavailable
 from sagabus.stores.sql.link import Link
 
 _GOODBYE_SECONDS = 0.5
@@ -42,11 +42,19 @@ class ServerKeeper:
     def renew(self, worker: str, *, duration: int, within: float) -> None:
         """Renew what the worker still owns."""
         self._check_process()
-        twin = self._twin = self._twin or self._make_twin()
+        twin = self._twin = self._twin or self._made()
         asyncio.run(_renew(twin, worker, duration, within))
 
     def close(self) -> None:
         """No connection is kept."""
+
+    def _made(self) -> Twin:
+        problem = ""
+        try:
+            return self._make_twin()
+        except ConfigurationError as error:  # the store was made once: a file of a secret is missing for a moment
+            problem = str(error)
+        raise StoreUnavailable(problem)
 
 
 async def _renew(twin: Twin, worker: str, duration: int, within: float) -> None:

@@ -19,7 +19,7 @@ from sagabus.cli.benchmark.loops.work import (
     step,
 )
 from sagabus.stores.mysql import MysqlStore
-from sagabus.stores.mysql.connecting import arguments, connected
+from sagabus.stores.mysql.connecting import connected
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import quoted
 
@@ -52,7 +52,7 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     await store.open()
     await store.close()
     address = Address.of(url)
-    native = (await connected(address, arguments(address))).native
+    native = (await connected(address)).native
     loop = _Loop(native, {name: quoted(address.prefix + name, "`") for name in ("envelope", "instance")})
     await loop.fill("warm", min(sagas, WARM_UP))
     await loop.work_off(BATCH)

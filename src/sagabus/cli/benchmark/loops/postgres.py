@@ -67,7 +67,7 @@ async def measure(url: str, sagas: int) -> LoopFigures:
     address = Address.of(url)
     # A plan kept from when the tables were empty would make a slow loop, and a flattering ratio.
     settings = {"search_path": address.schema or "public", "enable_seqscan": "off", "jit": "off"}
-    connection = await asyncpg.connect(**driver_options(address), server_settings=settings)
+    connection = await asyncpg.connect(**await driver_options(address), server_settings=settings)
     await _fill(connection, "warm", min(sagas, WARM_UP))
     await work_off(connection, BATCH)
     await _fill(connection, "batched", sagas)

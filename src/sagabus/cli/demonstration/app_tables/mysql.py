@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sagabus.cli.demonstration.app_table import Words
-from sagabus.stores.mysql.connecting import arguments
+from sagabus.stores.mysql.connecting import arguments, lasting_arguments
 from sagabus.stores.mysql.driver import asyncmy, asyncmy_errors
 from sagabus.stores.mysql.errors import BROKEN, of_our_own
 from sagabus.stores.sql.address import Address
@@ -27,7 +27,7 @@ class MysqlDatabase:
 
     def __init__(self, url: str) -> None:
         self._address = Address.of(url)
-        self._arguments = arguments(self._address)
+        lasting_arguments(self._address)  # what is wrong with it is said at once
         schema, prefix = self._address.schema, self._address.prefix
         self.words = Words(
             placeholder=lambda _: "%s",
@@ -45,7 +45,7 @@ class MysqlDatabase:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 if self._connection is None:
-                    self._connection = asyncmy.Connection(**self._arguments, connect_timeout=_TIMEOUT)
+                    self._connection = asyncmy.Connection(**await arguments(self._address), connect_timeout=_TIMEOUT)
                     await self._connection.connect()
                     await self._run(_QUIET, ())
                 return await self._run(sql, parameters)

@@ -37,7 +37,7 @@ class PostgresDatabase:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(
-                    **driver_options(self._address), timeout=_TIMEOUT, command_timeout=_TIMEOUT
+                    **await driver_options(self._address), timeout=_TIMEOUT, command_timeout=_TIMEOUT
                 )
             rows: Sequence[Sequence[Any]] = await self._connection.fetch(sql, *parameters)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
