@@ -140,7 +140,7 @@ class Password:
 
 def _content(path: Path, what: str) -> str:
     """What a file says, without the one line break at its end."""
-    problem = f"{what} cannot be read: correct its path or its permissions"
+    problem, content = f"{what} cannot be read: correct its path or its permissions", b""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
