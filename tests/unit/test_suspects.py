@@ -45,7 +45,8 @@ class Gate:
         self.suspects.watching = True
 
     async def holds_back(self, *queue: Envelope, alone: Envelope, marked: tuple[int, ...]) -> bool:
-        self.mailbox.queue.extend(queue)
+        for envelope in queue:
+            self.mailbox.wait(envelope)
         self.hand.envelopes.update((each.position, self.mailbox) for each in queue)
         self.hand.marked.update(dict.fromkeys(marked, cast(Any, None)))
         self.suspects._alone = Chosen(self.mailbox, alone)
@@ -68,7 +69,7 @@ def test_what_follows_the_lone_one_waits_until_that_is_committed() -> None:
 def test_a_message_of_another_key_waits() -> None:
     gate = Gate()
     other = Mailbox(gate.mailbox.definition, "B", LaneRef("notes", 0), 1)
-    other.queue.append(envelope(4))
+    other.wait(envelope(4))
 
     asyncio.run(gate.holds_back(envelope(2), alone=envelope(2), marked=(2, 4)))
 
@@ -94,7 +95,7 @@ class Busy:
         self.offered: list[int] = []
 
     def offer(self, mailbox: Mailbox) -> None:
-        first = mailbox.queue.pop(0)
+        first = mailbox.take_out_first()
         self.offered.append(first.position)
         self._hand.put_down(first, mailbox)
 

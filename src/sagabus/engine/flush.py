@@ -48,8 +48,8 @@ _OF_THE_ROWS = (TransactionLost, StoreError)
 """Errors that one member's rows may be to blame for: an unclassified one is such, all others are of the database."""
 
 
-class Entry(msgspec.Struct, frozen=True, eq=False):
-    """One outcome on its way, with what it was built on."""
+class Entry(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One outcome on its way, with what it was built on. Nothing that it holds leads back to it."""
 
     mailbox: Mailbox
     outcome: Outcome

@@ -11,12 +11,12 @@ from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.held_lane import HeldLane
 from sagabus.engine.known_keys import KnownKeys
 from sagabus.engine.mailbox import Mailbox
-from sagabus.engine.page import HasRun, by_place, largest_body, last_at_once, may_have_held, positions, timers_last
+from sagabus.engine.page import HasRun, largest_body, last_at_once, may_have_held, positions, timers_last
 from sagabus.engine.weight import UNLIMITED, size_of
 from sagabus.envelope import Envelope
 from sagabus.refs import LaneLike, LaneRef
 from sagabus.settings import Settings
-from sagabus.store import Cursor, Lane
+from sagabus.store import Cursor, Lane, by_place
 
 
 class Mark(NamedTuple):
@@ -198,7 +198,7 @@ class InFlight:
             held.take(mailbox, self.lane_window, self._weight(envelope))
         if envelope.due_at and may_have_held(envelope):
             mailbox.returned += 1
-        mailbox.queue.append(envelope)
+        mailbox.wait(envelope)
 
     def fresh(self, page: Sequence[Envelope]) -> Sequence[Envelope]:
         """Those that are not in flight, and were not settled while they were fetched."""
@@ -234,7 +234,10 @@ class InFlight:
                 # Large messages count as several: they fill a window sooner.
                 weight = 1 if envelope.headers is None and len(envelope.body) < unit else self._weight(envelope)
                 held.take(mailbox, window, weight)
-            mailbox.queue.append(envelope)
+            if isinstance(queue := mailbox.queue, list):
+                queue.append(envelope)
+            else:
+                mailbox.queue = [envelope]
             filled.append(mailbox)
         return filled
 
@@ -248,11 +251,11 @@ class InFlight:
 
     def take_first(self, envelopes: Sequence[Envelope], mailbox: Mailbox) -> None:
         """The same for several, which run before all those that were there."""
-        behind = list(mailbox.queue)
-        mailbox.queue.clear()
+        behind = mailbox.let_all_go()
         for envelope in envelopes:
             self.take(envelope, mailbox)
-        mailbox.queue += behind
+        for envelope in behind:
+            mailbox.wait(envelope)
 
     def begin_fetch(self) -> None:
         """A fetch is under way."""
@@ -307,9 +310,8 @@ class InFlight:
         self.rescan_lane(mailbox.place)
 
     def _put_down_waiting(self, mailbox: Mailbox) -> None:
-        for envelope in mailbox.queue:
+        for envelope in mailbox.let_all_go():
             self.put_down(envelope, mailbox)
-        mailbox.queue.clear()
 
     def page(self, limit: int) -> int:
         """How many messages to fetch at once, where that many are wanted: fewer while they are large."""
@@ -381,7 +383,7 @@ class InFlight:
         self._empty(mailbox)
 
     def _empty(self, mailbox: Mailbox) -> None:
-        mailbox.queue.clear()
+        mailbox.let_all_go()
         mailbox.returned = 0
         mailbox.rewind([])
         self.known.let_go(mailbox)

@@ -8,7 +8,7 @@ messages run again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -106,7 +106,8 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
     place: LaneRef
     lane_epoch: int
     """Of the lane when its messages were taken from it: under no later one may they commit."""
-    queue: list[Envelope] = []
+    queue: list[Envelope] | tuple[Envelope, ...] = ()
+    """What waits: a list, or the empty tuple. The collector would look at an empty list of each idle mailbox."""
     cell: BelievedState | None = None
     epoch: int = 0
     active: bool = False
@@ -179,14 +180,15 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
 
     def begin_next(self) -> Envelope:
         """The first message that waits runs now."""
-        envelope = self.running = self.queue.pop(0)
+        envelope = self.running = self.take_out_first()
         return envelope
 
     def begin_next_of(self, in_flight: Mapping[int, Mailbox]) -> Envelope | None:
         """The same for the first that is in flight in this mailbox still: its lane may have been lost. None without."""
-        queue = self.queue
-        while queue:
+        while isinstance(queue := self.queue, list):
             envelope = queue.pop(0)
+            if not queue:
+                self.queue = ()
             if in_flight.get(envelope.position) is self:
                 self.running = envelope
                 return envelope
@@ -205,7 +207,21 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
 
     def take_out_first(self) -> Envelope:
         """The first message that waits, which is not going to run."""
-        return self.queue.pop(0)
+        envelope, *others = self.queue
+        self.queue = others or ()
+        return envelope
+
+    def wait(self, envelope: Envelope) -> None:
+        """One message more waits, behind the others."""
+        if isinstance(self.queue, list):
+            self.queue.append(envelope)
+        else:
+            self.queue = [envelope]
+
+    def let_all_go(self) -> Sequence[Envelope]:
+        """Nothing waits any more; what did."""
+        waited, self.queue = self.queue, ()
+        return waited
 
     def one_more(self) -> None:
         """One outcome more on its way."""
@@ -226,10 +242,7 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
 
     def replace(self, envelope: Envelope) -> None:
         """Take the place of what waits with the same position."""
-        for place, waiting in enumerate(self.queue):
-            if waiting.position == envelope.position:
-                self.queue[place] = envelope
-                return
+        self.queue = [envelope if each.position == envelope.position else each for each in self.queue] or ()
 
     def rewind(self, envelopes: list[Envelope]) -> None:
         """Forget the state and put envelopes back, in their order."""
@@ -239,7 +252,7 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
 
     def put_back(self, envelopes: list[Envelope]) -> None:
         """Queue envelopes again, in the order of their positions; timers behind what was accepted before them."""
-        self.queue = sorted((*envelopes, *self.queue), key=_turn)
+        self.queue = sorted((*envelopes, *self.queue), key=_turn) or ()
 
 
 def gives_way(envelope: Envelope) -> bool:

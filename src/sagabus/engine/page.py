@@ -9,7 +9,6 @@ from typing import Protocol
 from sagabus.engine.mailbox import Mailbox, gives_way
 from sagabus.envelope import Envelope
 from sagabus.outcome import Outcome
-from sagabus.refs import LaneLike
 
 _body, _position, _due_at = attrgetter("body"), attrgetter("position"), attrgetter("due_at")
 
@@ -26,19 +25,6 @@ class HasRun(Protocol):
     def outcome(self) -> Outcome:
         """What became of it."""
         ...
-
-
-def by_place(envelopes: Iterable[Envelope]) -> dict[LaneLike, list[Envelope]]:
-    """Envelopes by their lane, in their order."""
-    found: dict[LaneLike, list[Envelope]] = {}
-    channel, lane = "", -1
-    same: list[Envelope] = []
-    for envelope in envelopes:
-        if envelope.lane != lane or envelope.channel != channel:
-            channel, lane = envelope.channel, envelope.lane
-            same = found.setdefault((channel, lane), [])
-        same.append(envelope)
-    return found
 
 
 def last_at_once(envelopes: Sequence[Envelope]) -> int:

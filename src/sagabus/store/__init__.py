@@ -4,7 +4,7 @@ An adapter imports what it needs from here, and `envelope` and `outcome`.
 """
 
 from sagabus.store.connection import AsyncConnection, Connection, Lent
-from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded
+from sagabus.store.delivery import Batch, Cursor, Fetched, Lane, Loaded, by_place
 from sagabus.store.inspection import ChannelCounts, Inspection, WorkerSeen
 from sagabus.store.journal import JournalRow
 from sagabus.store.keeper import Keeper
@@ -38,4 +38,4 @@ __all__ = ["Acceptance", "Administration", "AsyncConnection", "AsyncJoined", "Ba
 __all__ += ["Commit", "Connection", "Cursor", "Delivery", "Divided", "Fetched", "Inspected", "Inspection", "Joined"]
 __all__ += ["Joining", "JournalRow", "Keeper", "Lane", "Leasing", "Lent", "Letters", "Life", "Loaded", "Loud"]
 __all__ += ["Mending", "Purged", "Queue", "Registration", "ReplayResult", "Retention", "Routed", "Routing", "Running"]
-__all__ += ["Sift", "Store", "Subscription", "Unit", "Upkeep", "WorkerSeen"]
+__all__ += ["Sift", "Store", "Subscription", "Unit", "Upkeep", "WorkerSeen", "by_place"]

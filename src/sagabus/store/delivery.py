@@ -5,7 +5,7 @@ A part of the contract in `store`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -77,3 +77,16 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     """The journal's row of each outcome that is to have one, by the position of its envelope. It commits with the
     outcome; a `Marked` has none.
     """
+
+
+def by_place(envelopes: Iterable[Envelope]) -> dict[LaneLike, list[Envelope]]:
+    """Envelopes by their lane, in their order."""
+    found: dict[LaneLike, list[Envelope]] = {}
+    channel, lane = "", -1
+    same: list[Envelope] = []
+    for envelope in envelopes:
+        if envelope.lane != lane or envelope.channel != channel:
+            channel, lane = envelope.channel, envelope.lane
+            same = found.setdefault((channel, lane), [])
+        same.append(envelope)
+    return found

@@ -132,7 +132,7 @@ class HotStatements:
             return None
         if any(getattr(found, name) for name in LEFT) or any(e.guarded for e in found.sent):
             return None
-        saved = row_text.packed_saves(found.saves(), now)
+        saved = row_text.packed_saves(((found.base(save), save) for save in found.saves()), now)
         sent = row_text.packed_envelopes(found.all_sent, now)
         if saved is None or sent is None:
             return None

@@ -23,6 +23,7 @@ from sagabus.outcome import (
     Verdict,
 )
 from sagabus.store import JournalRow
+from sagabus.stores.sql.steps import Made
 
 CLAIM = "\x1f"
 """In front of a claimed key: no message id contains it, so neither can be taken for the other."""
@@ -32,6 +33,10 @@ _encode = msgspec.json.Encoder().encode
 
 SavedRow = tuple[str, str, int, int, str, str | None, str | None, int | None, int, int, str | None]
 RecordedRow = tuple[str, str, int, int, str, str, str | None, str | None, int, str, str | None]
+
+
+def _single(value: object) -> tuple[object]:
+    return (value,)
 
 
 class Lost(Exception):  # a signal between these modules, not an error
@@ -69,32 +74,38 @@ class Plan:
     others: list[Outcome] = field(default_factory=list[Outcome])
 
     @property
+    def removed_rows(self) -> Made:
+        """The positions of what goes."""
+        return Made(_single, self.removed)
+
+    @property
     def all_sent(self) -> list[Envelope]:
         """Messages in the order of their sending, then the timers that stand at the end."""
         return self.sent + [timer for timers in self.timers.values() for timer in timers.values()]
 
-    def saves(self) -> list[tuple[int, Save]]:
-        """The last save of each instance, with the version that is stored. By key, as the tables are: so a flush
-        touches their pages in order, and two flushes lock their rows in one order.
+    def saves(self) -> list[Save]:
+        """The last save of each instance. By key, as the tables are: so a flush touches their pages in order, and two
+        flushes lock their rows in one order.
         """
         found = sorted(self.last.values(), key=_key)
         found.sort(key=_saga)  # twice by one text is faster than once by two
-        first = self.first
-        if not first:
-            return [(save.base, save) for save in found]
-        return [(first.get((save.saga, save.key), save.base), save) for save in found]
+        return found
 
-    def saved(self, now: int) -> tuple[list[SavedRow], list[SavedRow]]:
+    def base(self, save: Save) -> int:
+        """The version that is stored of the instance of a last save."""
+        return self.first.get((save.saga, save.key), save.base) if self.first else save.base
+
+    def saved(self, now: int) -> tuple[Made, Made]:
         """The instances to create, and those to change."""
-        created: list[SavedRow] = []
-        changed: list[SavedRow] = []
-        for base, save in self.saves():
+        saves, base = self.saves(), self.base
+
+        def row(save: Save) -> SavedRow:
             version, shape = save.base + 1, save.shape
-            row = (
+            return (
                 save.saga,
                 save.key,
                 version,
-                base,
+                base(save),
                 save.state.decode(),
                 save.status,
                 _encode(save.timers).decode() if save.timers else None,
@@ -103,8 +114,9 @@ class Plan:
                 now,
                 None if shape is None else f"{version} {shape}",  # as `shape_text`
             )
-            (changed if base else created).append(row)
-        return created, changed
+
+        created, changed = [save for save in saves if not base(save)], [save for save in saves if base(save)]
+        return Made(row, created), Made(row, changed)
 
     def history(self, now: int) -> list[RecordedRow]:
         """The transitions in the order in which they ran."""

@@ -50,6 +50,15 @@ _decode_texts: Callable[[str], dict[str, str]] = msgspec.json.Decoder(dict[str, 
 
 def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object, ...]:
     """An envelope in the order of ENVELOPE_COLUMNS; RawBody before anything is written."""
+    return _row(envelope, body_text(envelope.body), due_at, sent_at)
+
+
+def plain_row(envelope: Envelope, text: str) -> tuple[object, ...]:
+    """The same of one that is due at once, and whose body is known as text."""
+    return _row(envelope, text, 0, envelope.sent_at)
+
+
+def _row(envelope: Envelope, text: str, due_at: int, sent_at: int) -> tuple[object, ...]:
     return (
         envelope.channel,
         envelope.lane,
@@ -57,7 +66,7 @@ def envelope_row(envelope: Envelope, due_at: int, sent_at: int) -> tuple[object,
         envelope.message_id,
         envelope.message_type,
         envelope.partition_key,
-        body_text(envelope.body),
+        text,
         _encode(envelope.headers).decode() if envelope.headers else None,
         envelope.correlation_id,
         envelope.causation_id,

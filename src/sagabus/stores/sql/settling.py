@@ -154,7 +154,7 @@ def _under_savepoint(outcomes: Sequence[Outcome], journal: Rows, now: Now, check
 def apply(found: Plan, now: Now, check: Check) -> Steps[Refused]:
     """Make the rows of a plan; Lost, and the caller rolls back, where one of them does not come out."""
     if found.removed:
-        removed = yield Query("remove", rows=[*zip(found.removed, strict=True)])
+        removed = yield Query("remove", rows=found.removed_rows)
         if removed.changed != len(found.removed):
             raise Lost(Verdict.GONE)
     hit("commit.removed")

@@ -7,7 +7,7 @@ event loop over a server's protocol. They also run inside a transaction that a u
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
 from sagabus.envelope import Envelope
 from sagabus.outcome import Parameters
@@ -15,6 +15,32 @@ from sagabus.stores.texts import unstorable
 
 T = TypeVar("T")
 Row: TypeAlias = Sequence[Any]
+
+
+class Made(Sequence[tuple[object, ...]]):
+    """Rows that are made when they are read, in one go, and not kept.
+
+    A flush has thousands of rows. Kept as tuples, each of them is one more thing that the collector looks at.
+    """
+
+    def __init__(self, make: Callable[..., tuple[object, ...]], of: Sequence[Any], *others: Sequence[Any]) -> None:
+        """`make` is called with one of `of` and of each of the others, as `map` does."""
+        self._make, self._of, self._others = make, of, others
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return map(self._make, self._of, *self._others)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[object, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Made: ...
+    def __getitem__(self, index: int | slice) -> tuple[object, ...] | Made:
+        if isinstance(index, slice):
+            return Made(self._make, self._of[index], *(other[index] for other in self._others))
+        return self._make(self._of[index], *(other[index] for other in self._others))
 
 
 class Query(NamedTuple):

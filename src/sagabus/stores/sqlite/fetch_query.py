@@ -97,5 +97,5 @@ def fetch(cursors: Sequence[Cursor], limit: int, now: int) -> Steps[Fetched]:
         ((ready, due, upcoming, crew),) = (yield Query("fetch", (limit, now), lanes)).rows
     except (UnicodeDecodeError, msgspec.DecodeError):
         return (yield from reading.fetch(cursors, limit, now))  # a row is damaged: that reads rows one by one
-    found = sorted([*ready, *due], key=_position)
+    found = sorted([*ready, *due], key=_position) if due else ready
     return Fetched(tuple(found), None if upcoming is None else upcoming - now, crew=crew or 0)

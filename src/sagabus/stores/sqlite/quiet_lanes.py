@@ -7,7 +7,6 @@ last write stays unseen for `_PATIENCE` at most: then a fetch asks all lanes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple, TypeAlias
@@ -18,12 +17,12 @@ from sagabus.clock import Clock
 from sagabus.envelope import Envelope
 from sagabus.outcome import Completed
 from sagabus.refs import LaneLike
-from sagabus.store import Batch, Cursor, Fetched
+from sagabus.store import Batch, Cursor, Fetched, by_place
 
 Ends: TypeAlias = dict[LaneLike, int | None]
 """Up to where each lane was fetched that has nothing more; None for one that may have."""
 
-_place, _position, _due_at = attrgetter("channel", "lane"), attrgetter("position"), attrgetter("due_at")
+_due_at = attrgetter("due_at")
 
 _PATIENCE = 0.05
 """Seconds: that often, at most, other processes' changes are looked for as well (see `waking`)."""
@@ -186,16 +185,14 @@ class QuietLanes:
 
 def ends_of(cursors: Sequence[Cursor], envelopes: Sequence[Envelope], limit: int) -> Ends:
     """Where these lanes end, of which these envelopes came, in the order of their positions."""
-    places = list(map(_place, envelopes))
-    counts = Counter(places)
-    last = dict(zip(places, map(_position, envelopes), strict=True))
-    due: Iterable[LaneLike] = ()
-    if any(map(_due_at, envelopes)):
-        # What is due comes again, as long as it is stored.
-        due = {place for place, each in zip(places, envelopes, strict=True) if each.due_at}
+    came = by_place(envelopes)
     ends: Ends = {}
     for cursor in cursors:
-        place = (cursor.channel, cursor.lane)
-        count = counts[place]
-        ends[place] = cursor.after if not count else last[place] if count < limit and place not in due else None
+        same = came.get((cursor.channel, cursor.lane))
+        if same is None:
+            ends[cursor.channel, cursor.lane] = cursor.after
+        else:
+            # What is due comes again, as long as it is stored.
+            is_end = len(same) < limit and not any(map(_due_at, same))
+            ends[cursor.channel, cursor.lane] = same[-1].position if is_end else None
     return ends

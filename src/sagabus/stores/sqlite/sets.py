@@ -7,6 +7,7 @@ by row costs a thread switch (5 ms) per row. A set in one step costs one (measur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 import apsw
@@ -91,13 +92,15 @@ class Values(Plain):
         rows = ask.rows or ()
         longest = self._lengths[-1]
         found: list[Part] = []
-        for start in range(0, len(rows), longest):
-            part = rows[start : start + longest]
-            length = next(length for length in self._lengths if length >= len(part))
+        remaining, left = iter(rows), len(rows)
+        while left:
+            count = min(left, longest)
+            left -= count
+            length = next(length for length in self._lengths if length >= count)
             values: list[object] = []
-            for row in part:  # a third of the time that `chain` takes for a tuple (measured)
+            for row in islice(remaining, count):  # a third of the time that `chain` takes for a tuple (measured)
                 values += row
-            values += self._filling * (length - len(part))
+            values += self._filling * (length - count)
             found.append((self._texts[length], values))
         return found
 
