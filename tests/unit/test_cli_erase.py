@@ -1,7 +1,9 @@
 """`sagabus erase`, in this process, on a store with work in it."""
 
 import asyncio
+import io
 import json
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from tests.unit.test_cli_mending import Cli
 
 from sagabus import Bus, Context, Saga, Settings, event, handles, starts, timer
+from sagabus.cli import main
 
 WHY = ("--why", "request 118", "--by", "ann")
 
@@ -139,3 +142,42 @@ def test_what_is_typed_wrongly_is_refused(cli: Cli, words: tuple[str, ...], text
 def test_the_name_of_a_saga_that_there_is_not_is_refused(cli: Cli) -> None:
     assert cli.run("erase", HERE, "--key", "done", "--saga", "case")[0] == 1
     assert "did you mean cases" in cli.err
+
+
+class Screen(io.StringIO):
+    """A terminal to which a command writes all that it says."""
+
+    def isatty(self) -> bool:
+        return True
+
+    @property
+    def said(self) -> str:
+        """All of it, without the codes that the terminal obeys."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("words", "next_said"),
+    [
+        (("--key", "done"), " what "),
+        (("--key", "done", *WHY, "--yes"), " what "),
+        (("--key", "live", *WHY, "--yes"), "sagabus: work for this subject"),
+        (("--key", "live", "--saga", "case"), "sagabus: "),
+        (("--key", "done", "--json"), '{"dry_run"'),
+        (("--key", "nobody"), "nothing of this is stored"),
+    ],
+)
+def test_what_follows_the_progress_begins_a_line(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], next_said: str
+) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("stdout", "stderr"):  # here, and in no fixture: pytest sets them when a test begins
+        monkeypatch.setattr(sys, name, screen)
+
+    main(["erase", HERE, *words])
+
+    before, _, _ = screen.said.partition(next_said)
+    assert next_said in screen.said
+    assert "erasing" in before or "counting" in before
+    assert before.rstrip(" ")[-1] in "\r\n"

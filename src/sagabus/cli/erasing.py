@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from sagabus.cli.mend_options import by_option, for_the_log
 from sagabus.cli.opening import json_option, opened, split_target, store_option
 from sagabus.cli.output import emit_json
+from sagabus.cli.progress import counting
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
 from sagabus.cli.text import printable
@@ -86,13 +86,12 @@ def erase(
 
 async def _erase(target: str | None, url: str | None, options: dict[str, Any]) -> Erased:
     async with opened(target, url) as bus:
-        return await bus.mend.erase(**options, progress=_progress)
+        with counting("counting rows" if options["dry_run"] else "erasing rows") as come_to:
 
+            def progress(counts: Mapping[str, int]) -> None:
+                come_to(sum(counts.values()))
 
-def _progress(counts: Mapping[str, int]) -> None:
-    """For those who watch: how many rows it has come to."""
-    if counts and sys.stderr.isatty():
-        click.echo(f"\r{sum(counts.values())} rows", nl=False, err=True)
+            return await bus.mend.erase(**options, progress=progress)
 
 
 def _tell(done: Erased, *, dry_run: bool, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -14,7 +14,8 @@ import click
 
 from sagabus.bus.mending.letter_filter import LetterFilter
 from sagabus.cli.opening import opened
-from sagabus.cli.output import Refused, console, emit_json
+from sagabus.cli.output import Refused, emit_json
+from sagabus.cli.progress import counting
 from sagabus.cli.rendering import count_text, show_table
 from sagabus.envelope import Cause
 from sagabus.errors import StoreError
@@ -105,14 +106,16 @@ async def settle(
             click.echo("nothing was done", err=True)
             return False
         results: dict[int, str] = {}
-        for letter in _with_progress(ids, f"{action} dead letters"):
-            try:
-                results[letter] = await _settle_one(bus, action, letter, force=force, words=words or {})
-            except StoreError as error:
-                raise Refused(f"{error} ({_so_far(results, ids, choice)})") from error
-            except asyncio.CancelledError:  # interrupted at the keyboard
-                click.echo(f"sagabus: stopped {_so_far(results, ids, choice)}", err=True)
-                raise
+        with counting(f"{action} dead letters", len(ids)) as come_to:
+            for letter in ids:
+                try:
+                    results[letter] = await _settle_one(bus, action, letter, force=force, words=words or {})
+                except StoreError as error:
+                    raise Refused(f"{error} ({_so_far(results, ids, choice)})") from error
+                except asyncio.CancelledError:  # interrupted at the keyboard
+                    click.echo(f"sagabus: stopped {_so_far(results, ids, choice)}", err=True)
+                    raise
+                come_to(len(results))
     _tell(action, results, as_json=as_json)
     return all(result in _FINE for result in results.values())
 
@@ -159,14 +162,6 @@ def _confirmed(action: Action, count: int, *, yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError(f"this would {what}: add --yes to do it")
     return click.confirm(f"{what}?", err=True)
-
-
-def _with_progress(ids: Sequence[int], what: str) -> Iterable[int]:
-    if len(ids) < _PAGE or not sys.stderr.isatty():
-        return ids
-    from rich.progress import track
-
-    return track(ids, description=what, console=console(stderr=True))
 
 
 def _tell(action: Action, results: dict[int, str], *, as_json: bool) -> None:

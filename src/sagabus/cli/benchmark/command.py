@@ -10,7 +10,6 @@ from typing import NoReturn, TypeVar
 
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sagabus import Bus
@@ -22,6 +21,7 @@ from sagabus.cli.benchmark.process import EVERYTHING
 from sagabus.cli.benchmark.rounds import ROUNDS, run_rounds
 from sagabus.cli.benchmark.venues import Venue, venue
 from sagabus.cli.output import Refused, console, emit_json, refusing
+from sagabus.cli.progress import bars
 
 T = TypeVar("T")
 
@@ -132,14 +132,7 @@ def _over_a_broker(found: Venue, transport: str, messages: int, rounds: int, *, 
 
 def _shown(halves: int, run: Callable[[Callable[[str], None]], T]) -> T:
     """Run all halves with a bar that counts them."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console(stderr=True),
-        transient=True,
-    ) as progress:
+    with bars(console(stderr=True)) as progress:
         task = progress.add_task("measuring", total=halves)
 
         def done(text: str) -> None:

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 from rich.table import Table
 
 from sagabus.cli.demonstration.progress_file import Work
+from sagabus.cli.progress import bars
 from sagabus.cli.text import printable
 
 
@@ -21,14 +22,7 @@ class Show:
     """Bars for what was published and what took effect, a line for each kill."""
 
     def __init__(self, console: Console, publications: int, effects: int, what: str) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        self._progress = bars(console)
         self._published: TaskID = self._progress.add_task("published, copies included", total=publications)
         self._effects: TaskID = self._progress.add_task(what, total=effects)
 
