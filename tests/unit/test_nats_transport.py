@@ -1,7 +1,10 @@
 """How things are written at NATS, and what a URL says of it: no server is asked."""
 
+import asyncio
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -142,15 +145,32 @@ def test_a_message_of_ours_gets_no_headers_of_the_broker() -> None:
 # --- URLs -------------------------------------------------------------------------------------------------------------
 
 
+def login(url: str, ask: Any = None) -> Mapping[str, Any]:
+    """Who we are, in the words of nats-py."""
+    found = address(url, ask)
+    return found.with_secret(asyncio.run(found.password.current(10)))
+
+
+def test_a_password_that_changes_is_that_of_the_user_or_a_token(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s3cret\n")
+    option = f"password_file={tmp_path}/secret"
+
+    assert login(f"nats://me@localhost?{option}") == {"user": "me", "password": "s3cret"}
+    assert login("nats://me@localhost", lambda: "s3cret") == {"user": "me", "password": "s3cret"}
+    assert login(f"nats://localhost?{option}") == login("nats://localhost", lambda: "s3cret") == {"token": "s3cret"}
+    for other in ("creds=/dev/null", "nkey=/dev/null", "token=x"):
+        with pytest.raises(ConfigurationError, match="keep one"):
+            address(f"nats://localhost?{option}&{other}")
+
+
 def test_what_a_url_may_say(tmp_path: Path) -> None:
     found = address("nats://me:pass%3Aword@localhost,[::1]:4333?prefix=shop&replicas=3&inbox=_INBOX.me&lease=2")
 
     assert found.hosts == (("localhost", 4222), ("::1", 4333))
-    assert found.login == {"user": "me", "password": "pass:word"}
+    assert login("nats://me:pass%3Aword@localhost") == {"user": "me", "password": "pass:word"}
     assert (found.prefix, found.replicas, found.inbox, found.tls) == ("shop", 3, "_INBOX.me", None)
     assert (found.lease, address("nats://localhost").lease) == (2.0, 10.0)
-    assert address("nats://s3cret@localhost").login == {"token": "s3cret"}
-    assert address("nats://localhost?token=s3cret").login == {"token": "s3cret"}
+    assert login("nats://s3cret@localhost") == login("nats://localhost?token=s3cret") == {"token": "s3cret"}
     assert address("nats:///").hosts == (("127.0.0.1", 4222),)
     assert address("tls://broker.example").tls is not None
 
@@ -197,7 +217,7 @@ def test_keys_and_credentials_need_another_package(tmp_path: Path, monkeypatch: 
 def test_nothing_secret_is_shown() -> None:
     found = address("nats://me:hunter2@localhost?prefix=shop")
 
-    shown = f"{NatsTransport('nats://me:hunter2@localhost')!r} {found!r} {found.hidden('no user hunter2')}"
+    shown = f"{NatsTransport('nats://me:hunter2@localhost')!r} {found!r}"
 
     assert "hunter2" not in shown
     assert found.place == "nats://localhost"

@@ -1,5 +1,6 @@
 """What of the adapter of Redis needs no server: entries, and what a URL says."""
 
+import asyncio
 import json
 
 import msgspec
@@ -130,7 +131,7 @@ def test_what_a_url_says() -> None:
 
     assert (found.wait, found.sentinel) == (2, None)
     assert (found.hosts, found.database, found.lease) == ((("one", 1), ("two", 6379)), 7, 9.0)
-    assert (found.user, found.password, found.is_encrypted) == ("app", "s/ecret", True)
+    assert (found.user, asyncio.run(found.password.current(1)), found.is_encrypted) == ("app", "s/ecret", True)
     assert found.names.queue("books") == "{shop}:queue:books"
 
 

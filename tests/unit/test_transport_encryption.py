@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from sagabus.errors import ConfigurationError
-from sagabus.transports.encryption import is_local, tls_context
+from sagabus.transports.encryption import encryption_of, is_local
 from sagabus.url.parsing import server_parts
 
 
 def context(url: str) -> ssl.SSLContext | None:
     scheme, _, rest = url.partition(":")
-    return tls_context(server_parts(scheme, rest), encrypted=scheme == "amqps", secure_scheme="amqps")
+    found = encryption_of(server_parts(scheme, rest), encrypted=scheme == "amqps", secure_scheme="amqps")
+    return None if found is None else found.context_now()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "a.localhost", "", "127.8.9.1"])

@@ -3,14 +3,18 @@
 A URL whose scheme names TLS verifies the broker's certificate and name. `ca` names a file of certificates to trust in
 place of the system's; `cert` and `key` are the client's own. A plain URL of another machine is refused, unless
 `tls=off` says that its network is trusted.
+
+The files are read for each connection, so that they may be replaced while a bus runs.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sagabus.errors import ConfigurationError
 from sagabus.url.parsing import StoreUrl
@@ -20,7 +24,34 @@ OPTIONS = ("ca", "cert", "key", "tls")
 _FILES = ("ca", "cert", "key")
 
 
-def tls_context(url: StoreUrl, *, encrypted: bool, secure_scheme: str) -> ssl.SSLContext | None:
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """What connections are encrypted with: the authorities of the system, or the files that are named."""
+
+    place: str
+    files: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """By the options that name them."""
+
+    async def context(self) -> ssl.SSLContext:
+        """For one connection. ConfigurationError for files that cannot be used now."""
+        return await asyncio.to_thread(self.context_now)
+
+    def context_now(self) -> ssl.SSLContext:
+        """The same, without an event loop."""
+        files = self.files
+        try:
+            context = ssl.create_default_context(cafile=files.get("ca"))
+            if "cert" in files:
+                # Without a password, OpenSSL would ask for that of an encrypted key on the terminal.
+                context.load_cert_chain(files["cert"], files.get("key"), password="")
+        except (OSError, ValueError) as error:
+            problem = f"{self.place}: a certificate or key cannot be used: {type(error).__name__}"
+        else:
+            return context
+        raise ConfigurationError(problem)
+
+
+def encryption_of(url: StoreUrl, *, encrypted: bool, secure_scheme: str) -> Encryption | None:
     """What connections are made with; None for plain ones. `secure_scheme` is the one that names TLS.
 
     ConfigurationError, with all problems, for files that cannot be read and for a plain URL of another machine.
@@ -29,7 +60,11 @@ def tls_context(url: StoreUrl, *, encrypted: bool, secure_scheme: str) -> ssl.SS
     problems = _problems(url, options, encrypted=encrypted, secure_scheme=secure_scheme)
     if problems:
         raise ConfigurationError(*problems)
-    return _context(url, options) if encrypted else None
+    if not encrypted:
+        return None
+    found = Encryption(url.place, {name: options[name] for name in _FILES if name in options})
+    found.context_now()
+    return found
 
 
 def _problems(url: StoreUrl, options: Mapping[str, str], *, encrypted: bool, secure_scheme: str) -> list[str]:
@@ -56,16 +91,6 @@ def _problems(url: StoreUrl, options: Mapping[str, str], *, encrypted: bool, sec
             "or add tls=off to the URL if the network is trusted"
         )
     return problems
-
-
-def _context(url: StoreUrl, options: Mapping[str, str]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=options.get("ca"))
-        if "cert" in options:
-            context.load_cert_chain(options["cert"], options.get("key"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{url.place}: a certificate or key cannot be used: {type(error).__name__}") from None
-    return context
 
 
 def is_local(host: str) -> bool:

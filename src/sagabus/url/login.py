@@ -53,15 +53,28 @@ class Password:
     """Questions that were given up, and have not ended."""
 
     @classmethod
+    def fixed(cls, password: str) -> Password:
+        """One that never changes."""
+        return cls(is_given=True, _fixed=password)
+
+    @classmethod
     def of(
-        cls, url: StoreUrl, ask: Ask | None, problems: list[str], *, fixed: str | None = None, option: str = OPTION
+        cls,
+        url: StoreUrl,
+        ask: Ask | None,
+        problems: list[str],
+        *,
+        fixed: str | None = None,
+        option: str = OPTION,
+        options: StoreUrl | None = None,
     ) -> Password:
         """What a URL and a function say of it. `fixed` is one that stands in the URL; by default that of its login.
+        `options`: another URL whose options count.
 
         Notes in `problems` what is wrong, such as a file that cannot be read. No problem has a value in it.
         """
         fixed = url.password if fixed is None else fixed
-        paths = [value for name, value in url.options if name == option]
+        paths = [value for name, value in (options or url).options if name == option]
         ways = ["in the login of the URL"] * (fixed is not None) + [f"by the option {option}"] * len(paths)
         ways += ["by a function"] * (ask is not None)
         if len(ways) > 1:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import ssl
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import nats.errors
 
 from sagabus.errors import ConfigurationError, TransportError
 from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.login import password_now
 from sagabus.transports.nats import headers as header_lines
-from sagabus.transports.nats.address import Address
+from sagabus.transports.nats.address import FILES, Address
 from sagabus.transports.nats.client import NatsClient, Raw, Receiver, said
 
 _CONNECT = 3
@@ -27,7 +29,8 @@ _ANSWER = 10.0
 _CLOSE = 2.0
 _NO_RESPONDERS = 503
 _SPACE = re.compile(r"\s|\0")
-_REFUSED = ("authorization violation", "authentication", "maximum account", "user authentication")
+_FILE = "the file of the option"
+_REFUSED = ("authorization violation", "authentication", "maximum account", "user authentication", _FILE)
 
 
 class Reply(NamedTuple):
@@ -58,7 +61,7 @@ class Connection:
         self._asked: dict[int, tuple[str, asyncio.Future[Reply]]] = {}
         self._answers: set[asyncio.Task[None]] = set()
         self._numbers = 0
-        self._inbox = self._echo = ""
+        self._inbox = self._echo = self._secret = ""
         self._closing = False
 
     @property
@@ -75,7 +78,7 @@ class Connection:
     def why(self) -> str:
         """What the server or the client said last."""
         error = self._client.last_error
-        return "" if error is None else self._address.hidden(said(error))
+        return "" if error is None else self._hidden(said(error))
 
     async def open(self) -> None:
         """Connect to the first host that answers. TransportError, or ConfigurationError where we are refused."""
@@ -87,7 +90,7 @@ class Connection:
             except (nats.errors.Error, OSError, TimeoutError) as error:
                 text = self._client.heard or said(error)
                 refused += any(word in text.lower() for word in _REFUSED)
-                problems.append(f"{host}:{port}: {self._address.hidden(text)}")
+                problems.append(f"{host}:{port}: {self._hidden(text)}")
                 await self._discard()
             except BaseException:
                 await self._discard()
@@ -192,10 +195,23 @@ class Connection:
     async def _connect(self, host: str, port: int) -> None:
         address, client = self._address, NatsClient(self._address.tls is not None)
         self._client = client
+        secret = await password_now(address.password, address.place, _ANSWER)
+        self._secret = secret or ""
+        context = None if address.tls is None else await address.tls.context()
         client.denied, client.reading_ended = self._denied, self._ended
         named = f"[{host}]" if ":" in host else host
-        await client.connect(
-            servers=[f"nats://{named}:{port}"],
+        with _files(address.login):
+            await client.connect(**self._options(f"nats://{named}:{port}", context, address.with_secret(secret)))
+        client.check_encryption()
+        self._inbox = client.new_inbox()
+        await client.listen(f"{self._inbox}.*", self._answered)
+        self._echo = client.new_inbox()
+        await client.listen(self._echo, lambda raw: self.answer(raw.reply))
+
+    def _options(self, server: str, tls: ssl.SSLContext | None, login: Mapping[str, Any]) -> Mapping[str, Any]:
+        client = self._client
+        return dict(
+            servers=[server],
             name="sagabus",
             allow_reconnect=False,
             max_reconnect_attempts=1,  # how often a host is tried again at once; 0 would be for ever
@@ -203,17 +219,16 @@ class Connection:
             connect_timeout=_CONNECT,
             ping_interval=20,
             pending_size=0,  # no waiting inside of publish
-            tls=address.tls,
-            inbox_prefix=address.inbox,
+            tls=tls,
+            inbox_prefix=self._address.inbox,
             error_cb=client.on_error,
             closed_cb=client.on_closed,
-            **address.login,
+            **login,
         )
-        client.check_encryption()
-        self._inbox = client.new_inbox()
-        await client.listen(f"{self._inbox}.*", self._answered)
-        self._echo = client.new_inbox()
-        await client.listen(self._echo, lambda raw: self.answer(raw.reply))
+
+    def _hidden(self, text: str) -> str:
+        """A text of others without the password or token."""
+        return text.replace(self._secret, "…") if self._secret else text
 
     async def _discard(self) -> None:
         """Forget a connection that was not made: another host may be tried."""
@@ -239,6 +254,25 @@ class Connection:
     def _ended(self) -> None:
         if not self._closing:
             self.life.end(self.why or "the broker closed the connection")
+
+
+@contextmanager
+def _files(login: Mapping[str, Any]) -> Generator[None, None, None]:
+    """What is wrong with the file of a login, as an error of nats-py without its path and content. It reads the file
+    for each connection, and whatever its parser finds comes through.
+    """
+    option = next((option for option, name in FILES.items() if name in login), None)
+    problem = ""
+    try:
+        yield
+    except (nats.errors.Error, TimeoutError):
+        raise
+    except Exception as error:
+        if option is None or (isinstance(error, OSError) and not error.filename):
+            raise
+        problem = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else "holds no login"
+    if problem:
+        raise nats.errors.Error(f"{_FILE} {option} {problem}: correct it")
 
 
 class _edge:  # noqa: N801  # reads as a statement

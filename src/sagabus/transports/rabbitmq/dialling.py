@@ -7,6 +7,7 @@ import ssl
 from contextlib import suppress
 
 from sagabus.errors import ConfigurationError, TransportError
+from sagabus.transports.login import password_now
 from sagabus.transports.rabbitmq.driver import (
     URL,
     Connection,
@@ -58,7 +59,9 @@ class Dialler:
             refusal = ""
             try:
                 async with asyncio.timeout(_PATIENCE / len(options.hosts)):
-                    return await _connect(options, host, port, name, mends=mends)
+                    # Half of the time is for the password, so that the host has the other half.
+                    password = await password_now(options.password, options.place, _PATIENCE / 2 / len(options.hosts))
+                    return await _connect(options, host, port, name, password=password or "", mends=mends)
             except TimeoutError:
                 failed.append(f"{host}:{port}: no answer")
             except DRIVER_ERRORS as error:
@@ -72,18 +75,19 @@ class Dialler:
         raise TransportError(f"no broker answers: {'; '.join(failed)}", transport=options.place)
 
 
-async def _connect(options: Options, host: str, port: int, name: str, *, mends: bool) -> Connection:
+async def _connect(options: Options, host: str, port: int, name: str, *, password: str, mends: bool) -> Connection:
+    context = None if options.tls is None else await options.tls.context()
     url = URL.build(
         scheme=PLAIN if options.tls is None else SECURE,
         user=options.user,
-        password=options.password,
+        password=password,
         host=host,
         port=port,
         path="/",
         query={"heartbeat": str(options.heartbeat), "name": name},
     )
     factory = TCPTransportFactory() if options.tls is None else TLSTransportFactory()
-    connection = Connection(url, context=options.tls, factory=Mending(factory) if mends else factory)
+    connection = Connection(url, context=context, factory=Mending(factory) if mends else factory)
     connection.vhost = options.virtual_host  # in a URL, the driver does not read all of its escapes
     try:
         await connected(connection)

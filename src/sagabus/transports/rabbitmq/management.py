@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from sagabus.errors import ConfigurationError, TransportError
-from sagabus.transports.encryption import is_local
+from sagabus.transports.encryption import Encryption, is_local
+from sagabus.url.login import Password, PasswordProblem
+from sagabus.url.parsing import StoreUrl
 from sagabus.url.transport import parsed_web
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 Answered = Mapping[str, object]
 
+MANAGEMENT_OPTION = "management_password_file"
+"""The option of the broker's URL that names a file with the password of a login of the API's own."""
 PATIENCE = 2.0
 """Seconds for one request: two fit into what the doctor waits for one broker."""
 _PORTS = {"http": 15672, "https": 15671}
@@ -42,8 +45,8 @@ class Management:
     port: int
     path: str
     user: str = field(repr=False)
-    password: str = field(repr=False)
-    tls: ssl.SSLContext | None = field(repr=False)
+    password: Password
+    tls: Encryption | None
 
     async def get(self, *segments: str) -> Answered | None:
         """What the API has at a path, None where it has nothing. TransportError, in words, where it does not say."""
@@ -51,7 +54,11 @@ class Management:
         problem = ""
         try:
             async with asyncio.timeout(PATIENCE):
-                said = await self._said(path)
+                said = await self._said(path, await self.password.current(PATIENCE / 2))
+        except PasswordProblem as error:
+            problem = f"is not asked: {error.text}"
+        except ConfigurationError as error:
+            problem = f"is not asked: {error}"
         except TimeoutError:
             problem = f"has not answered within {PATIENCE:g} s"
         except (OSError, ValueError) as error:  # a name that is no name is a ValueError
@@ -60,10 +67,11 @@ class Management:
             return self._read(said)
         raise TransportError(f"the management API at {self.place} {problem}: see whether it runs there")
 
-    async def _said(self, path: str) -> bytes:
-        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=self.tls)
+    async def _said(self, path: str, password: str | None) -> bytes:
+        context = None if self.tls is None else await self.tls.context()
+        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=context)
         try:
-            writer.write("".join(f"{line}\r\n" for line in self._request(path)).encode())
+            writer.write("".join(f"{line}\r\n" for line in self._request(path, password or "")).encode())
             said = bytearray()
             while len(said) <= _LARGEST and (more := await reader.read(1 << 16)):
                 said += more
@@ -73,8 +81,8 @@ class Management:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    def _request(self, path: str) -> Iterator[str]:
-        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+    def _request(self, path: str, password: str) -> Iterator[str]:
+        login = base64.b64encode(f"{self.user}:{password}".encode()).decode()
         host = f"[{self.host}]" if ":" in self.host else self.host
         yield f"GET {path} HTTP/1.1"  # proxies of a service mesh refuse an older version
         yield f"Host: {host}:{self.port}"
@@ -114,8 +122,11 @@ class _Received:
         return BytesIO(self._said)
 
 
-def management_at(url: object, user: str, password: str, *, tls: ssl.SSLContext | None, trusted: bool) -> Management:
+def management_at(
+    url: object, user: str, password: Password, *, tls: Encryption | None, trusted: bool, broker: StoreUrl
+) -> Management:
     """The API at a URL, by default with the login of AMQP. `tls`: of AMQP, for https. `trusted`: so is the network.
+    `broker`: its URL, which may name a file with the password of a login of the API's own.
 
     ConfigurationError for a URL that cannot be used, with no part of it that may be secret.
     """
@@ -128,7 +139,15 @@ def management_at(url: object, user: str, password: str, *, tls: ssl.SSLContext 
         )
     if found.user is None and found.password is not None:
         raise ConfigurationError(f"{found.place}: has a password without a user: write user:password@ before the host")
-    given = (user, password) if found.user is None else (found.user, found.password or "")
-    context = None if found.scheme == "http" else tls or ssl.create_default_context()
+    problems: list[str] = []
+    own = Password.of(found, None, problems, options=broker, option=MANAGEMENT_OPTION)
+    if own.is_given and found.user is None:
+        problems.append(
+            f"{found.place}: {MANAGEMENT_OPTION} is for a user of the API's own: write user@ before the host"
+        )
+    if problems:
+        raise ConfigurationError(*problems)
+    given = (user, password) if found.user is None else (found.user, own)
+    encryption = None if found.scheme == "http" else tls or Encryption(found.place)
     path = quote(f"/{found.path.strip('/')}".rstrip("/"))
-    return Management(found.place, host, port or _PORTS[found.scheme], path, *given, context)
+    return Management(found.place, host, port or _PORTS[found.scheme], path, *given, encryption)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass, field
 
 from sagabus.errors import ConfigurationError
 from sagabus.text import nearest
 from sagabus.transports import encryption
-from sagabus.transports.rabbitmq.management import Management, management_at
+from sagabus.transports.encryption import Encryption
+from sagabus.transports.rabbitmq.management import MANAGEMENT_OPTION, Management, management_at
+from sagabus.url.login import OPTION, Ask, Password
 from sagabus.url.parsing import StoreUrl
 
 PLAIN, SECURE = "amqp", "amqps"
 _PORTS = {PLAIN: 5672, SECURE: 5671}
-_OWN = ("heartbeat", "management", "prefix")
+_OWN = ("heartbeat", "management", MANAGEMENT_OPTION, "prefix", OPTION)
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _LONGEST_HEARTBEAT = 600
 
@@ -27,8 +28,8 @@ class Options:
     hosts: tuple[tuple[str, int], ...]
     virtual_host: str
     user: str = field(repr=False)
-    password: str = field(repr=False)
-    tls: ssl.SSLContext | None = field(repr=False)
+    password: Password
+    tls: Encryption | None
     heartbeat: int = 15
     """Seconds. After two of them without a sign of life the broker passes the queue to another process."""
     prefix: str = "sagabus"
@@ -36,8 +37,10 @@ class Options:
     management: Management | None = None
 
 
-def options(url: StoreUrl, management: str | None = None) -> Options:
-    """Read a URL; ConfigurationError with all that is wrong with it. `management` is one besides, of its API."""
+def options(url: StoreUrl, management: str | None = None, ask: Ask | None = None) -> Options:
+    """Read a URL; ConfigurationError with all that is wrong with it. `management` is one besides, of its API. `ask`
+    gives the password of each connection.
+    """
     given = dict(url.options)
     problems = list(_unknown(url))
     heartbeat = given.get("heartbeat", "15")
@@ -48,15 +51,18 @@ def options(url: StoreUrl, management: str | None = None) -> Options:
         problems.append(f"{url.place}: prefix has 1 to 32 letters, digits, _ and -, and begins with a letter")
     if not url.hosts or not all(host for host, _ in url.hosts):
         problems.append(f"{url.place}: names no host: write {url.scheme}://user:password@host/virtual-host")
-    context = None
+    tls = None
     try:
-        context = encryption.tls_context(url, encrypted=url.scheme == SECURE, secure_scheme=SECURE)
+        tls = encryption.encryption_of(url, encrypted=url.scheme == SECURE, secure_scheme=SECURE)
     except ConfigurationError as error:
         problems += error.problems
-    user, password = ("guest" if given is None else given for given in (url.user, url.password))
+    user = "guest" if url.user is None else url.user
+    password = Password.of(url, ask, problems)
+    if not password.is_given:
+        password = Password.fixed("guest")
     api = None
     try:
-        api = _management(url, management, user, password, context)
+        api = _management(url, management, user, password, tls)
     except ConfigurationError as error:
         problems += [f"{url.place}: management: {problem}" for problem in error.problems]
     if problems:
@@ -67,7 +73,7 @@ def options(url: StoreUrl, management: str | None = None) -> Options:
         url.path or "/",
         user,
         password,
-        context,
+        tls,
         int(heartbeat),
         prefix,
         api,
@@ -75,15 +81,17 @@ def options(url: StoreUrl, management: str | None = None) -> Options:
 
 
 def _management(
-    url: StoreUrl, given: str | None, user: str, password: str, tls: ssl.SSLContext | None
+    url: StoreUrl, given: str | None, user: str, password: Password, tls: Encryption | None
 ) -> Management | None:
     named = dict(url.options)
     if given is not None and "management" in named:
         raise ConfigurationError("it is given twice: leave it out of the URL, or out of the call")
     address = named.get("management") if given is None else given
     if address is None:
+        if MANAGEMENT_OPTION in named:
+            raise ConfigurationError(f"{MANAGEMENT_OPTION} needs the address of the API: add management=")
         return None
-    return management_at(address, user, password, tls=tls, trusted=named.get("tls") == "off")
+    return management_at(address, user, password, tls=tls, trusted=named.get("tls") == "off", broker=url)
 
 
 def _unknown(url: StoreUrl) -> list[str]:

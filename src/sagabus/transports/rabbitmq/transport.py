@@ -10,6 +10,7 @@ from sagabus.transports.rabbitmq.link import RabbitMQLink
 from sagabus.transports.rabbitmq.names import Names
 from sagabus.transports.rabbitmq.options import options
 from sagabus.transports.rabbitmq.policies import hazards
+from sagabus.url.login import Ask
 from sagabus.url.transport import parsed_transport
 
 
@@ -17,14 +18,15 @@ class RabbitMQTransport:
     """See `sagabus.transport.Transport`. `RabbitMQTransport("amqp://user:password@host/virtual-host")`.
 
     With `management="http://user:password@host:15672"`, or with that option in the URL, the doctor sees policies.
-    ConfigurationError for a URL that cannot be used, with no secret part of it.
+    `password_file=…` names a file with the password, and `password` is a function that gives it. Either is asked for
+    each new connection. ConfigurationError for a URL that cannot be used, with no secret part of it.
     """
 
     largest_batch = 500
     capabilities = frozenset(Capability) - {Capability.TIMES}
 
-    def __init__(self, url: str, *, management: str | None = None) -> None:
-        self._dialler = Dialler(options(parsed_transport(url), management))
+    def __init__(self, url: str, *, management: str | None = None, password: Ask | None = None) -> None:
+        self._dialler = Dialler(options(parsed_transport(url), management, password))
         self.place = self._dialler.options.place
 
     def __repr__(self) -> str:

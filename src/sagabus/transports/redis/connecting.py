@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sagabus.errors import TransportError
 from sagabus.transports.lifetime import Lifetime
+from sagabus.transports.login import password_now
 from sagabus.transports.redis import answers
 from sagabus.transports.redis.connection import Pipe
 from sagabus.transports.redis.driver import MovedError, RedisError, connections, moved_to
@@ -61,7 +62,7 @@ async def _at(options: Options, host: Host) -> Server:
 
 async def _named_by_sentinel(options: Options, host: Host, name: str) -> Host:
     life = Lifetime(options.place)
-    sentinel = await _pipe(options, _connection(options, host, is_sentinel=True), life)
+    sentinel = await _pipe(options, _connection(options, host, None, is_sentinel=True), life)
     try:
         found = await sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
     except RedisError as error:
@@ -75,7 +76,8 @@ async def _named_by_sentinel(options: Options, host: Host, name: str) -> Host:
 
 async def pipe_to(options: Options, host: Host, life: Lifetime) -> Pipe:
     """A connection to one host. ConfigurationError for a login that it does not accept."""
-    return await _pipe(options, _connection(options, host), life)
+    password = await password_now(options.password, options.place, _PATIENCE)
+    return await _pipe(options, _connection(options, host, password), life)
 
 
 async def _pipe(options: Options, connection: Any, life: Lifetime) -> Pipe:
@@ -109,13 +111,13 @@ async def _checked(options: Options, host: Host) -> Server:
     return Server(host, pipe, life, facts)
 
 
-def _connection(options: Options, host: Host, *, is_sentinel: bool = False) -> Any:
+def _connection(options: Options, host: Host, password: str | None, *, is_sentinel: bool = False) -> Any:
     given: dict[str, Any] = {
         "host": host[0],
         "port": host[1],
         "db": 0 if is_sentinel else options.database,
         "username": None if is_sentinel else options.user,
-        "password": None if is_sentinel else options.password,
+        "password": password,
         "client_name": f"sagabus-{options.prefix}",
         "protocol": 2,
         "socket_timeout": None,  # a task of its own reads, for as long as the connection lasts
@@ -124,7 +126,8 @@ def _connection(options: Options, host: Host, *, is_sentinel: bool = False) -> A
     }
     if not options.is_encrypted:
         return connections.Connection(**given)
-    files = options.files  # the driver's own rules are ours: the system's certificates, and the name of the host
+    # The driver's own rules are ours: the system's certificates, and the name of the host. It reads the files now.
+    files = options.files
     return connections.SSLConnection(
         **given, ssl_ca_certs=files.get("ca"), ssl_certfile=files.get("cert"), ssl_keyfile=files.get("key")
     )

@@ -11,6 +11,7 @@ from sagabus.errors import ConfigurationError
 from sagabus.text import known_names
 from sagabus.transports import encryption
 from sagabus.transports.redis.names import Names
+from sagabus.url.login import OPTION, Ask, Password
 from sagabus.url.parsing import StoreUrl
 from sagabus.url.transport import parsed_transport
 
@@ -21,7 +22,7 @@ SENTINEL_PORT = 26379
 _PREFIX = "sagabus"
 _LEASE = 5.0
 _ENCRYPTED = {"rediss": True, "valkeys": True, "redis": False, "valkey": False}
-_OWN = ("lease", "prefix", "sentinel", "wait")
+_OWN = ("lease", OPTION, "prefix", "sentinel", "wait")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HIGHEST_DATABASE = 1 << 31
 _DIGITS = 11
@@ -46,21 +47,26 @@ class Options:
     sentinel: str | None
     """What the Sentinels at the hosts call the server; None where the hosts are servers."""
     user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    password: Password = field(default_factory=Password)
     is_encrypted: bool = False
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of certificates, by the options that name them."""
 
 
-def read(url: str) -> Options:
-    """The options of a URL; ConfigurationError with all problems of one that cannot be used."""
+def read(url: str, ask: Ask | None = None) -> Options:
+    """The options of a URL; ConfigurationError with all problems of one that cannot be used. `ask` gives the password
+    of each connection.
+    """
     parsed = parsed_transport(url)
     given = dict(parsed.options)
     is_encrypted = _ENCRYPTED[parsed.scheme]
     problems = list(_problems(parsed, given))
+    password = Password.of(parsed, ask, problems)
+    if parsed.user is not None and not password.is_given:
+        problems.append(f"{parsed.place}: a user needs a password: write user:password@, or leave the user out")
     try:
         secure = parsed.scheme if is_encrypted else f"{parsed.scheme}s"
-        encryption.tls_context(parsed, encrypted=is_encrypted, secure_scheme=secure)
+        encryption.encryption_of(parsed, encrypted=is_encrypted, secure_scheme=secure)
     except ConfigurationError as error:
         problems += error.problems
     if problems:
@@ -77,7 +83,7 @@ def read(url: str) -> Options:
         wait=int(given.get("wait", 0)),
         sentinel=sentinel,
         user=parsed.user,
-        password=parsed.password,
+        password=password,
         is_encrypted=is_encrypted,
         files={name: given[name] for name in ("ca", "cert", "key") if name in given},
     )
@@ -90,8 +96,6 @@ def _problems(url: StoreUrl, given: Mapping[str, str]) -> Iterator[str]:
             yield f"{url.place}: the option {name!r} is unknown{known_names(name, known)}"
     if not _is_number(url.path or "0", _HIGHEST_DATABASE):
         yield f"{url.place}: the path is the number of a database: write /0, or nothing"
-    if url.user is not None and url.password is None:
-        yield f"{url.place}: a user needs a password: write user:password@, or leave the user out"
     for problem in _values(given):
         yield f"{url.place}: the option {problem}"
 

@@ -10,6 +10,7 @@ from sagabus.transports.redis.connecting import first_server
 from sagabus.transports.redis.lease import Leases
 from sagabus.transports.redis.link import RedisLink
 from sagabus.transports.redis.losses import Losses
+from sagabus.url.login import Ask
 
 __all__ = ["RedisTransport"]
 
@@ -17,14 +18,18 @@ _LARGEST_BATCH = 500
 
 
 class RedisTransport:
-    """See `sagabus.transport.Transport`. Connects nothing before `connect`."""
+    """See `sagabus.transport.Transport`. Connects nothing before `connect`.
+
+    `password_file=…` names a file with the password, and `password` is a function that gives it. Either is asked for
+    each new connection.
+    """
 
     largest_batch = _LARGEST_BATCH
     capabilities = frozenset(Capability)
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, password: Ask | None = None) -> None:
         """ConfigurationError, with all problems, for a URL that cannot be used."""
-        self._options = options.read(url)
+        self._options = options.read(url, password)
         self.place = self._options.place
         self._losses = Losses(self.place)
         self._leases = Leases(self._options.lease)
