@@ -56,10 +56,8 @@ def options(url: StoreUrl, management: str | None = None, ask: Ask | None = None
         tls = encryption.encryption_of(url, encrypted=url.scheme == SECURE, secure_scheme=SECURE)
     except ConfigurationError as error:
         problems += error.problems
-    user = "guest" if url.user is None else url.user
-    password = Password.of(url, ask, problems)
-    if not password.is_given:
-        password = Password.fixed("guest")
+    user, password = url.user or "guest", Password.of(url, ask, problems)
+    password = password if password.is_given else Password.fixed("guest")
     api = None
     try:
         api = _management(url, management, user, password, tls)
