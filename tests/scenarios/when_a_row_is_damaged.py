@@ -66,7 +66,7 @@ async def worked_off(database: Database, column: str, value: str) -> tuple[list[
     try:
         for number, key in enumerate(("A", "A", "B")):
             await bus.publish(Noted(key=key, number=number), message_id=f"m{number}", headers={"trace": "x"})
-        database.run(f"UPDATE {database.own('envelope')} SET {column} = {value} WHERE message_id = 'm0'")
+        await database.change(f"UPDATE {database.own('envelope')} SET {column} = {value} WHERE message_id = 'm0'")
         await bus._start_worker()
         await bus.idle(20)
         return sorted(seen), list(await bus.dead_letters.list())
@@ -109,7 +109,7 @@ async def test_whatever_looks_at_all_messages_passes_a_damaged_one(
         await bus._worker.stop(1.0)  # type: ignore[union-attr]  # it is open
         for delay in (None, timedelta(hours=1)):
             await bus.publish(Noted(key="A", number=0), delay=delay)
-        database.run(f"UPDATE {database.own('envelope')} SET {column} = {value}")
+        await database.change(f"UPDATE {database.own('envelope')} SET {column} = {value}")
 
         assert (await bus.store.divide(7)).lanes == 7
         assert [(each.ready, each.scheduled) for each in await bus.counts()] == [(1, 1)]
@@ -121,7 +121,7 @@ async def test_a_damaged_state_costs_its_key_only(on_database: MakeHarness, data
     async with on_database(Account) as bus:
         for key in ("A", "B"):
             await bus.publish(Opened(key=key))
-    database.run(
+    await database.change(
         f"UPDATE {database.own('instance')} SET timers = '[' WHERE saga = 'accounts' AND {_key(database)} = 'A'"
     )
     async with on_database(Account) as bus:
@@ -138,7 +138,7 @@ async def test_a_damaged_state_costs_its_key_only(on_database: MakeHarness, data
 
 async def test_a_damaged_letter_is_listed_with_the_others(database: Database) -> None:
     await worked_off(database, "headers", "'{'")
-    database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{{', parked = 1")
+    await database.change(f"UPDATE {database.own('dead_letter')} SET envelope = '{{', parked = 1")
 
     async with Bus(database.url) as bus:
         (letter,) = await bus.dead_letters.list()
@@ -163,7 +163,7 @@ async def test_a_damaged_letter_stands_in_the_way_of_no_other(
         for key, number in (("A", 0), ("B", 1), ("A", 2)):
             await bus.publish(Noted(key=key, number=number))
         parked, other = await bus.dead_letters()
-        database.run(f"UPDATE {database.own('dead_letter')} SET envelope = '{envelope}' WHERE id = {other.id}")
+        await database.change(f"UPDATE {database.own('dead_letter')} SET envelope = '{envelope}' WHERE id = {other.id}")
         before = list(seen)
         result = await bus.bus.dead_letters.discard(parked.id, reason="a test")
         await bus.advance(timedelta(minutes=1))

@@ -32,11 +32,11 @@ async def test_a_schema_of_another_release_is_found_and_left_alone(kind: str, ta
         assert newest is not None
         found: list[dict[str, str]] = []
         for other in (newest + 1_000, newest - 1_000):
-            database.run(f"UPDATE {table} SET version = ? WHERE version = ?", (other, newest))
+            await database.change(f"UPDATE {table} SET version = ? WHERE version = ?", (other, newest))
             try:
                 found.append(await kinds(subject))
             finally:
-                database.run(f"UPDATE {table} SET version = ? WHERE version = ?", (newest, other))
+                await database.change(f"UPDATE {table} SET version = ? WHERE version = ?", (newest, other))
         again = await kinds(subject)
 
     newer, older = found
@@ -98,7 +98,7 @@ async def test_a_subscription_that_is_declared_and_not_registered_is_found(kind:
             for place in [each for each in subject.tables.subscriptions if each[1] == "audit"]:
                 del subject.tables.subscriptions[place]
         else:
-            subject.run("DELETE FROM {subscription} WHERE channel = 'audit'")
+            await subject.run("DELETE FROM {subscription} WHERE channel = 'audit'")
         found = [each for each in (await subject.find()).findings if each.kind == "unregistered"]
 
     assert [(each.where, each.severity, each.command) for each in found] == [
@@ -113,7 +113,7 @@ async def test_what_waits_in_lanes_that_are_not_there_is_taken_once_their_number
     database = take(kind)
     looker = Bus(database.url, audit, settings=ACCEPT)
     await looker.open(worker=False)
-    database.run(f"DELETE FROM {database.own('lane')} WHERE channel = 'audit' AND lane BETWEEN 3 AND 10")
+    await database.change(f"DELETE FROM {database.own('lane')} WHERE channel = 'audit' AND lane BETWEEN 3 AND 10")
     await looker.publish_many([Paid(order_id=f"A{number}") for number in range(40)])
     async with Bus(database.url, audit, settings=ACCEPT) as bus:
         await bus.idle(20)  # no lane that it knows of has more
@@ -136,7 +136,9 @@ async def test_of_many_faults_of_a_kind_a_look_says_that_there_may_be_more(kind:
                 subject.tables.holds["audit", f"K{number}"] = 1_000 + number
             else:
                 row = (f"K{number}", 1_000 + number)
-                subject.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', ?, ?)", *row)
+                await subject.run(
+                    "INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', ?, ?)", *row
+                )
         found = await subject.find(max_age=timedelta(hours=1))
         mending = await subject.find(fix=True)
         after = await kinds(subject)

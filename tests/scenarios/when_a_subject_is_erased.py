@@ -291,7 +291,9 @@ async def test_what_the_audit_log_keeps_of_a_message_goes_with_its_conversation(
         waiting = await bus.store.inspect.envelopes("scales")
         (late,) = [each for each in waiting if each.message_id == "m2"]
         await bus.mend.cancel_message(late.position, **WHY)
-        database.run(f"DELETE FROM {database.own('dead_letter')}")  # as retention does before it forgets the entries
+        await database.change(
+            f"DELETE FROM {database.own('dead_letter')}"
+        )  # as retention does before it forgets the entries
 
         erased = await bus.mend.erase(correlation_ids=[talk], live=True, **WHY)
 

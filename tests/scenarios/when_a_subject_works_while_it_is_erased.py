@@ -98,12 +98,12 @@ async def test_what_a_run_sends_that_ends_meanwhile_goes(database: ServerDatabas
             await bus.publish(Passed(key=key), message_id=f"m-{key}")
         waiting = await bus.store.inspect.envelopes("first")
         drawn = next(each.position for each in waiting if each.partition_key == "drawn")
-        database.run(f"DELETE FROM {database.own('envelope')} WHERE message_id = 'm-drawn'")
+        await database.change(f"DELETE FROM {database.own('envelope')} WHERE message_id = 'm-drawn'")
 
         async def work() -> None:
             await bus.mend.resume("first", **WHY)
             await until(lambda: database.of_bus("envelope", "channel", "WHERE channel = 'first'") == [])
-            database.run(f"UPDATE {database.own('envelope')} SET position = {drawn} WHERE partition_key = 'A'")
+            await database.change(f"UPDATE {database.own('envelope')} SET position = {drawn} WHERE partition_key = 'A'")
 
         just_before("remove", work)
         await bus.mend.erase(key="A", live=True, **WHY)

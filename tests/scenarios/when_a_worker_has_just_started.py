@@ -70,7 +70,7 @@ async def test_what_is_wrong_with_a_store_is_known_a_second_after_the_start(kind
             del tap.store._tables.instances["trips", "gone"]
         else:
             key = "`key`" if database.kind == "mysql" else "key"
-            database.run(f"DELETE FROM {database.own('instance')} WHERE {key} = 'gone'", ())
+            await database.change(f"DELETE FROM {database.own('instance')} WHERE {key} = 'gone'")
         await harness.crash(takeover=False)
         at_first = signals(harness.bus)
         await harness.advance(FIRST_LOOK)

@@ -176,14 +176,14 @@ async def refused(said: list[str], call: Any) -> None:
             raise
 
 
-def damage(database: Database) -> None:
+async def damage(database: Database) -> None:
     """What is stored no longer reads as its class: the errors about it may not quote it."""
     body = json.dumps({"key": "later", "text": 5, "how": BODY})
     state = json.dumps({"key": "A1", "note": 5, "count": STATE})
-    database.run(
+    await database.change(
         f"UPDATE {database.own('envelope')} SET body = ?, due_at = 0 WHERE message_id = 'later'", _raw(database, body)
     )
-    database.run(f"UPDATE {database.own('instance')} SET state = ?", _raw(database, state))
+    await database.change(f"UPDATE {database.own('instance')} SET state = ?", _raw(database, state))
 
 
 def _raw(database: Database, text: str) -> tuple[object]:
@@ -209,7 +209,7 @@ async def test_nothing_that_watches_and_no_list_repeats_a_body_a_header_or_a_sta
     database = take(kind)
     async with opened(database, watching) as bus:
         await go_wrong(bus, watching.errors)
-    damage(database)
+    await damage(database)
     async with opened(database, watching) as bus:
         await bus.publish(Changed(key="A1", text=BODY), headers=HEADERS)
         await bus.idle()
@@ -254,7 +254,7 @@ async def test_a_row_that_the_database_refuses_is_not_repeated(
         ctx.execute(database.words.sql(REFUSALS[why]), (message.text,))
 
     value = f"{BODY}'\" )\n) HINT: {BODY} for key"
-    database.run(database.words.local("INSERT INTO placed (id) VALUES (?)"), (value,))
+    await database.change(database.words.local("INSERT INTO placed (id) VALUES (?)"), (value,))
     caplog.set_level(logging.DEBUG, "sagabus")
     async with Bus(database.url, ledger, settings=Settings(durability="accept")) as bus:
         await asyncio.gather(*(bus.publish(Changed(key=key, text=value)) for key in "AB"))

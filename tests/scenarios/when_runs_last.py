@@ -159,7 +159,7 @@ async def test_fetching_goes_on_where_the_store_takes_no_note(file: Path, caplog
 )
 async def test_a_note_that_cannot_be_read_is_none(database: Database, note: str) -> None:
     async with Bus(database.url, hanging(asyncio.Event())) as bus:
-        database.run(f"UPDATE {database.own('worker')} SET running = '{note}'")
+        await database.change(f"UPDATE {database.own('worker')} SET running = '{note}'")
         (worker,) = await bus.inspect.workers()
         (subscription,) = await bus.inspect.subscriptions()
 

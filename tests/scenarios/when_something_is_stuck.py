@@ -149,7 +149,7 @@ async def plant(bus: Bus, broker: MemoryBroker, database: Database | None) -> No
         del store._tables.instances["trips", "gone"]
     else:
         key = "`key`" if database.kind == "mysql" else "key"
-        database.run(f"DELETE FROM {database.own('instance')} WHERE {key} = 'gone'", ())
+        await database.change(f"DELETE FROM {database.own('instance')} WHERE {key} = 'gone'")
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres", "mysql"])

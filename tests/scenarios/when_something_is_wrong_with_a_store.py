@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
@@ -123,13 +123,13 @@ class Patient:
         tables: Tables = store._tables
         return tables
 
-    def run(self, sql: str, *parameters: object) -> None:
+    async def run(self, sql: str, *parameters: object) -> None:
         """Change a table of the bus by other means."""
         assert self._database is not None
         key = "`key`" if self._database.kind == "mysql" else "key"
         names = {table: self._database.own(table) for table in ("envelope", "instance", "held_key", "inbox")}
         names |= {table: self._database.own(table) for table in ("horizon", "history", "subscription", "lane")}
-        self._database.run(sql.format(**names, key=key), parameters)
+        await self._database.change(sql.format(**names, key=key), parameters)
 
     async def find(self, *, fix: bool = False, **options: Any) -> Diagnosis:
         """What the doctor says, without what a store of tests may lose."""
@@ -189,7 +189,7 @@ async def test_timers_without_an_instance_are_counted_for_who_watches_until_they
             return line.removeprefix(ORPHANS), point["value"]
 
         before = await gauge(0)
-        orphan_timer(subject, memory=kind == "memory")
+        await orphan_timer(subject, memory=kind == "memory")
         found = await gauge(1)
         await bus.mend.cancel_timer("orders", "A1", "payment", reason="its instance is gone")
         after = await gauge(0)
@@ -200,94 +200,94 @@ async def test_timers_without_an_instance_are_counted_for_who_watches_until_they
 # --- faults among the rows --------------------------------------------------------------------------------------------
 
 
-def orphan_timer(it: Patient, *, memory: bool) -> None:
+async def orphan_timer(it: Patient, *, memory: bool) -> None:
     if memory:
         del it.tables.instances["orders", "A1"]
     else:
-        it.run("DELETE FROM {instance}")
+        await it.run("DELETE FROM {instance}")
 
 
-def idle_timer(it: Patient, *, memory: bool) -> None:
+async def idle_timer(it: Patient, *, memory: bool) -> None:
     if memory:
         row = it.tables.instances["orders", "A1"]
         it.tables.instances["orders", "A1"] = replace(
             row, instance=replace(row.instance, completed=True), completed_at=1
         )
     else:
-        it.run("UPDATE {instance} SET completed_at = 1")
+        await it.run("UPDATE {instance} SET completed_at = 1")
 
 
-def lost_timer(it: Patient, *, memory: bool) -> None:
+async def lost_timer(it: Patient, *, memory: bool) -> None:
     if memory:
         (stored,) = it.tables.queue.timers("orders", "A1")
         it.tables.queue.remove(stored.position)
     else:
-        it.run("DELETE FROM {envelope}")
+        await it.run("DELETE FROM {envelope}")
 
 
-def dangling_hold(it: Patient, *, memory: bool) -> None:
+async def dangling_hold(it: Patient, *, memory: bool) -> None:
     if memory:
         it.tables.holds["audit", "A1"] = 999
     else:
-        it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 999)")
+        await it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 999)")
 
 
-def dangling_park(it: Patient, *, memory: bool) -> None:
+async def dangling_park(it: Patient, *, memory: bool) -> None:
     if memory:
         it.tables.holds["audit", "A1"] = 0
     else:
-        it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 0)")
+        await it.run("INSERT INTO {held_key} (channel, partition_key, position) VALUES ('audit', 'A1', 0)")
 
 
-def expired_record(it: Patient, *, memory: bool) -> None:
+async def expired_record(it: Patient, *, memory: bool) -> None:
     if memory:
         it.tables.inbox["audit", "old"] = InboxRow(b"", -5)
         it.tables.horizons["audit"] = 1
     else:
-        it.run("INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES ('audit', 'old', '', -5)")
+        await it.run("INSERT INTO {inbox} (channel, message_id, fingerprint, stamp) VALUES ('audit', 'old', '', -5)")
 
 
-def future_horizon(it: Patient, *, memory: bool) -> None:
+async def future_horizon(it: Patient, *, memory: bool) -> None:
     if memory:
         it.tables.horizons["orders"] = LATER
         it.tables.inbox.clear()
     else:
-        it.run("DELETE FROM {inbox}")
-        it.run("UPDATE {horizon} SET stamp = ? WHERE channel = 'orders'", LATER)
+        await it.run("DELETE FROM {inbox}")
+        await it.run("UPDATE {horizon} SET stamp = ? WHERE channel = 'orders'", LATER)
 
 
-def history_gap(it: Patient, *, memory: bool) -> None:
+async def history_gap(it: Patient, *, memory: bool) -> None:
     if memory:
         last = max(it.tables.history)
         it.tables.history[last] = replace(it.tables.history[last], version=5)
     else:
-        it.run("UPDATE {history} SET version = 5 WHERE version = 2")
+        await it.run("UPDATE {history} SET version = 5 WHERE version = 2")
 
 
-def unknown_lane(it: Patient, *, memory: bool) -> None:
+async def unknown_lane(it: Patient, *, memory: bool) -> None:
     if memory:
         (stored,) = it.tables.queue.timers("orders", "A1")
         it.tables.queue.envelopes[stored.position] = replace(stored, lane=99)
     else:
-        it.run("UPDATE {envelope} SET lane = 99")
+        await it.run("UPDATE {envelope} SET lane = 99")
 
 
-def missing_lane(it: Patient, *, memory: bool) -> None:
+async def missing_lane(it: Patient, *, memory: bool) -> None:
     if memory:
         del it.tables.lanes["audit", 3]
     else:
-        it.run("DELETE FROM {lane} WHERE channel = 'audit' AND lane = 3")
+        await it.run("DELETE FROM {lane} WHERE channel = 'audit' AND lane = 3")
 
 
-def unknown_channel(it: Patient, *, memory: bool) -> None:
+async def unknown_channel(it: Patient, *, memory: bool) -> None:
     if memory:
         for name in [each for each in it.tables.subscriptions if each[1] == "orders"]:
             del it.tables.subscriptions[name]
     else:
-        it.run("DELETE FROM {subscription} WHERE channel = 'orders'")
+        await it.run("DELETE FROM {subscription} WHERE channel = 'orders'")
 
 
-FAULTS: dict[str, Callable[..., None]] = {
+FAULTS: dict[str, Callable[..., Awaitable[None]]] = {
     "orphan-timer": orphan_timer,
     "idle-timer": idle_timer,
     "lost-timer": lost_timer,
@@ -307,7 +307,7 @@ MENDED = {"idle-timer", "dangling-hold", "dangling-park", "expired-record"}
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_planted_fault_is_found_and_mended_only_when_that_is_safe(fault: str, kind: str, take: Take) -> None:
     async with patient(kind, take) as subject:
-        FAULTS[fault](subject, memory=kind == "memory")
+        await FAULTS[fault](subject, memory=kind == "memory")
 
         first, second = [wrong(await subject.find()) for _ in range(2)]
         mending = wrong(await subject.find(fix=True))
@@ -333,12 +333,12 @@ async def test_a_column_that_compares_otherwise_is_found(kind: str, take: Take) 
         "mysql": "ALTER TABLE {inbox} MODIFY message_id VARBINARY(2004) NOT NULL",
     }
     async with patient(kind, take) as subject:
-        subject.run(changes[kind])
+        await subject.run(changes[kind])
         try:
             found = wrong(await subject.find())
         finally:
             if kind in back:
-                subject.run(back[kind])
+                await subject.run(back[kind])
 
     assert [(each.kind, each.severity) for each in found] == [("collation", "error")]
 
@@ -350,11 +350,11 @@ async def test_an_index_that_is_missing_is_found(kind: str, take: Take) -> None:
     on = f" ON {table}" if kind == "mysql" else ""
     bus = Bus(database.url, audit, settings=Settings(durability="accept"))
     await bus.open(worker=False)
-    database.run(f"DROP INDEX {index}{on}")
+    await database.change(f"DROP INDEX {index}{on}")
     try:
         found = await bus.doctor()
     finally:
-        database.run(f"CREATE INDEX {index.rpartition('.')[2]} ON {table} (channel, made_at)")
+        await database.change(f"CREATE INDEX {index.rpartition('.')[2]} ON {table} (channel, made_at)")
     mended = await bus.doctor()
     await bus.close()
 
@@ -403,7 +403,7 @@ async def test_lanes_without_a_worker_are_found(kind: str, take: Take) -> None:
             for place, row in subject.tables.lanes.items():
                 subject.tables.lanes[place] = replace(row, expires_at=1) if place[1] == 3 else row
         else:
-            subject.run("UPDATE {lane} SET expires_at = 1 WHERE lane = 3")
+            await subject.run("UPDATE {lane} SET expires_at = 1 WHERE lane = 3")
         found = wrong(await subject.find())
 
     assert {each.kind for each in found} == {"orphan-lanes"}
@@ -506,7 +506,7 @@ async def test_a_pooler_is_a_note_and_no_reason_for_an_alarm(take: Take) -> None
 
 async def test_what_cannot_be_looked_at_is_said_and_costs_nothing_else(take: Take) -> None:
     async with patient("memory", take) as subject:
-        dangling_hold(subject, memory=True)
+        await dangling_hold(subject, memory=True)
 
         async def letter_counts() -> None:
             raise StoreUnavailable("no answer within 5 s, postgresql://me:secret@db/shop")

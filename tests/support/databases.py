@@ -6,13 +6,14 @@ once per process (a schema of PostgreSQL's, a prefix for MySQL) and emptied afte
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import re
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ _OF_A_BUS = ("schema", "prefix", "pool", "deadline", "pooler", "notify", "search
 _USERS = re.compile(r"(?<!\.)\b(ledger|placed|turn|done|campaign_[a-z]+)\b")
 """The tables of the user's that there are in tests; not where a statement names their database."""
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+_CHANGES = re.compile(r"\s*(DELETE|UPDATE|INSERT|ALTER|DROP INDEX)\b")
 
 
 class Words:
@@ -92,9 +94,17 @@ class Database(ABC):
         """A statement of the user's as the bus's driver takes it."""
         return self.words.sql(text)
 
-    @abstractmethod
     def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement and commit; its rows."""
+        """Run one statement and commit; its rows. On an event loop, it may change nothing: that is for `change`."""
+        assert not (_CHANGES.match(sql) and _is_on_a_loop()), "await database.change(...) on an event loop"
+        return self._run(sql, parameters)
+
+    async def change(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """The same from an event loop: a bus on it goes on meanwhile, and ends the transaction that has the lock."""
+        await asyncio.to_thread(self._run, sql, parameters)
+
+    @abstractmethod
+    def _run(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]: ...
 
     def make(self, *statements: str) -> None:
         """Create tables of the user's own; by default the ledger, without a key."""
@@ -138,7 +148,7 @@ class SqliteDatabase(Database):
     def url(self) -> str:
         return f"sqlite:///{self.path}"
 
-    def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def _run(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path)) as connection, connection:
             return connection.execute(sql, parameters).fetchall()
 
@@ -167,7 +177,7 @@ class ServerDatabase(Database):
     def _connect(self) -> Any:
         """A connection by another driver than the bus's, that commits each statement."""
 
-    def run(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def _run(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         connection, self._kept = self._kept or self._connect(), None
         try:
             with connection.cursor() as cursor:
@@ -352,6 +362,12 @@ def stranger(url: str) -> Any:
         connect_timeout=10,
         client_flag=CLIENT.MULTI_STATEMENTS,
     )
+
+
+def _is_on_a_loop() -> bool:
+    with suppress(RuntimeError):
+        return asyncio.get_running_loop().is_running()
+    return False
 
 
 def _with_options(server: str, *options: str) -> str:
