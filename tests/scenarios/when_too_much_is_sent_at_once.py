@@ -1,5 +1,6 @@
 """A run, a transaction or a batch that sends without end is refused at the call, and leaves nothing of itself."""
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 
@@ -242,6 +243,19 @@ async def test_so_is_one_in_a_transaction_that_is_awaited(database: Database, on
         await bus.idle()
 
         assert bus.bus.statistics["listener", "completed"] == 0
+
+
+@pytest.mark.parametrize("most", [sys.maxsize - 1, sys.maxsize, 10**30])
+async def test_the_limit_may_be_as_large_as_one_likes(database: Database, on_database: MakeHarness, most: int) -> None:
+    async with on_database(listen, settings=Settings(max_sent=most)) as bus:
+        await bus.bus.publish_many(Noted(key="A", number=number) for number in range(LIMIT))
+        async with bus.bus.transaction() as tx:
+            tx.publish(Noted(key="A"))
+        with begun(database) as connection:
+            bus.bus.join(connection).publish_many(Noted(key="A", number=number) for number in range(LIMIT))
+        await bus.idle()
+
+        assert bus.bus.statistics["listener", "completed"] == 2 * LIMIT + 1
 
 
 # --- in tests ---------------------------------------------------------------------------------------------------------

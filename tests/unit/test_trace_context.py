@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opentelemetry import baggage, propagate, trace
 from opentelemetry import context as contexts
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -95,6 +97,65 @@ def test_it_reads_what_the_propagators_read(parent: str, others: dict[str, str])
     headers = {"traceparent": parent} | others
 
     assert told(Headers().read(headers)) == told(propagate.extract(headers, contexts.Context()))
+
+
+def almost(text: str) -> st.SearchStrategy[str]:
+    """A text, or one that differs from it in a few places, as headers of strangers do."""
+    alien = st.text(max_size=3) | st.sampled_from(["", " ", "\t", "\n", "-", ",", "=", ";", "%", "\u0661", "\uff10"])
+    cuts = st.lists(st.tuples(st.integers(0, len(text)), st.integers(0, 3), alien), max_size=3)
+
+    def changed(places: list[tuple[int, int, str]]) -> str:
+        found = text
+        for at, width, new in places:
+            found = found[:at] + new + found[at + width :]
+        return found
+
+    return cuts.map(changed)
+
+
+def hexes(*, at_least: int, at_most: int | None = None) -> st.SearchStrategy[str]:
+    return st.text("0123456789abcdef", min_size=at_least, max_size=at_most or at_least)
+
+
+parts = {
+    "version": (st.just("00"), st.sampled_from(["01", "cc", "ff", "0", "0g", "000"]) | hexes(at_least=2)),
+    "trace": (hexes(at_least=32), st.sampled_from(["0" * 32, TRACE.upper()]) | hexes(at_least=31, at_most=33)),
+    "span": (hexes(at_least=16), st.sampled_from(["0" * 16, SPAN.upper()]) | hexes(at_least=15, at_most=17)),
+    "flags": (hexes(at_least=2), st.text("0123456789abcdefAF\u0661", max_size=3)),
+    "end": (st.just(""), st.sampled_from(["-", "-more", " ", "\n", "\0", "0"])),
+}
+"""Of the header: as it should be, and as it may be instead."""
+
+
+@st.composite
+def parents(draw: st.DrawFn) -> str:
+    """A header with at most one part that is wrong."""
+    wrong = draw(st.sampled_from([None, *parts]))
+    version, trace_id, span, flags, end = (draw(parts[name][name == wrong]) for name in parts)
+    return f"{version}-{trace_id}-{span}-{flags}{end}"
+
+
+states = (
+    almost("shop=1,other@vendor=a:b , x=y")
+    | st.just("shop=1")
+    | almost(",".join(f"k{n}=v" for n in range(33)))
+    | st.text()
+)
+baggages = almost("customer=C1;how=sure,shop=a%20b , x=%ff") | st.text()
+parent = {"traceparent": parents() | almost(f"00-{TRACE}-{SPAN}-01") | st.text()}
+others = {"tracestate": states, "baggage": baggages, "x": st.text()}
+
+
+@settings(max_examples=500)
+@given(st.fixed_dictionaries(parent, optional=others) | st.fixed_dictionaries(parent) | st.fixed_dictionaries(others))
+def test_it_reads_what_the_propagators_read_of_all_headers_there_are(headers: dict[str, str]) -> None:
+    found, expected = Headers().read(headers), propagate.extract(headers, contexts.Context())
+    ours, theirs = dict[str, str](), dict[str, str]()
+    Headers().write(ours, found)
+    propagate.inject(theirs, expected)
+
+    assert told(found) == told(expected)
+    assert ours == theirs  # what is passed on
 
 
 @pytest.mark.parametrize(

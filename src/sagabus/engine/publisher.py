@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -133,7 +134,7 @@ class Publisher:
 
     def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
         """Messages of either kind, or (message, id) pairs. Of more than one batch may hold, none is looked at."""
-        taken = list(islice(messages, self.most + 1))
+        taken = list(islice(messages, min(self.most + 1, sys.maxsize)))  # no list holds more
         self.check_count(len(taken), "publish_many(...)")
         pairs = map(with_id, taken)
         return [self.outgoing(each, None, message_id=given, on_collision=on_collision) for each, given in pairs]
