@@ -173,3 +173,39 @@ async def test_a_damaged_letter_stands_in_the_way_of_no_other(
 
 def _key(database: Database) -> str:
     return "`key`" if database.kind == "mysql" else "key"
+
+
+LANES = [
+    (kind, column, value)
+    for kind in ("sqlite", *SERVERS)
+    for column in ("loud", "suspect_keys")
+    for value in ("'{'", "'7'")
+]
+LANES += [("sqlite", column, NOT_TEXT["sqlite"]) for column in ("loud", "suspect_keys", "owner")]
+
+
+@pytest.mark.parametrize(("kind", "column", "value"), LANES)
+async def test_damaged_notes_of_a_lane_stop_no_worker(kind: str, column: str, value: str, take: Take) -> None:
+    database, seen = take(kind), list[tuple[str, int]]()
+    bus = Bus(database.url, notes(seen))
+    await bus.open(worker=False)
+    await bus.publish(Noted(key="A", number=0))
+    await bus.store.lease("dead", ["notes"], duration=1, window=10)
+    database.run(f"UPDATE {database.own('lane')} SET {column} = {value}")
+    await bus._start_worker()
+    await bus.idle(20)
+    await bus.close()
+
+    assert seen == [("A", 0)]
+
+
+@pytest.mark.parametrize("column", ["made_by", "target", "reason", "was", "became"])
+async def test_a_damaged_entry_of_the_audit_log_is_shown_with_the_others(column: str, take: Take) -> None:
+    database = take("sqlite")
+    async with Bus(database.url, notes([])) as bus:
+        for act in (bus.mend.pause, bus.mend.resume):
+            await act("notes", reason="a test", by="ann")
+        database.run(f"UPDATE {database.own('audit')} SET {column} = {NOT_TEXT['sqlite']} WHERE id = 1")
+
+        verbs = [each.verb for each in (await bus.inspect.audit()).entries]
+        assert verbs == ["subscription.resume", "subscription.pause"]

@@ -150,6 +150,7 @@ class SqliteDatabase(Database):
 
     def _run(self, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.text_factory = lambda raw: raw.decode(errors="backslashreplace")  # some tests damage a text
             return connection.execute(sql, parameters).fetchall()
 
     def own(self, table: str) -> str:

@@ -8,7 +8,7 @@ import msgspec
 
 from sagabus.store.erasing import ERASED, Subject, is_pseudonym, pseudonym
 from sagabus.store.mending import Entry
-from sagabus.stores.running_text import without_runs_of
+from sagabus.stores.running_text import is_damaged, without_runs_of
 from sagabus.stores.suspicion import keys_of, loud_of, loud_text
 
 LETTERS = "dead-letter."
@@ -24,15 +24,30 @@ def is_about(entry: Entry, subject: Subject) -> bool:
     """Whether an entry of the audit log names a subject, by its target or by what it kept of a message."""
     if _is_blank(entry):
         return False
+    is_message = entry.verb.startswith((LETTERS, "message."))
+    if entry.target == subject.text and (is_message if subject.key is None else entry.verb.startswith("saga.")):
+        return True
+    if entry.verb.startswith("saga.") or not (is_message or subject.key is not None):
+        return False
+    return any(_is_of(side, subject) for side in (entry.before, entry.after))
+
+
+def _is_of(side: str, subject: Subject) -> bool:
+    """Whether one side of an entry is of a message of the subject. One that is damaged says it by its text alone."""
+    try:
+        found: object = msgspec.json.decode(side or "{}")
+    except ValueError:
+        return mentions(side, subject)
+    kept = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     if subject.key is None:
-        is_message = entry.verb.startswith((LETTERS, "message."))
-        before = _before(entry)
-        names = (before.get("correlation_id"), before.get("message_id"), entry.target)
-        return is_message and subject.correlation_id in names
-    if entry.verb.startswith("saga."):
-        return entry.target == subject.key
-    before = _before(entry)
-    return before.get("key") == subject.key or ("key" not in before and _stands_in(before.get("body"), subject.key))
+        return subject.correlation_id in {kept.get("correlation_id"), kept.get("message_id")}
+    return kept.get("key") == subject.key or ("key" not in kept and _stands_in(kept.get("body"), subject.key))
+
+
+def mentions(text: str | bytes, subject: Subject) -> bool:
+    """Whether a text that cannot be read has the subject in it: of a damaged one, this is all that can be known."""
+    readable = text if isinstance(text, str) else text.decode(errors="replace")
+    return msgspec.json.encode(subject.text).decode() in readable
 
 
 def blanked(entry: Entry, subject: Subject) -> Entry:
@@ -46,32 +61,32 @@ def _is_blank(entry: Entry) -> bool:
     return (entry.reason == ERASED and entry.before == "{}") or is_pseudonym(entry.target)
 
 
-def _before(entry: Entry) -> dict[str, Any]:
-    try:
-        found: object = msgspec.json.decode(entry.before or "{}")
-    except msgspec.DecodeError:
-        return {}
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-
-
 def _stands_in(body: object, key: str) -> bool:
     """Whether a body has the key for a value: entries of older releases do not say of which key a letter was."""
     return isinstance(body, str) and msgspec.json.encode(key).decode() in body
 
 
-def loud_without(text: str | None, key: str) -> str | None:
+def loud_without(text: str | None, subject: Subject) -> str | None:
     """The loud keys of a lane but for one."""
-    return loud_text([each for each in loud_of(text) if each != key])
+    keys = loud_of(text)
+    if text is not None and not keys:
+        return None if mentions(text, subject) else text
+    return loud_text([each for each in keys if each != subject.key])
 
 
-def suspects_without(text: str | None, key: str) -> str | None:
+def suspects_without(text: str | None, subject: Subject) -> str | None:
     """The keys of a lane with suspect positions of their own, but for one."""
-    left = {name: position for name, position in keys_of(text).items() if name != key}
+    keys = keys_of(text)
+    if text is not None and not keys:
+        return None if mentions(text, subject) else text
+    left = {name: position for name, position in keys.items() if name != subject.key}
     return msgspec.json.encode(left).decode() if left else None
 
 
 def runs_without(text: str | None, subject: Subject) -> str | None:
     """The runs that a worker has noted, but for those of a subject."""
+    if text is not None and is_damaged(text):
+        return None if mentions(text, subject) else text
     return without_runs_of(text, lambda key, message_id: subject.owns(key, None, message_id))
 
 

@@ -45,6 +45,11 @@ def positions_of(text: str | None) -> Iterator[tuple[int, int]]:
     return ((each[4], each[3]) for each in _read(text).runs)
 
 
+def is_damaged(text: str | bytes | None) -> bool:
+    """Whether there is a text that cannot be read."""
+    return text is not None and _read(text) is _NOTHING
+
+
 def without_runs_of(text: str | None, is_theirs: Callable[[str | None, str], bool]) -> str | None:
     """The text without some runs, by their key and message id."""
     noted = _read(text)
@@ -55,10 +60,10 @@ def without_runs_of(text: str | None, is_theirs: Callable[[str | None, str], boo
     return msgspec.json.encode(_Noted(count, runs)).decode() if count else None
 
 
-def _read(text: str | None) -> _Noted:
+def _read(text: str | bytes | None) -> _Noted:
     if text is None:
         return _NOTHING
     try:
         return _decode.decode(text)
-    except msgspec.DecodeError:  # damaged, or of a later release: the worker writes it again
+    except ValueError:  # no UTF-8, no JSON, or of a later release: the worker writes it again
         return _NOTHING

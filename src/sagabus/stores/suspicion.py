@@ -58,14 +58,22 @@ def across(lanes: Iterable[Suspicion]) -> Suspicion:
     return _bounded(until, keys)
 
 
-def keys_of(text: str | None) -> Mapping[str, int]:
-    """The keys with positions of their own, as they are stored."""
-    return _decode_keys(text) if text else _NONE
+def keys_of(text: str | bytes | None) -> Mapping[str, int]:
+    """The keys with positions of their own, as they are stored. Of a damaged text none: a death counts them anew, and
+    without its lane no worker could work.
+    """
+    try:
+        return _decode_keys(text) if text else _NONE
+    except ValueError:  # of UTF-8, or of JSON
+        return _NONE
 
 
-def loud_of(text: str | None) -> tuple[str, ...]:
-    """The loud keys of a lane, as they are stored."""
-    return _decode_loud(text) if text else ()
+def loud_of(text: str | bytes | None) -> tuple[str, ...]:
+    """The loud keys of a lane, as they are stored; of a damaged text none."""
+    try:
+        return _decode_loud(text) if text else ()
+    except ValueError:
+        return ()
 
 
 def loud_text(keys: Sequence[str]) -> str | None:

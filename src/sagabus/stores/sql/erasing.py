@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -23,12 +24,14 @@ from sagabus.store.mending import Entry
 from sagabus.store.survey import SCANNED
 from sagabus.stores import erasing
 from sagabus.stores.sql import dead_letters, mending, rows, surveying
+from sagabus.stores.sql.damage import readable
 from sagabus.stores.sql.steps import Query, Row, Steps
 
 _MESSAGES = """
 SELECT position, channel, message_type, message_id, timer, stashed, due_at, failed_at FROM {envelope} {by_primary}
 WHERE position > ?1 AND position <= ?2 AND channel = COALESCE(?3, channel) AND %s ORDER BY position LIMIT ?5
 """
+_FROM_A_ROW = re.compile(r"\{text (\?\d)\}")
 _LAST = "SELECT MAX(%s) FROM (SELECT %s FROM {%s} {by_primary} WHERE %s > ?1 ORDER BY %s LIMIT ?2) AS p"
 TEXTS: Mapping[str, str] = {
     "last_message_of_page": _LAST % ("position", "position", "envelope", "position", "position"),
@@ -36,11 +39,11 @@ TEXTS: Mapping[str, str] = {
     "last_handled_of_page": _LAST % ("position", "position", "journal", "position", "position"),
     "messages_of_key": _MESSAGES % "partition_key = ?4",
     "messages_of_conversation": _MESSAGES % "(correlation_id = ?4 OR (message_id = ?4 AND timer IS NULL))",
-    "next_saga": "SELECT saga FROM {instance} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
-    "instance_of_subject": "SELECT version, status, completed_at FROM {instance} WHERE saga = ?1 AND {key} = ?2",
-    "next_recorded_saga": "SELECT saga FROM {history} WHERE saga > ?1 ORDER BY saga, {key} LIMIT 1",
+    "next_saga": "SELECT saga FROM {instance} WHERE saga > {text ?1} ORDER BY saga, {key} LIMIT 1",
+    "instance_of_subject": "SELECT version, status, completed_at FROM {instance} WHERE saga = {text ?1} AND {key} = ?2",
+    "next_recorded_saga": "SELECT saga FROM {history} WHERE saga > {text ?1} ORDER BY saga, {key} LIMIT 1",
     "steps_of_subject": """
-SELECT position FROM {history} WHERE saga = ?1 AND {key} = ?2 AND position > ?3 ORDER BY position LIMIT ?4
+SELECT position FROM {history} WHERE saga = {text ?1} AND {key} = ?2 AND position > ?3 ORDER BY position LIMIT ?4
 """,
     "letters_with": """
 SELECT id, channel, envelope, status, parked FROM {dead_letter} {by_primary}
@@ -63,29 +66,33 @@ WHERE id > ?1 AND channel = COALESCE(?2, channel) ORDER BY id LIMIT ?3
 SELECT channel, lane, loud, suspect_keys FROM {lane} WHERE loud IS NOT NULL OR suspect_keys IS NOT NULL
 """,
     "workers_with_runs": "SELECT worker, channel, running FROM {worker} WHERE running IS NOT NULL",
-    "next_held_channel": "SELECT channel FROM {held_key} WHERE channel > ?1 ORDER BY channel, partition_key LIMIT 1",
-    "holds_of_subject": "SELECT position FROM {held_key} WHERE channel = ?1 AND partition_key = ?2",
+    "next_held_channel": "SELECT channel FROM {held_key} WHERE channel > {text ?1} ORDER BY channel, partition_key LIMIT 1",
+    "holds_of_subject": "SELECT position FROM {held_key} WHERE channel = {text ?1} AND partition_key = ?2",
 }
-"""The statements of all dialects. `{names}` stands for whether the envelope of a letter has a text in it."""
+"""The statements of all dialects. `{names}` stands for whether the envelope of a letter has a text in it, and
+`{text ?1}` for a parameter that came from a row, and is bytes where that is damaged.
+"""
 WRITING: Mapping[str, str] = {
-    "drop_instance": "DELETE FROM {instance} WHERE saga = ?1 AND {key} = ?2 AND version = ?3",
+    "drop_instance": "DELETE FROM {instance} WHERE saga = {text ?1} AND {key} = ?2 AND version = ?3",
     "blank_audit": "UPDATE {audit} SET target = ?2, reason = ?3, was = ?4, became = ?5 WHERE id = ?1",
     "set_audit_counts": "UPDATE {audit} SET became = ?2 WHERE id = ?1",
     "set_lane_keys": """
 UPDATE {lane} SET loud = ?3, suspect_keys = ?4 WHERE channel = ?1 AND lane = ?2
-    AND COALESCE(loud, '') = ?5 AND COALESCE(suspect_keys, '') = ?6
+    AND COALESCE(loud, '') = {text ?5} AND COALESCE(suspect_keys, '') = {text ?6}
 """,
-    "set_runs": "UPDATE {worker} SET running = ?3 WHERE worker = ?1 AND channel = ?2 AND running = ?4",
+    "set_runs": "UPDATE {worker} SET running = ?3 WHERE worker = ?1 AND channel = ?2 AND running = {text ?4}",
 }
 
 
 def worded(texts: Mapping[str, str], words: Mapping[str, str]) -> dict[str, str]:
     """The texts of one dialect: `words` for what it says otherwise, and nothing for indexes."""
     chosen = {"key": "key", "by_primary": "", "by_conversation": "", **words}
+    as_text = chosen.pop("text", r"\1")
     found: dict[str, str] = {}
-    for name, text in texts.items():
+    for name, template in texts.items():
+        text = _FROM_A_ROW.sub(as_text, template)
         for word, said in chosen.items():
-            text = text.replace(f"{{{word}}}", said)  # noqa: PLW2901  # word after word
+            text = text.replace(f"{{{word}}}", said)
         found[name] = text
     return found
 
@@ -141,8 +148,8 @@ def _unless_missed(missed: int, behind: Place | None, here: Place) -> Place | No
 
 
 def _waiting(row: Row, now: int, *, is_running: bool) -> Live:
-    _, channel, message_type, message_id, timer, stashed, due_at, failed_at = row
-    name = f"{message_type} {message_id}" if timer is None else str(timer)
+    _, channel, message_type, message_id, timer, stashed, due_at, failed_at = map(readable, row)
+    name = f"{message_type} {message_id}" if timer is None else timer
     return Live(erasing.why(now, timer, due_at, failed_at, stashed=bool(stashed), is_running=is_running), channel, name)
 
 
@@ -161,13 +168,13 @@ def _instances(subject: Subject, after: int, now: int, order: Order | None) -> S
     behind = following(Trace.INSTANCES)
     if subject.key is None:
         return Erasure(next=behind)
-    found: list[tuple[str, int]] = []
+    found: list[tuple[object, int]] = []
     live: list[Live] = []
     for saga in (yield from _names("next_saga", subject)):
         for version, status, completed_at in (yield Query("instance_of_subject", (saga, subject.key))).rows:
             found.append((saga, version))
             if completed_at is None:
-                live.append(Live("instance", saga, _text(status)))
+                live.append(Live("instance", readable(saga), readable(status or "")))
     if order is None:
         return Erasure({Trace.INSTANCES: len(found)}, tuple(live), behind)
     if live and not order.live:
@@ -177,10 +184,6 @@ def _instances(subject: Subject, after: int, now: int, order: Order | None) -> S
         gone += (yield Query("drop_instance", (saga, subject.key, version))).changed
     behind = _unless_missed(len(found) - gone, behind, Place(Trace.INSTANCES, 0))
     return Erasure({Trace.INSTANCES: gone}, next=behind)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value or "")
 
 
 def _names(statement: str, subject: Subject) -> Steps[list[str]]:
@@ -268,7 +271,7 @@ def _journal(subject: Subject, after: int, now: int, order: Order | None) -> Ste
 def _notes(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
     found = yield from _runs(subject)
     if subject.key is not None:
-        found += yield from _lanes(subject, subject.key)
+        found += yield from _lanes(subject)
     count = len(found)
     if order is not None:
         count = 0
@@ -293,10 +296,10 @@ def _runs(subject: Subject) -> Steps[list[_Rewrite]]:
     return found
 
 
-def _lanes(subject: Subject, key: str) -> Steps[list[_Rewrite]]:
+def _lanes(subject: Subject) -> Steps[list[_Rewrite]]:
     found: list[_Rewrite] = []
     for channel, lane, loud, suspects in (yield Query("lanes_with_keys")).rows:
-        left = erasing.loud_without(loud, key), erasing.suspects_without(suspects, key)
+        left = erasing.loud_without(loud, subject), erasing.suspects_without(suspects, subject)
         if subject.channel in {None, channel} and left != (loud, suspects):
             found.append(("set_lane_keys", (channel, lane, *left, loud or "", suspects or "")))
     return found

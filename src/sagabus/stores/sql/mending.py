@@ -139,6 +139,6 @@ def audits(channel: str | None, target: str | None, before: int | None, limit: i
 
 def audited(row: Row) -> Audited:
     """The entry of a row of `id` and AUDIT_COLUMNS."""
-    number, at, by, verb, channel, target, reason, before, after = row
+    number, at, by, verb, channel, target, reason, before, after = map(rows.readable, row)
     entry = Entry(verb=verb, channel=channel, target=target, by=by, reason=reason, before=before, after=after)
     return Audited(id=number, at=at, entry=entry)

@@ -12,6 +12,7 @@ from sagabus.envelope import Cause, DeadLetter, Envelope, Instance, Recorded
 from sagabus.outcome import Save
 from sagabus.store import JournalRow
 from sagabus.store.erasing import Subject
+from sagabus.stores.erasing import mentions
 from sagabus.stores.sql.damage import DamagedRow, readable, what_is_wrong
 from sagabus.stores.sql.steps import Row
 from sagabus.stores.texts import body_text, kept
@@ -244,7 +245,7 @@ def key_in_letter(text: str | bytes) -> str | None:
     """The key of an envelope as a dead letter keeps it; None for one that is damaged."""
     try:
         return _decode_stored(text).partition_key
-    except msgspec.DecodeError:
+    except ValueError:  # no UTF-8, or no JSON
         return None
 
 
@@ -254,8 +255,8 @@ def is_letter_of(text: str | bytes, subject: Subject) -> bool:
     """
     try:
         envelope = _decode_stored(text)
-    except msgspec.DecodeError:
-        return json_of(subject.text) in (text if isinstance(text, str) else text.decode(errors="replace"))
+    except ValueError:
+        return mentions(text, subject)
     return subject.owns(envelope.partition_key, envelope.correlation_id, envelope.message_id)
 
 

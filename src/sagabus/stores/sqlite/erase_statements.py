@@ -7,7 +7,7 @@ from sagabus.stores.sql.erasing import TEXTS, WRITING, worded
 from sagabus.stores.sqlite.sets import Form, Packed, Plain
 
 _NAMES = {table: f"sagabus_{table}" for table in TABLES}
-_WORDS = {"names": "instr(envelope, ?4) > 0"}
+_WORDS = {"names": "instr(envelope, ?4) > 0", "text": r"CAST(\1 AS TEXT)"}
 _ROWS = "(SELECT value FROM json_each(?1))"
 
 ERASING: dict[str, Form] = {

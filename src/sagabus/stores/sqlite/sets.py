@@ -16,7 +16,7 @@ import msgspec
 from sagabus.errors import TransactionLost
 from sagabus.stores.sql.damage import row_of
 from sagabus.stores.sql.steps import Answer, Query, Row, StatementFailed, UserQuery
-from sagabus.stores.sqlite.driver import Driver
+from sagabus.stores.sqlite.driver import Driver, described
 from sagabus.stores.sqlite.file import is_fatal
 
 Decode: TypeAlias = Callable[[str], Sequence[Any]]
@@ -135,10 +135,17 @@ class Executor:
                 changed += connection.changes()
             return form.gathered(rows, changed)
         except (UnicodeDecodeError, msgspec.DecodeError):
-            if not isinstance(form, Packed) or not form.raw:
+            ((sql, parameters),) = form.parts(ask)
+            raw = form.raw if isinstance(form, Packed) else self._bytewise(sql)
+            if not raw:
                 raise
-            ((_, parameters),) = form.parts(ask)
-            return Answer([row_of(row) for row in connection.execute(form.raw, parameters)])
+            return Answer([row_of(row) for row in connection.execute(raw, parameters)])
+
+    def _bytewise(self, sql: str) -> str:
+        """A statement that gives the rows of another one with bytes for texts; none of one that writes."""
+        found = described(self._connection, sql)
+        names = ", ".join(f"c{number}" for number in range(len(found.description)))
+        return f"WITH r({names}) AS ({sql}) SELECT {_blobs(names)} FROM r" if found.is_readonly else ""
 
     def _user(self, ask: UserQuery) -> Answer:
         connection = self._connection
