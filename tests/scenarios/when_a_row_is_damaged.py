@@ -191,7 +191,7 @@ async def test_damaged_notes_of_a_lane_stop_no_worker(kind: str, column: str, va
     await bus.open(worker=False)
     await bus.publish(Noted(key="A", number=0))
     await bus.store.lease("dead", ["notes"], duration=1, window=10)
-    database.run(f"UPDATE {database.own('lane')} SET {column} = {value}")
+    await database.change(f"UPDATE {database.own('lane')} SET {column} = {value}")
     await bus._start_worker()
     await bus.idle(20)
     await bus.close()
@@ -205,7 +205,7 @@ async def test_a_damaged_entry_of_the_audit_log_is_shown_with_the_others(column:
     async with Bus(database.url, notes([])) as bus:
         for act in (bus.mend.pause, bus.mend.resume):
             await act("notes", reason="a test", by="ann")
-        database.run(f"UPDATE {database.own('audit')} SET {column} = {NOT_TEXT['sqlite']} WHERE id = 1")
+        await database.change(f"UPDATE {database.own('audit')} SET {column} = {NOT_TEXT['sqlite']} WHERE id = 1")
 
         verbs = [each.verb for each in (await bus.inspect.audit()).entries]
         assert verbs == ["subscription.resume", "subscription.pause"]

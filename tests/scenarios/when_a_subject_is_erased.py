@@ -304,6 +304,24 @@ async def test_what_the_audit_log_keeps_of_a_message_goes_with_its_conversation(
         }  # fmt: skip
 
 
+async def test_the_message_that_began_a_conversation_goes_with_it_however_it_was_mended(database: Database) -> None:
+    async with Bus(database.url, weigh) as bus:
+        for name in ("edited", "closed"):
+            await bus.publish(Weighed(key=name, text=MARK), message_id=f"{name}-talk")
+        await bus.idle(30)
+        edited, closed = await parked(bus, "edited"), await parked(bus, "closed")
+        await bus.dead_letters.edit(edited.id, {"key": "edited", "text": f"{MARK} again"}, **WHY)
+        await bus.dead_letters.discard(closed.id, reason=f"{MARK} has called", by="ann")
+        await bus.idle(30)
+        await database.change(f"DELETE FROM {database.own('dead_letter')} WHERE id = {closed.id}")  # as retention does
+
+        erased = await bus.mend.erase(correlation_ids=["edited-talk", "closed-talk"], live=True, **WHY)
+
+        assert erased.counts["entries of the audit log"] == 2
+        assert traces(database, MARK) == {}
+        assert database.of_bus("dead_letter") == []
+
+
 async def test_an_erasure_that_was_stopped_goes_on_when_it_is_called_again(database: Database) -> None:
     async with Bus(database.url, *EVERYTHING, settings=ALL) as bus:
         await plant(bus, MARK)

@@ -49,7 +49,7 @@ async def fill(database: Database) -> None:
     async with Bus(database.url) as bus:
         await note(bus, MARK, OTHER)
     keys = f'{{"{MARK}":7,"{OTHER}":8}}'
-    database.run(f"UPDATE {database.own('lane')} SET suspect_keys = '{keys}' WHERE loud IS NOT NULL")
+    await database.change(f"UPDATE {database.own('lane')} SET suspect_keys = '{keys}' WHERE loud IS NOT NULL")
 
 
 def counts(found: dict[str, list[tuple[Any, ...]]]) -> dict[str, int]:
@@ -65,7 +65,7 @@ async def test_what_can_be_read_of_a_subject_is_erased(
     await fill(database)
     others = counts(traces(database, OTHER))
     name = f"`{column}`" if kind == "mysql" else column
-    database.run(f"UPDATE {database.own(table)} SET {name} = {form.format(name)} WHERE {name} IS NOT NULL")
+    await database.change(f"UPDATE {database.own(table)} SET {name} = {form.format(name)} WHERE {name} IS NOT NULL")
 
     async with Bus(database.url) as bus:
         there = await bus.mend.erase(key=MARK, correlation_ids=TALK, dry_run=True)

@@ -43,13 +43,14 @@ def replay_of(letter: DeadLetter, facts: Facts, *, force: bool) -> ReplayResult:
 
 
 def edited(letter: DeadLetter, edit: Edit, now: int) -> Envelope:
-    """The message that takes the place of a letter's, sent now."""
+    """The message that takes the place of a letter's, sent now and in the same conversation."""
     before = letter.envelope
     return msgspec.structs.replace(
         before,
         message_id=edit.message_id,
         body=edit.body,
         headers={**(before.headers or {}), EDITED_FROM: before.message_id},
+        correlation_id=_conversation_of(before),
         sent_at=max(before.sent_at, now),
         guarded=True,
     )
@@ -60,10 +61,15 @@ def closing_entry(entry: Entry, letter: DeadLetter, status: str, result: ReplayR
     before: dict[str, object] = {
         "key": letter.envelope.partition_key, "status": letter.status, "parked": letter.parked,
     }  # fmt: skip
-    if letter.envelope.correlation_id is not None:
-        before["correlation_id"] = letter.envelope.correlation_id  # the letter is forgotten before the entry
+    if (conversation := _conversation_of(letter.envelope)) is not None:
+        before["correlation_id"] = conversation  # the letter is forgotten before the entry
     after = {"status": status, "result": result.value}
     texts = [msgspec.json.encode(each).decode() for each in (before, after)]
     return msgspec.structs.replace(
         entry, channel=letter.envelope.channel, before=entry.before or texts[0], after=entry.after or texts[1]
     )
+
+
+def _conversation_of(message: Envelope) -> str | None:
+    """Its id, which is that of the message that began it; None for a timer of no conversation."""
+    return message.correlation_id or (message.message_id if message.timer is None else None)

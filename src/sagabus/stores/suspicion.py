@@ -59,8 +59,8 @@ def across(lanes: Iterable[Suspicion]) -> Suspicion:
 
 
 def keys_of(text: str | bytes | None) -> Mapping[str, int]:
-    """The keys with positions of their own, as they are stored. Of a damaged text none: a death counts them anew, and
-    without its lane no worker could work.
+    """The keys with positions of their own, as they are stored; of a damaged text none. The next death names them
+    again, and a lane that no worker could lease would stop all of them.
     """
     try:
         return _decode_keys(text) if text else _NONE

@@ -66,11 +66,14 @@ WHERE id > ?1 AND channel = COALESCE(?2, channel) ORDER BY id LIMIT ?3
 SELECT channel, lane, loud, suspect_keys FROM {lane} WHERE loud IS NOT NULL OR suspect_keys IS NOT NULL
 """,
     "workers_with_runs": "SELECT worker, channel, running FROM {worker} WHERE running IS NOT NULL",
-    "next_held_channel": "SELECT channel FROM {held_key} WHERE channel > {text ?1} ORDER BY channel, partition_key LIMIT 1",
+    "next_held_channel": """
+SELECT channel FROM {held_key} WHERE channel > {text ?1} ORDER BY channel, partition_key LIMIT 1
+""",
     "holds_of_subject": "SELECT position FROM {held_key} WHERE channel = {text ?1} AND partition_key = ?2",
 }
-"""The statements of all dialects. `{names}` stands for whether the envelope of a letter has a text in it, and
-`{text ?1}` for a parameter that came from a row, and is bytes where that is damaged.
+"""The statements of all dialects. `{names}` stands for whether the envelope of a letter has a text in it.
+
+`{text ?1}` stands for a parameter that came from a row. It is bytes where that is damaged.
 """
 WRITING: Mapping[str, str] = {
     "drop_instance": "DELETE FROM {instance} WHERE saga = {text ?1} AND {key} = ?2 AND version = ?3",
@@ -168,7 +171,7 @@ def _instances(subject: Subject, after: int, now: int, order: Order | None) -> S
     behind = following(Trace.INSTANCES)
     if subject.key is None:
         return Erasure(next=behind)
-    found: list[tuple[object, int]] = []
+    found: list[tuple[str, int]] = []
     live: list[Live] = []
     for saga in (yield from _names("next_saga", subject)):
         for version, status, completed_at in (yield Query("instance_of_subject", (saga, subject.key))).rows:

@@ -24,6 +24,7 @@ from sagabus.store.mending import (
 )
 from sagabus.store.survey import SCANNED
 from sagabus.stores.sql import rows, settling
+from sagabus.stores.sql.damage import readable
 from sagabus.stores.sql.planning import Lost, Plan
 from sagabus.stores.sql.steps import Query, Row, Steps, number_of
 
@@ -139,6 +140,6 @@ def audits(channel: str | None, target: str | None, before: int | None, limit: i
 
 def audited(row: Row) -> Audited:
     """The entry of a row of `id` and AUDIT_COLUMNS."""
-    number, at, by, verb, channel, target, reason, before, after = map(rows.readable, row)
+    number, at, by, verb, channel, target, reason, before, after = map(readable, row)
     entry = Entry(verb=verb, channel=channel, target=target, by=by, reason=reason, before=before, after=after)
     return Audited(id=number, at=at, entry=entry)

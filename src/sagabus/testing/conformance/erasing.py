@@ -214,6 +214,22 @@ class ErasingConformance(StoreSuite):
         assert (of_letter.target, of_letter.reason, of_letter.before) == (str(letter.id), ERASED, "{}")
 
     @conformance
+    async def test_a_damaged_entry_of_the_audit_log_is_of_the_subject_that_its_text_names(self, trial: Trial) -> None:
+        for key in ("A1", "A2"):
+            letter = await trial.bury(f"m-{key}", "A3")
+            kept = Entry(
+                verb="dead-letter.edit", channel="", target=str(letter.id), by="bob", reason=key,
+                before=f'{{"key":"{key}","body":"', after="{",
+            )  # fmt: skip
+            await trial.store.discard(letter.id, entry=kept)
+
+        assert (await erase(trial)).counts[Trace.AUDIT] == 1
+
+        _, other, blank = [each.entry for each in (await trial.store.inspect.audits()).entries]
+        assert (other.reason, other.before) == ("A2", '{"key":"A2","body":"')
+        assert (blank.reason, blank.before, blank.after) == (ERASED, "{}", "{}")
+
+    @conformance
     async def test_a_conversation_goes_whatever_its_keys_are(self, trial: Trial) -> None:
         await finish(trial, correlation_id="talk")
         await trial.accept(trial.envelope("talk", "A2"), trial.envelope("m3", "A3", correlation_id="talk"))

@@ -312,10 +312,11 @@ class LetterMendingConformance(StoreSuite):
         discarded, replayed = [each.entry for each in (await trial.store.inspect.audits()).entries]
         assert (replayed.verb, replayed.before, replayed.after) == (
             "dead-letter.replay",
-            '{"key":"A1","status":"open","parked":false}',
+            '{"key":"A1","status":"open","parked":false,"correlation_id":"m1"}',
             '{"status":"replayed","result":"done"}',
         )
-        assert (discarded.channel, discarded.before) == (ORDERS, '{"key":"A1","status":"open","parked":true}')
+        assert discarded.channel == ORDERS
+        assert discarded.before == '{"key":"A1","status":"open","parked":true,"correlation_id":"m2"}'
 
     @conformance
     async def test_an_edited_message_takes_the_place_of_the_letter(self, trial: Trial) -> None:
@@ -329,6 +330,7 @@ class LetterMendingConformance(StoreSuite):
         assert await trial.due_ids() == ["m1~edited"]
         (due,) = (await trial.fetch()).envelopes
         assert (due.body, due.partition_key, due.headers) == (edit.body, "A1", {"sagabus-edited-from": "m1"})
+        assert due.correlation_id == "m1"  # which began the conversation
         assert due.sent_at == trial.clock.now()
         assert await trial.commit(completed(due)) == [COMMITTED]
         assert await trial.due_ids() == ["m2"]
