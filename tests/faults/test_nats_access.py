@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.guarded_brokers import reload
 from tests.support.nats_server import Streams, ids, note, receive, send
 from tests.support.private_servers import require
 
@@ -141,6 +142,28 @@ async def test_the_seed_of_a_key_is_a_way_to_connect(tmp_path: Path) -> None:
             await NatsTransport(f"{server.url}?nkey={kept(tmp_path, stranger.seed)}").connect()
 
 
+async def test_a_key_is_read_for_each_connection(tmp_path: Path) -> None:
+    require(PrivateNats)
+    me, next_ = key("U"), key("U")
+    file = kept(tmp_path, me.seed)
+    with PrivateNats({"authorization": f"{{ users: [ {{ nkey: {public(me)} }} ] }}"}) as server:
+        transport = NatsTransport(f"{server.url}?nkey={file}")
+        await (await transport.connect()).close()
+        await reload(server, authorization=f"{{ users: [ {{ nkey: {public(next_)} }} ] }}")
+        with pytest.raises(ConfigurationError, match="refuses the user"):
+            await transport.connect()
+        for broken in (b"", b"no seed", next_.seed[:20]):  # as while it is written
+            file.write_bytes(broken)
+            with pytest.raises(ConfigurationError, match="the file of the option nkey holds no login"):
+                await transport.connect()
+        file.unlink()
+        with pytest.raises(ConfigurationError, match="the file of the option nkey cannot be read") as missing:
+            await transport.connect()
+        assert file.name not in str(missing.value)
+        file.write_bytes(next_.seed)
+        await (await transport.connect()).close()
+
+
 async def test_credentials_are_a_way_to_connect(tmp_path: Path) -> None:
     require(PrivateNats)
     operator, system, account, me = key("O"), key("A"), key("A"), key("U")
@@ -164,6 +187,15 @@ async def test_credentials_are_a_way_to_connect(tmp_path: Path) -> None:
         unknown = claims(key("A"), me)
         with pytest.raises(ConfigurationError, match="refuses the user"):
             await NatsTransport(f"{server.url}?creds={kept(tmp_path, credentials(unknown, me.seed))}").connect()
+
+        file = kept(tmp_path, credentials(user, me.seed))
+        transport = NatsTransport(f"{server.url}?creds={file}")
+        for broken in (b"", credentials(user, me.seed)[:400], credentials(user, b"")):  # as while it is written
+            file.write_bytes(broken)
+            with pytest.raises(ConfigurationError, match=r"the file of the option creds|refuses the user"):
+                await transport.connect()
+        file.write_bytes(credentials(user, me.seed))
+        await (await transport.connect()).close()
 
 
 def key(kind: str) -> Any:

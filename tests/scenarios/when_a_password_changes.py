@@ -10,6 +10,7 @@ import pytest
 from tests.scenarios.conftest import PATIENCE
 from tests.support.guarded import GuardedDatabase, guarded
 from tests.support.waiting import until
+from tests.unit.test_url import everything_of
 
 from sagabus import AsyncConnection, Bus, ConfigurationError, Context, StoreError, StoreUnavailable, event, handler
 from sagabus.stores.mysql import MysqlStore
@@ -74,6 +75,9 @@ async def published(bus: Bus, place: GuardedDatabase) -> Any:
     await until(lambda: len(place.rows()) >= len(wanted), PATIENCE, every=0.05)  # some run again in a second
     await bus.idle(timeout=PATIENCE)
     assert place.rows() == wanted
+    assert {type(error) for error in publisher.failures} <= {StoreUnavailable}
+    said = "".join(map(everything_of, publisher.failures[:20]))
+    assert not any(secret in said for secret in (OLD, NEW, NEWEST))
 
 
 def noting(kind: str) -> Any:
@@ -167,6 +171,61 @@ async def test_a_function_that_fails_for_a_moment_needs_no_restart(place: Guarde
         await refused(bus, place)
         known.append(NEW)
         await more(publisher)
+
+
+@pytest.mark.parametrize("how", ["locked", "expired"])
+async def test_a_user_that_is_shut_out_for_a_moment_needs_no_restart(place: GuardedDatabase, how: str) -> None:
+    url = place.url(login=f"{place.user}:{OLD}")
+    async with Bus(url, *noting(place.kind)) as bus, published(bus, place) as publisher:
+        await more(publisher)
+        place.refusal = place.shut_out(how)
+        await refused(bus, place)
+        place.let_in()
+        await more(publisher)
+
+
+async def test_the_listener_for_hints_is_there_again(tmp_path: Path) -> None:
+    place = guarded("postgres")
+    place.change(OLD)
+    file = tmp_path / "password"
+    file.write_text(OLD)
+
+    def listens() -> bool:
+        return bool(
+            place.run(f"SELECT 1 FROM pg_stat_activity WHERE usename = '{place.user}' AND query ~ '^(LISTEN|NOTIFY)'")
+        )
+
+    async with Bus(place.url(f"notify=1&password_file={file}"), *noting("postgres")) as bus:
+        await until(listens, PATIENCE, every=0.02)
+        place.change(NEW)
+        await refused(bus, place)
+        assert not listens()
+        file.write_text(NEW)
+        await until(listens, PATIENCE, every=0.02)
+
+
+async def test_the_thread_that_renews_leases_asks_too(place: GuardedDatabase, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(OLD)
+    store = STORES[place.kind](place.url(f"password_file={file}"))
+    await store.open()
+    keeper = store.keeper()
+
+    def renew() -> None:
+        keeper.renew("worker", duration=10_000_000, within=10)
+
+    for broken in (file.unlink, lambda: file.write_text(NEW)):
+        file.write_text(OLD)
+        await asyncio.to_thread(renew)
+        broken()
+        with pytest.raises(StoreUnavailable):
+            await asyncio.to_thread(renew)
+        keeper = store.keeper()  # a new one makes its first connection now
+        with pytest.raises(StoreUnavailable):
+            await asyncio.to_thread(renew)
+    place.change(NEW)
+    await asyncio.to_thread(renew)
+    await store.close()
 
 
 async def test_what_no_patience_cures_is_said_at_the_start(place: GuardedDatabase, tmp_path: Path) -> None:

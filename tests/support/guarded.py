@@ -49,6 +49,14 @@ class GuardedDatabase(ABC):
         """New connections need this one."""
 
     @abstractmethod
+    def shut_out(self, how: str) -> str:
+        """The user may not connect until `let_in`: `locked`, or the password has `expired`. What the error says."""
+
+    @abstractmethod
+    def let_in(self) -> None:
+        """Undo that."""
+
+    @abstractmethod
     def end_connections(self) -> None:
         """The server ends those of the user."""
 
@@ -90,6 +98,14 @@ class GuardedPostgres(GuardedDatabase):
     def change(self, password: str) -> None:
         self.run(f"ALTER ROLE {self.user} PASSWORD '{password}'")
 
+    def shut_out(self, how: str) -> str:
+        told = {"locked": "NOLOGIN", "expired": "VALID UNTIL '2020-01-01'"}
+        self.run(f"ALTER ROLE {self.user} {told[how]}")
+        return {"locked": "not permitted to log in", "expired": self.refusal}[how]
+
+    def let_in(self) -> None:
+        self.run(f"ALTER ROLE {self.user} LOGIN VALID UNTIL 'infinity'")
+
     def end_connections(self) -> None:
         self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{self.user}'")
 
@@ -108,7 +124,17 @@ class GuardedMysql(GuardedDatabase):
         self.run(f"GRANT ALL ON {self.name}.* TO {self.user}@'127.0.0.1'")
 
     def change(self, password: str) -> None:
+        self.password = password
         self.run(f"ALTER USER {self.user}@'127.0.0.1' IDENTIFIED BY '{password}'")
+
+    def shut_out(self, how: str) -> str:
+        told = {"locked": "ACCOUNT LOCK", "expired": "PASSWORD EXPIRE"}
+        self.run(f"ALTER USER {self.user}@'127.0.0.1' {told[how]}")
+        return {"locked": "account is locked", "expired": "must SET PASSWORD"}[how]
+
+    def let_in(self) -> None:
+        self.run(f"ALTER USER {self.user}@'127.0.0.1' ACCOUNT UNLOCK")
+        self.change(self.password)
 
     def end_connections(self) -> None:
         self.run(f"KILL USER {self.user}@'127.0.0.1'")

@@ -7,12 +7,14 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
 from redis.asyncio import Redis
 from tests.faults.proxy import Proxy
 from tests.support.private_servers import require
+from tests.support.waiting import until
 
 from sagabus.testing.brokers import PrivateNats, PrivateRabbitMQ, PrivateRedis
 from sagabus.testing.servers import PrivateServer
@@ -116,7 +118,7 @@ class GuardedNats(GuardedBroker):
     async def change(self, password: str) -> None:
         _nats_users[self.name] = password
         users = ", ".join(f'{{ user: {user}, password: "{secret}" }}' for user, secret in _nats_users.items())
-        reload(self.server, authorization=f"{{ users: [ {users} ] }}")
+        await reload(self.server, authorization=f"{{ users: [ {users} ] }}")
 
     async def end_connections(self) -> None:
         self.proxy.cut()
@@ -128,13 +130,21 @@ class GuardedNats(GuardedBroker):
 _nats_users: dict[str, str] = {}
 
 
-def reload(server: PrivateNats, **settings: str) -> None:
-    """Give a running server other settings: it goes on with its connections where they still hold."""
+async def reload(server: PrivateNats, **settings: str) -> None:
+    """Have a running server read its settings again, or other ones, and files of certificates. It goes on with its
+    connections where they still hold.
+    """
     shelter = server._running()
     server._settings.update(settings)
     server._with_settings(shelter.path)
+    before = _reloads(shelter.path)
     assert shelter._inhabitant is not None
     os.kill(shelter._inhabitant.pid, signal.SIGHUP)
+    await until(lambda: _reloads(shelter.path) > before)
+
+
+def _reloads(folder: Path) -> int:
+    return (folder / "log").read_text(encoding="utf-8").count("Reloaded server configuration")
 
 
 KINDS: dict[str, tuple[type[GuardedBroker], type[PrivateServer]]] = {

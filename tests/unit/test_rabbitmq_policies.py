@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,6 +95,39 @@ async def test_the_api_may_have_a_login_and_a_path_of_its_own() -> None:
     (request,) = api.asked
     assert request.startswith("GET /mq/api/queues/%2F/acme.service.books HTTP/1.1\r\n")
     assert base64.b64encode(b"mon:p@ss").decode() in request
+
+
+async def test_its_password_changes_with_that_of_amqp_or_is_in_a_file_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("first")
+    async with Api(http(queue()), http(queue()), http(queue())).listening() as api:
+        of_amqp = f"amqp://app@localhost/?password_file={file}&management=http://127.0.0.1:{api.port}"
+        own = f"amqp://app@localhost/?management=http://mon%40127.0.0.1:{api.port}&management_password_file={file}"
+        transports = [RabbitMQTransport(of_amqp), RabbitMQTransport(own)]
+        file.write_text("second")
+        for transport in transports:
+            await transport.hazards(BOOKS)
+        file.unlink()
+        with pytest.raises(TransportError, match="is not asked: the file of the option management_password_file"):
+            await transports[1].hazards(BOOKS)
+
+    logins = [base64.b64encode(f"{user}:second".encode()).decode() for user in ("app", "mon")]
+    assert [login in request for login, request in zip(logins, api.asked, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("management=http://mon:x%40localhost&management_password_file=/dev/null", "keep one"),
+        ("management=http://localhost&management_password_file=FILE", "for a user of the API's own: write user@"),
+        ("management_password_file=FILE", "needs the address of the API"),
+        ("management=http://mon%40localhost&management_password_file=/none", "cannot be read"),
+    ],
+)
+def test_a_file_of_its_own_that_cannot_be_meant_is_refused(options: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("second")
+    with pytest.raises(ConfigurationError, match=why):
+        RabbitMQTransport(f"amqp://app:{SECRET}@localhost/?{options.replace('FILE', f'{tmp_path}/file')}")
 
 
 async def test_what_breaks_lines_in_a_path_stays_in_it() -> None:

@@ -41,7 +41,8 @@ def mistyped(draw: st.DrawFn) -> str:
     password = draw(st.sampled_from(PASSWORDS) | st.text(max_size=4).map(lambda text: text + SECRET))
     host, behind = draw(st.sampled_from(HOSTS)), draw(st.sampled_from(BEHIND))
     if draw(st.booleans()):
-        return f"{scheme}{slashes}{user}@{host}{behind}{'&' if '?' in behind else '?'}password={password}"
+        option = draw(st.sampled_from(["password", "password_file", "passwordfile"]))
+        return f"{scheme}{slashes}{user}@{host}{behind}{'&' if '?' in behind else '?'}{option}={password}"
     return f"{scheme}{slashes}{user}:{password}@{host}{behind}"
 
 

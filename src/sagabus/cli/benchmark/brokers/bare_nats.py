@@ -25,7 +25,7 @@ _nats: Any = import_module("nats")  # checkers know half of its types
 
 async def _loop(url: str, messages: int) -> BrokerFigures:
     prefix = prefix_of(url)
-    client = await _nats.connect(plain(url))
+    client = await _nats.connect(await plain(url))
     try:
         stream = client.jetstream()
         for name in ("in", "out"):
@@ -49,7 +49,7 @@ async def _loop(url: str, messages: int) -> BrokerFigures:
 
 async def _tidy(url: str, parts: list[Part]) -> None:
     prefix = prefix_of(url)
-    client = await _nats.connect(plain(url))
+    client = await _nats.connect(await plain(url))
     try:
         manager = client.jsm()
         made = [part.name for part in parts if part.kind == "stream"]

@@ -26,7 +26,7 @@ _PERSISTENT = aio_pika.DeliveryMode.PERSISTENT
 async def _loop(url: str, messages: int) -> BrokerFigures:
     prefix = prefix_of(url)
     source, sink = f"{prefix}.bare.in", f"{prefix}.bare.out"
-    async with await aio_pika.connect(plain(url)) as connection:
+    async with await aio_pika.connect(await plain(url)) as connection:
         filling = await connection.channel(publisher_confirms=True)
         queue = await filling.declare_queue(source, durable=True, arguments=_QUORUM)
         await filling.declare_queue(sink, durable=True, arguments=_QUORUM)
@@ -59,7 +59,7 @@ async def _tidy(url: str, parts: list[Part]) -> None:
     prefix = prefix_of(url)
     queues = [f"{prefix}.bare.in", f"{prefix}.bare.out", *(part.name for part in parts if part.kind == "queue")]
     exchanges = [part.name for part in parts if part.kind == "exchange"]
-    async with await aio_pika.connect(plain(url)) as connection:
+    async with await aio_pika.connect(await plain(url)) as connection:
         channel = await connection.channel()
         for name in queues:
             await channel.queue_delete(name)

@@ -22,7 +22,7 @@ _GROUP = "bare"
 
 async def _loop(url: str, messages: int) -> BrokerFigures:
     source, sink = f"{prefix_of(url)}:in", f"{prefix_of(url)}:out"
-    client = _redis.from_url(plain(url))
+    client = _redis.from_url(await plain(url))
     try:
         await client.xgroup_create(source, _GROUP, id="0", mkstream=True)
         for first in range(0, messages, WINDOW):
@@ -50,7 +50,7 @@ async def _loop(url: str, messages: int) -> BrokerFigures:
 
 
 async def _tidy(url: str, parts: list[Part]) -> None:
-    client = _redis.from_url(plain(url))
+    client = _redis.from_url(await plain(url))
     try:
         found = [key async for key in client.scan_iter(match=f"*{prefix_of(url)}*")]
         if found:
