@@ -268,6 +268,32 @@ async def test_a_question_that_hangs_is_given_up_and_no_second_one_begins_meanwh
     assert asked == 2
 
 
+async def test_one_that_hangs_for_ever_is_asked_again_after_a_while() -> None:
+    hangs, asked = threading.Event(), 0
+
+    def ask() -> str:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            hangs.wait()
+        return SECRET
+
+    password, within = asking(ask), 0.01
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    async def answers() -> bool:
+        try:
+            return await password.current(within) == SECRET
+        except PasswordProblem:
+            return False
+
+    await until(answers)
+    assert asked == 4
+    assert loop.time() - begun >= within * (2 + 4 + 8)  # the pauses double, so that few threads are left
+    hangs.set()
+
+
 async def test_a_coroutine_that_hangs_is_cancelled() -> None:
     ended = asyncio.Event()
 

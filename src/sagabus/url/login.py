@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from threading import Thread
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sagabus.introspection import callables
 from sagabus.url.parsing import StoreUrl
@@ -38,6 +38,14 @@ class PasswordProblem(Exception):
         self.text = text
 
 
+class _Late(NamedTuple):
+    """A question that was given up."""
+
+    work: Future[object] | asyncio.Task[object]
+    since: float
+    """When, by the clock of event loops: all of them have the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Password:
     """Gives the password of each new connection. Its `repr` shows nothing of it."""
@@ -47,10 +55,8 @@ class Password:
     _fixed: str | None = field(default=None, repr=False)
     _ask: Callable[[], object] | None = field(default=None, repr=False)
     _what: str = field(default="", repr=False)
-    _late: list[Future[object] | asyncio.Task[object]] = field(
-        default_factory=list[Future[object] | asyncio.Task[object]], repr=False, compare=False
-    )
-    """Questions that were given up, and have not ended."""
+    _late: list[_Late] = field(default_factory=list["_Late"], repr=False, compare=False)
+    """Questions that were given up, and had not ended."""
 
     @classmethod
     def fixed(cls, password: str) -> Password:
@@ -97,12 +103,13 @@ class Password:
     async def current(self, within: float) -> str | None:
         """What the password is now; None without one. PasswordProblem where nothing says it within so many seconds.
 
-        A question that is not answered in time is given up. Until it ends, no other one begins.
+        A question that is not answered in time is given up. Until it ends, others are seldom: the pauses between them
+        double, so that a function that hangs for ever is asked again, and leaves few threads.
         """
         if self._ask is None:
             return self._fixed
-        self._late[:] = [each for each in self._late if not each.done()]
-        if self._late:
+        self._late[:] = [late for late in self._late if not late.work.done()]
+        if self._late and asyncio.get_running_loop().time() - self._late[-1].since < within * 2 ** len(self._late):
             raise PasswordProblem(f"{self._what} is still being asked, and has not answered: let it end in time")
         found = await self._answered(self._ask, within)
         if isinstance(found, PasswordProblem):
@@ -117,7 +124,8 @@ class Password:
         finally:
             if not work.done():
                 work.cancel()
-                self._late.append(work if thread is None or thread.done() else thread)
+                left = work if thread is None or thread.done() else thread
+                self._late.append(_Late(left, asyncio.get_running_loop().time()))
         if not work.done():
             return PasswordProblem(f"{self._what} has not answered within {within:g} s: let it end in time")
         return self._raised(asyncio.CancelledError()) if work.cancelled() else work.result()
