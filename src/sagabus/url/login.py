@@ -104,7 +104,7 @@ class Password:
         """What the password is now; None without one. PasswordProblem where nothing says it within so many seconds.
 
         A question that is not answered in time is given up. Until it ends, others are seldom: the pauses between them
-        double, so that a function that hangs for ever is asked again, and leaves few threads.
+        double. So a function that hangs for ever is asked again, and leaves few threads.
         """
         if self._ask is None:
             return self._fixed
