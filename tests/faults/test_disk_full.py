@@ -186,11 +186,15 @@ async def test_a_disk_that_is_really_full(small_disk: Path, heard: Heard) -> Non
         await bus.publish(Task(number=1), message_id="t1")
         fill(small_disk / "rubbish")
         await heard.until("cannot commit")
+        health = await bus.health()
+        assert (health.is_healthy, health.is_ready) == (True, False)
+        assert any("cannot commit: StoreFull" in wait for wait in health.parts["worker"].waits)
         with pytest.raises(StoreFull):
             await bus.publish(Task(number=2, filling="x" * LARGE), message_id="t2")
         (small_disk / "rubbish").unlink()
 
         assert (await bus.publish(Task(number=2), message_id="t2")).accepted
         await bus.idle(20)
+        assert (await bus.health()).is_ready
 
     check_done_once(store, 0, 1, 2)

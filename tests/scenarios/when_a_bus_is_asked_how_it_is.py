@@ -1,14 +1,16 @@
 """`bus.health()` says what this process knows. Awaited, it asks the store, and waits no longer than it may."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from tests.scenarios.conftest import MakeHarness, until
 from tests.scenarios.shop import Noted
 
-from sagabus import Bus, Health, StoreUnavailable, WrongEventLoop, handler
-from sagabus.store import Routing
+from sagabus import Bus, Health, StoreFull, StoreUnavailable, WrongEventLoop, handler
+from sagabus.outcome import Settled
+from sagabus.store import Batch, Cursor, Fetched, Routing
 from sagabus.stores.memory import MemoryStore
 from sagabus.testing import ManualClock
 from sagabus.transports.memory import MemoryBroker, MemoryTransport
@@ -22,6 +24,19 @@ class Away(MemoryStore):
     error: Exception | None = None
     silent = False
     cancelled = 0
+
+    full: StoreFull | None = None
+    """It answers whoever reads, and takes no writes."""
+
+    async def fetch(self, cursors: Sequence[Cursor], limit: int) -> Fetched:
+        if self.full is not None:
+            raise self.full
+        return await super().fetch(cursors, limit)
+
+    async def commit(self, batch: Batch) -> Sequence[Settled]:
+        if self.full is not None:
+            raise self.full
+        return await super().commit(batch)
 
     async def routing(self) -> Routing:
         if self.error is not None:
@@ -90,6 +105,50 @@ async def test_a_silent_store_is_waited_for_as_long_as_it_may_take() -> None:
     assert not health.is_ready
     assert "did not answer within 0.02 s" in health.waits[0]
     assert store.cancelled == 1
+
+
+async def test_a_worker_that_cannot_fetch_is_not_ready_though_the_store_answers() -> None:
+    store = Away(ManualClock())
+    async with Bus(store, it) as bus:
+        store.full = StoreFull("the disk of postgresql://shop:secret@db/shop is full")
+        await until(lambda: bool(bus.health().waits))
+        health = await bus.health()
+        store.full = None
+        await until(lambda: not bus.health().waits)
+        again = await bus.health()
+
+    assert health.is_healthy
+    assert not health.is_ready
+    (wait,) = health.waits
+    assert wait.startswith("the worker cannot fetch: StoreFull: the disk of")
+    assert "secret" not in wait
+    assert health.parts["worker"].waits == (wait,)
+    assert health.parts["store"].answers
+    assert again.is_ready
+
+
+async def test_a_worker_that_cannot_commit_is_not_ready_though_the_store_answers() -> None:
+    store = Away(ManualClock())
+    ran = asyncio.Event()
+
+    @handler("late", key="key")
+    async def late(message: Noted) -> None:
+        store.full = StoreFull("the disk is full")
+        ran.set()
+
+    async with Bus(store, late) as bus:
+        await bus.publish(Noted(key="A"))
+        await ran.wait()
+        await until(lambda: any("cannot commit" in wait for wait in bus.health().waits))
+        health = await bus.health()
+        store.full = None
+        await until(lambda: not bus.health().waits)
+        again = await bus.health()
+
+    assert health.is_healthy
+    assert not health.is_ready
+    assert again.is_ready
+    assert again.waits == ()
 
 
 async def test_a_bus_that_is_not_open_is_not_ready(harness: MakeHarness) -> None:

@@ -24,7 +24,8 @@ def asking(health: Health, store: Routed, home: HomeLoop, *, is_open: bool, with
         trouble = await _trouble(store, within) if is_open else "the bus is not open"
         found = Health(waits=() if trouble is None else (trouble,), answers=trouble is None)
         parts: Mapping[str, Health] = {**health.parts, "store": found}
-        return replace(health, waits=health.waits + found.waits, parts=parts, answers=found.answers, ask=None)
+        answers = found.answers and health.answers is not False
+        return replace(health, waits=health.waits + found.waits, parts=parts, answers=answers, ask=None)
 
     return replace(health, ask=ask)
 

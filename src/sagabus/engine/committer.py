@@ -13,7 +13,7 @@ from operator import attrgetter
 from sagabus.clock import Clock
 from sagabus.engine.flush import FENCED, STEPS_OF_A_MARK, Entry, Flush, bytes_of
 from sagabus.engine.group_commit import LARGEST_FLUSH_BYTES, GroupCommit
-from sagabus.engine.health import Health
+from sagabus.engine.health import Health, refused_by_store
 from sagabus.engine.journal import Journal
 from sagabus.engine.leases import Leases
 from sagabus.engine.mailbox import Mailbox, settle_all
@@ -133,7 +133,8 @@ class Committer:
 
     def health(self) -> Health:
         """Whether it commits."""
-        return self._group.health()
+        health, trouble = self._group.health(), self.persisting.trouble
+        return health if trouble is None else refused_by_store(health, "the worker cannot commit", trouble)
 
     async def _flush(self, entries: list[Entry]) -> None:
         hit("commit.gathered")

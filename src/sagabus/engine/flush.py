@@ -75,6 +75,8 @@ class Flush:
         self._routing = routing
         self._clock = clock
         self._journal = journal
+        self.trouble: StoreError | None = None
+        """Why the store has not taken the last commit, while it is tried again."""
 
     async def commit(self, entries: list[Entry], shares: Shares[Entry]) -> Answered:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
@@ -88,6 +90,7 @@ class Flush:
             answers = await self._commit(part)
         except StoreError as error:
             return await self._lost(shares, entries, part, error)
+        self.trouble = None
         if not answers:
             shares.taken_apart()
             return _NOTHING
@@ -105,10 +108,12 @@ class Flush:
             tries=_tries_alone(part[0]),
         )
         if loss is Loss.HOPELESS:
+            self.trouble = None
             return _with_what_follows(entries, part, [_refused(shares.times(part[0]), error)])
         if loss is Loss.ASIDE:
             behind = [entry for entry in entries if entry is part[0] or _is_built_on(entry, part[0])]
             entries[:] = [entry for entry in entries if not (entry is part[0] or _is_built_on(entry, part[0]))] + behind
+        self.trouble = error
         log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), shares.pause, error)
         await sleep(self._clock, shares.pause)
         shares.paused()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+
+from sagabus.text import discreet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,9 @@ class Health:
     parts: Mapping[str, Health] = field(default_factory=dict[str, "Health"])
     """The same of each part by its name: `worker`, `housekeeping`, a bridge, and `store` once it was asked."""
     answers: bool | None = None
-    """Whether the bus is open and its store answers; None unless the store was asked."""
+    """Whether the bus is open and its store answers; None unless the store was asked. False also while a worker cannot
+    fetch or commit: a full disk, for one, lets others read.
+    """
     ask: Callable[[Health], Awaitable[Health]] | None = field(default=None, compare=False, repr=False)
     """Asks the store; what awaiting this does."""
 
@@ -61,3 +65,9 @@ class Health:
 
 async def _itself(health: Health) -> Health:
     return health
+
+
+def refused_by_store(health: Health, what: str, error: Exception) -> Health:
+    """The health of a part whose last call the store has refused. The part repeats it, so no restart is needed."""
+    wait = f"{what}: {type(error).__name__}: {discreet(str(error))}; it tries again by itself"
+    return replace(health, waits=(*health.waits, wait), answers=False)

@@ -16,7 +16,7 @@ from sagabus.clock import Clock, sleep
 from sagabus.codec import Codec
 from sagabus.engine.committer import Committer
 from sagabus.engine.consumer import with_key
-from sagabus.engine.health import Health
+from sagabus.engine.health import Health, refused_by_store
 from sagabus.engine.in_flight import InFlight
 from sagabus.engine.leases import Leases
 from sagabus.engine.lifecycle import BackgroundTask
@@ -42,6 +42,8 @@ class Intake:
 
     busy = False
     """Whether it is about to take something in."""
+    _trouble: StoreError | None = None
+    """Why the last fetch, or the renewal before it, has failed."""
     _full = False
     """Every owned lane has as much in flight as it may: the next fetch waits for room."""
     _stopping = False
@@ -90,7 +92,8 @@ class Intake:
 
     def health(self) -> Health:
         """Whether it fetches, and what not."""
-        return replace(self._task.health(), waits=self._pauses.waits())
+        health = replace(self._task.health(), waits=self._pauses.waits())
+        return health if self._trouble is None else refused_by_store(health, "the worker cannot fetch", self._trouble)
 
     async def renew_when_due(self) -> None:
         """Renew the leases when it is time, or when a commit or a fetch has said that they moved."""
@@ -110,12 +113,14 @@ class Intake:
         while not self._stopping:
             try:
                 wait = await self._take_in()
+                self._trouble = None
                 self._note_progress()
                 if wait > 0:
                     await self._pause(wait)
             except Exception as error:
                 pause = min(pause * 2, _LONGEST_PAUSE) or PAUSE_AFTER_ERROR
                 if isinstance(error, StoreError):
+                    self._trouble = error
                     log.error("cannot fetch, trying again in %.2g s: %s", pause, error)
                 else:
                     log.exception("fetching met an error; it continues in %.2g s", pause)

@@ -79,6 +79,7 @@ def joined(healths: Iterable[Health]) -> Health:
     return Health(
         reasons=tuple(reason for health in everything for reason in health.reasons),
         waits=tuple(wait for health in everything for wait in health.waits),
+        answers=False if any(health.answers is False for health in everything) else None,
         abandoned_threads=sum(health.abandoned_threads for health in everything),
         stuck={saga: count for health in everything for saga, count in health.stuck.items()},
         orphan_timers={saga: count for health in everything for saga, count in health.orphan_timers.items()},
