@@ -20,10 +20,10 @@ from tests.scenarios.shop import CapturePayment, capture
 from tests.support.brokers import AlteredLink, Lab, altered
 from tests.support.databases import fresh_database
 from tests.support.fork_server import ForkServer
-from tests.support.two_services import Pair, ask, books, check, have, is_empty, pair, shop
+from tests.support.two_services import KEYS, Pair, ask, books, check, have, is_empty, noted, pair, shop
 from tests.support.waiting import until
 
-from sagabus import Bus, Cause
+from sagabus import Bus, Cause, MendRefused
 from sagabus.clock import SystemClock
 from sagabus.engine.bridges import bridge, outbound
 from sagabus.policies.retry import Linear, RetryPolicy
@@ -96,6 +96,33 @@ async def test_a_backlog_has_left_five_seconds_after_the_broker_is_back(
 
         assert await both.have(21) < 5
         await both.check(21)
+
+
+async def test_what_is_erased_while_the_broker_is_away_never_comes_to_it(lab: Lab, two_stores: Sequence[str]) -> None:
+    mine, *others = KEYS
+    async with lab, pair(two_stores, lab.transport) as both:
+        await both.ask(range(1))
+        await both.have(1)
+        await lab.keep()
+        await asyncio.to_thread(lab.server.stop)
+        await both.ask(range(1, 3))
+        await until(lambda: has_relayed(both.relay, len(KEYS) * 2))
+
+        with pytest.raises(MendRefused, match="of broker:out"):
+            await both.relay.mend.erase(key=mine, reason="a letter")
+        await both.relay.mend.erase(key=mine, live=True, reason="a letter")
+        await asyncio.to_thread(lab.server.start)
+
+        await both.have(3, others)
+        await until(lambda: is_empty(both.relay), every=0.01)
+        assert await noted(both.ledger, mine) == [0]
+        await check(both.ledger, 3, others)
+
+
+async def has_relayed(relay: Bus, count: int) -> bool:
+    """Whether so many messages wait for the broker, and nothing else does."""
+    found = {each.channel: each.waiting for each in await relay.counts()}
+    return {channel: waiting for channel, waiting in found.items() if waiting} == {"broker:out": count}
 
 
 # --- the connection ends ------------------------------------------------------------------------------------------

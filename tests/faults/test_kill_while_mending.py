@@ -1,5 +1,6 @@
 """A process killed while it mends: the change and its entry in the audit log are both there, or neither is."""
 
+import json
 from itertools import product
 
 import pytest
@@ -91,6 +92,9 @@ def test_killed_while_erasing_each_step_is_done_with_its_entry_or_not_and_the_ne
 
     assert told(filled) == {"saga": [], "history": [], "waits": others, "paused": []}
     assert verbs(filled) == ["subject.erase"] * (2 if is_done else 1)
+    said = [json.loads(text)["erased"] for (text,) in found_in(filled, "audit", "became")]
+    timer, rest = {"messages and timers": 1}, {"saga instances": 1, "steps of histories": 1}
+    assert sorted(said, key=len) == ([timer, rest] if is_done else [{**timer, **rest}])
 
 
 def letters(database: Database) -> tuple[list[object], list[tuple[object, ...]], list[str]]:

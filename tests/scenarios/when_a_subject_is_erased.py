@@ -26,6 +26,7 @@ from sagabus import (
     starts,
     timer,
 )
+from sagabus.bus.mending import erasing
 from sagabus.store import Lane
 from sagabus.store.erasing import pseudonym
 from sagabus.store.loud import Loud
@@ -212,6 +213,22 @@ async def test_work_that_is_not_done_is_named_and_nothing_is_erased(harness: Mak
         assert all(f"{each.what} of {each.subscription}" in str(refused.value) for each in there.live)
         assert "`live=True` (`--live`)" in str(refused.value)
         assert (await bus.mend.erase(key=MARK, dry_run=True)).counts == there.counts
+
+
+async def test_of_much_work_that_is_not_done_some_is_named_and_all_of_it_is_counted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "_KEPT", 150)
+    bus = Bus(database.url, weigh)
+    await bus.open(worker=False)
+    await bus.publish_many([Weighed(key=MARK) for _ in range(1_200)])
+
+    there = await bus.mend.erase(key=MARK, dry_run=True)
+    with pytest.raises(MendRefused, match="and 1,100 more"):
+        await bus.mend.erase(key=MARK, **WHY)
+
+    assert (len(there.live), there.not_done, there.counts) == (150, 1_200, {"messages and timers": 1_200})
+    await bus.close()
 
 
 async def test_what_has_ended_is_erased_without_more_ado(harness: MakeHarness) -> None:

@@ -1,18 +1,15 @@
 """What changes between the look of a step and its write is erased all the same."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from tests.support.databases import SERVERS, ServerDatabase
+from tests.support.interrupted import JustBefore, arranged
 from tests.support.waiting import until
 
-from sagabus import Bus, Context, Saga, event, handler, handles, starts
+from sagabus import Bus, Context, MendRefused, Saga, event, handler, handles, starts
 from sagabus.store.running import Running
-from sagabus.stores.mysql.link import MysqlLink
-from sagabus.stores.postgres.link import PostgresLink
 
-LINKS = {"postgres": PostgresLink, "mysql": MysqlLink}
 WHY = {"reason": "asked by letter", "by": "ann"}
 
 pytestmark = pytest.mark.parametrize("database", list(SERVERS), indirect=True)
@@ -51,30 +48,17 @@ def pass_on(message: Passed, ctx: Context) -> None:
 
 
 @pytest.fixture
-def just_before(
-    database: ServerDatabase, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[str, Callable[[], Awaitable[object]]], None]:
-    """Have something happen once, when a transaction is about to run its first statement of a name."""
-
-    def arrange(name: str, happen: Callable[[], Awaitable[object]]) -> None:
-        link: Any = LINKS[database.kind]
-        answer, waits = link.answer, [happen]
-
-        async def interrupted(self: Any, ask: Any) -> Any:
-            if waits and getattr(ask, "name", None) == name:
-                await waits.pop()()
-            return await answer(self, ask)
-
-        monkeypatch.setattr(link, "answer", interrupted)
-
-    return arrange
+def just_before(database: ServerDatabase, monkeypatch: pytest.MonkeyPatch) -> JustBefore:
+    return arranged(database, monkeypatch)
 
 
 async def left(bus: Bus) -> dict[str, int]:
     return dict((await bus.mend.erase(key="A", dry_run=True)).counts)
 
 
-async def test_an_instance_that_a_handler_changes_meanwhile_goes(database: ServerDatabase, just_before: Any) -> None:
+async def test_an_instance_that_a_handler_changes_meanwhile_goes(
+    database: ServerDatabase, just_before: JustBefore
+) -> None:
     async with Bus(database.url, Count) as bus:
         await bus.publish(Opened(key="A"))
         await bus.idle(20)
@@ -89,7 +73,26 @@ async def test_an_instance_that_a_handler_changes_meanwhile_goes(database: Serve
         assert (dict(done.counts), await left(bus)) == ({"saga instances": 1}, {})
 
 
-async def test_what_a_run_sends_that_ends_meanwhile_goes(database: ServerDatabase, just_before: Any) -> None:
+async def test_an_instance_that_always_changes_ends_the_call_and_what_was_erased_is_written(
+    database: ServerDatabase, just_before: JustBefore
+) -> None:
+    async with Bus(database.url, Count) as bus:
+        await bus.publish(Opened(key="A"))
+        await bus.publish(Opened(key="A"), delay=timedelta(hours=1))
+        await bus.idle(20)
+
+        async def change() -> None:
+            await database.change(f"UPDATE {database.own('instance')} SET version = version + 1")
+
+        just_before("drop_instance", change, times=1_000)
+        with pytest.raises(MendRefused, match="new work for this subject keeps coming"):
+            await bus.mend.erase(key="A", live=True, **WHY)
+
+        (entry,) = (await bus.inspect.audit()).entries
+        assert (entry.after, await left(bus)) == ({"erased": {"messages and timers": 1}}, {"saga instances": 1})
+
+
+async def test_what_a_run_sends_that_ends_meanwhile_goes(database: ServerDatabase, just_before: JustBefore) -> None:
     """Its position may be one that was drawn before others, which are there already."""
     async with Bus(database.url, pass_on, Count) as bus:
         for name in ("first", "counts"):
@@ -112,7 +115,7 @@ async def test_what_a_run_sends_that_ends_meanwhile_goes(database: ServerDatabas
         assert len(await bus.store.inspect.envelopes("counts")) == 1
 
 
-async def test_what_a_worker_notes_meanwhile_goes(database: ServerDatabase, just_before: Any) -> None:
+async def test_what_a_worker_notes_meanwhile_goes(database: ServerDatabase, just_before: JustBefore) -> None:
     async with Bus(database.url, pass_on) as bus:
         await bus.store.lease("another", ["first"], duration=60_000_000, window=10)
 

@@ -110,6 +110,7 @@ def test_as_data_it_says_the_same(cli: Cli) -> None:
             {"what": "timer", "subscription": "cases", "name": "late"},
             {"what": "instance", "subscription": "cases", "name": "open"},
         ],
+        "not_done": 2,
         "audit": None,
     }  # fmt: skip
     code, out = cli.run("erase", HERE, "--key", "nobody", "--json")

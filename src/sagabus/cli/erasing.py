@@ -103,8 +103,8 @@ def _tell(done: Erased, *, dry_run: bool, as_json: bool) -> None:
             click.echo()
             rows = [(each.what, each.subscription, each.name) for each in done.live[:_SHOWN]]
             show_table(("not done", "subscription", "name"), rows)
-        if len(done.live) > _SHOWN:
-            click.echo(f"and {len(done.live) - _SHOWN} more, which --json lists", err=True)
+        if done.not_done > _SHOWN:
+            click.echo(f"and {done.not_done - _SHOWN:,} more; --json lists 10,000 of them", err=True)
         if done.audit is not None:
             click.echo(f"audit log: {done.audit}")
     if not done.counts:
@@ -116,4 +116,4 @@ def _tell(done: Erased, *, dry_run: bool, as_json: bool) -> None:
 
 
 def _fields(done: Erased) -> dict[str, object]:
-    return {"counts": dict(done.counts), "live": data_of(done.live), "audit": done.audit}
+    return {"counts": dict(done.counts), "live": data_of(done.live), "not_done": done.not_done, "audit": done.audit}

@@ -47,6 +47,8 @@ class Subject(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """
     channel: str | None = None
     """Only what this saga or handler has of it."""
+    but: str | None = None
+    """Of a conversation: the key that the same call erases. What is of both is of the key, and counted once."""
 
     @property
     def text(self) -> str:
@@ -55,7 +57,9 @@ class Subject(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     def owns(self, key: str | None, correlation_id: str | None, message_id: str) -> bool:
         """Whether a message is of it."""
-        return key == self.key if self.key is not None else self.correlation_id in {correlation_id, message_id}
+        if self.key is not None:
+            return key == self.key
+        return self.correlation_id in {correlation_id, message_id} and (self.but is None or key != self.but)
 
 
 class Place(NamedTuple):

@@ -22,7 +22,7 @@ def letter_in_question(entry: Entry) -> int | None:
 
 def is_about(entry: Entry, subject: Subject) -> bool:
     """Whether an entry of the audit log names a subject, by its target or by what it kept of a message."""
-    if _is_blank(entry):
+    if _is_blank(entry) or (subject.but is not None and is_about(entry, Subject(key=subject.but))):
         return False
     is_message = entry.verb.startswith((LETTERS, "message."))
     if entry.target == subject.text and (is_message if subject.key is None else entry.verb.startswith("saga.")):

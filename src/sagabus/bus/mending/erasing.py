@@ -16,6 +16,10 @@ from sagabus.store.mending import Entry
 
 _ROUNDS = 10
 """After so many rounds that each found something, work for the subject keeps coming."""
+_TRIES = 100
+"""After so many steps at one place that each came too late, it is the same."""
+_KEPT = 10_000
+"""So many works are kept of a look."""
 _NAMED = 100
 """So many works are named in an error, and then the number of the others."""
 MOST_CONVERSATIONS = 100
@@ -39,7 +43,9 @@ class Erased:
     counts: Mapping[str, int]
     """Rows by what they are; kinds without any are left out."""
     live: tuple[LiveWork, ...]
-    """Of a dry run, what is not done."""
+    """Of a dry run, what is not done: the first 10,000."""
+    not_done: int
+    """Of a dry run, how much that is."""
     audit: int | None
     """The id of the entry in the audit log; None of a dry run, and where nothing was stored."""
 
@@ -56,15 +62,16 @@ class Eraser:
     async def look(self, subjects: Sequence[Subject]) -> Erased:
         """What there is of them."""
         live: list[Live] = []
+        not_done = 0
         for subject in subjects:
             place: Place | None = FIRST
             while place is not None:
                 found = await self._store.traces(subject, place)
                 self._note(found.counts)
-                live += found.live
+                live += found.live[: _KEPT - len(live)]
+                not_done += len(found.live)
                 place = found.next
-        work = tuple(LiveWork(what=each.what, subscription=each.channel, name=each.name) for each in live)
-        return self._made(dict.fromkeys(work))
+        return self._made(live, not_done)
 
     async def erase(self, subjects: Sequence[Subject], entry: Entry, *, live: bool) -> Erased:
         """Round after round, until one finds nothing: work that was under way may have left something behind."""
@@ -73,24 +80,23 @@ class Eraser:
             for subject in subjects:
                 await self._go_through(subject, entry, live=live)
             if self._counts.total() == before:
-                return self._made({})
-        raise MendRefused(
-            "new work for this subject keeps coming: what there was until now is erased. "
-            "Stop what sends it, or pause its subscriptions (`sagabus pause`), and erase again"
-        )
+                return self._made()
+        raise _busy()
 
     async def _go_through(self, subject: Subject, entry: Entry, *, live: bool) -> None:
         place: Place | None = FIRST
-        while place is not None:
+        tries = 0
+        while place is not None and tries < _TRIES:
             order = Order(entry=entry, live=live, so_far=dict(self._counts), audit=self._audit)
             done = await self._store.erase(subject, place, order)
             self._note(done.counts)
             self._audit = done.audit
-            place = done.next
             if done.live:
-                raise refusal(
-                    [LiveWork(what=each.what, subscription=each.channel, name=each.name) for each in done.live]
-                )
+                raise refusal(_works(done.live), len(done.live))
+            tries = tries + 1 if done.next == place and not any(done.counts.values()) else 0
+            place = done.next
+        if place is not None:
+            raise _busy()
 
     def _note(self, counts: Mapping[Trace, int]) -> None:
         self._counts.update(counts)
@@ -100,16 +106,27 @@ class Eraser:
     def _named(self) -> dict[str, int]:
         return {trace.value: self._counts[trace] for trace in Trace if self._counts[trace]}
 
-    def _made(self, live: Mapping[LiveWork, None]) -> Erased:
-        return Erased(counts=self._named(), live=tuple(live), audit=self._audit)
+    def _made(self, live: Sequence[Live] = (), not_done: int = 0) -> Erased:
+        return Erased(counts=self._named(), live=_works(live), not_done=not_done, audit=self._audit)
 
 
-def refusal(live: Sequence[LiveWork]) -> MendRefused:
-    """The error that names all work that is not done."""
-    works = [f"{each.what} of {each.subscription}{f' ({each.name})' if each.name else ''}" for each in live]
-    more = f", and {len(works) - _NAMED} more" if len(works) > _NAMED else ""
+def _works(live: Sequence[Live]) -> tuple[LiveWork, ...]:
+    return tuple(LiveWork(what=each.what, subscription=each.channel, name=each.name) for each in live)
+
+
+def _busy() -> MendRefused:
     return MendRefused(
-        f"work for this subject is not done, and was not erased: {', '.join(works[:_NAMED])}{more}. "
+        "new work for this subject keeps coming: what there was until now is erased. "
+        "Stop what sends it, or pause its subscriptions (`sagabus pause`), and erase again"
+    )
+
+
+def refusal(live: Sequence[LiveWork], count: int) -> MendRefused:
+    """The error that names work that is not done."""
+    works = [f"{each.what} of {each.subscription}{f' ({each.name})' if each.name else ''}" for each in live[:_NAMED]]
+    more = f", and {count - len(works):,} more" if count > len(works) else ""
+    return MendRefused(
+        f"work for this subject is not done, and was not erased: {', '.join(works)}{more}. "
         "Let it end, or complete or cancel it first. `live=True` (`--live`) erases it as well"
     )
 
@@ -132,7 +149,7 @@ def subjects_of(key: str | None, correlation_ids: Sequence[str], channel: str | 
             "call it again with the others"
         )
     of_key = [] if key is None else [Subject(key=key, channel=channel)]
-    return of_key + [Subject(correlation_id=each, channel=channel) for each in dict.fromkeys(correlation_ids)]
+    return of_key + [Subject(correlation_id=each, channel=channel, but=key) for each in dict.fromkeys(correlation_ids)]
 
 
 def entry_of(subjects: Sequence[Subject], reason: str, by: str | None) -> Entry:

@@ -220,7 +220,7 @@ class Mender:
         if entry is None or not found.counts:
             return found
         if found.live and not live:
-            raise refusal(found.live)
+            raise refusal(found.live, found.not_done)
         return await Eraser(self._desk.store, progress).erase(subjects, entry, live=live)
 
     async def _pause_text(self, name: str) -> str:

@@ -99,14 +99,15 @@ def _give_up(tables: Tables, letter: DeadLetter, status: str, now: int, answer: 
 
 def let_go(tables: Tables, address: KeyLike) -> bool:
     """Let a parked key go on, unless an open letter parks it; whether it has been parked, and goes on now."""
-    if address not in tables.holds or _is_parked(tables, address):
+    if address not in tables.holds or is_parked(tables, address):
         return False
     tables.journal.drop(tables.holds, address)
     tables.crew += 1  # what waits behind it may stand before the cursors of its lane: workers look at all of it again
     return True
 
 
-def _is_parked(tables: Tables, address: KeyLike) -> bool:
+def is_parked(tables: Tables, address: KeyLike) -> bool:
+    """Whether an open letter parks a key."""
     letters = (row.letter for row in tables.letters.values())
     return any(each.parked and (each.envelope.channel, each.envelope.partition_key) == address for each in letters)
 

@@ -21,7 +21,7 @@ from sagabus.store.erasing import (
     following,
 )
 from sagabus.stores import erasing
-from sagabus.stores.memory.dead_letters import let_go
+from sagabus.stores.memory.dead_letters import is_parked, let_go
 from sagabus.stores.memory.tables import LetterRow, Tables
 from sagabus.stores.running_text import positions_of
 from sagabus.stores.suspicion import Suspicion
@@ -158,13 +158,10 @@ def _unpark(tables: Tables, row: LetterRow) -> None:
 
 
 def _journal(work: _Work) -> Erasure:
-    subject = work.subject
     return work.dropped(
         Trace.JOURNAL,
         work.tables.handled,
-        lambda row: (
-            subject.text == (row.correlation_id if subject.key is None else row.key) and work.is_in(row.subscription)
-        ),
+        lambda row: work.subject.owns(row.key, row.correlation_id, "") and work.is_in(row.subscription),
     )
 
 
@@ -200,7 +197,7 @@ def _holds(work: _Work, key: str) -> int:
     for place in [each for each in tables.holds if each[1] == key and work.is_in(each[0])]:
         position = tables.holds[place]
         if work.order is None:
-            count += 1
+            count += not (is_parked(tables, place) if position == 0 else position in tables.queue.envelopes)
         elif position == 0:
             count += let_go(tables, place)
         elif position not in tables.queue.envelopes:

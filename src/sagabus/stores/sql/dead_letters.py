@@ -104,13 +104,18 @@ def let_go(channel: str, key: str) -> Steps[bool]:
     # First of all: a transaction that parks another one now has parked it already, or waits until this one has ended.
     if not (yield Query("unpark", (channel, key))).changed:
         return False
-    texts = (yield Query("parked", (channel, rows.json_of(key)))).rows
-    if any(rows.key_in_letter(text) == key for _, text in texts):
+    if (yield from is_parked(channel, key)):
         yield Query("hold", (channel, key, 0))
         return False
     # What waits behind the key may stand before the cursors of its lane: workers look at all of the lane again.
     yield Query("raise_crew", (1,))
     return True
+
+
+def is_parked(channel: str, key: str) -> Steps[bool]:
+    """Whether an open letter parks a key."""
+    texts = (yield Query("parked", (channel, rows.json_of(key)))).rows
+    return any(rows.key_in_letter(text) == key for _, text in texts)
 
 
 def _put_back(letter: DeadLetter, message: Envelope) -> Steps[None]:

@@ -38,7 +38,9 @@ TEXTS: Mapping[str, str] = {
     "last_letter_of_page": _LAST % ("id", "id", "dead_letter", "id", "id"),
     "last_handled_of_page": _LAST % ("position", "position", "journal", "position", "position"),
     "messages_of_key": _MESSAGES % "partition_key = ?4",
-    "messages_of_conversation": _MESSAGES % "(correlation_id = ?4 OR (message_id = ?4 AND timer IS NULL))",
+    "messages_of_conversation": _MESSAGES
+    % """(correlation_id = ?4 OR (message_id = ?4 AND timer IS NULL))
+    AND (partition_key IS NULL OR partition_key <> COALESCE(?6, ''))""",
     "next_saga": "SELECT saga FROM {instance} WHERE saga > {text ?1} ORDER BY saga, {key} LIMIT 1",
     "instance_of_subject": "SELECT version, status, completed_at FROM {instance} WHERE saga = {text ?1} AND {key} = ?2",
     "next_recorded_saga": "SELECT saga FROM {history} WHERE saga > {text ?1} ORDER BY saga, {key} LIMIT 1",
@@ -56,7 +58,8 @@ SELECT position FROM {journal} {by_primary} WHERE position > ?1 AND position <= 
 """,
     "handled_of_conversation": """
 SELECT position FROM {journal} {by_conversation} WHERE correlation_id = ?3
-    AND position > ?1 AND subscription = COALESCE(?2, subscription) ORDER BY position LIMIT ?4
+    AND position > ?1 AND subscription = COALESCE(?2, subscription) AND ({key} IS NULL OR {key} <> COALESCE(?5, ''))
+ORDER BY position LIMIT ?4
 """,
     "audits_behind": """
 SELECT id, made_at, made_by, verb, channel, target, reason, was, became FROM {audit} {by_primary}
@@ -77,7 +80,9 @@ SELECT channel FROM {held_key} WHERE channel > {text ?1} ORDER BY channel, parti
 """
 WRITING: Mapping[str, str] = {
     "drop_instance": "DELETE FROM {instance} WHERE saga = {text ?1} AND {key} = ?2 AND version = ?3",
-    "blank_audit": "UPDATE {audit} SET target = ?2, reason = ?3, was = ?4, became = ?5 WHERE id = ?1",
+    "blank_audit": """
+UPDATE {audit} SET target = ?2, reason = ?3, was = ?4, became = ?5 WHERE id = ?1 AND NOT (reason = ?3 AND was = ?4)
+""",
     "set_audit_counts": "UPDATE {audit} SET became = ?2 WHERE id = ?1",
     "set_lane_keys": """
 UPDATE {lane} SET loud = ?3, suspect_keys = ?4 WHERE channel = ?1 AND lane = ?2
@@ -124,8 +129,11 @@ def _messages(subject: Subject, after: int, now: int, order: Order | None) -> St
     last: int | None = (yield Query("last_message_of_page", (after, SCANNED))).value
     if last is None:
         return Erasure(next=following(Trace.MESSAGES))
-    name = "messages_of_conversation" if subject.key is None else "messages_of_key"
-    found = (yield Query(name, (after, last, subject.channel, subject.text, ERASED_AT_ONCE))).rows
+    asked = (after, last, subject.channel, subject.text, ERASED_AT_ONCE)
+    if subject.key is None:
+        found = (yield Query("messages_of_conversation", (*asked, subject.but))).rows
+    else:
+        found = (yield Query("messages_of_key", asked)).rows
     behind = _behind(Trace.MESSAGES, found, last)
     live: tuple[Live, ...] = ()
     kept = [row for row in found if subject.key is None and row[4] is not None]
@@ -220,10 +228,12 @@ def _audit(subject: Subject, after: int, now: int, order: Order | None) -> Steps
         audited = mending.audited(row)
         if not (yield from _is_about(audited.entry, subject)):
             continue
-        count += 1
-        if order is not None:
+        if order is None:
+            count += 1
+        else:
             entry = erasing.blanked(audited.entry, subject)
-            yield Query("blank_audit", (audited.id, entry.target, entry.reason, entry.before, entry.after))
+            asked = (audited.id, entry.target, entry.reason, entry.before, entry.after)
+            count += (yield Query("blank_audit", asked)).changed
     behind = Place(Trace.AUDIT, page[-1][0]) if len(page) == ERASED_AT_ONCE else following(Trace.AUDIT)
     return Erasure({Trace.AUDIT: count}, next=behind)
 
@@ -257,7 +267,7 @@ def _letters(subject: Subject, after: int, now: int, order: Order | None) -> Ste
 
 def _journal(subject: Subject, after: int, now: int, order: Order | None) -> Steps[Erasure]:
     if subject.key is None:
-        asked = (after, subject.channel, subject.text, ERASED_AT_ONCE)
+        asked = (after, subject.channel, subject.text, ERASED_AT_ONCE, subject.but)
         found = (yield Query("handled_of_conversation", asked)).rows
         is_last = len(found) < ERASED_AT_ONCE
         behind = following(Trace.JOURNAL) if is_last else Place(Trace.JOURNAL, found[-1][0])
@@ -313,8 +323,10 @@ def _holds(subject: Subject, key: str, order: Order | None) -> Steps[int]:
     count = 0
     for channel in (yield from _names("next_held_channel", subject)):
         for (position,) in (yield Query("holds_of_subject", (channel, key))).rows:
-            if order is None:
-                count += 1
+            if order is None and position:
+                count += not (yield Query("envelope_at", (position,))).rows
+            elif order is None:
+                count += not (yield from dead_letters.is_parked(channel, key))
             elif position:
                 count += (yield Query("drop_hold", (channel, key, position))).changed
             else:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from sagabus.store.examination import EXAMINED, NAMED, Fault, FaultKind, Still, StillPage
-from sagabus.stores.sql import appending, dead_letters, rows, surveying
+from sagabus.stores.sql import appending, dead_letters, surveying
 from sagabus.stores.sql.steps import Query, Steps
 
 _TIMERS = """
@@ -195,8 +195,7 @@ def _dangling_holds(now: int) -> Steps[list[Fault]]:
 def _dangling_parks(now: int) -> Steps[list[Fault]]:
     found: list[Fault] = []
     for channel, key in (yield Query("parks", (NAMED,))).rows:
-        letters = (yield Query("parked", (channel, rows.json_of(key)))).rows
-        if any(rows.key_in_letter(text) == key for _, text in letters):
+        if (yield from dead_letters.is_parked(channel, key)):
             continue
         # Closing the last letter lets the key go in the same transaction.
         if (yield Query("hold_of_key", (channel, key))).value == 0:

@@ -243,6 +243,24 @@ class ErasingConformance(StoreSuite):
         assert await trial.instance() is not None  # it belongs to its key
 
     @conformance
+    async def test_what_is_of_a_key_and_of_a_conversation_is_counted_with_the_key_alone(self, trial: Trial) -> None:
+        for number, key in enumerate(("A1", "A2")):
+            await finish(trial, key, message_id=f"m{number}", correlation_id="talk")
+            letter = await trial.bury(f"d{number}", key, correlation_id="talk")
+            about = Entry(verb="dead-letter.discard", channel="", target=str(letter.id), by="bob", reason="wrong")
+            await trial.store.discard(letter.id, entry=about)
+            await trial.accept(trial.envelope(f"w{number}", key, correlation_id="talk"))
+        rest = Subject(correlation_id="talk", but="A1")
+        of_rest = {Trace.MESSAGES: 1, Trace.AUDIT: 1, Trace.LETTERS: 1, Trace.JOURNAL: 2}
+
+        counts, live = await look(trial, rest)
+        assert (counts, [each.name for each in live]) == (of_rest, ["orders.submitted w1"])
+        assert (await erase(trial, rest, live=True)).counts == of_rest
+
+        assert await trial.stored_ids() == ["w0"]
+        assert (await look(trial))[0] == {**of_rest, Trace.INSTANCES: 1, Trace.HISTORY: 2}
+
+    @conformance
     async def test_a_timer_of_a_conversation_stays_and_forgets_the_conversation(self, trial: Trial) -> None:
         await trial.accept(trial.timer(correlation_id="talk", causation_id="m0", headers={"x-name": "ann"}))
         assert await look(trial, TALK) == ({Trace.MESSAGES: 1}, [])

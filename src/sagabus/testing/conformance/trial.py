@@ -182,9 +182,11 @@ class Trial:
         """Dead letters by id."""
         return list(await self.store.inspect.dead_letters(status=status))
 
-    async def bury(self, message_id: str = "m1", key: str | None = "A1", *, parks: bool = False) -> DeadLetter:
+    async def bury(
+        self, message_id: str = "m1", key: str | None = "A1", *, parks: bool = False, **fields: Any
+    ) -> DeadLetter:
         """Accept a message and dead-letter it."""
-        stored = await self.accept_one(message_id, key)
+        stored = await self.accept_one(message_id, key, **fields)
         outcome = DeadLettered(
             cause=Cause.FAILED, envelope=stored, reason="out of attempts", failure=FAILURE, parks=parks
         )
