@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from tests.support.waiting import until
 from tests.unit.test_url import everything_of
 
+from sagabus.errors import ConfigurationError
+from sagabus.stores.mysql import MysqlStore
+from sagabus.stores.postgres import PostgresStore
 from sagabus.url import parsed
 from sagabus.url.login import Password, PasswordProblem
 
@@ -187,6 +190,20 @@ def test_only_one_way_may_say_it(tmp_path: Path) -> None:
         "mysql://h/d: the password is given by the option password_file and by the option password_file: keep one",
         "mysql://h/d: the password is no function: give one that returns it, or write it into the URL",
     ]
+
+
+def test_a_store_says_all_that_is_wrong_with_it_at_once() -> None:
+    options = "pool=1&deadline=x&password_file=/no/such/file"
+    for make, more in (
+        (PostgresStore, "sslkey=/no/such/key&sslcert=/no/such/cert"),
+        (MysqlStore, "ssl_ca=/no/such/authority&what=x"),
+    ):
+        scheme = "mysql" if make is MysqlStore else "postgresql"
+        with pytest.raises(ConfigurationError) as caught:
+            make(f"{scheme}://u:{SECRET}@h/d?{options}&{more}")
+
+        assert len(caught.value.problems) == 6
+        assert SECRET not in everything_of(caught.value)
 
 
 class Token(ValueError):

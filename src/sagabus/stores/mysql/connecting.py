@@ -87,11 +87,12 @@ async def arguments(address: Address) -> dict[str, Any]:
 
 
 def lasting_arguments(address: Address) -> dict[str, Any]:
-    """The same without a password; ConfigurationError for a URL that is incomplete or has unknown options, and for
+    """The same without a password. ConfigurationError for all that is wrong with a URL, such as unknown options and
     certificates that cannot be used.
     """
     url, options = address.url, address.options
-    problems = [
+    problems = [*address.problems]
+    problems += [
         f"{address.place}: the option {_named(name, number)} is not known; there are {', '.join((*_OPTIONS, *_OWN))}"
         for number, name in enumerate(options, 1)
         if name not in _OPTIONS
@@ -100,6 +101,11 @@ def lasting_arguments(address: Address) -> dict[str, Any]:
         problems.append(f"{address.place}: one host, which is always the primary's")
     if not url.path:
         problems.append(f"{address.place} names no database: mysql://user@host/database")
+    context = None
+    try:
+        context = _encrypted(options, address.place)
+    except ConfigurationError as error:
+        problems += error.problems
     if problems:
         raise ConfigurationError(*problems)
     host, port = url.hosts[0] if url.hosts else ("", None)
@@ -109,7 +115,7 @@ def lasting_arguments(address: Address) -> dict[str, Any]:
         "user": url.user,
         "database": url.path,
         "unix_socket": options.get("unix_socket"),
-        "ssl": _encrypted(options, address.place),
+        "ssl": context,
         "charset": "utf8mb4",
         "autocommit": True,
         "client_flag": asyncmy_flags.FOUND_ROWS,

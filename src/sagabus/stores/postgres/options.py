@@ -36,10 +36,18 @@ async def driver_options(address: Address) -> dict[str, Any]:
 
 
 def lasting_options(address: Address) -> dict[str, Any]:
-    """The same without a password. ConfigurationError for certificates that cannot be read, or would not be used."""
+    """The same without a password. ConfigurationError for all that is wrong with the address, and for certificates that
+    cannot be read, or would not be used.
+    """
     options = dict(address.options)
     given: dict[str, Any] = {}
-    _encrypt(options, address.place)
+    problems = list(address.problems)
+    try:
+        _encrypt(options, address.place)
+    except ConfigurationError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigurationError(*problems)
     if options.get("sslrootcert") == _SYSTEM:
         given["ssl"] = _of_system(options, address.place)
     # Of several hosts, the one that can be written to, unless the address says otherwise.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sagabus.errors import ConfigurationError, StoreUnavailable
+from sagabus.errors import StoreUnavailable
 from sagabus.stores.sql.dialect import quoted
 from sagabus.url import POSTGRES, StoreUrl, parsed, without
 from sagabus.url.login import OPTION, Ask, Password, PasswordProblem
@@ -16,7 +16,7 @@ OWN = ("schema", "prefix", "pool", "deadline", "pooler", "notify", OPTION)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server's address, taken apart; ConfigurationError for one that cannot be."""
+    """A server's address, taken apart; ConfigurationError for one that cannot be, and for names that are none."""
 
     url: StoreUrl
     options: Mapping[str, str] = field(repr=False)
@@ -31,6 +31,8 @@ class Address:
     """Processes give each other hints."""
     password: Password
     """Of new connections."""
+    problems: Sequence[str]
+    """What is wrong with it so far. The driver's part raises ConfigurationError for all problems at once."""
 
     @property
     def place(self) -> str:
@@ -61,28 +63,27 @@ class Address:
         # Of libpq; the login of the URL goes first.
         fixed = options.pop("password", None) if found.scheme in POSTGRES else None
         problems: list[str] = []
-        asked = Password.of(found, password, problems, fixed=fixed if found.password is None else None)
-        if problems:
-            raise ConfigurationError(*problems)
         return cls(
             url=found,
             options=options,
             schema=own.get("schema"),
             prefix=prefix,
-            pool=int(_number(own, "pool", 8, least=2)),
-            deadline=_number(own, "deadline", 30.0, least=0.1),
-            pooler=_number(own, "pooler", 0, least=0) > 0,
-            notify=_number(own, "notify", 0, least=0) > 0,
-            password=asked,
+            pool=int(_number(own, "pool", 8, problems, least=2)),
+            deadline=_number(own, "deadline", 30.0, problems, least=0.1),
+            pooler=_number(own, "pooler", 0, problems, least=0) > 0,
+            notify=_number(own, "notify", 0, problems, least=0) > 0,
+            password=Password.of(found, password, problems, fixed=fixed if found.password is None else None),
+            problems=problems,
         )
 
 
-def _number(own: dict[str, str], name: str, default: float, *, least: float) -> float:
+def _number(own: dict[str, str], name: str, default: float, problems: list[str], *, least: float) -> float:
     # The value is not shown: after a mistake in the URL it may be the rest of a password.
     try:
         value = float(own.get(name, default))
     except ValueError:
         value = -1.0
-    if not least <= value < float("inf"):
-        raise ConfigurationError(f"the option {name} of the store's URL must be a number from {least:g}")
-    return value
+    if least <= value < float("inf"):
+        return value
+    problems.append(f"the option {name} of the store's URL must be a number from {least:g}")
+    return default

@@ -9,7 +9,7 @@ from sagabus.cli.demonstration.app_table import Words
 from sagabus.errors import StoreError
 from sagabus.stores.postgres.driver import asyncpg
 from sagabus.stores.postgres.link import translated_error
-from sagabus.stores.postgres.options import driver_options
+from sagabus.stores.postgres.options import driver_options, lasting_options
 from sagabus.stores.sql.address import Address
 from sagabus.stores.sql.dialect import quoted
 from sagabus.url import with_option
@@ -22,6 +22,7 @@ class PostgresDatabase:
 
     def __init__(self, url: str) -> None:
         self._address = Address.of(url)
+        lasting_options(self._address)  # what is wrong with it is said at once
         schema = self._address.schema
         self.words = Words(
             placeholder="${}".format,
