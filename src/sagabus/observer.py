@@ -268,7 +268,7 @@ def _reason(outcome: Outcome) -> str | None:
     if isinstance(outcome, Discarded):
         return outcome.why
     if isinstance(outcome, RetryAt) and outcome.failure is not None:
-        return f"{outcome.failure.error_type}: {outcome.failure.text}"
+        return outcome.failure.said
     return None
 
 

@@ -79,7 +79,13 @@ class Failure(msgspec.Struct, frozen=True, gc=False):
 
     error_type: str
     text: str
+    """Empty if `Settings.redact` failed."""
     traceback: str = ""
+
+    @property
+    def said(self) -> str:
+        """Type and text, as they stand in reasons and in the log."""
+        return f"{self.error_type}: {self.text}" if self.text else self.error_type
 
 
 class Completed(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
@@ -88,6 +88,10 @@ class Settings:
     `synchronous_commit=off`. With "require" it refuses to open, with "warn" it logs a WARNING for each reason, and with
     "accept" it says nothing.
     """
+    redact: Callable[[str], str] | None = None
+    """Gets the text, and then the traceback, of each error that becomes a record: of a retry, a dead letter, a line of
+    the log. What it returns is kept instead. Values of `Hidden` fields are left out before.
+    """
 
     def __post_init__(self) -> None:
         problems = [
@@ -109,7 +113,7 @@ class Settings:
         ]
         if self.unheard not in ("warn", "refuse"):
             problems.append(f"Settings.unheard must be 'warn' or 'refuse', not {self.unheard!r}")
-        problems += self._of_the_journal()
+        problems += self._of_names()
         durations: dict[str, timedelta] = {
             name: value for name in _DURATIONS if (value := getattr(self, name)) is not None
         }
@@ -125,12 +129,15 @@ class Settings:
             problems.append(
                 f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to allow it"
             )
-        if self.durability not in ("require", "warn", "accept"):
-            problems.append(f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}')
         if problems:
             raise ConfigurationError(*problems)
 
-    def _of_the_journal(self) -> Iterator[str]:
+    def _of_names(self) -> Iterator[str]:
+        if self.durability not in ("require", "warn", "accept"):
+            yield f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}'
+        redact: object = self.redact
+        if redact is not None and not callable(redact):
+            yield f"Settings.redact must be a function that gets a text and returns one, not {redact!r}"
         if self.journal not in ("off", "sampled", "all"):
             yield f'Settings.journal must be "off", "sampled" or "all", not {self.journal!r}'
         if not 0 <= self.journal_sample <= 1:

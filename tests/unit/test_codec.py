@@ -332,6 +332,24 @@ def test_a_refusal_of_a_pydantic_model_names_the_path(codec: Codec) -> None:
     assert caught.value.path == "orderLines[1]"
 
 
+@dataclasses.dataclass
+class Shelf:
+    models: list[ModelOrder]
+
+
+@event("orders.shelved")
+class Shelved:
+    shelf: Shelf
+
+
+def test_so_does_one_of_a_model_within_another_class_without_the_value(codec: Codec) -> None:
+    with pytest.raises(MessageInvalid) as caught:
+        codec.decode(message_type_of(Shelved), b'{"shelf":{"models":[{"order_id":"A","orderLines":[1,"s3cret"]}]}}')
+
+    assert caught.value.path == "shelf.models[0].orderLines[1]"
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("message_type", [ORDER, MODEL], ids=["dataclass", "pydantic"])
 def test_fields_of_a_newer_release_are_ignored(codec: Codec, message_type: MessageType) -> None:
     message = codec.decode(message_type, b'{"order_id":"A","since_version_9":{"a":[1]}}')

@@ -23,6 +23,7 @@ from sagabus.engine.bridges.outbound import Outbound
 from sagabus.engine.bridges.reception import Reception, StrangerConsumer
 from sagabus.engine.bridges.wire_format import WireFormat
 from sagabus.engine.consumer import Consumer
+from sagabus.engine.failure_texts import FailureTexts
 from sagabus.engine.processing import Processing
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.routing import BROKER_IN, BROKER_OUT, received
@@ -105,8 +106,10 @@ class Bridging:
         self._clock, self._identity = clock, identity
         self._settings = replace(settings, concurrency=_WINDOW, prefetch=max(settings.prefetch, _WINDOW), timeout=None)
         self._rules, self._private = defined.rules, _private(defined)
-        self._failing = Recoverability(identity, clock)
-        self._reception = Reception(sender.codec, _types(defined), clock)
+        received = _types(defined)
+        sender.learn(received.values())
+        self._failing = Recoverability(identity, clock, FailureTexts(settings.redact, sender.class_of))
+        self._reception = Reception(sender.codec, received, clock)
         for way in ways:
             _check(way.transport, settings)
         self._stranger = StrangerConsumer(

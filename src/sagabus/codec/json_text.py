@@ -82,6 +82,9 @@ def explain(error: Exception) -> tuple[str, str]:
     text = str(error) or type(error).__name__
     found = _PATH.fullmatch(text)
     path, reason = (found["path"].removeprefix("."), found["reason"]) if found else ("", text)
+    if isinstance(error.__cause__, Exception) and (explained := explain_refusal(error.__cause__)) is not None:
+        inner, reason = explained  # of a model in a class of another kind: its own text quotes the value
+        return f"{path}{inner}" if inner.startswith("[") else ".".join(filter(None, (path, inner))), reason
     if missing := _MISSING.fullmatch(reason):
         return join(path, missing["field"]), "required field is missing"
     return path, reason[:1].lower() + reason[1:].replace("`", "")

@@ -15,11 +15,10 @@ from sagabus.codec.marks import bare
 from sagabus.codec.pydantic_codec import hides_all, is_model, root_type, write_inner
 from sagabus.codec.shape import Part, parts_of, tag_in
 from sagabus.introspection.local_names import resolve_fields
+from sagabus.text import HIDDEN
 
 __all__ = ["HIDDEN", "Kept", "Mask", "Masked", "Place", "path_of", "plain_of"]
 
-HIDDEN = "(hidden)"
-"""Shown in place of a value."""
 Place: TypeAlias = tuple[str | int, ...]
 """The names and indices that lead to a value."""
 
@@ -84,6 +83,10 @@ class Mask:
             return Masked(msgspec.json.encode(masked.value), masked.places)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             return Masked(msgspec.json.encode(HIDDEN), frozenset({()}))
+
+    def hidden_values(self, value: object) -> Iterator[object]:
+        """The texts and numbers that are left out of a value. Names of fields are none; other keys are."""
+        return (leaf for place in self.over(value).places for leaf in _leaves(_at(value, place)))
 
     def keep(self, given: object, stored: object) -> Kept:
         """What was given, with the stored values where "(hidden)" stands for them.
@@ -233,6 +236,16 @@ def _rebuilt(value: object, place: Place, change: Callable[[object, Place], obje
         return found
     parts = {step: _rebuilt(part, (*place, step), change) for step, part in _parts(cast("object", value))}
     return parts if isinstance(value, dict) else list(parts.values())
+
+
+def _leaves(value: object) -> Iterator[object]:
+    if isinstance(value, dict | list):
+        for step, part in _parts(cast("object", value)):
+            if isinstance(step, str) and not step.isidentifier():
+                yield step
+            yield from _leaves(part)
+    else:
+        yield value
 
 
 def _at(value: Any, place: Place) -> object:

@@ -51,14 +51,26 @@ class Consumer(Protocol):
         ...
 
 
-def called(reaction: Reaction, state: Saga | None, message: object, ctx: Context, enter: Enter | None = None) -> object:
-    """What user code returns. If that is nothing, or an error, the run has ended."""
+def called(  # noqa: PLR0917  # by position: it is called once for each run
+    reaction: Reaction,
+    state: Saga | None,
+    message: object,
+    ctx: Context,
+    enter: Enter | None = None,
+    mailbox: Mailbox | None = None,
+) -> object:
+    """What user code returns. If that is nothing, or an error, the run has ended.
+
+    `mailbox`: notes what a call had at hand that has failed, where no `Run` says it.
+    """
     try:
         if enter is not None:
             enter(state, ctx)
         returned = reaction.invoke(state, message, ctx, None)
     except BaseException:
         ctx.close()
+        if mailbox is not None:
+            mailbox.spoil(message, state)
         raise
     if returned is None:
         ctx.close()
@@ -99,9 +111,9 @@ class HandlerConsumer:
         ctx = Context(envelope, around.sender, around.clock.now(), stateful=False)
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope)
-        returned = called(reaction, None, message, ctx, around.enter)
+        returned = called(reaction, None, message, ctx, around.enter, mailbox)
         if returned is not None:
-            return Run(reaction, message, ctx, envelope, None, None, None, returned)
+            return Run(reaction, message, ctx, envelope, returned=returned)
         return self._completed(reaction, message, ctx, envelope)
 
     def conclude(self, run: Run) -> Completed:

@@ -225,7 +225,7 @@ class Intake:
         try:
             envelope = with_key(self._hand.definition(envelope.channel), envelope, self._codec)
         except Exception as error:  # noqa: BLE001  # raised again, and handled, when the message runs
-            log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, error)
+            log.debug("%s: no key for %s: %s", envelope.channel, envelope.message_id, type(error).__name__)
         mailbox = self._hand.mailbox(envelope)
         mailbox.found_key()
         return envelope, mailbox

@@ -129,6 +129,8 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
     held_through: int = 0
     """The number of the last fetch that may not have known of the hold."""
 
+    spoilt: tuple[object, ...] = ()
+    """What a call had at hand that has failed at once: its message and its state. It is read once."""
     flushed: asyncio.Future[None] | None = None
     """A run that waits here for the answer to the last outcome."""
 
@@ -141,6 +143,15 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
     def lacks_state(self) -> bool:
         """Whether an instance has to be loaded before a message can run."""
         return self.cell is None and self.key is not None and self.definition.has_instances
+
+    def spoil(self, message: object, state: Saga | None) -> None:
+        """A call has failed that had these at hand."""
+        self.spoilt = (message, state)
+
+    def seen(self) -> list[object]:
+        """What user code may have seen of the saga, and in a call that has failed just now; not twice."""
+        found, self.spoilt = [each for each in self.spoilt if each is not None], ()
+        return found if self.cell is None or self.cell.body is None else [*found, self.cell.body]
 
     def check_readable(self) -> None:
         """Raise StateInvalid where the row of the instance is damaged: no message may run on what is left of it."""

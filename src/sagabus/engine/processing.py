@@ -20,6 +20,7 @@ from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.engine.around import Step, compose
 from sagabus.engine.consumer import Consumer, Definition, HandlerConsumer, Surroundings, called
+from sagabus.engine.failure_texts import FailureTexts
 from sagabus.engine.mailbox import Mailbox
 from sagabus.engine.recoverability import Recoverability
 from sagabus.engine.returned import finish
@@ -71,7 +72,7 @@ class Processing:
         limit, warn_after = settings.timeout, settings.warn_after
         self.limits = TimeLimits(clock, None if limit is None else limit.total_seconds(), warn_after.total_seconds())
         self.threads = ThreadPool(settings.threads)
-        self.failing = Recoverability(identity, clock)
+        self.failing = Recoverability(identity, clock, FailureTexts(settings.redact, sender.class_of))
         enter = None if self._watch is None else self._watch.enter_now
         self._around = Surroundings(sender, codec, clock, rules, self.failing, enter)
         self._consumers = dict(consumers or {})
@@ -99,7 +100,7 @@ class Processing:
                 else:
                     begun = context.run(watch.begin, consumer, mailbox, envelope)
             except BaseException as error:  # noqa: BLE001  # KeyboardInterrupt out of a handler is its failure
-                return context.run(self._failed, definition, envelope, error)
+                return context.run(self._failed, mailbox, envelope, error)
         else:
             begun = context.run(self._begin, consumer, mailbox, envelope, unit, watch)
         if type(begun) is Run:
@@ -116,7 +117,7 @@ class Processing:
             return await stepped(self._end(consumer, mailbox, run, unit), context, run, self.limits)
         except asyncio.CancelledError as error:
             run.ctx.close()
-            return self._failed(mailbox.definition, run.envelope, error, run)
+            return self._failed(mailbox, run.envelope, error, run)
 
     def reaction(self, mailbox: Mailbox, envelope: Envelope) -> Reaction | None:
         """The reaction that would run now, as far as the state at hand says."""
@@ -149,9 +150,10 @@ class Processing:
             run.returned = called(reaction, run.state, run.message, run.ctx)
             return run if run.returned is not None else self._concluded(consumer, run)
         except BaseException as error:  # noqa: BLE001  # the same
-            if isinstance(run, Run):
-                self._leave(run, error)
-            return self._failed(mailbox.definition, envelope, error)
+            begun = run if isinstance(run, Run) else None
+            if begun is not None:
+                self._leave(begun, error)
+            return self._failed(mailbox, envelope, error, begun)
 
     async def _end(self, consumer: Consumer, mailbox: Mailbox, run: Run, unit: Unit | None) -> Outcome:
         lent: Lent | None = None
@@ -174,7 +176,7 @@ class Processing:
             self._leave(run, error)
             ours = None if lent is None else lent.store_error(error)
             is_ours = ours is not None or (unit is not None and lent is None and run.reaction.wants_connection)
-            return self._failed(mailbox.definition, run.envelope, ours or error, run, in_transaction=is_ours)
+            return self._failed(mailbox, run.envelope, ours or error, run, in_transaction=is_ours)
 
     def _concluded(self, consumer: Consumer, run: Run) -> Outcome:
         outcome = consumer.conclude(run)
@@ -187,7 +189,7 @@ class Processing:
 
     def _failed(
         self,
-        definition: Definition,
+        mailbox: Mailbox,
         envelope: Envelope,
         error: BaseException,
         run: Run | None = None,
@@ -195,8 +197,10 @@ class Processing:
         in_transaction: bool = False,
     ) -> Outcome:
         """Called while `error` is handled."""
+        definition, seen = mailbox.definition, mailbox.seen()
         if run is not None:
             error = self.limits.error(run, error) or error
+            seen += [each for each in (run.message, run.state, run.given) if each is not None]
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -204,7 +208,7 @@ class Processing:
             return self.failing.cancelled(definition, envelope, error)
         if isinstance(error, ThreadsExhausted):
             return self.failing.unserved(definition, envelope)
-        return self.failing.failed(definition, envelope, error, in_transaction=in_transaction)
+        return self.failing.failed(definition, envelope, error, seen=seen, in_transaction=in_transaction)
 
     async def _call(self, run: Run, connection: object) -> None:
         await compose(self._middlewares, self._innermost(run, connection))(run.message, run.ctx)
@@ -214,6 +218,7 @@ class Processing:
         reaction = run.reaction
 
         async def call(message: object, ctx: Context) -> None:
+            run.given = message
             invoke = partial(reaction.invoke, run.state, message, ctx, connection)
             if reaction.in_thread:
                 self.limits.hold(run)

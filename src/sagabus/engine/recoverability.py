@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from sagabus.clock import SECOND, Clock, micros
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.saga import SagaDefinition
+from sagabus.engine.failure_texts import LONGEST_TEXT, FailureTexts
 from sagabus.envelope import Cause, Envelope
 from sagabus.errors import (
     MessageTooNew,
@@ -23,14 +23,11 @@ from sagabus.errors import (
 )
 from sagabus.identity import Identity
 from sagabus.outcome import DeadLettered, Discarded, Failure, Outcome, RetryAt
-from sagabus.policies.retry import Rule, leaves
+from sagabus.policies.retry import Rule
 from sagabus.store.connection import is_of_the_database
-from sagabus.text import discreet
 
 log = logging.getLogger("sagabus")
 
-_LONGEST_TEXT = 2_000
-_LONGEST_TRACEBACK = 20_000
 _UPGRADE_PAUSE = 5 * SECOND
 _UPGRADE_PATIENCE = 3600 * SECOND
 _CANCELLED_PAUSE = SECOND
@@ -42,8 +39,8 @@ _REMEMBERED = 10_000
 class Recoverability:
     """Turns errors into outcomes."""
 
-    def __init__(self, identity: Identity, clock: Clock) -> None:
-        self._identity = identity
+    def __init__(self, identity: Identity, clock: Clock, texts: FailureTexts | None = None) -> None:
+        self._identity, self._texts = identity, texts or FailureTexts()
         self._clock = clock
         self.unknown_types: set[tuple[str, str]] = set()
         """Channel and type of messages that nothing here could read."""
@@ -60,37 +57,53 @@ class Recoverability:
         envelope: Envelope,
         error: BaseException,
         *,
+        seen: Sequence[object] = (),
         in_transaction: bool = False,
     ) -> Outcome:
         """The outcome of a run that raised `error`, by the policy of its subscription.
 
-        `in_transaction`: it came out of the message's own. Any other store is a dependency like all others.
+        `seen`: what the run had at hand besides its message: see `FailureTexts`. `in_transaction`: the error came out
+        of the message's own. Any other store is a dependency like all others.
         """
         if isinstance(error, MessageTooNew | StateTooNew):
             return self.unknown(definition, envelope, error)
         by = next(filter(is_of_the_database, (error, error.__cause__)), None)
+        failure = self._texts.of_run(definition, envelope, error, seen)
         if by is not None and in_transaction:
-            log.warning("%s: %s runs again: the database failed: %s", envelope.channel, envelope.message_id, error)
+            where = (envelope.channel, envelope.message_id)
+            log.warning("%s: %s runs again: the database failed: %s", *where, failure.text)
             return self.interrupted(definition, envelope, by)
         self._interrupted.pop(envelope.position, None)
+        return self._decided(definition, envelope, error, failure, is_of_a_database=by is not None)
+
+    def _decided(
+        self,
+        definition: HandlerDefinition | SagaDefinition,
+        envelope: Envelope,
+        error: BaseException,
+        failure: Failure,
+        *,
+        is_of_a_database: bool,
+    ) -> Outcome:
+        """What the policy makes of it."""
         policy = definition.retry
-        waited, transient = self._fails_for(envelope), by is not None or policy.is_transient(error)
+        waited, transient = self._fails_for(envelope), is_of_a_database or policy.is_transient(error)
         is_free = transient and waited < micros(policy.transient_for)
-        attempt, rule, failure = envelope.attempt + 1, policy.rule_for(error), failure_of(error)
+        attempt, rule = envelope.attempt + 1, policy.rule_for(error)
         faults = attempt - envelope.excused - is_free
         log.warning(
-            "%s: %s %s failed (%s): %s: %s",
+            "%s: %s %s failed (%s): %s",
             *(envelope.channel, envelope.message_type, envelope.message_id),
-            *(f"attempt {attempt}{', transient' * is_free}", failure.error_type, failure.text),
+            *(f"attempt {attempt}{', transient' * is_free}", failure.said),
         )
         if rule is Rule.DISCARD:
-            return Discarded(envelope, f"discarded by rule: {failure.error_type}: {failure.text}")
+            return Discarded(envelope, f"discarded by rule: {failure.said}")
         if rule is Rule.DEAD_LETTER:
-            reason = f"cannot succeed: {failure.error_type}: {failure.text}"
+            reason = f"cannot succeed: {failure.said}"
             return self._bury(definition, envelope, Cause.PERMANENT, reason, failure)
         if faults >= policy.attempts and not is_free:
             how_long = f"for {timedelta(microseconds=waited)}" if transient and waited else f"{faults} times"
-            reason = f"failed {how_long}, last: {failure.error_type}: {failure.text}"
+            reason = f"failed {how_long}, last: {failure.said}"
             return self._bury(definition, envelope, Cause.FAILED, reason, failure)
         delay = policy.delay(attempt if transient else faults, self._identity.fraction())
         return RetryAt(envelope=envelope, delay=delay, failure=failure, excused=is_free, holds=definition.ordered)
@@ -133,7 +146,7 @@ class Recoverability:
         """A newer process may know a type that this one does not. The message waits, uncounted, while such a worker
         lives, and an hour for one to come.
         """
-        failure, is_known = failure_of(error), self._is_known(envelope, error)
+        failure, is_known = self._texts.of_library(error), self._is_known(envelope, error)
         if self._waited_unknown(envelope) >= _UPGRADE_PATIENCE and not is_known:
             return self._bury(definition, envelope, Cause.UNKNOWN, f"unknown here: {failure.text}", failure)
         if envelope.failed_at is None:
@@ -144,7 +157,7 @@ class Recoverability:
         self, definition: HandlerDefinition | SagaDefinition, envelope: Envelope, error: BaseException, patience: int
     ) -> Outcome:
         """A message from elsewhere that no subscription receives. It waits, uncounted, for so many microseconds."""
-        failure = failure_of(error)
+        failure = self._texts.of_library(error)
         if self._waited(envelope) < patience:
             if envelope.failed_at is None:
                 log.warning("%s: %s; it waits for a subscription", envelope.channel, failure.text)
@@ -198,7 +211,7 @@ class Recoverability:
         """A dead letter, with all that there is, for a message whose stored row cannot be read."""
         reason = f"its stored row cannot be read: {envelope.damage}"
         return DeadLettered(
-            envelope=envelope, cause=Cause.DAMAGED, reason=reason[:_LONGEST_TEXT], parks=definition.parks
+            envelope=envelope, cause=Cause.DAMAGED, reason=reason[:LONGEST_TEXT], parks=definition.parks
         )
 
     def _uncounted(
@@ -218,31 +231,10 @@ class Recoverability:
         reason: str,
         failure: Failure,
     ) -> Outcome:
-        reason = reason[:_LONGEST_TEXT]
+        reason = reason[:LONGEST_TEXT]
         return DeadLettered(envelope=envelope, cause=cause, reason=reason, failure=failure, parks=definition.parks)
 
 
 def timer_type(name: str) -> str:
     """What a timer counts as among the types that a subscription knows."""
     return f"timer {name}"
-
-
-def failure_of(error: BaseException) -> Failure:
-    """An error as it is kept: type, text and traceback, never the values of local variables."""
-    first = next(leaves(error), error)
-    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-    text = _text(error) if first is error else f"{_text(error)}: {type(first).__qualname__}: {_text(first)}"
-    lines = traceback.TracebackException.from_exception(error, capture_locals=False).format()
-    shown = "".join(map(discreet, lines))
-    return Failure(name, _storable(text)[:_LONGEST_TEXT], _storable(shown)[-_LONGEST_TRACEBACK:])
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return discreet(str(error))
-    except Exception:  # noqa: BLE001  # a broken __str__ of the user's must not hide the failure
-        return "(its text cannot be read)"
-
-
-def _storable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -27,6 +27,8 @@ class Run(msgspec.Struct, eq=False):
     """Where the state came from, and where the next one goes; None for a handler, which has no state."""
     context: contextvars.Context | None = None
     """The context variables that it sees."""
+    given: object = None
+    """The message as the handler got it of a middleware that may have replaced it."""
     returned: object = None
     """What the handler returned at once; it is still to be awaited."""
     entered: Entered | None = None

@@ -275,7 +275,7 @@ class Runner:
         try:
             reaction = self._processing.reaction(mailbox, envelope)
         except Exception as error:  # noqa: BLE001  # the user's `when`; told by the run itself
-            log.debug("%s: %s", mailbox.place[0], error)
+            log.debug("%s: %s", mailbox.place[0], type(error).__name__)
             return False
         return reaction is not None and reaction.wants_connection
 
@@ -310,7 +310,8 @@ class Runner:
             failing = self._processing.failing
             # A transaction that user code ended is user code's failure; a lost database is not.
             if isinstance(error, TransactionLost):
-                outcome = failing.failed(mailbox.definition, envelope, error, in_transaction=True)
+                seen = mailbox.seen()
+                outcome = failing.failed(mailbox.definition, envelope, error, seen=seen, in_transaction=True)
             else:
                 outcome = failing.interrupted(mailbox.definition, envelope, error if has_begun else None)
             mailbox.forget_state()

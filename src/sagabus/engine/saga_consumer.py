@@ -66,9 +66,9 @@ class SagaConsumer:
         ctx = Context(envelope, self._sender, self._now())
         if not calls or reaction.in_thread:
             return Run(reaction, message, ctx, envelope, state, cell)
-        returned = called(reaction, state, message, ctx, self._enter)
+        returned = called(reaction, state, message, ctx, self._enter, mailbox)
         if returned is not None:
-            return Run(reaction, message, ctx, envelope, state, cell, None, returned)
+            return Run(reaction, message, ctx, envelope, state, cell, returned=returned)
         return self._completed(reaction, message, ctx, envelope, state, cell)
 
     def _begin_other(self, mailbox: Mailbox, cell: BelievedState | None, envelope: Envelope) -> Run | Outcome:

@@ -7,6 +7,7 @@ messages of a handler it is the handler's own commit.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from copy import copy
 from typing import Protocol, Self
 
@@ -62,6 +63,14 @@ class Sender:
         self.routing = routing
         self._statements = statements
         self._types: dict[type[object], MessageType] = {}
+
+    def class_of(self, message_type: str) -> type[object] | None:
+        """The class of a message that has been sent from here, or that `learn` has been given."""
+        return next((each.cls for each in [*self._types.values()] if message_type in each.names), None)
+
+    def learn(self, types: Iterable[MessageType]) -> None:
+        """Know the classes of these messages before one is sent."""
+        self._types |= {each.cls: each for each in types}
 
     def unwatched(self) -> Self:
         """The same for runs that no observer watches: what it sends is announced to none."""
@@ -174,7 +183,7 @@ class Sender:
                 key = route.key(message)
             except Exception as error:  # noqa: BLE001  # the subscriber meets it too, and its message alone pays for it
                 key = None
-                log.debug("%s: no key for %s: %s", route.channel, stamp.message_id, error)
+                log.debug("%s: no key for %s: %s", route.channel, stamp.message_id, type(error).__name__)
         if route.leaves:
             stamp = leaving(stamp, message_type_of(message).kind)
         message_id = stamp.message_id

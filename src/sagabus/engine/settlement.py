@@ -168,7 +168,8 @@ class Settlement:
             reason = "id collision: its de-duplication key was claimed with other content"
             return DeadLettered(envelope=envelope, cause=Cause.COLLISION, reason=reason, parks=definition.parks)
         error = answer.error or RuntimeError("the commit refused it")
-        return self._processing.failing.failed(definition, envelope, error, in_transaction=True)
+        seen = mailbox.seen()
+        return self._processing.failing.failed(definition, envelope, error, seen=seen, in_transaction=True)
 
     def _duplicate(self, envelope: Envelope) -> None:
         where = (envelope.channel, envelope.message_type, envelope.message_id)

@@ -4,5 +4,16 @@ from sagabus.text.hiding import discreet, hidden
 from sagabus.text.nearest import known_names, nearest
 from sagabus.text.safe import printable, printable_lines
 from sagabus.text.spans import span_text
+from sagabus.text.values import HIDDEN, Values
 
-__all__ = ["discreet", "hidden", "known_names", "nearest", "printable", "printable_lines", "span_text"]
+__all__ = [
+    "HIDDEN",
+    "Values",
+    "discreet",
+    "hidden",
+    "known_names",
+    "nearest",
+    "printable",
+    "printable_lines",
+    "span_text",
+]
