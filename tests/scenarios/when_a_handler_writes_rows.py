@@ -80,7 +80,7 @@ async def test_a_statement_that_fails_in_the_commit_costs_its_message_only(
         (letter,) = await bus.dead_letters()
         assert letter.envelope.body == b'{"key":"K-2","number":-2,"text":""}'
         assert "check" in (letter.error_text or "").lower() or "constraint" in (letter.error_text or "").lower()
-        assert [ended.key for ended in bus.published.of(Ended)] == ["K1", "K3"]
+        assert sorted(ended.key for ended in bus.published.of(Ended)) == ["K1", "K3"]  # keys have no order among them
     assert database.rows() == [("K1", 1), ("K3", 3)]
 
 
