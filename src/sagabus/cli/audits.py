@@ -26,7 +26,7 @@ _LISTED = ("id", "at", "by", "what", "subscription", "target", "before", "after"
 @click.command("audit")
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SUBSCRIPTION]")
 @store_option
-@click.option("--target", metavar="TEXT", help="Only changes of this key, message id or dead letter.")
+@click.option("--target", metavar="TEXT", help="Only changes about this key, message id or dead letter.")
 @click.option("--after", type=POSITION, metavar="ID", help="Only older entries than this one: the next page.")
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
 @reveal_option

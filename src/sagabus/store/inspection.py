@@ -183,6 +183,8 @@ class Inspection(Survey, Examination, Protocol):
     ) -> AuditsSeen:
         """Entries of the audit log, the latest first, from the first id less than `before`.
 
+        Those of a `target` have it as their target, or are about a message, a timer or a dead letter of that key.
+
         A bounded look: for a `target` it reads SCANNED entries, and then says where it stopped.
         """
         ...

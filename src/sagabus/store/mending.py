@@ -17,7 +17,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     channel: str
     """The saga or subscription that it is about."""
     target: str
-    """What was changed of it: the key of an instance, the id of a message or of a dead letter."""
+    """What was changed of it: the key of an instance with the name of its timer behind it, if it is about one, the id
+    of a message or of a dead letter.
+    """
     by: str
     """Who asked for it."""
     reason: str
@@ -35,6 +37,11 @@ class Audited(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     at: int
     """When the change was made, in microseconds since 1970 by the store's clock."""
     entry: Entry
+
+
+def naming_key(key: str) -> str:
+    """What stands in the `before` of an entry whose target is no key, if it is about this key."""
+    return f'"key":{msgspec.json.encode(key).decode()}'
 
 
 class AuditsSeen(msgspec.Struct, frozen=True, gc=False):

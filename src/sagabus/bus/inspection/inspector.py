@@ -231,8 +231,8 @@ class Inspector:
 
         Values are left out as by `masked`, unless `reveal` asks for them.
 
-        `target` is the key of an instance, or the id of a message or of a dead letter. `after` is that of the page
-        before. UnknownName for a subscription that nothing names.
+        `target` is a key, or the id of a message or of a dead letter. By its key, changes of timers, messages and dead
+        letters are found, too. `after` is that of the page before. UnknownName for a subscription that nothing names.
         """
         self._check("bus.inspect.audit(...)")
         masks = None if reveal else self._masks

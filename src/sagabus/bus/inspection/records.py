@@ -382,7 +382,7 @@ class AuditRecord:
     """Such as `saga.cancel`, `timer.move` or `dead-letter.replay`."""
     subscription: str
     target: str
-    """What was changed: the key of an instance, the id of a message or of a dead letter."""
+    """What was changed: the key of an instance, that with a timer, the id of a message or of a dead letter."""
     reason: str
     before: Any
     """What the change touched, as it was."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen, check_number_of_ids
-from sagabus.store.mending import AuditsSeen, Paused
+from sagabus.store.mending import AuditsSeen, Paused, naming_key
 from sagabus.store.survey import SCANNED
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
@@ -167,7 +167,7 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
             each
             for each in self._tables.audits.values()
             if channel in {None, each.entry.channel}
-            and target in {None, each.entry.target}
+            and (target in {None, each.entry.target} or naming_key(str(target)) in each.entry.before)
             and (before is None or each.id < before)
         ]
         return AuditsSeen(tuple(sorted(wanted, key=lambda each: -each.id)[:limit]))

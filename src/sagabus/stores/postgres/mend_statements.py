@@ -6,7 +6,7 @@ from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
 _AS_SEEN = "position = ?1 AND due_at = ?2 AND attempt = ?3"
-_TARGET = "(?3::text IS NULL OR target = ?3::text)"
+_TARGET = "(?3::text IS NULL OR target = ?3::text OR strpos(was, ?6::text) > 0)"
 
 MENDING = {
     "envelope_at": Statement(

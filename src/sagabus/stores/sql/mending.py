@@ -21,6 +21,7 @@ from sagabus.store.mending import (
     Remove,
     Resume,
     RunNow,
+    naming_key,
 )
 from sagabus.store.survey import SCANNED
 from sagabus.stores.sql import rows, settling
@@ -133,7 +134,8 @@ def audits(channel: str | None, target: str | None, before: int | None, limit: i
     floor: int | None = None
     if target is not None:
         floor = (yield Query(f"audit_floor{of}", (newest, channel, SCANNED))).value
-    found: Sequence[Row] = (yield Query(f"audit_page{of}", (newest, channel, target, limit, floor or 0))).rows
+    named = None if target is None else naming_key(target)
+    found: Sequence[Row] = (yield Query(f"audit_page{of}", (newest, channel, target, limit, floor or 0, named))).rows
     is_whole = floor is None or len(found) == limit
     return AuditsSeen(tuple(map(audited, found)), None if is_whole or floor is None else floor + 1)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from sagabus.envelope import Envelope
 from sagabus.outcome import RetryAt, Stashed
 from sagabus.store import ReplayResult, Retention
@@ -93,6 +95,20 @@ class AuditConformance(StoreSuite):
 
         found = [await trial.store.inspect.audits(channel=channel, target="A1") for channel in (None, ORDERS)]
         assert [[each.entry.verb for each in page.entries] for page in found] == [["one"], ["one"]]
+
+    @conformance
+    async def test_entries_about_timers_messages_and_letters_are_found_by_their_key(self, trial: Trial) -> None:
+        key = 'Ä"1%'
+        of_key = msgspec.json.encode({"message_id": "m1", "key": key, "due_at": None}).decode()
+        of_others = '{"key":"Ä\\"1%2","body":"{\\"key\\":\\"x\\"}"}'
+        await trial.store.change(Pause(ORDERS), entry("timer.move", target=f"{key} payment", before=of_key))
+        await trial.store.change(Resume(ORDERS), entry("dead-letter.replay", target="7", before=of_key))
+        await trial.store.change(Pause(ORDERS), entry("dead-letter.edit", target="8", before=of_others))
+
+        for channel in (None, ORDERS):
+            page = await trial.store.inspect.audits(channel=channel, target=key)
+            assert [each.entry.verb for each in page.entries] == ["dead-letter.replay", "timer.move"]
+            assert (await trial.store.inspect.audits(channel=channel, target="x")).entries == ()
 
     @conformance
     async def test_old_entries_are_forgotten_in_steps(self, trial: Trial) -> None:
