@@ -118,6 +118,7 @@ CALLS: dict[str, Callable[[Bus], Awaitable[object]]] = {
     "mend.erase": lambda bus: bus.mend.erase(key="A", **WHY),
     "mend.retry_now": lambda bus: bus.mend.retry_now(1, **WHY),
     "mend.cancel_message": lambda bus: bus.mend.cancel_message(1, **WHY),
+    "mend.cancel_all": lambda bus: bus.mend.cancel_all("it", **WHY),
     "mend.move_timer": lambda bus: bus.mend.move_timer(It, "A", "end", after=timedelta(1), **WHY),
     "mend.cancel_timer": lambda bus: bus.mend.cancel_timer(It, "A", "end", **WHY),
     "mend.pause": lambda bus: bus.mend.pause(It, **WHY),

@@ -46,8 +46,8 @@ def charge(message: Charge) -> None:
 class Cli:
     """Runs commands and keeps what they printed."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
+    def __init__(self, capsys: pytest.CaptureFixture[str], store: str) -> None:
+        self._capsys, self.store = capsys, store
         self.err = ""
 
     def run(self, *words: str) -> tuple[int, str]:
@@ -76,7 +76,7 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     asyncio.run(fill(url))
     monkeypatch.setattr(sys.modules[__name__], "bus", Bus(url, Job, charge), raising=False)
     capsys.readouterr()
-    return Cli(capsys)
+    return Cli(capsys, url)
 
 
 PLACE = f"{__name__}:bus"
@@ -147,6 +147,18 @@ def test_messages_and_timers_are_mended_by_what_the_lists_show(cli: Cli) -> None
     assert cli.data("timers", PLACE)["messages"] == []
     verbs = [each["verb"] for each in cli.data("audit", PLACE)]
     assert verbs == ["timer.cancel", "timer.move", "message.cancel", "message.retry"]
+
+
+def test_what_waits_for_a_removed_subscription_is_cancelled(cli: Cli) -> None:
+    assert cli.run("mend", "cancel-all", PLACE, "jobs", *SAYS)[0] == 1
+    assert "jobs receives cli.begun: `sagabus subscriptions remove --force jobs` ends that first" in cli.err
+    assert cli.run("subscriptions", "remove", PLACE, "jobs", "--force", "--yes")[0] == 0
+    place = ("mend", "cancel-all", "--store", cli.store, "jobs")
+
+    assert cli.run(*place, "--why", "gone", "--yes") == (0, "cancelled 2 of what waited in jobs\n")
+    assert cli.data(*place, *SAYS) == {"subscription": "jobs", "cancelled": 0}
+    assert [each for each in cli.data("messages", PLACE)["messages"] if each["subscription"] == "jobs"] == []
+    assert {each["reason"] for each in cli.data("audit", PLACE)} == {"gone"}
 
 
 def test_a_paused_subscription_is_seen_everywhere_until_it_goes_on(cli: Cli) -> None:

@@ -91,6 +91,7 @@ def test_the_memory_of_another_process_is_not_shown_as_an_empty_store(
 
 MENDS = (
     *(["pause", "butler"], ["resume", "butler"], ["mend", "retry-now", "1"], ["mend", "cancel-message", "1"]),
+    ["mend", "cancel-all", "butler"],
     *(["mend", "cancel-timer", "s", "k", "t"], ["mend", "move-timer", "s", "k", "t", "--to", "2h"]),
     *(["sagas", "cancel", "s", "k", "--version", "1"], ["sagas", "complete", "s", "k", "--version", "1"]),
     *(["dead-letters", "edit", "1", "{}"],),
@@ -101,10 +102,13 @@ MENDS = (
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--reason", " "], "'--reason': must not be empty"),
-        (["--reason", "x" * 2001], "'--reason': must have at most 2000 characters, not 2001"),
+        (["--reason", " "], "'--reason' / '--why': must not be empty"),
+        (["--reason", "x" * 2001], "'--reason' / '--why': must have at most 2000 characters, not 2001"),
         (["--reason", "x", "--by", ""], "'--by': must not be empty"),
-        (["--reason", "a \udcff"], "'--reason': has half a character ('\\udcff') at 2: write it as text in UTF-8"),
+        (
+            ["--reason", "a \udcff"],
+            "'--reason' / '--why': has half a character ('\\udcff') at 2: write it as text in UTF-8",
+        ),
         (
             ["--reason", "x", "--by", "\ud83d"],
             "'--by': has half a character ('\\ud83d') at 0: write it as text in UTF-8",

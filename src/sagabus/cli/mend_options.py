@@ -38,9 +38,11 @@ by_option = click.option("--by", metavar="NAME", callback=for_the_log, help="Who
 
 
 def mend_options(function: F) -> F:
-    """`--reason`, `--by` and `--yes`."""
+    """`--reason`, which is also `--why` as for dead letters, `--by` and `--yes`."""
     help_text = "Why: the audit log keeps it."
-    reason = click.option("--reason", required=True, metavar="TEXT", callback=for_the_log, help=help_text)
+    reason = click.option(
+        "--reason", "--why", "reason", required=True, metavar="TEXT", callback=for_the_log, help=help_text
+    )
     yes = click.option("--yes", is_flag=True, help="Do not ask before doing it.")
     return reason(by_option(yes(function)))
 

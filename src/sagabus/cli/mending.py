@@ -12,7 +12,9 @@ import click
 from sagabus.cli.loading import load_bus
 from sagabus.cli.mend_options import EXITS, confirmed, mend_options, tell
 from sagabus.cli.opening import json_option, opened, split_target, store_option
-from sagabus.cli.text import LATER, time_text
+from sagabus.cli.output import emit_json
+from sagabus.cli.progress import counting
+from sagabus.cli.text import LATER, printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus.mending.desk import Mended
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group("mend")
 def mend() -> None:
-    """Run a message now, cancel a scheduled one, move or cancel a timer.
+    """Run a message now, cancel a scheduled one or all of a removed subscription, move or cancel a timer.
 
     The store is that of MODULE:BUS, given first, or the one at --store URL. Each change is in the audit log.
     """
@@ -53,6 +55,37 @@ def cancel_message(ctx: click.Context, /, *, arguments: tuple[str, ...], url: st
     position = _position(rest)
     what = f"cancel the scheduled message at position {position}"
     _run(ctx, (target, url), what, lambda mender, words: mender.cancel_message(position, **words), options)
+
+
+@mend.command("cancel-all", epilog=EXITS)
+@click.argument("arguments", nargs=-1, required=True, metavar="[MODULE:BUS] SUBSCRIPTION")
+@store_option
+@mend_options
+@json_option
+@click.pass_context
+def cancel_all(ctx: click.Context, /, *, arguments: tuple[str, ...], url: str | None, **options: Any) -> None:
+    """Cancel all that waits in a subscription that was removed: messages and timers never take effect.
+
+    It refuses while SUBSCRIPTION receives messages (`sagabus subscriptions remove` ends that), while MODULE:BUS
+    declares it, and while a live worker serves it. Each message has a commit of its own; stopped, it may be repeated.
+    """
+    target, rest = split_target(arguments, url)
+    name = _name(rest)
+    as_json, yes = options.pop("as_json"), options.pop("yes")
+    if not confirmed(f"cancel all messages and timers that wait in {name}, for good", yes=yes):
+        ctx.exit(1)
+
+    async def work() -> int:
+        declared = () if target is None else load_bus(target).definitions
+        with counting("cancelled") as progress:
+            async with opened(target, url) as bus:
+                return await bus.mend.knowing(declared).cancel_all(name, **options, progress=progress)
+
+    gone = asyncio.run(work())
+    if as_json:
+        emit_json({"subscription": name, "cancelled": gone})
+    else:
+        click.echo(f"cancelled {gone} of what waited in {printable(name)}")
 
 
 @mend.command("move-timer", epilog=EXITS)

@@ -17,8 +17,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     channel: str
     """The saga or subscription that it is about."""
     target: str
-    """What was changed of it: the key of an instance with the name of its timer behind it, if it is about one, the id
-    of a message or of a dead letter.
+    """What was changed of it: the key of an instance, the id of a message or of a dead letter.
+
+    A timer is named by the key and its own name behind that.
     """
     by: str
     """Who asked for it."""

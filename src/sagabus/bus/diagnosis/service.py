@@ -59,8 +59,10 @@ def _unknown(subject: Subject, backlog: Backlog) -> Finding | None:
     count, name = sum(backlog.counts.values()), backlog.channel
     if not count:
         return None
-    text = f"{_waiting(backlog)} in {name}, and nothing subscribes there: start a worker that declares it"
-    return subject.finding("unknown-channel", "error", name, text, subject.command("messages", name))
+    way_out = "start a worker that declares it, or cancel them for good"
+    text = f"{_waiting(backlog)} in {name}, and nothing subscribes there: {way_out}"
+    command = subject.command("mend cancel-all", name, options="--reason TEXT")
+    return subject.finding("unknown-channel", "error", name, text, command)
 
 
 def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount | None) -> Iterator[Finding]:
@@ -71,13 +73,26 @@ def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount
         text = f"no bridge takes what leaves by {name}{and_waits}: start a worker with that transport"
         yield subject.finding("stopped-bridge", severity, name, text, _run(subject))
     elif not workers:
-        text = f"no live worker serves {name}{and_waits}: start one, or remove the subscription"
-        yield subject.finding("no-worker", severity, name, text, _run(subject))
+        yield _no_worker(subject, backlog, severity, and_waits)
     elif lanes is not None and lanes.owned < lanes.lanes:
         free = lanes.lanes - lanes.owned
         text = f"{free} of {counted(lanes.lanes, 'lane')} of {name} {agreeing(free, 'have')} no worker{and_waits}"
         text += ": restart its workers"
         yield subject.finding("orphan-lanes", severity, name, text, subject.command("workers"))
+
+
+def _no_worker(subject: Subject, backlog: Backlog, severity: Severity, and_waits: str) -> Finding:
+    name = backlog.channel
+    text = f"no live worker serves {name}{and_waits}"
+    if not subject.definitions or name in subject.definitions:
+        text += ": start one, or remove the subscription"
+        return subject.finding("no-worker", severity, name, text, _run(subject))
+    # To run the bus that asks would not help.
+    text += ", and this bus does not declare it: start a worker that does, or remove the subscription"
+    force = "--force" if and_waits else ""
+    return subject.finding(
+        "no-worker", severity, name, text, subject.command("subscriptions remove", name, options=force)
+    )
 
 
 def _run(subject: Subject) -> str:

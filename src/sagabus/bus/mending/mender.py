@@ -126,6 +126,26 @@ class Mender:
         self._begin("bus.mend.cancel_message(...)", reason)
         return await self._messages.cancel_message(position, reason=reason, by=by)
 
+    async def cancel_all(
+        self,
+        subscription: type[Saga] | str,
+        *,
+        reason: str,
+        by: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Cancel all messages and timers that wait where nothing subscribes any more; how many.
+
+        They never take effect, and their ids stay taken. MendRefused for a subscription that receives messages, that
+        this bus declares, or that a live worker serves; UnknownName for one of which nothing is stored.
+
+        Each has a commit of its own with its entry in the audit log, and `progress` hears how many have gone. Stopped
+        at any point, what was done stays; again, it goes on.
+        """
+        self._begin("bus.mend.cancel_all(...)", reason)
+        name = saga_name(subscription)
+        return await self._messages.cancel_all(name, reason=reason, by=by, progress=progress)
+
     async def move_timer(
         self,
         saga: type[Saga] | str,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sagabus.bus.mending.desk import Desk, Mended, Order
 from sagabus.bus.mending.instances import Instances
-from sagabus.bus.views import check_saga_name, saga_name
+from sagabus.bus.views import check_saga_name, check_subscription, saga_name
 from sagabus.clock import instant, micros, moment
 from sagabus.definitions.saga import Saga
 from sagabus.envelope import Envelope
@@ -40,6 +41,45 @@ class StoredMessages:
         order = _order("message.cancel", found, reason, by)
         return await self._make(Remove(*_as_seen(found)), order, found, {"cancelled": True})
 
+    async def cancel_all(
+        self, name: str, *, reason: str, by: str | None, progress: Callable[[int], None] | None
+    ) -> int:
+        """Remove all that waits where nothing subscribes, without effect."""
+        await self._check_retired(name)
+        gone, after = 0, BEGIN
+        while True:
+            page = await self._desk.store.inspect.waiting(Wanted(channel=name), after=after)
+            for each in page.found:
+                await self._give_up(each.envelope, reason, by)
+                gone += 1
+                if progress is not None:
+                    progress(gone)
+            if page.after is None:
+                return gone
+            after = page.after
+
+    async def _give_up(self, seen: Envelope, reason: str, by: str | None) -> None:
+        if seen.timer is not None:
+            await self._cancel_timer(seen, reason, by)
+        else:
+            order = _order("message.cancel", seen, reason, by)
+            await self._make(Remove(*_as_seen(seen)), order, seen, {"cancelled": True})
+
+    async def _check_retired(self, name: str) -> None:
+        store = self._desk.store
+        received = sorted(each.message_type for each in (await store.routing()).subscriptions if each.channel == name)
+        if received:
+            way = f"`sagabus subscriptions remove --force {name}` ends that first"
+            raise MendRefused(f"{name} receives {', '.join(received)}: {way}")
+        if name in self._desk.definitions:
+            raise MendRefused(f"{name} is declared here, and subscribes again when a bus with it opens")
+        workers = sum(each.channel == name for each in await store.inspect.workers())
+        if workers:
+            raise MendRefused(
+                f"{workers} live {'worker serves' if workers == 1 else 'workers serve'} {name}: stop first"
+            )
+        await check_subscription(store, "subscription", name)
+
     async def move_timer(
         self,
         saga: type[Saga] | str,
@@ -66,8 +106,10 @@ class StoredMessages:
         self, saga: type[Saga] | str, key: str, timer: str, *, reason: str, by: str | None
     ) -> Mended:
         """Cancel a timer as a transition of its instance would."""
-        name = saga_name(saga)
-        found = await self._timer(name, key, timer)
+        return await self._cancel_timer(await self._timer(saga_name(saga), key, timer), reason, by)
+
+    async def _cancel_timer(self, found: Envelope, reason: str, by: str | None) -> Mended:
+        name, key, timer = found.channel, found.partition_key or "", found.timer or ""
         order = _order("timer.cancel", found, reason, by)
         (loaded,) = await self._desk.store.load(name, [key])
         instance = loaded.instance
