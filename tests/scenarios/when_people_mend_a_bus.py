@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.conftest import Take
+from tests.scenarios.conftest import MakeHarness
 
 from sagabus import (
     Bus,
@@ -351,6 +352,25 @@ async def test_many_are_replayed_in_steps_from_where_it_stopped() -> None:
         assert (len(step.results), [len(each.results) for each in rest]) == (200, [200, 50])
         assert await letters.list() == []
         assert len((await bus.bus.inspect.audit("fussy", limit=1_000)).entries) == 450
+
+
+@pytest.mark.parametrize("which", [LetterFilter(), LetterFilter(subscription="fussy")])
+async def test_letters_that_come_while_many_are_closed_are_left(harness: MakeHarness, which: LetterFilter) -> None:
+    async with harness(fussy) as bus:
+
+        async def fail(name: str) -> None:
+            await bus.bus.publish_many([Paid(key=f"bad {name} {number}") for number in range(250)])
+            await bus.idle()
+
+        await fail("first")
+        steps = list[int]()
+        async for step in bus.bus.dead_letters.discard_many(which, **WHY):
+            steps.append(len(step.results))
+            await fail(f"after {steps}")
+            assert len(steps) < 5, "the end runs away"
+
+        assert steps == [200, 50]
+        assert len(await bus.bus.dead_letters.list(limit=1_000)) == 500
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])

@@ -158,6 +158,10 @@ class Inspection(Survey, Examination, Protocol):
         """
         ...
 
+    async def last_letter(self) -> int:
+        """The highest id of a dead letter, whatever its status; 0 without any."""
+        ...
+
     async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
         """One dead letter, whatever its status; `bodies` as above."""
         ...

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
 
-from sagabus.store.erasing import ERASED, Subject, is_pseudonym, pseudonym
+from sagabus.store.erasing import (
+    ERASED,
+    ERASED_AT_ONCE,
+    Live,
+    Order,
+    Place,
+    Subject,
+    Trace,
+    is_pseudonym,
+    pseudonym,
+)
 from sagabus.store.mending import Entry
 from sagabus.stores.running_text import is_damaged, without_runs_of
 from sagabus.stores.suspicion import keys_of, loud_of, loud_text
@@ -90,10 +101,39 @@ def runs_without(text: str | None, subject: Subject) -> str | None:
     return without_runs_of(text, lambda key, message_id: subject.owns(key, None, message_id))
 
 
-def why(  # what the row of an envelope says
-    now: int, timer: str | None, due_at: int, failed_at: int | None, *, stashed: bool, is_running: bool
-) -> str:
-    """Why an envelope waits, in the words of `WHYS`; of one that is held back, that it is due."""
+def keeps(subject: Subject, timer: str | None) -> bool:
+    """Whether an envelope stays and only forgets the subject: an instance waits for its timer, and is of its key."""
+    return subject.key is None and timer is not None
+
+
+def is_refused(live: Sequence[Live], order: Order | None) -> bool:
+    """Whether there is work that is not to be erased: the step changes nothing then."""
+    return bool(live) and order is not None and not order.live
+
+
+def behind(trace: Trace, numbers: Sequence[int], rest: Place | None) -> Place | None:
+    """Where the next step begins: behind the last row of a full page, and else at the rest."""
+    return Place(trace, numbers[-1]) if len(numbers) == ERASED_AT_ONCE else rest
+
+
+def waiting(  # what the row of an envelope says
+    channel: str,
+    name: str,
+    timer: str | None,
+    due_at: int,
+    failed_at: int | None,
+    *,
+    stashed: bool,
+    is_running: bool,
+    now: int,
+) -> Live:
+    """An envelope as work that is not done. `name`: its type and id."""
+    why = _why(now, timer, due_at, failed_at, stashed=stashed, is_running=is_running)
+    return Live(why, channel, name if timer is None else timer)
+
+
+def _why(now: int, timer: str | None, due_at: int, failed_at: int | None, *, stashed: bool, is_running: bool) -> str:
+    """Why it waits, in the words of `WHYS`; of one that is held back, that it is due."""
     if stashed:
         return "stashed"
     if due_at <= now:

@@ -80,14 +80,19 @@ class Heads:
 
 
 async def heads(store: Store, which: LetterFilter, status: str | None, after: int) -> AsyncIterator[Heads]:
-    """All letters that the store finds, a query at a time, without their bodies; no query looks at more than 10,000."""
+    """All letters that the store finds, a query at a time, without their bodies; no query looks at more than 10,000.
+
+    It ends with the letter that is the last when it begins: others may come faster than its caller works.
+    """
     inspect, asked = store.inspect, chosen_by(which)
+    end = await inspect.last_letter()
     stop, last = await _stop(store, which, status, after), False
     while not last:
-        found = await inspect.dead_letters(**asked, status=status, after=after, before=stop, limit=STEP, bodies=False)
+        before = end + 1 if stop is None else min(stop, end + 1)
+        found = await inspect.dead_letters(**asked, status=status, after=after, before=before, limit=STEP, bodies=False)
         last = len(found) < STEP
         after = found[-1].id if found else after
-        if last and stop is not None:
+        if last and stop is not None and stop <= end:
             after, last = stop - 1, False
             yield Heads(found, after, stopped=True)
             stop = await _stop(store, which, status, after)

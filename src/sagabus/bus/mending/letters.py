@@ -230,6 +230,7 @@ class DeadLetters:
     ) -> AsyncIterator[BulkStep]:
         """Replay open letters in steps, the oldest first, each letter in a commit of its own.
 
+        It ends with the latest letter that there is when it begins: what comes meanwhile is left.
         Stopped at any point, what was done stays: begin again, or go on from the `after` of the last step.
         With `dry_run`, it only says what it would do, and needs no reason. ValueError without a reason.
         """
@@ -269,9 +270,9 @@ class DeadLetters:
 
     async def _heads(self, which: LetterFilter, after: int) -> AsyncIterator[Heads]:
         """Open letters without their bodies: thousands of them may be long."""
-        found: builtins.list[DeadLetter] = []
+        found: Sequence[DeadLetter] = ()
         async for each in heads(self._store, which, "open", after):
-            found += each.letters[:1]
+            found = found or each.letters[:1]
             yield each
         await self._check_found(which, found)
 

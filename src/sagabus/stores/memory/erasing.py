@@ -22,8 +22,8 @@ from sagabus.store.erasing import (
 )
 from sagabus.stores import erasing
 from sagabus.stores.memory.dead_letters import is_parked, let_go
+from sagabus.stores.memory.surveying import runs_of
 from sagabus.stores.memory.tables import LetterRow, Tables
-from sagabus.stores.running_text import positions_of
 from sagabus.stores.suspicion import Suspicion
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class _Work:
     def page(self, trace: Trace, numbers: Iterable[int]) -> tuple[list[int], Place | None]:
         """The first of these rows behind the place, and where the next step begins."""
         found = list(islice((number for number in sorted(numbers) if number > self.after), ERASED_AT_ONCE))
-        return found, Place(trace, found[-1]) if len(found) == ERASED_AT_ONCE else following(trace)
+        return found, erasing.behind(trace, found, following(trace))
 
     def dropped(self, trace: Trace, table: dict[int, T], is_theirs: Callable[[T], bool]) -> Erasure:
         found, behind = self.page(trace, (number for number, row in table.items() if is_theirs(row)))
@@ -78,13 +78,13 @@ def _messages(work: _Work) -> Erasure:
     envelopes = work.tables.queue.envelopes
     found, behind = work.page(Trace.MESSAGES, (at for at, each in envelopes.items() if _is_theirs(work, each)))
     count = len(found)
-    kept = [at for at in found if work.subject.key is None and envelopes[at].timer is not None]
-    found = [at for at in found if at not in set(kept)]
-    running = {at for text in work.tables.running.values() for at, _ in positions_of(text)}
+    kept = [at for at in found if erasing.keeps(work.subject, envelopes[at].timer)]
+    found = [at for at in found if not erasing.keeps(work.subject, envelopes[at].timer)]
+    running = runs_of(work.tables, work.now)
     live = tuple(_waiting(envelopes[at], work.now, is_running=at in running) for at in found)
     if work.order is None:
         return Erasure({Trace.MESSAGES: count}, live, behind)
-    if live and not work.order.live:
+    if erasing.is_refused(live, work.order):
         return Erasure(live=live)
     for at in found:
         work.tables.remove(at)
@@ -100,9 +100,8 @@ def _is_theirs(work: _Work, each: Envelope) -> bool:
 
 
 def _waiting(each: Envelope, now: int, *, is_running: bool) -> Live:
-    name = f"{each.message_type} {each.message_id}" if each.timer is None else each.timer
-    what = erasing.why(now, each.timer, each.due_at, each.failed_at, stashed=each.stashed, is_running=is_running)
-    return Live(what, each.channel, name)
+    name, times = f"{each.message_type} {each.message_id}", (each.due_at, each.failed_at)
+    return erasing.waiting(each.channel, name, each.timer, *times, stashed=each.stashed, is_running=is_running, now=now)
 
 
 def _instances(work: _Work) -> Erasure:
@@ -111,7 +110,7 @@ def _instances(work: _Work) -> Erasure:
     alive = [rows[place].instance for place in sorted(found) if not rows[place].instance.completed]
     live = tuple(Live("instance", each.saga, each.status or "") for each in alive)
     if work.order is not None:
-        if live and not work.order.live:
+        if erasing.is_refused(live, work.order):
             return Erasure(live=live)
         for place in found:
             work.tables.journal.drop(rows, place)

@@ -142,6 +142,9 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         behind = sorted(each.id for each in letters if each.id > after and status in {None, each.status})
         return behind[SCANNED] if len(behind) > SCANNED else None
 
+    async def last_letter(self) -> int:
+        return max(self._tables.letters, default=0)
+
     async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
         row = self._tables.letters.get(letter)
         if row is None:

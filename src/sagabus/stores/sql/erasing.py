@@ -134,21 +134,20 @@ def _messages(subject: Subject, after: int, now: int, order: Order | None) -> St
         found = (yield Query("messages_of_conversation", (*asked, subject.but))).rows
     else:
         found = (yield Query("messages_of_key", asked)).rows
-    behind = _behind(Trace.MESSAGES, found, last)
+    behind = _behind(Trace.MESSAGES, found, Place(Trace.MESSAGES, last))
     live: tuple[Live, ...] = ()
-    kept = [row for row in found if subject.key is None and row[4] is not None]
+    kept = [row for row in found if erasing.keeps(subject, row[4])]
     leaving = [row for row in found if row not in kept] if kept else found
     if leaving:
         running = yield from surveying.runs(subject.channel, now)
         live = tuple(_waiting(row, now, is_running=row[0] in running) for row in leaving)
     if order is None:
         return Erasure({Trace.MESSAGES: len(found)}, live, behind)
-    if live and not order.live:
+    if erasing.is_refused(live, order):
         return Erasure(live=live)
     gone = yield from _dropped("remove", leaving)
     if leaving and (yield Query("let_go", rows=[(row[0],) for row in leaving])).changed:
         yield Query("raise_crew", (1,))  # as where a dead letter lets its key go
-    # An instance waits for its timer, and belongs to its key: the timer only forgets the conversation.
     gone += yield from _dropped("blank_timers", kept)
     return Erasure({Trace.MESSAGES: gone}, next=_unless_missed(len(found) - gone, behind, Place(Trace.MESSAGES, after)))
 
@@ -160,12 +159,12 @@ def _unless_missed(missed: int, behind: Place | None, here: Place) -> Place | No
 
 def _waiting(row: Row, now: int, *, is_running: bool) -> Live:
     _, channel, message_type, message_id, timer, stashed, due_at, failed_at = map(readable, row)
-    name = f"{message_type} {message_id}" if timer is None else timer
-    return Live(erasing.why(now, timer, due_at, failed_at, stashed=bool(stashed), is_running=is_running), channel, name)
+    name, times = f"{message_type} {message_id}", (due_at, failed_at)
+    return erasing.waiting(channel, name, timer, *times, stashed=bool(stashed), is_running=is_running, now=now)
 
 
-def _behind(trace: Trace, found: Sequence[Row], last: int) -> Place:
-    return Place(trace, found[-1][0] if len(found) == ERASED_AT_ONCE else last)
+def _behind(trace: Trace, found: Sequence[Row], rest: Place | None) -> Place | None:
+    return erasing.behind(trace, [row[0] for row in found], rest)
 
 
 def _dropped(statement: str, found: Sequence[Row]) -> Steps[int]:
@@ -188,7 +187,7 @@ def _instances(subject: Subject, after: int, now: int, order: Order | None) -> S
                 live.append(Live("instance", readable(saga), readable(status or "")))
     if order is None:
         return Erasure({Trace.INSTANCES: len(found)}, tuple(live), behind)
-    if live and not order.live:
+    if erasing.is_refused(live, order):
         return Erasure(live=tuple(live))
     gone = 0
     for saga, version in found:  # by its version: it may have changed since it was looked at
@@ -216,7 +215,7 @@ def _history(subject: Subject, after: int, now: int, order: Order | None) -> Ste
     for saga in (yield from _names("next_recorded_saga", subject)):
         found += (yield Query("steps_of_subject", (saga, subject.key, after, ERASED_AT_ONCE))).rows
     found = sorted(found, key=lambda row: int(row[0]))[:ERASED_AT_ONCE]
-    behind = Place(Trace.HISTORY, found[-1][0]) if len(found) == ERASED_AT_ONCE else following(Trace.HISTORY)
+    behind = _behind(Trace.HISTORY, found, following(Trace.HISTORY))
     gone = len(found) if order is None else (yield from _dropped("drop_history", found))
     return Erasure({Trace.HISTORY: gone}, next=behind)
 
@@ -234,7 +233,7 @@ def _audit(subject: Subject, after: int, now: int, order: Order | None) -> Steps
             entry = erasing.blanked(audited.entry, subject)
             asked = (audited.id, entry.target, entry.reason, entry.before, entry.after)
             count += (yield Query("blank_audit", asked)).changed
-    behind = Place(Trace.AUDIT, page[-1][0]) if len(page) == ERASED_AT_ONCE else following(Trace.AUDIT)
+    behind = _behind(Trace.AUDIT, page, following(Trace.AUDIT))
     return Erasure({Trace.AUDIT: count}, next=behind)
 
 
@@ -255,7 +254,7 @@ def _letters(subject: Subject, after: int, now: int, order: Order | None) -> Ste
     asked = (after, last, subject.channel, rows.json_of(subject.text), ERASED_AT_ONCE)
     page = (yield Query("letters_with", asked)).rows
     found = [row for row in page if rows.is_letter_of(row[2], subject)]
-    behind = _behind(Trace.LETTERS, page, last)
+    behind = _behind(Trace.LETTERS, page, Place(Trace.LETTERS, last))
     if order is None:
         return Erasure({Trace.LETTERS: len(found)}, next=behind)
     gone = yield from _dropped("drop_letters", found)
@@ -269,14 +268,13 @@ def _journal(subject: Subject, after: int, now: int, order: Order | None) -> Ste
     if subject.key is None:
         asked = (after, subject.channel, subject.text, ERASED_AT_ONCE, subject.but)
         found = (yield Query("handled_of_conversation", asked)).rows
-        is_last = len(found) < ERASED_AT_ONCE
-        behind = following(Trace.JOURNAL) if is_last else Place(Trace.JOURNAL, found[-1][0])
+        behind = _behind(Trace.JOURNAL, found, following(Trace.JOURNAL))
     else:
         last: int | None = (yield Query("last_handled_of_page", (after, SCANNED))).value
         if last is None:
             return Erasure(next=following(Trace.JOURNAL))
         found = (yield Query("handled_of_key", (after, last, subject.channel, subject.key, ERASED_AT_ONCE))).rows
-        behind = _behind(Trace.JOURNAL, found, last)
+        behind = _behind(Trace.JOURNAL, found, Place(Trace.JOURNAL, last))
     gone = len(found) if order is None else (yield from _dropped("drop_journal", found))
     return Erasure({Trace.JOURNAL: gone}, next=behind)
 

@@ -178,6 +178,10 @@ class SqlInspection(SqlSurvey, SqlExamination):
         """The first letter that a filter does not look at."""
         return await self._looks(reading.letter_stop(status, after), LONGEST_LOOK)
 
+    async def last_letter(self) -> int:
+        """The highest id of a dead letter."""
+        return await self._looks(reading.last_letter(), LONGEST_LOOK)
+
     async def dead_letter(self, letter: int, *, bodies: bool = True) -> DeadLetter | None:
         """One dead letter."""
         return await self._looks(reading.dead_letter(letter, bodies=bodies), LONGEST_LOOK)

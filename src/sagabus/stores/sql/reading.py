@@ -119,6 +119,12 @@ def letter_stop(status: str | None, after: int) -> Steps[int | None]:
     return stop
 
 
+def last_letter() -> Steps[int]:
+    """The highest id of a dead letter; 0 without any."""
+    last: int | None = (yield Query("any_letter_at", (0,))).value
+    return last or 0
+
+
 def dead_letter(letter: int, *, bodies: bool = True) -> Steps[DeadLetter | None]:
     """One dead letter."""
     found = yield from dead_letters(WantedLetters(status=None), letter - 1, 1, bodies=bodies)

@@ -117,13 +117,17 @@ class DeadLetterConformance(StoreSuite):
         assert [each.id for each in await letters(since=times[2] + 1)] == []
         assert [each.id for each in await letters(before=ids[2], after=ids[0])] == ids[1:2]
         assert [each.id for each in await letters(before=ids[1], status=None, bodies=False)] == ids[:1]
+        await trial.store.discard(ids[2])
+        assert await trial.store.inspect.last_letter() == ids[2]
 
     @conformance
     async def test_a_filter_stops_behind_so_many_letters_of_the_status(self, trial: Trial) -> None:
+        assert await trial.store.inspect.last_letter() == 0
         sent = await trial.accept(*(trial.envelope(f"m{n}", f"k{n}") for n in range(SCANNED + 2)))
         await trial.commit(*(DeadLettered(cause=Cause.FAILED, envelope=each, reason="no") for each in sent))
         ids = [each.id for each in await trial.store.inspect.dead_letters(limit=SCANNED + 2, bodies=False)]
         stop = trial.store.inspect.letter_stop
+        assert await trial.store.inspect.last_letter() == ids[-1]
 
         assert await stop() == ids[SCANNED]
         assert await stop(after=ids[0]) == ids[SCANNED + 1]
