@@ -5,12 +5,16 @@ from datetime import timedelta
 from typing import Literal
 
 import pytest
+from tests.conftest import Take
 from tests.support.waiting import until
 
 from sagabus import Bus, Context, RetryPolicy, Saga, UnknownName, event, handler, handles, starts, timer
 from sagabus.bus.inspection.records import WaitReport
 from sagabus.store import Running
+from sagabus.stores.memory import MemoryStore
 from sagabus.testing import Harness
+
+every_store = pytest.mark.parametrize("kind", ["memory", "sqlite", "postgres", "mysql"])
 
 
 @event("trips.booked")
@@ -100,10 +104,56 @@ async def test_what_stays_elsewhere_in_its_conversation_is_named() -> None:
     (letter,) = [each for each in found.elsewhere if each.subscription == "refunds"]
     other = "Another message of its conversation, trips.paid"
     assert f"{other} {letter.message_id} of refunds, is dead letter 1 (failed: {letter.reason})." in found.sentences
-    assert f"{other} {waiting.message_id} of bills, is due and waits for a worker." in early.sentences
+    assert f"{other} {waiting.message_id} of bills, is due and waits for its worker." in early.sentences
     running = f"has been running for 42 s in worker {worker.worker}, since "
     assert any(each.startswith(f"{other} {waiting.message_id} of bills, {running}") for each in found.sentences)
     assert any(each.startswith(f"trips.paid {waiting.message_id} {running}") for each in of_bill.sentences)
+
+
+@handler("tills", key="trip")
+def till(message: Paid) -> None: ...
+
+
+@every_store
+async def test_what_keeps_another_message_of_its_conversation_is_named_as_far_as_the_store_knows_it(
+    kind: str, take: Take
+) -> None:
+    place = MemoryStore() if kind == "memory" else take(kind).url
+    async with Bus(place, Stay, till) as bus:
+        await bus.mend.pause("tills", reason="no cash", by="ann")
+        await bus.publish(Begun(stay="S1"))
+
+        async def begun() -> bool:
+            return bool((await bus.inspect.why(Stay, "S1")).elsewhere)
+
+        await until(begun)
+        paused = await bus.inspect.why(Stay, "S1")
+    admin = Bus(place)
+    await admin.open(worker=False)
+    await admin.mend.resume("tills", reason="cash", by="ann")
+    found = await admin.inspect.why("stays", "S1")
+    await admin.close()
+
+    (sentence,) = [each for each in paused.sentences if "trips.paid" in each]
+    assert " of tills, is due, but tills is paused by ann since " in sentence
+    assert sentence.endswith(" (no cash): `sagabus resume` lets it go on.")
+    assert paused.elsewhere_paused["tills"].reason == "no cash"
+    (sentence,) = [each for each in found.sentences if "trips.paid" in each]
+    assert sentence.endswith(" of tills, is due, but no live worker serves tills: start one with `sagabus run`.")
+    assert found.elsewhere_paused == {}
+
+
+async def test_a_message_that_waits_behind_another_one_elsewhere_says_where_to_look() -> None:
+    async with Harness(Stay, refund) as harness:
+        for _ in range(2):
+            await harness.bus.publish(Begun(stay="S1"), correlation_id="c1")
+            await harness.idle()
+        found = await harness.bus.inspect.why(Stay, "S1")
+
+    (sentence,) = [each for each in found.sentences if "an earlier one" in each]
+    assert sentence.endswith(
+        " of refunds, waits behind an earlier one of its key: `sagabus sagas why` for refunds S1 says more."
+    )
 
 
 async def asked(harness: Harness, key: str) -> WaitReport:

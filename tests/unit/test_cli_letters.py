@@ -101,6 +101,9 @@ def test_letters_are_listed_by_subscription_reason_state_and_page(cli: Cli) -> N
     assert cli.ids("--status", "all") == every
     assert cli.ids("--limit", "2") == every[:2]
     assert cli.ids("--after", str(every[1])) == every[2:]
+    code, shown = cli.run("dead-letters", "list", "--subscription", "sleepy")
+    header, letter = (line.split() for line in shown.splitlines())
+    assert (code, header[3], letter[3]) == (0, "KEY", "a")
 
 
 def test_a_cut_list_says_how_to_go_on(cli: Cli) -> None:
@@ -228,7 +231,7 @@ def test_live_instances_are_listed_by_how_long_they_have_not_changed(cli: Cli) -
 
     assert keys("--unchanged-for", "0") == ["a", "b", f"c{HOSTILE}"]
     assert keys("--unchanged-for", "0", "--after", "b") == [f"c{HOSTILE}"]
-    assert keys("--unchanged-for", "86400") == []
+    assert keys("--unchanged-for", "86400") == keys("--unchanged-for", "1d") == []
     assert cli.run("sagas", "list", "unknown", "--unchanged-for", "1")[0] == 1
     assert (
         "There may be more of talk: --after a"
@@ -242,7 +245,7 @@ def test_live_instances_are_listed_by_how_long_they_have_not_changed(cli: Cli) -
     assert HOSTILE not in cli.run("sagas", "list", "talk", "--unchanged-for", "0")[1]
 
 
-@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "-1", "1e13", "1e300", "soon"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "-1", "1e13", "1e300", "soon", "-1h", "3m"])
 @pytest.mark.parametrize(
     "words", ["sagas list --unchanged-for", "doctor --max-age", "health --max-age", "health --within"]
 )
@@ -346,6 +349,10 @@ def test_letters_are_chosen_by_type_key_and_cause(cli: Cli) -> None:
     assert len(sleepy) == 1
     assert cli.ids("--key", "a") == cli.ids("--message", "answered") == sleepy
     assert cli.ids("--key", "a", "--message", "asked") == cli.ids("--cause", "permanent") == []
+    (conversation,) = {cli.json("dead-letters", "show", str(each))["correlation_id"] for each in sleepy}
+    assert set(sleepy) <= set(cli.ids("--correlation", conversation))
+    assert cli.ids("--correlation", "another") == []
+    assert cli.json("dead-letters", "discard", "--all", "--correlation", "another", "--yes", *WHY)["chosen"] == 0
     assert cli.json("dead-letters", "discard", "--all", "--key", "A", "--yes", *WHY)["chosen"] == 0
     assert cli.json("dead-letters", "discard", "--all", "--message", "answered", "--yes", *WHY)["chosen"] == 1
     assert len(cli.ids()) == 3

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -118,6 +119,16 @@ def test_a_moment_is_a_time_with_its_zone(text: str) -> None:
     assert MOMENT.convert(text, None, None) == datetime(2026, 11, 29, 9, 41, tzinfo=UTC)
 
 
+def test_what_counts_as_sent_when_it_is_due_shows_no_time_of_sending(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["messages", "--store", url]) == 0
+
+    header, *rows = (re.split(r" {2,}", line) for line in capsys.readouterr().out.splitlines())
+    kind, sent = header.index("KIND"), header.index("SENT")
+    assert {row[kind]: row[sent] == "-" for row in rows} == {"ready": False, "scheduled": True, "timer": True}
+
+
 def test_a_moment_may_be_so_long_ago() -> None:
     assert abs(datetime.now(UTC) - timedelta(minutes=15) - MOMENT.convert("15min", None, None)) < timedelta(minutes=1)
 
@@ -145,7 +156,7 @@ def test_why_says_it_in_sentences_and_as_a_record(url: str, capsys: pytest.Captu
 
 def test_why_is_not_found_where_nothing_is_stored(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sagas", "why", "guests", "D9", "--store", url]) == 1
-    assert capsys.readouterr().out == "guests D9 has no instance.\n"
+    assert capsys.readouterr().out == "No saga instance is stored for guests D9; a handler has none.\n"
     assert main(["sagas", "why", "gests", "D9", "--store", url]) == 1
 
 

@@ -57,6 +57,7 @@ def filter_of(
     cause: str | None = None,
     message: str | None = None,
     key: str | None = None,
+    correlation: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> LetterFilter:
@@ -67,6 +68,7 @@ def filter_of(
         cause=None if cause is None else Cause(cause),
         message_type=message,
         key=key,
+        correlation_id=correlation,
         since=since,
         until=until,
     )

@@ -31,11 +31,15 @@ def _many_options(function: Any) -> Any:
     after = click.option("--after", type=POSITION, default=0, metavar="ID", help="Only letters with a higher id.")
     help_text = "Why you do it: the audit log keeps it."
     why = click.option("--why", metavar="TEXT", callback=for_the_log, help=help_text)
-    return cause(_message_option(_key_option(time_options(after(why(by_option(function)))))))
+    return cause(_message_option(_key_options(time_options(after(why(by_option(function)))))))
 
 
 _message_option = click.option("--message", metavar="MESSAGE", help="Only letters of this type, by its wire name.")
-_key_option = click.option("--key", metavar="KEY", help="Only letters with this key.")
+
+
+def _key_options(function: Any) -> Any:
+    correlation = click.option("--correlation", metavar="ID", help="Only letters of the conversation with this id.")
+    return click.option("--key", metavar="KEY", help="Only letters with this key.")(correlation(function))
 
 
 def _words(why: str | None, by: str | None, *, dry_run: bool = False) -> dict[str, str | None]:
@@ -60,7 +64,7 @@ def dead_letters() -> None:
 @click.option("--reason", metavar="TEXT", help="Only letters whose reason or error contains this text.")
 @click.option("--cause", type=click.Choice(_CAUSES), help="Only letters with this cause.")
 @_message_option
-@_key_option
+@_key_options
 @time_options
 @click.option(
     "--status", type=click.Choice(_STATUSES), default="open", show_default=True, help="Only letters in this state."
@@ -233,11 +237,23 @@ def _ids(arguments: list[str]) -> list[int]:
     return [int(argument) for argument in arguments]
 
 
-_COLUMNS = ("id", "subscription", "message", "message id", "attempts", "last failed", "status", "cause", "reason")
+_COLUMNS = (
+    "id",
+    "subscription",
+    "message",
+    "key",
+    "message id",
+    "attempts",
+    "last failed",
+    "status",
+    "cause",
+    "reason",
+)
 _LISTED = (
     "id",
     "subscription",
     "message_type",
+    "partition_key",
     "message_id",
     "attempts",
     "last_failed_at",

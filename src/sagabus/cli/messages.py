@@ -132,7 +132,8 @@ def _say_more(found: MessagePage) -> None:
 
 def _row(each: MessageRecord) -> list[object]:
     what = each.message_type if each.timer is None else f"timer {each.timer}"
-    times = (time_text(each.sent_at), time_text(each.due_at))
+    sent = None if each.sent_at == each.due_at else time_text(each.sent_at)  # it counts as sent when it is due
+    times = (sent, time_text(each.due_at))
     return [each.subscription, each.kind, what, each.key, *times, each.attempts, each.position, each.message_id]
 
 

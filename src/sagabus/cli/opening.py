@@ -11,7 +11,7 @@ import click
 
 from sagabus.cli.loading import load_bus
 from sagabus.cli.output import Refused
-from sagabus.cli.text import printable
+from sagabus.cli.text import printable, span_of
 from sagabus.clock import LONGEST
 from sagabus.errors import UnknownName
 from sagabus.store import Capability
@@ -30,14 +30,16 @@ PAGE = click.IntRange(1, 1_000_000)
 
 
 class Seconds(click.FloatRange):
-    """A duration in seconds, as long as any of the library at most."""
+    """A duration in seconds, or with a unit (`15min`), as long as any of the library at most."""
 
     def __init__(self, *, min_open: bool = False) -> None:
         super().__init__(min=0, min_open=min_open, max=LONGEST.total_seconds())
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.ParamType`."""
-        found = super().convert(value, param, ctx)
+        span = span_of(value) if isinstance(value, str) else None
+        seconds: Any = value if span is None else span.total_seconds()
+        found = super().convert(seconds, param, ctx)
         if isnan(found):  # it compares with no limit
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
         return found
@@ -116,8 +118,8 @@ async def _check_usable(store: Store, name: str) -> None:
         raise Refused(f"{name} is in the memory of one process: only that process can look into it")
     absence = await store.absence()
     if absence is not None:
-        check = "" if name in absence else f"; check {name}"
-        raise Refused(f"{printable(absence)}{check}; `sagabus migrate` makes an empty store")
+        where = "" if name in absence else f"{name}: "
+        raise Refused(f"{where}{printable(absence)}; `sagabus migrate` makes an empty store")
     _, problem = await schema_of(store)
     if problem is not None:
         raise Refused(f"{name}: {problem}")

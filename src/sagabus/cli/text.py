@@ -46,6 +46,12 @@ _SPAN = re.compile(r"(\d{1,6})(s|min|h|d)")
 _UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 
 
+def span_of(text: str) -> timedelta | None:
+    """A duration as people type it, such as `90s`, `15min`, `2h` or `3d`; None for anything else."""
+    found = _SPAN.fullmatch(text)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
 class Moment(click.ParamType[datetime]):
     """An instant as people type it: ISO 8601 with a zone, or so long ago (`90s`, `15min`, `2h`, `3d`)."""
 
@@ -60,10 +66,8 @@ class Moment(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         text = str(value)
-        if (span := _SPAN.fullmatch(text)) is not None:
-            found = self._from_now(timedelta(**{_UNITS[span[2]]: int(span[1])}))
-        else:
-            found = _instant(text)
+        span = span_of(text)
+        found = _instant(text) if span is None else self._from_now(span)
         if found is None:
             self.fail(f"{printable(text)} is no time: write 2h, or 2026-11-29T09:41:00Z with its zone", param, ctx)
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
@@ -28,6 +28,7 @@ class MessageRecord:
     causation_id: str | None
     headers: Mapping[str, str]
     sent_at: datetime
+    """A timer, and a message with a delay, count as sent when they are due."""
     due_at: datetime | None
     """Not before this instant; None for a message that is due at once."""
     attempts: int
@@ -223,7 +224,11 @@ class WaitReport:
     """Of a live instance: what waits at other subscriptions or keys in the conversation of its timers and messages, and
     open dead letters there. One of them may be what the instance waits for. At most 100 of each.
     """
-    sentences: tuple[str, ...]
+    elsewhere_paused: Mapping[str, PauseRecord] = field(default_factory=dict[str, "PauseRecord"])
+    """Which of the subscriptions of `elsewhere` an operator has paused."""
+    elsewhere_served: frozenset[str] = frozenset()
+    """Which of them have a live worker."""
+    sentences: tuple[str, ...] = ()
     """The same for people."""
 
 

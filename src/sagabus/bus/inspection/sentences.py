@@ -18,7 +18,7 @@ from sagabus.text import span_text
 
 _MOST_NAMED = 5
 _KINDS: Mapping[Kind, str] = {
-    "ready": "is due and waits for a worker",
+    "ready": "is due and waits for its worker",
     "running": "is running",
     "held": "waits behind an earlier one of its key",
     "scheduled": "is scheduled",
@@ -40,12 +40,18 @@ def sentences(found: WaitReport, *, is_saga: bool) -> WaitReport:
 
 
 def _paused(found: WaitReport, pause: PauseRecord) -> str:
+    return f"{_pause_text(found.subscription, pause)}."
+
+
+def _pause_text(name: str, pause: PauseRecord) -> str:
     who = f"by {pause.by} since {_text(pause.since)} ({pause.reason})"
-    return f"{found.subscription} is paused {who}: `sagabus resume` lets it go on."
+    return f"{name} is paused {who}: `sagabus resume` lets it go on"
 
 
 def _of_the_instance(found: WaitReport) -> str:
     name = f"{found.subscription} {found.key}"
+    if found.updated_at is None and found.expects is None:  # the name may be that of a handler
+        return f"No saga instance is stored for {name}; a handler has none."
     if found.updated_at is None:
         by = f" It starts with {_or(found.starts)}." if found.starts else ""
         return f"{name} has no instance.{by}"
@@ -119,8 +125,22 @@ def _of_others(found: WaitReport) -> Iterator[str]:
         what = f"{_named(each)} of {each.subscription}, is dead letter {each.id} ({each.cause.value}: {each.reason})"
         yield f"Another message of its conversation, {what}."
     for other in [each for each in found.elsewhere if isinstance(each, MessageRecord)][:_MOST_NAMED]:
-        now = _running(other, found.at) if other.kind == "running" else _KINDS[other.kind]
-        yield f"Another message of its conversation, {_named(other)} of {other.subscription}, {now}."
+        yield f"Another message of its conversation, {_named(other)} of {other.subscription}, {_there(other, found)}."
+
+
+def _there(each: MessageRecord, found: WaitReport) -> str:
+    """Why a message waits at another subscription, as far as it is known here."""
+    name, pause = each.subscription, found.elsewhere_paused.get(each.subscription)
+    if each.kind == "running":
+        return _running(each, found.at)
+    if pause is not None:
+        due = "is due" if each.kind == "ready" else _KINDS[each.kind]
+        return f"{due}, but {_pause_text(name, pause)}"
+    if each.kind == "ready" and name not in found.elsewhere_served:
+        return f"is due, but no live worker serves {name}: start one with `sagabus run`"
+    if each.kind == "held":
+        return f"{_KINDS['held']}: `sagabus sagas why` for {name} {each.key} says more"
+    return _KINDS[each.kind]
 
 
 def _running(each: MessageRecord, now: datetime) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from sagabus.bus.inspection.audits import pauses_of
 from sagabus.bus.inspection.messages import record_of
-from sagabus.bus.inspection.records import LetterRecord, MessageRecord, WaitReport, WorkerStatus
+from sagabus.bus.inspection.records import LetterRecord, MessageRecord, PauseRecord, WaitReport, WorkerStatus
 from sagabus.bus.inspection.sentences import sentences
 from sagabus.clock import moment
 from sagabus.codec.states import StateCodec
@@ -34,12 +35,11 @@ async def report(
     now: int,
 ) -> WaitReport:
     """All that is known of a key, and the sentences that say it."""
-    inspect = store.inspect
-    seen = await inspect.key(name, key)
-    page = await inspect.waiting(Wanted(channel=name, key=key), limit=_MOST)
-    (loaded,) = await store.load(name, [key])
-    instance = loaded.instance
+    seen = await store.inspect.key(name, key)
+    page = await store.inspect.waiting(Wanted(channel=name, key=key), limit=_MOST)
+    instance = (await store.load(name, [key]))[0].instance
     messages = tuple(map(record_of, page.found))
+    paused = pauses_of(await store.inspect.paused())
     found = WaitReport(
         at=moment(now),
         subscription=name,
@@ -58,11 +58,22 @@ async def report(
         is_parked=seen.first == 0,
         lane=seen.lane,
         worker=next((each for each in workers if each.worker == seen.owner), None),
-        paused=pauses_of(await inspect.paused()).get(name),
+        paused=paused.get(name),
         elsewhere=await _elsewhere(store, messages, instance, name, key),
-        sentences=(),
     )
+    found = _with_keepers(found, paused, workers)
     return sentences(found, is_saga=definition is None or definition.has_instances)
+
+
+def _with_keepers(found: WaitReport, paused: Mapping[str, PauseRecord], workers: Sequence[WorkerStatus]) -> WaitReport:
+    """The report with what may keep the messages that it has found elsewhere."""
+    there = {each.subscription for each in found.elsewhere}
+    served = {name for worker in workers for name in worker.lanes}
+    return replace(
+        found,
+        elsewhere_paused={name: pause for name, pause in paused.items() if name in there},
+        elsewhere_served=frozenset(there & served),
+    )
 
 
 async def _elsewhere(

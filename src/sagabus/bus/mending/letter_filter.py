@@ -25,6 +25,8 @@ class LetterFilter:
     text: str | None = None
     """Stands in their reason, error type or error text, in upper or lower case."""
     key: str | None = None
+    correlation_id: str | None = None
+    """Of their conversation. The message that began it is meant, too."""
     since: datetime | None = None
     """They failed last then or later."""
     until: datetime | None = None
@@ -37,6 +39,7 @@ class LetterFilter:
             self.cause in {None, letter.cause}
             and self.message_type in {None, letter.envelope.message_type}
             and self.key in {None, letter.envelope.partition_key}
+            and self.correlation_id in {None, letter.envelope.correlation_id, letter.envelope.message_id}
             and (self.text is None or any(self.text.casefold() in text.casefold() for text in texts if text))
         )
 
