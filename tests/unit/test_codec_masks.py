@@ -193,6 +193,42 @@ class Renamed(pydantic.BaseModel):
     other: str = pydantic.Field(alias="card")
 
 
+class Pin(pydantic.RootModel[Annotated[str, Hidden]]):
+    """A model that stands for one value."""
+
+
+class Pins(pydantic.RootModel[list[Pin]]):
+    """The same of models that do."""
+
+
+@dataclass
+class Pinned:
+    it: Pin
+    maybe: Pin | None = None
+    many: list[Pin] = field(default_factory=list)
+    keys: dict[Pin, int] = field(default_factory=dict)
+    pins: Pins | None = None
+
+
+class PinnedModel(pydantic.BaseModel):
+    it: Pin
+    maybe: Pin | None = None
+    many: list[Pin] = []
+    pins: Pins | None = None
+
+
+@pytest.mark.parametrize("cls", [Pinned, PinnedModel])
+def test_a_model_that_stands_for_a_marked_value_hides_it(cls: type[object]) -> None:
+    raw = {"it": S, "maybe": S, "many": [S], "pins": [S]}
+
+    shown = Mask(cls).over(raw).value
+
+    assert shown == {"it": HIDDEN, "maybe": HIDDEN, "many": [HIDDEN], "pins": [HIDDEN]}
+    assert Mask(cls).over({"it": S, "maybe": None}).value == {"it": HIDDEN, "maybe": None}
+    assert Mask(Pinned).over({"keys": {S: 1}}).value == {"keys": HIDDEN}
+    assert [Mask(each).over(raw).value for each, raw in ((Pin, S), (Pins, [S]))] == [HIDDEN, [HIDDEN]]
+
+
 def test_an_alias_that_is_the_name_of_another_field_stays_hidden() -> None:
     assert Mask(Renamed).over({"number": S, "order": "A1", "card": S}).value == {
         "number": HIDDEN,

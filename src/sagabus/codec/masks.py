@@ -165,17 +165,26 @@ def _is_within(place: Place, places: Collection[Place]) -> bool:
 
 def _is_marked(described: reflection.Type, raw: object) -> bool:
     """Whether a mark hides all of the value: its own, that of the keys in it, or that of a type of a union."""
-    if hides_all(described):
+    if _hides(described):
         return True
     described = _resolved(described)
     if isinstance(described, reflection.DictType):
         return _marks_text(described.key_type)
-    return isinstance(described, reflection.UnionType) and raw is not None and any(map(hides_all, described.types))
+    return isinstance(described, reflection.UnionType) and raw is not None and any(map(_hides, described.types))
+
+
+def _hides(described: reflection.Type) -> bool:
+    """Whether the type is marked, or that of the one value for which a model stands."""
+    if hides_all(described):
+        return True
+    inner = bare(described)
+    root = root_type(inner.cls) if isinstance(inner, reflection.CustomType) and is_model(inner.cls) else None
+    return root is not None and _hides(root)
 
 
 def _marks_text(described: reflection.Type) -> bool:
     inner = bare(described)
-    return hides_all(described) or (isinstance(inner, reflection.UnionType) and any(map(_marks_text, inner.types)))
+    return _hides(described) or (isinstance(inner, reflection.UnionType) and any(map(_marks_text, inner.types)))
 
 
 def _resolved(described: reflection.Type) -> reflection.Type:
