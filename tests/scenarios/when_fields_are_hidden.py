@@ -21,6 +21,7 @@ from sagabus import (
     Context,
     Hidden,
     MendRefused,
+    MessageInvalid,
     RetryPolicy,
     Saga,
     Settings,
@@ -31,6 +32,7 @@ from sagabus import (
 )
 from sagabus.cli import main
 from sagabus.codec.masks import HIDDEN
+from sagabus.errors import StateInvalid
 
 NOW, BEFORE = "c4rd-now", "c4rd-before"
 SECRETS = (NOW, BEFORE)
@@ -213,7 +215,7 @@ IN_JSON = {
 
 OTHERS = {
     "they change something": {
-        "dead-letters discard", "dead-letters edit", "dead-letters replay", "lanes", "mend cancel-message",
+        "dead-letters discard", "dead-letters edit", "dead-letters replay", "lanes", "mend cancel-all", "mend cancel-message",
         "mend cancel-timer", "mend move-timer", "mend retry-now", "migrate", "pause", "resume", "sagas cancel",
         "sagas complete", "sagas patch", "subscriptions remove",
     },
@@ -455,3 +457,79 @@ async def test_what_every_list_shows_cannot_be_hidden() -> None:
         f"saga 'hiding.cards': field 'card' is the key, {problem}",
         f"saga 'hiding.cards': field 'status' is the status, {problem}",
     ]
+
+
+class Checked(pydantic.BaseModel):
+    """What an older release has stored, this one refuses with a text that repeats it."""
+
+    number: Annotated[str, Hidden]
+    places: dict[Annotated[str, Hidden], int] = {}
+
+    @pydantic.field_validator("number")
+    @classmethod
+    def is_good(cls, value: str) -> str:
+        if _is_new_release:
+            raise ValueError(f"{value} is no number of a card")
+        return value
+
+
+_is_new_release = False
+
+
+@event("hiding.checked")
+class Inspected:
+    key: str
+    card: Checked
+    note: str = ""
+
+
+class Cards(Saga, name="hiding.checks", key="key", history=True, retry=RetryPolicy(attempts=1)):
+    key: str
+    note: str = ""
+    card: Checked | None = None
+
+    @starts
+    def inspected(self, message: Inspected) -> None:
+        self.card = message.card
+        raise_for(message)
+
+
+def raise_for(message: Inspected) -> None:
+    if message.note:
+        raise ValueError("wrong")
+
+
+@asynccontextmanager
+async def of_a_new_release() -> AsyncIterator[Bus]:
+    """A bus of a release that refuses what an older one has stored: a state, and a dead letter."""
+    async with Bus("memory:", Cards, settings=Settings(journal="all")) as bus:
+        for key, note in (("A1", ""), ("A2", "bad")):
+            await bus.publish(Inspected(key, Checked(number=NOW, places={BEFORE: 1}), note))
+        await bus.idle(30)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys.modules[__name__], "_is_new_release", True)
+            yield bus
+
+
+async def test_a_state_that_cannot_be_read_is_shown_without_the_values_in_its_error() -> None:
+    async with of_a_new_release() as bus:
+        record = await bus.sagas.get("hiding.checks", "A1")
+        assert record is not None
+        assert NOW in str(record.error)
+
+        shown = bus.inspect.masked(record)
+
+    assert str(shown.error) == f'hiding.checks: field "card.number": value error, {HIDDEN} is no number of a card'
+    assert [each for each in SECRETS if each in repr(shown)] == []
+
+
+async def test_what_an_edit_or_a_patch_is_refused_for_repeats_no_hidden_value() -> None:
+    card = {"number": HIDDEN, "places": HIDDEN}
+    says = r'"card.number": value error, \(hidden\) is no number of a card'
+    async with of_a_new_release() as bus:
+        (letter,) = await bus.dead_letters.list()
+
+        with pytest.raises(MessageInvalid, match=says):
+            await bus.dead_letters.edit(letter.id, {"key": "A2", "card": card}, reason="a test")
+        with pytest.raises(StateInvalid, match=says):
+            await bus.mend.patch("hiding.checks", "A1", {"note": "other"}, version=1, reason="a test")

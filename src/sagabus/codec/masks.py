@@ -88,6 +88,15 @@ class Mask:
         """The texts and numbers that are left out of a value. Names of fields are none; other keys are."""
         return (leaf for place in self.over(value).places for leaf in _leaves(_at(value, place)))
 
+    def hidden_values_of_text(self, text: bytes) -> list[object]:
+        """The same of JSON as JSON; none of a text that cannot be read."""
+        if self.shows_all or not text:
+            return []
+        try:
+            return list(self.hidden_values(msgspec.json.decode(text)))
+        except (msgspec.MsgspecError, RecursionError, ValueError):
+            return []
+
     def keep(self, given: object, stored: object) -> Kept:
         """What was given, with the stored values where "(hidden)" stands for them.
 

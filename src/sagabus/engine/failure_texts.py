@@ -12,8 +12,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, cast
 
-import msgspec
-
 from sagabus.codec.masks import Mask, plain_of
 from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import declared
@@ -79,10 +77,11 @@ class FailureTexts:
         return Failure(name, _storable(text)[:LONGEST_TEXT], _storable(shown)[-_LONGEST_TRACEBACK:])
 
     def _hidden_values(self, definition: Definition, envelope: Envelope, seen: Sequence[object]) -> Iterator[object]:
-        yield from _found(self._mask(self._declared(definition, envelope.message_type)), envelope.body)
+        yield from self._mask(self._declared(definition, envelope.message_type)).hidden_values_of_text(envelope.body)
         for each in seen:
             if isinstance(each, bytes):
-                yield from _found(self._mask(definition.cls if isinstance(definition, SagaDefinition) else None), each)
+                mask = self._mask(definition.cls if isinstance(definition, SagaDefinition) else None)
+                yield from mask.hidden_values_of_text(each)
             else:
                 mask = self._mask(type(each))
                 if not mask.shows_all:
@@ -102,16 +101,6 @@ class FailureTexts:
 
 def _name(error: BaseException) -> str:
     return f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-
-
-def _found(mask: Mask, text: bytes) -> Iterator[object]:
-    """What a class hides in JSON of it. What cannot be read has not come to user code either."""
-    if mask.shows_all or not text:
-        return
-    try:
-        yield from list(mask.hidden_values(msgspec.json.decode(text)))
-    except (msgspec.MsgspecError, RecursionError, ValueError):
-        return
 
 
 def _plain(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 import msgspec
 
@@ -14,11 +14,24 @@ from sagabus.definitions.handler import HandlerDefinition
 from sagabus.definitions.reaction import declared
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.envelope import DeadLetter
+from sagabus.errors import MessageInvalid, SagaBusError, StateInvalid
+from sagabus.text import Values
 
-__all__ = ["WITH_VALUES", "Masks"]
+__all__ = ["WITH_VALUES", "Masks", "discreet"]
 
 WITH_VALUES = ("dead-letter.edit", "saga.")
 """How the verbs of the audit log begin whose entries have values of messages or states."""
+
+
+E = TypeVar("E", bound=SagaBusError)
+
+
+def discreet(error: E, values: Values) -> E:
+    """An error about a message or a state that cannot be read, without values that its text repeats."""
+    if not isinstance(error, MessageInvalid | StateInvalid):
+        return error
+    what, path, reason = error.args
+    return type(error)(what, values.left_out(path), values.left_out(reason))
 
 
 class Masks:
@@ -65,16 +78,23 @@ class Masks:
         if isinstance(record, DeadLetter):
             body = self.of_letter(record).over_text(record.envelope.body).value
             return msgspec.structs.replace(record, envelope=msgspec.structs.replace(record.envelope, body=body))
+        if isinstance(record, SagaRecord) and record.error is not None:
+            mask = self._mask_of(record)
+            record = replace(record, error=discreet(record.error, Values(mask.hidden_values(record.state))))
         return replace(record, state=self.over_state(record).value)
 
     def over_state(self, record: SagaRecord[Any] | Transition) -> Masked:
         """What is shown of the state of a record, and where something is left out."""
-        mask, state = self.of_state(record.saga), record.state
-        if isinstance(state, Saga):
-            mask, state = self.of_state(type(state)), plain_of(state)
-        elif getattr(record, "error", None) is not None and not mask.shows_all:
-            mask = self._of_class(None)  # of a row that cannot be read, the state holds all of it
-        return mask.over(state)
+        state = record.state
+        return self._mask_of(record).over(plain_of(state) if isinstance(state, Saga) else state)
+
+    def _mask_of(self, record: SagaRecord[Any] | Transition) -> Mask:
+        if isinstance(record.state, Saga):
+            return self.of_state(type(record.state))
+        mask = self.of_state(record.saga)
+        if getattr(record, "error", None) is not None and not mask.shows_all:
+            return self._of_class(None)  # of a row that cannot be read, the state holds all of it
+        return mask
 
     def over_change(self, verb: str, subscription: str, value: Any) -> Any:
         """What is shown of one side of an entry of the audit log."""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.mending.desk import Desk, Mended, Order
-from sagabus.bus.mending.values import filled, json_of
+from sagabus.bus.mending.values import discreetly, filled, json_of
 from sagabus.bus.views import check_saga_name, saga_name
 from sagabus.definitions.saga import Saga, SagaDefinition
 from sagabus.definitions.status import status_of
@@ -144,19 +144,21 @@ def patched(desk: Desk, definition: SagaDefinition, instance: Instance, fields: 
     MendRefused for a field that the class does not have, and StateInvalid for a value that its type does not take.
     In a hidden field, "(hidden)" keeps the value; anywhere else it is refused, with MendRefused.
     """
-    states = desk.states
-    read = states.read(definition.cls, instance.state, instance.shape)
+    states, mask = desk.states, Masks([definition]).of_state(definition.name)
+    with discreetly(mask, instance.state):
+        read = states.read(definition.cls, instance.state, instance.shape)
     body, _, shape = states.write(read.state)
     stored: dict[str, object] = json.loads(body)
     unknown = sorted(set(fields) - set(stored))
     if unknown:
         raise MendRefused(f"{definition.name} has no field {unknown[0]!r}{known_names(unknown[0], stored)}")
-    mask = Masks([definition]).of_state(definition.name)
     fields = filled("fields", fields, mask, lambda: stored, "sagabus sagas show")
     key_field = definition.options.key
     if isinstance(key_field, str) and key_field in fields and fields[key_field] != stored.get(key_field):
         raise MendRefused(f"{key_field!r} is the key of {definition.name}, which an instance keeps")
-    changed = states.read(definition.cls, json_of("fields", {**stored, **fields}), shape)
-    state, _, new_shape = states.write(changed.state, read.carried)
+    text = json_of("fields", {**stored, **fields})
+    with discreetly(mask, text):
+        changed = states.read(definition.cls, text, shape)
+        state, _, new_shape = states.write(changed.state, read.carried)
     status = status_of(changed.state) if definition.has_status else None
     return Patched(state, status, new_shape, {name: stored[name] for name in fields}, dict(fields))

@@ -16,10 +16,11 @@ from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.inspection.waits import Definition
 from sagabus.bus.mending.author import author, checked_reason
 from sagabus.bus.mending.letter_filter import Heads, LetterFilter, LetterPage, chosen_by, heads, page
-from sagabus.bus.mending.values import filled, json_of
+from sagabus.bus.mending.values import discreetly, filled, json_of
 from sagabus.bus.views import check_subscription
 from sagabus.clock import moment
 from sagabus.codec import JsonCodec
+from sagabus.codec.masks import Mask
 from sagabus.definitions.reaction import declared
 from sagabus.envelope import Cause, DeadLetter, Envelope
 from sagabus.errors import MendRefused, UnknownName
@@ -207,9 +208,11 @@ class DeadLetters:
         found = await self._store.inspect.dead_letter(letter)
         if found is None:
             raise MendRefused(f"there is no dead letter {letter}: list them with `sagabus dead-letters list`")
-        body = self._filled(found, body)
+        mask = Masks(self._definitions.values()).of_letter(found)
+        body = self._filled(found, body, mask)
         text = json_of("body", body)
-        self._check_edit(found, body, text)
+        with discreetly(mask, text):
+            self._check_edit(found, body, text)
         edit = Edit(_edited_id(found.envelope.message_id, text), text)
         entry = msgspec.structs.replace(
             _entry("edit", letter, reason, by),
@@ -287,14 +290,13 @@ class DeadLetters:
         if not found and which.subscription is not None:
             await check_subscription(self._store, "subscription", which.subscription)
 
-    def _filled(self, letter: DeadLetter, body: Mapping[str, object]) -> Mapping[str, object]:
+    def _filled(self, letter: DeadLetter, body: Mapping[str, object], mask: Mask) -> Mapping[str, object]:
         def stored() -> object:
             try:
                 return msgspec.json.decode(letter.envelope.body)
             except ValueError:
                 return None
 
-        mask = Masks(self._definitions.values()).of_letter(letter)
         return filled("body", body, mask, stored, "sagabus dead-letters show")
 
     def _check_edit(self, letter: DeadLetter, body: Mapping[str, object], text: bytes) -> None:

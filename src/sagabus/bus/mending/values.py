@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 
+from sagabus.bus.inspection.masking import discreet
 from sagabus.codec.comparison import NOT_FINITE, non_finite
 from sagabus.codec.masks import HIDDEN, Mask
-from sagabus.errors import MendRefused
+from sagabus.errors import MendRefused, MessageInvalid, StateInvalid
+from sagabus.text import Values
 
 
 def json_of(name: str, values: Mapping[str, object]) -> bytes:
@@ -23,6 +26,18 @@ def json_of(name: str, values: Mapping[str, object]) -> bytes:
         raise ValueError(f"{name}: a text has half a character ({half!r}): write it as text in UTF-8") from error
     except RecursionError as error:
         raise ValueError(f"{name}: too many values stand in one another") from error
+
+
+@contextmanager
+def discreetly(mask: Mask, *texts: bytes) -> Generator[None]:
+    """Have an error about a message or a state repeat nothing of these that the mask hides: the caller did not give it.
+
+    Its cause is left out, for that has the same text.
+    """
+    try:
+        yield
+    except (MessageInvalid, StateInvalid) as error:
+        raise discreet(error, Values(each for text in texts for each in mask.hidden_values_of_text(text))) from None
 
 
 def filled(
