@@ -215,7 +215,8 @@ IN_JSON = {
 
 OTHERS = {
     "they change something": {
-        "dead-letters discard", "dead-letters edit", "dead-letters replay", "lanes", "mend cancel-all", "mend cancel-message",
+        "dead-letters discard", "dead-letters edit", "dead-letters replay", "lanes", "mend cancel-all",
+        "mend cancel-message",
         "mend cancel-timer", "mend move-timer", "mend retry-now", "migrate", "pause", "resume", "sagas cancel",
         "sagas complete", "sagas patch", "subscriptions remove",
     },

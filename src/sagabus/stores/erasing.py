@@ -63,8 +63,9 @@ def mentions(text: str | bytes, subject: Subject) -> bool:
 
 def blanked(entry: Entry, subject: Subject) -> Entry:
     """The entry with who, what and when, and nothing of the subject."""
-    keeps = entry.verb.startswith((LETTERS, "message.")) and entry.target != subject.text
-    target = entry.target if keeps else pseudonym(subject.text)
+    is_message = entry.verb.startswith((LETTERS, "message."))
+    names = entry.target == subject.text or entry.target.startswith(f"{subject.text} ")  # with the name of a timer
+    target = entry.target if is_message and not names else pseudonym(subject.text)
     return msgspec.structs.replace(entry, target=target, reason=ERASED, before="{}", after="{}")
 
 

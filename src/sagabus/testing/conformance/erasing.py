@@ -9,7 +9,7 @@ from sagabus.outcome import Admission, Completed, DeadLettered, RetryAt, Verdict
 from sagabus.store import Batch, JournalRow
 from sagabus.store.erasing import ERASED, FIRST, Erasure, Live, Order, Place, Subject, Trace, pseudonym
 from sagabus.store.loud import Loud
-from sagabus.store.mending import ChangeInstance, Entry
+from sagabus.store.mending import ChangeInstance, Entry, RunNow
 from sagabus.store.running import Running
 from sagabus.testing.conformance.trial import (
     BILLING,
@@ -212,6 +212,22 @@ class ErasingConformance(StoreSuite):
         assert (blank.verb, blank.by, blank.channel) == ("saga.cancel", "bob", ORDERS)
         assert (blank.target, blank.reason, blank.before, blank.after) == (pseudonym("A1"), ERASED, "{}", "{}")
         assert (of_letter.target, of_letter.reason, of_letter.before) == (str(letter.id), ERASED, "{}")
+
+    @conformance
+    async def test_an_entry_about_a_timer_that_was_retried_loses_the_key_in_its_target(self, trial: Trial) -> None:
+        for key in ("A1", "A2"):
+            stored = await trial.accept_one(f"m-{key}", key, delay=MINUTE)
+            about = Entry(
+                verb="message.retry", channel=ORDERS, target=f"{key} payment", by="bob", reason="late",
+                before=f'{{"key":"{key}"}}',
+            )  # fmt: skip
+            await trial.store.change(RunNow(stored.position, stored.due_at, 0), about)
+
+        assert (await erase(trial, live=True)).counts[Trace.AUDIT] == 1
+
+        assert [each.entry.target for each in (await trial.store.inspect.audits()).entries] == [
+            pseudonym("A1"), "A2 payment", pseudonym("A1"),
+        ]  # fmt: skip
 
     @conformance
     async def test_a_damaged_entry_of_the_audit_log_is_of_the_subject_that_its_text_names(self, trial: Trial) -> None:
