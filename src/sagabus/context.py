@@ -17,6 +17,7 @@ from sagabus.envelope import Envelope, Stamp
 from sagabus.errors import ContextClosed, HandlingError, InvalidTime, TooManyMessages
 from sagabus.identity import Derive, check_id, derive
 from sagabus.message.kinds import Command, Event, wrong_kind
+from sagabus.message.load import Load, stated
 from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Parameters, Statement
 
@@ -69,6 +70,16 @@ class Outbound(Protocol):
         """How many messages and timers one run may send."""
         ...
 
+    @property
+    def max_sent_bytes(self) -> int:
+        """How many bytes they may have."""
+        ...
+
+    @property
+    def never_too_many(self) -> int:
+        """How many messages have fewer bytes, however large each is."""
+        ...
+
 
 class SendOptions(TypedDict, total=False):
     """Options of a message, wherever it is sent or published."""
@@ -87,9 +98,11 @@ class Context:
     __slots__ = (
         "_closed",
         "_envelope",
+        "_load",
         "_now",
         "_ordinal",
         "_outbound",
+        "_stated",
         "_stateful",
         "completed",
         "observed",
@@ -106,6 +119,8 @@ class Context:
         self._stateful = stateful
         self._ordinal = 0
         self._closed = False
+        self._stated = 0
+        self._load: Load | None = None
         self.outgoing: list[Envelope] = []
         """Buffered messages, addressed; for tests and middleware to look at."""
         self.timer_changes: Mapping[str, Envelope | None] = _NO_TIMERS
@@ -277,6 +292,7 @@ class Context:
         """
         self._check_open()
         self._outbound.check_statement(sql, parameters)
+        self._stated = stated(self._stated, sql, parameters, self._envelope, self._outbound.max_sent_bytes)
         self.statements.append(Statement(sql, parameters))
 
     @property
@@ -293,12 +309,15 @@ class Context:
 
     def _buffer_plain(self, message: object, kind: str) -> bool:
         """Buffer a message without options in one step; whether that was possible."""
+        outbound = self._outbound
         if self._closed:
             return False
         ordinal = self._ordinal + 1
-        sent = self._outbound.follow(message, kind, self._envelope, ordinal, self._now)
+        sent = outbound.follow(message, kind, self._envelope, ordinal, self._now)
         if sent is None:
             return False
+        if len(self.outgoing) >= outbound.never_too_many:
+            self._weigh([sent])
         self._ordinal = ordinal
         self.outgoing.append(sent)
         return True
@@ -333,6 +352,8 @@ class Context:
         )
         addressed = self._outbound.address(message, stamp, kind)
         if addressed:
+            if len(self.outgoing) + len(addressed) > self._outbound.never_too_many:
+                self._weigh(addressed)
             self.outgoing += addressed
         else:
             self.unheard = True
@@ -343,6 +364,11 @@ class Context:
             raise TooManyMessages(self._envelope.channel, limit, self.key)
         self._ordinal = ordinal
         return ordinal
+
+    def _weigh(self, addressed: list[Envelope]) -> None:
+        if self._load is None:
+            self._load = Load(self._envelope.channel, self._outbound.max_sent_bytes, self.key, self.outgoing)
+        self._load.add(addressed)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -71,6 +71,10 @@ class Settings:
     """How many messages and timers one run of a handler, one `bus.transaction()` or one `publish_many` may send. A
     message to many receivers counts once.
     """
+    max_sent_bytes: int = 128 << 20
+    """How many bytes of messages they may have, once for each receiver, and how many bytes of statements one run may
+    give `ctx.execute`. One message, or one statement, always passes.
+    """
     unheard: Literal["warn", "refuse"] = "warn"
     """What happens to an event that no subscription receives: a warning once per type, or Unroutable."""
     unknown_type_wait: timedelta = timedelta(0)
@@ -107,6 +111,7 @@ class Settings:
                 "max_message_depth",
                 "max_hops",
                 "max_sent",
+                "max_sent_bytes",
                 "lanes",
             )
             if (value := getattr(self, name)) is not None and value < 1

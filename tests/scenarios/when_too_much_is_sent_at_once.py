@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import psycopg
@@ -17,6 +18,7 @@ from sagabus import (
     Context,
     Saga,
     Settings,
+    TooManyBytes,
     TooManyMessages,
     event,
     handler,
@@ -256,6 +258,132 @@ async def test_the_limit_may_be_as_large_as_one_likes(database: Database, on_dat
         await bus.idle()
 
         assert bus.bus.statistics["listener", "completed"] == 2 * LIMIT + 1
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+LARGEST, MOST = 10_000, 50_000
+SMALL = Settings(max_message_size=LARGEST, max_sent_bytes=MOST)
+TEXT = "x" * 9_000
+FITS = 5
+"""So many messages with that text are within the limit, and one more is not."""
+
+
+BIG_WAYS: dict[str, Callable[[Context], None]] = {
+    "publish": lambda ctx: ctx.publish(Noted(key="B", text=TEXT)),
+    "publish with options": lambda ctx: ctx.publish(Noted(key="B"), headers={"n": TEXT}),
+    "send": lambda ctx: ctx.send(Do(key="B"), headers={"n": TEXT}),
+    "schedule": lambda ctx: ctx.schedule(Noted(key="B", text=TEXT), after=MINUTE),
+}
+
+
+@pytest.mark.parametrize("way", BIG_WAYS)
+async def test_a_run_that_sends_too_many_bytes_fails_once_and_leaves_nothing(harness: MakeHarness, way: str) -> None:
+    @handler("sower", key="key")
+    async def sow(message: Begun, ctx: Context) -> None:
+        for number in range(ENDLESS):
+            made.append(number)
+            BIG_WAYS[way](ctx)
+
+    async with harness(sow, listen, do, settings=SMALL) as bus:
+        await bus.publish(Begun(key="A", way=""))
+        await bus.advance(timedelta(days=1))
+
+        assert made == list(range(FITS + 1))
+        (letter,) = await bus.dead_letters()
+        assert (letter.cause, letter.error_type) == (Cause.PERMANENT, "sagabus.errors.TooManyBytes")
+        assert f"sower, key 'A': more than {MOST} bytes of messages at once" in letter.reason
+        assert "Settings.max_sent_bytes" in letter.reason
+        assert sum(each.waiting for each in await bus.bus.counts()) == 0
+
+
+async def test_each_receiver_counts_and_a_run_of_both_kinds_is_counted_as_a_whole(harness: MakeHarness) -> None:
+    refused: list[int] = []
+
+    @handler("sower", key="key")
+    def sow(message: Begun, ctx: Context) -> None:
+        ctx.publish(Grown(key="B"), headers={"n": TEXT})  # to two
+        for number in range(FITS):
+            try:
+                ctx.publish(Noted(key="B", text=TEXT))
+            except TooManyBytes:
+                refused.append(number)
+
+    async with harness(sow, listen, listen_too, settings=SMALL) as bus:
+        await bus.publish(Begun(key="A", way=""))
+
+        assert refused == [3, 4]
+        assert bus.bus.statistics["listener", "completed"] == 1 + 3  # whoever takes the error goes on without the rest
+
+
+async def test_one_message_passes_whatever_the_limit_is(harness: MakeHarness) -> None:
+    @handler("sower", key="key")
+    def sow(message: Begun, ctx: Context) -> None:
+        ctx.publish(Noted(key="B", text=TEXT))
+
+    async with harness(sow, listen, settings=Settings(max_sent_bytes=1)) as bus:
+        await bus.publish(Begun(key="A", way=""))
+        await bus.bus.publish_many([Noted(key="A", text=TEXT)])
+        async with bus.bus.transaction() as tx:
+            tx.publish(Noted(key="A", text=TEXT))
+        await bus.idle()
+
+        assert bus.bus.statistics["listener", "completed"] == 3
+
+
+@pytest.mark.parametrize("fits", [True, False])
+async def test_a_batch_and_a_block_have_the_same_limit(harness: MakeHarness, *, fits: bool) -> None:
+    count = FITS if fits else FITS + 1
+    many = [Noted(key="A", number=number, text=TEXT) for number in range(count)]
+
+    async def block(bus: Bus) -> None:
+        async with bus.transaction() as tx:
+            for message in many:
+                tx.publish(message)
+
+    async with harness(listen, settings=SMALL) as bus:
+        for call in (lambda: bus.bus.publish_many(many), lambda: block(bus.bus)):
+            with nullcontext() if fits else pytest.raises(TooManyBytes, match=rf"more than {MOST} bytes of messages"):
+                await call()
+        await bus.idle()
+
+        assert bus.bus.statistics["listener", "completed"] == (2 * FITS if fits else 0)
+
+
+async def test_so_has_a_batch_in_a_joined_transaction(database: Database, on_database: MakeHarness) -> None:
+    many = [Noted(key="A", number=number, text=TEXT) for number in range(FITS + 1)]
+    async with on_database(listen, settings=SMALL) as bus:
+        with begun(database) as connection:
+            joined = bus.bus.join(connection)
+            with pytest.raises(TooManyBytes, match="publish_many"):
+                joined.publish_many(many)
+            for _ in range(2):
+                joined.publish_many(many[:FITS])
+        await bus.idle()
+
+        assert bus.bus.statistics["listener", "completed"] == 2 * FITS
+
+
+@pytest.mark.parametrize("ways", [(("x" * 9_000,), 6), ((), 500)], ids=["large ones", "many"])
+async def test_statements_have_a_limit_as_well(
+    database: Database, on_database: MakeHarness, ways: tuple[tuple[str, ...], int]
+) -> None:
+    parameters, most = ways
+    sql = database.sql("DELETE FROM ledger WHERE id = ?" if parameters else "DELETE FROM ledger")
+
+    @handler("writer", key="key")
+    def write(message: Begun, ctx: Context) -> None:
+        for number in range(ENDLESS):
+            made.append(number)
+            ctx.execute(sql, parameters)
+
+    async with on_database(write, settings=SMALL) as bus:
+        await bus.publish(Begun(key="A", way=""))
+
+        assert len(made) <= most
+        (letter,) = await bus.dead_letters()
+        assert letter.cause is Cause.PERMANENT
+        assert f"writer, key 'A': more than {MOST} bytes of statements at once" in letter.reason
 
 
 # --- in tests ---------------------------------------------------------------------------------------------------------

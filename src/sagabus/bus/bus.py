@@ -42,13 +42,13 @@ from sagabus.engine.observers import Observers
 from sagabus.engine.outbox import AsyncJoinedPublisher, Awaited, JoinedPublisher, TransactionPublisher
 from sagabus.engine.processing import Processing
 from sagabus.engine.publisher import (
+    BATCH,
     Addressed,
     OnCollision,
     Outgoing,
     Publisher,
     PublishOptions,
     Receipt,
-    addressed_by,
     all_envelopes,
 )
 from sagabus.engine.routing import LiveRouting
@@ -246,7 +246,7 @@ class Bus:
         addressed: list[Addressed] = []
 
         def address_all() -> list[Envelope]:
-            addressed[:] = addressed_by(None, messages)
+            addressed[:] = self._publisher.addressed(None, messages, BATCH)
             return all_envelopes(addressed)
 
         _, answers = await self._publishing.append(address_all)

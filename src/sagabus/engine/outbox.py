@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeAlias, Unpack, overload
 
 from sagabus.engine.publisher import (
+    BATCH,
     Addressed,
     OnCollision,
     Outgoing,
     Publisher,
     PublishOptions,
     Receipt,
-    addressed_by,
     all_envelopes,
 )
 from sagabus.engine.routing import LiveRouting, RoutingTable
@@ -21,6 +21,8 @@ from sagabus.message.kinds import Command, Event, wrong_kind
 from sagabus.outcome import Admission
 from sagabus.store import AsyncJoined, Joined, Routed, Routing, Unit
 
+BLOCK = "bus.transaction()"
+
 
 class TransactionPublisher:
     """`bus.transaction()`: the user's rows and messages in one commit at the end of the block, or nothing of either."""
@@ -28,6 +30,7 @@ class TransactionPublisher:
     def __init__(self, unit: Unit, publisher: Publisher) -> None:
         self._unit = unit
         self._publisher = publisher
+        self._load = publisher.load(BLOCK)
         self.pending: list[Outgoing] = []
         self.is_unsure = False
         """Whether a receiver is missing that another process may have added since this one last looked."""
@@ -61,7 +64,7 @@ class TransactionPublisher:
     async def append(self, routing: LiveRouting, store: Routed) -> tuple[list[Addressed], Sequence[Admission]]:
         """Put all that was buffered into the unit, under a routing that the store still has, and what came of it."""
         while self.pending:
-            addressed = addressed_by(None, self.pending)
+            addressed = self._publisher.addressed(None, self.pending, BLOCK)
             answers = await self._unit.append(all_envelopes(addressed), routing.table.version)
             if answers is not None:
                 return addressed, answers
@@ -69,9 +72,9 @@ class TransactionPublisher:
         return [], ()
 
     def _buffer(self, outgoing: Outgoing) -> str:
-        self._publisher.check_count(len(self.pending) + 1, "bus.transaction()")
+        self._publisher.check_count(len(self.pending) + 1, BLOCK)
         try:
-            outgoing.address()  # what cannot travel is refused on this line, not at the commit
+            self._load.add(outgoing.address())  # what cannot travel is refused on this line, not at the commit
         except Unroutable:
             self.is_unsure = True
         self.pending.append(outgoing)
@@ -130,7 +133,7 @@ class JoinedPublisher:
         return self._append(self._publisher.outgoing_many(messages, on_collision))
 
     def _append(self, messages: list[Outgoing]) -> list[Receipt]:
-        addressed = addressed_by(self._table(self._joined.routing()), messages)
+        addressed = self._publisher.addressed(self._table(self._joined.routing()), messages, BATCH)
         return _judged(self._publisher, addressed, list(self._joined.append(all_envelopes(addressed))))
 
 
@@ -168,7 +171,7 @@ class AsyncJoinedPublisher:
         return await self._append(self._publisher.outgoing_many(messages, on_collision))
 
     async def _append(self, messages: list[Outgoing]) -> list[Receipt]:
-        addressed = addressed_by(self._table(await self._joined.routing()), messages)
+        addressed = self._publisher.addressed(self._table(await self._joined.routing()), messages, BATCH)
         return _judged(self._publisher, addressed, list(await self._joined.append(all_envelopes(addressed))))
 
 

@@ -27,6 +27,7 @@ from sagabus.errors import (
 )
 from sagabus.identity import Identity, check_id, stamp_of
 from sagabus.message import message_type_of
+from sagabus.message.load import Load
 from sagabus.message.stamping import checked_headers, checked_key
 from sagabus.outcome import Admission
 from sagabus.policies.deduplication import DeduplicationRules
@@ -86,6 +87,7 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
         return self.sender.address(self.message, self.stamp, self.kind, table)
 
 
+BATCH = "publish_many(...)"
 Addressed: TypeAlias = tuple[Outgoing, list[Envelope]]
 
 
@@ -96,6 +98,7 @@ class Publisher:
         self, sender: Sender, clock: Clock, identity: Identity, rules: DeduplicationRules, observers: Observers
     ) -> None:
         self._sender, self.most = sender, sender.max_sent
+        self._most_bytes, self._never_too_many = sender.max_sent_bytes, sender.never_too_many
         self._clock = clock
         self._identity = identity
         self._rules = rules
@@ -135,7 +138,7 @@ class Publisher:
     def outgoing_many(self, messages: Iterable[object], on_collision: OnCollision) -> list[Outgoing]:
         """Messages of either kind, or (message, id) pairs. Of more than one batch may hold, none is looked at."""
         taken = list(islice(messages, min(self.most + 1, sys.maxsize)))  # no list holds more
-        self.check_count(len(taken), "publish_many(...)")
+        self.check_count(len(taken), BATCH)
         pairs = map(with_id, taken)
         return [self.outgoing(each, None, message_id=given, on_collision=on_collision) for each, given in pairs]
 
@@ -143,6 +146,26 @@ class Publisher:
         """TooManyMessages unless one call, or one transaction, may send so many."""
         if count > self.most:
             raise TooManyMessages(call, self.most)
+
+    def load(self, call: str) -> Load:
+        """Counts the bytes of one call, or one transaction."""
+        return Load(call, self._most_bytes)
+
+    def addressed(self, table: RoutingTable | None, messages: Sequence[Outgoing], call: str) -> list[Addressed]:
+        """Messages with their envelopes, all under one routing; TooManyBytes if that is too much for one call."""
+        found: list[Addressed] = []
+        count, load = 0, None
+        for outgoing in messages:
+            envelopes = outgoing.address(table)
+            found.append((outgoing, envelopes))
+            count += len(envelopes)
+            if load is not None:
+                load.add(envelopes)
+            elif count > self._never_too_many:
+                load = self.load(call)
+                for _, before in found:
+                    load.add(before)
+        return found
 
     def note(self, addressed: Sequence[Addressed], answers: Sequence[Admission], *, is_joined: bool = False) -> None:
         """Log and count what was not accepted, and tell the subscriptions' reactions to duplicates."""
@@ -196,11 +219,6 @@ _ERRORS: Mapping[Admission, tuple[type[DuplicateMessage | MessageIdCollision | M
     ),
     Admission.DUPLICATE: (DuplicateMessage, "message {0} was accepted before by {1}"),
 }
-
-
-def addressed_by(table: RoutingTable | None, messages: Iterable[Outgoing]) -> list[Addressed]:
-    """Messages with their envelopes, all under one routing."""
-    return [(outgoing, outgoing.address(table)) for outgoing in messages]
 
 
 def all_envelopes(addressed: Iterable[Addressed]) -> list[Envelope]:

@@ -56,7 +56,8 @@ class Sender:
         self._encode = codec.encode
         self._max_hops = settings.max_hops
         self._max_size = settings.max_message_size
-        self.max_sent = settings.max_sent
+        self.max_sent, self.max_sent_bytes = settings.max_sent, settings.max_sent_bytes
+        self.never_too_many = min(self.max_sent, max(self.max_sent_bytes // self._max_size, 1))
         self._refuses_unheard = settings.unheard == "refuse"
         self.observers = observers or Observers()
         self._adds_headers = self.observers.are_sending

@@ -38,6 +38,7 @@ from sagabus.errors.messages import (
     MessageTooDeep,
     MessageTooLarge,
     MessageTooNew,
+    TooManyBytes,
     TooManyMessages,
     UnknownMessageType,
 )
@@ -64,7 +65,8 @@ __all__ += ["InvalidMessageId", "InvalidTime", "MendRefused", "MessageError", "M
 __all__ += ["MessageNotDeclared", "MessageTooDeep", "MessageTooLarge", "MessageTooNew", "MessageTooOld"]
 __all__ += ["NoOpenTransaction", "SagaBusError", "SagaNotFound", "SchemaTooNew", "StateInvalid", "StateTooLarge"]
 __all__ += ["StateTooNew", "StatementRefused", "StoreBusy", "StoreCorrupt", "StoreError", "StoreFull", "StoreReadOnly"]
-__all__ += ["StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded", "TooManyMessages", "TransactionLost"]
+__all__ += ["StoreUnavailable", "StoreUntrusted", "TimeLimitExceeded", "TooManyBytes", "TooManyMessages"]
+__all__ += ["TransactionLost"]
 __all__ += ["TransportError", "TransportRefused", "UnknownMessageType", "UnknownName", "Unroutable"]
 __all__ += ["UnsupportedCapability", "ValueReturned", "WrongDatabase", "WrongEventLoop", "WrongType"]
 

@@ -80,6 +80,25 @@ class TooManyMessages(MessageError):
         return f"{text}: send the rest with later messages, or raise Settings.max_sent"
 
 
+class TooManyBytes(MessageError):
+    """Send the rest with later messages, or raise `Settings.max_sent_bytes`: no run, transaction or batch sends more
+    bytes.
+    """
+
+    def __init__(self, sender: str, limit: int, key: str | None = None, what: str = "messages") -> None:
+        super().__init__(sender, limit, key, what)
+        self.sender = sender
+        """The subscription whose run it is, or the call from outside."""
+        self.limit = limit
+        self.key = key
+        self.what = what
+
+    def __str__(self) -> str:
+        where = self.sender if self.key is None else f"{self.sender}, key {self.key!r}"
+        text = f"{where}: more than {self.limit} bytes of {self.what} at once"
+        return f"{text}: leave the rest to later messages, or raise Settings.max_sent_bytes"
+
+
 class MessageTooNew(MessageError):
     """Run a newer worker: this one knows only older versions of the message."""
 
