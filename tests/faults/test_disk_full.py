@@ -1,5 +1,6 @@
 """No room left: nothing is half done, nobody is blamed, and the work goes on as soon as there is room."""
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from tests.faults.conftest import Heard
 from tests.faults.files import prepare, query
 
 from sagabus import Bus, Connection, Context, RetryPolicy, Settings, event, failpoint, handler
+from sagabus.cli import main
 from sagabus.errors import StoreFull, TransactionLost
 from sagabus.stores.sqlite import SqliteStore
 
@@ -64,6 +66,14 @@ def store(tmp_path: Path) -> Path:
 
 def make_bus(store: Path, *handlers: object) -> Bus:
     return Bus(f"sqlite:///{store}", *handlers, settings=Settings(lanes=1))
+
+
+async def kinds(store: Path) -> list[tuple[str, str, str | None]]:
+    bus = make_bus(store, buffered)
+    await bus.open(worker=False)
+    found = [(each.kind, each.severity, each.command) for each in (await bus.doctor()).findings]
+    await bus.close()
+    return found
 
 
 @contextmanager
@@ -198,3 +208,43 @@ async def test_a_disk_that_is_really_full(small_disk: Path, heard: Heard) -> Non
         assert (await bus.health()).is_ready
 
     check_done_once(store, 0, 1, 2)
+
+
+async def problems(store: Path, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What `sagabus health` says."""
+    assert await asyncio.to_thread(main, ["health", "--store", f"sqlite:///{store}"]) == 1
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem: ")]
+
+
+async def test_the_doctor_and_the_health_command_name_the_full_disk_before_they_ask_for_workers(
+    small_disk: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = small_disk / "full.db"
+    prepare(full, TABLES)
+    async with make_bus(full, buffered):
+        fill(small_disk / "rubbish")
+        first, *_ = await kinds(full)
+        told, *_ = await problems(full, capsys)
+
+    assert first == ("disk-full", "error", f"df -h {small_disk}")
+    assert told.startswith("problem: the disk of the store has only ")
+    assert "disk-full" not in {kind for kind, _, _ in await kinds(store)}
+
+
+async def test_a_file_that_cannot_be_opened_for_lack_of_room_is_no_mere_error_of_the_disk(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = small_disk / "full.db"
+    prepare(full, TABLES)
+    async with make_bus(full, buffered):
+        pass
+    fill(small_disk / "rubbish")
+
+    (told,) = await problems(full, capsys)
+    with pytest.raises(StoreFull, match="its disk is full"):
+        await make_bus(full, buffered).open()
+
+    assert told.endswith("its disk is full: make room")
+    (small_disk / "rubbish").unlink()
+    async with make_bus(full, buffered) as bus:
+        assert (await bus.health()).is_ready

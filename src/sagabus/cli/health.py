@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from sagabus.bus.diagnosis.surroundings import no_room_text
 from sagabus.cli.loading import load_bus
 from sagabus.cli.opening import Seconds, json_option, named, opened, schema_of, split_target, store_of, store_option
 from sagabus.cli.output import Refused, emit_json
@@ -129,11 +130,13 @@ async def _look(target: str | None, url: str | None, max_age: float | None, with
                 return Findings(store=name, schema=version, problems=[problem])
             async with opened(target, url) as bus:
                 served = await _subscriptions(bus, _declared(target))
+                no_room = no_room_text(await bus.store.inspect.conditions())
     except TimeoutError:
         return Findings(store=name, problems=[f"the store did not answer within {within:g} s"])
     except (SagaBusError, OSError) as error:
         return Findings(store=name, problems=[f"the store does not answer: {printable(discreet(str(error)))}"])
-    problems = [problem for each in served for problem in _problems(each, max_age)]
+    problems = [] if no_room is None else [no_room]
+    problems += [problem for each in served for problem in _problems(each, max_age)]
     return Findings(store=name, schema=version, subscriptions=served, problems=problems)
 
 

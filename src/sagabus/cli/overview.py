@@ -13,6 +13,7 @@ from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import count_text, show_fields, show_table
 from sagabus.cli.text import printable, span_text, time_text
+from sagabus.text import size_text
 
 if TYPE_CHECKING:
     from sagabus.bus.inspection.records import (
@@ -87,15 +88,6 @@ def workers(arguments: tuple[str, ...], url: str | None, *, as_json: bool) -> No
         if each.runs:
             click.echo(f"\n{printable(each.worker)}: {count_text(each.running, 'run')} longer than a second")
             show_table(("for", "subscription", "message", "id", "key"), map(_run_row, each.runs))
-
-
-def size_text(size: int) -> str:
-    """Bytes as people read them."""
-    number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
-    while number >= 1000 and len(units) > 1:
-        number /= 1000
-        units.pop(0)
-    return f"{number:.0f} B" if units[0] == "B" else f"{number:.1f} {units[0]}"
 
 
 def pause_text(name: str, pause: PauseRecord) -> str:

@@ -63,6 +63,10 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     """Of the row where it has one."""
 
 
+SMALLEST_ROOM = 4 * 1024 * 1024
+"""Bytes. With less a disk counts as full: a store writes more than what it is asked to keep."""
+
+
 class Conditions(msgspec.Struct, frozen=True, gc=False):
     """What a store works with."""
 
@@ -76,6 +80,10 @@ class Conditions(msgspec.Struct, frozen=True, gc=False):
     """
     transactions_command: str | None = None
     """What people type to list them."""
+    room: int | None = None
+    """How many bytes are free where it lies; None where the store cannot say."""
+    room_command: str | None = None
+    """What people type to see that."""
 
 
 class Still(msgspec.Struct, frozen=True, gc=False):

@@ -1,9 +1,9 @@
-"""Texts for people: what comes from outside made safe to show, durations, and the names that were probably meant."""
+"""Texts for people: what comes from outside made safe to show, durations, sizes, and the names that were meant."""
 
 from sagabus.text.hiding import discreet, hidden
 from sagabus.text.nearest import known_names, nearest
 from sagabus.text.safe import printable, printable_lines
-from sagabus.text.spans import span_text
+from sagabus.text.spans import size_text, span_text
 from sagabus.text.values import HIDDEN, Values
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "nearest",
     "printable",
     "printable_lines",
+    "size_text",
     "span_text",
 ]

@@ -11,7 +11,8 @@ from sagabus.bus.diagnosis.records import Finding
 from sagabus.bus.diagnosis.subject import Looks, Subject
 from sagabus.clock import micros
 from sagabus.errors import TransportError
-from sagabus.text import discreet, hidden, span_text
+from sagabus.store.examination import SMALLEST_ROOM, Conditions
+from sagabus.text import discreet, hidden, size_text, span_text
 from sagabus.transport import Overseen, Topology
 from sagabus.transports.wire import feeds_another_store
 
@@ -21,6 +22,14 @@ OLD_TRANSACTION = timedelta(minutes=15)
 """While it is open, the database keeps every row that was deleted since, so that fetches and looks take longer."""
 _PATIENCE = 5.0
 """Seconds for one broker."""
+
+
+def no_room_text(conditions: Conditions) -> str | None:
+    """What keeps a store from taking work: a full disk. None where there is room, or where that is not known."""
+    if conditions.room is None or conditions.room >= SMALLEST_ROOM:
+        return None
+    left = f"the disk of the store has only {size_text(conditions.room)} left"
+    return f"{left}: a full one accepts and commits nothing, and costs workers their lanes. Make room"
 
 
 async def _clock(subject: Subject) -> AsyncIterator[Finding]:
@@ -33,6 +42,12 @@ async def _clock(subject: Subject) -> AsyncIterator[Finding]:
         apart = span_text(timedelta(microseconds=ahead))
         text = f"the clock of this machine is {apart} {which} that of the store: set both by the same time server"
         yield subject.finding("clock", "warning", "clock", text, "timedatectl status")
+
+
+async def _room(subject: Subject) -> AsyncIterator[Finding]:
+    conditions = await subject.store.inspect.conditions()
+    if (text := no_room_text(conditions)) is not None:
+        yield subject.finding("disk-full", "error", "store", text, conditions.room_command)
 
 
 async def _pooler(subject: Subject) -> AsyncIterator[Finding]:
@@ -128,6 +143,7 @@ async def _policies_of(subject: Subject, way: Way) -> list[Finding | str]:
 
 LOOKS: Looks = [
     ("the clock of the store", _clock),
+    ("the disk of the store", _room),
     ("the pooler", _pooler),
     ("open transactions", _transactions),
     ("the schema", _schema),

@@ -31,6 +31,7 @@ from sagabus.errors import (
 from sagabus.stores.sqlite.driver import Driver
 from sagabus.stores.sqlite.holders import holders_of
 from sagabus.stores.sqlite.locking import handle_locks
+from sagabus.stores.sqlite.surroundings import is_full
 
 T = TypeVar("T")
 
@@ -87,6 +88,8 @@ def translated(path: str) -> Generator[None, None, None]:
 
 def store_error(error: Exception, path: str, text: str | None = None) -> StoreError:
     """The store's error for a driver's, by class."""
+    if isinstance(error, apsw.IOError) and is_full(path):
+        return StoreFull(f"{path}: {text or error}; its disk is full: make room", store=path)
     for theirs, ours in _ERRORS:
         if isinstance(error, theirs):
             if ours is StoreBusy:

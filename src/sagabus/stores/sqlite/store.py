@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from shlex import quote
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from sagabus.errors import StoreUnavailable
 from sagabus.failpoint import hit
 from sagabus.outcome import Admission, Parameters, Settled
 from sagabus.store import AsyncJoined, Batch, Capability, Cursor, Fetched, Joined
+from sagabus.store.examination import Conditions
 from sagabus.store.loud import Sift
 from sagabus.stores.process import check_process
 from sagabus.stores.sql import settling
@@ -43,7 +45,7 @@ from sagabus.stores.sqlite.looking import Looker
 from sagabus.stores.sqlite.quiet_lanes import OtherWriters, QuietLanes, ends_of
 from sagabus.stores.sqlite.sets import Executor
 from sagabus.stores.sqlite.statements import STATEMENTS
-from sagabus.stores.sqlite.surroundings import check_name, network_file_system, warn_of_writers
+from sagabus.stores.sqlite.surroundings import check_name, network_file_system, room, warn_of_writers
 from sagabus.stores.sqlite.thread import DatabaseThread
 from sagabus.stores.sqlite.unit import SqliteUnit
 from sagabus.stores.sqlite.waking import Waking
@@ -119,6 +121,11 @@ class SqliteStore(SqlCalls):
         return [
             f"{self.path} lies on a network file system ({kind}), where SQLite's locks and log are not safe: {way_out}"
         ]
+
+    async def _conditions(self) -> Conditions:
+        """The clock and the disk of this machine."""
+        free, folder = await asyncio.to_thread(room, self.path)
+        return Conditions(self._clock.now(), room=free, room_command=f"df -h {quote(folder)}")
 
     async def _not_in_a_copy(self) -> str:
         """The number of the file in its file system: a copy has another one."""

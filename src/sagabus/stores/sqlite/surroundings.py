@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -37,6 +38,8 @@ _OVER_A_NETWORK = frozenset(
         "smbfs",
     ]
 )
+_INDEX = 32 * 1024
+"""Bytes that the index of the write-ahead log takes at least."""
 MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -50,6 +53,20 @@ def warn_of_writers(path: str) -> None:
     """Log a WARNING for a file that every user of the machine may write: what it holds, handlers act upon."""
     if os.name == "posix" and stat.S_IMODE(os.stat(path).st_mode) & stat.S_IWOTH:  # noqa: PTH116  # a path is a text here
         log.warning("%s: every user of this machine may write this file: take that right away (chmod o-w)", path)
+
+
+def room(path: str) -> tuple[int, str]:
+    """How many bytes are free on the disk of a file, and the folder of the file."""
+    folder = Path(path).resolve().parent
+    return shutil.disk_usage(folder).free, str(folder)
+
+
+def is_full(path: str) -> bool:
+    """Whether the disk of a file lacks room even for the index of the log, which the first opening makes."""
+    try:
+        return room(path)[0] < _INDEX
+    except OSError:
+        return False
 
 
 def network_file_system(path: str) -> str | None:
