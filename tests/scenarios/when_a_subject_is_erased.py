@@ -367,6 +367,8 @@ async def test_an_erasure_that_was_stopped_goes_on_when_it_is_called_again(datab
         ({"key": ""}, "neither a key nor a correlation id is empty"),
         ({"key": MARK, "reason": ""}, "must not be empty"),
         ({"key": MARK, "reason": f"{MARK} has asked"}, "the reason names what is to be erased"),
+        ({"key": MARK, "reason": f"{MARK.upper()} has asked"}, "the reason names what is to be erased"),
+        ({"correlation_ids": [MARK], "by": f"<{MARK}>"}, "`by` names what is to be erased"),
         ({"correlation_ids": [str(each) for each in range(101)]}, "at most 100 correlation ids"),
     ],
 )

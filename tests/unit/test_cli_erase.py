@@ -57,7 +57,7 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     asyncio.run(fill(url))
     monkeypatch.setattr(sys.modules[__name__], "bus", Bus(url, Case), raising=False)
     capsys.readouterr()
-    return Cli(capsys)
+    return Cli(capsys, url)
 
 
 HERE = f"{__name__}:bus"

@@ -153,11 +153,12 @@ def subjects_of(key: str | None, correlation_ids: Sequence[str], channel: str | 
 
 
 def entry_of(subjects: Sequence[Subject], reason: str, by: str | None) -> Entry:
-    """The entry of the audit log, in which the subject stands as a digest; ValueError for a reason that names it."""
+    """The entry of the audit log, in which the subject stands as a digest; ValueError for words that name it."""
     who, why = author(by), checked_reason(reason)
     for each in subjects:
-        if re.search(rf"(?<!\w){re.escape(each.text)}(?!\w)", why):
-            raise ValueError("the reason names what is to be erased, and the audit log would keep it: leave it out")
+        for name, text in (("the reason", why), ("`by`", who)):
+            if re.search(rf"(?<!\w){re.escape(each.text)}(?!\w)", text, re.IGNORECASE):
+                raise ValueError(f"{name} names what is to be erased, and the audit log would keep it: leave it out")
     target = pseudonym(*(each.text for each in subjects))
     return Entry(
         verb="subject.erase", channel=subjects[0].channel or "", target=target, by=who, reason=why, before="{}"
