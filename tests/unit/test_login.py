@@ -5,6 +5,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,13 @@ def test_what_a_function_raises_is_said_by_its_type_only(error: BaseException) -
     assert f"raised {type(error).__name__}" in problem_of(asking(raising(error)))
 
 
-@pytest.mark.parametrize("error", [Token(SECRET), asyncio.CancelledError(SECRET)], ids=repr)
+class Given(BaseException):
+    """As some libraries have them for time-outs."""
+
+
+@pytest.mark.parametrize(
+    "error", [Token(SECRET), asyncio.CancelledError(SECRET), Given(SECRET), SystemExit(SECRET)], ids=repr
+)
 def test_so_is_what_a_coroutine_raises(error: BaseException) -> None:
     async def ask() -> str:
         return raising(error)()
@@ -268,10 +275,10 @@ async def test_a_question_that_hangs_is_given_up_and_no_second_one_begins_meanwh
         return SECRET
 
     password = asking(ask)
-    with pytest.raises(PasswordProblem, match=r"has not answered within 0\.01 s"):
-        await password.current(0.01)
+    with pytest.raises(PasswordProblem, match=r"has not answered within 0\.2 s"):
+        await password.current(0.2)
     with pytest.raises(PasswordProblem, match="still being asked"):
-        await password.current(PATIENCE)
+        await password.current(0.2)
     assert asked == 1
     may_end.set()
 
@@ -309,6 +316,129 @@ async def test_one_that_hangs_for_ever_is_asked_again_after_a_while() -> None:
     assert asked == 4
     assert loop.time() - begun >= within * (2 + 4 + 8)  # the pauses double, so that few threads are left
     hangs.set()
+
+
+async def test_questions_that_hang_together_count_once_and_one_alone_is_asked_after_them() -> None:
+    hangs, asked = threading.Event(), 0
+
+    def ask() -> str:
+        nonlocal asked
+        asked += 1
+        hangs.wait()
+        return SECRET
+
+    password, within = asking(ask), 0.05
+    loop = asyncio.get_running_loop()
+
+    async def texts() -> set[str]:
+        async def text() -> str:
+            with pytest.raises(PasswordProblem) as caught:
+                await password.current(within)
+            return "late" if "has not answered within" in caught.value.text else "spared"
+
+        return {await each for each in [asyncio.create_task(text()) for _ in range(8)]}
+
+    begun = loop.time()
+    assert await texts() == {"late"}
+    assert asked == 8
+
+    async def one_is_asked() -> bool:
+        return "late" in await texts()
+
+    await until(one_is_asked)
+    assert asked == 9
+    assert within * 2 <= loop.time() - begun < within * 2**8
+    hangs.set()
+
+
+async def test_an_answer_ends_the_pauses_whatever_hangs_for_ever() -> None:
+    hangs, answers = threading.Event(), False
+
+    def ask() -> str:
+        if not answers:
+            hangs.wait()
+        return SECRET
+
+    password, within = asking(ask), 0.02
+    loop = asyncio.get_running_loop()
+
+    async def is_answered() -> bool:
+        try:
+            return await password.current(within) == SECRET
+        except PasswordProblem:
+            return False
+
+    for _ in range(6):  # such as once a day
+        answers, begun = False, loop.time()
+        assert not await is_answered()
+        answers = True
+        await until(is_answered)
+        assert loop.time() - begun < within * 2**5
+    hangs.set()
+
+
+async def test_a_caller_that_goes_away_costs_the_others_nothing() -> None:
+    may_end, asked = threading.Event(), asyncio.Semaphore(0)
+    loop = asyncio.get_running_loop()
+
+    def ask() -> str:
+        loop.call_soon_threadsafe(asked.release)
+        may_end.wait(PATIENCE)
+        return SECRET
+
+    password = asking(ask)
+    gone, other = (asyncio.create_task(password.current(PATIENCE)) for _ in range(2))
+    await asked.acquire()
+    await asked.acquire()
+    gone.cancel()
+    await asyncio.wait([gone])
+    third = asyncio.create_task(password.current(PATIENCE))
+    await asked.acquire()
+    may_end.set()
+
+    assert gone.cancelled()
+    assert await other == await third == SECRET
+
+
+async def test_callers_that_all_go_away_leave_few_threads() -> None:
+    hangs, asked = threading.Event(), 0
+
+    def ask() -> str:
+        nonlocal asked
+        asked += 1
+        hangs.wait(PATIENCE)
+        return SECRET
+
+    password, within = asking(ask), 0.2
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    while loop.time() - begun < within * 4 and asked < 100:
+        with suppress(TimeoutError, PasswordProblem):
+            async with asyncio.timeout(within / 10):
+                await password.current(within)
+        await asyncio.sleep(0)
+
+    assert asked <= 12  # those of the first while, and one after the pause
+    hangs.set()
+
+
+@pytest.mark.parametrize("is_plain", [True, False])
+async def test_no_log_of_asyncio_shows_it(is_plain: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def later() -> str:
+        await asyncio.sleep(0)
+        return SECRET
+
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0  # all steps are logged, with what they hand on
+    caplog.set_level("DEBUG")
+    try:
+        assert await asking((lambda: SECRET) if is_plain else later).current(PATIENCE) == SECRET
+    finally:
+        loop.set_debug(False)
+
+    assert "_awaited" in caplog.text
+    assert SECRET not in caplog.text
 
 
 async def test_a_coroutine_that_hangs_is_cancelled() -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 from sagabus.introspection import callables
@@ -38,12 +39,59 @@ class PasswordProblem(Exception):
         self.text = text
 
 
-class _Late(NamedTuple):
-    """A question that was given up."""
+_Work: TypeAlias = "Future[_Answer | PasswordProblem] | asyncio.Task[_Answer | PasswordProblem]"
 
-    work: Future[object] | asyncio.Task[object]
-    since: float
-    """When, by the clock of event loops: all of them have the same."""
+
+class _Left(NamedTuple):
+    """A question that no one waits for any more."""
+
+    work: _Work
+    begun: float
+
+
+@dataclass(slots=True)
+class _Pauses:
+    """Says whether one more question may begin, while others hang."""
+
+    _left: list[_Left] = field(default_factory=list["_Left"])
+    """Those that have not ended. It takes longer than it may before one counts: its caller may just have gone away."""
+    _rounds: int = 0
+    """How often questions have hung since the last answer; those that do so together count once."""
+    _again: float = 0.0
+
+    def may_ask(self, within: float) -> bool:
+        """Whether a question that has so many seconds may begin now. While others hang, it is one after each pause."""
+        self._left = [left for left in self._left if not left.work.done()]
+        now = monotonic()
+        late = [left.begun for left in self._left if now - left.begun >= within]
+        if not late:
+            return True
+        if not self._rounds:
+            self._pause(max(late), within)
+        if now < self._again:
+            return False
+        self._pause(now, within)
+        return True
+
+    def leave(self, work: _Work, begun: float) -> None:
+        """No one waits for this question any more."""
+        self._left.append(_Left(work, begun))
+
+    def end(self, begun: float) -> None:
+        """A question was answered: those that hang since before it tell nothing of the next one."""
+        self._left = [left for left in self._left if left.begun > begun]
+        self._rounds, self._again = 0, 0.0
+
+    def _pause(self, begun: float, within: float) -> None:
+        self._rounds += 1
+        self._again = begun + within + within * 2**self._rounds
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Answer:
+    """What was given. Its `repr` shows nothing of it: in debug mode asyncio logs the results of tasks."""
+
+    value: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +103,7 @@ class Password:
     _fixed: str | None = field(default=None, repr=False)
     _ask: Callable[[], object] | None = field(default=None, repr=False)
     _what: str = field(default="", repr=False)
-    _late: list[_Late] = field(default_factory=list["_Late"], repr=False, compare=False)
-    """Questions that were given up, and had not ended."""
+    _pauses: _Pauses = field(default_factory=_Pauses, repr=False, compare=False)
 
     @classmethod
     def fixed(cls, password: str) -> Password:
@@ -108,43 +155,51 @@ class Password:
         """
         if self._ask is None:
             return self._fixed
-        self._late[:] = [late for late in self._late if not late.work.done()]
-        if self._late and asyncio.get_running_loop().time() - self._late[-1].since < within * 2 ** len(self._late):
+        if not self._pauses.may_ask(within):
             raise PasswordProblem(f"{self._what} is still being asked, and has not answered: let it end in time")
         found = await self._answered(self._ask, within)
         if isinstance(found, PasswordProblem):
             raise PasswordProblem(found.text)
-        return _checked(found, self._what)
+        return _checked(found.value, self._what)
 
-    async def _answered(self, ask: Callable[[], object], within: float) -> object:
+    async def _answered(self, ask: Callable[[], object], within: float) -> _Answer | PasswordProblem:
+        begun = monotonic()
         thread = None if iscoroutinefunction(callables.called(ask)) else self._in_a_thread(ask)
-        work: asyncio.Task[object] = asyncio.get_running_loop().create_task(self._awaited(ask, thread))
+        work = asyncio.get_running_loop().create_task(self._awaited(ask, thread))
         try:
             await asyncio.wait([work], timeout=within)
         finally:
             if not work.done():
                 work.cancel()
                 left = work if thread is None or thread.done() else thread
-                self._late.append(_Late(left, asyncio.get_running_loop().time()))
+                self._pauses.leave(left, begun)
         if not work.done():
             return PasswordProblem(f"{self._what} has not answered within {within:g} s: let it end in time")
+        self._pauses.end(begun)
         return self._raised(asyncio.CancelledError()) if work.cancelled() else work.result()
 
-    async def _awaited(self, ask: Callable[[], object], thread: Future[object] | None) -> object:
+    async def _awaited(
+        self, ask: Callable[[], object], thread: Future[_Answer | PasswordProblem] | None
+    ) -> _Answer | PasswordProblem:
         try:
-            found = ask() if thread is None else await asyncio.wrap_future(thread)
-            return await found if isawaitable(found) else found
-        except Exception as error:  # noqa: BLE001  # it is the user's code
+            found = _Answer(ask()) if thread is None else await asyncio.wrap_future(thread)
+            if isinstance(found, _Answer) and isawaitable(found.value):
+                found = _Answer(await found.value)
+        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  # it is the user's code
             return self._raised(error)
+        return found
 
-    def _in_a_thread(self, ask: Callable[[], object]) -> Future[object]:
+    def _in_a_thread(self, ask: Callable[[], object]) -> Future[_Answer | PasswordProblem]:
         """The answer, asked in a thread that keeps no process alive: asyncio's own threads would, while it hangs."""
-        answer: Future[object] = Future()
+        answer: Future[_Answer | PasswordProblem] = Future()
         answer.set_running_or_notify_cancel()  # so that a caller that gives it up sees when it ends
 
         def run() -> None:
+            found: _Answer | PasswordProblem
             try:
-                found = ask()
+                found = _Answer(ask())
             except PasswordProblem as problem:
                 found = problem
             except BaseException as error:  # noqa: BLE001  # it is the user's code
