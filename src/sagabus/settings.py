@@ -98,46 +98,25 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        problems = [
-            f"Settings.{name} must be at least 1, not {value}"
-            for name in (
-                "concurrency",
-                "prefetch",
-                "prefetch_bytes",
-                "state_bytes",
-                "threads",
-                "purge_limit",
-                "max_message_size",
-                "max_message_depth",
-                "max_hops",
-                "max_sent",
-                "max_sent_bytes",
-                "lanes",
-            )
-            if (value := getattr(self, name)) is not None and value < 1
-        ]
-        if self.unheard not in ("warn", "refuse"):
-            problems.append(f"Settings.unheard must be 'warn' or 'refuse', not {self.unheard!r}")
-        problems += self._of_names()
-        durations: dict[str, timedelta] = {
-            name: value for name in _DURATIONS if (value := getattr(self, name)) is not None
-        }
-        problems += span_problems("Settings", **durations)
-        problems += [
-            f"Settings.{name} must be greater than zero"
-            for name, value in durations.items()
-            if name not in _MAY_BE_ZERO and value == timedelta(0)
-        ]
-        if self.lanes is not None and self.lanes > MOST_LANES:
-            problems.append(f"Settings.lanes must be at most {MOST_LANES}, not {self.lanes}")
-        if _is_short(self.retention) and not self.short_retention:
-            problems.append(
-                f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to allow it"
-            )
+        problems = [*self._of_counts(), *self._of_choices(), *self._of_durations()]
         if problems:
             raise ConfigurationError(*problems)
 
-    def _of_names(self) -> Iterator[str]:
+    def _of_counts(self) -> Iterator[str]:
+        for name in _COUNTS:
+            value: object = getattr(self, name)
+            if value is None and name == "lanes":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool):
+                yield f"Settings.{name} must be a whole number, not {value!r}"
+            elif value < 1:
+                yield f"Settings.{name} must be at least 1, not {value}"
+            elif name == "lanes" and value > MOST_LANES:
+                yield f"Settings.lanes must be at most {MOST_LANES}, not {value}"
+
+    def _of_choices(self) -> Iterator[str]:
+        if self.unheard not in ("warn", "refuse"):
+            yield f"Settings.unheard must be 'warn' or 'refuse', not {self.unheard!r}"
         if self.durability not in ("require", "warn", "accept"):
             yield f'Settings.durability must be "require", "warn" or "accept", not {self.durability!r}'
         redact: object = self.redact
@@ -145,14 +124,35 @@ class Settings:
             yield f"Settings.redact must be a function that gets a text and returns one, not {redact!r}"
         if self.journal not in ("off", "sampled", "all"):
             yield f'Settings.journal must be "off", "sampled" or "all", not {self.journal!r}'
-        if not 0 <= self.journal_sample <= 1:
-            yield f"Settings.journal_sample must be from 0 to 1, not {self.journal_sample}"
+        given: dict[str, object] = {name: getattr(self, name) for name in self.__slots__}
+        share, short, rules = given["journal_sample"], given["short_retention"], given["deduplication"]
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
+            yield f"Settings.journal_sample must be from 0 to 1, not {share!r}"
+        if not isinstance(short, bool):
+            yield f"Settings.short_retention must be True or False, not {short!r}"
+        if not isinstance(rules, Mapping):
+            yield f"Settings.deduplication must be a mapping from message classes to rules, not {rules!r}"
+
+    def _of_durations(self) -> Iterator[str]:
+        durations = {name: getattr(self, name) for name in _DURATIONS}
+        durations = {name: value for name, value in durations.items() if value is not None or name not in _MAY_BE_NONE}
+        yield from span_problems("Settings", **durations)
+        for name, value in durations.items():
+            if name not in _MAY_BE_ZERO and value == timedelta(0):
+                yield f"Settings.{name} must be greater than zero"
+        if _is_short(self.retention) and self.short_retention is not True:
+            yield f"Settings.retention of {self.retention} is under 24 hours: pass short_retention=True to allow it"
 
 
+_COUNTS: tuple[str, ...] = (
+    *("concurrency", "prefetch", "prefetch_bytes", "state_bytes", "threads", "purge_limit", "lanes"),
+    *("max_message_size", "max_message_depth", "max_hops", "max_sent", "max_sent_bytes"),
+)
 _DURATIONS: tuple[str, ...] = (
     *("lease", "grace", "purge_every", "stuck_every", "retention", "history_retention", "journal_retention"),
     *("audit_retention", "warn_after", "timeout", "unknown_type_wait"),
 )
+_MAY_BE_NONE = ("timeout", "history_retention", "journal_retention")
 _MAY_BE_ZERO = ("grace", "unknown_type_wait")
 
 
