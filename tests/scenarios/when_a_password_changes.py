@@ -1,6 +1,7 @@
 """Secrets that change while a bus runs: it goes on without a restart, and every message takes effect exactly once."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -225,6 +226,34 @@ async def test_the_thread_that_renews_leases_asks_too(place: GuardedDatabase, tm
             await asyncio.to_thread(renew)
     place.change(NEW)
     await asyncio.to_thread(renew)
+    await store.close()
+
+
+async def test_that_thread_is_in_time_where_a_coroutine_waits_for_a_thread_that_hangs(place: GuardedDatabase) -> None:
+    may_end, hung, ended = threading.Event(), False, False
+    may_end.set()
+
+    def blocks() -> str:
+        nonlocal hung, ended
+        hung = not may_end.is_set()
+        may_end.wait(PATIENCE)
+        ended = hung
+        return OLD
+
+    async def ask() -> str:
+        return await asyncio.to_thread(blocks)
+
+    store = STORES[place.kind](place.url(), password=ask)
+    await store.open()
+    keeper = store.keeper()
+    may_end.clear()
+    with pytest.raises(StoreUnavailable, match="no connection within"):
+        await asyncio.to_thread(lambda: keeper.renew("worker", duration=10_000_000, within=0.5))
+
+    assert hung
+    assert not ended
+    may_end.set()
+    await asyncio.to_thread(lambda: keeper.renew("worker", duration=10_000_000, within=10))
     await store.close()
 
 

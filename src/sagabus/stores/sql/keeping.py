@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Protocol
 
@@ -57,8 +58,18 @@ class ServerKeeper:
         raise StoreUnavailable(problem)
 
 
+class _Unwaited(ThreadPoolExecutor):
+    """Threads of an event loop that ends without those that hang, in the user's code or a look-up of a name. Waiting
+    for one, the thread that renews leases would not come back.
+    """
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # as its base
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
+
 async def _renew(twin: Twin, worker: str, duration: int, within: float) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(_Unwaited())
     end = loop.time() + within
     try:
         async with asyncio.timeout_at(end):
