@@ -12,7 +12,7 @@ from tests.scenarios.shop import Noted
 from sagabus import Context, RetryPolicy, Settings, handler
 from sagabus.envelope import LANES, Cause, lane_of
 from sagabus.outcome import Marked, Settled
-from sagabus.store import Batch
+from sagabus.store import Batch, Running
 from sagabus.testing import Harness
 
 LEASE = timedelta(seconds=10)
@@ -160,6 +160,33 @@ async def test_after_two_deaths_each_runs_alone_and_nothing_else_begins(on_datab
         assert (begun, other.begun) == ([], ["fresh0"])
         assert room.most == 1
         assert await bus.dead_letters() == []
+
+
+async def test_why_says_that_a_worker_runs_something_alone(on_database: MakeHarness) -> None:
+    room, other = Room(), Room("other")
+    other.gate.set()
+    async with on_database(room.handler, other.handler) as bus:
+        await bus.publish(Noted(key="A"), wait=False)
+        for _ in range(2):
+            await until(lambda: len(room.inside) == 1)
+            await room.crash(bus)
+        await until(lambda: len(room.inside) == 1)
+        await bus.publish(Noted(key="fresh"), wait=False)
+        inspect = bus.bus.inspect
+        (suspect,) = (await inspect.messages("room", key="A")).messages
+        (worker,) = await inspect.workers()
+        run = Running(suspect.message_id, suspect.message_type, "A", 5_000_000, suspect.position)
+        await bus.bus.store.note_running(worker.worker, {"room": [run]})
+        found = await inspect.why("other", "fresh")
+        room.gate.set()
+        await bus.idle()
+
+    alone = f"{suspect.message_type} {suspect.message_id} of room runs alone there"
+    (sentence,) = found.sentences
+    assert sentence.endswith(
+        f" of worker {worker.worker}. {alone}, because workers have died 2 times while that was in flight: "
+        "nothing else begins meanwhile."
+    )
 
 
 async def test_between_two_lone_runs_everything_else_has_as_long(on_database: MakeHarness) -> None:

@@ -110,6 +110,34 @@ async def test_what_stays_elsewhere_in_its_conversation_is_named() -> None:
     assert any(each.startswith(f"trips.paid {waiting.message_id} {running}") for each in of_bill.sentences)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+async def test_a_message_that_no_live_worker_knows_has_not_failed(kind: str, take: Take) -> None:
+    url = take(kind).url
+
+    @handler("tills", key="trip")
+    def newer(message: Paid | Ended) -> None: ...
+
+    async with Bus(url, newer) as bus:
+        pass
+    admin = Bus(url, newer)
+    await admin.open(worker=False)
+    async with Bus(url, till) as bus:
+        for _ in range(2):
+            await admin.publish(Ended(trip="T1"))
+
+        async def put_back() -> bool:
+            return (await bus.inspect.why("tills", "T1")).holder is not None
+
+        await until(put_back)
+        found = await bus.inspect.why("tills", "T1")
+    await admin.close()
+
+    assert (
+        " was put back without a failure, as the log of its worker says, and is tried again in " in found.sentences[0]
+    )
+    assert found.sentences[0].endswith(" 1 later message waits behind it.")
+
+
 @handler("tills", key="trip")
 def till(message: Paid) -> None: ...
 

@@ -20,6 +20,8 @@ from sagabus.policies.transience import is_transient
 
 _LONGEST = micros(LONGEST)
 FEWEST_DEATHS = 2
+ALONE_FROM = 2
+"""After so many deaths a message runs alone."""
 
 
 class Rule(Enum):
@@ -122,7 +124,7 @@ class RetryPolicy:
     @property
     def alone_from(self) -> int:
         """The number of deaths from which on a message runs alone: the second, or earlier if that is the last."""
-        return min(2, self.deaths - 1)
+        return min(ALONE_FROM, self.deaths - 1)
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether waiting alone may cure it; a group, if it may cure all of its members."""

@@ -220,6 +220,8 @@ class WaitReport:
     """Who owns the lane; None where no live worker does."""
     paused: PauseRecord | None
     """An operator has paused the subscription."""
+    alone: MessageRecord | None = None
+    """What that worker runs alone now, because workers have died while it was in flight: nothing else begins there."""
     elsewhere: tuple[MessageRecord | LetterRecord, ...]
     """Of a live instance: what waits at other subscriptions or keys in the conversation of its timers and messages, and
     open dead letters there. One of them may be what the instance waits for. At most 100 of each.

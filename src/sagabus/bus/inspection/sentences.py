@@ -76,7 +76,7 @@ def _of_the_queue(found: WaitReport) -> Iterator[str]:
         yield f"{_named(each)} is scheduled for {_text(each.due_at)}, {_in(each, found.at)}."
     for each in _first(found, "retrying"):
         if found.holder is None or each.position != found.holder.position:
-            yield f"{_named(each)} has failed {_times(each.attempts)} and runs again {_in(each, found.at)}."
+            yield f"{_named(each)} {_again(each, found.at)}."
 
 
 def _of_the_first(found: WaitReport) -> Iterator[str]:
@@ -88,9 +88,16 @@ def _of_the_first(found: WaitReport) -> Iterator[str]:
         if not parked:
             yield f"A dead letter parks the key.{behind}"
     elif holder is not None and holder.kind == "retrying":
-        yield f"{_named(holder)} has failed {_times(holder.attempts)} and runs again {_in(holder, found.at)}.{behind}"
+        yield f"{_named(holder)} {_again(holder, found.at)}.{behind}"
     elif holder is not None and behind:
         yield f"{_named(holder)} runs first.{behind}"
+
+
+def _again(each: MessageRecord, now: datetime) -> str:
+    """What has become of a message that is tried again. What is no fault of its own is not counted."""
+    if each.attempts:
+        return f"has failed {_times(each.attempts)} and runs again {_in(each, now)}"
+    return f"was put back without a failure, as the log of its worker says, and is tried again {_in(each, now)}"
 
 
 def _of_ready(found: WaitReport) -> Iterator[str]:
@@ -101,6 +108,11 @@ def _of_ready(found: WaitReport) -> Iterator[str]:
     worker = found.worker
     if worker is None:
         yield f"{what}, but lane {found.lane} has no live worker: start one with `sagabus run`."
+        return
+    if (alone := found.alone) is not None:
+        why = f"workers have died {_times(alone.deaths)} while that was in flight"
+        runs = f"{_named(alone)} of {alone.subscription} runs alone there, because {why}"
+        yield f"{what} in lane {found.lane} of worker {worker.worker}. {runs}: nothing else begins meanwhile."
         return
     age = span_text(worker.heartbeat_age)
     yield f"{what} in lane {found.lane} of worker {worker.worker}, which last renewed its lease {age} ago."

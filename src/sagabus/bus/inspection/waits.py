@@ -17,6 +17,7 @@ from sagabus.definitions.reaction import Reaction
 from sagabus.definitions.saga import SagaDefinition
 from sagabus.envelope import DeadLetter, Instance
 from sagabus.errors import HandlingError
+from sagabus.policies.retry import ALONE_FROM
 from sagabus.store import Store
 from sagabus.store.survey import Wanted
 
@@ -61,19 +62,34 @@ async def report(
         paused=paused.get(name),
         elsewhere=await _elsewhere(store, messages, instance, name, key),
     )
-    found = _with_keepers(found, paused, workers)
+    found = _with_keepers(found, paused, workers, await _alone(store, found))
     return sentences(found, is_saga=definition is None or definition.has_instances)
 
 
-def _with_keepers(found: WaitReport, paused: Mapping[str, PauseRecord], workers: Sequence[WorkerStatus]) -> WaitReport:
-    """The report with what may keep the messages that it has found elsewhere."""
+def _with_keepers(
+    found: WaitReport,
+    paused: Mapping[str, PauseRecord],
+    workers: Sequence[WorkerStatus],
+    alone: MessageRecord | None,
+) -> WaitReport:
+    """The report with what may keep the messages that it has found, here and elsewhere."""
     there = {each.subscription for each in found.elsewhere}
     served = {name for worker in workers for name in worker.lanes}
     return replace(
         found,
+        alone=alone,
         elsewhere_paused={name: pause for name, pause in paused.items() if name in there},
         elsewhere_served=frozenset(there & served),
     )
+
+
+async def _alone(store: Store, found: WaitReport) -> MessageRecord | None:
+    """The suspect that keeps the worker of a key from beginning anything else."""
+    worker = found.worker
+    if worker is None or not worker.runs or all(each.kind != "ready" for each in found.messages):
+        return None
+    running = map(record_of, (await store.inspect.waiting(Wanted(why="running"), limit=_MOST)).found)
+    return next((each for each in running if each.worker == worker.worker and each.deaths >= ALONE_FROM), None)
 
 
 async def _elsewhere(
