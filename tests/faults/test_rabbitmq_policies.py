@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 from sagabus import Bus, event, handler
 from sagabus.errors import TransportError
 from sagabus.testing.brokers import PrivateRabbitMQ
-from sagabus.testing.sandbox import ReservedPort
+from sagabus.testing.sandbox import ReservedPort, ServerFailed
 from sagabus.transport import Hazard, Topology, WireMessage
 from sagabus.transports.rabbitmq import RabbitMQTransport, management
 
@@ -163,6 +163,33 @@ async def test_the_doctor_says_it(broker: Managed, tmp_path: Path) -> None:
     (policy,) = [each for each in found.findings if each.kind == "policy"]
     assert (policy.severity, policy.command) == ("error", "rabbitmqctl clear_policy -p / brief")
     assert found.unknown == ()
+
+
+@pytest.mark.parametrize(
+    ("user", "tag", "why"),
+    [
+        ("plain", "", "the tag `management`"),
+        ("stranger", "management", "no permission in the virtual host.*set_permissions -p 'a/b c'"),
+        ("watcher", "monitoring", "no permission in the virtual host"),
+        ("guest", "administrator", "correct it$"),
+    ],
+)
+async def test_who_may_not_look_is_told_what_is_missing(broker: Managed, user: str, tag: str, why: str) -> None:
+    with suppress(ServerFailed):  # there since the last one
+        await broker.control("add_vhost", "a/b c")
+    await broker.control("set_permissions", "-p", "a/b c", "guest", ".*", ".*", ".*")
+    if user != "guest":
+        await broker.control("add_user", user, "pw")
+        await broker.control("set_user_tags", user, tag)
+    address = f"http://{user}:pw@127.0.0.1:{broker.port}"
+    url = f"{broker.server.url.rstrip('/')}/a%2Fb%20c?prefix=rights"
+    transport = RabbitMQTransport(url, management=address)
+    async with declared(transport):
+        with pytest.raises(TransportError, match=why):
+            await transport.hazards(BOOKS)
+        if user == "stranger":
+            await broker.control("set_permissions", "-p", "a/b c", user, "^$", "^$", "^$")
+            assert await hazards(transport) == ()
 
 
 async def test_an_encrypted_api_is_known_by_its_certificate(certificates: Path) -> None:

@@ -69,6 +69,10 @@ class Api:
         return RabbitMQTransport(f"amqp://app:{SECRET}@{host}?prefix=acme{query}", management=address)
 
 
+def refusal(reason: object) -> dict[str, object]:
+    return {"error": "not_authorised", "reason": reason}
+
+
 async def found(*answers: object, host: str = "localhost/") -> list[Hazard]:
     async with Api(*map(http, answers)).listening() as api:
         return list(await api.transport(host).hazards(BOOKS))
@@ -186,6 +190,8 @@ def test_other_transports_are_not_asked() -> None:
         (f"http://u:a/{SECRET}@localhost", "its password may be cut"),
         (f"http://u:{SECRET}@broker.example:15672", "cross the network in plain text"),
         (f"http://u:{SECRET}@local\nhost", "management: write http://"),
+        ("http://localhost:15672/api", "http://localhost:15672/api: leave out /api"),
+        ("http://localhost/rabbit/api/", "leave out /api"),
         (f"http://:{SECRET}@localhost", "http://localhost: has a password without a user"),
         ("", "management: write http://"),
     ],
@@ -233,6 +239,13 @@ def test_nothing_secret_is_shown() -> None:
 
 NONSENSE: list[tuple[bytes | None, str]] = [
     (http({"error": "not_authorized"}, "401 Unauthorized"), "refuses the login.*the tag `management`"),
+    (http(refusal("Login failed"), "401 Unauthorized"), "refuses the login: correct it$"),
+    (http(refusal("Not management user"), "401 Unauthorized"), "lacks the tag `management`: give it to the user"),
+    (
+        http(refusal("User not authorised to access virtual host"), "401 Unauthorized"),
+        r"no permission in the virtual host: give it one, .*rabbitmqctl set_permissions -p / USER ",
+    ),
+    (http(refusal(["x"]), "401 Unauthorized"), "refuses the login.*the tag `management`"),
     (http(b"", "403 Forbidden"), "refuses the login"),
     (http(b"", "302 Found", "Location: http://127.0.0.1:1/"), "answers 302"),
     (http(b"oh no", "500 Internal Server Error"), "answers 500"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,16 @@ PATIENCE = 2.0
 """Seconds for one request: two fit into what the doctor waits for one broker."""
 _PORTS = {"http": 15672, "https": 15671}
 _LARGEST = 1 << 20
+_REFUSED = "refuses the login: correct it, and give the user the tag `management`"
+_REFUSALS = {
+    "Login failed": "refuses the login: correct it",
+    "Not management user": "refuses the login, for it lacks the tag `management`: give it to the user",
+    "User not authorised to access virtual host": (
+        "says that the user has no permission in the virtual host: give it one, and it may be for nothing: "
+        "rabbitmqctl set_permissions -p {} USER '^$' '^$' '^$'"
+    ),
+}
+"""By the reasons that a RabbitMQ gives."""
 _OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 
 
@@ -48,9 +59,11 @@ class Management:
     password: Password
     tls: Encryption | None
 
-    async def get(self, *segments: str) -> Answered | None:
-        """What the API has at a path, None where it has nothing. TransportError, in words, where it does not say."""
-        path = "/".join((self.path, "api", *(quote(each, safe="") for each in segments)))
+    async def get(self, kind: str, virtual_host: str, name: str) -> Answered | None:
+        """What the API has of a kind by name, None where it has nothing. TransportError, in words, where it does not
+        say.
+        """
+        path = "/".join((self.path, "api", *(quote(each, safe="") for each in (kind, virtual_host, name))))
         problem = ""
         try:
             async with asyncio.timeout(PATIENCE):
@@ -64,7 +77,7 @@ class Management:
         except (OSError, ValueError) as error:  # a name that is no name is a ValueError
             problem = f"does not answer ({error})"
         else:
-            return self._read(said)
+            return self._read(said, virtual_host)
         raise TransportError(f"the management API at {self.place} {problem}: see whether it runs there")
 
     async def _said(self, path: str, password: str | None) -> bytes:
@@ -91,7 +104,7 @@ class Management:
         yield "Connection: close"  # so the answer ends with the connection
         yield ""
 
-    def _read(self, said: bytes) -> Answered | None:
+    def _read(self, said: bytes, virtual_host: str) -> Answered | None:
         status, body = 0, b""
         with suppress(HTTPException, OSError, ValueError):
             response = HTTPResponse(cast("socket.socket", _Received(said)))
@@ -105,7 +118,8 @@ class Management:
         if status == _NOT_FOUND and isinstance(found, dict):
             return None
         if status in (_UNAUTHORISED, _FORBIDDEN):
-            text = "refuses the login: correct it, and give the user the tag `management`"
+            reason = cast("Answered", found).get("reason") if isinstance(found, dict) else None
+            text = _REFUSALS.get(str(reason), _REFUSED).format(shlex.quote(virtual_host))
         else:
             what = f"answers {status}" if status not in (0, _OK) else "answers what cannot be read"
             text = f"{what}: correct the address, or see what stands there"
@@ -137,6 +151,8 @@ def management_at(
         raise ConfigurationError(
             f"{found.place}: the password would cross the network in plain text: write https:{other}"
         )
+    if found.path.rstrip("/").endswith("/api") or found.path.strip("/") == "api":
+        raise ConfigurationError(f"{found.place}: leave out /api: it is put behind the address")
     if found.user is None and found.password is not None:
         raise ConfigurationError(f"{found.place}: has a password without a user: write user:password@ before the host")
     problems: list[str] = []
