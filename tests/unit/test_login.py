@@ -139,6 +139,7 @@ def test_a_file_gives_what_is_in_it_or_says_why_not(content: bytes, end: bytes, 
         (b"\r\n", "is empty"),
         (SECRET.encode() + b"\xff", "no UTF-8"),
         (SECRET.encode() + b"\0", "a NUL"),
+        (b"\xef\xbb\xbf" + SECRET.encode(), "a byte order mark"),  # one server strips it, others refuse the login
         (SECRET.encode() * 10_000, "64 KiB"),
         (b"a" * (LARGEST + 1), "64 KiB"),
     ],

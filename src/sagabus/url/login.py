@@ -236,6 +236,8 @@ def _text(content: bytes, what: str) -> str:
         text = None
     if text is None:
         raise PasswordProblem(f"{what} is no UTF-8: write the password into it, and nothing else")
+    if text.startswith("\ufeff"):  # editors add it unseen; PostgreSQL strips it, and other servers refuse the login
+        raise PasswordProblem(f"{what} begins with a byte order mark: write the password without it")
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
