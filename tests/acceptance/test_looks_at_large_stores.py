@@ -3,6 +3,7 @@
 The database itself counts what a look reads, of one store and of the same store with twice as many rows.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -68,6 +69,9 @@ LOOKS: dict[str, Look] = {
     "audit far on": lambda bus: bus.inspect.audit("cleaning", after=20_000),
     "audit by target": lambda bus: bus.inspect.audit(target="nowhere"),
     "audit of one by target": lambda bus: bus.inspect.audit("cleaning", target="nowhere"),
+    "audit by time": lambda bus: bus.inspect.audit(until=LONG_AGO),
+    "audit of one by time": lambda bus: bus.inspect.audit("cleaning", until=LONG_AGO),
+    "audit of one by name": lambda bus: bus.inspect.audit("cleaning", by="nobody"),
     "why": lambda bus: bus.inspect.why("cleaning", "r7"),
     "dead letters by subscription": lambda bus: bus.dead_letters.page(LetterFilter(subscription="billing")),
     "dead letters by time": lambda bus: bus.dead_letters.page(LetterFilter(until=LONG_AGO), status=None),
@@ -223,9 +227,9 @@ async def test_twice_as_many_rows_do_not_make_a_look_dearer(
 ) -> None:
     database = take(kind)
     await seed(database.url)
-    fill(database, rows)
+    await asyncio.to_thread(fill, database, rows)
     once = await costs(database.url, monkeypatch)
-    fill(database, 2 * rows)
+    await asyncio.to_thread(fill, database, 2 * rows)
 
     twice = await costs(database.url, monkeypatch)
 
@@ -240,7 +244,7 @@ async def test_twice_as_many_rows_do_not_make_a_look_dearer(
 async def test_what_was_not_counted_to_the_end_says_so(kind: str, take: Take) -> None:
     database = take(kind)
     await seed(database.url)
-    fill(database, 100_000)
+    await asyncio.to_thread(fill, database, 100_000)
     bus = Bus(database.url, clean, bill)
     await bus.open(worker=False)
 

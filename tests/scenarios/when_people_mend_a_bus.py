@@ -14,6 +14,7 @@ from sagabus import (
     Cause,
     Context,
     DeadLetter,
+    InvalidTime,
     Linear,
     MendRefused,
     MessageInvalid,
@@ -21,6 +22,7 @@ from sagabus import (
     RetryPolicy,
     Saga,
     UnknownName,
+    WrongType,
     event,
     handler,
     handles,
@@ -92,6 +94,27 @@ async def test_a_cancelled_instance_ends_with_its_timers_and_says_who_did_it() -
         assert entry.after == {"version": 2, "status": "open", "completed": True}
         step = (await bus.bus.inspect.history(Case, "A"))[-1]
         assert (step.message_type, step.completed) == ("sagabus.saga.cancel", True)
+
+
+async def test_the_log_says_what_one_person_changed_in_a_span_of_time() -> None:
+    async with Harness(Case) as bus:
+        await bus.publish(Opened(key="A"))
+        await bus.publish(Opened(key="B"))
+        audit = bus.bus.inspect.audit
+
+        first = await bus.bus.mend.cancel(Case, "A", version=1, **WHY)
+        await bus.advance(HOUR / 2)
+        second = await bus.bus.mend.cancel(Case, "B", version=1, reason="a call", by="bob")
+
+        (last,) = (await audit(by="bob")).entries
+        assert last.id == second.audit
+        assert [each.id for each in (await audit(since=last.at)).entries] == [second.audit]
+        assert [each.id for each in (await audit("cases", until=last.at)).entries] == [first.audit]
+        assert (await audit(until=last.at, by="bob")).entries == ()
+        with pytest.raises(InvalidTime, match="since"):
+            await audit(since=last.at.replace(tzinfo=None))
+        with pytest.raises(WrongType, match="by"):
+            await audit(by=7)  # type: ignore[arg-type]
 
 
 async def test_a_completed_instance_may_get_its_last_fields_in_the_same_commit() -> None:

@@ -110,6 +110,20 @@ def test_an_instance_is_patched_and_ended_and_the_log_says_so(cli: Cli) -> None:
     assert f"--after {entries[0]['id']}" in cli.err
 
 
+def test_the_log_is_narrowed_to_who_changed_something_and_when(cli: Cli) -> None:
+    cli.data("sagas", "patch", PLACE, "jobs", "a", '{"amount": 7}', "--version", "1", *SAYS)
+    cli.data("sagas", "complete", PLACE, "jobs", "a", "--version", "2", "--reason", "done", "--by", "bob", "--yes")
+    last, first = cli.data("audit", PLACE)
+
+    assert cli.data("audit", PLACE, "--by", "ann") == [first]
+    assert cli.data("audit", PLACE, "jobs", "--since", last["at"]) == [last]
+    assert cli.data("audit", PLACE, "--until", last["at"]) == [first]
+    assert cli.data("audit", PLACE, "--since", "1h") == [last, first]
+    assert cli.data("audit", PLACE, "--until", "1h", "--by", "ann") == []
+    code, _ = cli.run("audit", PLACE, "--since", "2026-01-01T00:00:00")
+    assert code == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [

@@ -15,7 +15,7 @@ from sagabus.cli.opening import PAGE, POSITION, json_option, opened, split_targe
 from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
-from sagabus.cli.text import printable, time_text
+from sagabus.cli.text import MOMENT, printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus.inspection.records import AuditPage, AuditRecord
@@ -27,6 +27,9 @@ _LISTED = ("id", "at", "by", "what", "subscription", "target", "before", "after"
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SUBSCRIPTION]")
 @store_option
 @click.option("--target", metavar="TEXT", help="Only changes about this key, message id or dead letter.")
+@click.option("--by", metavar="NAME", help="Only changes that this one made.")
+@click.option("--since", type=MOMENT, help="Only changes made then or later: 2h, or a time with its zone.")
+@click.option("--until", type=MOMENT, help="Only changes made before that.")
 @click.option("--after", type=POSITION, metavar="ID", help="Only older entries than this one: the next page.")
 @click.option("--limit", type=PAGE, default=100, show_default=True, help="Show at most this many.")
 @reveal_option

@@ -183,12 +183,21 @@ class Inspection(Survey, Examination, Protocol):
         ...
 
     async def audits(
-        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        target: str | None = None,
+        by: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> AuditsSeen:
         """Entries of the audit log, the latest first, from the first id less than `before`.
 
         Those of a `target` have it as their target, or are about a message, a timer or a dead letter of that key.
+        `by` made them, at `since` or later and before `until`, in microseconds since 1970.
 
-        A bounded look: for a `target` it reads SCANNED entries, and then says where it stopped.
+        A bounded look: a filter by anything but the channel reads SCANNED entries, and then says where it stopped.
         """
         ...

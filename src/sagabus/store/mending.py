@@ -45,12 +45,44 @@ def naming_key(key: str) -> str:
     return f'"key":{msgspec.json.encode(key).decode()}'
 
 
+class WantedAudits(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Which entries of the audit log a look is for; None stands for any."""
+
+    channel: str | None = None
+    target: str | None = None
+    """Their target, or the key of the message, the timer or the dead letter that they are about."""
+    by: str | None = None
+    since: int | None = None
+    """Made at this instant or later."""
+    until: int | None = None
+    """Made before this instant."""
+    before: int | None = None
+    """Only ids less than this."""
+
+    @property
+    def is_filter(self) -> bool:
+        """Whether entries have to be looked at to know whether they are wanted."""
+        return any(each is not None for each in (self.target, self.by, self.since, self.until))
+
+    def includes(self, each: Audited) -> bool:
+        """Whether an entry is wanted."""
+        entry = each.entry
+        return (
+            self.channel in {None, entry.channel}
+            and (self.target in {None, entry.target} or naming_key(str(self.target)) in entry.before)
+            and self.by in {None, entry.by}
+            and (self.since is None or each.at >= self.since)
+            and (self.until is None or each.at < self.until)
+            and (self.before is None or each.id < self.before)
+        )
+
+
 class AuditsSeen(msgspec.Struct, frozen=True, gc=False):
     """Entries of the audit log, the latest first."""
 
     entries: tuple[Audited, ...]
     stopped_at: int | None = None
-    """A look for a target stopped after SCANNED entries. Go on before this id."""
+    """A filter stopped after SCANNED entries. Go on before this id."""
 
 
 class ChangeInstance(msgspec.Struct, frozen=True, gc=False):

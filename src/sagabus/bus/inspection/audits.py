@@ -4,25 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 
+from sagabus.bus.arguments import check_text
 from sagabus.bus.inspection.masking import Masks
 from sagabus.bus.inspection.records import AuditPage, AuditRecord, PauseRecord
-from sagabus.clock import moment
+from sagabus.clock import instant, moment
 from sagabus.store.inspection import Inspection
-from sagabus.store.mending import Audited, Paused
+from sagabus.store.mending import Audited, Paused, WantedAudits
 
 
-async def audit_page(
-    inspect: Inspection,
+def audits_wanted(
     subscription: str | None,
-    target: str | None,
-    after: int | None,
-    limit: int,
     *,
-    masks: Masks | None,
-) -> AuditPage:
+    target: str | None,
+    by: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    after: int | None,
+) -> WantedAudits:
+    """Which entries a question is for; WrongType for what is no text, InvalidTime for a time without a zone."""
+    check_text("bus.inspect.audit(...)", subscription=subscription, target=target, by=by)
+    return WantedAudits(
+        channel=subscription,
+        target=target,
+        by=by,
+        since=None if since is None else instant(since, "since"),
+        until=None if until is None else instant(until, "until"),
+        before=after,
+    )
+
+
+async def audit_page(inspect: Inspection, wanted: WantedAudits, limit: int, *, masks: Masks | None) -> AuditPage:
     """A page of what operators have changed, and where the next one begins. Without masks, all values are shown."""
-    found = await inspect.audits(channel=subscription, target=target, before=after, limit=limit + 1)
+    found = await inspect.audits(
+        channel=wanted.channel,
+        target=wanted.target,
+        by=wanted.by,
+        since=wanted.since,
+        until=wanted.until,
+        before=wanted.before,
+        limit=limit + 1,
+    )
     shown = tuple(_record_of(each, masks) for each in found.entries[:limit])
     if len(found.entries) > limit:
         return AuditPage(entries=shown, after=shown[-1].id, stopped=False)

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, overload
 
 from sagabus.bus.arguments import check_key, check_number, check_text
-from sagabus.bus.inspection.audits import audit_page, pauses_of
+from sagabus.bus.inspection.audits import audit_page, audits_wanted, pauses_of
 from sagabus.bus.inspection.conversations import conversation
 from sagabus.bus.inspection.histories import steps_of, unchanged_page
 from sagabus.bus.inspection.masking import Masks
@@ -223,6 +223,9 @@ class Inspector:
         subscription: str | None = None,
         *,
         target: str | None = None,
+        by: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
         after: int | None = None,
         limit: int = 100,
         reveal: bool = False,
@@ -232,11 +235,13 @@ class Inspector:
         Values are left out as by `masked`, unless `reveal` asks for them.
 
         `target` is a key, or the id of a message or of a dead letter. By its key, changes of timers, messages and dead
-        letters are found, too. `after` is that of the page before. UnknownName for a subscription that nothing names.
+        letters are found, too. `by` made them, at `since` or later and before `until`. `after` is that of the page
+        before. UnknownName for a subscription that nothing names, InvalidTime for a time without a zone.
         """
         self._check("bus.inspect.audit(...)")
         masks = None if reveal else self._masks
-        found = await audit_page(self._store.inspect, subscription, target, after, limit, masks=masks)
+        wanted = audits_wanted(subscription, target=target, by=by, since=since, until=until, after=after)
+        found = await audit_page(self._store.inspect, wanted, limit, masks=masks)
         if not found.entries and subscription is not None and subscription not in self._definitions:
             await check_subscription(self._store, "subscription", subscription)
         return found

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from sagabus.clock import Clock
 from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen, check_number_of_ids
-from sagabus.store.mending import AuditsSeen, Paused, naming_key
+from sagabus.store.mending import AuditsSeen, Paused, WantedAudits
 from sagabus.store.survey import SCANNED
 from sagabus.stores.lane_shares import declared_types
 from sagabus.stores.memory.examination import MemoryExamination
@@ -164,16 +164,19 @@ class MemoryInspection(MemorySurvey, MemoryExamination):
         return [row for _, row in sorted(self._tables.paused.items())]
 
     async def audits(
-        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        target: str | None = None,
+        by: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> AuditsSeen:
-        wanted = [
-            each
-            for each in self._tables.audits.values()
-            if channel in {None, each.entry.channel}
-            and (target in {None, each.entry.target} or naming_key(str(target)) in each.entry.before)
-            and (before is None or each.id < before)
-        ]
-        return AuditsSeen(tuple(sorted(wanted, key=lambda each: -each.id)[:limit]))
+        wanted = WantedAudits(channel=channel, target=target, by=by, since=since, until=until, before=before)
+        found = filter(wanted.includes, self._tables.audits.values())
+        return AuditsSeen(tuple(sorted(found, key=lambda each: -each.id)[:limit]))
 
 
 def _known(kinds: Counter[str]) -> dict[str, int]:

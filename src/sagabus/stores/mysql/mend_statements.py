@@ -7,7 +7,10 @@ from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
 _AS_SEEN = "position = ?1 AND due_at = ?2 AND attempt = ?3"
-_TARGET = "(?3 IS NULL OR a.target = ?3 OR LOCATE(?6, a.was) > 0)"
+_WANTED = (
+    "(?3 IS NULL OR a.target = ?3 OR LOCATE(?6, a.was) > 0) "
+    "AND a.made_at >= ?7 AND a.made_at < ?8 AND (?9 IS NULL OR a.made_by = ?9)"
+)
 
 MENDING = {
     "envelope_at": Statement(f"SELECT {COLUMNS} FROM {{envelope}} AS e WHERE e.position = ?1", gives=True),
@@ -19,12 +22,12 @@ MENDING = {
     "put_audit": Statement(f"INSERT INTO {{audit}} ({rows.AUDIT_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     "audit_page": Statement(
         f"SELECT a.id, {rows.AUDIT_COLUMNS} FROM {{audit}} AS a FORCE INDEX (PRIMARY) "
-        f"WHERE a.id < ?1 AND ?2 IS NULL AND a.id > ?5 AND {_TARGET} ORDER BY a.id DESC LIMIT ?4",
+        f"WHERE a.id < ?1 AND ?2 IS NULL AND a.id > ?5 AND {_WANTED} ORDER BY a.id DESC LIMIT ?4",
         gives=True,
     ),
     "audit_page_of": Statement(
         f"SELECT a.id, {rows.AUDIT_COLUMNS} FROM {{audit}} AS a FORCE INDEX ({{audit_channel}}) "
-        f"WHERE a.id < ?1 AND a.channel = ?2 AND a.id > ?5 AND {_TARGET} "
+        f"WHERE a.id < ?1 AND a.channel = ?2 AND a.id > ?5 AND {_WANTED} "
         "ORDER BY a.id DESC LIMIT ?4",
         gives=True,
     ),

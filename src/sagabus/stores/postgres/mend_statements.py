@@ -6,7 +6,11 @@ from sagabus.stores.sql import rows
 from sagabus.stores.sql.dialect import Statement
 
 _AS_SEEN = "position = ?1 AND due_at = ?2 AND attempt = ?3"
-_TARGET = "(?3::text IS NULL OR target = ?3::text OR strpos(was, ?6::text) > 0)"
+# The + 0 keeps the index of times out: an entry is looked at in the order of the ids, down to the floor.
+_WANTED = (
+    "(?3::text IS NULL OR target = ?3::text OR strpos(was, ?6::text) > 0) "
+    "AND made_at + 0 >= ?7 AND made_at + 0 < ?8 AND (?9::text IS NULL OR made_by = ?9::text)"
+)
 
 MENDING = {
     "envelope_at": Statement(
@@ -22,12 +26,12 @@ MENDING = {
     ),
     "audit_page": Statement(
         f"SELECT id, {rows.AUDIT_COLUMNS} FROM {{audit}} "
-        f"WHERE id < ?1 AND ?2::text IS NULL AND id > ?5 AND {_TARGET} ORDER BY id DESC LIMIT ?4",
+        f"WHERE id < ?1 AND ?2::text IS NULL AND id > ?5 AND {_WANTED} ORDER BY id DESC LIMIT ?4",
         gives=True,
     ),
     "audit_page_of": Statement(
         f"SELECT id, {rows.AUDIT_COLUMNS} FROM {{audit}} "
-        f"WHERE id < ?1 AND channel = ?2 AND id > ?5 AND {_TARGET} ORDER BY channel DESC, id DESC LIMIT ?4",
+        f"WHERE id < ?1 AND channel = ?2 AND id > ?5 AND {_WANTED} ORDER BY channel DESC, id DESC LIMIT ?4",
         gives=True,
     ),
     "audit_floor": Statement(

@@ -10,7 +10,7 @@ from sagabus.envelope import DeadLetter, Envelope, Recorded
 from sagabus.store.examination import NAMED, Conditions, Fault, FaultKind, StillPage
 from sagabus.store.inspection import ChannelCounts, InstancePage, RecordsSeen, WorkerSeen, check_number_of_ids
 from sagabus.store.journal import JOURNAL_BEGIN, JournalMark, JournalRow
-from sagabus.store.mending import AuditsSeen, Paused
+from sagabus.store.mending import AuditsSeen, Paused, WantedAudits
 from sagabus.store.survey import (
     BEGIN,
     LONGEST_LOOK,
@@ -200,7 +200,16 @@ class SqlInspection(SqlSurvey, SqlExamination):
         return await self._looks(mending.paused(), LONGEST_LOOK)
 
     async def audits(
-        self, *, channel: str | None = None, target: str | None = None, before: int | None = None, limit: int = 100
+        self,
+        *,
+        channel: str | None = None,
+        target: str | None = None,
+        by: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> AuditsSeen:
         """Entries of the audit log."""
-        return await self._looks(mending.audits(channel, target, before, limit), LONGEST_LOOK)
+        wanted = WantedAudits(channel=channel, target=target, by=by, since=since, until=until, before=before)
+        return await self._looks(mending.audits(wanted, limit), LONGEST_LOOK)

@@ -21,6 +21,7 @@ from sagabus.store.mending import (
     Remove,
     Resume,
     RunNow,
+    WantedAudits,
     naming_key,
 )
 from sagabus.store.survey import SCANNED
@@ -127,15 +128,18 @@ def paused() -> Steps[list[Paused]]:
     return [Paused(*row) for row in (yield Query("paused")).rows]
 
 
-def audits(channel: str | None, target: str | None, before: int | None, limit: int) -> Steps[AuditsSeen]:
+def audits(wanted: WantedAudits, limit: int) -> Steps[AuditsSeen]:
     """Entries of the audit log, the latest first."""
+    channel, target = wanted.channel, wanted.target
     of = "" if channel is None else "_of"
-    newest = _NEWEST if before is None else before
+    newest = _NEWEST if wanted.before is None else wanted.before
     floor: int | None = None
-    if target is not None:
+    if wanted.is_filter:
         floor = (yield Query(f"audit_floor{of}", (newest, channel, SCANNED))).value
     named = None if target is None else naming_key(target)
-    found: Sequence[Row] = (yield Query(f"audit_page{of}", (newest, channel, target, limit, floor or 0, named))).rows
+    since, until = wanted.since or 0, _NEWEST if wanted.until is None else wanted.until
+    asked = (newest, channel, target, limit, floor or 0, named, since, until, rows.storable(wanted.by))
+    found: Sequence[Row] = (yield Query(f"audit_page{of}", asked)).rows
     is_whole = floor is None or len(found) == limit
     return AuditsSeen(tuple(map(audited, found)), None if is_whole or floor is None else floor + 1)
 

@@ -111,6 +111,37 @@ class AuditConformance(StoreSuite):
             assert (await trial.store.inspect.audits(channel=channel, target="x")).entries == ()
 
     @conformance
+    async def test_entries_are_found_by_who_made_them_and_when(self, trial: Trial) -> None:
+        await trial.store.change(Pause(ORDERS), entry("one", by="ann"))
+        trial.wait(5)
+        then = trial.clock.now()
+        await trial.store.change(Resume(ORDERS), entry("two", by="Ann"))
+        trial.wait(5)
+        await trial.store.change(Pause(ORDERS), entry("three", by="ann", target="B2"))
+        await trial.store.change(Pause(BILLING), entry("four", by="bob ä", channel=BILLING))
+
+        async def verbs(**asked: Any) -> list[str]:
+            return [each.entry.verb for each in (await trial.store.inspect.audits(**asked)).entries]
+
+        for channel, others in ((None, ["four"]), (ORDERS, list[str]())):
+            assert await verbs(channel=channel, by="ann") == ["three", "one"]
+            assert await verbs(channel=channel, by="bob ä") == others
+            assert await verbs(channel=channel, since=then) == [*others, "three", "two"]
+            assert await verbs(channel=channel, since=then + 1) == [*others, "three"]
+            assert await verbs(channel=channel, until=then) == ["one"]
+            assert await verbs(channel=channel, until=then + 1) == ["two", "one"]
+            assert await verbs(channel=channel, since=then, until=then + 1) == ["two"]
+            assert await verbs(channel=channel, since=then, by="ann", target="A1") == []
+            assert await verbs(channel=channel, until=then + 1, limit=1) == ["two"]
+
+    @conformance
+    async def test_entries_are_found_by_a_name_that_no_database_keeps(self, trial: Trial) -> None:
+        await trial.store.change(Pause(ORDERS), entry("one", by="a\0n"))
+
+        (found,) = (await trial.store.inspect.audits(by="a\0n")).entries
+        assert (await trial.store.inspect.audits(by=found.entry.by)).entries == (found,)
+
+    @conformance
     async def test_old_entries_are_forgotten_in_steps(self, trial: Trial) -> None:
         for mend in (Pause(ORDERS), Resume(ORDERS), Pause(ORDERS)):
             await trial.store.change(mend, entry())
