@@ -202,7 +202,7 @@ MUTANTS = [
     ),
     Mutant(
         "mysql: rows that stay as they are do not count as found",
-        "arguments",
+        "lasting_arguments",
         '"client_flag": asyncmy_flags.FOUND_ROWS',
         '"client_flag": 0',
         promise("mysql", "test_a_lane_is_given_back_by_its_owner_of_now_only"),

@@ -177,8 +177,8 @@ def test_what_a_worker_of_schema_2_writes_side_by_side_with_this_release_says_no
             begun = Completed(second, Effects(save=msgspec.structs.replace(SAVE, shape="new")))
             await store.commit(Batch([died, begun], (await store.routing()).version, {}))
             names = {table: database.own(table) for table in OF_BUS}
-            database.run(SAVED_BY_SCHEMA_2.format_map(names))
-            database.run(BURIED_BY_SCHEMA_2.format_map(names))
+            await database.change(SAVED_BY_SCHEMA_2.format_map(names))
+            await database.change(BURIED_BY_SCHEMA_2.format_map(names))
             letters, loaded = await store.inspect.dead_letters(), await store.load("later", ["k"])
             return [each.instance.shape for each in loaded if each.instance], [each.cause for each in letters]
 

@@ -378,6 +378,12 @@ async def test_what_is_asked_for_wrongly_is_refused(words: dict[str, Any], text:
             await test.bus.mend.erase(**{**WHY, **words})
 
 
+@pytest.mark.parametrize(("key", "reason"), [("A", "a phone call"), ("A1", "order a1x"), (MARK, f"un{MARK}ed")])
+async def test_a_word_that_is_not_the_key_is_no_name_of_the_subject(key: str, reason: str) -> None:
+    async with Harness(Case) as test:
+        assert not (await test.bus.mend.erase(key=key, reason=reason, by="ann")).live
+
+
 async def test_the_name_of_a_saga_that_there_is_not_is_refused() -> None:
     async with Harness(Case) as test:
         with pytest.raises(UnknownName, match="did you mean cases"):

@@ -15,7 +15,9 @@ SOURCES = sorted(Path(sagabus.bus.diagnosis.__file__).parent.glob("*.py"))
 PAGE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
 TESTS = "".join(
     path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "tests" / "scenarios").glob("when_*.py"))
+    for path in sorted(
+        [*(ROOT / "tests" / "scenarios").glob("when_*.py"), *(ROOT / "tests" / "faults").glob("test_*.py")]
+    )
     if "doctor" in path.read_text(encoding="utf-8")
 )
 NO_COMMAND = {"pooler", "more", "unseen-policies", "broker-away", "durability"}

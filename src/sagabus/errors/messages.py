@@ -81,9 +81,7 @@ class TooManyMessages(MessageError):
 
 
 class TooManyBytes(MessageError):
-    """Send the rest with later messages, or raise `Settings.max_sent_bytes`: no run, transaction or batch sends more
-    bytes.
-    """
+    """Send the rest with later messages, or raise `Settings.max_sent_bytes`: one run or batch sends no more bytes."""
 
     def __init__(self, sender: str, limit: int, key: str | None = None, what: str = "messages") -> None:
         super().__init__(sender, limit, key, what)

@@ -12,7 +12,7 @@ from sagabus.bus.diagnosis.records import Finding, Severity
 from sagabus.bus.diagnosis.subject import Looks, Subject, agreeing, counted
 from sagabus.clock import micros
 from sagabus.definitions.saga import SagaDefinition
-from sagabus.engine.routing import BROKER_OUT
+from sagabus.engine.routing import BROKER_IN, BROKER_OUT
 from sagabus.engine.store_watch import RECENTLY
 from sagabus.engine.stuck_watch import pages
 from sagabus.store import Running, WorkerSeen
@@ -84,7 +84,7 @@ def _unserved(subject: Subject, backlog: Backlog, workers: int, lanes: LaneCount
 def _no_worker(subject: Subject, backlog: Backlog, severity: Severity, and_waits: str) -> Finding:
     name = backlog.channel
     text = f"no live worker serves {name}{and_waits}"
-    if not subject.definitions or name in subject.definitions:
+    if not subject.definitions or name in subject.definitions or name.startswith(BROKER_IN):
         text += ": start one, or remove the subscription"
         return subject.finding("no-worker", severity, name, text, _run(subject))
     # To run the bus that asks would not help.

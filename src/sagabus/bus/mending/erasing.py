@@ -22,6 +22,8 @@ _KEPT = 10_000
 """So many works are kept of a look."""
 _NAMED = 100
 """So many works are named in an error, and then the number of the others."""
+_LONG = 4
+"""Characters of a key that is no common word in other letters."""
 MOST_CONVERSATIONS = 100
 
 
@@ -152,12 +154,17 @@ def subjects_of(key: str | None, correlation_ids: Sequence[str], channel: str | 
     return of_key + [Subject(correlation_id=each, channel=channel, but=key) for each in dict.fromkeys(correlation_ids)]
 
 
+def _case(text: str) -> re.RegexFlag:
+    """A short key is also a word in other letters: "A" is one in "a phone call"."""
+    return re.IGNORECASE if len(text) >= _LONG else re.NOFLAG
+
+
 def entry_of(subjects: Sequence[Subject], reason: str, by: str | None) -> Entry:
     """The entry of the audit log, in which the subject stands as a digest; ValueError for words that name it."""
     who, why = author(by), checked_reason(reason)
     for each in subjects:
         for name, text in (("the reason", why), ("`by`", who)):
-            if re.search(rf"(?<!\w){re.escape(each.text)}(?!\w)", text, re.IGNORECASE):
+            if re.search(rf"(?<!\w){re.escape(each.text)}(?!\w)", text, _case(each.text)):
                 raise ValueError(f"{name} names what is to be erased, and the audit log would keep it: leave it out")
     target = pseudonym(*(each.text for each in subjects))
     return Entry(
