@@ -73,6 +73,30 @@ def test_an_address_with_a_password_is_never_shown(file: Path, capsys: pytest.Ca
     assert "secret" not in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize("kind", ["postgres", "mysql"])
+def test_a_command_names_no_other_store_than_the_one_that_was_given(
+    kind: str, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = take(kind)
+
+    async def publish() -> None:
+        bus = Bus(database.url, answer)
+        await bus.open(worker=False)
+        await bus.publish(Knocked(door="D1"))
+        await bus.close()
+
+    asyncio.run(publish())
+    code = main(["doctor", "--store", database.url, "--max-age", "0"])
+    said = capsys.readouterr().out
+    _, told = doctor(capsys, "--store", database.url, "--max-age", "0")
+    commands = [each["command"] for each in told["findings"] if "--store" in (each["command"] or "")]
+
+    assert code == 1
+    assert commands
+    assert [each for each in commands if "--store URL" not in each] == []
+    assert "In these commands, URL stands for the one that you have given" in said
+
+
 def test_a_fault_is_told_with_its_command_and_mended_on_demand(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asyncio.run(opened_once(file))
     with apsw.Connection(str(file)) as connection:

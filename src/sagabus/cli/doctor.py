@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import timedelta
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sagabus.bus import Bus
     from sagabus.bus.diagnosis.records import Diagnosis
 
+_GIVEN = "--store URL"
+"""In a command, for a URL of which something is not shown."""
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -94,8 +97,11 @@ async def _opened(declared: Bus, place: str, max_age: timedelta, *, fix: bool) -
 
 
 def _place(target: str | None, url: str | None) -> str:
-    """How commands name the store: never with a password."""
-    return target if target is not None else f"--store '{shown(url)}'"
+    """How commands name the store: never with a password. A URL without its login or options is another store's."""
+    if target is not None:
+        return target
+    place = shown(url)
+    return f"--store {quote(place)}" if place == url else _GIVEN
 
 
 def _tell(found: Diagnosis, name: str) -> None:
@@ -106,6 +112,8 @@ def _tell(found: Diagnosis, name: str) -> None:
             click.echo(f"  {printable(each.command)}")
     for what in found.unknown:
         click.echo(f"unknown: {printable(what)}")
+    if any(_GIVEN in (each.command or "") for each in found.findings if not each.fixed):
+        click.echo("In these commands, URL stands for the one that you have given: it may hold a password.")
     bad = sum(each.severity != "note" and not each.fixed for each in found.findings)
     if bad:
         click.echo(f"{name}: {count_text(bad, 'finding')}")
