@@ -60,6 +60,7 @@ LOOKS: dict[str, Look] = {
     "messages running": lambda bus: bus.inspect.messages(kind="running"),
     "messages ready": lambda bus: bus.inspect.messages(kind="ready"),
     "timers": lambda bus: bus.inspect.timers("cleaning"),
+    "timers due before": lambda bus: bus.inspect.timers(due_before=LONG_AGO),
     "conversation": lambda bus: bus.inspect.conversation("long"),
     "conversation far on": lambda bus: bus.inspect.conversation("long", after="1900000000000000.1.20000"),
     "conversation of nothing": lambda bus: bus.inspect.conversation("nowhere"),

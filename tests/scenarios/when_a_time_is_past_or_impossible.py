@@ -137,3 +137,10 @@ async def test_a_look_for_what_has_not_changed_for_an_impossible_time_is_refused
     async with Bus("memory:") as bus:
         with pytest.raises(InvalidTime, match="span"):
             await bus.inspect.unchanged("orders", wrong)
+
+
+@pytest.mark.parametrize("wrong", [date(2090, 1, 1), NAIVE, 1_900_000_000, "now"])
+async def test_a_look_at_timers_refuses_what_is_no_time(wrong: Any) -> None:
+    async with Harness() as bus:
+        with pytest.raises(InvalidTime, match="due_before"):
+            await bus.bus.inspect.timers(due_before=wrong)

@@ -100,6 +100,20 @@ def test_timers_are_listed_with_the_next_one_first(url: str, capsys: pytest.Capt
     assert [each["key"] for each in one["messages"]] == ["D2"]
 
 
+def test_timers_are_narrowed_to_those_due_before_an_instant(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = printed(capsys, "timers", "guests", "--store", url, "--json")["messages"]
+
+    def due_before(when: str) -> list[str]:
+        found = printed(capsys, "timers", "--due-before", when, "--store", url, "--json")
+        return [each["key"] for each in found["messages"]]
+
+    assert due_before(second["due_at"]) == ["D1"]
+    assert due_before(first["due_at"]) == []
+    assert due_before("3650d") == ["D1", "D2"]
+    assert main(["timers", "--due-before", "2026-01-01T00:00:00", "--store", url]) == 2
+    assert "with its zone" in capsys.readouterr().err
+
+
 def test_people_see_whole_ids_and_how_to_go_on(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["messages", "butler", "--store", url, "--limit", "1"]) == 0
 

@@ -16,7 +16,7 @@ from sagabus.cli.output import emit_json
 from sagabus.cli.records import data_of
 from sagabus.cli.rendering import show_table
 from sagabus.cli.runs import show_runs
-from sagabus.cli.text import MOMENT, printable, time_text
+from sagabus.cli.text import LATER, MOMENT, printable, time_text
 
 if TYPE_CHECKING:
     from sagabus.bus.inspection.records import MessagePage, MessageRecord
@@ -72,17 +72,25 @@ def messages(
 @click.argument("arguments", nargs=-1, metavar="[MODULE:BUS] [SAGA]")
 @store_option
 @click.option("--key", metavar="KEY", help="Only timers of this instance.")
+@click.option("--due-before", type=LATER, help="Only timers due before then: 2h from now, or a time with its zone.")
 @_page_options
 @json_option
 def timers(
-    arguments: tuple[str, ...], url: str | None, *, key: str | None, after: str | None, limit: int, as_json: bool
+    arguments: tuple[str, ...],
+    url: str | None,
+    *,
+    key: str | None,
+    due_before: datetime | None,
+    after: str | None,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List the timers that are set, of one saga or of all, the next one first.
 
     Exit codes: 0 listed (also when there are none), 1 no such saga, 2 could not run.
     """
     target, name = _target(arguments, url)
-    found = asyncio.run(_timers(target, url, name, key=key, after=after, limit=limit))
+    found = asyncio.run(_timers(target, url, name, key=key, due_before=due_before, after=after, limit=limit))
     if as_json:
         emit_json(data_of(found))
     else:
@@ -117,10 +125,17 @@ async def _messages(
 
 
 async def _timers(
-    target: str | None, url: str | None, name: str | None, *, key: str | None, after: str | None, limit: int
+    target: str | None,
+    url: str | None,
+    name: str | None,
+    *,
+    key: str | None,
+    due_before: datetime | None,
+    after: str | None,
+    limit: int,
 ) -> MessagePage:
     async with opened(target, url) as bus:
-        return await bus.inspect.timers(name, key=key, after=after, limit=limit)
+        return await bus.inspect.timers(name, key=key, due_before=due_before, after=after, limit=limit)
 
 
 def _say_more(found: MessagePage) -> None:

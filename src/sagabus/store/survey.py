@@ -100,6 +100,8 @@ class Wanted(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Sent at this instant or later."""
     until: int | None = None
     """Sent before this instant."""
+    due_before: int | None = None
+    """Due before this instant. A look ends there, so that it is no filter."""
 
     @property
     def is_filter(self) -> bool:

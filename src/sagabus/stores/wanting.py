@@ -16,6 +16,11 @@ def mark_of(envelope: Envelope) -> Mark:
     return Mark(envelope.due_at, envelope.position)
 
 
+def is_in_time(envelope: Envelope, wanted: Wanted) -> bool:
+    """Whether it is due before a look ends."""
+    return wanted.due_before is None or envelope.due_at < wanted.due_before
+
+
 def is_wanted(envelope: Envelope, reason: str, wanted: Wanted) -> bool:
     """Whether an envelope that waits for that reason is wanted."""
     pairs = (
@@ -27,6 +32,8 @@ def is_wanted(envelope: Envelope, reason: str, wanted: Wanted) -> bool:
     if any(asked is not None and asked != there for asked, there in pairs):
         return False
     if wanted.timers and envelope.timer is None:
+        return False
+    if not is_in_time(envelope, wanted):
         return False
     since, until = wanted.since, wanted.until
     return (since is None or envelope.sent_at >= since) and (until is None or envelope.sent_at < until)

@@ -141,12 +141,20 @@ class Inspector:
         return await page(self._store.inspect, wanted, after, limit)
 
     async def timers(
-        self, saga: str | None = None, *, key: str | None = None, after: str | None = None, limit: int = 100
+        self,
+        saga: str | None = None,
+        *,
+        key: str | None = None,
+        due_before: datetime | None = None,
+        after: str | None = None,
+        limit: int = 100,
     ) -> MessagePage:
-        """A page of the timers that are set, of one saga or of all, the next one first. Errors as for `messages`."""
+        """A page of the timers that are set, of one saga or of all, the next one first. Errors as for `messages`, and
+        InvalidTime for a time without a zone.
+        """
         self._check("bus.inspect.timers(...)")
         check_text("bus.inspect.timers(...)", saga=saga, key=key, after=after)
-        wanted = wanted_of(subscription=saga, key=key, timers=True)
+        wanted = wanted_of(subscription=saga, key=key, timers=True, due_before=due_before)
         return await page(self._store.inspect, wanted, after, limit)
 
     async def why(self, saga: type[Saga] | str, key: str) -> WaitReport:
@@ -158,11 +166,9 @@ class Inspector:
         self._check("bus.inspect.why(...)")
         check_key("bus.inspect.why(...)", key)
         name = saga_name(saga)
-        definition, store = self._definitions.get(name), self._store
+        definition, store, now = self._definitions.get(name), self._store, self._clock.now()
         workers = _by_worker(await store.inspect.workers())
-        found = await report(
-            store, self._states, definition, workers=workers, name=name, key=key, now=self._clock.now()
-        )
+        found = await report(store, self._states, definition, workers=workers, name=name, key=key, now=now)
         if not found.exists and not found.messages and isinstance(saga, str) and definition is None:
             await check_subscription(store, "saga or subscription", name)
         return found

@@ -27,6 +27,7 @@ def wanted_of(
     since: datetime | None = None,
     until: datetime | None = None,
     timers: bool = False,
+    due_before: datetime | None = None,
 ) -> Wanted:
     """What a question is for; UnknownName for a kind that there is not, InvalidTime for a time without a zone."""
     if kind is not None and kind not in get_args(Kind):
@@ -40,6 +41,7 @@ def wanted_of(
         correlation_id=correlation_id,
         since=None if since is None else instant(since, "since"),
         until=None if until is None else instant(until, "until"),
+        due_before=None if due_before is None else instant(due_before, "due_before"),
     )
 
 

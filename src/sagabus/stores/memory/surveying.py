@@ -30,7 +30,7 @@ from sagabus.store.survey import (
 )
 from sagabus.stores.memory.tables import Tables
 from sagabus.stores.running_text import positions_of
-from sagabus.stores.wanting import conversation_of, is_wanted, mark_of
+from sagabus.stores.wanting import conversation_of, is_in_time, is_wanted, mark_of
 
 _MOST_LETTERS = 100
 _Runs: TypeAlias = Mapping[int, tuple[str, int]]
@@ -73,7 +73,7 @@ class MemorySurvey:
     async def waiting(self, wanted: Wanted, *, after: Mark = BEGIN, limit: int = 100) -> WaitingPage:
         """A page of stored envelopes."""
         stored = (each for each in self._tables.queue.envelopes.values() if wanted.channel in {None, each.channel})
-        behind = sorted((each for each in stored if mark_of(each) > after), key=mark_of)
+        behind = sorted((each for each in stored if mark_of(each) > after and is_in_time(each, wanted)), key=mark_of)
         now, found = self._clock.now(), list[Waiting]()
         runs = runs_of(self._tables, now)
         if wanted.why == "running":

@@ -76,10 +76,11 @@ def _page(found: Sequence[Waiting], after: Mark, limit: int) -> WaitingPage:
 
 def _stretches(wanted: Wanted, after: Mark, now: int) -> Iterator[tuple[str, Mark, Mark]]:
     """Which stretches of a lane may hold what is wanted, each with the marks that it is between."""
-    if wanted.why in {None, "ready", "held"} and after.due_at <= 0:
+    end = _FOREVER if wanted.due_before is None else wanted.due_before - 1
+    if wanted.why in {None, "ready", "held"} and after.due_at <= 0 <= end:
         yield "at_once", Mark(0, after.position), Mark(0, _FOREVER)
     first = now + 1 if wanted.why in {"scheduled", "timer", "retrying"} else 1
-    last = now if wanted.why in {"ready", "held"} else _FOREVER
+    last = min(end, now if wanted.why in {"ready", "held"} else _FOREVER)
     begin = max(Mark(first, -1), after)
     if begin.due_at <= last:
         yield "by_schedule", begin, Mark(last, _FOREVER)

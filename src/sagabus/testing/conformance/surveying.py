@@ -231,6 +231,30 @@ class WalkConformance(StoreSuite):
         assert await self.ids(trial, timers=True) == ["due", "not"]
 
     @conformance
+    async def test_what_is_due_before_an_instant_is_found_and_nothing_behind_it_is_looked_at(
+        self, trial: Trial
+    ) -> None:
+        await trial.append(
+            trial.timer("first", "A1", after=MINUTE, message_id="m1"),
+            trial.timer("second", "B2", after=2 * MINUTE, message_id="m2"),
+            *(trial.envelope(f"later{n}", "C3", delay=3 * MINUTE, guarded=False) for n in range(SCANNED)),
+            trial.envelope("now", "A1"),
+        )
+        second = trial.clock.now() + 2 * MINUTE
+
+        assert await self.ids(trial, timers=True, due_before=second) == ["m1"]
+        assert await self.ids(trial, timers=True, due_before=second + 1, channel=ORDERS) == ["m1", "m2"]
+        assert await self.ids(trial, timers=True, due_before=second + 1, key="B2") == ["m2"]
+        assert await self.ids(trial, due_before=second) == ["now", "m1"]
+        assert await self.ids(trial, due_before=0) == []
+        assert await self.ids(trial, why="timer", due_before=trial.clock.now()) == []
+        page = await trial.store.inspect.waiting(Wanted(timers=True, due_before=second + 1), limit=1)
+        assert page.after is not None
+        assert await self.ids(trial, timers=True, due_before=second + 1, after=page.after) == ["m2"]
+        page = await trial.store.inspect.waiting(Wanted(timers=True, due_before=second + 1))
+        assert (page.after, page.stopped) == (None, False)
+
+    @conformance
     async def test_filters_are_exact_and_go_together(self, trial: Trial) -> None:
         await trial.append(
             trial.envelope("m1", "A1", correlation_id="c1"),
