@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-_LOGIN = re.compile(r"://[^\s@]*@(?:[^\s/@]*@)*")
+_LOGIN = re.compile(r"://[^\s@]*(?:@(?:[^\s/@]*@)*)?")
+"""Also what has no login, up to the next blank: to look there again for each "://" would take hours for a long text."""
 _PLACEHOLDERS = ("://user@", "://user:password@")
 """What our own texts show as examples."""
 _DETAIL = "DETAIL:"
@@ -28,7 +29,12 @@ _QUOTED = (
 
 def hidden(text: str) -> str:
     """A text of others, such as that of an error, without the users and passwords of the URLs in it."""
-    return _LOGIN.sub(lambda found: found[0] if found[0] in _PLACEHOLDERS else "://…@", text) if "://" in text else text
+    return _LOGIN.sub(_without_login, text) if "://" in text else text
+
+
+def _without_login(found: re.Match[str]) -> str:
+    has_login = found[0].endswith("@") and found[0] not in _PLACEHOLDERS
+    return "://…@" if has_login else found[0]
 
 
 def discreet(text: str) -> str:
