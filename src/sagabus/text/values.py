@@ -20,6 +20,10 @@ _LONG = 8
 """What has so many characters is no common word and no small number: it is left out inside of others, too."""
 _LONGEST_TEXT = 1 << 18
 _MOST_VALUES = 100_000
+_MOST_LOOKS = 1 << 27
+"""Characters to look through, for all values together: 20 milliseconds."""
+_MOST_TRIES = 1 << 24
+"""Characters at which one of the forms may begin: a tenth of a second."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _LETTER = r"[^\W_]"
@@ -34,10 +38,8 @@ class Values:
 
     def among(self, texts: Iterable[str]) -> Values:
         """Those that one of the texts may repeat: to look through a few of them takes less time."""
-        if not self._values or len(self._values) > _MOST_VALUES:
-            return self
         text = "\n".join(texts)
-        if len(text) > _LONGEST_TEXT:
+        if not self._values or self._are_too_many_for(text):
             return self
         return Values(value for value in self._values if _may_be_in(text, value))
 
@@ -45,11 +47,17 @@ class Values:
         """The text with "(hidden)" in their place; that alone where a look through it would take too long."""
         if not self._values or not text:
             return text
-        if len(text) > _LONGEST_TEXT or len(self._values) > _MOST_VALUES:
+        if self._are_too_many_for(text):
             return HIDDEN
         forms = {form for value in self._values if _may_be_in(text, value) for form in _forms(value)}
         found = [form for form in forms if len(form) >= _SHORTEST and form in text]
+        if len(found) * len(text) > _MOST_TRIES:
+            return HIDDEN
         return re.sub(_pattern(found), HIDDEN, text) if found else text
+
+    def _are_too_many_for(self, text: str) -> bool:
+        count, length = len(self._values), len(text)
+        return count > _MOST_VALUES or length > _LONGEST_TEXT or count * length > _MOST_LOOKS
 
 
 def _may_be_in(text: str, value: object) -> bool:
