@@ -196,7 +196,7 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
 
     def begin_next_of(self, in_flight: Mapping[int, Mailbox]) -> Envelope | None:
         """The same for the first that is in flight in this mailbox still: its lane may have been lost. None without."""
-        while isinstance(queue := self.queue, list):
+        while isinstance(queue := self.queue, list):  # as `take_out_first`, without a call: each message passes here
             envelope = queue.pop(0)
             if not queue:
                 self.queue = ()
@@ -217,9 +217,12 @@ class Mailbox(msgspec.Struct, eq=False, gc=False):
         return envelope
 
     def take_out_first(self) -> Envelope:
-        """The first message that waits, which is not going to run."""
-        envelope, *others = self.queue
-        self.queue = others or ()
+        """The first message that waits, which waits no more. IndexError without any."""
+        if not isinstance(self.queue, list):
+            raise IndexError("nothing waits")
+        envelope = self.queue.pop(0)
+        if not self.queue:
+            self.queue = ()
         return envelope
 
     def wait(self, envelope: Envelope) -> None:
