@@ -173,6 +173,28 @@ def test_neighbours_before_and_behind_are_answered_while_the_culprit_is_still_be
     assert rig.open() == {}
 
 
+@pytest.mark.parametrize("is_outage", [True, False])
+def test_the_worker_is_ready_while_the_store_refuses_one_outcome_and_takes_others(is_outage: bool) -> None:
+    async def main() -> tuple[Rig, list[bool | None]]:
+        answers: list[bool | None] = []
+
+        async def script(names: list[str]) -> None:
+            answers.append(rig.committer.health().answers)
+            if "a1" in names or (is_outage and len(answers) < 12):
+                raise StoreUnavailable
+
+        rig = Rig(script)
+        rig.add("a1", "b1", statements=["a1"])
+        await rig.committer.stop(20)
+        return rig, answers
+
+    rig, answers = asyncio.run(main())
+
+    assert (False in answers) == is_outage
+    assert rig.committer.health().answers is None
+    assert sorted(flat(rig.told)) == [("a1", REFUSED), ("b1", COMMITTED)]
+
+
 def test_what_was_built_on_the_culprit_is_answered_with_it_and_never_tried() -> None:
     async def main() -> Rig:
         rig = Rig(losing("b2"))

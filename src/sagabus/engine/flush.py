@@ -76,7 +76,7 @@ class Flush:
         self._clock = clock
         self._journal = journal
         self.trouble: StoreError | None = None
-        """Why the store has not taken the last commit, while it is tried again."""
+        """Why the store has not taken the last commit, nor any other one since."""
 
     async def commit(self, entries: list[Entry], shares: Shares[Entry]) -> Answered:
         """All of them at once; in smaller and smaller shares while that fails, for it may be too much for one call. Who
@@ -101,19 +101,19 @@ class Flush:
         self, shares: Shares[Entry], entries: list[Entry], part: list[Entry], error: StoreError
     ) -> Answered:
         """A commit was lost: wait for the next try, or refuse the one outcome that is lost alone again and again."""
+        takes_others = await self._takes_others(error)
+        self.trouble = None if takes_others else error
         loss = shares.lost(
             part,
-            takes_others=await self._takes_others(error),
+            takes_others=takes_others,
             costs_connection=any(map(_has_statements, part)),
             tries=_tries_alone(part[0]),
         )
         if loss is Loss.HOPELESS:
-            self.trouble = None
             return _with_what_follows(entries, part, [_refused(shares.times(part[0]), error)])
         if loss is Loss.ASIDE:
             behind = [entry for entry in entries if entry is part[0] or _is_built_on(entry, part[0])]
             entries[:] = [entry for entry in entries if not (entry is part[0] or _is_built_on(entry, part[0]))] + behind
-        self.trouble = error
         log.error("cannot commit %d outcomes, trying again in %.2g s: %s", len(part), shares.pause, error)
         await sleep(self._clock, shares.pause)
         shares.paused()
