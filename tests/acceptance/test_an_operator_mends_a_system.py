@@ -142,6 +142,13 @@ class Terminal:
                 return found
         raise AssertionError(found)
 
+    def until_nothing_waits(self, subscription: str) -> None:
+        """List its messages until there are none: what is ready and young is no finding."""
+        for _ in range(60):
+            if not json.loads(self.type(f"sagabus messages shop:bus {subscription} --json")[1]):
+                return
+        raise AssertionError(self.type(f"sagabus messages shop:bus {subscription}")[1])
+
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
@@ -217,6 +224,7 @@ def test_what_nobody_takes_is_found_and_taken_again(terminal: Terminal) -> None:
         assert "(the ledger moves), and 1 message waits: resume it" in found["paused"]["text"]
         assert terminal.type(found["paused"]["command"].replace("TEXT", "moved") + " --yes")[0] == 0
         terminal.until(set())
+        terminal.until_nothing_waits("audit")
 
         # A process stands still, and one of its lanes is nobody's.
         worker.send_signal(signal.SIGSTOP)
