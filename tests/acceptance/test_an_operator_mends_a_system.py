@@ -145,7 +145,7 @@ class Terminal:
     def until_nothing_waits(self, subscription: str) -> None:
         """List its messages until there are none: what is ready and young is no finding."""
         for _ in range(60):
-            if not json.loads(self.type(f"sagabus messages shop:bus {subscription} --json")[1]):
+            if not json.loads(self.type(f"sagabus messages shop:bus {subscription} --json")[1])["messages"]:
                 return
         raise AssertionError(self.type(f"sagabus messages shop:bus {subscription}")[1])
 
